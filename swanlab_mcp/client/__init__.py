@@ -1,0 +1,45 @@
+"""The questions that SwanLab can answer, and the one place that chooses who answers them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from swanlab_mcp.models import ApiResponse, Experiment, Project, Summary, Workspace
+
+if TYPE_CHECKING:
+    from swanlab_mcp.settings import Settings
+
+__all__ = ["SwanLabClient", "open_client"]
+
+
+class SwanLabClient(Protocol):
+    """Answers about workspaces, projects, experiments and metrics.
+
+    Every method raises a SwanLabError where it cannot answer; a list is whole, or a stretch that begins at `offset`
+    with at most `limit` items (None: all) and whose `page.total` counts the whole list. What was guessed or repaired
+    stands in `notes`.
+    """
+
+    async def get_username(self) -> str:
+        """Return the workspace that is meant when none is named."""
+        ...
+
+    async def list_workspaces(self) -> ApiResponse[list[Workspace]]: ...
+
+    async def list_projects(
+        self, username: str, *, offset: int = 0, limit: int | None = None, search: str = "", sort: str = "", detail: bool = True
+    ) -> ApiResponse[list[Project]]: ...
+
+    async def list_experiments(
+        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Experiment]]: ...
+
+    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+        """Return one experiment by its cuid or slug, with its whole profile."""
+        ...
+
+    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+        """Return every metric's last, smallest and largest value of one experiment, by its cuid or slug."""
+        ...
+
+    async def aclose(self) -> None: ...

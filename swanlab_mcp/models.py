@@ -1,0 +1,181 @@
+"""What SwanLab knows, as typed records; field names and types follow SwanLab's `OpenApi` document."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import KeysView, Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+__all__ = [
+    "ApiResponse",
+    "Experiment",
+    "Extreme",
+    "MetricSummary",
+    "Page",
+    "Project",
+    "Record",
+    "RecordList",
+    "Summary",
+    "Workspace",
+]
+
+T = TypeVar("T")
+
+
+def to_json_value(value: Any) -> Any:
+    """Replace what JSON has no word for: NaN and infinities become strings, unknown objects their text."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_json_value(item) for item in value]
+    return str(value)
+
+
+def _none_to(default: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: default() if value is None else value)
+
+
+Text = Annotated[str, _none_to(str)]
+JsonObject = Annotated[dict[str, Any], _none_to(dict), PlainSerializer(to_json_value, when_used="json")]
+Texts = Annotated[dict[str, Any], _none_to(dict)]
+Number = Annotated[
+    float,
+    PlainSerializer(to_json_value, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}),
+]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+class Record(BaseModel):
+    """A read-only record whose fields are reachable as attribute, `["field"]` and `.get("field", default)`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def __getitem__(self, field: str) -> Any:
+        """Return a field's value; raises KeyError for anything that is not a field."""
+        if field not in type(self).model_fields:
+            raise KeyError(field)
+        return getattr(self, field)
+
+    def __contains__(self, field: object) -> bool:
+        return field in type(self).model_fields
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """Return a field's value, or `default` for anything that is not a field."""
+        return self[field] if field in self else default
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the fields."""
+        return type(self).model_fields.keys()
+
+
+class Workspace(Record):
+    """A person's or a team's space; `username` is its identifier in addresses (wire page, section 2)."""
+
+    name: Text = ""
+    username: str
+    role: Text = Field("", description="OWNER, MEMBER, VIEWER or VISITOR")
+
+
+class Project(Record):
+    """A project of a workspace (wire page, section 3)."""
+
+    cuid: Text = ""
+    name: str
+    description: Text = ""
+    visibility: Text = Field("", description="PUBLIC or PRIVATE")
+    createdAt: Text = Field("", description="UTC, like 2024-11-23T12:28:04.286Z")
+    updatedAt: str | None = None
+    group: Texts = Field(default_factory=dict, description="The workspace: type, username, name")
+    count: JsonObject = Field(default_factory=dict, description="experiments, contributors, children, runningExps, …")
+
+
+class Experiment(Record):
+    """One training run (wire page, section 4); `profile` holds config, metadata, requirements and conda."""
+
+    cuid: str
+    name: Text = ""
+    description: Text = ""
+    state: Text = Field("", description="RUNNING, FINISHED, CRASHED, ABORTED or OFFLINE; UNKNOWN: no end is recorded")
+    show: bool = True
+    createdAt: Text = Field("", description="UTC, like 2024-11-23T12:28:04.286Z")
+    finishedAt: str | None = None
+    user: Texts = Field(default_factory=dict, description="The creator: username, name")
+    profile: JsonObject = Field(default_factory=dict, description="config, metadata, requirements, conda")
+    slug: str | None = Field(None, exclude_if=_is_none, description="The id in web addresses, where it differs")
+    labels: list[str] = Field(default_factory=list, exclude_if=_is_empty)
+    group: str | None = Field(None, exclude_if=_is_none)
+    job: str | None = Field(None, exclude_if=_is_none)
+    error: str | None = Field(None, exclude_if=_is_none, description="The recorded traceback of a crash")
+    url: str | None = Field(None, exclude_if=_is_none, description="The experiment's page")
+    rootProId: str | None = Field(None, exclude_if=_is_none, description="Set on a clone: where its metrics lie")
+    rootExpId: str | None = Field(None, exclude_if=_is_none)
+
+
+class Extreme(Record):
+    """A minimum or maximum and the first step where it occurs; `step` is absent where SwanLab does not tell it."""
+
+    step: int | None = Field(None, exclude_if=_is_none)
+    value: Number
+
+
+class MetricSummary(Record):
+    """One metric: the value at its last step, and its smallest and largest finite values."""
+
+    step: int | None = Field(None, exclude_if=_is_none, description="The last step")
+    value: Number | None = Field(None, exclude_if=_is_none, description="The value at the last step")
+    min: Extreme | None = Field(None, exclude_if=_is_none)
+    max: Extreme | None = Field(None, exclude_if=_is_none)
+    count: int | None = Field(None, exclude_if=_is_none, description="Points; computed, runs on disk only")
+    non_finite: int | None = Field(None, exclude_if=_is_none, description="How many of them are NaN or infinite")
+    first_non_finite_step: int | None = Field(None, exclude_if=_is_none)
+
+
+Summary = dict[str, MetricSummary]
+
+
+class RecordList(list[T]):
+    """A complete list; `.items` is the list itself, because the OpenApi document writes `data.items[0]`."""
+
+    @property
+    def items(self) -> RecordList[T]:
+        return self
+
+
+class Page(Record):
+    """How much of a list a reply holds; `next` gives the arguments that continue it, absent at the end."""
+
+    returned: int
+    total: int
+    next: str | None = Field(None, exclude_if=_is_none, description="Arguments of the call that continues the list")
+
+
+class ApiResponse(BaseModel, Generic[T]):
+    """The answer to one question.
+
+    `code` is an HTTP status (0: no answer at all), `errmsg` is empty unless something went wrong, and `data` is
+    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply.
+    """
+
+    code: int = 200
+    errmsg: str = ""
+    data: T | None = None
+    page: Page | None = Field(None, exclude_if=_is_none)
+    notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)
