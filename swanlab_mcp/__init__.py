@@ -1,1 +1,69 @@
+"""SwanLab for AI assistants: an MCP server, and the same answers in Python through `OpenApi`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from swanlab_mcp.errors import (
+        AuthenticationFailed,
+        InvalidArgument,
+        NotAvailableOffline,
+        NotFound,
+        NotLoggedIn,
+        PermissionDenied,
+        RateLimited,
+        ServerUnavailable,
+        SwanLabError,
+        UnexpectedResponse,
+    )
+    from swanlab_mcp.models import (
+        ApiResponse,
+        Experiment,
+        Extreme,
+        MetricSummary,
+        Page,
+        Project,
+        Record,
+        Summary,
+        Workspace,
+    )
+    from swanlab_mcp.openapi import OpenApi
+
+__all__ = [
+    "ApiResponse",
+    "AuthenticationFailed",
+    "Experiment",
+    "Extreme",
+    "InvalidArgument",
+    "MetricSummary",
+    "NotAvailableOffline",
+    "NotFound",
+    "NotLoggedIn",
+    "OpenApi",
+    "Page",
+    "PermissionDenied",
+    "Project",
+    "RateLimited",
+    "Record",
+    "ServerUnavailable",
+    "Summary",
+    "SwanLabError",
+    "UnexpectedResponse",
+    "Workspace",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: the server's start needs none of them."""
+    if name in __all__:
+        from importlib import import_module  # noqa: PLC0415
+
+        for module in ("errors", "models", "openapi"):
+            found = import_module(f"swanlab_mcp.{module}")
+            if name in found.__all__:
+                return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import KeysView, Mapping
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import KeysView
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -34,10 +34,10 @@ def to_json_value(value: Any) -> Any:
         if math.isinf(value):
             return "Infinity" if value > 0 else "-Infinity"
         return value
-    if isinstance(value, Mapping):
-        return {str(key): to_json_value(item) for key, item in value.items()}
+    if isinstance(value, dict):
+        return {str(key): to_json_value(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json_value(item) for item in value]
+        return [to_json_value(item) for item in cast("list[Any]", value)]
     return str(value)
 
 
@@ -79,7 +79,7 @@ class Record(BaseModel):
 
     def get(self, field: str, default: Any = None) -> Any:
         """Return a field's value, or `default` for anything that is not a field."""
-        return self[field] if field in self else default
+        return getattr(self, field) if field in type(self).model_fields else default
 
     def keys(self) -> KeysView[str]:
         """Return the names of the fields."""

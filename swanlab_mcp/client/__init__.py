@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from swanlab_mcp.models import ApiResponse, Experiment, Project, Summary, Workspace
-
-if TYPE_CHECKING:
-    from swanlab_mcp.settings import Settings
+from swanlab_mcp.settings import Settings
 
 __all__ = ["SwanLabClient", "open_client"]
+
+LOCAL = "local"
 
 
 class SwanLabClient(Protocol):
@@ -24,10 +24,21 @@ class SwanLabClient(Protocol):
         """Return the workspace that is meant when none is named."""
         ...
 
+    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
+        """Return the web address of a workspace, project or experiment; empty where there is none."""
+        ...
+
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]: ...
 
     async def list_projects(
-        self, username: str, *, offset: int = 0, limit: int | None = None, search: str = "", sort: str = "", detail: bool = True
+        self,
+        username: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+        sort: str = "",
+        detail: bool = True,
     ) -> ApiResponse[list[Project]]: ...
 
     async def list_experiments(
@@ -43,3 +54,23 @@ class SwanLabClient(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+def open_client(settings: Settings) -> SwanLabClient:
+    """Return who answers: SwanLab, the runs on this machine (workspace `local`), or both side by side.
+
+    Costs nothing but imports; the first question opens files and connections.
+    """
+    # imported here, because a server that has just started must not wait for what the first question needs
+    from swanlab_mcp.client.combined import CombinedClient
+    from swanlab_mcp.client.offline import OfflineClient
+
+    offline = OfflineClient(settings.log_dirs) if settings.log_dirs else None
+    if settings.demo and offline:
+        return offline
+    from swanlab_mcp.client.cloud import CloudClient
+    from swanlab_mcp.client.transport import Transport
+
+    return CombinedClient(
+        CloudClient(Transport(settings), settings.web_host), offline, signed_in=bool(settings.api_key)
+    )

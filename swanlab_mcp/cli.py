@@ -1,0 +1,190 @@
+"""The command swanlab-mcp-server: serve (default), call, tools, check."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from swanlab_mcp import __version__
+from swanlab_mcp.settings import Settings, load_settings
+
+__all__ = ["main"]
+
+_WAITING = """\
+swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) to speak to it.
+To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp
+Ctrl-C ends it."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 done, 1 the answer is an error or `check` found one, 2 wrong usage."""
+    arguments = _read_arguments(argv)
+    for name in ("httpx", "httpcore"):
+        # at lower levels they log headers, and with them the session
+        logging.getLogger(name).setLevel(logging.WARNING)
+    settings = load_settings(
+        host=arguments.host,
+        log_dirs=arguments.log_dir,
+        demo=arguments.demo,
+        timeout=arguments.timeout,
+        max_output_tokens=arguments.max_output_tokens,
+        allow_insecure_host=arguments.allow_insecure_host,
+    )
+    if arguments.command == "check":
+        sys.exit(asyncio.run(_check(settings)))
+    from swanlab_mcp.server import create_server, serve
+
+    server = create_server(settings, log_level=arguments.log_level)
+    if arguments.command == "call":
+        sys.exit(asyncio.run(_call(server, arguments.tool, arguments.argument, as_json=arguments.json)))
+    if arguments.command == "tools":
+        sys.exit(asyncio.run(_list_tools(server)))
+    if sys.stdin.isatty():
+        print(_WAITING.format(version=__version__), file=sys.stderr)
+    # the SDK's loop would hold Ctrl-C back until standard input ends
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    serve(server)
+    sys.exit(0)
+
+
+def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="swanlab-mcp-server",
+        description="MCP server for SwanLab. Without a command it serves MCP on standard input and output.",
+        epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` stored it, never from arguments.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--demo", action="store_true", help="show the embedded demo runs; needs no account")
+    options.add_argument("--log-dir", action="append", metavar="FOLDER", help="folder of runs on disk; repeatable")
+    options.add_argument("--host", help="SwanLab's API host, e.g. https://swanlab.example.com")
+    options.add_argument("--allow-insecure-host", action="store_true", help="accept an http:// host")
+    options.add_argument("--timeout", type=_positive(float), metavar="SECONDS", help="per call (default 45)")
+    options.add_argument("--max-output-tokens", type=_positive(int), metavar="N", help="per answer (default 8000)")
+    options.add_argument(
+        "--log-level", type=str.upper, choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="on stderr (default WARNING)"
+    )
+    for action in options._actions:  # noqa: SLF001 the same options before and after the command
+        parser._add_action(action)  # noqa: SLF001
+    parser.set_defaults(
+        demo=False,
+        log_dir=[],
+        host="",
+        allow_insecure_host=False,
+        timeout=None,
+        max_output_tokens=None,
+        log_level="WARNING",
+        command="serve",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check}")
+    commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
+    call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
+    call.add_argument("tool")
+    call.add_argument("argument", nargs="*", metavar="name=value")
+    call.add_argument("--json", action="store_true", default=False, help="print the structured form")
+    commands.add_parser("tools", parents=[options], help="list the tools")
+    commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
+    return parser.parse_args(argv)
+
+
+def _positive(kind: type[float] | type[int]) -> Any:
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < float("inf"):
+            raise ValueError(text)
+        return number
+
+    read.__name__ = "number above 0"
+    return read
+
+
+async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool) -> int:
+    from swanlab_mcp.server import connect
+
+    async with connect(server) as client:
+        known = {entry.name: entry for entry in (await client.list_tools()).tools}
+        if tool not in known:
+            print(f"There is no tool {tool!r}. There are: {', '.join(known)}.", file=sys.stderr)
+            return 2
+        odd = [word for word in words if "=" not in word]
+        if odd:
+            print(f"Arguments are written name=value; {odd[0]!r} is not.", file=sys.stderr)
+            return 2
+        result = await client.call_tool(tool, _read_values(words, known[tool].input_schema.get("properties", {})))
+    text = "\n".join(getattr(block, "text", "") for block in result.content)
+    if as_json:
+        print(json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":")))
+    else:
+        print(text, file=sys.stderr if result.is_error else sys.stdout)
+    return 1 if result.is_error else 0
+
+
+def _read_values(words: Sequence[str], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments from `name=value` words: lists as JSON, with commas, or by repeating the name."""
+    values: dict[str, Any] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if properties.get(name, {}).get("type") == "array" and not text.startswith("["):
+            values[name] = [*values.get(name, []), *filter(None, text.split(","))]
+        else:
+            values[name] = text
+    return values
+
+
+async def _list_tools(server: Any) -> int:
+    from swanlab_mcp.server import connect
+
+    async with connect(server) as client:
+        for tool in (await client.list_tools()).tools:
+            arguments = " ".join(
+                name if name in tool.input_schema.get("required", ()) else f"[{name}]"
+                for name in tool.input_schema.get("properties", {})
+            )
+            print(f"{tool.name} {arguments}".rstrip())
+            print(f"    {(tool.description or '').splitlines()[0]}")
+    return 0
+
+
+async def _check(settings: Settings) -> int:
+    """Print what would be used and whether it works; never the key."""
+    from swanlab_mcp.client import LOCAL, open_client
+    from swanlab_mcp.errors import SwanLabError
+
+    print(f"swanlab-mcp-server {__version__}")
+    for problem in settings.problems:
+        print(f"problem: {problem}")
+    client = open_client(settings)
+    works: list[bool] = []
+    try:
+        if not settings.demo:
+            print(f"host: {settings.api_host} (pages at {settings.web_host})")
+            print(f"API key: {'found in ' + settings.key_source if settings.api_key else 'none found'}")
+            if settings.api_key or settings.host_problem:
+                began = time.perf_counter()
+                try:
+                    username = await client.get_username()
+                except SwanLabError as error:
+                    print(f"login: failed. {error}")
+                    works.append(False)
+                else:
+                    print(f"login: works, as {username}, in {1000 * (time.perf_counter() - began):.0f} ms")
+                    works.append(True)
+        for folder in settings.log_dirs:
+            print(f"runs on disk: {'the embedded demo' if settings.demo else folder}")
+        if settings.log_dirs:
+            projects = (await client.list_projects(LOCAL)).data or []
+            experiments = sum(project.count.get("experiments", 0) for project in projects)
+            print(f"runs found: {experiments} experiments in {len(projects)} projects, as workspace '{LOCAL}'")
+            works.append(bool(projects))
+    finally:
+        await client.aclose()
+    if not works:
+        print("Nothing to answer from: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo.")
+    return 0 if works and all(works) else 1

@@ -1,0 +1,225 @@
+"""CloudClient: SwanLab's HTTP API as answers (wire page, sections 1 to 5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from swanlab_mcp.client import progress
+from swanlab_mcp.client.transport import Transport
+from swanlab_mcp.client.wire import (
+    is_object,
+    read_experiment,
+    read_list,
+    read_project,
+    read_seconds,
+    read_summary,
+    read_total,
+    read_workspace,
+)
+from swanlab_mcp.errors import SwanLabError, UnexpectedResponse
+from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+
+__all__ = ["CloudClient"]
+
+T = TypeVar("T")
+
+_SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
+_LARGEST = 100
+_READINGS = 3
+_NOT_OFFERED = {400, 404, 405}
+
+
+class CloudClient:
+    """Answers from the SwanLab server that `transport` reaches; links lead to `web_host`."""
+
+    def __init__(self, transport: Transport, web_host: str) -> None:
+        self._transport = transport
+        self._web_host = web_host
+        self._legacy_summaries = False
+
+    async def get_username(self) -> str:
+        return (await self._transport.sign_in()).username
+
+    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
+        parts = [f"@{quote(username, safe='')}"]
+        parts += [quote(project, safe="")] if project else []
+        parts += ["runs", quote(exp_cuid, safe="<>"), "chart"] if exp_cuid else []
+        return "/".join([self._web_host, *parts])
+
+    async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
+        """Merge the legacy and the current list by username and make sure of the personal workspace (section 2)."""
+        session = await self._transport.sign_in()
+        answers = await gather(
+            self._try_list("group", ""),
+            self._try_list("user", session.username, "groups"),
+        )
+        lists = [answer for answer in answers if not isinstance(answer, SwanLabError)]
+        if not lists:
+            raise next(answer for answer in answers if isinstance(answer, SwanLabError))
+        found: dict[str, Workspace] = {}
+        for workspace in (read_workspace(item) for items in lists for item in items):
+            known = found.get(workspace.username, workspace)
+            found[workspace.username] = Workspace(
+                name=known.name or workspace.name, username=workspace.username, role=known.role or workspace.role
+            )
+        own = found.pop(session.username, None) or Workspace(name=session.name, username=session.username)
+        workspaces = [Workspace(name=own.name, username=own.username, role=own.role or "OWNER"), *found.values()]
+        return ApiResponse(data=workspaces, page=Page(returned=len(workspaces), total=len(workspaces)))
+
+    async def list_projects(
+        self,
+        username: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+        sort: str = "",
+        detail: bool = True,
+    ) -> ApiResponse[list[Project]]:
+        params = {"detail": "true" if detail else "false"}
+        params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
+        items, total = await self._read_stretch(("project", username), params, offset, limit, "projects")
+        projects = [read_project(item) for item in items]
+        return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
+
+    async def list_experiments(
+        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Experiment]]:
+        path = ("project", username, project, "runs")
+        items, total = await self._read_stretch(path, {}, offset, limit, "experiments")
+        experiments = [read_experiment(item) for item in items]
+        return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
+
+    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+        return ApiResponse(
+            data=read_experiment(await self._transport.get("project", username, project, "runs", exp_cuid))
+        )
+
+    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+        item, about_project = await gather(
+            self._transport.get("project", username, project, "runs", exp_cuid),
+            self._transport.get("project", username, project),
+        )
+        experiment = read_experiment(item)
+        reference = {
+            "projectId": read_project(about_project).cuid,
+            "experimentId": experiment.cuid,
+            "createdAt": read_seconds(experiment.createdAt),
+            "rootProId": experiment.rootProId,
+            "rootExpId": experiment.rootExpId,
+        }
+        answer = await self._query_summaries([{key: value for key, value in reference.items() if value is not None}])
+        if not is_object(answer):
+            raise UnexpectedResponse(
+                "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
+            )
+        # a server may file a clone's metrics under the experiment that it was cloned from
+        ids = [cuid for cuid in (experiment.cuid, experiment.rootExpId) if cuid in answer]
+        return ApiResponse(data=read_summary(answer[ids[0]] if ids else None))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def _query_summaries(self, references: list[dict[str, Any]]) -> Any:
+        """Ask in the current form; servers that do not know it get the legacy one, from then on (section 5)."""
+        path = ("house", "metrics", "summaries")
+        if self._legacy_summaries:
+            return await self._transport.query(*path, body=references)
+        try:
+            return await self._transport.query(*path, body={"experiments": references})
+        except SwanLabError as error:
+            if error.status not in _NOT_OFFERED:
+                raise
+            answer = await self._transport.query(*path, body=references)
+            self._legacy_summaries = True
+            return answer
+
+    async def _try_list(self, *path: str) -> list[dict[str, Any]] | SwanLabError:
+        try:
+            return read_list(await self._transport.get(*path), "workspaces")
+        except SwanLabError as error:
+            if error.status not in _NOT_OFFERED:
+                raise
+            return error
+
+    async def _read_stretch(
+        self, path: tuple[str, ...], params: dict[str, str], offset: int, limit: int | None, what: str
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return the items from `offset` on, at most `limit`, and how many there are in all.
+
+        A list that changes while its pages are read would come out with gaps or repetitions: it is read again, and
+        after 3 readings that do not add up, UnexpectedResponse is raised.
+        """
+        size = limit if limit in _SIZES and offset % limit == 0 else _LARGEST
+        first = offset // size + 1
+        stop = None if limit is None else offset + limit
+        skipped = offset % size
+        for _ in range(_READINGS):
+            items, total = await self._read_pages(path, params, size, first, stop, what)
+            expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
+            ids = {item.get("cuid") or item.get("name") for item in items}
+            if len(items) == len(ids) == expected:
+                return items[skipped : None if limit is None else skipped + limit], total
+        raise UnexpectedResponse(
+            f"SwanLab's list of {what} changed while it was read, or its pages do not add up to the {total} it tells.",
+            hint="Ask again.",
+        )
+
+    async def _read_pages(
+        self, path: tuple[str, ...], params: dict[str, str], size: int, first: int, stop: int | None, what: str
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return the items of the pages from `first` to the one that holds item `stop`, and the list's total."""
+
+        async def read_page(number: int) -> Any:
+            return await self._transport.get(*path, params={**params, "page": number, "size": size})
+
+        try:
+            answer = await read_page(first)
+        except SwanLabError as error:
+            if first == 1 or error.status not in _NOT_OFFERED:
+                raise
+            # some servers refuse a page beyond the last; the first one tells how many items there are
+            total = _require_total(await read_page(1), what)
+            if total > (first - 1) * size:
+                raise
+            return [], total
+        total = _require_total(answer, what)
+        last = _count_pages(total if stop is None else min(total, stop), size)
+        pages = [read_list(answer, what)]
+        done, count = 1, max(1, last - first + 1)
+        await progress.report(done, count, "pages")
+
+        async def read_further(number: int) -> list[dict[str, Any]]:
+            nonlocal done
+            items = read_list(await read_page(number), what)
+            done += 1
+            await progress.report(done, count, "pages")
+            return items
+
+        pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
+        return [item for page in pages for item in page], total
+
+
+async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
+    """Await all at once and return the answers in order; the first failure stops the others."""
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _count_pages(items: int, size: int) -> int:
+    return -(-items // size)
+
+
+def _require_total(answer: Any, what: str) -> int:
+    total = read_total(answer)
+    if total is None:
+        raise UnexpectedResponse(f"SwanLab's list of {what} does not tell how long it is.", hint="Try again.")
+    return total

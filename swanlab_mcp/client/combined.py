@@ -1,0 +1,80 @@
+"""CombinedClient: the account's workspaces and the runs on this machine, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+
+if TYPE_CHECKING:
+    from swanlab_mcp.client import SwanLabClient
+
+__all__ = ["CombinedClient"]
+
+
+class CombinedClient:
+    """Ask `offline` about the workspace `local` and `cloud` about all others.
+
+    Without an API key (`signed_in` is False) the local runs alone answer, where there are any.
+    """
+
+    def __init__(self, cloud: SwanLabClient, offline: SwanLabClient | None, *, signed_in: bool) -> None:
+        self._cloud = cloud
+        self._offline = offline
+        self._signed_in = signed_in
+
+    async def get_username(self) -> str:
+        if self._offline and not self._signed_in:
+            return await self._offline.get_username()
+        return await self._cloud.get_username()
+
+    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
+        return self._choose(username).get_link(username, project, exp_cuid)
+
+    async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
+        if self._offline is None:
+            return await self._cloud.list_workspaces()
+        local = await self._offline.list_workspaces()
+        if not self._signed_in:
+            note = "Not signed in to SwanLab: these are the runs on this machine alone."
+            return local.model_copy(update={"notes": [*local.notes, note]})
+        answer = await self._cloud.list_workspaces()
+        workspaces = [*(answer.data or []), *(local.data or [])]
+        return ApiResponse(
+            data=workspaces,
+            page=Page(returned=len(workspaces), total=len(workspaces)),
+            notes=[*answer.notes, *local.notes],
+        )
+
+    async def list_projects(
+        self,
+        username: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+        sort: str = "",
+        detail: bool = True,
+    ) -> ApiResponse[list[Project]]:
+        return await self._choose(username).list_projects(
+            username, offset=offset, limit=limit, search=search, sort=sort, detail=detail
+        )
+
+    async def list_experiments(
+        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Experiment]]:
+        return await self._choose(username).list_experiments(username, project, offset=offset, limit=limit)
+
+    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+        return await self._choose(username).get_experiment(username, project, exp_cuid)
+
+    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+        return await self._choose(username).get_summary(username, project, exp_cuid)
+
+    async def aclose(self) -> None:
+        await self._cloud.aclose()
+        if self._offline:
+            await self._offline.aclose()
+
+    def _choose(self, username: str) -> SwanLabClient:
+        return self._offline if self._offline and username == "local" else self._cloud

@@ -1,0 +1,207 @@
+"""SwanLab's JSON as models: tolerant of every form that its servers are known to send, strict about the rest. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, TypeGuard, cast
+
+from swanlab_mcp.errors import UnexpectedResponse
+from swanlab_mcp.models import Experiment, Extreme, MetricSummary, Project, Summary, Workspace
+
+__all__ = [
+    "read_experiment",
+    "read_list",
+    "read_number",
+    "read_project",
+    "read_seconds",
+    "read_summary",
+    "read_total",
+    "read_workspace",
+    "unwrap_config",
+]
+
+_SPELLED = {
+    "nan": math.nan,
+    "inf": math.inf,
+    "+inf": math.inf,
+    "-inf": -math.inf,
+    "infinity": math.inf,
+    "+infinity": math.inf,
+    "-infinity": -math.inf,
+}
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
+    """Return the objects of a bare list or of a page's `list`; raises UnexpectedResponse."""
+    items: Any = answer.get("list") if is_object(answer) else answer
+    if not isinstance(items, list):
+        raise UnexpectedResponse(f"SwanLab's list of {what} is not a list.", hint="Try again; then report it.")
+    objects = [item for item in cast("list[Any]", items) if is_object(item)]
+    if len(objects) != len(cast("list[Any]", items)):
+        raise UnexpectedResponse(f"SwanLab's list of {what} holds something else.", hint="Try again; then report it.")
+    return objects
+
+
+def read_total(answer: Any) -> int | None:
+    """Return how many items a paged list has in all, where the page tells it."""
+    total = answer.get("total") if is_object(answer) else None
+    return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
+
+
+def read_workspace(item: Mapping[str, Any]) -> Workspace:
+    username = _require(item, "username", "a workspace")
+    return Workspace(name=_text(item.get("name")), username=username, role=_text(item.get("role")))
+
+
+def read_project(item: Any) -> Project:
+    if not is_object(item):
+        raise UnexpectedResponse("SwanLab's answer about a project is not an object.")
+    return Project(
+        cuid=_text(item.get("cuid")),
+        name=_require(item, "name", "a project"),
+        description=_text(item.get("description")),
+        visibility=_text(item.get("visibility")),
+        createdAt=_text(item.get("createdAt")),
+        updatedAt=_optional_text(item.get("updatedAt")),
+        group=_texts(item.get("group"), ("type", "username", "name")),
+        count={key: n for key, n in _object(item.get("_count")).items() if isinstance(n, int)},
+    )
+
+
+def read_experiment(item: Any) -> Experiment:
+    """Return an experiment with its config unwrapped (see `unwrap_config`)."""
+    if not is_object(item):
+        raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
+    cuid = _require(item, "cuid", "an experiment")
+    profile = {key: value for key, value in _object(item.get("profile")).items() if value is not None}
+    if "config" in profile:
+        profile["config"] = unwrap_config(profile["config"])
+    slug = _optional_text(item.get("slug"))
+    return Experiment(
+        cuid=cuid,
+        name=_text(item.get("name")),
+        description=_text(item.get("description")),
+        state=_text(item.get("state")),
+        show=item.get("show") is not False,
+        createdAt=_text(item.get("createdAt")),
+        finishedAt=_optional_text(item.get("finishedAt")),
+        user=_texts(item.get("user"), ("username", "name")),
+        profile=profile,
+        slug=None if slug == cuid else slug,
+        labels=_labels(item.get("labels")),
+        group=_optional_text(item.get("cluster")),
+        job=_optional_text(item.get("job")),
+        rootProId=_optional_text(item.get("rootProId")),
+        rootExpId=_optional_text(item.get("rootExpId")),
+    )
+
+
+def unwrap_config(config: Any) -> Any:
+    """Undo SwanLab's wrapping of each config value as `{"value", "desc", "sort"}`, at any depth.
+
+    Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping.
+    """
+    if is_object(config):
+        keys = set(config)
+        if "value" in keys and len(keys) > 1 and keys <= {"value", "desc", "sort"}:
+            return unwrap_config(config["value"])
+        return {key: unwrap_config(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [unwrap_config(value) for value in cast("list[Any]", config)]
+    return config
+
+
+def read_summary(metrics: Any) -> Summary:
+    """Return one experiment's summary; null means that nothing has been logged. Raises UnexpectedResponse."""
+    if metrics is None:
+        return {}
+    if not is_object(metrics):
+        raise UnexpectedResponse("SwanLab's summary of metrics is not an object.")
+    return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
+
+
+def read_number(value: Any) -> float | None:
+    """Return the float that a number or one of SwanLab's spellings of NaN and infinity means, else None."""
+    if isinstance(value, str):
+        return _SPELLED.get(value.strip().lower())
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def read_seconds(moment: str) -> int | None:
+    """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
+    try:
+        parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp())
+
+
+def _read_metric(entry: Any) -> MetricSummary:
+    if not is_object(entry):
+        raise UnexpectedResponse("SwanLab's summary of a metric is not an object.")
+    bounds: Any = entry.get("minMax")
+    low, high = (
+        cast("list[Any]", bounds) if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 2 else (None, None)
+    )
+    return MetricSummary(
+        step=_integer(entry.get("step", entry.get("index"))),
+        value=read_number(entry.get("value", entry.get("data"))),
+        min=_read_extreme(entry.get("min"), low),
+        max=_read_extreme(entry.get("max"), high),
+    )
+
+
+def _read_extreme(extreme: Any, bound: Any) -> Extreme | None:
+    if is_object(extreme):
+        step = _integer(extreme.get("step", extreme.get("index")))
+        value = read_number(extreme.get("value", extreme.get("data")))
+    else:
+        step, value = None, read_number(extreme)
+    if value is None:
+        value = read_number(bound)
+    return None if value is None else Extreme(step=step, value=value)
+
+
+def _require(item: Mapping[str, Any], field: str, what: str) -> str:
+    value = item.get(field)
+    if not isinstance(value, str) or not value:
+        raise UnexpectedResponse(f"SwanLab's answer about {what} lacks its {field}.", hint="Try again; then report it.")
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _optional_text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if is_object(value) else {}
+
+
+def _texts(value: Any, fields: tuple[str, ...]) -> dict[str, str]:
+    return {field: text for field in fields if isinstance(text := _object(value).get(field), str)}
+
+
+def _labels(value: Any) -> list[str]:
+    labels = cast("list[Any]", value) if isinstance(value, list) else []
+    names = [label.get("name") if is_object(label) else label for label in labels]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _integer(value: Any) -> int | None:
+    number = read_number(value)
+    return int(number) if number is not None and math.isfinite(number) else None

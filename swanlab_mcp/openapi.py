@@ -1,0 +1,150 @@
+"""OpenApi: SwanLab's Python interface of the same name, over the operations that the MCP tools use."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from swanlab_mcp import operations
+from swanlab_mcp.client import SwanLabClient, open_client
+from swanlab_mcp.errors import SwanLabError
+from swanlab_mcp.models import ApiResponse, Experiment, Project, RecordList
+from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.settings import Settings, load_settings
+
+__all__ = ["OpenApi"]
+
+T = TypeVar("T")
+
+
+class OpenApi:
+    """Ask SwanLab from Python: blocking calls, each answering with an ApiResponse.
+
+    Without `api_key` the key is found as `swanlab.login()` finds it. `host` is the API host of a self-hosted server,
+    `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the seconds that one call may take.
+    Whatever SwanLab or the network refuse comes back as `code` and `errmsg` (code 0: no answer at all); wrong types
+    raise TypeError. Lists are complete. Works in scripts, notebooks and running event loops; closing it is optional.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        host: str = "",
+        log_dir: str | Path | Sequence[str | Path] = (),
+        timeout: float | None = None,
+    ) -> None:
+        folders = (log_dir,) if isinstance(log_dir, (str, Path)) else log_dir
+        self._settings = load_settings(api_key=api_key or "", host=host, log_dirs=folders, timeout=timeout)
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: SwanLabClient | None = None
+
+    def list_workspaces(self) -> ApiResponse[list[dict[str, str]]]:
+        """List the workspaces that the user has joined, as dicts of name, username and role."""
+        answer = self._ask(operations.list_workspaces, page=0)
+        return answer.model_copy(update={"data": answer.data and [workspace.model_dump() for workspace in answer.data]})
+
+    def list_projects(self, username: str = "", detail: bool = True) -> ApiResponse[RecordList[Project]]:
+        """List all projects of a workspace (default: the user's own), with statistics if `detail`."""
+        return self._ask_list(operations.list_projects, username=_text(username, "username"), detail=detail, page=0)
+
+    def list_project_exps(self, project: str, username: str = "") -> ApiResponse[RecordList[Experiment]]:
+        """List all experiments of a project; `profile` holds the config only."""
+        return self._ask_list(
+            operations.list_project_exps,
+            project=_text(project, "project"),
+            username=_text(username, "username"),
+            page=0,
+        )
+
+    def get_experiment(
+        self, project: str, exp_cuid: str, username: str = "", *, user: str = ""
+    ) -> ApiResponse[Experiment]:
+        """Get one experiment with its whole profile; `user` is another name of `username`."""
+        if username and user and username != user:
+            raise TypeError("username and user are two names of one argument; give one of them")
+        return self._ask(
+            operations.get_experiment,
+            project=_text(project, "project"),
+            exp_cuid=_text(exp_cuid, "exp_cuid"),
+            username=_text(username or user, "username"),
+        )
+
+    def get_exp_summary(
+        self, project: str, exp_cuid: str, username: str = ""
+    ) -> ApiResponse[dict[str, dict[str, Any]]]:
+        """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value."""
+        answer = self._ask(
+            operations.get_exp_summary,
+            project=_text(project, "project"),
+            exp_cuid=_text(exp_cuid, "exp_cuid"),
+            username=_text(username, "username"),
+        )
+        metrics = answer.data and {key: metric.model_dump() for key, metric in answer.data.items()}
+        return answer.model_copy(update={"data": metrics})
+
+    def close(self) -> None:
+        """Close connections and the background thread; the next call opens them anew."""
+        with self._starting:
+            loop, client, self._loop, self._client = self._loop, self._client, None, None
+        if loop and client:
+            asyncio.run_coroutine_threadsafe(client.aclose(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+
+    def __enter__(self) -> OpenApi:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"OpenApi(host={self._settings.api_host!r})"
+
+    def _ask_list(
+        self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[list[T]]]], **arguments: Any
+    ) -> ApiResponse[RecordList[T]]:
+        answer: Any = self._ask(operation, **arguments)
+        return answer.model_copy(update={"data": None if answer.data is None else RecordList(answer.data)})
+
+    def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
+        loop, client = self._start()
+        question = keep_deadline(operation(client, **arguments), self._settings.timeout)
+        future = asyncio.run_coroutine_threadsafe(question, loop)
+        try:
+            return future.result().model_copy(update={"page": None})
+        except SwanLabError as error:
+            return ApiResponse(code=error.status, errmsg=str(error))
+        finally:
+            future.cancel()  # an interrupt here must not leave requests running there
+
+    def _start(self) -> tuple[asyncio.AbstractEventLoop, SwanLabClient]:
+        with self._starting:
+            if self._loop is None or self._client is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_run, args=(self._loop,), name="swanlab-openapi", daemon=True).start()
+                self._client = asyncio.run_coroutine_threadsafe(_open(self._settings), self._loop).result()
+            return self._loop, self._client
+
+
+async def _open(settings: Settings) -> SwanLabClient:
+    return open_client(settings)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+def _text(value: object, name: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return value

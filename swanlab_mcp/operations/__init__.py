@@ -1,0 +1,13 @@
+"""The questions that researchers ask, one public function each: (client, *, typed arguments) -> ApiResponse.
+
+A function's docstring is what an assistant reads about the tool of the same name.
+"""
+
+from __future__ import annotations
+
+from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
+from swanlab_mcp.operations.metrics import get_exp_summary
+from swanlab_mcp.operations.projects import list_projects
+from swanlab_mcp.operations.workspaces import list_workspaces
+
+__all__ = ["get_exp_summary", "get_experiment", "list_project_exps", "list_projects", "list_workspaces"]

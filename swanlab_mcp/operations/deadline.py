@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from swanlab_mcp.errors import ServerUnavailable
+
+__all__ = ["keep_deadline"]
+
+T = TypeVar("T")
+
+
+async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Await an operation for at most `seconds`; raises ServerUnavailable (status 0) when there is no answer by then."""
+    try:
+        return await asyncio.wait_for(question, seconds)
+    except asyncio.TimeoutError as error:
+        raise ServerUnavailable(
+            f"There was no whole answer within {seconds:g} seconds.",
+            hint="Try again, ask for less at once, or start the server with a longer --timeout.",
+            status=0,
+        ) from error

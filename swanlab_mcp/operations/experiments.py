@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.models import ApiResponse, Experiment
+from swanlab_mcp.operations.arguments import (
+    ExpCuid,
+    PageNumber,
+    PageSize,
+    ProfileParts,
+    ProjectName,
+    Username,
+)
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import (
+    ask_about_experiment,
+    ask_about_project,
+    locate_experiment,
+    locate_project,
+)
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["get_experiment", "list_project_exps"]
+
+
+async def list_project_exps(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    username: Username = "",
+    page: PageNumber = 1,
+    size: PageSize = 20,
+) -> ApiResponse[list[Experiment]]:
+    """List the experiments (training runs) of a project, in SwanLab's order, newest first, with their configs.
+
+    Use it to find an experiment's id or to see which settings were tried; get_exp_summary gives the metric values of
+    one experiment, get_experiment its environment. Returns per experiment: cuid (pass it as `exp_cuid` elsewhere), name,
+    state (RUNNING, FINISHED, CRASHED, ABORTED; UNKNOWN: no end is recorded), times (UTC), user, labels and profile.config.
+    Example: {"project": "my-team/digits-mlp", "page": 0}.
+    """
+    place = await locate_project(client, project, username)
+    offset, limit = get_stretch(page, size)
+    answer = await ask_about_project(
+        client,
+        place,
+        lambda: client.list_experiments(place.username, place.project, offset=offset, limit=limit),
+    )
+    total = answer.page.total if answer.page else 0
+    where = f"{shorten(place.username)}/{shorten(place.project)}"
+    note = "" if total else f"The project {where} holds no experiments yet."
+    link = client.get_link(place.username, place.project, "<cuid>")
+    return add_notes(tell_page(answer, page, size), note, f"Pages: {link}" if link and total else "")
+
+
+async def get_experiment(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuid: ExpCuid,
+    username: Username = "",
+    profile: ProfileParts = (),
+) -> ApiResponse[Experiment]:
+    """Get one experiment (training run): state, times, creator, config, machine, packages, and a crash's traceback.
+
+    Use it for how a run was made; for what it reached use get_exp_summary. Its profile holds `config`
+    (hyperparameters), `metadata` (hardware, command, git), `requirements` and `conda` (packages); ask for a part of
+    it by `profile` when only that matters. Times are UTC; finishedAt is absent while it runs.
+    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "profile": ["config"]}.
+    """
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, answer = await ask_about_experiment(
+        client, place, lambda cuid: client.get_experiment(place.username, place.project, cuid)
+    )
+    if profile and answer.data:
+        parts = {part: value for part, value in answer.data.profile.items() if part in profile}
+        lacking = [part for part in profile if part not in parts]
+        answer = answer.model_copy(update={"data": answer.data.model_copy(update={"profile": parts})})
+        answer = add_notes(answer, f"Not recorded for it: {', '.join(lacking)}." if lacking else "")
+    link = client.get_link(place.username, place.project, cuid)
+    return add_notes(answer, f"Page: {link}" if link else "")

@@ -1,0 +1,35 @@
+"""How lists are paged and what their notes say."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from swanlab_mcp.models import ApiResponse, Page
+
+__all__ = ["add_notes", "get_stretch", "tell_page"]
+
+T = TypeVar("T")
+
+
+def get_stretch(page: int, size: int) -> tuple[int, int | None]:
+    """Return offset and limit of a page; page 0 is the whole list."""
+    return ((page - 1) * size, size) if page else (0, None)
+
+
+def tell_page(answer: ApiResponse[list[T]], page: int, size: int) -> ApiResponse[list[T]]:
+    """Say which arguments continue the list, and whether the page lies beyond its end."""
+    returned = len(answer.data or [])
+    total = answer.page.total if answer.page else returned
+    offset, limit = get_stretch(page, size)
+    notes: list[str] = []
+    if offset and offset >= total:
+        notes.append(
+            f"Page {page} lies beyond the end: there are {total}, so the last page of {size} is {-(-total // size)}."
+        )
+    has_next = limit is not None and offset + returned < total and returned
+    told = Page(returned=returned, total=total, next=f"page={page + 1} size={size}" if has_next else None)
+    return add_notes(answer.model_copy(update={"page": told}), *notes)
+
+
+def add_notes(answer: ApiResponse[T], *notes: str) -> ApiResponse[T]:
+    return answer.model_copy(update={"notes": [*answer.notes, *(note for note in notes if note)]})

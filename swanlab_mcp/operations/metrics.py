@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.errors import NotFound
+from swanlab_mcp.models import ApiResponse, Page, Summary
+from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["get_exp_summary"]
+
+
+async def get_exp_summary(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuid: ExpCuid,
+    username: Username = "",
+    keys: Keys = (),
+    page: PageNumber = 0,
+    size: PageSize = 100,
+) -> ApiResponse[Summary]:
+    """Get what an experiment (training run) reached: every metric's last, smallest and largest value and their steps.
+
+    Use it to judge or compare results. Whether small or large is good depends on the metric (a loss, an accuracy), and
+    last is not best. Returns per metric key: step and value (the last), min and max (each with the first step where it
+    occurs; over finite values), and for runs on disk the number of points and of NaN or infinite ones. Keys that
+    begin with __swanlab__ are system metrics. Values may be "NaN", "Infinity" or "-Infinity".
+    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
+    """
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, answer = await ask_about_experiment(
+        client, place, lambda cuid: client.get_summary(place.username, place.project, cuid)
+    )
+    summary = _select(answer.data or {}, keys)
+    offset, limit = get_stretch(page, size)
+    names = list(summary)[offset : None if limit is None else offset + limit]
+    told = tell_page(ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size)
+    link = client.get_link(place.username, place.project, cuid)
+    where = link or f"{place.username}/{place.project}/{cuid}"
+    note = "" if answer.data else "No metric has been logged for this experiment (yet)."
+    return ApiResponse(
+        data={name: summary[name] for name in names},
+        page=told.page,
+        notes=[*answer.notes, *told.notes, *([note] if note else []), f"Experiment: {where}"],
+    )
+
+
+def _select(summary: Summary, patterns: Sequence[str]) -> Summary:
+    if not patterns:
+        return summary
+    unmatched = [one for one in patterns if not any(key == one or fnmatchcase(key, one) for key in summary)]
+    if unmatched:
+        names = ", ".join(repr(shorten(one)) for one in unmatched)
+        near = [key for one in unmatched for key in find_near_names(one.strip("*?"), summary)] or list(summary)[:10]
+        shown = ", ".join(shorten(key) for key in dict.fromkeys(near))
+        raise NotFound(
+            f"No metric of this experiment matches {names}.",
+            hint=f"Near ones of its {len(summary)}: {shown}." if summary else "It has logged no metric (yet).",
+        )
+    return {
+        key: metric for key, metric in summary.items() if any(key == one or fnmatchcase(key, one) for one in patterns)
+    }

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.models import ApiResponse, Project
+from swanlab_mcp.operations.arguments import Detail, PageNumber, PageSize, ProjectSort, Search, Username
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["list_projects"]
+
+
+async def list_projects(
+    client: SwanLabClient,
+    *,
+    username: Username = "",
+    detail: Detail = True,
+    search: Search = "",
+    sort: ProjectSort = "",
+    page: PageNumber = 1,
+    size: PageSize = 20,
+) -> ApiResponse[list[Project]]:
+    """List the projects of a workspace, most recently updated first.
+
+    Use it to find a project's exact name; list_project_exps then shows its experiments. Returns per project: name,
+    description, visibility, times (UTC), workspace, and with `detail` the numbers of experiments and contributors.
+    Example: {"username": "my-team", "search": "bert"}.
+    """
+    place = await locate_workspace(client, username)
+    offset, limit = get_stretch(page, size)
+    answer = await ask_about_workspace(
+        client,
+        place,
+        lambda: client.list_projects(
+            place.username, offset=offset, limit=limit, search=search, sort=sort, detail=detail
+        ),
+    )
+    total = answer.page.total if answer.page else 0
+    note = ""
+    if not total:
+        named = f" with {shorten(search)!r} in its name" if search else ""
+        note = f"The workspace {shorten(place.username)!r} holds no project{named}."
+    link = client.get_link(place.username, "<name>")
+    return add_notes(tell_page(answer, page, size), note, f"Pages: {link}" if link and total else "")

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.models import ApiResponse, Workspace
+from swanlab_mcp.operations.arguments import PageNumber, PageSize
+from swanlab_mcp.operations.listing import get_stretch, tell_page
+
+__all__ = ["list_workspaces"]
+
+
+async def list_workspaces(
+    client: SwanLabClient, *, page: PageNumber = 1, size: PageSize = 20
+) -> ApiResponse[list[Workspace]]:
+    """List the workspaces that the signed-in user can open: the personal one first, then teams, then 'local'.
+
+    A workspace holds projects, a project holds experiments (training runs). Start here when the user names no
+    workspace or one that is not found; use list_projects for what one holds. The workspace 'local' stands for the runs
+    recorded on this machine's disk. Returns name, username (pass it as `username` elsewhere) and role.
+    Example: {}.
+    """
+    answer = await client.list_workspaces()
+    offset, limit = get_stretch(page, size)
+    workspaces = (answer.data or [])[offset : None if limit is None else offset + limit]
+    return tell_page(answer.model_copy(update={"data": workspaces}), page, size)

@@ -1,0 +1,196 @@
+"""Answers as the compact text that an assistant reads, and the one budget for both forms of a reply.
+
+A payload is the JSON form of an ApiResponse: `code`, `errmsg`, `data`, and where they apply `page` and `notes`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.untrusted import neutralise_value
+
+__all__ = ["Reply", "count_tokens", "fit", "render"]
+
+# sizes of a continuing page: any of them divides an offset that is a multiple of it
+_SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
+_DEEPEST = 8
+_MISSING: Any = object()
+
+
+class Reply(NamedTuple):
+    """The two forms of a reply; both hold the same facts and keep the budget."""
+
+    structured: dict[str, Any]
+    text: str
+
+
+def count_tokens(text: str) -> int:
+    """Estimate, from above, the tokens that a text costs: 2.5 ASCII characters each, more than one for others."""
+    ascii_count = sum(map(str.isascii, text))
+    wide_count = sum(character > "\uffff" for character in text)
+    return int(ascii_count / 2.5 + (len(text) - ascii_count - wide_count) * 1.3 + wide_count * 3) + 1
+
+
+def fit(payload: Mapping[str, Any], budget: int, *, offset: int = 0) -> Reply:
+    """Return both forms of a payload within `budget` tokens.
+
+    Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
+    the list goes on. `offset` is the position of the first row in the whole list. What is a single record is kept with
+    its longest texts shortened, and a note tells which.
+    """
+    safe = neutralise_value(dict(payload))
+    reply = _reply(safe)
+    if _fits(reply, budget):
+        return reply
+    data = safe.get("data")
+    if "page" in safe and data:
+        rows = len(data)
+        # the first count of rows that does not fit, found without rendering each
+        kept = bisect.bisect_left(
+            range(1, rows + 1), 1, key=lambda count: not _fits(_reply(_cut(safe, count, offset)), budget)
+        )
+        if kept:
+            count = next(size for size in _SIZES if size <= kept and offset % size == 0)
+            return _reply(_cut(safe, count, offset))
+        safe = _cut(safe, 1, offset)
+    return _shorten_texts(safe, budget)
+
+
+def render(payload: Mapping[str, Any]) -> str:
+    """Return a neutralised payload as text: a line about the page, a table or `name: value` lines, then the notes."""
+    lines: list[str] = []
+    page: Mapping[str, Any] = payload.get("page") or {}
+    data = payload.get("data")
+    if page:
+        more = f"; next: {page['next']}" if page.get("next") else ""
+        lines.append(f"{page['returned']} of {page['total']}{more}")
+    if page and isinstance(data, dict):
+        lines += _render_table([{"key": key, **row} for key, row in cast("dict[str, dict[str, Any]]", data).items()])
+    elif isinstance(data, list):
+        lines += _render_table(cast("list[dict[str, Any]]", data))
+    elif isinstance(data, dict):
+        lines += _render_record(cast("dict[str, Any]", data))
+    lines += [f"note: {note}" for note in payload.get("notes") or ()]
+    return "\n".join(lines)
+
+
+def _reply(payload: dict[str, Any]) -> Reply:
+    return Reply(payload, render(payload))
+
+
+def _fits(reply: Reply, budget: int) -> bool:
+    return count_tokens(reply.text) <= budget and count_tokens(_to_json(reply.structured)) <= budget
+
+
+def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
+    data, page = payload["data"], payload["page"]
+    kept = dict(list(data.items())[:count]) if isinstance(data, dict) else data[:count]
+    following = f"page={offset // count + 2} size={count}"
+    notes = [*payload.get("notes", ()), f"Cut to {count} rows to stay within the output budget."]
+    has_more = offset + count < page["total"]
+    told = {"returned": count, "total": page["total"], **({"next": following} if has_more else {})}
+    return {**payload, "data": kept, "page": told, "notes": notes}
+
+
+def _shorten_texts(payload: dict[str, Any], budget: int) -> Reply:
+    """Halve the longest text again and again until the reply fits; then shorten lists and objects the same way."""
+    length = 1 << max(8, len(_to_json(payload)).bit_length())
+    shortened: dict[str, int] = {}
+    reply = _reply(payload)
+    while not _fits(reply, budget) and length > 1:
+        length //= 2
+        shortened.clear()
+        data = _limit(payload["data"], length, "", shortened)
+        notes = [f"{path} is cut, {size} in all." for path, size in list(shortened.items())[:10]]
+        if len(shortened) > len(notes):
+            notes.append(f"{len(shortened) - len(notes)} further fields are cut.")
+        notes.append("Ask for less at once, or start the server with a larger --max-output-tokens.")
+        reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
+    return reply
+
+
+def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any:
+    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in all."""
+    if isinstance(value, str):
+        if len(value) <= length:
+            return value
+        shortened[path or "data"] = f"{len(value)} characters"
+        return value[:length] + "…"
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        if len(items) > length:
+            shortened[path or "data"] = f"{len(items)} items"
+        return [_limit(item, length, path, shortened) for item in items[:length]]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        if len(fields) > length:
+            shortened[path or "data"] = f"{len(fields)} entries"
+        return {
+            key: _limit(item, length, f"{path}.{key}" if path else key, shortened)
+            for key, item in list(fields.items())[:length]
+        }
+    return value
+
+
+def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one header line and one line per row; what is the same in every row stands in a line of its own."""
+    flat = [_flatten(row) for row in rows]
+    columns = list(dict.fromkeys(column for row in flat for column in row))
+    columns = [column for column in columns if any(row.get(column, _MISSING) not in (_MISSING, "") for row in flat)]
+    constant: list[str] = []
+    if len(flat) > 1:
+        constant = [column for column in columns[1:] if len({_format(row.get(column, _MISSING)) for row in flat}) == 1]
+    varying = [column for column in columns if column not in constant]
+    lines: list[str] = []
+    if constant:
+        lines.append("all rows: " + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant))
+    if varying:
+        lines.append(" | ".join(_cell(column) for column in varying))
+        lines += [" | ".join(_format(row.get(column, _MISSING)) for column in varying) for row in flat]
+    return lines
+
+
+def _render_record(record: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, value in _flatten(record).items():
+        if isinstance(value, str) and "\n" in value:
+            # every line is marked, so that recorded text cannot pass for ours
+            lines += [f"{_cell(name)}:", *(f"| {line}" for line in value.split("\n"))]
+        elif value != "":
+            lines.append(f"{_cell(name)}: {_format(value)}")
+    return lines
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item and depth < _DEEPEST:
+            flat |= _flatten(cast("dict[str, Any]", item), f"{prefix}{key}.", depth + 1)
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def _format(value: Any) -> str:
+    if value is _MISSING:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return _cell(value)
+    if isinstance(value, int):
+        return str(value)
+    return _cell(_to_json(value))
+
+
+def _cell(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "\\n").replace("\t", "\\t").replace(" | ", " \\| ")
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,186 @@
+"""The tool table, and bind(): an operation as the function that the MCP SDK calls."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import ValidationError
+
+from swanlab_mcp import operations
+from swanlab_mcp.client import SwanLabClient, progress
+from swanlab_mcp.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.models import ApiResponse
+from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.operations.listing import get_stretch
+from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.render import fit
+from swanlab_mcp.untrusted import neutralise, shorten
+
+__all__ = ["TOOLS", "App", "StrictTool", "ToolEntry", "bind"]
+
+log = logging.getLogger(__name__)
+
+Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
+
+
+@dataclass(frozen=True)
+class ToolEntry:
+    """One tool: the operation whose name, signature and docstring it shows, its title, and what it does to data."""
+
+    operation: Operation
+    title: str
+    toolset: str = "read"
+    read_only: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.operation.__name__
+
+
+TOOLS = (
+    ToolEntry(operations.list_workspaces, "List workspaces"),
+    ToolEntry(operations.list_projects, "List projects"),
+    ToolEntry(operations.list_project_exps, "List a project's experiments"),
+    ToolEntry(operations.get_experiment, "Get an experiment"),
+    ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),
+)
+
+
+@dataclass(frozen=True)
+class App:
+    """What the tools of one running server share."""
+
+    client: SwanLabClient
+    timeout: float
+    max_output_tokens: int
+
+
+class StrictTool(Tool):
+    """A tool that refuses unknown arguments, words bad ones for the model, and shows a schema without noise."""
+
+    @classmethod
+    def of(cls, entry: ToolEntry) -> StrictTool:
+        hints = ToolAnnotations(
+            title=entry.title,
+            read_only_hint=entry.read_only,
+            destructive_hint=not entry.read_only,
+            idempotent_hint=entry.read_only,
+            open_world_hint=True,
+        )
+        tool = cls.from_function(
+            bind(entry),
+            name=entry.name,
+            title=entry.title,
+            description=inspect.getdoc(entry.operation),
+            annotations=hints,
+        )
+        model = tool.fn_metadata.arg_model
+        model.model_config["extra"] = "forbid"
+        model.model_rebuild(force=True)
+        parameters = _strip_titles(model.model_json_schema(by_alias=True))
+        output = _strip_titles(tool.fn_metadata.output_schema) if tool.fn_metadata.output_schema else None
+        metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
+        return tool.model_copy(update={"parameters": parameters, "fn_metadata": metadata})
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            return _answer_error(_explain_arguments(error.__cause__, self.parameters["properties"]))
+
+
+def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]:
+    """Return the operation without its client, answering with both forms of the reply, or with the error.
+
+    The one place where an error becomes an MCP result.
+    """
+    signature = inspect.signature(entry.operation, eval_str=True)
+    arguments = [parameter for name, parameter in signature.parameters.items() if name != "client"]
+
+    async def call(ctx: Context[App, Any], **given: Any) -> CallToolResult:
+        app: App = ctx.request_context.lifespan_context
+
+        async def tell(done: int, total: int, what: str) -> None:
+            await ctx.report_progress(done, total, f"{done} of {total} {what}")
+
+        token = progress.listener.set(tell)
+        try:
+            answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+        except SwanLabError as error:
+            return _answer_error(error)
+        except Exception:  # the edge: a defect of ours must neither end the server nor look like an answer
+            incident = uuid.uuid4().hex[:8]
+            log.exception("internal error %s in %s", incident, entry.name)
+            return _answer_error(
+                SwanLabError(
+                    f"Internal error {incident} in {entry.name}.",
+                    hint="Its trace is in the server's log; please report it.",
+                )
+            )
+        finally:
+            progress.listener.reset(token)
+        offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
+        reply = fit(answer.model_dump(mode="json", exclude_none=True), app.max_output_tokens, offset=offset)
+        return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.structured)
+
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
+    returns = Annotated[CallToolResult, signature.return_annotation]
+    call.__signature__ = inspect.Signature([*arguments, context], return_annotation=returns)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, context)}
+    call.__annotations__["return"] = returns
+    call.__name__ = call.__qualname__ = entry.name
+    return call
+
+
+def _answer_error(error: SwanLabError) -> CallToolResult:
+    text = neutralise(str(error))
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)],
+        structured_content={"code": error.status, "errmsg": text, "data": None},
+        is_error=True,
+    )
+
+
+def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) -> InvalidArgument:
+    faults: list[str] = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
+        path = ".".join(shorten(str(part)) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            near = find_near_names(path, properties, 1)
+            faults.append(f"there is no argument {path!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+        elif fault["type"] == "missing":
+            faults.append(f"{path!r} is missing")
+        else:
+            faults.append(f"{path!r}: {fault['msg']}")
+    return InvalidArgument(
+        f"The arguments do not fit: {'; '.join(faults)}.", hint=f"Accepted arguments: {', '.join(properties)}."
+    )
+
+
+def _strip_titles(schema: dict[str, Any]) -> dict[str, Any]:
+    """Drop what pydantic adds and no reader needs: generated titles, and defaults that say null."""
+
+    def strip(node: Any, *, names: bool = False) -> Any:
+        if isinstance(node, list):
+            return [strip(item) for item in cast("list[Any]", node)]
+        if not isinstance(node, dict):
+            return node
+        fields = cast("dict[str, Any]", node)
+        return {
+            key: strip(item, names=not names and key in ("properties", "$defs"))
+            for key, item in fields.items()
+            if names or (key != "title" and not (key == "default" and item is None))
+        }
+
+    return cast("dict[str, Any]", strip(schema))
