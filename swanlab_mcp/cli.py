@@ -58,7 +58,7 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="swanlab-mcp-server",
         description="MCP server for SwanLab. Without a command it serves MCP on standard input and output.",
-        epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` stored it, never from arguments.",
+        epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` keeps it, never from arguments.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -94,7 +94,7 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _positive(kind: type[float] | type[int]) -> Any:
+def _positive(kind: type[float | int]) -> Any:
     def read(text: str) -> float:
         number = kind(text)
         if not 0 < number < float("inf"):

@@ -119,33 +119,36 @@ class Experiment(Record):
     finishedAt: str | None = None
     user: Texts = Field(default_factory=dict, description="The creator: username, name")
     profile: JsonObject = Field(default_factory=dict, description="config, metadata, requirements, conda")
-    slug: str | None = Field(None, exclude_if=_is_none, description="The id in web addresses, where it differs")
+    slug: str | None = Field(default=None, exclude_if=_is_none, description="The id in web addresses, where it differs")
     labels: list[str] = Field(default_factory=list, exclude_if=_is_empty)
-    group: str | None = Field(None, exclude_if=_is_none)
-    job: str | None = Field(None, exclude_if=_is_none)
-    error: str | None = Field(None, exclude_if=_is_none, description="The recorded traceback of a crash")
-    url: str | None = Field(None, exclude_if=_is_none, description="The experiment's page")
-    rootProId: str | None = Field(None, exclude_if=_is_none, description="Set on a clone: where its metrics lie")
-    rootExpId: str | None = Field(None, exclude_if=_is_none)
+    group: str | None = Field(default=None, exclude_if=_is_none)
+    job: str | None = Field(default=None, exclude_if=_is_none)
+    error: str | None = Field(default=None, exclude_if=_is_none, description="The recorded traceback of a crash")
+    rootProId: str | None = Field(
+        default=None, exclude_if=_is_none, description="Set on a clone: where its metrics lie"
+    )
+    rootExpId: str | None = Field(default=None, exclude_if=_is_none)
 
 
 class Extreme(Record):
     """A minimum or maximum and the first step where it occurs; `step` is absent where SwanLab does not tell it."""
 
-    step: int | None = Field(None, exclude_if=_is_none)
+    step: int | None = Field(default=None, exclude_if=_is_none)
     value: Number
 
 
 class MetricSummary(Record):
     """One metric: the value at its last step, and its smallest and largest finite values."""
 
-    step: int | None = Field(None, exclude_if=_is_none, description="The last step")
-    value: Number | None = Field(None, exclude_if=_is_none, description="The value at the last step")
-    min: Extreme | None = Field(None, exclude_if=_is_none)
-    max: Extreme | None = Field(None, exclude_if=_is_none)
-    count: int | None = Field(None, exclude_if=_is_none, description="Points; computed, runs on disk only")
-    non_finite: int | None = Field(None, exclude_if=_is_none, description="How many of them are NaN or infinite")
-    first_non_finite_step: int | None = Field(None, exclude_if=_is_none)
+    step: int | None = Field(default=None, exclude_if=_is_none, description="The last step")
+    value: Number | None = Field(default=None, exclude_if=_is_none, description="The value at the last step")
+    min: Extreme | None = Field(default=None, exclude_if=_is_none)
+    max: Extreme | None = Field(default=None, exclude_if=_is_none)
+    count: int | None = Field(default=None, exclude_if=_is_none, description="Points; computed, runs on disk only")
+    non_finite: int | None = Field(
+        default=None, exclude_if=_is_none, description="How many of them are NaN or infinite"
+    )
+    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
 
 
 Summary = dict[str, MetricSummary]
@@ -164,7 +167,9 @@ class Page(Record):
 
     returned: int
     total: int
-    next: str | None = Field(None, exclude_if=_is_none, description="Arguments of the call that continues the list")
+    next: str | None = Field(
+        default=None, exclude_if=_is_none, description="Arguments of the call that continues the list"
+    )
 
 
 class ApiResponse(BaseModel, Generic[T]):
@@ -177,5 +182,5 @@ class ApiResponse(BaseModel, Generic[T]):
     code: int = 200
     errmsg: str = ""
     data: T | None = None
-    page: Page | None = Field(None, exclude_if=_is_none)
+    page: Page | None = Field(default=None, exclude_if=_is_none)
     notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)

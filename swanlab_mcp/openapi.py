@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, open_client
@@ -47,7 +47,8 @@ class OpenApi:
     def list_workspaces(self) -> ApiResponse[list[dict[str, str]]]:
         """List the workspaces that the user has joined, as dicts of name, username and role."""
         answer = self._ask(operations.list_workspaces, page=0)
-        return answer.model_copy(update={"data": answer.data and [workspace.model_dump() for workspace in answer.data]})
+        found = None if answer.data is None else [workspace.model_dump() for workspace in answer.data]
+        return _replace(answer, found)
 
     def list_projects(self, username: str = "", detail: bool = True) -> ApiResponse[RecordList[Project]]:
         """List all projects of a workspace (default: the user's own), with statistics if `detail`."""
@@ -85,8 +86,8 @@ class OpenApi:
             exp_cuid=_text(exp_cuid, "exp_cuid"),
             username=_text(username, "username"),
         )
-        metrics = answer.data and {key: metric.model_dump() for key, metric in answer.data.items()}
-        return answer.model_copy(update={"data": metrics})
+        metrics = None if answer.data is None else {key: one.model_dump() for key, one in answer.data.items()}
+        return _replace(answer, metrics)
 
     def close(self) -> None:
         """Close connections and the background thread; the next call opens them anew."""
@@ -110,8 +111,8 @@ class OpenApi:
     def _ask_list(
         self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[list[T]]]], **arguments: Any
     ) -> ApiResponse[RecordList[T]]:
-        answer: Any = self._ask(operation, **arguments)
-        return answer.model_copy(update={"data": None if answer.data is None else RecordList(answer.data)})
+        answer = self._ask(operation, **arguments)
+        return _replace(answer, None if answer.data is None else RecordList(answer.data))
 
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
@@ -140,6 +141,10 @@ async def _open(settings: Settings) -> SwanLabClient:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
     loop.close()
+
+
+def _replace(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
+    return cast("ApiResponse[T]", answer.model_copy(update={"data": data}))
 
 
 def _text(value: object, name: str) -> str:

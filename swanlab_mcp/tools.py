@@ -76,7 +76,7 @@ class StrictTool(Tool):
             idempotent_hint=entry.read_only,
             open_world_hint=True,
         )
-        tool = cls.from_function(
+        tool = Tool.from_function(
             bind(entry),
             name=entry.name,
             title=entry.title,
@@ -89,7 +89,7 @@ class StrictTool(Tool):
         parameters = _strip_titles(model.model_json_schema(by_alias=True))
         output = _strip_titles(tool.fn_metadata.output_schema) if tool.fn_metadata.output_schema else None
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
-        return tool.model_copy(update={"parameters": parameters, "fn_metadata": metadata})
+        return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         try:

@@ -157,6 +157,7 @@ class CloudClient:
         first = offset // size + 1
         stop = None if limit is None else offset + limit
         skipped = offset % size
+        total = 0
         for _ in range(_READINGS):
             items, total = await self._read_pages(path, params, size, first, stop, what)
             expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)

@@ -165,7 +165,8 @@ class Transport:
             except httpx.TransportError as error:
                 if attempt == _TRIES:
                     raise ServerUnavailable(
-                        f"SwanLab at {self._settings.api_host} did not answer in {_TRIES} tries ({type(error).__name__}).",
+                        f"SwanLab at {self._settings.api_host} did not answer in {_TRIES} tries "
+                        f"({type(error).__name__}).",
                         hint="Check the host, the network and the proxy variables; "
                         "`swanlab-mcp-server check` shows what is used.",
                         status=0,

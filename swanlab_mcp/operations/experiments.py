@@ -33,8 +33,9 @@ async def list_project_exps(
     """List the experiments (training runs) of a project, in SwanLab's order, newest first, with their configs.
 
     Use it to find an experiment's id or to see which settings were tried; get_exp_summary gives the metric values of
-    one experiment, get_experiment its environment. Returns per experiment: cuid (pass it as `exp_cuid` elsewhere), name,
-    state (RUNNING, FINISHED, CRASHED, ABORTED; UNKNOWN: no end is recorded), times (UTC), user, labels and profile.config.
+    one experiment, get_experiment its environment. Returns per experiment: cuid (pass it as `exp_cuid` elsewhere),
+    name, state (RUNNING, FINISHED, CRASHED, ABORTED; UNKNOWN: no end is recorded), times (UTC), user, labels and
+    profile.config.
     Example: {"project": "my-team/digits-mlp", "page": 0}.
     """
     place = await locate_project(client, project, username)

@@ -7,7 +7,7 @@ from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import NotFound
 from swanlab_mcp.models import ApiResponse, Page, Summary
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten

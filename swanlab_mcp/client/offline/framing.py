@@ -1,0 +1,301 @@
+"""Record payloads out of a run file, whatever two unlocked writers or a crash did to it.
+
+A run file is LevelDB's log format with a header of its own: `:SWL`, u16 0xE1D6, u8 version; then fragments of u32
+CRC-32 of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), data; up to 6 zero bytes pad a block
+of 32768 (all little-endian; measured on SDK 0.6.5 to 0.10.3). Header and data of a fragment are two writes, and two
+threads write without a lock, so data may stand far from its header: what lies between intact fragments is a hole, and
+headers seen in holes are paired with data in holes by their CRC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+__all__ = ["FileHeader", "FragmentReader", "NotARunFile", "read_file_header"]
+
+MAGIC = b":SWL\xd6\xe1"
+HEADER_SIZE = 7
+
+_FRAGMENT = Struct("<IHB")
+_TYPE = re.compile(rb"[\x01-\x04]", re.DOTALL)
+_LONGEST = 32768 - HEADER_SIZE
+_WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_PENDING = 32
+_OPEN = 4
+_WIDEST_HOLE = 1 << 20
+_SEARCHED = 4096
+_EFFORT = 1 << 28
+
+
+class NotARunFile(ValueError):
+    """The file does not begin as a run file does."""
+
+
+class FileHeader(NamedTuple):
+    version: int
+
+
+class _Header(NamedTuple):
+    """A fragment's header whose data has not been found yet."""
+
+    crc: int
+    length: int
+    kind: int
+
+
+def read_file_header(start: bytes) -> FileHeader | None:
+    """Return the file's header, None when too few bytes are there; raises NotARunFile."""
+    if not MAGIC.startswith(start[: len(MAGIC)]):
+        raise NotARunFile("the file does not begin with SwanLab's mark")
+    return FileHeader(start[6]) if len(start) >= HEADER_SIZE else None
+
+
+class FragmentReader:
+    """Give the record payloads of a growing file, in the order of their data.
+
+    `is_record` tells whether assembled bytes are a record: it decides between two records that were split at the same
+    time. `at_start` False begins anywhere in a file, without its header. Counts: `records` given, `repaired` fragments
+    whose data stood apart from their header, `damaged` holes that remain unexplained with `unexplained` bytes in all,
+    `unpaired` headers without data (as yet), `lost` parts of records that were split.
+    """
+
+    def __init__(self, is_record: Callable[[bytes], bool], *, at_start: bool = True) -> None:
+        self._is_record = is_record
+        self._data = b""
+        self._scanned = 0
+        self._pending: list[_Header] = []
+        self._open: list[list[bytes]] = []
+        self._effort = _EFFORT
+        self._begun = not at_start
+        self.version: int | None = None
+        self.consumed = 0
+        self.records = 0
+        self.repaired = 0
+        self.damaged = 0
+        self.unexplained = 0
+        self.lost = 0
+
+    @property
+    def unpaired(self) -> int:
+        return len(self._pending)
+
+    @property
+    def torn(self) -> int:
+        """Return how many bytes at the end wait for more."""
+        return len(self._data)
+
+    def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
+        """Take the file's next bytes and return the payloads that are whole by now; raises NotARunFile.
+
+        `at_end` says that the file holds no more at present: then what cannot be an unfinished fragment is settled.
+        """
+        self._data += chunk
+        payloads: list[bytes] = []
+        position = 0
+        if not self._begun:
+            header = read_file_header(self._data)
+            if header is None:
+                return payloads
+            self.version, self._begun, position = header.version, True, HEADER_SIZE
+        position = self._read(position, payloads, at_end=at_end)
+        self.consumed += position
+        self._data = self._data[position:]
+        self._scanned = max(0, self._scanned - position)
+        return payloads
+
+    def _read(self, position: int, payloads: list[bytes], *, at_end: bool) -> int:
+        data = self._data
+        end = len(data)
+        unpack = _FRAGMENT.unpack_from
+        while position < end:
+            if self._pending and (length := self._take_pending(data, position, payloads)):
+                position += length
+                continue
+            if position + HEADER_SIZE <= end:
+                crc, length, kind = unpack(data, position)
+                stop = position + HEADER_SIZE + length
+                if stop <= end and crc32(data[position + 6 : stop]) == crc and 1 <= kind <= 4:
+                    self._assemble(kind, data[position + HEADER_SIZE : stop], payloads)
+                    position = stop
+                    continue
+                if stop > end and 1 <= kind <= 4 and length <= _LONGEST and not at_end:
+                    break
+            elif not at_end:
+                break
+            following = self._find_fragment(data, position, at_end=at_end)
+            if following is None and end - position > _WIDEST_HOLE:
+                following = end - _LONGEST - HEADER_SIZE
+            if following is None:
+                return self._settle_tail(data, position, payloads) if at_end else position
+            self._explain(data[position:following], payloads)
+            position = following
+        return position
+
+    def _find_fragment(self, data: bytes, position: int, *, at_end: bool) -> int | None:
+        """Return where the next intact fragment after `position` begins; remembers how far it has looked."""
+        end = len(data)
+        for match in _TYPE.finditer(data, max(position + 1, self._scanned) + 6):
+            start = match.start() - 6
+            crc, length, _kind = _FRAGMENT.unpack_from(data, start)
+            stop = start + HEADER_SIZE + length
+            if length > _LONGEST:
+                continue
+            if stop > end:
+                if at_end:
+                    continue
+                self._scanned = start
+                return None
+            if crc32(data[start + 6 : stop]) == crc:
+                self._scanned = 0
+                return start
+        if not at_end:
+            self._scanned = max(position + 1, end - 6)
+        return None
+
+    def _take_pending(self, data: bytes, position: int, payloads: list[bytes]) -> int:
+        """Give the data of a pending header if it stands at `position`; return its length, 0 if none does."""
+        for index, header in enumerate(self._pending):
+            if header.length and _matches(header, data, position):
+                del self._pending[index]
+                self.repaired += 1
+                self._assemble(header.kind, data[position : position + header.length], payloads)
+                return header.length
+        return 0
+
+    def _explain(self, hole: bytes, payloads: list[bytes]) -> None:
+        """Account for the bytes between intact fragments: padding, headers apart from their data, data, damage."""
+        tokens = _split_hole(hole, 0, self._pending, 0)
+        if tokens is not None:
+            for token in tokens:
+                self._take(token, hole, payloads)
+            return
+        header = _read_header(hole, 0)
+        start = 0
+        if header:
+            self._add_pending(header)
+            start = HEADER_SIZE
+        found = self._search(hole, start, payloads)
+        self.damaged += 1
+        self.unexplained += len(hole) - found
+
+    def _search(self, hole: bytes, start: int, payloads: list[bytes]) -> int:
+        """Look for pending data anywhere in a damaged hole (in a wide one at its ends only); return bytes found."""
+        found = 0
+        for header in list(self._pending):
+            places = range(start, len(hole) - header.length + 1)
+            if len(hole) > _SEARCHED:
+                places = (start, len(hole) - header.length)
+            for place in places:
+                self._effort -= header.length
+                if self._effort < 0:
+                    return found
+                if header.length and place >= 0 and _matches(header, hole, place):
+                    self._pending.remove(header)
+                    self.repaired += 1
+                    self._assemble(header.kind, hole[place : place + header.length], payloads)
+                    found += header.length
+                    break
+        return found
+
+    def _settle_tail(self, data: bytes, position: int, payloads: list[bytes]) -> int:
+        """Give what pending headers prove about the end of the data; return up to where it is settled."""
+        tokens = _split_hole(data[position:], 0, self._pending, 0, partly=True) or []
+        last = max((index for index, token in enumerate(tokens) if token.header and not token.is_header), default=-1)
+        for token in tokens[: last + 1]:
+            self._take(token, data[position:], payloads)
+        return position + (tokens[last].stop if last >= 0 else 0)
+
+    def _take(self, token: _Token, hole: bytes, payloads: list[bytes]) -> None:
+        if token.header is None:
+            return
+        if token.is_header:
+            self._add_pending(token.header)
+            return
+        self._pending.remove(token.header)
+        self.repaired += 1
+        self._assemble(token.header.kind, hole[token.start : token.stop], payloads)
+
+    def _add_pending(self, header: _Header) -> None:
+        self._pending.append(header)
+        if len(self._pending) > _PENDING:
+            del self._pending[0]
+            self.lost += 1
+
+    def _assemble(self, kind: int, part: bytes, payloads: list[bytes]) -> None:
+        if kind == _WHOLE:
+            payloads.append(part)
+            self.records += 1
+        elif kind == _FIRST:
+            self._open.append([part])
+            if len(self._open) > _OPEN:
+                del self._open[0]
+                self.lost += 1
+        elif not self._open:
+            self.lost += 1
+        elif kind == _MIDDLE:
+            self._open[-1].append(part)
+        else:
+            parts = self._open[0]
+            if len(self._open) > 1:
+                parts = next((one for one in self._open if self._is_record(b"".join([*one, part]))), self._open[-1])
+            self._open.remove(parts)
+            payloads.append(b"".join([*parts, part]))
+            self.records += 1
+
+
+class _Token(NamedTuple):
+    """A stretch of a hole: padding (no header), a header, or the data of a header."""
+
+    start: int
+    stop: int
+    header: _Header | None
+    is_header: bool
+
+
+def _matches(header: _Header, data: bytes, position: int) -> bool:
+    stop = position + header.length
+    return stop <= len(data) and crc32(data[position:stop], crc32(bytes((header.kind,)))) == header.crc
+
+
+def _read_header(data: bytes, position: int) -> _Header | None:
+    if position + HEADER_SIZE > len(data):
+        return None
+    crc, length, kind = _FRAGMENT.unpack_from(data, position)
+    return _Header(crc, length, kind) if 1 <= kind <= 4 and length <= _LONGEST else None
+
+
+def _split_hole(
+    hole: bytes, position: int, pending: list[_Header], depth: int, *, partly: bool = False
+) -> list[_Token] | None:
+    """Return the tokens that make up the hole from `position` on, None if it cannot be told.
+
+    `partly` accepts that the end of the hole stays unexplained.
+    """
+    if position == len(hole):
+        return []
+    if depth > 16:
+        return [] if partly else None
+    choices: list[tuple[_Token, list[_Header]]] = []
+    for index, header in enumerate(pending):
+        if header.length and _matches(header, hole, position):
+            token = _Token(position, position + header.length, header, is_header=False)
+            choices.append((token, [*pending[:index], *pending[index + 1 :]]))
+            break
+    found = _read_header(hole, position)
+    if found:
+        token = _Token(position, position + HEADER_SIZE, found, is_header=True)
+        choices.append((token, [*pending, found]))
+    zeros = 0
+    while zeros < HEADER_SIZE - 1 and position + zeros < len(hole) and hole[position + zeros] == 0:
+        zeros += 1
+    if zeros:
+        choices.append((_Token(position, position + zeros, None, is_header=False), pending))
+    for token, left in choices:
+        rest = _split_hole(hole, token.stop, left, depth + 1, partly=partly)
+        if rest is not None:
+            return [token, *rest]
+    return [] if partly else None

@@ -1,0 +1,272 @@
+"""What the records of a run file say: protobuf since SDK 0.8 (swanlab.record.v1), JSON lines before.
+
+Field numbers as measured on SDK 0.8.3 to 0.10.3; unknown fields and records are passed over. On the wire 0 and 0.0 are
+left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from struct import Struct
+from typing import Any, NamedTuple
+
+__all__ = ["Column", "Finish", "Log", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
+
+_DOUBLE = Struct("<d")
+_STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
+_SPELLED = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
+
+
+class Start(NamedTuple):
+    """How a run began; what an older format tells in several records comes in several of these."""
+
+    project: str = ""
+    workspace: str = ""
+    name: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    job: str = ""
+    run_id: str = ""
+    started_at: int = 0
+
+
+class Finish(NamedTuple):
+    """How a run ended; times in Unix milliseconds."""
+
+    state: str
+    error: str
+    finished_at: int
+
+
+class Column(NamedTuple):
+    """A metric key and whether the SDK logs it by itself."""
+
+    key: str
+    is_system: bool
+
+
+class Scalar(NamedTuple):
+    key: str
+    step: int
+    value: float
+    time: int
+
+
+class Log(NamedTuple):
+    line: str
+    is_error: bool
+    time: int
+    number: int
+
+
+Record = Start | Finish | Column | Scalar | Log
+
+
+class _Malformed(ValueError):
+    """The bytes are not a protobuf message."""
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, position
+        shift += 7
+        if shift > 63:
+            raise _Malformed
+
+
+def _read_fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield each field's number and value: int for varints, bytes for the rest. Raises _Malformed."""
+    position, end = 0, len(data)
+    try:
+        while position < end:
+            tag, position = _read_varint(data, position)
+            kind = tag & 7
+            if kind == 0:
+                value, position = _read_varint(data, position)
+                yield tag >> 3, value
+                continue
+            if kind == 2:
+                length, position = _read_varint(data, position)
+            elif kind == 1:
+                length = 8
+            elif kind == 5:
+                length = 4
+            else:
+                raise _Malformed
+            if position + length > end or not tag >> 3:
+                raise _Malformed
+            yield tag >> 3, data[position : position + length]
+            position += length
+    except IndexError:
+        raise _Malformed from None
+
+
+def is_protobuf(payload: bytes) -> bool:
+    """Tell whether the bytes are one whole message of the kind that run files hold."""
+    try:
+        return {number for number, _ in _read_fields(payload)} >= {1}
+    except _Malformed:
+        return False
+
+
+def decode_protobuf(payload: bytes) -> Record | None:
+    """Return what a record says, None where it is of no interest here. Raises ValueError when it is no record."""
+    for number, value in _read_fields(payload):
+        decode = _DECODERS.get(number)
+        if decode and isinstance(value, bytes):
+            return decode(value)
+    return None
+
+
+def _decode_scalar(data: bytes) -> Scalar:
+    key, step, value, time = b"", 0, 0.0, 0
+    for number, field in _read_fields(data):
+        if number == 1:
+            key = field
+        elif number == 2:
+            step = _signed(field)
+        elif number == 4:
+            time = _read_time(field)
+        elif number == 5:
+            for inner, double in _read_fields(field):
+                if inner == 1 and isinstance(double, bytes) and len(double) == 8:
+                    value = _DOUBLE.unpack(double)[0]
+    return Scalar(_text(key), step, value, time)
+
+
+def _decode_start(data: bytes) -> Start:
+    texts: dict[int, str] = {}
+    tags: list[str] = []
+    started_at = 0
+    for number, field in _read_fields(data):
+        if number == 6:
+            tags.append(_text(field))
+        elif number == 12:
+            started_at = _read_time(field)
+        elif isinstance(field, bytes):
+            texts[number] = _text(field)
+    return Start(
+        project=texts.get(1, ""),
+        workspace=texts.get(2, ""),
+        name=texts.get(4, ""),
+        description=texts.get(5, ""),
+        tags=tuple(tags),
+        group=texts.get(7, ""),
+        job=texts.get(8, ""),
+        run_id=texts.get(10, ""),
+        started_at=started_at,
+    )
+
+
+def _decode_finish(data: bytes) -> Finish:
+    state, error, finished_at = 0, "", 0
+    for number, field in _read_fields(data):
+        if number == 1:
+            state = _signed(field)
+        elif number == 2:
+            error = _text(field)
+        elif number == 3:
+            finished_at = _read_time(field)
+    return Finish(_STATES.get(state, "UNKNOWN"), error, finished_at)
+
+
+def _decode_column(data: bytes) -> Column:
+    fields = dict(_read_fields(data))
+    return Column(_text(fields.get(3, b"")), fields.get(1) == 2)
+
+
+def _decode_log(data: bytes) -> Log:
+    fields = dict(_read_fields(data))
+    return Log(
+        _text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3, b"")), _signed(fields.get(4, 0))
+    )
+
+
+_DECODERS: dict[int, Callable[[bytes], Record]] = {
+    10: _decode_start,
+    11: _decode_finish,
+    12: _decode_column,
+    13: _decode_scalar,
+    16: _decode_log,
+}
+
+
+def _read_time(data: Any) -> int:
+    """Return the Unix milliseconds of a google.protobuf.Timestamp, 0 where there is none."""
+    if not isinstance(data, bytes):
+        return 0
+    seconds = nanos = 0
+    for number, field in _read_fields(data):
+        if number == 1:
+            seconds = _signed(field)
+        elif number == 2:
+            nanos = _signed(field)
+    return seconds * 1000 + nanos // 1_000_000
+
+
+def _signed(value: Any) -> int:
+    if not isinstance(value, int):
+        raise _Malformed
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise _Malformed
+    return value.decode(errors="replace")
+
+
+def decode_json(payload: bytes) -> Record | None:
+    """Return what a record of SDK 0.6.2 to 0.7.20 says, None where it is of no interest here. Raises ValueError."""
+    record = json.loads(payload)
+    match record:
+        case {
+            "model_type": "Scalar",
+            "data": {"key": str(key), "step": int(step), "metric": {"data": value, **metric}},
+        }:
+            number = value if isinstance(value, (int, float)) else _SPELLED.get(str(value).lower())
+            return None if number is None else Scalar(key, step, float(number), _read_iso(metric.get("create_time")))
+        case {"model_type": "Header", "data": dict(data)}:
+            return Start(started_at=_read_iso(data.get("create_time")))
+        case {"model_type": "Project", "data": dict(data)}:
+            return Start(project=str(data.get("name") or ""), workspace=str(data.get("workspace") or ""))
+        case {"model_type": "Experiment", "data": dict(data)}:
+            return Start(
+                name=str(data.get("name") or ""),
+                description=str(data.get("description") or ""),
+                tags=tuple(str(tag) for tag in data.get("tags") or ()),
+                run_id=str(data.get("id") or ""),
+            )
+        case {"model_type": "Column", "data": {"key": str(key), **data}}:
+            return Column(key, data.get("cls") == "SYSTEM")
+        case {"model_type": "Log", "data": {"message": str(message), **data}}:
+            number = data.get("epoch")
+            return Log(
+                message,
+                data.get("level") == "ERROR",
+                _read_iso(data.get("create_time")),
+                number if isinstance(number, int) else 0,
+            )
+        case {"model_type": "Footer", "data": dict(data)}:
+            return Finish("FINISHED" if data.get("success") else "CRASHED", "", _read_iso(data.get("create_time")))
+        case {"model_type": str()}:
+            return None
+        case _:
+            raise ValueError("not a record")
+
+
+def _read_iso(moment: Any) -> int:
+    try:
+        parsed = datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
+    except ValueError:
+        return 0
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp() * 1000)
