@@ -61,28 +61,11 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` keeps it, never from arguments.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(command="serve")
+    _add_options(parser)
+    # the same options after the command; what is not given there must not undo what was given before it
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    options.add_argument("--demo", action="store_true", help="show the embedded demo runs; needs no account")
-    options.add_argument("--log-dir", action="append", metavar="FOLDER", help="folder of runs on disk; repeatable")
-    options.add_argument("--host", help="SwanLab's API host, e.g. https://swanlab.example.com")
-    options.add_argument("--allow-insecure-host", action="store_true", help="accept an http:// host")
-    options.add_argument("--timeout", type=_positive(float), metavar="SECONDS", help="per call (default 45)")
-    options.add_argument("--max-output-tokens", type=_positive(int), metavar="N", help="per answer (default 8000)")
-    options.add_argument(
-        "--log-level", type=str.upper, choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="on stderr (default WARNING)"
-    )
-    for action in options._actions:  # noqa: SLF001 the same options before and after the command
-        parser._add_action(action)  # noqa: SLF001
-    parser.set_defaults(
-        demo=False,
-        log_dir=[],
-        host="",
-        allow_insecure_host=False,
-        timeout=None,
-        max_output_tokens=None,
-        log_level="WARNING",
-        command="serve",
-    )
+    _add_options(options, default=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check}")
     commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
@@ -92,6 +75,20 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     commands.add_parser("tools", parents=[options], help="list the tools")
     commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
     return parser.parse_args(argv)
+
+
+def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    def add(name: str, fallback: object, **how: Any) -> None:
+        parser.add_argument(name, default=default or fallback, **how)
+
+    add("--demo", fallback=False, action="store_true", help="show the embedded demo runs; needs no account")
+    add("--log-dir", [], action="append", metavar="FOLDER", help="folder of runs on disk; repeatable")
+    add("--host", "", help="SwanLab's API host, e.g. https://swanlab.example.com")
+    add("--allow-insecure-host", fallback=False, action="store_true", help="accept an http:// host")
+    add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
+    add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
+    levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
+    add("--log-level", "WARNING", type=str.upper, choices=levels, help="on stderr (default WARNING)")
 
 
 def _positive(kind: type[float | int]) -> Any:

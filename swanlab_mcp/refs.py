@@ -22,6 +22,7 @@ __all__ = [
     "parse_workspace",
 ]
 
+_SHORTEST_PART = 3
 _FORMS = "a name, a path like 'workspace/project/experiment', or the address of a SwanLab page"
 
 
@@ -108,7 +109,9 @@ def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str
     close = difflib.get_close_matches(wanted, folded.values(), n=count, cutoff=0.6)
     near = [candidate for candidate in known if folded[candidate] == wanted]
     near += [candidate for match in close for candidate in known if folded[candidate] == match]
-    near += [candidate for candidate in known if wanted in folded[candidate] or (folded[candidate] in wanted != "")]
+    if len(wanted) >= _SHORTEST_PART:
+        near += [one for one in known if wanted in folded[one]]
+        near += [one for one in known if len(one) >= _SHORTEST_PART and folded[one] in wanted]
     return list(dict.fromkeys(near))[:count]
 
 

@@ -87,8 +87,10 @@ def _fits(reply: Reply, budget: int) -> bool:
 
 def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     data, page = payload["data"], payload["page"]
-    rows = cast("dict[str, Any]", data).items() if isinstance(data, dict) else cast("list[Any]", data)
-    kept = type(data)(list(rows)[:count])
+    if isinstance(data, dict):
+        kept: Any = dict(list(cast("dict[str, Any]", data).items())[:count])
+    else:
+        kept = data[:count]
     following = f"page={offset // count + 2} size={count}"
     notes = [*payload.get("notes", ()), f"Cut to {count} rows to stay within the output budget."]
     has_more = offset + count < page["total"]

@@ -65,7 +65,7 @@ class CloudClient:
             found[workspace.username] = Workspace(
                 name=known.name or workspace.name, username=workspace.username, role=known.role or workspace.role
             )
-        own = found.pop(session.username, None) or Workspace(name=session.name, username=session.username)
+        own = found.pop(session.username, None) or Workspace(name=session.name, username=session.username, role="OWNER")
         workspaces = [Workspace(name=own.name, username=own.username, role=own.role or "OWNER"), *found.values()]
         return ApiResponse(data=workspaces, page=Page(returned=len(workspaces), total=len(workspaces)))
 

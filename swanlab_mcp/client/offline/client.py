@@ -174,7 +174,7 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
         labels=list(start.tags),
         group=start.group or None,
         job=start.job or None,
-        error=ending.error or None,
+        error=(ending.error or None) if whole else None,
     )
     if whole:
         notes += _note_damage(runs)

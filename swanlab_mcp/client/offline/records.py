@@ -7,17 +7,17 @@ left out.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.client.wire import is_object, read_number
 
 __all__ = ["Column", "Finish", "Log", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
 
 _DOUBLE = Struct("<d")
 _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
-_SPELLED = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
 
 
 class Start(NamedTuple):
@@ -60,7 +60,6 @@ class Log(NamedTuple):
     line: str
     is_error: bool
     time: int
-    number: int
 
 
 Record = Start | Finish | Column | Scalar | Log
@@ -186,9 +185,7 @@ def _decode_column(data: bytes) -> Column:
 
 def _decode_log(data: bytes) -> Log:
     fields = dict(_read_fields(data))
-    return Log(
-        _text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3, b"")), _signed(fields.get(4, 0))
-    )
+    return Log(_text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3)))
 
 
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
@@ -227,41 +224,43 @@ def _text(value: Any) -> str:
 
 def decode_json(payload: bytes) -> Record | None:
     """Return what a record of SDK 0.6.2 to 0.7.20 says, None where it is of no interest here. Raises ValueError."""
-    record = json.loads(payload)
-    match record:
-        case {
-            "model_type": "Scalar",
-            "data": {"key": str(key), "step": int(step), "metric": {"data": value, **metric}},
-        }:
-            number = value if isinstance(value, (int, float)) else _SPELLED.get(str(value).lower())
-            return None if number is None else Scalar(key, step, float(number), _read_iso(metric.get("create_time")))
-        case {"model_type": "Header", "data": dict(data)}:
-            return Start(started_at=_read_iso(data.get("create_time")))
-        case {"model_type": "Project", "data": dict(data)}:
-            return Start(project=str(data.get("name") or ""), workspace=str(data.get("workspace") or ""))
-        case {"model_type": "Experiment", "data": dict(data)}:
+    record: Any = json.loads(payload)
+    if not is_object(record) or not is_object(record.get("data")):
+        raise ValueError("not a record")
+    data: dict[str, Any] = record["data"]
+    time = _read_iso(data.get("create_time"))
+    match record.get("model_type"):
+        case "Scalar":
+            metric: Any = data.get("metric")
+            value = read_number(metric.get("data")) if is_object(metric) else None
+            if value is None:
+                raise ValueError("not a point")
+            return Scalar(_string(data, "key"), int(data["step"]), value, _read_iso(metric.get("create_time")))
+        case "Header":
+            return Start(started_at=time)
+        case "Project":
+            return Start(project=_string(data, "name"), workspace=_string(data, "workspace"))
+        case "Experiment":
+            tags: Any = data.get("tags")
             return Start(
-                name=str(data.get("name") or ""),
-                description=str(data.get("description") or ""),
-                tags=tuple(str(tag) for tag in data.get("tags") or ()),
-                run_id=str(data.get("id") or ""),
+                name=_string(data, "name"),
+                description=_string(data, "description"),
+                tags=tuple(map(str, cast("list[Any]", tags))) if isinstance(tags, list) else (),
+                run_id=_string(data, "id"),
             )
-        case {"model_type": "Column", "data": {"key": str(key), **data}}:
-            return Column(key, data.get("cls") == "SYSTEM")
-        case {"model_type": "Log", "data": {"message": str(message), **data}}:
-            number = data.get("epoch")
-            return Log(
-                message,
-                data.get("level") == "ERROR",
-                _read_iso(data.get("create_time")),
-                number if isinstance(number, int) else 0,
-            )
-        case {"model_type": "Footer", "data": dict(data)}:
-            return Finish("FINISHED" if data.get("success") else "CRASHED", "", _read_iso(data.get("create_time")))
-        case {"model_type": str()}:
-            return None
+        case "Column":
+            return Column(_string(data, "key"), data.get("cls") == "SYSTEM")
+        case "Log":
+            return Log(_string(data, "message"), data.get("level") == "ERROR", time)
+        case "Footer":
+            return Finish("FINISHED" if data.get("success") else "CRASHED", "", time)
         case _:
-            raise ValueError("not a record")
+            return None
+
+
+def _string(data: dict[str, Any], field: str) -> str:
+    value = data.get(field)
+    return "" if value is None else str(value)
 
 
 def _read_iso(moment: Any) -> int:

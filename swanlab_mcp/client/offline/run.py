@@ -173,7 +173,7 @@ class Run:
     def _take(self, payload: bytes, *, points: bool = True) -> None:
         try:
             record: Record | None = self._decode(payload)
-        except (ValueError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.unreadable += 1
             return
         if isinstance(record, Scalar):
@@ -191,7 +191,8 @@ class Run:
             if record.is_error:
                 self.error_lines = [*self.error_lines, record.line][-_ERROR_LINES:]
         elif isinstance(record, Start):
-            self.start = Start(*(new or old for new, old in zip(record, self.start, strict=True)))
+            known = {field: value for field, value in record._asdict().items() if value}
+            self.start = self.start._replace(**known)
         elif isinstance(record, Finish):
             self.finish = record
 
@@ -238,7 +239,7 @@ class Run:
         return path.read_text(encoding="utf-8", errors="replace")
 
 
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _ConfigLoader(_SafeLoader):
