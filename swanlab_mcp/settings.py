@@ -25,7 +25,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Settings:
     """What the server works with; `problems` are told by `check` and where they explain a failure.
 
-    `host_problem` says why no request may be sent to `api_host` (empty: it may). `timeout` is in seconds, per call.
+    `host_problem` says why no request may be sent to `api_host` (empty: it may). `timeout` is in seconds, per call; `backoff` too, before the first repetition of a request.
     """
 
     api_host: str = DEFAULT_API_HOST
@@ -36,6 +36,7 @@ class Settings:
     log_dirs: tuple[Path, ...] = ()
     demo: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    backoff: float = 0.5
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     problems: tuple[str, ...] = ()
 

@@ -45,7 +45,7 @@ class CloudClient:
 
     def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
         parts = [f"@{quote(username, safe='')}"]
-        parts += [quote(project, safe="")] if project else []
+        parts += [quote(project, safe="<>")] if project else []
         parts += ["runs", quote(exp_cuid, safe="<>"), "chart"] if exp_cuid else []
         return "/".join([self._web_host, *parts])
 

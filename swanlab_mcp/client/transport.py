@@ -35,7 +35,6 @@ __all__ = ["Session", "Transport"]
 log = logging.getLogger(__name__)
 
 _TRIES = 5
-_BACKOFF = 0.5
 _LONGEST_WAIT = 20.0
 _RETRIED = {429, 500, 502, 503, 504}
 _AT_ONCE = 8
@@ -80,9 +79,8 @@ class _SessionAuth(httpx.Auth):
 class Transport:
     """Requests to `settings.api_host`, at most 8 at once; nothing is opened before the first one."""
 
-    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._custom = transport
         self._http: httpx.AsyncClient | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._session: Session | None = None
@@ -171,7 +169,7 @@ class Transport:
                         "`swanlab-mcp-server check` shows what is used.",
                         status=0,
                     ) from error
-                delay = _pick_delay(attempt)
+                delay = self._pick_delay(attempt)
             except httpx.DecodingError as error:
                 raise UnexpectedResponse(
                     f"SwanLab's answer to {what} could not be decompressed.", hint="Try again."
@@ -182,10 +180,14 @@ class Transport:
                 asked = _read_retry_after(response)
                 if asked is not None and asked > _LONGEST_WAIT:
                     return response
-                delay = max(_pick_delay(attempt), asked or 0.0)
+                delay = max(self._pick_delay(attempt), asked or 0.0)
             log.info("%s: try %d of %d failed, next in %.1f s", what, attempt, _TRIES, delay)
             await asyncio.sleep(delay)
         raise AssertionError("unreachable: the last try returns or raises")
+
+    def _pick_delay(self, attempt: int) -> float:
+        # jitter spreads requests that failed together
+        return self._settings.backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311 no secret
 
     def _open(self) -> httpx.AsyncClient:
         if self._settings.host_problem:
@@ -193,7 +195,7 @@ class Transport:
         if self._http is None:
             try:
                 self._http = httpx.AsyncClient(
-                    base_url=self._settings.api_host, transport=self._custom, timeout=_LIMITS, follow_redirects=False
+                    base_url=self._settings.api_host, timeout=_LIMITS, follow_redirects=False
                 )
             except (ImportError, ValueError) as error:
                 raise ServerUnavailable(
@@ -209,11 +211,6 @@ def _encode(path: Sequence[str]) -> str:
         if part in (".", ".."):
             raise InvalidArgument(f"{part!r} cannot be a name in SwanLab.")
     return "/".join(quote(part, safe="") for part in path)
-
-
-def _pick_delay(attempt: int) -> float:
-    # jitter spreads requests that failed together
-    return _BACKOFF * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311 no secret depends on it
 
 
 def _read_retry_after(response: httpx.Response) -> float | None:

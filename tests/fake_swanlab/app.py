@@ -1,0 +1,129 @@
+"""The ASGI app: sign-in and sessions (wire page, section 1), routing, faults, and a log of what was asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.fake_swanlab import accounts, experiments, metrics
+from tests.fake_swanlab.routing import ApiError, Ask, Routes, answer
+from tests.fake_swanlab.state import Call, Fault, State, User, show_time
+
+_ROUTES = Routes([*accounts.routes.table, *experiments.routes.table, *metrics.routes.table])
+_NOBODY = User("", "", "")
+
+
+class Dropped(Exception):
+    """The connection ends in the middle of an answer."""
+
+
+def create_app(state: State) -> ASGIApp:
+    """Return SwanLab over `state`, for httpx.ASGITransport or any ASGI server."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        state.in_flight += 1
+        state.max_in_flight = max(state.max_in_flight, state.in_flight)
+        try:
+            response = await _respond(state, request)
+            await response(scope, receive, send)
+        except Dropped:
+            if scope.get("server", ("",))[0] == "testserver":
+                raise
+        finally:
+            state.in_flight -= 1
+
+    return app
+
+
+async def _respond(state: State, request: Request) -> Response:
+    raw_path = request.scope.get("raw_path", b"").split(b"?")[0].decode("latin-1") or request.url.path
+    content = await request.body()
+    try:
+        body = json.loads(content) if content else None
+    except ValueError:
+        body = None
+    call = Call(request.method, raw_path, dict(request.query_params), dict(request.headers), body)
+    state.calls.append(call)
+    if state.latency:
+        await anyio.sleep(state.latency)
+    fault = next((one for one in state.faults if one.takes(call.method, raw_path, call.query)), None)
+    if fault and fault.delay:
+        await anyio.sleep(fault.delay)
+    if fault and (fault.status is not None or fault.body is not None):
+        response = Response(fault.body or b"", fault.status or 200, dict(fault.headers))
+    else:
+        response = await _answer(state, call, str(request.base_url).rstrip("/"))
+    response.headers["traceid"] = f"trace-{len(state.calls)}"
+    call.status = response.status_code
+    return _spoil(response, fault) if fault else response
+
+
+async def _answer(state: State, call: Call, base_url: str) -> Response:
+    try:
+        if call.method == "POST" and call.raw_path == "/api/login/api_key":
+            return _sign_in(state, call)
+        ask = Ask(state, _NOBODY, call.query, call.headers, call.body, base_url)
+        if call.raw_path.startswith("/storage/"):
+            return metrics.read_storage(ask, call.raw_path.removeprefix("/storage/"))
+        if not call.raw_path.startswith("/api/"):
+            raise ApiError(404, "Not found")
+        ask.user = _find_user(state, call)
+        handler, ask.names = _ROUTES.find(call.method, call.raw_path)
+        return answer(handler(ask))
+    except ApiError as error:
+        code: Any = error.status if state.variants.error_codes_are_numbers else f"E{error.status}"
+        return JSONResponse({"code": code, "message": error.message}, error.status)
+    except (KeyError, TypeError, AttributeError) as error:
+        return JSONResponse({"code": "E400", "message": f"Malformed request: {error!r}"}, 400)
+
+
+def _sign_in(state: State, call: Call) -> Response:
+    key = call.headers.get("authorization", "")
+    user = next((user for user in state.users if user.api_key == key), None)
+    if user is None:
+        raise ApiError(401, "API key invalid")
+    if not user.is_verified:
+        raise ApiError(403, "Account not verified")
+    state.logins += 1
+    sid = f"sid-canary-{state.logins}"
+    state.sessions[sid] = user
+    expires = datetime.now(timezone.utc) + timedelta(days=state.session_days)
+    return JSONResponse(
+        {"sid": sid, "expiredAt": show_time(expires), "userInfo": {"username": user.username, "name": user.name}}
+    )
+
+
+def _find_user(state: State, call: Call) -> User:
+    cookies = dict(part.strip().partition("=")[::2] for part in call.headers.get("cookie", "").split(";"))
+    user = state.sessions.get(cookies.get("sid", ""))
+    if user is None:
+        raise ApiError(401, "Session expired")
+    return user
+
+
+def _spoil(response: Response, fault: Fault) -> Response:
+    body = bytes(response.body)
+    if fault.is_truncated:
+        return Response(body[: len(body) // 2], response.status_code, {"content-type": "application/json"})
+    if not (fault.is_dropped or fault.slow_body):
+        return response
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield body[: len(body) // 2]
+        if fault.is_dropped:
+            raise Dropped
+        await anyio.sleep(fault.slow_body)
+        yield body[len(body) // 2 :]
+
+    headers = {"content-type": "application/json", "content-length": str(len(body))}
+    return StreamingResponse(stream(), response.status_code, headers)

@@ -1,0 +1,74 @@
+"""Routes on path segments as they arrive, each decoded on its own: names may hold encoded slashes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import JSONResponse, Response
+
+from tests.fake_swanlab.state import State, User
+
+__all__ = ["ApiError", "Ask", "Handler", "Routes", "read_number"]
+
+
+class ApiError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.message = message
+        super().__init__(message)
+
+
+@dataclass
+class Ask:
+    """A request with its session's user (None only for the calls that need no session)."""
+
+    state: State
+    user: User
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+    base_url: str
+    names: dict[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Ask], Any] | Callable[[Ask], Awaitable[Any]]
+
+
+@dataclass
+class Routes:
+    table: list[tuple[str, list[str], Callable[[Ask], Any]]] = field(default_factory=list)
+
+    def add(self, method: str, path: str) -> Callable[[Callable[[Ask], Any]], Callable[[Ask], Any]]:
+        def register(handler: Callable[[Ask], Any]) -> Callable[[Ask], Any]:
+            self.table.append((method, path.strip("/").split("/"), handler))
+            return handler
+
+        return register
+
+    def find(self, method: str, raw_path: str) -> tuple[Callable[[Ask], Any], dict[str, str]]:
+        """Return the handler and the decoded names of its path; raises ApiError 404 or 405."""
+        parts = raw_path.removeprefix("/api/").strip("/").split("/")
+        is_known = False
+        for wanted, pattern, handler in self.table:
+            if len(pattern) != len(parts):
+                continue
+            pairs = list(zip(pattern, parts, strict=True))
+            if all(unquote(part) == piece for piece, part in pairs if not piece.startswith("{")):
+                is_known = True
+                if wanted == method:
+                    return handler, {piece.strip("{}"): unquote(part) for piece, part in pairs if piece.startswith("{")}
+        raise ApiError(405 if is_known else 404, "Method not allowed" if is_known else "Not found")
+
+
+def answer(value: Any) -> Response:
+    return value if isinstance(value, Response) else JSONResponse(value)
+
+
+def read_number(ask: Ask, name: str, default: int) -> int:
+    try:
+        return int(ask.query.get(name, default))
+    except ValueError:
+        raise ApiError(400, f"{name} must be a number") from None
