@@ -25,7 +25,8 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Settings:
     """What the server works with; `problems` are told by `check` and where they explain a failure.
 
-    `host_problem` says why no request may be sent to `api_host` (empty: it may). `timeout` is in seconds, per call; `backoff` too, before the first repetition of a request.
+    `host_problem` says why no request may be sent to `api_host` (empty: it may). `timeout` is in seconds,
+    per call; `backoff` too, before the first repetition of a request.
     """
 
     api_host: str = DEFAULT_API_HOST
@@ -148,10 +149,11 @@ def _find_insecurity(api_host: str) -> str:
 def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_Login]:
     root = environ.get("SWANLAB_ROOT", "").strip() or environ.get("SWANLAB_SAVE_DIR", "").strip()
     home = Path(root) if root else Path.home() / ".swanlab"
-    for path, name in (
-        (Path.cwd() / ".swanlab" / ".netrc", "./.swanlab/.netrc"),
-        (home / ".netrc", "$SWANLAB_ROOT/.netrc" if root else "~/.swanlab/.netrc"),
-    ):
+    files = {
+        Path.cwd() / ".swanlab" / ".netrc": "./.swanlab/.netrc",
+        home / ".netrc": "$SWANLAB_ROOT/.netrc" if root else "~/.swanlab/.netrc",
+    }
+    for path, name in files.items():
         try:
             entries = netrc.netrc(path).hosts
         except FileNotFoundError:

@@ -30,7 +30,7 @@ async def list_project_exps(
     page: PageNumber = 1,
     size: PageSize = 20,
 ) -> ApiResponse[list[Experiment]]:
-    """List the experiments (training runs) of a project, with their configs, in SwanLab's order (on disk: newest first).
+    """List a project's experiments (training runs) with their configs, in SwanLab's order (on disk: newest first).
 
     Use it to find an experiment's id or to see which settings were tried; get_exp_summary gives the metric values of
     one experiment, get_experiment its environment. Returns per experiment: cuid (pass it as `exp_cuid` elsewhere),

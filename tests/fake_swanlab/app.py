@@ -54,6 +54,7 @@ async def _respond(state: State, request: Request) -> Response:
         body = None
     call = Call(request.method, raw_path, dict(request.query_params), dict(request.headers), body)
     state.calls.append(call)
+    state.arrived.set()
     if state.latency:
         await anyio.sleep(state.latency)
     fault = next((one for one in state.faults if one.takes(call.method, raw_path, call.query)), None)

@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-
-from tests.fake_swanlab.app import create_app
-from tests.fake_swanlab.state import State
+from starlette.types import ASGIApp
 
 __all__ = ["serve"]
 
 
 @contextmanager
-def serve(state: State) -> Iterator[str]:
-    """Serve `state` on a free port in a thread; yield its base URL."""
+def serve(app: ASGIApp) -> Iterator[str]:
+    """Serve an app on a free port in a thread; yield its base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(state), log_level="critical", lifespan="off", ws="none")
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

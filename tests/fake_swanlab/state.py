@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -187,6 +188,7 @@ class State:
     sessions: dict[str, User] = field(default_factory=dict)
     logins: int = 0
     calls: list[Call] = field(default_factory=list)
+    arrived: threading.Event = field(default_factory=threading.Event)
     in_flight: int = 0
     max_in_flight: int = 0
     exports: dict[str, str] = field(default_factory=dict)

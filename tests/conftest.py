@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from swanlab_mcp.client import SwanLabClient, open_client
+from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.settings import Settings
+from tests.fake_swanlab import State, build_sample_state, create_app, serve
+
+RUNS = Path(__file__).parent / "offline_runs"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's key, folder or proxy reaches a test."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "work").mkdir()
+    monkeypatch.chdir(home / "work")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("API_KEY", "API_HOST", "WEB_HOST", "ROOT", "SAVE_DIR", "LOG_DIR", "LOGDIR", "MCP_MAX_OUTPUT_TOKENS"):
+        monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def state() -> State:
+    return build_sample_state()
+
+
+@pytest.fixture(scope="session")
+def fake() -> Iterator[tuple[dict[str, ASGIApp], str]]:
+    """One HTTP server for all tests; what it serves is put in under `app`."""
+    served: dict[str, ASGIApp] = {}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await served["app"](scope, receive, send)
+
+    with serve(app) as url:
+        yield served, url
+
+
+@pytest.fixture
+def host(fake: tuple[dict[str, ASGIApp], str], state: State) -> str:
+    served, url = fake
+    served["app"] = create_app(state)
+    return url
+
+
+@pytest.fixture
+def settings(host: str) -> Settings:
+    return Settings(api_host=host, web_host=host, api_key="test-key", key_source="SWANLAB_API_KEY", backoff=0.001)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> Any:
+    client: SwanLabClient = open_client(settings)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def session(settings: Settings) -> Any:
+    """An MCP client over an in-process session with a server of these settings."""
+    async with connect(create_server(settings)) as client:
+        yield client
+
+
+def text_of(result: Any) -> str:
+    return "\n".join(block.text for block in result.content)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import swanlab_mcp
+from swanlab_mcp import OpenApi
+from tests.conftest import RUNS
+from tests.fake_swanlab import Fault, State
+
+
+def test_public_names_are_sorted_and_all_there() -> None:
+    assert sorted(swanlab_mcp.__all__) == swanlab_mcp.__all__
+    assert all(getattr(swanlab_mcp, name) for name in swanlab_mcp.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        swanlab_mcp.Nothing  # noqa: B018
+
+
+def test_lists_are_complete_whatever_their_length(host: str, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(345):
+        state.add_experiment(project, f"run-{number}")
+    with OpenApi("test-key", host=host) as api:
+        answer = api.list_project_exps("many")
+    assert answer.data is not None
+    assert [one.name for one in answer.data] == [f"run-{number}" for number in reversed(range(345))]
+    assert answer.page is None
+
+
+def test_user_is_another_name_of_username(host: str, state: State) -> None:
+    project = state.add_project(state.workspaces[1], "theirs")
+    state.add_experiment(project, "one", cuid="their1")
+    with OpenApi("test-key", host=host) as api:
+        assert api.get_experiment("theirs", "their1", user="kites-test2").code == 200
+        assert api.get_experiment("theirs", "their1", "kites-test2").code == 200
+        with pytest.raises(TypeError, match="two names of one argument"):
+            api.get_experiment("theirs", "their1", username="a", user="b")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(403, 403), (404, 404), (418, 418), (302, 302)])
+def test_a_http_error_comes_back_as_its_status(host: str, state: State, status: int, expected: int) -> None:
+    state.faults.append(Fault(path="/project/", status=status, body=b'{"code": "X", "message": "no \\u001b[31mway"}'))
+    with OpenApi("test-key", host=host) as api:
+        answer = api.get_experiment("project1", "cuid1")
+    assert (answer.code, answer.data) == (expected, None)
+    assert "trace-" in answer.errmsg
+    assert "no \\x1b[31mway" in answer.errmsg
+
+
+def test_no_answer_at_all_is_code_0_with_the_cause() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with OpenApi("test-key", host=closed, timeout=0.3) as api:
+        answer = api.list_projects()
+    assert (answer.code, answer.data) == (0, None)
+    assert "within 0.3 seconds" in answer.errmsg
+
+
+def test_a_missing_key_says_how_to_sign_in() -> None:
+    answer = OpenApi().list_workspaces()
+    assert answer.code == 401
+    assert "SWANLAB_API_KEY" in answer.errmsg
+    assert "--demo" in answer.errmsg
+
+
+def test_programming_errors_raise(host: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        with pytest.raises(TypeError, match="project must be a str, not int"):
+            api.list_project_exps(5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            api.get_experiment("project1")  # type: ignore[call-arg]
+        assert api.list_projects(None).code == 200  # type: ignore[arg-type]
+
+
+def test_it_works_inside_a_running_loop_and_again_after_close(host: str) -> None:
+    api = OpenApi("test-key", host=host)
+
+    async def notebook() -> int:
+        return api.list_projects().code
+
+    assert asyncio.run(notebook()) == 200
+    api.close()
+    assert api.list_projects().code == 200
+    api.close()
+
+
+def test_it_reads_runs_on_disk_without_an_account() -> None:
+    with OpenApi(log_dir=RUNS / "0.10.3-offline") as api:
+        projects = api.list_projects().data
+        assert projects is not None
+        assert {one.name: one.count for one in projects} == {
+            "vision-baselines": {"experiments": 5},
+            "nlp-finetune": {"experiments": 1},
+        }
+        assert api.get_exp_summary("local/vision-baselines", "resnet18-lr1e-3").data["train/loss"]["step"] == 239  # type: ignore[index]
+
+
+def test_the_key_is_in_no_repr(host: str) -> None:
+    api = OpenApi("key-canary", host=host)
+    assert "canary" not in repr(api) + repr(vars(api))
+
+
+def test_the_interpreter_ends_without_close(host: str) -> None:
+    code = f"from swanlab_mcp import OpenApi; print(OpenApi('test-key', host={host!r}).list_projects().code)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.stdout == "200\n"
+    assert done.stderr == ""
