@@ -161,7 +161,6 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     except (OSError, ValueError) as error:
         what = f"a file cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
         notes.append(f"{_name(latest)}: {what}.")
-    workspace = start.workspace
     experiment = Experiment(
         cuid=latest.run_id,
         name=latest.name,
@@ -169,7 +168,6 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
         state=ending.state,
         createdAt=show_time(first.started_at),
         finishedAt=show_time(ending.finished_at) or None,
-        user={"username": workspace, "name": workspace} if workspace else {},
         profile=profile,
         labels=list(start.tags),
         group=start.group or None,
@@ -178,6 +176,8 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     )
     if whole:
         notes += _note_damage(runs)
+        if start.workspace:
+            notes.append(f"Recorded for the workspace {shorten(start.workspace)!r}.")
         if len(runs) > 1:
             notes.append(f"Recorded in {len(runs)} folders (resumed or shared); they are read as one experiment.")
     return experiment, notes
