@@ -66,6 +66,9 @@ def serve(server: MCPServer[App]) -> None:
     server.run()
 
 
-def connect(server: MCPServer[App]) -> Client:
-    """Return an MCP client over an in-process session with the server, as an async context manager."""
-    return Client(server)
+def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
+    """Return an MCP client over an in-process session with the server, as an async context manager.
+
+    `mode` is "auto", "legacy" (the handshake era) or a protocol revision.
+    """
+    return Client(server, mode=mode)

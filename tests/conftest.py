@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +13,10 @@ from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve
+
+# the same examples in every run: a gate must not depend on luck
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("gate")
 
 RUNS = Path(__file__).parent / "offline_runs"
 
@@ -75,9 +80,9 @@ async def opened(settings: Settings) -> Any:
 
 
 @asynccontextmanager
-async def session(settings: Settings) -> Any:
+async def session(settings: Settings, mode: str = "auto") -> Any:
     """An MCP client over an in-process session with a server of these settings."""
-    async with connect(create_server(settings)) as client:
+    async with connect(create_server(settings), mode=mode) as client:
         yield client
 
 
