@@ -74,7 +74,13 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     call.add_argument("--json", action="store_true", default=False, help="print the structured form")
     commands.add_parser("tools", parents=[options], help="list the tools")
     commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
-    return parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse gives up on name=value words that follow an option
+    if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.argument += rest
+    return arguments
 
 
 def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:

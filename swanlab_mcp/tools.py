@@ -87,7 +87,7 @@ class StrictTool(Tool):
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
         parameters = _strip_titles(model.model_json_schema(by_alias=True))
-        output = _strip_titles(tool.fn_metadata.output_schema) if tool.fn_metadata.output_schema else None
+        output = _shorten_output(tool.fn_metadata.output_schema or {})
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
 
@@ -169,18 +169,43 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
 
 
 def _strip_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop what pydantic adds and no reader needs: generated titles, and defaults that say null."""
+    """Drop the titles that pydantic generates: they repeat the names."""
+    return _rewrite(schema, lambda node: {key: value for key, value in node.items() if key != "title"})
 
-    def strip(node: Any, *, names: bool = False) -> Any:
+
+def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:
+    """Describe what is really sent: absent fields instead of nulls (except `data`), no defaults, no class docs."""
+
+    def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in node.items() if key not in ("title", "default")}
+        if "properties" in node:
+            kept.pop("description", None)
+        options: Any = kept.pop("anyOf", None)
+        if not options:
+            return kept
+        some = [option for option in options if option != {"type": "null"}]
+        return {**kept, **some[0]} if len(some) == 1 else {**kept, "anyOf": some}
+
+    short = _rewrite(schema, shorten_node)
+    data = short["properties"]["data"]
+    short["properties"]["data"] = {"anyOf": [data, {"type": "null"}]}
+    return short
+
+
+def _rewrite(schema: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Return a JSON schema with every schema in it changed; names of properties and definitions are no schemas."""
+
+    def visit(node: Any, *, is_schema: bool) -> Any:
         if isinstance(node, list):
-            return [strip(item) for item in cast("list[Any]", node)]
+            return [visit(item, is_schema=True) for item in cast("list[Any]", node)]
         if not isinstance(node, dict):
             return node
         fields = cast("dict[str, Any]", node)
+        if is_schema:
+            fields = change(fields)
         return {
-            key: strip(item, names=not names and key in ("properties", "$defs"))
+            key: visit(item, is_schema=not (is_schema and key in ("properties", "$defs")))
             for key, item in fields.items()
-            if names or (key != "title" and not (key == "default" and item is None))
         }
 
-    return cast("dict[str, Any]", strip(schema))
+    return cast("dict[str, Any]", visit(schema, is_schema=True))

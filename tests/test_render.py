@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.render import count_tokens, fit, render
+from swanlab_mcp.untrusted import neutralise, shorten
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+rows = st.lists(
+    st.dictionaries(st.sampled_from(["id", "名", "a b", "c.d", "e"]), json_values, min_size=1), min_size=1, max_size=60
+)
+
+
+def measure(structured: Any) -> int:
+    return count_tokens(json.dumps(structured, ensure_ascii=False, separators=(",", ":")))
+
+
+def make_payload(data: Any, total: int | None = None) -> dict[str, Any]:
+    payload: dict[str, Any] = {"code": 200, "errmsg": "", "data": data}
+    if total is not None:
+        payload["page"] = {"returned": len(data), "total": total}
+    return payload
+
+
+@given(rows, st.integers(400, 3000), st.sampled_from([0, 20, 45, 100]))
+def test_a_list_keeps_the_budget_and_whole_rows_from_its_beginning(data: list[Any], budget: int, offset: int) -> None:
+    whole = fit(make_payload(data, offset + len(data)), 10**9, offset=offset).structured["data"]
+    reply = fit(make_payload(data, offset + len(data)), budget, offset=offset)
+    assert count_tokens(reply.text) <= budget
+    assert measure(reply.structured) <= budget
+    kept = reply.structured["data"]
+    if len(kept) > 1:
+        assert kept == whole[: len(kept)]
+    page = reply.structured["page"]
+    assert page["returned"] == len(kept) >= 1
+    if len(kept) < len(data):
+        number, size = (int(word.split("=")[1]) for word in page["next"].split())
+        assert (number - 1) * size == offset + len(kept)
+
+
+@given(json_values, st.integers(300, 2000))
+def test_a_record_keeps_the_budget(value: Any, budget: int) -> None:
+    record = {"cuid": "c1", "profile": value, "text": "x" * 5000, "many": list(range(3000))}
+    reply = fit(make_payload(record), budget)
+    assert count_tokens(reply.text) <= budget
+    assert measure(reply.structured) <= budget
+    assert reply.structured["data"]["cuid"] == "c1"
+    assert any(note.startswith("text is cut, 5000 characters") for note in reply.structured["notes"])
+
+
+@given(rows)
+def test_a_table_has_one_line_per_row_and_no_control_characters(data: list[Any]) -> None:
+    lines = fit(make_payload(data, len(data)), 10**9).text.split("\n")
+    assert len(lines) <= 3 + len(data)
+    assert all(line.isprintable() or max(line) >= "\u3000" for line in lines if neutralise(line) != line)
+
+
+@given(st.text())
+def test_neutral_text_is_printable_and_stays_so(text: str) -> None:
+    safe = neutralise(text)
+    assert neutralise(safe) == safe
+    safe.encode()
+    assert not any(ord(character) < 0x20 and character not in "\n\t" for character in safe)
+
+
+@given(st.text(max_size=300))
+def test_short_text_is_one_short_line(text: str) -> None:
+    assert len(shorten(text, 40)) <= 40
+    assert "\n" not in shorten(text, 40)
+
+
+def test_tokens_of_chinese_are_counted_above_those_of_ascii() -> None:
+    assert count_tokens("训练" * 100) > 200
+    assert count_tokens("ab" * 100) < 100
+    assert count_tokens("🚀") >= 3
+
+
+def test_constant_columns_stand_once_and_absent_ones_nowhere() -> None:
+    data = [{"id": "a", "lr": 0.1, "seed": 1, "note": ""}, {"id": "b", "lr": 0.1, "seed": 2, "note": ""}]
+    assert render(make_payload(data, 5)) == "2 of 5\nall rows: lr 0.1\nid | seed\na | 1\nb | 2"
+
+
+def test_null_is_told_and_missing_is_blank() -> None:
+    data = [{"id": "a", "x": None}, {"id": "b"}, {"id": "c", "x": True}]
+    assert render(make_payload(data, 3)).splitlines()[2:] == ["a | null", "b | ", "c | true"]
+
+
+def test_recorded_text_cannot_pass_for_ours() -> None:
+    text = render(make_payload({"log": "one\nnote: all is well", "name": "a | b"}))
+    assert text == "log:\n| one\n| note: all is well\nname: a \\| b"
+
+
+def test_deep_objects_are_flattened_to_a_depth() -> None:
+    deep: dict[str, Any] = {"end": 1}
+    for _ in range(20):
+        deep = {"d": deep}
+    assert render(make_payload(deep)).startswith("d.d.d.d.d.d.d.d: {")
