@@ -51,7 +51,7 @@ def summarise(ask: Ask, points: list[Point]) -> dict[str, Any]:
     non_finite = next((point for point in counted if not math.isfinite(point[1])), None)
     low = non_finite or min(counted, key=lambda point: (point[1], point[0]))
     high = non_finite or max(counted, key=lambda point: (point[1], -point[0]))
-    values = [value for _, value in finite] or [math.nan]
+    values = [value for _, value in finite]
 
     def write(point: Point) -> Any:
         match variants.extremes:
@@ -69,9 +69,9 @@ def summarise(ask: Ask, points: list[Point]) -> dict[str, Any]:
         "minMax": [spell(low[1]), spell(high[1])],
         "min": write(low),
         "max": write(high),
-        "avg": spell(statistics.fmean(values)),
-        "median": spell(statistics.median(values)),
-        "stdDev": spell(statistics.pstdev(values)),
+        "avg": statistics.fmean(values) if values else "NaN",
+        "median": statistics.median(values) if values else "NaN",
+        "stdDev": statistics.pstdev(values) if values else "NaN",
     }
 
 
