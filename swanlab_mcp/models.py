@@ -51,7 +51,7 @@ Texts = Annotated[dict[str, Any], _none_to(dict)]
 Number = Annotated[
     float,
     PlainSerializer(to_json_value, when_used="json"),
-    WithJsonSchema({"type": ["number", "string"], "description": "a number, 'NaN', 'Infinity' or '-Infinity'"}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "description": "NaN, Infinity, -Infinity"}]}),
 ]
 
 

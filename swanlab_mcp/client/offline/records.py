@@ -82,8 +82,10 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
             raise _Malformed
 
 
-def _read_fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
     """Yield each field's number and value: int for varints, bytes for the rest. Raises _Malformed."""
+    if not isinstance(data, bytes):
+        raise _Malformed
     position, end = 0, len(data)
     try:
         while position < end:
