@@ -73,7 +73,7 @@ def render(payload: Mapping[str, Any]) -> str:
         lines += _render_table(cast("list[dict[str, Any]]", data))
     elif isinstance(data, dict):
         lines += _render_record(cast("dict[str, Any]", data))
-    lines += [f"note: {note}" for note in payload.get("notes") or ()]
+    lines += [f"note: {_cell(note)}" for note in payload.get("notes") or ()]
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
+from swanlab_mcp import __version__
 from swanlab_mcp.errors import (
     AuthenticationFailed,
     InvalidArgument,
@@ -195,7 +196,10 @@ class Transport:
         if self._http is None:
             try:
                 self._http = httpx.AsyncClient(
-                    base_url=self._settings.api_host, timeout=_LIMITS, follow_redirects=False
+                    base_url=self._settings.api_host,
+                    headers={"user-agent": f"swanlab-mcp-server/{__version__}"},
+                    timeout=_LIMITS,
+                    follow_redirects=False,
                 )
             except (ImportError, ValueError) as error:
                 raise ServerUnavailable(

@@ -42,7 +42,7 @@ async def get_exp_summary(
     names = list(summary)[offset : None if limit is None else offset + limit]
     told = tell_page(ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size)
     link = client.get_link(place.username, place.project, cuid)
-    where = link or f"{place.username}/{place.project}/{cuid}"
+    where = link or shorten(f"{place.username}/{place.project}/{cuid}", 300)
     note = "" if answer.data else "No metric has been logged for this experiment (yet)."
     return ApiResponse(
         data={name: summary[name] for name in names},
