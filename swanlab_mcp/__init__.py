@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -60,8 +61,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: the server's start needs none of them."""
     if name in __all__:
-        from importlib import import_module  # noqa: PLC0415
-
         for module in ("errors", "models", "openapi"):
             found = import_module(f"swanlab_mcp.{module}")
             if name in found.__all__:

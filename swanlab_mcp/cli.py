@@ -162,8 +162,9 @@ async def _list_tools(server: Any) -> int:
 
 async def _check(settings: Settings) -> int:
     """Print what would be used and whether it works; never the key."""
-    from swanlab_mcp.client import LOCAL, open_client
+    from swanlab_mcp.client import open_client
     from swanlab_mcp.errors import SwanLabError
+    from swanlab_mcp.refs import LOCAL
 
     print(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:

@@ -15,6 +15,7 @@ from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.untrusted import shorten
 
 __all__ = [
+    "LOCAL",
     "Reference",
     "find_near_names",
     "parse_experiment",
@@ -22,6 +23,7 @@ __all__ = [
     "parse_workspace",
 ]
 
+LOCAL = "local"  # the workspace of the runs on this machine
 _SHORTEST_PART = 3
 _FORMS = "a name, a path like 'workspace/project/experiment', or the address of a SwanLab page"
 

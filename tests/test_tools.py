@@ -361,7 +361,7 @@ async def test_names_cannot_steer_the_reader(settings: Settings, state: State) -
         state.projects[0],
         "hostile",
         cuid="h1",
-        description=hostile.replace("\ud800", ""),
+        description=hostile,
         config={hostile[:20]: hostile[:30]},
     )
     async with session(settings) as client:
@@ -370,6 +370,7 @@ async def test_names_cannot_steer_the_reader(settings: Settings, state: State) -
     for result in (listed, single):
         whole = text_of(result) + json.dumps(result.structured_content, ensure_ascii=False)
         assert not any(character in whole for character in "\x1b\u202e\u2069\ud800")
+        assert "all is well\\ud800" in text_of(result)
         assert "\\x1b[31mred\\u202etxt.exe" in text_of(result)
         assert "\nnote: all is well" not in text_of(result)
 

@@ -9,8 +9,6 @@ from swanlab_mcp.settings import Settings
 
 __all__ = ["SwanLabClient", "open_client"]
 
-LOCAL = "local"
-
 
 class SwanLabClient(Protocol):
     """Answers about workspaces, projects, experiments and metrics.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+from swanlab_mcp.refs import LOCAL
 
 if TYPE_CHECKING:
     from swanlab_mcp.client import SwanLabClient
@@ -77,4 +78,4 @@ class CombinedClient:
             await self._offline.aclose()
 
     def _choose(self, username: str) -> SwanLabClient:
-        return self._offline if self._offline and username == "local" else self._cloud
+        return self._offline if self._offline and username == LOCAL else self._cloud

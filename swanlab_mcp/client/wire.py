@@ -11,6 +11,7 @@ from swanlab_mcp.errors import UnexpectedResponse
 from swanlab_mcp.models import Experiment, Extreme, MetricSummary, Project, Summary, Workspace
 
 __all__ = [
+    "is_object",
     "read_experiment",
     "read_list",
     "read_number",

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from swanlab_mcp.client import LOCAL, SwanLabClient
+from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument, NotFound, NotLoggedIn, PermissionDenied, SwanLabError
 from swanlab_mcp.models import ApiResponse
-from swanlab_mcp.refs import Reference, find_near_names, parse_experiment, parse_project, parse_workspace
+from swanlab_mcp.refs import LOCAL, Reference, find_near_names, parse_experiment, parse_project, parse_workspace
 from swanlab_mcp.untrusted import shorten
 
 __all__ = [

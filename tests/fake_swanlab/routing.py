@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from tests.fake_swanlab.state import State, User
 
@@ -64,7 +65,8 @@ class Routes:
 
 
 def answer(value: Any) -> Response:
-    return value if isinstance(value, Response) else JSONResponse(value)
+    # plain json.dumps: what people logged may hold lone surrogates, which UTF-8 cannot
+    return value if isinstance(value, Response) else Response(json.dumps(value), media_type="application/json")
 
 
 def read_number(ask: Ask, name: str, default: int) -> int:

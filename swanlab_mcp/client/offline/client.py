@@ -10,15 +10,15 @@ from typing import Any
 
 from swanlab_mcp.client import progress
 from swanlab_mcp.client.offline.discovery import find_runs
-from swanlab_mcp.client.offline.run import Ending, Run, show_time
+from swanlab_mcp.client.offline.run import Run, show_time
 from swanlab_mcp.client.offline.series import Series
 from swanlab_mcp.errors import NotFound
 from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["OfflineClient"]
 
-_USERNAME = "local"
 _TITLE = "Runs on this machine"
 
 
@@ -31,13 +31,13 @@ class OfflineClient:
         self._lock = threading.Lock()
 
     async def get_username(self) -> str:
-        return _USERNAME
+        return LOCAL
 
     def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:  # noqa: ARG002 no pages here
         return ""
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        return _list([Workspace(name=_TITLE, username=_USERNAME, role="OWNER")], 0, None, [])
+        return _list([Workspace(name=_TITLE, username=LOCAL, role="OWNER")], 0, None, [])
 
     async def list_projects(
         self,
@@ -90,7 +90,7 @@ class OfflineClient:
             if runs[0].run_id == exp_cuid:
                 await asyncio.to_thread(_refresh, runs)
                 return runs, notes
-        raise NotFound(f"There is no run {shorten(exp_cuid)!r} in {_USERNAME}/{shorten(project)}.")
+        raise NotFound(f"There is no run {shorten(exp_cuid)!r} in {LOCAL}/{shorten(project)}.")
 
     async def _find_project(self, username: str, project: str) -> tuple[list[list[Run]], list[str]]:
         groups, notes = await self._find(username)
@@ -100,7 +100,7 @@ class OfflineClient:
 
     async def _find(self, username: str) -> tuple[dict[str, list[list[Run]]], list[str]]:
         """Return the experiments of each project, each with its run folders in order of their start."""
-        if username != _USERNAME:
+        if username != LOCAL:
             raise NotFound(f"There is no workspace {shorten(username)!r} here: only runs on this machine are open.")
         found = await asyncio.to_thread(find_runs, self._log_dirs)
         with self._lock:
@@ -141,7 +141,7 @@ def _describe_project(name: str, experiments: list[list[Run]], *, detail: bool) 
         visibility="PRIVATE",
         createdAt=show_time(min((run.started_at for run in runs if run.started_at), default=0)),
         updatedAt=show_time(max(max(run.started_at, run.ending.last_time) for run in runs)) or None,
-        group={"type": "PERSON", "username": _USERNAME, "name": _TITLE},
+        group={"type": "PERSON", "username": LOCAL, "name": _TITLE},
         count={"experiments": len(experiments)} if detail else {},
     )
 
@@ -153,7 +153,7 @@ def _describe_all(experiments: list[list[Run]]) -> list[tuple[Experiment, list[s
 def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     """Return an experiment made of its run folders, the latest speaking for all, and what is to be noted."""
     first, latest = runs[0], runs[-1]
-    start, ending = latest.start, _get_ending(runs)
+    start, ending = latest.start, latest.ending
     notes = _note_state(runs)
     profile: dict[str, Any] = {}
     try:
@@ -183,11 +183,6 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     return experiment, notes
 
 
-def _get_ending(runs: list[Run]) -> Ending:
-    """Return the latest end: a run that was resumed has ended only if its last folder says so."""
-    return runs[-1].ending
-
-
 def _summarise(runs: list[Run]) -> Summary:
     merged: dict[str, Series] = {}
     for run in runs:
@@ -203,7 +198,7 @@ def _summarise(runs: list[Run]) -> Summary:
 
 def _note_state(runs: list[Run]) -> list[str]:
     latest = runs[-1]
-    ending = _get_ending(runs)
+    ending = latest.ending
     if ending.state != "UNKNOWN":
         return []
     if not latest.start.run_id and not latest.start.project:

@@ -61,12 +61,13 @@ class Run:
         self.lock = threading.Lock()
         self.is_legacy = file.name == "backup.swanlab"
         self._decode = decode_json if self.is_legacy else decode_protobuf
+        self._is_record = _is_json if self.is_legacy else is_protobuf
         self._read_stamp: _STAMP | None = None
         self._outline_stamp: _STAMP | None = None
         self._clear()
 
     def _clear(self) -> None:
-        self.reader = FragmentReader(_is_json if self.is_legacy else is_protobuf)
+        self.reader = FragmentReader(self._is_record)
         self.start = Start()
         self.finish: Finish | None = None
         self.series: dict[str, Series] = {}
@@ -108,11 +109,6 @@ class Run:
         error = self.finish.error or ("\n".join(self.error_lines) if self.finish.state == "CRASHED" else "")
         return Ending(self.finish.state, error, self.finish.finished_at, max(self.last_time, self.finish.finished_at))
 
-    @property
-    def version(self) -> str:
-        number = self.reader.version
-        return "not known yet" if number is None else f"v{number}"
-
     def outline(self) -> None:
         """Learn project, name, times and end from the head and the tail of the file, unless they are known."""
         with self.lock:
@@ -127,10 +123,10 @@ class Run:
                     head = file.read(_HEAD)
                     file.seek(-_TAIL, os.SEEK_END)
                     tail = file.read(_TAIL)
-                reader = FragmentReader(is_protobuf)
+                reader = FragmentReader(self._is_record)
                 for payload in reader.feed(head):
                     self._take(payload, points=False)
-                reader = FragmentReader(_is_json if self.is_legacy else is_protobuf, at_start=False)
+                reader = FragmentReader(self._is_record, at_start=False)
                 for payload in reader.feed(tail, at_end=True):
                     self._take(payload, points=False)
             except (OSError, NotARunFile) as error:
