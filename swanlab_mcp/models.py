@@ -167,6 +167,7 @@ class Page(Record):
 
     returned: int
     total: int
+    order: str | None = Field(default=None, exclude_if=_is_none, description="What comes first")
     next: str | None = Field(
         default=None, exclude_if=_is_none, description="Arguments of the call that continues the list"
     )

@@ -66,7 +66,8 @@ def render(payload: Mapping[str, Any]) -> str:
     data = payload.get("data")
     if page:
         more = f"; next: {page['next']}" if page.get("next") else ""
-        lines.append(f"{page['returned']} of {page['total']}{more}")
+        order = f", {page['order']}" if page.get("order") and page["returned"] > 1 else ""
+        lines.append(f"{page['returned']} of {page['total']}{order}{more}")
     if page and isinstance(data, dict):
         lines += _render_table([{"key": key, **row} for key, row in cast("dict[str, dict[str, Any]]", data).items()])
     elif isinstance(data, list):
@@ -94,7 +95,9 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     following = f"page={offset // count + 2} size={count}"
     notes = [*payload.get("notes", ()), f"Cut to {count} rows to stay within the output budget."]
     has_more = offset + count < page["total"]
-    told = {"returned": count, "total": page["total"], **({"next": following} if has_more else {})}
+    told = {**page, "returned": count, "next": following}
+    if not has_more:
+        del told["next"]
     return {**payload, "data": kept, "page": told, "notes": notes}
 
 

@@ -123,7 +123,7 @@ async def test_a_list_of_experiments_is_a_table_of_what_differs() -> None:
         result = await client.call_tool("list_project_exps", {"project": "digits-mlp", "size": 3, "page": 2})
     check_forms(result)
     lines = text_of(result).splitlines()
-    assert lines[0] == "3 of 19; next: page=3 size=3"
+    assert lines[0] == "3 of 19, newest first; next: page=3 size=3"
     assert lines[1].startswith("all rows: ")
     assert "profile.config.dataset sklearn-digits" in lines[1]
     assert lines[2].startswith("cuid | name | description | ")
@@ -163,13 +163,25 @@ async def test_a_summary_tells_values_that_are_not_numbers() -> None:
     assert "note: Experiment: local/digits-mlp/xzjvwi5m" in text_of(result)
 
 
+async def test_system_metrics_come_last(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].metrics = {"__swanlab__.cpu": [(0, 1.0)], "loss": [(0, 2.0)]}
+    async with session(settings) as client:
+        result = await client.call_tool("get_exp_summary", {"project": "project1", "exp_cuid": "cuid1"})
+    assert list(result.structured_content["data"]) == ["loss", "__swanlab__.cpu"]
+
+
 async def test_a_summary_is_paged_by_keys() -> None:
     async with session(DEMO) as client:
         arguments = {"project": "digits-mlp", "exp_cuid": "lr-0.1", "page": 2, "size": 3}
         result = await client.call_tool("get_exp_summary", arguments)
         beyond = await client.call_tool("get_exp_summary", {**arguments, "page": 9})
     assert list(result.structured_content["data"]) == ["val/acc", "lr", "grad_norm"]
-    assert result.structured_content["page"] == {"returned": 3, "total": 7, "next": "page=3 size=3"}
+    assert result.structured_content["page"] == {
+        "returned": 3,
+        "total": 7,
+        "order": "system metrics last",
+        "next": "page=3 size=3",
+    }
     assert beyond.structured_content["data"] == {}
     assert "Page 9 lies beyond the end: there are 7, so the last page of 3 is 3." in beyond.structured_content["notes"]
 
@@ -178,7 +190,12 @@ async def test_workspaces_are_listed_with_roles(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("list_workspaces", {"size": 1})
     assert check_forms(result)["data"] == [{"name": "workspace1", "username": "kites-test3", "role": "OWNER"}]
-    assert result.structured_content["page"] == {"returned": 1, "total": 2, "next": "page=2 size=1"}
+    assert result.structured_content["page"] == {
+        "returned": 1,
+        "total": 2,
+        "order": "personal one first",
+        "next": "page=2 size=1",
+    }
 
 
 async def test_arguments_are_what_people_paste(settings: Settings, state: State) -> None:

@@ -17,6 +17,7 @@ from swanlab_mcp.operations.location import (
     locate_experiment,
     locate_project,
 )
+from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["get_experiment", "list_project_exps"]
@@ -49,7 +50,8 @@ async def list_project_exps(
     where = f"{shorten(place.username)}/{shorten(place.project)}"
     note = "" if total else f"The project {where} holds no experiments yet."
     link = client.get_link(place.username, place.project, "<cuid>")
-    return add_notes(tell_page(answer, page, size), note, f"Pages: {link}" if link and total else "")
+    order = "newest first" if place.username == LOCAL else "SwanLab's order"
+    return add_notes(tell_page(answer, page, size, order), note, f"Pages: {link}" if link and total else "")
 
 
 async def get_experiment(

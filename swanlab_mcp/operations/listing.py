@@ -16,8 +16,8 @@ def get_stretch(page: int, size: int) -> tuple[int, int | None]:
     return ((page - 1) * size, size) if page else (0, None)
 
 
-def tell_page(answer: ApiResponse[list[T]], page: int, size: int) -> ApiResponse[list[T]]:
-    """Say which arguments continue the list, and whether the page lies beyond its end."""
+def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
+    """Say what comes first, which arguments continue the list, and whether the page lies beyond its end."""
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned
     offset, limit = get_stretch(page, size)
@@ -27,7 +27,8 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int) -> ApiResponse
             f"Page {page} lies beyond the end: there are {total}, so the last page of {size} is {-(-total // size)}."
         )
     has_next = limit is not None and offset + returned < total and returned
-    told = Page(returned=returned, total=total, next=f"page={page + 1} size={size}" if has_next else None)
+    following = f"page={page + 1} size={size}" if has_next else None
+    told = Page(returned=returned, total=total, order=order, next=following)
     return add_notes(answer.model_copy(update={"page": told}), *notes)
 
 

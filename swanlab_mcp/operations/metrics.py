@@ -39,8 +39,12 @@ async def get_exp_summary(
     )
     summary = _select(answer.data or {}, keys)
     offset, limit = get_stretch(page, size)
-    names = list(summary)[offset : None if limit is None else offset + limit]
-    told = tell_page(ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size)
+    names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[
+        offset : None if limit is None else offset + limit
+    ]
+    told = tell_page(
+        ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size, "system metrics last"
+    )
     link = client.get_link(place.username, place.project, cuid)
     where = link or shorten(f"{place.username}/{place.project}/{cuid}", 300)
     note = "" if answer.data else "No metric has been logged for this experiment (yet)."

@@ -9,6 +9,8 @@ from swanlab_mcp.untrusted import shorten
 
 __all__ = ["list_projects"]
 
+_ORDERS = {"": "most recently updated first", "create": "newest first", "name": "by name"}
+
 
 async def list_projects(
     client: SwanLabClient,
@@ -41,4 +43,4 @@ async def list_projects(
         named = f" with {shorten(search)!r} in its name" if search else ""
         note = f"The workspace {shorten(place.username)!r} holds no project{named}."
     link = client.get_link(place.username, "<name>")
-    return add_notes(tell_page(answer, page, size), note, f"Pages: {link}" if link and total else "")
+    return add_notes(tell_page(answer, page, size, _ORDERS[sort]), note, f"Pages: {link}" if link and total else "")

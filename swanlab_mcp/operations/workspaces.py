@@ -21,4 +21,4 @@ async def list_workspaces(
     answer = await client.list_workspaces()
     offset, limit = get_stretch(page, size)
     workspaces = (answer.data or [])[offset : None if limit is None else offset + limit]
-    return tell_page(answer.model_copy(update={"data": workspaces}), page, size)
+    return tell_page(answer.model_copy(update={"data": workspaces}), page, size, "personal one first")

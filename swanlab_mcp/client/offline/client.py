@@ -191,9 +191,7 @@ def _summarise(runs: list[Run]) -> Summary:
                 whole = merged.setdefault(key, Series())
                 for point in zip(series.steps, series.values, series.times, strict=True):
                     whole.add(*point)
-    system = {key for run in runs for key in run.system_keys}
-    order = sorted(merged, key=lambda key: key in system or key.startswith("__swanlab__"))
-    return {key: merged[key].summarise() for key in order}
+    return {key: series.summarise() for key, series in merged.items()}
 
 
 def _note_state(runs: list[Run]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.client.wire import is_object, read_number
 
-__all__ = ["Column", "Finish", "Log", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
+__all__ = ["Finish", "Log", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
 
 _DOUBLE = Struct("<d")
 _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
@@ -42,13 +42,6 @@ class Finish(NamedTuple):
     finished_at: int
 
 
-class Column(NamedTuple):
-    """A metric key and whether the SDK logs it by itself."""
-
-    key: str
-    is_system: bool
-
-
 class Scalar(NamedTuple):
     key: str
     step: int
@@ -62,7 +55,7 @@ class Log(NamedTuple):
     time: int
 
 
-Record = Start | Finish | Column | Scalar | Log
+Record = Start | Finish | Scalar | Log
 
 
 class _Malformed(ValueError):
@@ -180,11 +173,6 @@ def _decode_finish(data: bytes) -> Finish:
     return Finish(_STATES.get(state, "UNKNOWN"), error, finished_at)
 
 
-def _decode_column(data: bytes) -> Column:
-    fields = dict(_read_fields(data))
-    return Column(_text(fields.get(3, b"")), fields.get(1) == 2)
-
-
 def _decode_log(data: bytes) -> Log:
     fields = dict(_read_fields(data))
     return Log(_text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3)))
@@ -193,7 +181,6 @@ def _decode_log(data: bytes) -> Log:
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
     10: _decode_start,
     11: _decode_finish,
-    12: _decode_column,
     13: _decode_scalar,
     16: _decode_log,
 }
@@ -250,8 +237,6 @@ def decode_json(payload: bytes) -> Record | None:
                 tags=tuple(map(str, cast("list[Any]", tags))) if isinstance(tags, list) else (),
                 run_id=_string(data, "id"),
             )
-        case "Column":
-            return Column(_string(data, "key"), data.get("cls") == "SYSTEM")
         case "Log":
             return Log(_string(data, "message"), data.get("level") == "ERROR", time)
         case "Footer":

@@ -15,7 +15,6 @@ import yaml
 
 from swanlab_mcp.client.offline.framing import FragmentReader, NotARunFile
 from swanlab_mcp.client.offline.records import (
-    Column,
     Finish,
     Log,
     Record,
@@ -71,7 +70,6 @@ class Run:
         self.start = Start()
         self.finish: Finish | None = None
         self.series: dict[str, Series] = {}
-        self.system_keys: set[str] = set()
         self.error_lines: list[str] = []
         self.last_time = 0
         self.unreadable = 0
@@ -179,9 +177,6 @@ class Run:
                 if series is None:
                     series = self.series[record.key] = Series()
                 series.add(record.step, record.value, record.time)
-        elif isinstance(record, Column):
-            if record.is_system:
-                self.system_keys.add(record.key)
         elif isinstance(record, Log):
             self.last_time = max(self.last_time, record.time)
             if record.is_error:
