@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import KeysView
-from typing import Annotated, Any, Generic, TypeVar, cast
+from collections.abc import KeysView, Sequence
+from datetime import datetime, timezone
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -14,11 +15,14 @@ __all__ = [
     "Extreme",
     "MetricSummary",
     "Page",
+    "Points",
     "Project",
     "Record",
     "RecordList",
+    "Series",
     "Summary",
     "Workspace",
+    "show_time",
 ]
 
 T = TypeVar("T")
@@ -39,6 +43,17 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_json_value(item) for item in cast("list[Any]", value)]
     return str(value)
+
+
+def show_time(milliseconds: int) -> str:
+    """Return Unix milliseconds as SwanLab writes times: UTC, like 2024-11-23T12:28:04.286Z."""
+    if not milliseconds:
+        return ""
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
 def _none_to(default: Any) -> BeforeValidator:
@@ -152,6 +167,36 @@ class MetricSummary(Record):
 
 
 Summary = dict[str, MetricSummary]
+
+
+class Points(NamedTuple):
+    """One metric's points in order of their steps; `times` in Unix milliseconds (0: not recorded).
+
+    `is_whole` is False where SwanLab sent a sample of them.
+    """
+
+    steps: Sequence[int] = ()
+    values: Sequence[float] = ()
+    times: Sequence[int] = ()
+    is_whole: bool = True
+
+
+class Series(Record):
+    """One metric of one experiment over its steps, and how much of it this is."""
+
+    exp_cuid: str
+    key: str
+    steps: list[int]
+    values: list[Number]
+    times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
+    total: int | None = Field(
+        default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
+    )
+    first_step: int | None = Field(default=None, exclude_if=_is_none, description="Of the asked range")
+    last_step: int | None = Field(default=None, exclude_if=_is_none)
+    non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
 
 
 class RecordList(list[T]):

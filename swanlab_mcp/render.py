@@ -191,7 +191,13 @@ def _format(value: Any) -> str:
         return _cell(value)
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list) and all(_is_number(item) for item in cast("list[Any]", value)):
+        return f"[{','.join(_format(item) for item in cast('list[Any]', value))}]"
     return _cell(_to_json(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or value in ("NaN", "Infinity", "-Infinity")
 
 
 def _cell(text: str) -> str:

@@ -52,6 +52,7 @@ TOOLS = (
     ToolEntry(operations.list_project_exps, "List a project's experiments"),
     ToolEntry(operations.get_experiment, "Get an experiment"),
     ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),
+    ToolEntry(operations.get_metrics, "Get metric series"),
 )
 
 
@@ -70,7 +71,6 @@ class StrictTool(Tool):
     @classmethod
     def of(cls, entry: ToolEntry) -> StrictTool:
         hints = ToolAnnotations(
-            title=entry.title,
             read_only_hint=entry.read_only,
             destructive_hint=not entry.read_only,
             idempotent_hint=entry.read_only,
@@ -174,12 +174,10 @@ def _strip_titles(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:
-    """Describe what is really sent: absent fields instead of nulls (except `data`), no defaults, no class docs."""
+    """Describe what is really sent: absent fields instead of nulls (except `data`); words are in the description."""
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in node.items() if key not in ("title", "default")}
-        if "properties" in node:
-            kept.pop("description", None)
+        kept = {key: value for key, value in node.items() if key not in ("title", "default", "description")}
         options: Any = kept.pop("anyOf", None)
         if not options:
             return kept

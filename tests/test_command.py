@@ -14,6 +14,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 import swanlab_mcp
+from swanlab_mcp.tools import TOOLS
 from tests.conftest import RUNS, text_of
 from tests.fake_swanlab import State
 
@@ -188,7 +189,7 @@ async def test_a_client_over_stdio_gets_answers_and_a_bad_key_does_not_keep_it_f
         env=environ(SWANLAB_API_KEY="wrong-canary"),
     )
     async with Client(parameters) as client:
-        assert len((await client.list_tools()).tools) == 5
+        assert len((await client.list_tools()).tools) == len(TOOLS)
         assert state.calls == []
         refused = await client.call_tool("list_projects", {})
     assert "refused the API key from SWANLAB_API_KEY" in text_of(refused)

@@ -25,7 +25,7 @@ MODULES = {
 LAYERS = [
     {"errors", "untrusted"},
     {"models", "refs", "settings"},
-    {"client"},
+    {"client", "analysis"},
     {"operations"},
     {"render", "openapi"},
     {"tools"},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from swanlab_mcp.models import ApiResponse, Experiment, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, Points, Project, Summary, Workspace
 from swanlab_mcp.settings import Settings
 
 __all__ = ["SwanLabClient", "open_client"]
@@ -49,6 +50,19 @@ class SwanLabClient(Protocol):
 
     async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
         """Return every metric's last, smallest and largest value of one experiment, by its cuid or slug."""
+        ...
+
+    async def read_points(
+        self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
+    ) -> ApiResponse[dict[str, Points]]:
+        """Return the points of metric keys in the order asked; a key that was never logged is absent.
+
+        `exact` asks for every point; otherwise SwanLab may send a sample of up to 1,500.
+        """
+        ...
+
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+        """Return the keys of an experiment's scalar metrics, system metrics included."""
         ...
 
     async def aclose(self) -> None: ...

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from swanlab_mcp.client import progress
 from swanlab_mcp.client.transport import Transport
 from swanlab_mcp.client.wire import (
+    PointsTable,
     is_object,
     read_experiment,
+    read_first_url,
+    read_keys,
     read_list,
     read_project,
     read_seconds,
+    read_series,
     read_summary,
+    read_text_field,
     read_total,
     read_workspace,
 )
 from swanlab_mcp.errors import SwanLabError, UnexpectedResponse
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, Page, Points, Project, Summary, Workspace
+from swanlab_mcp.untrusted import shorten
 
 __all__ = ["CloudClient"]
 
@@ -29,6 +35,9 @@ T = TypeVar("T")
 _SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 _LARGEST = 100
 _READINGS = 3
+_KEYS_AT_ONCE = 2000
+_SERIES_AT_ONCE = 16
+_SAMPLE = 1500
 _NOT_OFFERED = {400, 404, 405}
 
 
@@ -99,6 +108,71 @@ class CloudClient:
         )
 
     async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+        reference = await self._refer(username, project, exp_cuid)
+        answer = await self._query_summaries([reference])
+        if not is_object(answer):
+            raise UnexpectedResponse(
+                "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
+            )
+        # a server may file a clone's metrics under the experiment that it was cloned from
+        ids = [cuid for cuid in (reference["experimentId"], reference.get("rootExpId")) if cuid in answer]
+        return ApiResponse(data=read_summary(answer[ids[0]] if ids else None))
+
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+        reference = await self._refer(username, project, exp_cuid)
+        keys: list[str] = []
+        cursor = ""
+        while True:
+            body = {"experiments": [reference], "limit": _KEYS_AT_ONCE, "cursor": cursor}
+            found, cursor = read_keys(await self._transport.query("house", "metrics", "scalar", "keys", body=body))
+            keys += found
+            if not cursor:
+                return ApiResponse(data=keys)
+
+    async def read_points(
+        self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
+    ) -> ApiResponse[dict[str, Points]]:
+        """Ask for 16 keys at a time; a key without points is looked up among the keys that were logged."""
+        reference = await self._refer(username, project, exp_cuid)
+        read = self._export_points if exact else self._sample_points
+        parts = [keys[start : start + _SERIES_AT_ONCE] for start in range(0, len(keys), _SERIES_AT_ONCE)]
+        found = {
+            key: points
+            for part in await gather(*(read(reference, part) for part in parts))
+            for key, points in part.items()
+        }
+        bare = [key for key in keys if not found.get(key, Points()).steps]
+        logged = set((await self.list_keys(username, project, exp_cuid)).data or ()) if bare else set[str]()
+        lost = [key for key in bare if key in logged and key not in found]
+        if lost and exact:
+            raise UnexpectedResponse(f"SwanLab's export lacks the metric {shorten(lost[0])!r}.", hint="Ask again.")
+        kept = {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
+        return ApiResponse(data=kept)
+
+    async def _sample_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
+        body = {
+            "projectId": reference["projectId"],
+            "xType": "step",
+            "range": [0, 0],
+            "columns": [{**reference, "key": key} for key in keys],
+            "num": _SAMPLE,
+        }
+        answer = await self._transport.query("house", "metrics", "scalar", body=body)
+        return {key: points for key, points in read_series(answer, _SAMPLE).items() if key in keys}
+
+    async def _export_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
+        name = reference["experimentId"]
+        columns = [{**reference, "key": key, "experimentName": name} for key in keys]
+        body = {"projectId": reference["projectId"], "columns": columns}
+        path = read_text_field(await self._transport.query("house", "metrics", "scalar", "export", body=body), "cosKey")
+        url = read_first_url(await self._transport.query("files", "presigned", "get", body={"paths": [path]}))
+        table = PointsTable(name, keys)
+        async for line in self._transport.download(url):
+            table.add(line)
+        return table.get_points()
+
+    async def _refer(self, username: str, project: str, exp_cuid: str) -> dict[str, Any]:
+        """Return what metric queries carry: ids, creation time, and the root's ids of a clone (section 5)."""
         item, about_project = await gather(
             self._transport.get("project", username, project, "runs", exp_cuid),
             self._transport.get("project", username, project),
@@ -111,14 +185,7 @@ class CloudClient:
             "rootProId": experiment.rootProId,
             "rootExpId": experiment.rootExpId,
         }
-        answer = await self._query_summaries([{key: value for key, value in reference.items() if value is not None}])
-        if not is_object(answer):
-            raise UnexpectedResponse(
-                "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
-            )
-        # a server may file a clone's metrics under the experiment that it was cloned from
-        ids = [cuid for cuid in (experiment.cuid, experiment.rootExpId) if cuid in answer]
-        return ApiResponse(data=read_summary(answer[ids[0]] if ids else None))
+        return {key: value for key, value in reference.items() if value is not None}
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, Page, Points, Project, Summary, Workspace
 from swanlab_mcp.refs import LOCAL
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ class CombinedClient:
 
     async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
         return await self._choose(username).get_summary(username, project, exp_cuid)
+
+    async def read_points(
+        self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
+    ) -> ApiResponse[dict[str, Points]]:
+        return await self._choose(username).read_points(username, project, exp_cuid, keys, exact=exact)
+
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+        return await self._choose(username).list_keys(username, project, exp_cuid)
 
     async def aclose(self) -> None:
         await self._cloud.aclose()

@@ -95,6 +95,27 @@ class Transport:
         """Read by POST, as SwanLab's metric queries do; safe to repeat; raises SwanLabError."""
         return await self._ask("POST", path, body=body)
 
+    async def download(self, url: str) -> AsyncGenerator[str, None]:
+        """Yield the lines of a presigned file, fetched without our session; raises SwanLabError."""
+        address = httpx.URL(url)
+        if address.scheme != "https" and address.netloc != httpx.URL(self._settings.api_host).netloc:
+            raise UnexpectedResponse("SwanLab named a download that is not encrypted.", hint="Check the host.")
+        # a client of its own: neither the session nor a cookie of it may reach the storage
+        async with httpx.AsyncClient(timeout=_LIMITS, follow_redirects=False) as http:
+            try:
+                async with http.stream("GET", address) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        _read_json(response, "a download")
+                    async for line in response.aiter_lines():
+                        yield line
+            except httpx.TransportError as error:
+                raise ServerUnavailable(
+                    f"The storage of SwanLab broke off a download ({type(error).__name__}).",
+                    hint="Ask again.",
+                    status=0,
+                ) from error
+
     async def sign_in(self, *, refused: Session | None = None) -> Session:
         """Return a session that was not `refused`; concurrent callers share one login. Raises SwanLabError."""
         session = self._session

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.errors import UnexpectedResponse
-from swanlab_mcp.models import Experiment, Extreme, MetricSummary, Project, Summary, Workspace
+from swanlab_mcp.models import Experiment, Extreme, MetricSummary, Points, Project, Summary, Workspace
 
 __all__ = [
+    "PointsTable",
     "is_object",
     "read_experiment",
+    "read_first_url",
+    "read_keys",
     "read_list",
     "read_number",
     "read_project",
     "read_seconds",
+    "read_series",
     "read_summary",
+    "read_text_field",
     "read_total",
     "read_workspace",
     "unwrap_config",
@@ -125,6 +132,93 @@ def read_summary(metrics: Any) -> Summary:
     if not is_object(metrics):
         raise UnexpectedResponse("SwanLab's summary of metrics is not an object.")
     return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
+
+
+def read_keys(answer: Any) -> tuple[list[str], str]:
+    """Return a page of metric keys and the cursor of the next one, empty at the end."""
+    keys: Any = answer.get("keys") if is_object(answer) else None
+    if not isinstance(keys, list):
+        raise UnexpectedResponse("SwanLab's list of metric keys is not a list.", hint="Try again; then report it.")
+    cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
+    return [key for key in cast("list[Any]", keys) if isinstance(key, str)], _text(cursor)
+
+
+def read_series(answer: Any, limit: int) -> dict[str, Points]:
+    """Return the points of each key; as many as `limit` may be a sample of more. Keys come in any order."""
+    series: dict[str, Points] = {}
+    for item in read_list(answer, "series"):
+        found: dict[int, tuple[float, int]] = {}
+        metrics: Any = item.get("metrics") or []
+        for point in read_list(metrics, "points"):
+            step, value = _integer(point.get("index")), read_number(point.get("data"))
+            if step is not None and value is not None:
+                found[step] = (value, _integer(point.get("timestamp")) or 0)
+        steps = sorted(found)
+        series[_require(item, "key", "a series")] = Points(
+            steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(steps) < limit
+        )
+    return series
+
+
+def read_text_field(answer: Any, field: str) -> str:
+    return _require(answer if is_object(answer) else {}, field, "an export")
+
+
+def read_first_url(answer: Any) -> str:
+    urls: Any = answer.get("urls") if is_object(answer) else None
+    first: Any = cast("list[Any]", urls)[0] if isinstance(urls, list) and urls else None
+    if not isinstance(first, str):
+        raise UnexpectedResponse("SwanLab's answer about a download lacks its address.", hint="Try again.")
+    return first
+
+
+class PointsTable:
+    """Points out of an exported CSV, line by line: `step`, then for each key a value and a time column (section 5).
+
+    The value's column is named `<experiment>-<key>_step`, the time's `…_timestamp` (Unix milliseconds).
+    """
+
+    def __init__(self, experiment: str, keys: Sequence[str]) -> None:
+        self._names = {f"{experiment}-{key}_step": key for key in keys}
+        self._times = {f"{experiment}-{key}_timestamp": key for key in keys}
+        self._columns: list[tuple[str, int, int]] | None = None
+        self._series = {key: (array("q"), array("d"), array("q")) for key in keys}
+
+    def add(self, line: str) -> None:
+        """Take the next line; raises UnexpectedResponse when the table is not what the export promises."""
+        if not line:
+            return
+        cells = next(csv.reader([line]))
+        if self._columns is None:
+            times = {self._times[name]: place for place, name in enumerate(cells) if name in self._times}
+            places = {self._names[name]: place for place, name in enumerate(cells) if name in self._names}
+            if cells[0] != "step":
+                raise UnexpectedResponse("SwanLab's export is not a table by steps.", hint="Try again; then report it.")
+            self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
+            return
+        step = _integer(_to_float(cells[0]))
+        for key, place, time_place in self._columns:
+            value = _to_float(cells[place]) if place < len(cells) else None
+            if step is None or value is None:
+                continue
+            steps, values, times = self._series[key]
+            steps.append(step)
+            values.append(value)
+            moment = _to_float(cells[time_place]) if 0 <= time_place < len(cells) else None
+            times.append(int(moment) if moment and math.isfinite(moment) else 0)
+
+    def get_points(self) -> dict[str, Points]:
+        """Return the points of every key that has a column, even an empty one."""
+        named = [key for key, *_ in self._columns or ()]
+        return {key: Points(*self._series[key]) for key in named}
+
+
+def _to_float(text: str) -> float | None:
+    """Return a cell's number: None when it is empty; every spelling of NaN and infinity is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return read_number(text)
 
 
 def read_number(value: Any) -> float | None:

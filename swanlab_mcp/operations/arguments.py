@@ -8,9 +8,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 __all__ = [
+    "Around",
     "Detail",
+    "EndStep",
     "ExpCuid",
+    "ExpCuids",
+    "Head",
     "Keys",
+    "MaxPoints",
+    "MetricKeys",
+    "Mode",
     "PageNumber",
     "PageSize",
     "ProfilePart",
@@ -18,7 +25,10 @@ __all__ = [
     "ProjectName",
     "ProjectSort",
     "Search",
+    "StartStep",
+    "Tail",
     "Username",
+    "WithTimes",
 ]
 
 Username = Annotated[
@@ -70,3 +80,29 @@ Keys = Annotated[
         examples=[["val/*", "train/loss"]],
     ),
 ]
+ExpCuids = Annotated[
+    Sequence[Annotated[str, Field(max_length=2048)]],
+    Field(min_length=1, max_length=20, description="Experiments, each as in exp_cuid", examples=[["lr-0.1", "lr-0.3"]]),
+]
+MetricKeys = Annotated[
+    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Metric keys; * and ? match any text and any character",
+        examples=[["train/loss", "val/*"]],
+    ),
+]
+Mode = Annotated[
+    Literal["sampled", "exact"],
+    Field(description="'sampled': the shape in few points; 'exact': every point of the asked steps, in order"),
+]
+StartStep = Annotated[int | None, Field(description="From this step on")]
+EndStep = Annotated[int | None, Field(description="Up to and with this step")]
+Head = Annotated[int | None, Field(ge=1, le=2000, description="Only the first so many points")]
+Tail = Annotated[int | None, Field(ge=1, le=2000, description="Only the last so many points")]
+Around = Annotated[int | None, Field(description="Only the points next to this step, on both sides")]
+MaxPoints = Annotated[
+    int, Field(ge=0, le=2000, description="Points per series; 0: 60 if sampled, if exact what fits", examples=[100])
+]
+WithTimes = Annotated[bool, Field(description="Give the time (UTC) of each point too")]

@@ -1,72 +1,143 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
+from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Page, Summary
-from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
-from swanlab_mcp.operations.listing import get_stretch, tell_page
+from swanlab_mcp.models import ApiResponse, Page, Points, Series, show_time
+from swanlab_mcp.operations.arguments import (
+    Around,
+    EndStep,
+    ExpCuids,
+    Head,
+    MaxPoints,
+    MetricKeys,
+    Mode,
+    PageNumber,
+    PageSize,
+    ProjectName,
+    StartStep,
+    Tail,
+    Username,
+    WithTimes,
+)
+from swanlab_mcp.operations.keys import has_pattern, match_keys
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["get_exp_summary"]
+__all__ = ["get_metrics"]
+
+_SAMPLED_POINTS = 60
+_EXACT_POINTS = 400
+_FEWEST_POINTS = 10
+_NEIGHBOURS = 5
 
 
-async def get_exp_summary(
+async def get_metrics(
     client: SwanLabClient,
     *,
     project: ProjectName,
-    exp_cuid: ExpCuid,
+    exp_cuids: ExpCuids,
+    keys: MetricKeys,
     username: Username = "",
-    keys: Keys = (),
+    mode: Mode = "sampled",
+    start: StartStep = None,
+    end: EndStep = None,
+    head: Head = None,
+    tail: Tail = None,
+    around: Around = None,
+    max_points: MaxPoints = 0,
+    times: WithTimes = False,
     page: PageNumber = 0,
     size: PageSize = 100,
-) -> ApiResponse[Summary]:
-    """Get what an experiment (training run) reached: every metric's last, smallest and largest value and their steps.
+) -> ApiResponse[list[Series]]:
+    """Get the values of metrics over steps (curves), of one or several experiments in one call.
 
-    Use it to judge or compare results. Whether small or large is good depends on the metric (a loss, an accuracy), and
-    last is not best. Returns per metric key: step and value (the last), min and max (each with the first step where it
-    occurs; over finite values), and for runs on disk the number of points and of NaN or infinite ones. Keys that
-    begin with __swanlab__ are system metrics. Values may be "NaN", "Infinity" or "-Infinity".
-    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
+    Use it to see how a run went; get_exp_summary tells last and extreme values in fewer tokens. 'sampled' keeps the
+    first and last point, extremes and NaN stretches, for the shape; 'exact' gives every point, from `start` on. Returns
+    one row per experiment and key: steps and values (same length; also "NaN", "Infinity", "-Infinity"), `source` ('all
+    points', or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
+    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, answer = await ask_about_experiment(
-        client, place, lambda cuid: client.get_summary(place.username, place.project, cuid)
-    )
-    summary = _select(answer.data or {}, keys)
+    selection = Selection(start, end, head, tail, around)
+    selection.check()
     offset, limit = get_stretch(page, size)
-    names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[
-        offset : None if limit is None else offset + limit
-    ]
-    told = tell_page(
-        ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size, "system metrics last"
+    stop = None if limit is None else offset + limit
+    wanted: list[tuple[Reference, str, str]] = []
+    notes: list[str] = []
+    for exp_cuid in dict.fromkeys(exp_cuids):
+        place = await locate_experiment(client, exp_cuid, project, username)
+        cuid, found = await _find_keys(client, place, keys)
+        wanted += [(place, cuid, key) for key in found]
+    shown = wanted[offset:stop]
+    count = max_points or (
+        _SAMPLED_POINTS if mode == "sampled" else max(_FEWEST_POINTS, _EXACT_POINTS // max(1, len(shown)))
     )
-    link = client.get_link(place.username, place.project, cuid)
-    where = link or shorten(f"{place.username}/{place.project}/{cuid}", 300)
-    note = "" if answer.data else "No metric has been logged for this experiment (yet)."
-    return ApiResponse(
-        data={name: summary[name] for name in names},
-        page=told.page,
-        notes=[*answer.notes, *told.notes, *([note] if note else []), f"Experiment: {where}"],
+    series: list[Series] = []
+    for place, cuid in dict.fromkeys((place, cuid) for place, cuid, _ in shown):
+        asked = [key for at, one, key in shown if (at, one) == (place, cuid)]
+        answer = await client.read_points(place.username, place.project, cuid, asked, exact=mode == "exact")
+        points = answer.data or {}
+        cut = [key for key, some in points.items() if not some.is_whole]
+        if cut and any(part is not None for part in selection):
+            # a part of a sample is not the part that was asked for
+            answer = await client.read_points(place.username, place.project, cuid, cut, exact=True)
+            points |= answer.data or {}
+        notes += answer.notes
+        for key in asked:
+            part = select_points(points.get(key, Points()), selection, _NEIGHBOURS)
+            kept = reduce_points(part, count) if mode == "sampled" else _take_first(part, count)
+            series.append(_describe(cuid, key, part, kept, times=times))
+            notes += _note_points(cuid, key, part, kept, is_exact=mode == "exact")
+    whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(wanted)))
+    return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
+
+
+async def _find_keys(client: SwanLabClient, place: Reference, keys: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the experiment's id and its keys that are meant; raises NotFound with near keys."""
+    cuid, answer = await ask_about_experiment(
+        client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
+    )
+    logged = answer.data or []
+    found = match_keys(logged, keys)
+    if not has_pattern(keys):
+        found = list(dict.fromkeys(keys))
+    if not found:
+        raise NotFound(f"The experiment {shorten(cuid)} has logged no metric (yet).")
+    return cuid, found
+
+
+def _take_first(points: Points, count: int) -> Points:
+    return Points(points.steps[:count], points.values[:count], points.times[:count], points.is_whole)
+
+
+def _describe(cuid: str, key: str, part: Points, kept: Points, *, times: bool) -> Series:
+    odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
+    return Series(
+        exp_cuid=cuid,
+        key=key,
+        steps=list(kept.steps),
+        values=list(kept.values),
+        times=[show_time(time) for time in kept.times] if times else None,
+        source="all points" if part.is_whole else "sample",
+        total=len(part.steps) if part.is_whole else None,
+        first_step=part.steps[0] if part.steps else None,
+        last_step=part.steps[-1] if part.steps else None,
+        non_finite=len(odd) or None,
+        first_non_finite_step=odd[0] if odd else None,
     )
 
 
-def _select(summary: Summary, patterns: Sequence[str]) -> Summary:
-    if not patterns:
-        return summary
-    unmatched = [one for one in patterns if not any(key == one or fnmatchcase(key, one) for key in summary)]
-    if unmatched:
-        names = ", ".join(repr(shorten(one)) for one in unmatched)
-        near = [key for one in unmatched for key in find_near_names(one.strip("*?"), summary)] or list(summary)[:10]
-        shown = ", ".join(shorten(key) for key in dict.fromkeys(near))
-        raise NotFound(
-            f"No metric of this experiment matches {names}.",
-            hint=f"Near ones of its {len(summary)}: {shown}." if summary else "It has logged no metric (yet).",
-        )
-    return {
-        key: metric for key, metric in summary.items() if any(key == one or fnmatchcase(key, one) for one in patterns)
-    }
+def _note_points(cuid: str, key: str, part: Points, kept: Points, *, is_exact: bool) -> list[str]:
+    name = f"{shorten(key)} of {shorten(cuid)}"
+    if not part.steps:
+        return [f"{name}: no points in the asked part."]
+    if is_exact and len(kept.steps) < len(part.steps):
+        return [
+            f"{name}: {len(kept.steps)} of {len(part.steps)} points; continue with start={part.steps[len(kept.steps)]}."
+        ]
+    return []

@@ -191,7 +191,7 @@ def write_csv(ask: Ask, columns: list[tuple[str, Experiment, str]]) -> str:
             value = points[step]
             text = variants.csv_nan if math.isnan(value) else repr(value)
             if math.isinf(value):
-                text = variants.csv_infinity if value > 0 else f"-{variants.csv_infinity}"
+                text = variants.csv_infinity if value > 0 else f"-{variants.csv_infinity.lstrip('+')}"
             cells += [text, str(experiment.time_of(step))]
         lines.append(",".join(cells))
     return "\n".join(lines) + "\n"

@@ -10,10 +10,10 @@ from typing import Any
 
 from swanlab_mcp.client import progress
 from swanlab_mcp.client.offline.discovery import find_runs
-from swanlab_mcp.client.offline.run import Run, show_time
+from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.client.offline.series import Series
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, Page, Points, Project, Summary, Workspace, show_time
 from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
 
@@ -80,6 +80,24 @@ class OfflineClient:
         runs, notes = await self._find_experiment(username, project, exp_cuid)
         summary = await asyncio.to_thread(_summarise, runs)
         return ApiResponse(data=summary, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+        runs, notes = await self._find_experiment(username, project, exp_cuid)
+        return ApiResponse(data=list(dict.fromkeys(key for run in runs for key in run.series)), notes=notes)
+
+    async def read_points(
+        self,
+        username: str,
+        project: str,
+        exp_cuid: str,
+        keys: Sequence[str],
+        *,
+        exact: bool,  # noqa: ARG002 a file holds every point
+    ) -> ApiResponse[dict[str, Points]]:
+        runs, notes = await self._find_experiment(username, project, exp_cuid)
+        series = await asyncio.to_thread(_merge, runs, keys)
+        points = {key: series[key].to_points() for key in keys if key in series}
+        return ApiResponse(data=points, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
 
     async def aclose(self) -> None:
         self._runs.clear()
@@ -184,14 +202,21 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
 
 
 def _summarise(runs: list[Run]) -> Summary:
+    return {key: series.summarise() for key, series in _merge(runs).items()}
+
+
+def _merge(runs: list[Run], keys: Sequence[str] | None = None) -> dict[str, Series]:
+    """Return copies of the series of all run folders, put together; `keys` None: of every key."""
     merged: dict[str, Series] = {}
     for run in runs:
         with run.lock:
             for key, series in run.series.items():
+                if keys is not None and key not in keys:
+                    continue
                 whole = merged.setdefault(key, Series())
                 for point in zip(series.steps, series.values, series.times, strict=True):
                     whole.add(*point)
-    return {key: series.summarise() for key, series in merged.items()}
+    return merged
 
 
 def _note_state(runs: list[Run]) -> list[str]:

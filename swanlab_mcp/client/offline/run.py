@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import threading
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -27,7 +27,7 @@ from swanlab_mcp.client.offline.records import (
 from swanlab_mcp.client.offline.series import Series
 from swanlab_mcp.client.wire import unwrap_config
 
-__all__ = ["Ending", "Run", "show_time"]
+__all__ = ["Ending", "Run"]
 
 _CHUNK = 1 << 20
 _HEAD = 1 << 16
@@ -238,17 +238,6 @@ def _parse_yaml(text: str) -> Any:
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_SafeLoader)):
         raise ValueError("aliases are not read")
     return yaml.load(text, Loader=_SafeLoader)  # noqa: S506 it is a safe loader
-
-
-def show_time(milliseconds: int) -> str:
-    """Return Unix milliseconds as SwanLab writes times: UTC, like 2024-11-23T12:28:04.286Z."""
-    if not milliseconds:
-        return ""
-    try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
 def _is_json(payload: bytes) -> bool:

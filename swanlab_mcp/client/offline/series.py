@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 
-from swanlab_mcp.models import Extreme, MetricSummary
+from swanlab_mcp.models import Extreme, MetricSummary, Points
 
 __all__ = ["Series"]
 
@@ -39,6 +39,10 @@ class Series:
         self.values = array("d", (self.values[index] for index in order))
         self.times = array("q", (self.times[index] for index in order))
         self._is_sorted = True
+
+    def to_points(self) -> Points:
+        self.sort()
+        return Points(self.steps, self.values, self.times)
 
     def summarise(self) -> MetricSummary:
         """Return last, smallest and largest value; on ties the lowest step counts."""

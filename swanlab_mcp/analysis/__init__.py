@@ -1,0 +1,1 @@
+"""Pure functions over series and configs; no input, no output, no MCP."""

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+
+from swanlab_mcp.errors import NotFound
+from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["has_pattern", "match_keys"]
+
+_SHOWN = 10
+
+
+def has_pattern(keys: Sequence[str]) -> bool:
+    return any(character in key for key in keys for character in "*?")
+
+
+def match_keys(logged: Collection[str], patterns: Sequence[str]) -> list[str]:
+    """Return the logged metric keys that are or match one of `patterns`, in the order they were logged.
+
+    Raises NotFound with near keys when a pattern matches none.
+    """
+    unmatched = [one for one in patterns if one not in logged and not any(fnmatchcase(key, one) for key in logged)]
+    if unmatched:
+        names = ", ".join(repr(shorten(one)) for one in unmatched)
+        near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
+        shown = ", ".join(shorten(key) for key in dict.fromkeys(near))
+        raise NotFound(
+            f"No metric of this experiment matches {names}.",
+            hint=f"Near ones of its {len(logged)}: {shown}." if logged else "It has logged no metric (yet).",
+        )
+    return [key for key in logged if key in patterns or any(fnmatchcase(key, one) for one in patterns)]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.models import ApiResponse, Page, Summary
+from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
+from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.listing import get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["get_exp_summary"]
+
+
+async def get_exp_summary(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuid: ExpCuid,
+    username: Username = "",
+    keys: Keys = (),
+    page: PageNumber = 0,
+    size: PageSize = 100,
+) -> ApiResponse[Summary]:
+    """Get what an experiment (training run) reached: every metric's last, smallest and largest value and their steps.
+
+    Use it to judge or compare results. Whether small or large is good depends on the metric (a loss, an accuracy), and
+    last is not best. Returns per metric key: step and value (the last), min and max (each with the first step where it
+    occurs; over finite values), and for runs on disk the number of points and of NaN or infinite ones. Keys that
+    begin with __swanlab__ are system metrics. Values may be "NaN", "Infinity" or "-Infinity".
+    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
+    """
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, answer = await ask_about_experiment(
+        client, place, lambda cuid: client.get_summary(place.username, place.project, cuid)
+    )
+    summary = answer.data or {}
+    if keys:
+        summary = {key: summary[key] for key in match_keys(summary, keys)}
+    offset, limit = get_stretch(page, size)
+    names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[
+        offset : None if limit is None else offset + limit
+    ]
+    told = tell_page(
+        ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size, "system metrics last"
+    )
+    link = client.get_link(place.username, place.project, cuid)
+    where = link or shorten(f"{place.username}/{place.project}/{cuid}", 300)
+    note = "" if answer.data else "No metric has been logged for this experiment (yet)."
+    return ApiResponse(
+        data={name: summary[name] for name in names},
+        page=told.page,
+        notes=[*answer.notes, *told.notes, *([note] if note else []), f"Experiment: {where}"],
+    )

@@ -1,0 +1,247 @@
+"""Series: what is asked for is what comes, from SwanLab and from disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
+from swanlab_mcp.errors import InvalidArgument, UnexpectedResponse
+from swanlab_mcp.models import Points
+from swanlab_mcp.render import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, opened, session, text_of
+from tests.fake_swanlab import Experiment, Fault, State
+
+pytestmark = pytest.mark.anyio
+ME = "kites-test3"
+WEIRD = ["train/loss", "a b", "准确率", "50%", 'say "hi"', "x,y", "plain"]
+LOCAL = Settings(log_dirs=(RUNS / "0.10.3-offline",))
+
+values = st.lists(st.floats(width=32), min_size=1, max_size=300)
+
+
+def make_points(numbers: list[float]) -> Points:
+    return Points(range(len(numbers)), numbers, [0] * len(numbers))
+
+
+@given(values, st.integers(4, 60))
+def test_reducing_keeps_ends_extremes_and_every_stretch_that_is_not_finite(numbers: list[float], count: int) -> None:
+    kept = reduce_points(make_points(numbers), count)
+    assert list(kept.steps) == sorted(set(kept.steps))
+    assert all(repr(numbers[step]) == repr(value) for step, value in zip(kept.steps, kept.values, strict=True))
+    assert {kept.steps[0], kept.steps[-1]} == {0, len(numbers) - 1}
+    finite = [value for value in numbers if math.isfinite(value)]
+    shown = [value for value in kept.values if math.isfinite(value)]
+    if finite:
+        assert (min(shown), max(shown)) == (min(finite), max(finite))
+    odd = [step for step, value in enumerate(numbers) if not math.isfinite(value)]
+    if odd:
+        assert {odd[0], odd[-1]} <= set(kept.steps)
+    edges = sum(math.isfinite(a) != math.isfinite(b) for a, b in pairwise(numbers))
+    assert len(kept.steps) <= count + 2 * edges
+
+
+@given(values, st.integers(0, 300), st.integers(0, 300), st.integers(1, 50))
+def test_a_selection_is_the_part_that_was_asked_for(numbers: list[float], one: int, other: int, count: int) -> None:
+    points = make_points(numbers)
+    start, end = sorted((one, other))
+    steps = [step for step in points.steps if start <= step <= end]
+    assert select_points(points, Selection(start, end), 5).steps == steps
+    assert select_points(points, Selection(start, end, head=count), 5).steps == steps[:count]
+    assert select_points(points, Selection(start, end, tail=count), 5).steps == steps[-count:]
+    near = select_points(points, Selection(around=one), 5).steps
+    assert (
+        near == [step for step in points.steps if step < one][-5:] + [step for step in points.steps if step >= one][:6]
+    )
+
+
+@pytest.mark.parametrize("selection", [Selection(5, 4), Selection(head=1, tail=1), Selection(tail=1, around=3)])
+def test_contradictions_are_refused(selection: Selection) -> None:
+    with pytest.raises(InvalidArgument):
+        selection.check()
+
+
+@pytest.fixture
+def experiment(state: State) -> Experiment:
+    long = [(step, math.sin(step / 50)) for step in range(0, 9000, 3)]
+    long[1000] = (3000, math.nan)
+    long[2000] = (6000, -math.inf)
+    metrics = {key: [(step, float(step * place)) for step in range(5)] for place, key in enumerate(WEIRD, 1)}
+    return state.add_experiment(
+        state.projects[0], "curves", cuid="curves1", metrics={"long": long, **metrics, "empty": []}
+    )
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("spelling", [("nan", "inf", "NaN"), ("NaN", "+Inf", "INF"), ("NAN", "INF", "Infinity")])
+async def test_the_cloud_gives_the_planted_points(
+    settings: Settings, state: State, experiment: Experiment, exact: bool, spelling: Any
+) -> None:
+    state.variants.csv_nan, state.variants.csv_infinity, state.variants.spelling = spelling
+    async with opened(settings) as client:
+        found = (await client.read_points(ME, "project1", "curves1", [*WEIRD, "none", "empty"], exact=exact)).data
+        long = (await client.read_points(ME, "project1", "curves1", ["long"], exact=exact)).data["long"]
+    assert list(found) == [*WEIRD, "empty"]
+    for key in WEIRD:
+        assert list(zip(found[key].steps, found[key].values, strict=True)) == experiment.metrics[key]
+        assert list(found[key].times) == [experiment.time_of(step) for step in range(5)]
+    assert not found["empty"].steps
+    assert long.is_whole is exact
+    if exact:
+        assert repr(list(zip(long.steps, long.values, strict=True))) == repr(experiment.metrics["long"])
+    else:
+        assert len(long.steps) == 1500
+
+
+async def test_many_keys_are_asked_for_by_sixteen_and_come_in_order(settings: Settings, state: State) -> None:
+    metrics = {f"k{number:02d}": [(0, float(number))] for number in range(40)}
+    state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
+    keys = list(reversed(metrics))
+    async with opened(settings) as client:
+        found = (await client.read_points(ME, "project1", "wide1", keys, exact=False)).data
+    assert list(found) == keys
+    assert sorted(len(call.body["columns"]) for call in state.get_calls("/metrics/scalar$")) == [8, 16, 16]
+
+
+async def test_2100_keys_are_listed_page_by_page(settings: Settings, state: State) -> None:
+    metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2100)}
+    state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
+    async with opened(settings) as client:
+        assert (await client.list_keys(ME, "project1", "wide1")).data == list(metrics)
+    assert len(state.get_calls("/scalar/keys")) == 2
+
+
+async def test_a_clone_has_the_points_of_its_root(settings: Settings, state: State, experiment: Experiment) -> None:
+    project = state.projects[0]
+    clones = state.add_project(state.workspaces[0], "clones")
+    state.add_experiment(clones, "clone", cuid="clone1", clone_of=(project, experiment))
+    async with opened(settings) as client:
+        for exact in (True, False):
+            found = (await client.read_points(ME, "clones", "clone1", ["plain"], exact=exact)).data
+            assert list(found["plain"].values) == [value for _, value in experiment.metrics["plain"]]
+
+
+@pytest.mark.usefixtures("experiment")
+async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: Settings, state: State) -> None:
+    async with opened(settings) as client:
+        await client.read_points(ME, "project1", "curves1", ["long"], exact=True)
+        download = state.get_calls("^/storage/")[0]
+        assert not {"cookie", "authorization"} & set(download.headers)
+        for fault, told in (
+            (Fault(path="^/storage/", is_dropped=True), "broke off a download"),
+            (Fault(path="^/storage/", status=403), "answered 403 to a download"),
+            (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table by steps"),
+            (Fault(path="^/storage/", body=b"step\n"), "lacks the metric 'long'"),
+            (Fault(path="/presigned/", body=b'{"urls": []}'), "lacks its address"),
+            (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "not encrypted"),
+            (Fault(path="/scalar/export", body=b"{}"), "lacks its cosKey"),
+            (Fault(path="/scalar/keys", body=b"[]"), "not a list"),
+        ):
+            state.faults = [fault]
+            key = "empty" if "keys" in fault.path else "long"
+            with pytest.raises(Exception, match=told) as caught:
+                await client.read_points(ME, "project1", "curves1", [key], exact=True)
+            assert "canary" not in str(caught.value)
+        state.faults = [Fault(path="/metrics/scalar$", body=b'[{"metrics": []}]')]
+        with pytest.raises(UnexpectedResponse, match="lacks its key"):
+            await client.read_points(ME, "project1", "curves1", ["long"], exact=False)
+
+
+@pytest.mark.usefixtures("experiment")
+async def test_a_sampled_series_tells_that_it_is_one_and_keeps_what_matters(settings: Settings) -> None:
+    arguments = {"project": "project1", "exp_cuids": ["curves"], "keys": ["long", "plain"]}
+    async with session(settings) as client:
+        result = await client.call_tool("get_metrics", arguments)
+    long, plain = result.structured_content["data"]
+    assert (long["source"], plain["source"]) == ("sample", "all points")
+    assert "total" not in long
+    assert (plain["total"], plain["steps"], plain["values"]) == (5, [0, 1, 2, 3, 4], [0, 7, 14, 21, 28])
+    assert len(long["steps"]) <= 60
+    assert (long["steps"][0], long["steps"][-1]) == (0, 8997)
+    assert "plain | [0,1,2,3,4] | [0,7,14,21,28]" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("part", "steps"),
+    [
+        ({"tail": 2}, [8994, 8997]),
+        ({"head": 2}, [0, 3]),
+        ({"start": 2997, "end": 3003}, [2997, 3000, 3003]),
+        ({"around": 3000, "start": 2990, "end": 3010}, [2991, 2994, 2997, 3000, 3003, 3006, 3009]),
+    ],
+)
+@pytest.mark.parametrize("mode", ["sampled", "exact"])
+@pytest.mark.usefixtures("experiment")
+async def test_a_part_is_exact_even_of_a_long_series(settings: Settings, part: Any, steps: Any, mode: str) -> None:
+    arguments = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["long"], "mode": mode, **part}
+    async with session(settings) as client:
+        result = await client.call_tool("get_metrics", arguments)
+    series = result.structured_content["data"][0]
+    assert series["steps"] == steps
+    assert series["source"] == "all points"
+    if 3000 in steps:
+        assert series["values"][steps.index(3000)] == "NaN"
+        assert (series["non_finite"], series["first_non_finite_step"]) == (1, 3000)
+
+
+async def test_exact_points_continue_without_loss(settings: Settings, experiment: Experiment) -> None:
+    found: list[int] = []
+    arguments: dict[str, Any] = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["long"], "mode": "exact"}
+    async with session(settings) as client:
+        for _ in range(20):
+            result = await client.call_tool("get_metrics", arguments)
+            assert count_tokens(json.dumps(result.structured_content, separators=(",", ":"))) <= 8000
+            found += result.structured_content["data"][0]["steps"]
+            following = [note for note in result.structured_content.get("notes", []) if "continue with start=" in note]
+            if not following:
+                break
+            arguments["start"] = int(following[0].rstrip(".").split("=")[1])
+    assert found == [step for step, _ in experiment.metrics["long"]]
+
+
+@pytest.mark.usefixtures("experiment")
+async def test_wrong_questions_about_series_are_told(settings: Settings) -> None:
+    base = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["plain"]}
+    async with session(settings) as client:
+        for change, told in (
+            ({"keys": ["plian"]}, "Near ones of its 9: plain"),
+            ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
+            ({"start": 5, "end": 1}, "start=5 lies after end=1"),
+            ({"head": 1, "tail": 1}, "head and tail cannot go together"),
+            ({"head": 0}, "'head'"),
+            ({"exp_cuids": []}, "'exp_cuids'"),
+            ({"exp_cuids": ["cruves"]}, "Did you mean curves (curves1)?"),
+        ):
+            result = await client.call_tool("get_metrics", {**base, **change})
+            assert result.is_error
+            assert told in text_of(result)
+        outside = await client.call_tool("get_metrics", {**base, "start": 100})
+        empty = await client.call_tool("get_metrics", {**base, "keys": ["empty"]})
+    assert "note: plain of curves1: no points in the asked part." in text_of(outside)
+    assert "note: empty of curves1: no points in the asked part." in text_of(empty)
+
+
+async def test_runs_on_disk_give_the_same_answers() -> None:
+    arguments = {"project": "vision-baselines", "exp_cuids": ["resnet18-lr1e-3", "resnet18-oom"], "keys": ["val/*"]}
+    async with session(LOCAL) as client:
+        result = await client.call_tool("get_metrics", {**arguments, "times": True})
+        page = await client.call_tool("get_metrics", {**arguments, "page": 2, "size": 3})
+        missing = await client.call_tool("get_metrics", {**arguments, "exp_cuids": ["resnet18-dry-run"]})
+    rows = result.structured_content["data"]
+    assert [(row["exp_cuid"], row["key"], row["total"]) for row in rows] == [
+        ("3hzj7gws", "val/loss", 12),
+        ("3hzj7gws", "val/acc", 12),
+        ("0lytvwvt", "val/loss", 8),
+        ("0lytvwvt", "val/acc", 8),
+    ]
+    assert rows[0]["times"][0].startswith("2026-11-23T08:00:2")
+    assert len(rows[0]["times"]) == len(rows[0]["steps"])
+    assert [row["key"] for row in page.structured_content["data"]] == ["val/acc"]
+    assert "It has logged no metric" in text_of(missing)
