@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -12,7 +15,7 @@ from typing import Any, TypeVar, cast
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.errors import SwanLabError
-from swanlab_mcp.models import ApiResponse, Experiment, Project, RecordList
+from swanlab_mcp.models import ApiResponse, Experiment, Project, RecordList, Series
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings, load_settings
 
@@ -89,6 +92,34 @@ class OpenApi:
         metrics = None if answer.data is None else {key: one.model_dump() for key, one in answer.data.items()}
         return _replace(answer, metrics)
 
+    def get_metrics(
+        self, exp_id: str, keys: str | Sequence[str], project: str = "", username: str = ""
+    ) -> ApiResponse[Any]:
+        """Get every point of metric keys, put together by step.
+
+        `data` is a pandas DataFrame (index `step`, one column per key, NaN where a key has no point at a step) where
+        pandas is installed; otherwise a dict of columns, `step` first, with None for such gaps.
+        """
+        wanted = [keys] if isinstance(keys, str) else list(keys)
+        answer = self._ask(
+            operations.get_metrics,
+            project=_text(project, "project"),
+            exp_cuids=[_text(exp_id, "exp_id")],
+            keys=[_text(key, "keys") for key in wanted],
+            username=_text(username, "username"),
+            mode="exact",
+            max_points=sys.maxsize,
+        )
+        return _replace(answer, None if answer.data is None else _join_by_step(answer.data))
+
+    def get_exp_state(self, project: str, exp_id: str, username: str = "") -> ApiResponse[str]:
+        """Get the state of an experiment, such as FINISHED or RUNNING."""
+        answer = self.get_experiment(project, exp_id, username)
+        return _replace(answer, None if answer.data is None else answer.data.state)
+
+    list_experiments = list_project_exps
+    get_summary = get_exp_summary
+
     def close(self) -> None:
         """Close connections and the background thread; the next call opens them anew."""
         with self._starting:
@@ -141,6 +172,18 @@ async def _open(settings: Settings) -> SwanLabClient:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
     loop.close()
+
+
+def _join_by_step(series: Sequence[Series]) -> Any:
+    steps = sorted({step for one in series for step in one.steps})
+    columns: dict[str, list[Any]] = {"step": steps}
+    for one in series:
+        values = dict(zip(one.steps, one.values, strict=True))
+        columns[one.key] = [values.get(step) for step in steps]
+    if find_spec("pandas") is None:
+        return columns
+    pandas: Any = import_module("pandas")
+    return pandas.DataFrame(columns).set_index("step")
 
 
 def _replace(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:

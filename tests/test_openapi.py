@@ -101,6 +101,42 @@ def test_it_reads_runs_on_disk_without_an_account() -> None:
         assert api.get_exp_summary("local/vision-baselines", "resnet18-lr1e-3").data["train/loss"]["step"] == 239  # type: ignore[index]
 
 
+def test_metrics_are_put_together_by_step(host: str, state: State) -> None:
+    metrics = {"loss": [(0, 3.0), (1, 2.0), (2, 1.0)], "val/loss": [(1, 2.5)], "step": []}
+    state.add_experiment(state.projects[0], "curves", cuid="c1", metrics=metrics)
+    with OpenApi("test-key", host=host) as api:
+        answer = api.get_metrics("c1", ["loss", "val/loss"], project="project1")
+        assert answer.data == {"step": [0, 1, 2], "loss": [3.0, 2.0, 1.0], "val/loss": [None, 2.5, None]}
+        assert answer.page is None
+        assert api.get_metrics("kites-test3/project1/c1", "loss").data["loss"] == [3.0, 2.0, 1.0]
+        assert api.get_metrics("c1", "los", project="project1").code == 404
+
+
+def test_metrics_are_a_data_frame_where_pandas_is(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+class DataFrame(dict):
+    def set_index(self, name):
+        self.index = self.pop(name)
+        return self
+"""
+    (tmp_path / "pandas.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with OpenApi("test-key", host=host) as api:
+        frame = api.get_metrics("cuid1", "loss", project="project1").data
+    monkeypatch.delitem(sys.modules, "pandas")
+    assert type(frame).__name__ == "DataFrame"
+    assert frame.index == list(range(48))
+    assert list(frame) == ["loss"]
+
+
+def test_later_names_of_the_official_interface_work(host: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        assert api.list_experiments("project1").data == api.list_project_exps("project1").data
+        assert api.get_summary("project1", "cuid1").data == api.get_exp_summary("project1", "cuid1").data
+        assert api.get_exp_state("project1", "cuid1").data == "FINISHED"
+        assert api.get_exp_state("project1", "nope").code == 404
+
+
 def test_the_key_is_in_no_repr(host: str) -> None:
     api = OpenApi("key-canary", host=host)
     assert "canary" not in repr(api) + repr(vars(api))
