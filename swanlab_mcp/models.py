@@ -13,6 +13,8 @@ __all__ = [
     "ApiResponse",
     "Experiment",
     "Extreme",
+    "LoggedKeys",
+    "MetricKey",
     "MetricSummary",
     "Page",
     "Points",
@@ -167,6 +169,25 @@ class MetricSummary(Record):
 
 
 Summary = dict[str, MetricSummary]
+
+
+class MetricKey(Record):
+    """A logged key, or a group of keys that begin alike (then with `count`)."""
+
+    key: str
+    type: str = Field(description="SCALAR or MEDIA")
+    system: bool = Field(default=False, exclude_if=_is_empty, description="Logged by the SDK itself")
+    count: int | None = Field(default=None, exclude_if=_is_none, description="Keys in the group")
+    missing_in: list[str] = Field(
+        default_factory=list, exclude_if=_is_empty, description="Asked experiments that do not have it"
+    )
+
+
+class LoggedKeys(NamedTuple):
+    """The keys of an experiment in the order SwanLab tells them; system metrics are among the scalars."""
+
+    scalars: Sequence[str]
+    media: Sequence[str]
 
 
 class Points(NamedTuple):

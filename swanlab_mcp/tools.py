@@ -52,6 +52,7 @@ TOOLS = (
     ToolEntry(operations.list_project_exps, "List a project's experiments"),
     ToolEntry(operations.get_experiment, "Get an experiment"),
     ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),
+    ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
 )
 

@@ -17,7 +17,7 @@ from swanlab_mcp.models import Points
 from swanlab_mcp.render import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, opened, session, text_of
-from tests.fake_swanlab import Experiment, Fault, State
+from tests.fake_swanlab import Experiment, Fault, Media, State
 
 pytestmark = pytest.mark.anyio
 ME = "kites-test3"
@@ -114,7 +114,7 @@ async def test_2100_keys_are_listed_page_by_page(settings: Settings, state: Stat
     metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2100)}
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     async with opened(settings) as client:
-        assert (await client.list_keys(ME, "project1", "wide1")).data == list(metrics)
+        assert (await client.list_keys(ME, "project1", "wide1")).data.scalars == list(metrics)
     assert len(state.get_calls("/scalar/keys")) == 2
 
 
@@ -245,3 +245,65 @@ async def test_runs_on_disk_give_the_same_answers() -> None:
     assert len(rows[0]["times"]) == len(rows[0]["steps"])
     assert [row["key"] for row in page.structured_content["data"]] == ["val/acc"]
     assert "It has logged no metric" in text_of(missing)
+
+
+async def test_keys_are_told_by_kind_and_who_lacks_them(settings: Settings, state: State) -> None:
+    project = state.projects[0]
+    media = {"image": [Media(0, ["a.png"])]}
+    metrics = {"__swanlab__.cpu": [(0, 1.0)], "train/loss": [(0, 1.0)]}
+    state.add_experiment(project, "one", cuid="one1", metrics=metrics, media=media)
+    state.add_experiment(project, "two", cuid="two1", metrics={"train/loss": [(0, 1.0)], "Val/Loss": [(0, 1.0)]})
+    arguments = {"project": "project1", "exp_cuids": ["one", "two"]}
+
+    async def ask(**more: Any) -> Any:
+        result = await client.call_tool("list_metrics", {**arguments, **more})
+        return result.structured_content
+
+    async with session(settings) as client:
+        assert (await ask(search="LOSS"))["data"] == [
+            {"key": "train/loss", "type": "SCALAR"},
+            {"key": "Val/Loss", "type": "SCALAR", "missing_in": ["one1"]},
+        ]
+        assert (await ask(kind="media"))["data"] == [{"key": "image", "type": "MEDIA", "missing_in": ["two1"]}]
+        assert (await ask(kind="system"))["data"] == [
+            {"key": "__swanlab__.cpu", "type": "SCALAR", "system": True, "missing_in": ["two1"]}
+        ]
+        assert len((await ask(kind="all"))["data"]) == 4
+        assert [row["key"] for row in (await ask(search="val/*"))["data"]] == ["Val/Loss"]
+        nothing = await ask(search="lsos")
+    assert nothing["data"] == []
+    assert nothing["notes"][0].startswith("No custom keys that match 'lsos' among the 4 that were logged.")
+
+
+async def test_2000_keys_come_as_groups_that_can_be_opened(settings: Settings, state: State) -> None:
+    metrics = {f"layer{number % 20}/w{number}": [(0, 1.0)] for number in range(2000)} | {"loss": [(0, 1.0)]}
+    state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
+    arguments = {"project": "project1", "exp_cuids": ["wide"]}
+    async with session(settings) as client:
+        result = await client.call_tool("list_metrics", arguments)
+        opened_group = await client.call_tool("list_metrics", {**arguments, "search": "layer0/*"})
+        keys: list[str] = []
+        for page in range(1, 22):
+            paged = await client.call_tool("list_metrics", {**arguments, "page": page})
+            keys += [row["key"] for row in paged.structured_content["data"]]
+    rows = result.structured_content["data"]
+    assert len(rows) == 21
+    assert {"key": "layer0/", "type": "SCALAR", "count": 100} in rows
+    assert {"key": "loss", "type": "SCALAR"} in rows
+    assert "2001 keys in 21 groups" in result.structured_content["notes"][0]
+    assert len(opened_group.structured_content["data"]) == 100
+    assert sorted(keys) == sorted(metrics)
+
+
+async def test_keys_of_runs_on_disk_include_media() -> None:
+    arguments = {"project": "vision-baselines", "exp_cuids": ["resnet18-lr1e-3", "resnet18-dry-run"], "kind": "media"}
+    async with session(LOCAL) as client:
+        result = await client.call_tool("list_metrics", arguments)
+        empty = await client.call_tool("list_metrics", {**arguments, "exp_cuids": ["resnet18-dry-run"]})
+    assert {row["key"] for row in result.structured_content["data"]} == {
+        "sample/input",
+        "sample/answer",
+        "eval/per_class",
+    }
+    assert all(row["missing_in"] == ["ifvx5of8"] for row in result.structured_content["data"])
+    assert "No metric has been logged (yet)." in text_of(empty)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from swanlab_mcp.models import ApiResponse, Experiment, Points, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Points, Project, Summary, Workspace
 from swanlab_mcp.settings import Settings
 
 __all__ = ["SwanLabClient", "open_client"]
@@ -61,8 +61,8 @@ class SwanLabClient(Protocol):
         """
         ...
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
-        """Return the keys of an experiment's scalar metrics, system metrics included."""
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
+        """Return the keys of an experiment's scalar metrics, system metrics included, and of its media."""
         ...
 
     async def aclose(self) -> None: ...

@@ -25,7 +25,7 @@ from swanlab_mcp.client.wire import (
     read_workspace,
 )
 from swanlab_mcp.errors import SwanLabError, UnexpectedResponse
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Points, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Page, Points, Project, Summary, Workspace
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["CloudClient"]
@@ -118,16 +118,20 @@ class CloudClient:
         ids = [cuid for cuid in (reference["experimentId"], reference.get("rootExpId")) if cuid in answer]
         return ApiResponse(data=read_summary(answer[ids[0]] if ids else None))
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         reference = await self._refer(username, project, exp_cuid)
+        scalars, media = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
+        return ApiResponse(data=LoggedKeys(scalars, media))
+
+    async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
         keys: list[str] = []
         cursor = ""
         while True:
             body = {"experiments": [reference], "limit": _KEYS_AT_ONCE, "cursor": cursor}
-            found, cursor = read_keys(await self._transport.query("house", "metrics", "scalar", "keys", body=body))
+            found, cursor = read_keys(await self._transport.query("house", "metrics", kind, "keys", body=body))
             keys += found
             if not cursor:
-                return ApiResponse(data=keys)
+                return keys
 
     async def read_points(
         self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
@@ -142,7 +146,7 @@ class CloudClient:
             for key, points in part.items()
         }
         bare = [key for key in keys if not found.get(key, Points()).steps]
-        logged = set((await self.list_keys(username, project, exp_cuid)).data or ()) if bare else set[str]()
+        logged = set(await self._list_keys(reference, "scalar")) if bare else set[str]()
         lost = [key for key in bare if key in logged and key not in found]
         if lost and exact:
             raise UnexpectedResponse(f"SwanLab's export lacks the metric {shorten(lost[0])!r}.", hint="Ask again.")

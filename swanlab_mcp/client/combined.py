@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Points, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Page, Points, Project, Summary, Workspace
 from swanlab_mcp.refs import LOCAL
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class CombinedClient:
     ) -> ApiResponse[dict[str, Points]]:
         return await self._choose(username).read_points(username, project, exp_cuid, keys, exact=exact)
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         return await self._choose(username).list_keys(username, project, exp_cuid)
 
     async def aclose(self) -> None:

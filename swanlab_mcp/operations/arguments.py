@@ -14,6 +14,8 @@ __all__ = [
     "ExpCuid",
     "ExpCuids",
     "Head",
+    "KeyKind",
+    "KeySearch",
     "Keys",
     "MaxPoints",
     "MetricKeys",
@@ -106,3 +108,11 @@ MaxPoints = Annotated[
     int, Field(ge=0, le=2000, description="Points per series; 0: 60 if sampled, if exact what fits", examples=[100])
 ]
 WithTimes = Annotated[bool, Field(description="Give the time (UTC) of each point too")]
+KeySearch = Annotated[
+    str,
+    Field(max_length=512, description="Only keys that contain this; * and ? as wildcards", examples=["loss", "val/*"]),
+]
+KeyKind = Annotated[
+    Literal["custom", "system", "media", "all"],
+    Field(description="'custom': scalars that the training code logs; 'system': hardware, logged by the SDK; 'media'"),
+]

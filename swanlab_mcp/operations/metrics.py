@@ -102,7 +102,7 @@ async def _find_keys(client: SwanLabClient, place: Reference, keys: Sequence[str
     cuid, answer = await ask_about_experiment(
         client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
     )
-    logged = answer.data or []
+    logged: Sequence[str] = answer.data.scalars if answer.data else ()
     found = match_keys(logged, keys)
     if not has_pattern(keys):
         found = list(dict.fromkeys(keys))

@@ -13,7 +13,7 @@ from swanlab_mcp.client.offline.discovery import find_runs
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.client.offline.series import Series
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Points, Project, Summary, Workspace, show_time
+from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Page, Points, Project, Summary, Workspace, show_time
 from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
 
@@ -81,9 +81,11 @@ class OfflineClient:
         summary = await asyncio.to_thread(_summarise, runs)
         return ApiResponse(data=summary, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[list[str]]:
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         runs, notes = await self._find_experiment(username, project, exp_cuid)
-        return ApiResponse(data=list(dict.fromkeys(key for run in runs for key in run.series)), notes=notes)
+        scalars = dict.fromkeys(key for run in runs for key in run.series)
+        media = dict.fromkeys(key for run in runs for key in run.media_keys)
+        return ApiResponse(data=LoggedKeys(list(scalars), list(media)), notes=notes)
 
     async def read_points(
         self,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.client.wire import is_object, read_number
 
-__all__ = ["Finish", "Log", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
+__all__ = ["Finish", "Log", "Media", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
 
 _DOUBLE = Struct("<d")
 _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
@@ -49,13 +49,20 @@ class Scalar(NamedTuple):
     time: int
 
 
+class Media(NamedTuple):
+    """That a key has media at a step."""
+
+    key: str
+    step: int
+
+
 class Log(NamedTuple):
     line: str
     is_error: bool
     time: int
 
 
-Record = Start | Finish | Scalar | Log
+Record = Start | Finish | Scalar | Media | Log
 
 
 class _Malformed(ValueError):
@@ -173,6 +180,11 @@ def _decode_finish(data: bytes) -> Finish:
     return Finish(_STATES.get(state, "UNKNOWN"), error, finished_at)
 
 
+def _decode_media(data: bytes) -> Media:
+    fields = dict(_read_fields(data))
+    return Media(_text(fields.get(1, b"")), _signed(fields.get(2, 0)))
+
+
 def _decode_log(data: bytes) -> Log:
     fields = dict(_read_fields(data))
     return Log(_text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3)))
@@ -182,6 +194,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     10: _decode_start,
     11: _decode_finish,
     13: _decode_scalar,
+    14: _decode_media,
     16: _decode_log,
 }
 
@@ -237,6 +250,8 @@ def decode_json(payload: bytes) -> Record | None:
                 tags=tuple(map(str, cast("list[Any]", tags))) if isinstance(tags, list) else (),
                 run_id=_string(data, "id"),
             )
+        case "Media":
+            return Media(_string(data, "key"), int(data["step"]))
         case "Log":
             return Log(_string(data, "message"), data.get("level") == "ERROR", time)
         case "Footer":

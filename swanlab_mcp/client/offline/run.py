@@ -17,6 +17,7 @@ from swanlab_mcp.client.offline.framing import FragmentReader, NotARunFile
 from swanlab_mcp.client.offline.records import (
     Finish,
     Log,
+    Media,
     Record,
     Scalar,
     Start,
@@ -70,6 +71,7 @@ class Run:
         self.start = Start()
         self.finish: Finish | None = None
         self.series: dict[str, Series] = {}
+        self.media_keys: dict[str, None] = {}
         self.error_lines: list[str] = []
         self.last_time = 0
         self.unreadable = 0
@@ -177,6 +179,8 @@ class Run:
                 if series is None:
                     series = self.series[record.key] = Series()
                 series.add(record.step, record.value, record.time)
+        elif isinstance(record, Media):
+            self.media_keys[record.key] = None
         elif isinstance(record, Log):
             self.last_time = max(self.last_time, record.time)
             if record.is_error:

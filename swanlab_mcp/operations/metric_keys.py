@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import partial
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.models import ApiResponse, MetricKey, Page
+from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
+from swanlab_mcp.operations.keys import has_pattern
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["list_metrics"]
+
+_MANY = 200
+
+
+async def list_metrics(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuids: ExpCuids,
+    username: Username = "",
+    search: KeySearch = "",
+    kind: KeyKind = "custom",
+    page: PageNumber = 0,
+    size: PageSize = 100,
+) -> ApiResponse[list[MetricKey]]:
+    """List the metric keys that experiments have logged, and which of them lacks which.
+
+    Use it before get_metrics when keys are not known; get_exp_summary gives the values of one experiment's metrics.
+    Returns per key: type (SCALAR: numbers over steps, MEDIA: images, audio, tables), `system` for hardware metrics and
+    `missing_in`. More than 200 keys come as groups that begin alike: search for 'group/*', or page through them.
+    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    asked: list[str] = []
+    notes: list[str] = []
+    for exp_cuid in dict.fromkeys(exp_cuids):
+        place = await locate_experiment(client, exp_cuid, project, username)
+        cuid, answer = await ask_about_experiment(
+            client, place, partial(client.list_keys, place.username, place.project)
+        )
+        asked.append(cuid)
+        notes += answer.notes
+        if answer.data:
+            for kind_of, keys in (("SCALAR", answer.data.scalars), ("MEDIA", answer.data.media)):
+                for key in keys:
+                    found.setdefault((key, kind_of), []).append(cuid)
+    rows = [
+        MetricKey(
+            key=key,
+            type=type_of,
+            system=key.startswith("__swanlab__"),
+            missing_in=[cuid for cuid in asked if cuid not in holders],
+        )
+        for (key, type_of), holders in found.items()
+    ]
+    chosen = [row for row in rows if _is_of(row, kind) and _matches(row.key, search)]
+    if not chosen:
+        notes.append(_explain_none(rows, kind, search))
+    if page == 0 and len(chosen) > _MANY:
+        groups = _group(chosen)
+        if len(groups) <= _MANY:
+            notes.append(
+                f"{len(chosen)} keys in {len(groups)} groups; search for one like {groups[0].key}* or give page=1."
+            )
+            chosen = groups
+    offset, limit = get_stretch(page, size)
+    shown = chosen[offset : None if limit is None else offset + limit]
+    answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
+    return add_notes(tell_page(answer, page, size, "in the order logged"), *dict.fromkeys(notes))
+
+
+def _is_of(row: MetricKey, kind: str) -> bool:
+    if kind == "all":
+        return True
+    return kind == ("media" if row.type == "MEDIA" else "system" if row.system else "custom")
+
+
+def _matches(key: str, search: str) -> bool:
+    if has_pattern([search]):
+        return fnmatchcase(key.casefold(), search.casefold())
+    return search.casefold() in key.casefold()
+
+
+def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
+    """Return one row for all keys of a type that are alike up to the first slash."""
+    groups: dict[tuple[str, str], list[MetricKey]] = {}
+    for row in rows:
+        head, slash, _ = row.key.partition("/")
+        groups.setdefault((head + slash, row.type), []).append(row)
+    return [
+        members[0]
+        if len(members) == 1
+        else MetricKey(key=prefix, type=kind, system=members[0].system, count=len(members))
+        for (prefix, kind), members in groups.items()
+    ]
+
+
+def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
+    if not rows:
+        return "No metric has been logged (yet)."
+    near = find_near_names(search.strip("*?"), [row.key for row in rows])
+    hint = f" Near: {', '.join(shorten(key) for key in near)}." if near else ""
+    named = f" that match {shorten(search)!r}" if search else ""
+    return f"No {kind} keys{named} among the {len(rows)} that were logged.{hint}"
