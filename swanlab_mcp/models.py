@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 __all__ = [
     "ApiResponse",
+    "EnvironmentFact",
     "Experiment",
     "Extreme",
     "LoggedKeys",
@@ -169,6 +170,14 @@ class MetricSummary(Record):
 
 
 Summary = dict[str, MetricSummary]
+
+
+class EnvironmentFact(Record):
+    """One fact of the environments asked for: `value` where all have the same, else `values` by experiment."""
+
+    name: str = Field(description="Dotted; packages as package.<name>")
+    value: Annotated[Any, PlainSerializer(to_json_value, when_used="json")] = Field(default=None, exclude_if=_is_none)
+    values: JsonObject = Field(default_factory=dict, exclude_if=_is_empty)
 
 
 class MetricKey(Record):

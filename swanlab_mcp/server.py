@@ -44,7 +44,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
         client = open_client(settings)
         try:
-            yield App(client, settings.timeout, settings.max_output_tokens)
+            yield App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
         finally:
             await client.aclose()
 

@@ -39,6 +39,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT
     backoff: float = 0.5
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
+    show_secrets: bool = False
     problems: tuple[str, ...] = ()
 
 
@@ -59,6 +60,7 @@ def load_settings(
     timeout: float | None = None,
     max_output_tokens: int | None = None,
     allow_insecure_host: bool = False,
+    show_secrets: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
@@ -74,7 +76,12 @@ def load_settings(
     if demo:
         runs = Path(__file__).parent / "demo"
         return Settings(
-            demo=True, log_dirs=(runs,), timeout=seconds, max_output_tokens=tokens, problems=tuple(problems)
+            demo=True,
+            log_dirs=(runs,),
+            timeout=seconds,
+            max_output_tokens=tokens,
+            show_secrets=show_secrets,
+            problems=tuple(problems),
         )
 
     wanted = host.strip() or environ.get("SWANLAB_API_HOST", "").strip()
@@ -114,6 +121,7 @@ def load_settings(
         log_dirs=_find_log_dirs(log_dirs, environ),
         timeout=seconds,
         max_output_tokens=tokens,
+        show_secrets=show_secrets,
         problems=tuple(problems),
     )
 

@@ -23,6 +23,7 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import fit
+from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise, shorten
 
 __all__ = ["TOOLS", "App", "StrictTool", "ToolEntry", "bind"]
@@ -51,6 +52,7 @@ TOOLS = (
     ToolEntry(operations.list_projects, "List projects"),
     ToolEntry(operations.list_project_exps, "List a project's experiments"),
     ToolEntry(operations.get_experiment, "Get an experiment"),
+    ToolEntry(operations.get_environment, "Get or compare environments"),
     ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
@@ -64,6 +66,7 @@ class App:
     client: SwanLabClient
     timeout: float
     max_output_tokens: int
+    show_secrets: bool = False
 
 
 class StrictTool(Tool):
@@ -132,7 +135,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         finally:
             progress.listener.reset(token)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        reply = fit(answer.model_dump(mode="json", exclude_none=True), app.max_output_tokens, offset=offset)
+        payload = answer.model_dump(mode="json", exclude_none=True)
+        reply = fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, offset=offset)
         return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)

@@ -5,6 +5,7 @@ A function's docstring is what an assistant reads about the tool of the same nam
 
 from __future__ import annotations
 
+from swanlab_mcp.operations.environments import get_environment
 from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
@@ -13,6 +14,7 @@ from swanlab_mcp.operations.summaries import get_exp_summary
 from swanlab_mcp.operations.workspaces import list_workspaces
 
 __all__ = [
+    "get_environment",
     "get_exp_summary",
     "get_experiment",
     "get_metrics",

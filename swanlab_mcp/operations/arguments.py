@@ -11,6 +11,7 @@ __all__ = [
     "Around",
     "Detail",
     "EndStep",
+    "EnvironmentSearch",
     "ExpCuid",
     "ExpCuids",
     "Head",
@@ -115,4 +116,8 @@ KeySearch = Annotated[
 KeyKind = Annotated[
     Literal["custom", "system", "media", "all"],
     Field(description="'custom': scalars that the training code logs; 'system': hardware, logged by the SDK; 'media'"),
+]
+EnvironmentSearch = Annotated[
+    str,
+    Field(max_length=512, description="Only facts whose name contains this", examples=["package.torch", "git", "gpu"]),
 ]

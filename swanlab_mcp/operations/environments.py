@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any, cast
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.models import ApiResponse, EnvironmentFact, Experiment, Page
+from swanlab_mcp.operations.arguments import (
+    EnvironmentSearch,
+    ExpCuids,
+    PageNumber,
+    PageSize,
+    ProjectName,
+    Username,
+)
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["get_environment"]
+
+_PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
+
+
+async def get_environment(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuids: ExpCuids,
+    username: Username = "",
+    search: EnvironmentSearch = "",
+    page: PageNumber = 0,
+    size: PageSize = 100,
+) -> ApiResponse[list[EnvironmentFact]]:
+    """Get where experiments ran: machine, GPU, Python, packages, git commit, command; of several, only what differs.
+
+    Use it for "what changed in the environment?" or "which torch version?"; for hyperparameters use get_experiment or
+    list_project_exps. Returns per fact a dotted name and its value, or `values` by experiment id where they differ (an
+    id is absent where the fact was not recorded). Packages are named package.<name>. Secrets are masked.
+    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"]}.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    for exp_cuid in dict.fromkeys(exp_cuids):
+        place = await locate_experiment(client, exp_cuid, project, username)
+        cuid, answer = await ask_about_experiment(
+            client, place, partial(client.get_experiment, place.username, place.project)
+        )
+        found[cuid] = _read_facts(answer.data) if answer.data else {}
+        notes += answer.notes
+        if not found[cuid]:
+            notes.append(f"No environment was recorded for {shorten(cuid)}.")
+    names = dict.fromkeys(name for facts in found.values() for name in facts)
+    matching = [name for name in names if search.casefold() in name.casefold()]
+    if names and not matching:
+        notes.append(f"None of the {len(names)} facts has {shorten(search)!r} in its name.")
+    facts = [_compare(name, found) for name in matching]
+    if len(found) > 1:
+        differing = [fact for fact in facts if fact.values]
+        notes.append(f"{len(facts) - len(differing)} facts are the same in all {len(found)} and left out.")
+        facts = differing
+    offset, limit = get_stretch(page, size)
+    shown = facts[offset : None if limit is None else offset + limit]
+    answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
+    return add_notes(tell_page(answer, page, size, "as recorded"), *dict.fromkeys(notes))
+
+
+def _read_facts(experiment: Experiment) -> dict[str, Any]:
+    """Return the facts of a profile: metadata flattened, each pinned package, conda's text as it is."""
+    facts: dict[str, Any] = {}
+    metadata: Any = experiment.profile.get("metadata")
+    if isinstance(metadata, dict):
+        facts |= _flatten(cast("dict[str, Any]", metadata), "")
+    for line in str(experiment.profile.get("requirements") or "").splitlines():
+        pinned = _PINNED.match(line)
+        if pinned:
+            facts[f"package.{pinned[1].lower()}"] = pinned[2] or pinned[3]
+    if experiment.profile.get("conda"):
+        facts["conda"] = experiment.profile["conda"]
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _flatten(value: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            flat |= _flatten(cast("dict[str, Any]", item), f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def _compare(name: str, found: dict[str, dict[str, Any]]) -> EnvironmentFact:
+    values = {cuid: facts[name] for cuid, facts in found.items() if name in facts}
+    distinct = list(values.values())
+    if len(values) == len(found) and all(value == distinct[0] for value in distinct):
+        return EnvironmentFact(name=name, value=distinct[0])
+    return EnvironmentFact(name=name, values=values)
