@@ -14,6 +14,8 @@ __all__ = [
     "EnvironmentFact",
     "Experiment",
     "Extreme",
+    "LogLine",
+    "LogPart",
     "LoggedKeys",
     "MetricKey",
     "MetricSummary",
@@ -178,6 +180,24 @@ class EnvironmentFact(Record):
     name: str = Field(description="Dotted; packages as package.<name>")
     value: Annotated[Any, PlainSerializer(to_json_value, when_used="json")] = Field(default=None, exclude_if=_is_none)
     values: JsonObject = Field(default_factory=dict, exclude_if=_is_empty)
+
+
+class LogLine(Record):
+    """One line that an experiment printed; `number` counts from 0."""
+
+    number: int
+    message: str
+    level: str | None = Field(default=None, exclude_if=_is_none, description="Where it is not INFO")
+    time: str | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    repeated: int | None = Field(default=None, exclude_if=_is_none, description="How often it was printed in a row")
+
+
+class LogPart(NamedTuple):
+    """Lines in order, from line `start` on, of a log of `total` lines."""
+
+    lines: Sequence[LogLine]
+    start: int
+    total: int
 
 
 class MetricKey(Record):

@@ -34,28 +34,34 @@ def count_tokens(text: str) -> int:
     return int(ascii_count / 2.5 + (len(text) - ascii_count - wide_count) * 1.3 + wide_count * 3) + 1
 
 
-def fit(payload: Mapping[str, Any], budget: int, *, offset: int = 0) -> Reply:
+def fit(
+    payload: Mapping[str, Any], budget: int, *, offset: int = 0, is_paged: bool = True, keep_last: bool = False
+) -> Reply:
     """Return both forms of a payload within `budget` tokens.
 
     Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
-    the list goes on. `offset` is the position of the first row in the whole list. What is a single record is kept with
-    its longest texts shortened, and a note tells which.
+    the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
+    (`is_paged` False) tell their own positions; of them the last are kept if `keep_last`. What is a single record is
+    kept with its longest texts shortened, and a note tells which.
     """
     safe = neutralise_value(dict(payload))
     reply = _reply(safe)
     if _fits(reply, budget):
         return reply
     data = safe.get("data")
+
+    def cut(count: int) -> dict[str, Any]:
+        return _cut(safe, count, offset) if is_paged else _cut_unpaged(safe, count, keep_last=keep_last)
+
     if "page" in safe and data:
         rows = len(data)
         # the first count of rows that does not fit, found without rendering each
-        kept = bisect.bisect_left(
-            range(1, rows + 1), 1, key=lambda count: not _fits(_reply(_cut(safe, count, offset)), budget)
-        )
+        kept = bisect.bisect_left(range(1, rows + 1), 1, key=lambda count: not _fits(_reply(cut(count)), budget))
         if kept:
-            count = next(size for size in _SIZES if size <= kept and offset % size == 0)
-            return _reply(_cut(safe, count, offset))
-        safe = _cut(safe, 1, offset)
+            return _reply(
+                cut(next(size for size in _SIZES if size <= kept and offset % size == 0) if is_paged else kept)
+            )
+        safe = cut(1)
     return _shorten_texts(safe, budget)
 
 
@@ -99,6 +105,15 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     if not has_more:
         del told["next"]
     return {**payload, "data": kept, "page": told, "notes": notes}
+
+
+def _cut_unpaged(payload: dict[str, Any], count: int, *, keep_last: bool) -> dict[str, Any]:
+    rows = payload["data"]
+    kept = rows[-count:] if keep_last else rows[:count]
+    which = "last" if keep_last else "first"
+    note = f"Cut to the {which} {count} of {len(rows)} rows to stay within the output budget."
+    page = {**payload["page"], "returned": count}
+    return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
 
 
 def _shorten_texts(payload: dict[str, Any], budget: int) -> Reply:

@@ -54,6 +54,7 @@ TOOLS = (
     ToolEntry(operations.get_experiment, "Get an experiment"),
     ToolEntry(operations.get_environment, "Get or compare environments"),
     ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),
+    ToolEntry(operations.get_logs, "Get log lines"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
 )
@@ -136,7 +137,13 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             progress.listener.reset(token)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
         payload = answer.model_dump(mode="json", exclude_none=True)
-        reply = fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, offset=offset)
+        reply = fit(
+            payload if app.show_secrets else mask_secrets(payload),
+            app.max_output_tokens,
+            offset=offset,
+            is_paged="page" in signature.parameters,
+            keep_last=given.get("start") is None,
+        )
         return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)

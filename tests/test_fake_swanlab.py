@@ -12,7 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fake_swanlab import BEGINNING, Experiment, Fault, LogLine, Media, Project, State
+from tests.fake_swanlab import (
+    BEGINNING,
+    Experiment,
+    Fault,
+    LogLine,
+    Media,
+    Project,
+    State,
+    Variants,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -246,7 +255,7 @@ async def test_media_have_steps_captions_and_presigned_bytes(
     state.files["project1/cuid1/b.png"] = b"PNG"
     body = {"projectId": "project1", "columns": [refer(experiment, key=key) for key in ("image", "none")]}
     latest = await ask(http, "/house/metrics/media", body)
-    assert latest == {"steps": [0, 5], "step": 5, "metrics": [{"key": "image", "data": ["b.png"], "more": []}]}
+    assert latest == {"steps": [0, 5], "step": 5, "metrics": [{"key": "image", "data": ["b.png"], "more": [{}]}]}
     assert (await ask(http, "/house/metrics/media", {**body, "step": 3}))["metrics"] is None
     every = await ask(http, "/house/metrics/f_media", body)
     assert every[0]["metrics"][0]["more"] == [{"caption": "first"}]
@@ -288,3 +297,176 @@ async def test_faults_strike_when_they_should(http: httpx.AsyncClient, state: St
     assert (await http.post("/house/metrics/scalar", json={})).status_code == 400
     assert (await http.get("/nothing/at/all")).status_code == 404
     assert (await http.get(str(http.base_url).replace("/api", "/elsewhere"))).status_code == 404
+
+
+async def test_sessions_end(host: str, state: State) -> None:
+    state.session_days = 1
+    async with httpx.AsyncClient(base_url=f"{host}/api") as client:
+        sid = (await client.post("/login/api_key", headers={"authorization": "test-key"})).json()["sid"]
+        client.headers["cookie"] = f"sid={sid}"
+        assert (await client.get("/group/")).status_code == 200
+        assert math.isfinite(state.sessions[sid].ends)
+        state.sessions[sid].ends = 0.0
+        assert (await client.get("/group/")).status_code == 401
+
+
+async def test_viewers_may_read_but_not_write(http: httpx.AsyncClient, state: State) -> None:
+    for role, readable in (("VIEWER", 200), ("VISITOR", 404)):
+        workspace = state.add_workspace(role.lower(), kites_test3=role)
+        state.add_project(workspace, "secret", visibility="PRIVATE")
+        state.add_project(workspace, "open")
+        assert (await http.get(f"/project/{role.lower()}/secret")).status_code == readable
+        assert (await http.delete(f"/project/{role.lower()}/open")).status_code == 403
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_strangers_private_metrics_are_hidden(http: httpx.AsyncClient, state: State, status: Any) -> None:
+    state.variants.stranger_status = status
+    secret = state.add_project(state.add_workspace("other"), "secret", cuid="secret", visibility="PRIVATE")
+    experiment = state.add_experiment(secret, "run", metrics={"loss": [(0, 1.0)]})
+    reference = refer(experiment, projectId="secret")
+    for path, body in (
+        ("summaries", {"experiments": [reference]}),
+        ("scalar/keys", {"experiments": [reference]}),
+        ("scalar/export", {"projectId": "secret", "columns": [{**reference, "key": "loss"}]}),
+    ):
+        assert (await http.post(f"/house/metrics/{path}", json=body)).status_code == status
+    assert (await http.get("/house/metrics/log", params=reference)).status_code == status
+    assert (await http.get(f"/experiment/{experiment.cuid}/column")).status_code == status
+    body = {"prefix": f"secret/{experiment.cuid}", "paths": ["a.png"]}
+    assert (await http.post("/resources/presigned/get", json=body)).status_code == status
+
+
+async def test_created_at_is_the_experiments_in_seconds(
+    http: httpx.AsyncClient, state: State, project: Project, experiment: Experiment
+) -> None:
+    clone = state.add_experiment(project, "clone", clone_of=(project, experiment))
+    rooted = {"rootProId": "project1", "rootExpId": "cuid1"}
+    seconds = refer(experiment)["createdAt"]
+    for reference, status in (
+        (refer(clone, **rooted), 200),
+        ({**refer(clone, **rooted), "createdAt": seconds}, 200),
+        (refer(experiment), 200),
+        ({**refer(experiment), "createdAt": seconds * 1000}, 400),
+        ({**refer(experiment), "createdAt": "2024-11-23T12:28:04.286Z"}, 400),
+        ({**refer(experiment), "createdAt": seconds + 1}, 400),
+    ):
+        answer = await http.post("/house/metrics/summaries", json={"experiments": [reference]})
+        assert answer.status_code == status
+
+
+async def test_keys_of_a_clone_are_asked_for_by_its_roots_ids(
+    http: httpx.AsyncClient, state: State, project: Project, experiment: Experiment
+) -> None:
+    clone = state.add_experiment(project, "clone", clone_of=(project, experiment))
+    own = refer(clone, rootProId="project1", rootExpId="cuid1")
+    assert (await ask(http, "/house/metrics/scalar/keys", {"experiments": [own]}))["keys"] == []
+    root = {**refer(clone), "experimentId": "cuid1"}
+    assert (await ask(http, "/house/metrics/scalar/keys", {"experiments": [root]}))["keys"] == ["acc", "loss"]
+
+
+@pytest.mark.parametrize("missing", [400, 404, 405])
+async def test_an_old_server_knows_only_legacy_calls(http: httpx.AsyncClient, state: State, missing: Any) -> None:
+    state.variants = Variants.old_server(missing)
+    reference = {"projectId": "project1", "experimentId": "cuid1"}
+    assert (await ask(http, "/house/metrics/summaries", [reference]))["cuid1"]["loss"]["min"]["index"] == 33
+    for path in ("house/metrics/summaries", "house/metrics/scalar/keys", "files/presigned/get"):
+        assert (await http.post(f"/{path}", json={"experiments": [reference]})).status_code == missing
+    assert (await http.get("/user/kites-test3/groups")).status_code == missing
+    assert (await http.get("/group/")).status_code == 200
+    assert "pages" not in (await http.get("/experiment/cuid1/column")).json()
+
+
+async def test_statistics_are_those_of_the_points(
+    http: httpx.AsyncClient, state: State, experiment: Experiment
+) -> None:
+    experiment.metrics = {"x": [(3, 5.0), (0, 1.0), (1, 2.0), (2, 1.0)], "y": [(0, 1.0), (1, math.inf)]}
+    x = (await ask(http, "/house/metrics/summaries", {"experiments": [refer(experiment)]}))["cuid1"]["x"]
+    assert (x["step"], x["value"], x["minMax"]) == (3, 5.0, [1.0, 5.0])
+    assert (x["min"], x["max"]) == ({"index": 0, "data": 1.0}, {"index": 3, "data": 5.0})
+    assert (x["avg"], x["median"], x["stdDev"]) == (2.25, 1.5, pytest.approx(1.6393596))
+    state.variants.extremes_of_non_finite = "include"
+    y = (await ask(http, "/house/metrics/summaries", {"experiments": [refer(experiment)]}))["cuid1"]["y"]
+    assert (y["min"]["data"], y["max"]["data"], y["avg"], y["stdDev"]) == (1.0, "INF", "INF", "NaN")
+
+
+async def test_points_keep_their_own_times_and_other_axes(
+    http: httpx.AsyncClient, state: State, experiment: Experiment
+) -> None:
+    experiment.metrics = {"x": [(0, 1.0, 1_700_000_000_000), (5, 2.0, 1_700_000_060_000)], "epoch": [(5, 1.0)]}
+    body = {"projectId": "project1", "xType": "time", "columns": [refer(experiment, key="x")]}
+    points = (await ask(http, "/house/metrics/scalar", body))[0]["metrics"]
+    assert [one["index"] for one in points] == [1_700_000_000_000, 1_700_000_060_000]
+    other = await ask(http, "/house/metrics/scalar", {**body, "xType": "step", "xKey": "epoch"})
+    assert [(one["index"], one["data"]) for one in other[0]["metrics"]] == [(1.0, 2.0)]
+    value = await ask(http, "/house/metrics/scalar/value", {**body, "xType": "timestamp"})
+    assert value[0]["max"] == {"index": 1_700_000_060_000, "data": 2.0}
+    assert (await http.post("/house/metrics/scalar", json={**body, "xType": "other"})).status_code == 400
+    state.variants.absent_keys = "left_out"
+    gone = {**body, "columns": [refer(experiment, key="absent")]}
+    assert await ask(http, "/house/metrics/scalar", gone) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 999])
+async def test_a_sample_has_the_asked_size_and_keeps_peaks(
+    http: httpx.AsyncClient, experiment: Experiment, count: int
+) -> None:
+    experiment.metrics = {"x": [(step, 100.0 if step == 500 else 0.0) for step in range(1000)]}
+    body = {"projectId": "project1", "xType": "step", "columns": [refer(experiment, key="x")], "num": count}
+    points = (await ask(http, "/house/metrics/scalar", body))[0]["metrics"]
+    assert len(points) == count
+    assert len({one["index"] for one in points}) == count
+    assert any(one["data"] == 100.0 for one in points) == (count >= 3)
+
+
+async def test_tables_quote_names_and_spell_infinities(
+    http: httpx.AsyncClient, state: State, experiment: Experiment
+) -> None:
+    state.variants.csv_nan, state.variants.csv_infinity = "NaN", "+Inf"
+    experiment.metrics = {"a": [(0, math.inf), (1, -math.inf), (2, math.nan)]}
+    columns = [refer(experiment, key="a", experimentName='say "x"\n,')]
+    exported = await ask(http, "/house/metrics/scalar/export", {"projectId": "project1", "columns": columns})
+    table = list(csv.reader(io.StringIO(state.exports[exported["cosKey"]])))
+    assert table[0][1] == 'say "x"\n,-a_step'
+    assert [row[1] for row in table[1:]] == ["+Inf", "-Inf", "NaN"]
+
+
+async def test_names_of_files_are_encoded_in_presigned_addresses(http: httpx.AsyncClient, state: State) -> None:
+    state.files["project1/cuid1/图 1#?.png"] = b"PNG"
+    answer = await ask(http, "/resources/presigned/get", {"prefix": "project1/cuid1", "paths": ["图 1#?.png"]})
+    async with httpx.AsyncClient() as plain:
+        assert (await plain.get(answer["urls"][0])).content == b"PNG"
+
+
+async def test_shards_have_1000_lines_whatever_the_size(http: httpx.AsyncClient, experiment: Experiment) -> None:
+    experiment.logs = [LogLine(n, f"line {n}") for n in range(1500)]
+    query = {**refer(experiment), "epoch": 1, "size": 10}
+    lines = (await http.get("/house/metrics/log", params=query)).json()["logs"]
+    assert [line["epoch"] for line in lines] == list(range(1000, 1010))
+
+
+async def test_fields_can_be_null_or_new(http: httpx.AsyncClient, project: Project, experiment: Experiment) -> None:
+    project.wire = {"group": None, "_count": None}
+    experiment.wire = {"labels": None, "novel": 1}
+    wire = (await http.get("/project/kites-test3/project1")).json()
+    assert (wire["group"], wire["_count"]) == (None, None)
+    wire = (await http.get("/project/kites-test3/project1/runs/cuid1")).json()
+    assert (wire["labels"], wire["novel"]) == (None, 1)
+
+
+async def test_a_malformed_request_is_answered_400(http: httpx.AsyncClient) -> None:
+    path = "/project/kites-test3/project1/runs/shows"
+    item = {"key": "createdAt", "type": "STABLE", "op": "GTE", "value": ["yesterday"]}
+    assert (await http.post(path, json={"filters": [item]})).status_code == 400
+    assert (await http.post(path, json={"filters": [{**item, "value": []}]})).status_code == 400
+    assert (await http.post(path, content=b"{")).status_code == 400
+    assert (await http.post("/project", json={"username": "kites-test3", "name": "a/b"})).status_code == 400
+
+
+async def test_names_are_decoded_segment_by_segment_and_logged_raw(http: httpx.AsyncClient, state: State) -> None:
+    state.add_project(state.workspaces[0], "a/b %2F")
+    answer = await http.get("/project/kites-test3/a%2Fb%20%252F?detail=true")
+    assert answer.json()["name"] == "a/b %2F"
+    call = state.calls[-1]
+    assert call.raw_path == "/api/project/kites-test3/a%2Fb%20%252F"
+    assert (call.path, call.raw_query, call.status) == ("/api/project/kites-test3/a/b %2F", "detail=true", 200)

@@ -123,6 +123,7 @@ async def test_a_clone_has_the_points_of_its_root(settings: Settings, state: Sta
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(project, experiment))
     async with opened(settings) as client:
+        assert "plain" in (await client.list_keys(ME, "clones", "clone1")).data.scalars
         for exact in (True, False):
             found = (await client.read_points(ME, "clones", "clone1", ["plain"], exact=exact)).data
             assert list(found["plain"].values) == [value for _, value in experiment.metrics["plain"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Points, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, LogPart, Points, Project, Summary, Workspace
 from swanlab_mcp.settings import Settings
 
 __all__ = ["SwanLabClient", "open_client"]
@@ -63,6 +63,12 @@ class SwanLabClient(Protocol):
 
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         """Return the keys of an experiment's scalar metrics, system metrics included, and of its media."""
+        ...
+
+    async def read_logs(
+        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
+    ) -> ApiResponse[LogPart]:
+        """Return at most `count` log lines from line `start` on; `start` None: the last ones."""
         ...
 
     async def aclose(self) -> None: ...

@@ -16,6 +16,7 @@ from swanlab_mcp.client.wire import (
     read_first_url,
     read_keys,
     read_list,
+    read_log,
     read_project,
     read_seconds,
     read_series,
@@ -25,7 +26,18 @@ from swanlab_mcp.client.wire import (
     read_workspace,
 )
 from swanlab_mcp.errors import SwanLabError, UnexpectedResponse
-from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Page, Points, Project, Summary, Workspace
+from swanlab_mcp.models import (
+    ApiResponse,
+    Experiment,
+    LoggedKeys,
+    LogLine,
+    LogPart,
+    Page,
+    Points,
+    Project,
+    Summary,
+    Workspace,
+)
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["CloudClient"]
@@ -38,6 +50,7 @@ _READINGS = 3
 _KEYS_AT_ONCE = 2000
 _SERIES_AT_ONCE = 16
 _SAMPLE = 1500
+_SHARD = 1000
 _NOT_OFFERED = {400, 404, 405}
 
 
@@ -118,16 +131,64 @@ class CloudClient:
         ids = [cuid for cuid in (reference["experimentId"], reference.get("rootExpId")) if cuid in answer]
         return ApiResponse(data=read_summary(answer[ids[0]] if ids else None))
 
+    async def read_logs(
+        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
+    ) -> ApiResponse[LogPart]:
+        """Fetch the shards of 1,000 lines that are needed; for the last lines, first find where the log ends."""
+        reference = await self._refer(username, project, exp_cuid)
+        total = await self._count_log_lines(reference)
+        first = max(0, total - count) if start is None else min(start, total)
+        stop = min(total, first + count)
+        shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
+        answers = await gather(*(self._read_shard(reference, shard) for shard in shards))
+        lines = [line for lines, _ in answers for line in lines]
+        skipped = first - shards.start * _SHARD if shards else 0
+        shown = [
+            line.model_copy(update={"number": first + place})
+            for place, line in enumerate(lines[skipped : skipped + stop - first])
+        ]
+        if len(shown) != stop - first:
+            raise UnexpectedResponse(
+                f"SwanLab gave {len(shown)} of the log's lines {first} to {stop - 1}.", hint="Ask again."
+            )
+        return ApiResponse(data=LogPart(shown, first, total))
+
+    async def _read_shard(self, reference: dict[str, Any], shard: int) -> tuple[list[LogLine], int]:
+        params = {**reference, "epoch": shard, "size": _SHARD}
+        return read_log(await self._transport.get("house", "metrics", "log", params=params))
+
+    async def _count_log_lines(self, reference: dict[str, Any]) -> int:
+        """Return the log's length; some servers tell it, others only how many lines a shard has (section 8)."""
+        lines, told = await self._read_shard(reference, 0)
+        if told > _SHARD or len(lines) < _SHARD:
+            return max(told, len(lines))
+        full, beyond = 0, 1
+        while (size := len((await self._read_shard(reference, beyond))[0])) == _SHARD:
+            full, beyond = beyond, beyond * 2
+        while not size and beyond - full > 1:
+            middle = (full + beyond) // 2
+            length = len((await self._read_shard(reference, middle))[0])
+            if length == _SHARD:
+                full = middle
+            elif length:
+                return middle * _SHARD + length
+            else:
+                beyond = middle
+        return beyond * _SHARD + size if size else (full + 1) * _SHARD
+
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         reference = await self._refer(username, project, exp_cuid)
         scalars, media = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
         return ApiResponse(data=LoggedKeys(scalars, media))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
+        # for a clone the keys calls want the root's ids in the place of its own
+        root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
+        asked = {**reference, **{name: value for name, value in root.items() if value}}
         keys: list[str] = []
         cursor = ""
         while True:
-            body = {"experiments": [reference], "limit": _KEYS_AT_ONCE, "cursor": cursor}
+            body = {"experiments": [asked], "limit": _KEYS_AT_ONCE, "cursor": cursor}
             found, cursor = read_keys(await self._transport.query("house", "metrics", kind, "keys", body=body))
             keys += found
             if not cursor:

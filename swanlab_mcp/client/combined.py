@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Page, Points, Project, Summary, Workspace
+from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, LogPart, Page, Points, Project, Summary, Workspace
 from swanlab_mcp.refs import LOCAL
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ class CombinedClient:
 
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         return await self._choose(username).list_keys(username, project, exp_cuid)
+
+    async def read_logs(
+        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
+    ) -> ApiResponse[LogPart]:
+        return await self._choose(username).read_logs(username, project, exp_cuid, start=start, count=count)
 
     async def aclose(self) -> None:
         await self._cloud.aclose()

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.errors import UnexpectedResponse
-from swanlab_mcp.models import Experiment, Extreme, MetricSummary, Points, Project, Summary, Workspace
+from swanlab_mcp.models import Experiment, Extreme, LogLine, MetricSummary, Points, Project, Summary, Workspace
 
 __all__ = [
     "PointsTable",
@@ -19,6 +19,7 @@ __all__ = [
     "read_first_url",
     "read_keys",
     "read_list",
+    "read_log",
     "read_number",
     "read_project",
     "read_seconds",
@@ -132,6 +133,22 @@ def read_summary(metrics: Any) -> Summary:
     if not is_object(metrics):
         raise UnexpectedResponse("SwanLab's summary of metrics is not an object.")
     return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
+
+
+def read_log(answer: Any) -> tuple[list[LogLine], int]:
+    """Return a shard's lines, and the count that comes with them (of the log or of the shard)."""
+    items: Any = answer.get("logs") if is_object(answer) else None
+    lines = [
+        LogLine(
+            number=0,
+            message=_text(item.get("message")),
+            level=None if item.get("level") in ("INFO", None) else str(item["level"]),
+            time=_optional_text(item.get("timestamp")),
+        )
+        for item in read_list(items, "log lines")
+    ]
+    count: Any = answer.get("count")
+    return lines, count if isinstance(count, int) else len(lines)
 
 
 def read_keys(answer: Any) -> tuple[list[str], str]:

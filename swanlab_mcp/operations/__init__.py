@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from swanlab_mcp.operations.environments import get_environment
 from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
+from swanlab_mcp.operations.logs import get_logs
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
 from swanlab_mcp.operations.projects import list_projects
@@ -17,6 +18,7 @@ __all__ = [
     "get_environment",
     "get_exp_summary",
     "get_experiment",
+    "get_logs",
     "get_metrics",
     "list_metrics",
     "list_project_exps",

@@ -18,6 +18,11 @@ __all__ = [
     "KeyKind",
     "KeySearch",
     "Keys",
+    "LogContext",
+    "LogLevel",
+    "LogSearch",
+    "LogStart",
+    "LogTail",
     "MaxPoints",
     "MetricKeys",
     "Mode",
@@ -121,3 +126,15 @@ EnvironmentSearch = Annotated[
     str,
     Field(max_length=512, description="Only facts whose name contains this", examples=["package.torch", "git", "gpu"]),
 ]
+LogTail = Annotated[int, Field(ge=1, le=2000, description="How many lines, counted before any search")]
+LogStart = Annotated[int | None, Field(ge=0, description="From this line on, counted from 0; empty: the last lines")]
+LogSearch = Annotated[
+    str,
+    Field(
+        max_length=512,
+        description="Only lines that contain this text (any case), searched in 20,000 lines, the last first",
+        examples=["Traceback", "loss=nan"],
+    ),
+]
+LogContext = Annotated[int, Field(ge=0, le=50, description="Lines shown before and after each one found")]
+LogLevel = Annotated[Literal["all", "error"], Field(description="'error': only lines that are not of level INFO")]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
@@ -11,16 +14,20 @@ from tests.fake_swanlab.state import Project, Workspace, show_time
 
 SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 routes = Routes()
+T = TypeVar("T")
 
 
-def cut_page(ask: Ask, items: list[Any]) -> dict[str, Any]:
+def cut_page(ask: Ask, items: Sequence[T], write: Callable[[T], Any]) -> dict[str, Any]:
     page, size = read_number(ask, "page", 1), read_number(ask, "size", 20)
     if page < 1 or size not in SIZES:
         raise ApiError(400, f"Invalid page or size: {page}, {size}")
     pages = -(-len(items) // size)
     if page > max(pages, 1) and ask.state.variants.page_beyond_last == "error":
         raise ApiError(400, "Page out of range")
-    answer: dict[str, Any] = {"list": items[(page - 1) * size : page * size], "total": len(items)}
+    answer: dict[str, Any] = {
+        "list": [write(item) for item in items[(page - 1) * size : page * size]],
+        "total": len(items),
+    }
     if ask.state.variants.page_counts:
         answer |= {"size": size, "pages": pages}
     return answer
@@ -33,16 +40,26 @@ def find_workspace(ask: Ask, username: str) -> Workspace:
     raise ApiError(404, "Workspace not found")
 
 
-def is_member(ask: Ask, workspace: Workspace) -> bool:
-    return ask.user.username in workspace.roles
+def may_read(ask: Ask, project: Project) -> bool:
+    role = project.workspace.roles.get(ask.user.username, "VISITOR")
+    return project.visibility != "PRIVATE" or role != "VISITOR"
+
+
+def check_read(ask: Ask, project: Project) -> None:
+    if not may_read(ask, project):
+        raise ApiError(ask.state.variants.stranger_status, "No permission")
+
+
+def check_write(ask: Ask, workspace: Workspace) -> None:
+    if workspace.roles.get(ask.user.username) not in ("OWNER", "MEMBER"):
+        raise ApiError(403, "No permission")
 
 
 def find_project(ask: Ask) -> Project:
     workspace = find_workspace(ask, ask.names["u"])
     for project in ask.state.projects:
         if project.workspace is workspace and project.name == ask.names["p"]:
-            if project.visibility == "PRIVATE" and not is_member(ask, workspace):
-                raise ApiError(ask.state.variants.stranger_status, "No permission")
+            check_read(ask, project)
             return project
     raise ApiError(404, "Project not found")
 
@@ -66,14 +83,14 @@ def write_project(project: Project, *, detail: bool = True) -> dict[str, Any]:
         wire["_count"] = {
             "experiments": len(project.experiments),
             "contributors": len(contributors),
-            "children": 0,
+            "children": project.children,
             "runningExps": running,
         }
-    return wire
+    return wire | project.wire
 
 
 def _joined(ask: Ask) -> list[Workspace]:
-    found = [workspace for workspace in ask.state.workspaces if is_member(ask, workspace)]
+    found = [workspace for workspace in ask.state.workspaces if ask.user.username in workspace.roles]
     if ask.state.variants.personal_workspace_listed:
         return found
     return [workspace for workspace in found if workspace.username != ask.user.username]
@@ -109,7 +126,7 @@ def get_profile(ask: Ask) -> Any:
         "email": f"{ask.user.username}@example.com",
         "location": "",
         "url": "",
-    }
+    } | ask.user.profile
 
 
 @routes.add("GET", "project/{u}")
@@ -119,7 +136,7 @@ def list_projects(ask: Ask) -> Any:
         project
         for project in ask.state.projects
         if project.workspace is workspace
-        and (project.visibility != "PRIVATE" or is_member(ask, workspace))
+        and may_read(ask, project)
         and ask.query.get("search", "").lower() in project.name.lower()
     ]
     match ask.query.get("sort"):
@@ -132,7 +149,7 @@ def list_projects(ask: Ask) -> Any:
         case other:
             raise ApiError(400, f"Unknown sort {other}")
     detail = ask.query.get("detail", "true") == "true"
-    return cut_page(ask, [write_project(project, detail=detail) for project in found])
+    return cut_page(ask, found, lambda project: write_project(project, detail=detail))
 
 
 @routes.add("GET", "project/{u}/{p}")
@@ -143,12 +160,15 @@ def get_project(ask: Ask) -> Any:
 @routes.add("POST", "project")
 def create_project(ask: Ask) -> Any:
     workspace = find_workspace(ask, ask.body.get("username", ""))
-    if not is_member(ask, workspace):
-        raise ApiError(403, "No permission")
-    name = ask.body.get("name", "")
+    check_write(ask, workspace)
+    name = ask.body["name"]
+    if not re.fullmatch(r"[0-9a-zA-Z\-_.+]{1,100}", name):
+        raise ApiError(400, "Invalid project name")
     if any(one.workspace is workspace and one.name == name for one in ask.state.projects):
         raise ApiError(409, "Project exists")
     visibility = ask.body.get("visibility", "PRIVATE")
+    if visibility not in ("PUBLIC", "PRIVATE"):
+        raise ApiError(400, "Invalid visibility")
     return write_project(
         ask.state.add_project(workspace, name, visibility=visibility, description=ask.body.get("description", ""))
     )
@@ -157,12 +177,11 @@ def create_project(ask: Ask) -> Any:
 @routes.add("DELETE", "project/{u}/{p}")
 def delete_project(ask: Ask) -> Any:
     project = find_project(ask)
-    if not is_member(ask, project.workspace):
-        raise ApiError(403, "No permission")
+    check_write(ask, project.workspace)
     ask.state.projects.remove(project)
     return Response(status_code=204)
 
 
 @routes.add("GET", "self_hosted/info")
 def get_self_hosted(ask: Ask) -> Any:
-    return {"enabled": True, "expired": False, "root": ask.user is ask.state.users[0], "plan": "free", "seats": 10}
+    return asdict(ask.state.self_hosted) | {"root": ask.user is ask.state.users[0]}

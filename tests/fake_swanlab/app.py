@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import re
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.fake_swanlab import accounts, experiments, metrics
+from tests.fake_swanlab.faults import spoil
 from tests.fake_swanlab.routing import ApiError, Ask, Routes, answer
-from tests.fake_swanlab.state import Call, Fault, State, User, show_time
+from tests.fake_swanlab.state import Call, Session, State, User, show_time
 
 _ROUTES = Routes([*accounts.routes.table, *experiments.routes.table, *metrics.routes.table])
 _NOBODY = User("", "", "")
-
-
-class Dropped(Exception):
-    """The connection ends in the middle of an answer."""
 
 
 def create_app(state: State) -> ASGIApp:
@@ -36,9 +34,6 @@ def create_app(state: State) -> ASGIApp:
         try:
             response = await _respond(state, request)
             await response(scope, receive, send)
-        except Dropped:
-            if scope.get("server", ("",))[0] == "testserver":
-                raise
         finally:
             state.in_flight -= 1
 
@@ -53,20 +48,21 @@ async def _respond(state: State, request: Request) -> Response:
     except ValueError:
         body = None
     call = Call(request.method, raw_path, dict(request.query_params), dict(request.headers), body)
+    call.raw_query = request.url.query
     state.calls.append(call)
     state.arrived.set()
     if state.latency:
         await anyio.sleep(state.latency)
     fault = next((one for one in state.faults if one.takes(call.method, raw_path, call.query)), None)
-    if fault and fault.delay:
-        await anyio.sleep(fault.delay)
+    if fault:
+        await fault.wait()
     if fault and (fault.status is not None or fault.body is not None):
         response = Response(fault.body or b"", fault.status or 200, dict(fault.headers))
     else:
         response = await _answer(state, call, str(request.base_url).rstrip("/"))
     response.headers["traceid"] = f"trace-{len(state.calls)}"
     call.status = response.status_code
-    return _spoil(response, fault) if fault else response
+    return spoil(response, fault) if fault else response
 
 
 async def _answer(state: State, call: Call, base_url: str) -> Response:
@@ -74,17 +70,19 @@ async def _answer(state: State, call: Call, base_url: str) -> Response:
         if call.method == "POST" and call.raw_path == "/api/login/api_key":
             return _sign_in(state, call)
         ask = Ask(state, _NOBODY, call.query, call.headers, call.body, base_url)
-        if call.raw_path.startswith("/storage/"):
+        if call.method == "GET" and call.raw_path.startswith("/storage/"):
             return metrics.read_storage(ask, call.raw_path.removeprefix("/storage/"))
         if not call.raw_path.startswith("/api/"):
             raise ApiError(404, "Not found")
         ask.user = _find_user(state, call)
+        if any(re.search(path, call.raw_path) for path in state.variants.lacking):
+            raise ApiError(state.variants.missing_status, "Not found")
         handler, ask.names = _ROUTES.find(call.method, call.raw_path)
         return answer(handler(ask))
     except ApiError as error:
         code: Any = error.status if state.variants.error_codes_are_numbers else f"E{error.status}"
         return JSONResponse({"code": code, "message": error.message}, error.status)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         return JSONResponse({"code": "E400", "message": f"Malformed request: {error!r}"}, 400)
 
 
@@ -97,7 +95,8 @@ def _sign_in(state: State, call: Call) -> Response:
         raise ApiError(403, "Account not verified")
     state.logins += 1
     sid = f"sid-canary-{state.logins}"
-    state.sessions[sid] = user
+    ends = time.monotonic() + state.session_days * 86400
+    state.sessions[sid] = Session(user, ends) if state.session_days > 0 else Session(user)
     expires = datetime.now(timezone.utc) + timedelta(days=state.session_days)
     return JSONResponse(
         {"sid": sid, "expiredAt": show_time(expires), "userInfo": {"username": user.username, "name": user.name}}
@@ -106,25 +105,7 @@ def _sign_in(state: State, call: Call) -> Response:
 
 def _find_user(state: State, call: Call) -> User:
     cookies = dict(part.strip().partition("=")[::2] for part in call.headers.get("cookie", "").split(";"))
-    user = state.sessions.get(cookies.get("sid", ""))
-    if user is None:
+    session = state.sessions.get(cookies.get("sid", ""))
+    if session is None or session.ends <= time.monotonic():
         raise ApiError(401, "Session expired")
-    return user
-
-
-def _spoil(response: Response, fault: Fault) -> Response:
-    body = bytes(response.body)
-    if fault.is_truncated:
-        return Response(body[: len(body) // 2], response.status_code, {"content-type": "application/json"})
-    if not (fault.is_dropped or fault.slow_body):
-        return response
-
-    async def stream() -> AsyncIterator[bytes]:
-        yield body[: len(body) // 2]
-        if fault.is_dropped:
-            raise Dropped
-        await anyio.sleep(fault.slow_body)
-        yield body[len(body) // 2 :]
-
-    headers = {"content-type": "application/json", "content-length": str(len(body))}
-    return StreamingResponse(stream(), response.status_code, headers)
+    return session.user

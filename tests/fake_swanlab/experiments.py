@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tests.fake_swanlab.accounts import cut_page, find_project, is_member
+from tests.fake_swanlab.accounts import check_write, cut_page, find_project
 from tests.fake_swanlab.routing import ApiError, Ask, Routes
 from tests.fake_swanlab.state import Experiment, Variants, show_time
 
@@ -56,7 +56,7 @@ def write_experiment(experiment: Experiment, variants: Variants, parts: tuple[st
         wire["slug"] = experiment.slug
     if experiment.clone_of:
         wire |= {"rootProId": experiment.clone_of[0].cuid, "rootExpId": experiment.clone_of[1].cuid}
-    return wire
+    return wire | experiment.wire
 
 
 def find_experiment(ask: Ask) -> Experiment:
@@ -69,7 +69,7 @@ def find_experiment(ask: Ask) -> Experiment:
 @routes.add("GET", "project/{u}/{p}/runs")
 def list_runs(ask: Ask) -> Any:
     variants = ask.state.variants
-    return cut_page(ask, [write_experiment(one, variants, ("config",)) for one in find_project(ask).experiments])
+    return cut_page(ask, find_project(ask).experiments, lambda one: write_experiment(one, variants, ("config",)))
 
 
 @routes.add("GET", "project/{u}/{p}/runs/{id}")
@@ -81,8 +81,7 @@ def get_run(ask: Ask) -> Any:
 @routes.add("DELETE", "project/{u}/{p}/runs/{id}")
 def delete_run(ask: Ask) -> Any:
     project = find_project(ask)
-    if not is_member(ask, project.workspace):
-        raise ApiError(403, "No permission")
+    check_write(ask, project.workspace)
     project.experiments.remove(find_experiment(ask))
     return Response(status_code=204)
 
@@ -90,8 +89,7 @@ def delete_run(ask: Ask) -> Any:
 @routes.add("POST", "project/{u}/{p}/runs/del")
 def delete_runs(ask: Ask) -> Any:
     project = find_project(ask)
-    if not is_member(ask, project.workspace):
-        raise ApiError(403, "No permission")
+    check_write(ask, project.workspace)
     project.experiments = [one for one in project.experiments if one.cuid not in ask.body["cuids"]]
     return {}
 
@@ -116,7 +114,8 @@ def _group(found: list[Experiment], groups: list[dict[str, Any]], write: Callabl
         return [write(one) for one in found]
     nested: dict[str, list[Experiment]] = {}
     for one in found:
-        nested.setdefault(str(read_field(one, groups[0])), []).append(one)
+        value = read_field(one, groups[0])
+        nested.setdefault(",".join(value) if groups[0]["key"] == "labels" else str(value), []).append(one)
     return {value: _group(members, groups[1:], write) for value, members in nested.items()}
 
 
@@ -125,8 +124,9 @@ def read_field(experiment: Experiment, item: dict[str, Any]) -> Any:
     if kind == "CONFIG":
         return experiment.config.get(key)
     if kind == "SCALAR":
-        points = experiment.metrics.get(key)
-        return max(points)[1] if points else None
+        source = experiment.clone_of[1] if experiment.clone_of else experiment
+        points = source.read(key)
+        return points[-1].value if points else None
     fields: dict[str, Any] = {
         "state": experiment.state,
         "name": experiment.name,
@@ -135,20 +135,24 @@ def read_field(experiment: Experiment, item: dict[str, Any]) -> Any:
         "pin": experiment.is_pinned,
         "cluster": experiment.cluster,
         "job": experiment.job,
+        "baseline": experiment.is_baseline,
+        "colors": experiment.colors,
         "createdAt": experiment.created_at,
+        "updatedAt": experiment.updated_at or experiment.created_at,
         "finishedAt": experiment.finished_at,
+        "pinnedAt": experiment.pinned_at,
         "labels": experiment.labels,
     }
-    if key not in fields and key not in ("baseline", "colors", "updatedAt", "pinnedAt"):
-        raise ApiError(400, f"Unknown key {key}")
-    return fields.get(key)
+    if kind != "STABLE" or key not in fields:
+        raise ApiError(400, f"Unknown key {kind} {key}")
+    return fields[key]
 
 
 def _passes(experiment: Experiment, item: dict[str, Any]) -> bool:
     actual, wanted, op = read_field(experiment, item), item["value"], item["op"]
     if item["key"] in _TIMES and item["type"] == "STABLE":
         wanted = [datetime.fromisoformat(str(value).replace("Z", "")).replace(tzinfo=_UTC8) for value in wanted]
-    values = actual if isinstance(actual, list) else [actual]
+    values = actual if isinstance(actual, list) and item["type"] == "STABLE" else [actual]
     match op:
         case "EQ" | "IN":
             return any(_same(value, one) for value in values for one in wanted)

@@ -2,76 +2,80 @@
 
 from __future__ import annotations
 
-import math
-import statistics
+import re
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 from starlette.responses import PlainTextResponse, Response
 
-from tests.fake_swanlab.accounts import cut_page
+from tests.fake_swanlab.accounts import check_read, cut_page
 from tests.fake_swanlab.routing import ApiError, Ask, Routes, read_number
-from tests.fake_swanlab.state import Experiment, LogLine, Media, Point, Project
+from tests.fake_swanlab.series import compute_statistics, sample, write_csv
+from tests.fake_swanlab.state import Experiment, LogLine, Media, Reading
 
 routes = Routes()
 _SHARD = 1000
+_FINEST = 1500
 
 
-def find_data(ask: Ask, reference: dict[str, Any]) -> tuple[Project, Experiment] | None:
+def find_data(ask: Ask, reference: dict[str, Any], *, is_legacy: bool = False) -> Experiment | None:
     """Return whose data a reference names; a clone holds none of its own, its data lie under its root's ids."""
-    if ask.state.variants.needs_created_at and "createdAt" not in reference:
-        raise ApiError(400, "createdAt is required")
-    project_id = reference.get("rootProId") or reference.get("projectId") or ask.query.get("projectId", "")
-    experiment_id = reference.get("rootExpId") or reference.get("experimentId")
+    needs_time = ask.state.variants.needs_created_at and not is_legacy
+    if needs_time and not re.fullmatch(r"\d+", str(reference.get("createdAt"))):
+        raise ApiError(400, "createdAt is required, in whole Unix seconds")
+    project_id = reference.get("rootProId") or reference.get("projectId")
+    experiment_id = reference.get("rootExpId") or reference["experimentId"]
     for project in ask.state.projects:
-        if project.cuid != project_id and not reference.get("anyProject"):
+        if project.cuid != project_id:
             continue
         for experiment in project.experiments:
             if experiment.cuid == experiment_id and not experiment.clone_of:
-                return project, experiment
+                check_read(ask, project)
+                if needs_time and not _was_created(ask, experiment, int(reference["createdAt"])):
+                    raise ApiError(400, "createdAt is not the experiment's")
+                return experiment
     return None
 
 
+def _was_created(ask: Ask, root: Experiment, seconds: int) -> bool:
+    """Tell whether an experiment, or a clone of it, was created at that time."""
+    if int(root.created_at.timestamp()) == seconds:
+        return True
+    clones = (one for project in ask.state.projects for one in project.experiments if one.clone_of)
+    return any(one.clone_of[1] is root and int(one.created_at.timestamp()) == seconds for one in clones if one.clone_of)
+
+
 def _columns(ask: Ask) -> list[tuple[dict[str, Any], Experiment, str]]:
-    found = []
+    found: list[tuple[dict[str, Any], Experiment, str]] = []
     for column in ask.body["columns"]:
-        owner = find_data(ask, {"projectId": ask.body.get("projectId"), **column})
+        owner = find_data(ask, {"projectId": ask.body["projectId"], **column})
         if owner:
-            found.append((column, owner[1], column["key"]))
+            found.append((column, owner, column["key"]))
     return found
 
 
-def summarise(ask: Ask, points: list[Point]) -> dict[str, Any]:
+def summarise(ask: Ask, points: Sequence[Reading], extremes: str) -> dict[str, Any]:
     variants, spell = ask.state.variants, ask.state.spell
-    finite = [point for point in points if math.isfinite(point[1])]
-    counted = points if variants.extremes_of_non_finite == "include" else finite
-    last = max(points, key=lambda point: point[0])
-    summary: dict[str, Any] = {"step": last[0], "value": spell(last[1])}
-    if not counted:
-        return {**summary, "minMax": None, "min": None, "max": None, "avg": None, "median": None, "stdDev": None}
-    non_finite = next((point for point in counted if not math.isfinite(point[1])), None)
-    low = non_finite or min(counted, key=lambda point: (point[1], point[0]))
-    high = non_finite or max(counted, key=lambda point: (point[1], -point[0]))
-    values = [value for _, value in finite]
+    found = compute_statistics(points, include_non_finite=variants.extremes_of_non_finite == "include")
 
-    def write(point: Point) -> Any:
-        match variants.extremes:
-            case "index":
-                return {"index": point[0], "data": spell(point[1])}
-            case "step":
-                return {"step": point[0], "value": spell(point[1])}
-            case "bare":
-                return spell(point[1])
-            case "absent":
-                return None
+    def write(point: Reading | None) -> Any:
+        if point is None or extremes == "absent":
+            return None
+        if extremes == "bare":
+            return spell(point.value)
+        place, value = ("index", "data") if extremes == "index" else ("step", "value")
+        return {place: point.step, value: spell(point.value)}
 
     return {
-        **summary,
-        "minMax": [spell(low[1]), spell(high[1])],
-        "min": write(low),
-        "max": write(high),
-        "avg": statistics.fmean(values) if values else "NaN",
-        "median": statistics.median(values) if values else "NaN",
-        "stdDev": statistics.pstdev(values) if values else "NaN",
+        "step": found.last.step,
+        "value": spell(found.last.value),
+        "minMax": [spell(found.low.value), spell(found.high.value)] if found.low and found.high else None,
+        "min": write(found.low),
+        "max": write(found.high),
+        "avg": spell(found.avg),
+        "median": spell(found.median),
+        "stdDev": spell(found.deviation),
     }
 
 
@@ -85,73 +89,98 @@ def get_summaries(ask: Ask) -> Any:
     keys = None if is_legacy else ask.body.get("keys")
     answer: dict[str, Any] = {}
     for reference in references:
-        owner = find_data(ask, reference)
-        metrics = owner[1].metrics if owner else {}
+        owner = find_data(ask, reference, is_legacy=is_legacy)
+        found = (
+            [key for key, points in owner.metrics.items() if points and (keys is None or key in keys)] if owner else []
+        )
         answer[reference["experimentId"]] = {
-            key: summarise(ask, points) for key, points in metrics.items() if points and (keys is None or key in keys)
+            key: summarise(ask, owner.read(key), ask.state.variants.extremes) for key in found if owner
         } or None
     return answer
 
 
-def sample(points: list[Point], count: int) -> list[Point]:
-    """Return at most `count` points: first and last, and of each stretch between the one farthest from its mean."""
-    if len(points) <= count:
-        return points
-    width = (len(points) - 2) / (count - 2)
-    kept = [points[0]]
-    for bucket in range(count - 2):
-        part = points[1 + int(bucket * width) : 1 + int((bucket + 1) * width)] or [points[1 + int(bucket * width)]]
-        mean = statistics.fmean(value for _, value in part)
-        kept.append(max(part, key=lambda point: abs(point[1] - mean)))
-    return [*kept, points[-1]]
+def _place(ask: Ask, axis: str, experiment: Experiment, points: Sequence[Reading]) -> list[tuple[float, Reading]]:
+    """Return the points with their places on an axis; those that have none are left out."""
+    other = ask.body.get("xKey")
+    if other:
+        places = {point.step: point.value for point in experiment.read(other)}
+        return [(places[point.step], point) for point in points if point.step in places]
+    match axis:
+        case "step":
+            return [(point.step, point) for point in points]
+        case "time" | "timestamp":
+            return [(point.timestamp, point) for point in points]
+        case "relative_time":
+            passed = [point.timestamp - experiment.time_of(0) for point in points]
+            is_ms = ask.state.variants.relative_time_ms
+            return [(one if is_ms else one / 1000, point) for one, point in zip(passed, points, strict=True)]
+        case _:
+            raise ApiError(400, f"Unknown xType {axis}")
 
 
 @routes.add("POST", "house/metrics/scalar")
 def get_scalars(ask: Ask) -> Any:
-    count = min(int(ask.body.get("num", 1500)), 1500)
+    axis, count = ask.body["xType"], min(int(ask.body.get("num", _FINEST)), _FINEST)
     low, high = ask.body.get("range", [0, 0])
-    answer = []
+    if axis not in ("step", "time", "relative_time") or count < 1:
+        raise ApiError(400, "Unknown xType or num")
+    answer: list[Any] = []
     for _column, experiment, key in _columns(ask):
-        points = sorted(experiment.metrics.get(key, []))
+        placed = _place(ask, axis, experiment, experiment.read(key))
         if [low, high] != [0, 0]:
-            points = [point for point in points if low <= point[0] <= high]
-        start = experiment.time_of(0)
-        metrics = []
-        for step, value in sample(points, count):
-            index: float = step
-            if ask.body["xType"] == "time":
-                index = experiment.time_of(step)
-            elif ask.body["xType"] == "relative_time":
-                passed = experiment.time_of(step) - start
-                index = passed if ask.state.variants.relative_time_ms else passed / 1000
-            metrics.append({"index": index, "data": ask.state.spell(value), "timestamp": experiment.time_of(step)})
-        answer.append({"key": key, "metrics": metrics})
+            placed = [(place, point) for place, point in placed if low <= place <= high]
+        places = {point.step: place for place, point in placed}
+        metrics = [
+            {
+                "index": ask.state.spell(places[point.step]),
+                "data": ask.state.spell(point.value),
+                "timestamp": point.timestamp,
+            }
+            for point in sample([point for _, point in placed], count)
+        ]
+        if metrics or ask.state.variants.absent_keys == "empty":
+            answer.append({"key": key, "metrics": metrics})
+    # the order is not promised
     return answer[::-1]
 
 
 @routes.add("POST", "house/metrics/scalar/value")
 def get_scalar_values(ask: Ask) -> Any:
-    answer = []
+    if ask.body["xType"] not in ("step", "timestamp"):
+        raise ApiError(400, "Unknown xType")
+    answer: list[Any] = []
     for _column, experiment, key in _columns(ask):
-        points = experiment.metrics.get(key, [])
-        if points:
-            summary = summarise(ask, points)
-            latest = {"index": summary["step"], "data": summary["value"]}
-            answer.append(
-                {"key": key, **{name: summary[name] for name in ("min", "max", "avg", "median")}, "latest": latest}
-            )
-    return answer
+        points = experiment.read(key)
+        if not points:
+            continue
+        summary = summarise(ask, points, "index")
+        latest = {"index": summary["step"], "data": summary["value"]}
+        item: dict[str, Any] = {
+            "key": key,
+            **{name: summary[name] for name in ("min", "max", "avg", "median")},
+            "latest": latest,
+        }
+        if ask.body["xType"] == "timestamp":
+            times = {point.step: point.timestamp for point in points}
+            for name in ("min", "max", "latest"):
+                item[name] = item[name] and {**item[name], "index": times[item[name]["index"]]}
+        answer.append(item)
+    return answer[::-1]
 
 
 def _list_keys(ask: Ask, kind: str) -> Any:
+    """List keys; here a clone is asked for by its root's ids in the place of its own."""
     keys: dict[str, None] = {}
     for reference in ask.body["experiments"]:
-        owner = find_data(ask, {**reference, "anyProject": True})
+        owner = find_data(ask, {**reference, "rootProId": None, "rootExpId": None})
         if owner:
-            keys.update(dict.fromkeys(getattr(owner[1], kind)))
+            keys.update(dict.fromkeys(getattr(owner, kind)))
     ordered = sorted(keys)
     start = int(ask.body.get("cursor") or 0)
-    stop = start + min(int(ask.body.get("limit", 2000)), 2000)
+    limit = int(ask.body.get("limit", 2000))
+    if start < 0 or not 1 <= limit <= 2000:
+        raise ApiError(400, "Invalid limit or cursor")
+    stop = start + limit
     has_more = stop < len(ordered)
     return {"keys": ordered[start:stop], "hasMore": has_more, "nextCursor": str(stop) if has_more else ""}
 
@@ -170,31 +199,11 @@ def list_media_keys(ask: Ask) -> Any:
 def get_availability(ask: Ask) -> Any:
     answer: dict[str, list[str]] = {key: [] for key in ask.body["keys"]}
     for reference in ask.body["experiments"]:
-        owner = find_data(ask, {**reference, "anyProject": True})
+        owner = find_data(ask, reference)
         for key, holders in answer.items():
-            if owner and key in owner[1].metrics:
+            if owner and key in owner.metrics:
                 holders.append(reference["experimentId"])
     return answer
-
-
-def write_csv(ask: Ask, columns: list[tuple[str, Experiment, str]]) -> str:
-    variants = ask.state.variants
-    series = [dict(experiment.metrics.get(key, [])) for _, experiment, key in columns]
-    names = [part for name, _, key in columns for part in (f"{name}-{key}_step", f"{name}-{key}_timestamp")]
-    lines = [",".join(["step", *(f'"{name}"' if "," in name else name for name in names)])]
-    for step in sorted({step for points in series for step in points}):
-        cells = [str(step)]
-        for (_, experiment, _), points in zip(columns, series, strict=True):
-            if step not in points:
-                cells += ["", ""]
-                continue
-            value = points[step]
-            text = variants.csv_nan if math.isnan(value) else repr(value)
-            if math.isinf(value):
-                text = variants.csv_infinity if value > 0 else f"-{variants.csv_infinity.lstrip('+')}"
-            cells += [text, str(experiment.time_of(step))]
-        lines.append(",".join(cells))
-    return "\n".join(lines) + "\n"
 
 
 def _export(ask: Ask, text: str) -> str:
@@ -205,25 +214,31 @@ def _export(ask: Ask, text: str) -> str:
 
 @routes.add("POST", "house/metrics/scalar/export")
 def export_scalars(ask: Ask) -> Any:
-    columns = [(column.get("experimentName", one.name), one, key) for column, one, key in _columns(ask)]
-    return {"cosKey": _export(ask, write_csv(ask, columns))}
+    columns = [(f"{column.get('experimentName', one.name)}-{key}", one.read(key)) for column, one, key in _columns(ask)]
+    return {"cosKey": _export(ask, write_csv(columns, ask.state.variants))}
+
+
+def _presign(ask: Ask, path: str) -> str:
+    return f"{ask.base_url}/storage/{quote(path)}?signature=presigned-canary"
 
 
 @routes.add("POST", "files/presigned/get")
 def presign_exports(ask: Ask) -> Any:
-    return {"urls": [f"{ask.base_url}/storage/{path}?signature=presigned-canary" for path in ask.body["paths"]]}
+    return {"urls": [_presign(ask, path) for path in ask.body["paths"]]}
 
 
 @routes.add("POST", "resources/presigned/get")
 def presign_resources(ask: Ask) -> Any:
     prefix = ask.body["prefix"]
-    return {
-        "urls": [f"{ask.base_url}/storage/{prefix}/{path}?signature=presigned-canary" for path in ask.body["paths"]]
-    }
+    for project in ask.state.projects:
+        if project.cuid == prefix.split("/")[0]:
+            check_read(ask, project)
+    return {"urls": [_presign(ask, f"{prefix}/{path}") for path in ask.body["paths"]]}
 
 
-def read_storage(ask: Ask, path: str) -> Response:
+def read_storage(ask: Ask, raw_path: str) -> Response:
     """Answer a presigned download: no cookie may come along."""
+    path = unquote(raw_path)
     if "cookie" in ask.headers or "authorization" in ask.headers:
         raise ApiError(400, "Credentials are not accepted here")
     if ask.query.get("signature") != "presigned-canary":
@@ -239,6 +254,7 @@ def _find_by_id(ask: Ask) -> Experiment:
     for project in ask.state.projects:
         for experiment in project.experiments:
             if experiment.cuid == ask.names["id"]:
+                check_read(ask, project)
                 return experiment
     raise ApiError(404, "Experiment not found")
 
@@ -252,7 +268,7 @@ def list_columns(ask: Ask) -> Any:
         group = "SYSTEM" if key.startswith("__swanlab__") else "CUSTOM"
         if ask.query.get("class", group) == group and ask.query.get("search", "") in key:
             found.append({"key": key, "name": key, "type": kind, "class": group, "error": None})
-    return cut_page(ask, found)
+    return cut_page(ask, found, lambda column: column)
 
 
 @routes.add("GET", "experiment/{id}/column/csv")
@@ -260,12 +276,13 @@ def get_column_csv(ask: Ask) -> Any:
     experiment, key = _find_by_id(ask), ask.query.get("key", "")
     if key not in experiment.metrics:
         raise ApiError(404, "No such column")
-    path = _export(ask, write_csv(ask, [(experiment.name, experiment, key)]))
-    return {"url": f"{ask.base_url}/storage/{path}?signature=presigned-canary"}
+    path = _export(ask, write_csv([(f"{experiment.name}-{key}", experiment.read(key))], ask.state.variants))
+    return {"url": _presign(ask, path)}
 
 
 def _write_media(key: str, media: Media) -> dict[str, Any]:
-    return {"key": key, "data": media.paths, "more": [{"caption": caption} for caption in media.captions]}
+    captions = [*media.captions, *[""] * len(media.paths)][: len(media.paths)]
+    return {"key": key, "data": media.paths, "more": [{"caption": one} if one else {} for one in captions]}
 
 
 @routes.add("POST", "house/metrics/media")
@@ -306,26 +323,28 @@ def _write_log(line: LogLine) -> dict[str, Any]:
 def get_logs(ask: Ask) -> Any:
     variants = ask.state.variants
     owner = find_data(ask, dict(ask.query))
-    lines = owner[1].logs if owner else []
+    lines = owner.logs if owner else []
     shard, level = read_number(ask, "epoch", 0), ask.query.get("level")
     size = read_number(ask, "size", _SHARD)
+    if shard < 0 or not 1 <= size <= _SHARD:
+        raise ApiError(400, "Invalid epoch or size")
 
     def keep(some: list[LogLine]) -> list[LogLine]:
         return [line for line in some if level in (None, line.level)]
 
     if variants.logs_filter_first:
-        chosen = keep(lines)[shard * size : (shard + 1) * size]
+        chosen = keep(lines)[shard * _SHARD : (shard + 1) * _SHARD]
     else:
-        chosen = keep(lines[shard * size : (shard + 1) * size])
+        chosen = keep(lines[shard * _SHARD : (shard + 1) * _SHARD])
     count = len(keep(lines)) if variants.logs_count_total else len(chosen)
-    return {"logs": [_write_log(line) for line in chosen], "count": count}
+    return {"logs": [_write_log(line) for line in chosen[:size]], "count": count}
 
 
 @routes.add("POST", "house/metrics/log/export")
 def export_logs(ask: Ask) -> Any:
     owner = find_data(ask, ask.body)
     start, rows = int(ask.body.get("start", 0)), int(ask.body.get("rows", 500_000))
-    if rows > 500_000:
-        raise ApiError(400, "rows must be at most 500000")
-    lines = owner[1].logs[start : start + rows] if owner else []
+    if start < 0 or not 1 <= rows <= 500_000:
+        raise ApiError(400, "start and rows are 0 or more, rows at most 500000")
+    lines = owner.logs[start : start + rows] if owner else []
     return {"cosKey": _export(ask, "\n".join(line.message for line in lines))}

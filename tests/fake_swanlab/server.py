@@ -11,13 +11,26 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-__all__ = ["serve"]
+from tests.fake_swanlab.app import create_app
+from tests.fake_swanlab.state import State
+
+__all__ = ["listen", "serve"]
+
+
+def listen(port: int = 0) -> socket.socket:
+    """Return a listening socket of 127.0.0.1; asyncio turns off Nagle's delays only where the protocol is named."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
 
 
 @contextmanager
-def serve(app: ASGIApp) -> Iterator[str]:
-    """Serve an app on a free port in a thread; yield its base URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serve(served: State | ASGIApp) -> Iterator[str]:
+    """Serve a state, or any app, on a free port in a thread; yield its base URL."""
+    app = create_app(served) if isinstance(served, State) else served
+    listener = listen()
     config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

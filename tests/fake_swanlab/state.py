@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote
 
-Point = tuple[int, float]
+from tests.fake_swanlab.faults import Fault
+
+Point = tuple[int, float] | tuple[int, float, int]
 BEGINNING = datetime(2024, 11, 23, 12, 28, 4, 286000, tzinfo=timezone.utc)
 
 
@@ -24,6 +27,13 @@ class User:
     name: str
     api_key: str
     is_verified: bool = True
+    profile: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass
+class Session:
+    user: User
+    ends: float = math.inf
 
 
 @dataclass
@@ -46,6 +56,14 @@ class Workspace:
         }
 
 
+class Reading(NamedTuple):
+    """A point of a metric; the timestamp in Unix milliseconds."""
+
+    step: int
+    value: float
+    timestamp: int
+
+
 @dataclass
 class Media:
     step: int
@@ -64,6 +82,8 @@ class LogLine:
 
 @dataclass
 class Experiment:
+    """A run; `wire` replaces or adds fields of its answers (null, for instance)."""
+
     cuid: str
     name: str
     description: str | None = ""
@@ -82,19 +102,34 @@ class Experiment:
     requirements: str | None = None
     conda: str | None = None
     has_profile: bool = True
+    updated_at: datetime | None = None
     is_pinned: bool = False
+    pinned_at: datetime | None = None
+    is_baseline: bool = False
+    colors: list[str] = field(default_factory=list)
     clone_of: tuple[Project, Experiment] | None = None
-    metrics: dict[str, list[Point]] = field(default_factory=dict)
+    metrics: dict[str, Sequence[Point]] = field(default_factory=dict)
     media: dict[str, list[Media]] = field(default_factory=dict)
     logs: list[LogLine] = field(default_factory=list)
+    wire: dict[str, Any] = field(default_factory=dict)
 
     def time_of(self, step: int) -> int:
-        """Return the Unix milliseconds of a step: one second per step."""
+        """Return the Unix milliseconds of a step whose point tells none: one second per step."""
         return int(self.created_at.timestamp() * 1000) + step * 1000
+
+    def read(self, key: str) -> list[Reading]:
+        """Return a metric's points in order of their steps; of several at one step the last counts."""
+        found = {point[0]: point for point in self.metrics.get(key, ())}
+        return [
+            Reading(step, point[1], point[2] if len(point) == 3 else self.time_of(step))
+            for step, point in sorted(found.items())
+        ]
 
 
 @dataclass
 class Project:
+    """A project; `wire` replaces or adds fields of its answers (null, for instance)."""
+
     cuid: str
     name: str
     workspace: Workspace
@@ -104,25 +139,32 @@ class Project:
     updated_at: datetime | None = None
     labels: list[str] = field(default_factory=list)
     experiments: list[Experiment] = field(default_factory=list)
+    children: int = 0
+    wire: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Variants:
-    """Both readings of what the wire page marks (?) or does not know (its section 8)."""
+    """Both readings of what the wire page marks (?) or does not know (its section 8).
+
+    `lacking` are regular expressions of paths that this server does not know: they answer `missing_status`.
+    """
 
     wrapped_config: bool = True
     page_counts: bool = True
     personal_workspace_listed: bool = True
     groups_call: Literal["both", "legacy", "current"] = "both"
     missing_status: Literal[400, 404, 405] = 404
+    lacking: Sequence[str] = ()
     summaries: Literal["current", "legacy", "both"] = "current"
     extremes: Literal["index", "step", "bare", "absent"] = "index"
     extremes_of_non_finite: Literal["ignore", "include"] = "ignore"
-    spelling: Literal["NaN", "INF", "Infinity"] = "INF"
+    spelling: Literal["NaN", "INF", "Infinity", "bare"] = "INF"
     stranger_status: Literal[403, 404] = 404
     page_beyond_last: Literal["empty", "error"] = "empty"
     shows_profile: bool = False
     needs_created_at: bool = True
+    absent_keys: Literal["empty", "left_out"] = "empty"
     relative_time_ms: bool = True
     csv_nan: str = "nan"
     csv_infinity: str = "inf"
@@ -130,38 +172,25 @@ class Variants:
     logs_count_total: bool = True
     error_codes_are_numbers: bool = False
 
+    @classmethod
+    def old_server(cls, missing_status: Literal[400, 404, 405] = 404) -> Variants:
+        """Return the habits of a server that knows only what SDK 0.5-0.7 calls."""
+        return cls(
+            page_counts=False,
+            groups_call="legacy",
+            missing_status=missing_status,
+            lacking=("/house/metrics/(?!summaries)", "/runs/shows$", "/(files|resources)/presigned/"),
+            summaries="legacy",
+            needs_created_at=False,
+        )
+
 
 @dataclass
-class Fault:
-    """What happens instead of the answer, for the first `times` requests that match (None: all of them).
-
-    `skip` lets that many matching requests pass before. `delay` seconds pass before anything else.
-    """
-
-    path: str = ""
-    method: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
-    skip: int = 0
-    times: int | None = None
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    delay: float = 0.0
-    slow_body: float = 0.0
-    is_dropped: bool = False
-    is_truncated: bool = False
-
-    def takes(self, method: str, path: str, query: Mapping[str, str]) -> bool:
-        if self.method not in ("", method) or not re.search(self.path, path):
-            return False
-        if any(query.get(name) != value for name, value in self.query.items()) or self.times == 0:
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+class SelfHosted:
+    enabled: bool = True
+    expired: bool = False
+    plan: Literal["free", "commercial"] = "free"
+    seats: int = 10
 
 
 @dataclass
@@ -174,10 +203,21 @@ class Call:
     headers: dict[str, str]
     body: Any
     status: int = 0
+    raw_query: str = ""
+
+    @property
+    def path(self) -> str:
+        return unquote(self.raw_path)
 
 
 @dataclass
 class State:
+    """The world, and what was asked of it.
+
+    `session_days` sets what login tells as the end; sessions do end then, except when it lies in the past already
+    (a server whose clock is wrong).
+    """
+
     users: list[User] = field(default_factory=list)
     workspaces: list[Workspace] = field(default_factory=list)
     projects: list[Project] = field(default_factory=list)
@@ -185,7 +225,8 @@ class State:
     faults: list[Fault] = field(default_factory=list)
     session_days: float = 30.0
     latency: float = 0.0
-    sessions: dict[str, User] = field(default_factory=dict)
+    self_hosted: SelfHosted = field(default_factory=SelfHosted)
+    sessions: dict[str, Session] = field(default_factory=dict)
     logins: int = 0
     calls: list[Call] = field(default_factory=list)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -230,8 +271,10 @@ class State:
     def end_sessions(self) -> None:
         self.sessions.clear()
 
-    def spell(self, value: float) -> Any:
-        """Return a number as the wire writes it: strings for what is not finite."""
+    def spell(self, value: float | None) -> Any:
+        """Return a number as the wire writes it: strings for what is not finite (or, `bare`, no valid JSON)."""
+        if value is None or self.variants.spelling == "bare":
+            return value
         if math.isnan(value):
             return "NaN"
         if math.isinf(value):

@@ -13,7 +13,19 @@ from swanlab_mcp.client.offline.discovery import find_runs
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.client.offline.series import Series
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, Page, Points, Project, Summary, Workspace, show_time
+from swanlab_mcp.models import (
+    ApiResponse,
+    Experiment,
+    LoggedKeys,
+    LogLine,
+    LogPart,
+    Page,
+    Points,
+    Project,
+    Summary,
+    Workspace,
+    show_time,
+)
 from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
 
@@ -100,6 +112,24 @@ class OfflineClient:
         series = await asyncio.to_thread(_merge, runs, keys)
         points = {key: series[key].to_points() for key in keys if key in series}
         return ApiResponse(data=points, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+
+    async def read_logs(
+        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
+    ) -> ApiResponse[LogPart]:
+        runs, notes = await self._find_experiment(username, project, exp_cuid)
+        logs = [line for run in runs for line in run.logs]
+        first = max(0, len(logs) - count) if start is None else min(start, len(logs))
+        lines = [
+            LogLine(
+                number=first + place,
+                message=log.line,
+                level="ERROR" if log.is_error else None,
+                time=show_time(log.time) or None,
+            )
+            for place, log in enumerate(logs[first : first + count])
+        ]
+        part = LogPart(lines, first, len(logs))
+        return ApiResponse(data=part, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
 
     async def aclose(self) -> None:
         self._runs.clear()

@@ -72,6 +72,7 @@ class Run:
         self.finish: Finish | None = None
         self.series: dict[str, Series] = {}
         self.media_keys: dict[str, None] = {}
+        self.logs: list[Log] = []
         self.error_lines: list[str] = []
         self.last_time = 0
         self.unreadable = 0
@@ -183,6 +184,8 @@ class Run:
             self.media_keys[record.key] = None
         elif isinstance(record, Log):
             self.last_time = max(self.last_time, record.time)
+            if points:
+                self.logs.append(record)
             if record.is_error:
                 self.error_lines = [*self.error_lines, record.line][-_ERROR_LINES:]
         elif isinstance(record, Start):

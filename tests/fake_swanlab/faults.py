@@ -1,0 +1,128 @@
+"""Faults: what goes wrong with an answer, for which requests, and how often."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any, Protocol
+
+import anyio
+from starlette.responses import Response, StreamingResponse
+
+__all__ = ["Dropped", "Fault", "spoil"]
+
+_CHUNK = 65536
+
+
+class Dropped(Exception):
+    """The connection ends in the middle of an answer."""
+
+
+class Event(Protocol):
+    def is_set(self) -> bool: ...
+
+
+@dataclass
+class Fault:
+    """What happens instead of the answer, for the first `times` requests that match (None: all of them).
+
+    `path` is a regular expression, searched in the undecoded path. `skip` lets that many matching requests pass
+    before. `delay` seconds pass, and `until` is set, before anything else. `status` or `body` replace the answer;
+    the others change the true one: NaN for every float, whitespace after it, the same compressed.
+    """
+
+    path: str = ""
+    method: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    skip: int = 0
+    times: int | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    delay: float = 0.0
+    until: Event | None = None
+    slow_body: float = 0.0
+    is_dropped: bool = False
+    is_truncated: bool = False
+    has_bare_nan: bool = False
+    padding: int = 0
+    gzip_padding: int = 0
+    hits: int = 0
+
+    @classmethod
+    def redirect(cls, path: str, url: str, status: int = 302, **more: Any) -> Fault:
+        return cls(path=path, status=status, headers={"location": url}, **more)
+
+    @classmethod
+    def html(cls, path: str, status: int = 200, **more: Any) -> Fault:
+        page = b"<!doctype html><html><body>Sign in</body></html>"
+        return cls(path=path, status=status, headers={"content-type": "text/html"}, body=page, **more)
+
+    @classmethod
+    def retry_after(cls, path: str, wait: float | datetime, status: int = 429, **more: Any) -> Fault:
+        """Refuse with Retry-After, in seconds or as an HTTP date (of a moment in UTC)."""
+        told = format_datetime(wait, usegmt=True) if isinstance(wait, datetime) else f"{wait:g}"
+        return cls(path=path, status=status, headers={"retry-after": told}, **more)
+
+    def takes(self, method: str, path: str, query: Mapping[str, str]) -> bool:
+        if self.method not in ("", method) or not re.search(self.path, path):
+            return False
+        if any(query.get(name) != value for name, value in self.query.items()) or self.times == 0:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        if self.times is not None:
+            self.times -= 1
+        self.hits += 1
+        return True
+
+    async def wait(self) -> None:
+        if self.delay:
+            await anyio.sleep(self.delay)
+        while self.until and not self.until.is_set():  # noqa: ASYNC110 it may belong to another thread or event loop
+            await anyio.sleep(0.002)
+
+
+def spoil(response: Response, fault: Fault) -> Response:
+    """Return what a fault makes of an answer."""
+    body, status = bytes(response.body), response.status_code
+    headers = {"content-type": "application/json", "traceid": response.headers["traceid"]}
+    if fault.has_bare_nan:
+        body = re.sub(rb"(?<=[:\[,] )-?\d+\.\d+(e[-+]?\d+)?(?=[,}\]])", b"NaN", body)
+        return Response(body, status, headers)
+    if fault.is_truncated:
+        return Response(body[: len(body) // 2], status, headers)
+    if fault.gzip_padding:
+        return Response(_compress(body, fault.gzip_padding), status, {**headers, "content-encoding": "gzip"})
+    if fault.padding:
+        return StreamingResponse(_pad(body, fault.padding), status, headers)
+    if not (fault.is_dropped or fault.slow_body):
+        return response
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield body[: len(body) // 2]
+        if fault.is_dropped:
+            raise Dropped
+        await anyio.sleep(fault.slow_body)
+        yield body[len(body) // 2 :]
+
+    return StreamingResponse(stream(), status, {**headers, "content-length": str(len(body))})
+
+
+async def _pad(body: bytes, size: int) -> AsyncIterator[bytes]:
+    yield body
+    for start in range(0, size, _CHUNK):
+        yield b" " * min(_CHUNK, size - start)
+
+
+def _compress(body: bytes, size: int) -> bytes:
+    # one gzip member, as not every client reads a second; made in pieces, so that the bomb stays small here
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(body)]
+    pieces += [packer.compress(b" " * min(_CHUNK, size - start)) for start in range(0, size, _CHUNK)]
+    return b"".join([*pieces, packer.flush()])

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.errors import UnexpectedResponse
+from swanlab_mcp.render import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, opened, session, text_of
+from tests.fake_swanlab import Fault, LogLine, State
+
+pytestmark = pytest.mark.anyio
+ME = "kites-test3"
+ASK = {"project": "project1", "exp_cuid": "cuid1"}
+
+
+def write_log(state: State, count: int) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(number, f"line {number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000, 7000, 7500, 8000, 12_345])
+@pytest.mark.parametrize("told", [True, False])
+async def test_the_end_is_found_whether_or_not_the_length_is_told(
+    settings: Settings, state: State, count: int, told: bool
+) -> None:
+    write_log(state, count)
+    state.variants.logs_count_total = told
+    async with opened(settings) as client:
+        part = (await client.read_logs(ME, "project1", "cuid1", start=None, count=1500)).data
+        middle = (await client.read_logs(ME, "project1", "cuid1", start=990, count=20)).data
+    assert (part.total, part.start) == (count, max(0, count - 1500))
+    assert [line.message for line in part.lines] == [f"line {number}" for number in range(part.start, count)]
+    assert [line.number for line in middle.lines] == list(range(min(990, count), min(1010, count)))
+    assert len(state.get_calls("/log$")) <= 20
+
+
+async def test_a_tail_does_not_load_the_log(settings: Settings, state: State) -> None:
+    write_log(state, 60_000)
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "count": 3})
+    assert [row["message"] for row in result.structured_content["data"]] == ["line 59997", "line 59998", "line 59999"]
+    assert "earlier ones: start=59994." in text_of(result)
+    assert len(state.get_calls("/log$")) == 2
+
+
+async def test_a_stretch_is_read_on_without_loss(settings: Settings, state: State) -> None:
+    write_log(state, 2500)
+    seen: list[str] = []
+    start = 0
+    async with session(settings) as client:
+        for _ in range(40):
+            result = await client.call_tool("get_logs", {**ASK, "start": start, "count": 400})
+            rows = result.structured_content["data"]
+            assert count_tokens(text_of(result)) <= 8000
+            seen += [row["message"] for row in rows]
+            start = rows[-1]["number"] + 1
+            if start >= 2500:
+                break
+        beyond = await client.call_tool("get_logs", {**ASK, "start": 9999})
+    assert seen == [f"line {number}" for number in range(2500)]
+    assert "start=9999 lies beyond the end: the log has the lines 0 to 2499." in text_of(beyond)
+
+
+async def test_what_a_terminal_would_fold_is_folded(settings: Settings, state: State) -> None:
+    messages = ["\x1b[31mred\x1b[0m", "10%\r50%\r100%", "same", "same", "same", "a\nb\r", "\x1b]0;title\x07plain"]
+    state.projects[0].experiments[0].logs = [LogLine(number, message) for number, message in enumerate(messages)]
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", ASK)
+    assert [(row["number"], row["message"], row.get("repeated")) for row in result.structured_content["data"]] == [
+        (0, "red", None),
+        (1, "100%", None),
+        (2, "same", 3),
+        (5, "a\nb", None),
+        (6, "plain", None),
+    ]
+
+
+async def test_lines_are_found_with_those_around_them(settings: Settings, state: State) -> None:
+    write_log(state, 30_000)
+    logs = state.projects[0].experiments[0].logs
+    logs[25_000] = LogLine(25_000, "Loss is NaN", "ERROR")
+    logs[5] = LogLine(5, "early NaN")
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "search": "nan", "context": 1})
+        early = await client.call_tool("get_logs", {**ASK, "search": "nan", "context": 0, "start": 0})
+        errors = await client.call_tool("get_logs", {**ASK, "level": "error", "context": 0})
+        nothing = await client.call_tool("get_logs", {**ASK, "search": "zebra"})
+        many = await client.call_tool("get_logs", {**ASK, "search": "line", "context": 0})
+    assert [row["number"] for row in result.structured_content["data"]] == [24_999, 25_000, 25_001]
+    assert "1 lines with 'nan' among the lines 10000 to 29999." in text_of(result)
+    assert "The lines before 10000 were not searched; give start=0" in text_of(result)
+    assert [row["number"] for row in early.structured_content["data"]] == [5]
+    assert "The log goes on: start=20000." in text_of(early)
+    assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
+    assert nothing.structured_content["data"] == []
+    assert "0 lines with 'zebra'" in text_of(nothing)
+    assert "Only the last 200 of them are shown" in text_of(many)
+
+
+async def test_too_long_a_tail_keeps_its_end(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "x" * 300) for number in range(500)]
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "count": 500})
+    rows = result.structured_content["data"]
+    assert count_tokens(text_of(result)) <= 8000
+    assert rows[-1]["number"] == 499
+    assert f"Cut to the last {len(rows)} of 500 rows" in text_of(result)
+    assert "next" not in result.structured_content["page"]
+
+
+async def test_a_log_with_a_lost_shard_is_an_error(settings: Settings, state: State) -> None:
+    write_log(state, 3000)
+    state.faults.append(Fault(path="/log$", query={"epoch": "1"}, body=b'{"logs": [], "count": 3000}'))
+    async with opened(settings) as client:
+        with pytest.raises(UnexpectedResponse, match="gave 1500 of the log's lines 500 to 2999"):
+            await client.read_logs(ME, "project1", "cuid1", start=None, count=2500)
+        state.faults = [Fault(path="/log$", body=b'{"logs": 5}')]
+        with pytest.raises(UnexpectedResponse, match="log lines is not a list"):
+            await client.read_logs(ME, "project1", "cuid1", start=None, count=1)
+
+
+async def test_an_experiment_without_a_log_says_so(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", ASK)
+    assert text_of(result) == "0 of 0\nnote: No log line was recorded for cuid1."
+
+
+@pytest.mark.parametrize("folder", ["0.10.3-offline", "0.7.20-offline"])
+async def test_logs_of_runs_on_disk_are_read(folder: str) -> None:
+    arguments: dict[str, Any] = {"project": "vision-baselines", "exp_cuid": "resnet18-oom"}
+    async with session(Settings(log_dirs=(RUNS / folder,))) as client:
+        result = await client.call_tool("get_logs", {**arguments, "search": "step   20", "context": 0})
+        tail = await client.call_tool("get_logs", {**arguments, "count": 2})
+        one = await client.call_tool("get_logs", {**arguments, "start": 1, "count": 1})
+    assert "step   20 train/loss=1.7" in text_of(result)
+    assert len(tail.structured_content["data"]) == 2
+    assert one.structured_content["data"][0]["number"] == 1
