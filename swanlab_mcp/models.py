@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import KeysView, Sequence
 from datetime import datetime, timezone
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -14,6 +14,7 @@ __all__ = [
     "EnvironmentFact",
     "Experiment",
     "Extreme",
+    "Filter",
     "LogLine",
     "LogPart",
     "LoggedKeys",
@@ -144,10 +145,21 @@ class Experiment(Record):
     group: str | None = Field(default=None, exclude_if=_is_none)
     job: str | None = Field(default=None, exclude_if=_is_none)
     error: str | None = Field(default=None, exclude_if=_is_none, description="The recorded traceback of a crash")
+    metrics: dict[str, Number] = Field(
+        default_factory=dict, exclude_if=_is_empty, description="Last values of the metrics that were asked about"
+    )
     rootProId: str | None = Field(
         default=None, exclude_if=_is_none, description="Set on a clone: where its metrics lie"
     )
     rootExpId: str | None = Field(default=None, exclude_if=_is_none)
+
+
+class Filter(Record):
+    """A condition on experiments: a field, how it compares, and with what."""
+
+    field: str = Field(max_length=512, description="e.g. state, created, config.lr, metric.val/acc")
+    op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
+    value: Any = Field(description="Text, number or boolean; a list for in and not-in")
 
 
 class Extreme(Record):

@@ -51,6 +51,7 @@ TOOLS = (
     ToolEntry(operations.list_workspaces, "List workspaces"),
     ToolEntry(operations.list_projects, "List projects"),
     ToolEntry(operations.list_project_exps, "List a project's experiments"),
+    ToolEntry(operations.find_experiments, "Find experiments"),
     ToolEntry(operations.get_experiment, "Get an experiment"),
     ToolEntry(operations.get_environment, "Get or compare environments"),
     ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),

@@ -52,6 +52,12 @@ class SwanLabClient(Protocol):
         """Return every metric's last, smallest and largest value of one experiment, by its cuid or slug."""
         ...
 
+    async def get_summaries(
+        self, username: str, project: str, experiments: Sequence[Experiment]
+    ) -> ApiResponse[dict[str, Summary]]:
+        """Return the summaries of listed experiments by their cuid, asked for in batches."""
+        ...
+
     async def read_points(
         self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:

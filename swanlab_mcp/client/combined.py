@@ -73,6 +73,11 @@ class CombinedClient:
     async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
         return await self._choose(username).get_summary(username, project, exp_cuid)
 
+    async def get_summaries(
+        self, username: str, project: str, experiments: Sequence[Experiment]
+    ) -> ApiResponse[dict[str, Summary]]:
+        return await self._choose(username).get_summaries(username, project, experiments)
+
     async def read_points(
         self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:

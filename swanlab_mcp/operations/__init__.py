@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from swanlab_mcp.operations.environments import get_environment
 from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
+from swanlab_mcp.operations.finding import find_experiments
 from swanlab_mcp.operations.logs import get_logs
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
@@ -15,6 +16,7 @@ from swanlab_mcp.operations.summaries import get_exp_summary
 from swanlab_mcp.operations.workspaces import list_workspaces
 
 __all__ = [
+    "find_experiments",
     "get_environment",
     "get_exp_summary",
     "get_experiment",

@@ -7,13 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from swanlab_mcp.models import Filter
+
 __all__ = [
     "Around",
+    "Descending",
     "Detail",
     "EndStep",
     "EnvironmentSearch",
     "ExpCuid",
     "ExpCuids",
+    "Filters",
     "Head",
     "KeyKind",
     "KeySearch",
@@ -33,6 +37,7 @@ __all__ = [
     "ProjectName",
     "ProjectSort",
     "Search",
+    "SortField",
     "StartStep",
     "Tail",
     "Username",
@@ -138,3 +143,15 @@ LogSearch = Annotated[
 ]
 LogContext = Annotated[int, Field(ge=0, le=50, description="Lines shown before and after each one found")]
 LogLevel = Annotated[Literal["all", "error"], Field(description="'error': only lines that are not of level INFO")]
+Filters = Annotated[
+    Sequence[Filter],
+    Field(
+        max_length=20,
+        description="Conditions that must all hold",
+        examples=[[{"field": "state", "op": "=", "value": "CRASHED"}]],
+    ),
+]
+SortField = Annotated[
+    str, Field(max_length=512, description="A field as in filters; empty: as listed", examples=["metric.val/acc"])
+]
+Descending = Annotated[bool, Field(description="Largest first")]

@@ -93,6 +93,20 @@ class OfflineClient:
         summary = await asyncio.to_thread(_summarise, runs)
         return ApiResponse(data=summary, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
 
+    async def get_summaries(
+        self, username: str, project: str, experiments: Sequence[Experiment]
+    ) -> ApiResponse[dict[str, Summary]]:
+        found, notes = await self._find_project(username, project)
+        wanted = {experiment.cuid for experiment in experiments}
+        chosen = [runs for runs in found if runs[0].run_id in wanted]
+        summaries: dict[str, Summary] = {}
+        for done, runs in enumerate(chosen, 1):
+            await asyncio.to_thread(_refresh, runs)
+            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs)
+            await progress.report(done, len(chosen), "runs")
+        damage = [note for runs in chosen for note in _note_damage(runs)]
+        return ApiResponse(data=summaries, notes=[*notes, *damage])
+
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         runs, notes = await self._find_experiment(username, project, exp_cuid)
         scalars = dict.fromkeys(key for run in runs for key in run.series)

@@ -1,0 +1,159 @@
+"""Which experiments pass filters, and in which order they come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.errors import InvalidArgument
+from swanlab_mcp.models import Experiment, Filter
+from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["Candidate", "check_comparable", "check_fields", "passes", "read_field", "sort_candidates"]
+
+_TEXTS = ("name", "description", "state", "group", "job")
+_TIMES = {"created": "createdAt", "finished": "finishedAt"}
+_FIELDS = (*_TEXTS, "labels", *_TIMES)
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": lambda left, right: left >= right,
+    "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
+    "<": lambda left, right: left < right,
+}
+
+
+class Candidate(NamedTuple):
+    """An experiment with its config flattened by dots and the last values of the metrics that are asked about."""
+
+    experiment: Experiment
+    config: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+def check_fields(fields: Sequence[str], config_keys: Sequence[str]) -> None:
+    """Raise InvalidArgument for a field that does not exist, naming near ones; metric keys are not judged here."""
+    for field in fields:
+        kind, _, key = field.partition(".")
+        if field in _FIELDS or (kind == "metric" and key) or (kind == "config" and key in config_keys):
+            continue
+        known = [*_FIELDS, *(f"config.{name}" for name in config_keys)]
+        near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
+        hint = f"Did you mean {' or '.join(shorten(name) for name in near)}? " if near else ""
+        raise InvalidArgument(
+            f"There is no field {shorten(field)!r} here.",
+            hint=f"{hint}Fields: {', '.join(_FIELDS)}, config.<key>, metric.<key>.",
+        )
+
+
+def passes(candidate: Candidate, condition: Filter) -> bool:
+    """Tell whether a candidate meets a condition; what it does not have meets only `!=` and `not-in`.
+
+    Numbers compare as numbers, times as moments (UTC unless they say otherwise), texts as they are; `contains` looks
+    for a part of a text in any case, or for an element of a list. Values of different kinds have no order.
+    """
+    actual, op = read_field(candidate, condition.field), condition.op
+    wanted = _read_wanted(condition)
+    options, held = _to_list(wanted), _to_list(actual)
+    if op in ("=", "in", "!=", "not-in"):
+        is_same = any(_same(one, option) for one in [*held, actual] for option in [*options, wanted])
+        return is_same == (op in ("=", "in"))
+    if actual is None:
+        return False
+    if op == "contains":
+        if isinstance(actual, list):
+            return any(_same(one, option) for one in held for option in options)
+        return any(str(option).casefold() in str(actual).casefold() for option in options)
+    left, right = _to_comparable(actual), _to_comparable(wanted)
+    return left is not None and type(left) is type(right) and _ORDERED[op](left, right)
+
+
+def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
+    """Raise InvalidArgument when no candidate's value can be ordered against the condition's."""
+    if condition.op not in _ORDERED:
+        _read_wanted(condition)
+        return
+    wanted = _to_comparable(_read_wanted(condition))
+    held = [value for one in candidates if (value := _to_comparable(read_field(one, condition.field))) is not None]
+    if wanted is None or (held and all(type(value) is not type(wanted) for value in held)):
+        raise InvalidArgument(
+            f"{shorten(condition.field)} {condition.op} {shorten(str(condition.value))!r} compares different kinds of "
+            "values.",
+            hint="Give one number for numbers, one ISO 8601 time for created and finished.",
+        )
+
+
+def read_field(candidate: Candidate, field: str) -> Any:
+    """Return a candidate's value of a field, None where it has none; times as datetime."""
+    kind, _, key = field.partition(".")
+    if kind == "config":
+        return candidate.config.get(key)
+    if kind == "metric":
+        return candidate.metrics.get(key)
+    if field in _TIMES:
+        text = candidate.experiment[_TIMES[field]]
+        return _parse_time(text) if text else None
+    value = candidate.experiment[field]
+    return value or None
+
+
+def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: bool) -> list[Candidate]:
+    """Order by a field, numbers before texts; what has none, or a NaN, comes last in either direction."""
+    present = [one for one in candidates if _to_comparable(read_field(one, field)) is not None]
+    others = [one for one in candidates if _to_comparable(read_field(one, field)) is None]
+
+    def get_key(candidate: Candidate) -> tuple[int, Any]:
+        value = _to_comparable(read_field(candidate, field))
+        return (1, value) if isinstance(value, str) else (0, value)
+
+    return [*sorted(present, key=get_key, reverse=descending), *others]
+
+
+def _read_wanted(condition: Filter) -> Any:
+    if condition.field not in _TIMES:
+        return condition.value
+    times: list[datetime] = []
+    for value in _to_list(condition.value):
+        moment = _parse_time(str(value))
+        if moment is None:
+            raise InvalidArgument(
+                f"{shorten(str(value))!r} is not a time.", hint="Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."
+            )
+        times.append(moment)
+    return times if isinstance(condition.value, list) else times[0]
+
+
+def _to_list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _parse_time(text: str) -> datetime | None:
+    try:
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, bool) or isinstance(other, bool):
+        return str(one).casefold() == str(other).casefold()
+    left, right = _to_comparable(one), _to_comparable(other)
+    return left == right if type(left) is type(right) else one == other
+
+
+def _to_comparable(value: Any) -> float | str | None:
+    """Return numbers and moments as float, numeric texts too; NaN and what has no order as None."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, (int, float)):
+        return None if math.isnan(value) else float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return None if math.isnan(number) else number
