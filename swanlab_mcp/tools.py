@@ -92,7 +92,7 @@ class StrictTool(Tool):
         model = tool.fn_metadata.arg_model
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
-        parameters = _strip_titles(model.model_json_schema(by_alias=True))
+        parameters = _shorten_input(model.model_json_schema(by_alias=True))
         output = _shorten_output(tool.fn_metadata.output_schema or {})
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
@@ -181,9 +181,24 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
     )
 
 
-def _strip_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop the titles that pydantic generates: they repeat the names."""
-    return _rewrite(schema, lambda node: {key: value for key, value in node.items() if key != "title"})
+def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:
+    """Drop what costs tokens and helps no caller; the full schema still judges the arguments.
+
+    That is: titles that repeat the names, lengths of texts, empty defaults (of what is not required), and null as a
+    choice where leaving the argument out means the same.
+    """
+
+    def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in node.items() if key not in ("title", "maxLength", "minLength")}
+        if "default" in kept and kept["default"] in ("", [], None):
+            del kept["default"]
+        options: Any = kept.pop("anyOf", None)
+        if not options:
+            return kept
+        some = [option for option in options if option != {"type": "null"}]
+        return {**some[0], **kept} if len(some) == 1 else {**kept, "anyOf": some}
+
+    return _rewrite(schema, shorten_node)
 
 
 def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:

@@ -49,16 +49,16 @@ Username = Annotated[
     Field(
         max_length=512,
         description="Workspace; empty: the signed-in user's own. 'local': runs on this machine",
-        examples=["my-team", "local"],
+        examples=["my-team"],
     ),
 ]
 ProjectName = Annotated[
     str,
     Field(
         max_length=1024,
-        description="Project name, 'workspace/project', or the address of its page. "
-        "May be empty where exp_cuid is a full path or address",
-        examples=["digits-mlp", "my-team/digits-mlp"],
+        description="Project name, 'workspace/project', or its page's address; "
+        "empty if exp_cuid is a full path or address",
+        examples=["my-team/digits-mlp"],
     ),
 ]
 ExpCuid = Annotated[
@@ -67,13 +67,13 @@ ExpCuid = Annotated[
         max_length=2048,
         description="Experiment id (cuid or slug), its name if no other has it, "
         "'workspace/project/experiment', or the address of its page",
-        examples=["l4q9h9qs", "lr-0.1"],
+        examples=["lr-0.1"],
     ),
 ]
 PageNumber = Annotated[
     int, Field(ge=0, le=1_000_000, description="Page, from 1; 0: as much of the whole list as fits", examples=[1, 2])
 ]
-PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page", examples=[20, 50])]
+PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page")]
 Search = Annotated[str, Field(max_length=512, description="Only names that contain this", examples=["digits"])]
 ProjectSort = Annotated[
     Literal["", "create", "name"],
