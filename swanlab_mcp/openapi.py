@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.errors import SwanLabError
-from swanlab_mcp.models import ApiResponse, Experiment, Project, RecordList, Series
+from swanlab_mcp.models import ApiResponse, Experiment, Filter, LogLine, MetricKey, Project, RecordList, Series
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings, load_settings
 
@@ -67,30 +67,83 @@ class OpenApi:
         )
 
     def get_experiment(
-        self, project: str, exp_cuid: str, username: str = "", *, user: str = ""
+        self, project: str, exp_cuid: str = "", username: str = "", *, user: str = "", exp_id: str = ""
     ) -> ApiResponse[Experiment]:
-        """Get one experiment with its whole profile; `user` is another name of `username`."""
-        if username and user and username != user:
-            raise TypeError("username and user are two names of one argument; give one of them")
+        """Get one experiment with its whole profile; `user` and `exp_id` are other names of two arguments."""
         return self._ask(
             operations.get_experiment,
             project=_text(project, "project"),
-            exp_cuid=_text(exp_cuid, "exp_cuid"),
-            username=_text(username or user, "username"),
+            exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
+            username=_choose(username, user, "username", "user", needed=False),
         )
 
     def get_exp_summary(
-        self, project: str, exp_cuid: str, username: str = ""
+        self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[dict[str, dict[str, Any]]]:
         """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value."""
         answer = self._ask(
             operations.get_exp_summary,
             project=_text(project, "project"),
-            exp_cuid=_text(exp_cuid, "exp_cuid"),
+            exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
             username=_text(username, "username"),
         )
         metrics = None if answer.data is None else {key: one.model_dump() for key, one in answer.data.items()}
         return _replace(answer, metrics)
+
+    def find_experiments(
+        self,
+        project: str,
+        filters: Sequence[Filter | dict[str, Any]] = (),
+        *,
+        sort: str = "",
+        descending: bool = False,
+        username: str = "",
+    ) -> ApiResponse[RecordList[Experiment]]:
+        """Find all experiments that meet the filters: dicts of field, op and value, as the tool of this name takes."""
+        return self._ask_list(
+            operations.find_experiments,
+            project=_text(project, "project"),
+            filters=[Filter.model_validate(one) for one in filters],
+            sort=_text(sort, "sort"),
+            descending=descending,
+            username=_text(username, "username"),
+        )
+
+    def list_metrics(
+        self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = ""
+    ) -> ApiResponse[RecordList[MetricKey]]:
+        """List every key that an experiment has logged: scalars, system metrics and media."""
+        return self._ask_list(
+            operations.list_metrics,
+            project=_text(project, "project"),
+            exp_cuids=[_choose(exp_cuid, exp_id, "exp_cuid", "exp_id")],
+            username=_text(username, "username"),
+            kind="all",
+            page=1,
+            size=sys.maxsize,
+        )
+
+    def get_logs(
+        self,
+        project: str,
+        exp_cuid: str = "",
+        username: str = "",
+        *,
+        exp_id: str = "",
+        start: int | None = None,
+        count: int = 100,
+        search: str = "",
+    ) -> ApiResponse[RecordList[LogLine]]:
+        """Get the last `count` log lines, those from line `start` on, or those that hold a text."""
+        return self._ask_list(
+            operations.get_logs,
+            project=_text(project, "project"),
+            exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
+            username=_text(username, "username"),
+            start=start,
+            count=count,
+            search=_text(search, "search"),
+        )
 
     def get_metrics(
         self, exp_id: str, keys: str | Sequence[str], project: str = "", username: str = ""
@@ -188,6 +241,15 @@ def _join_by_step(series: Sequence[Series]) -> Any:
 
 def _replace(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
     return cast("ApiResponse[T]", answer.model_copy(update={"data": data}))
+
+
+def _choose(one: str, other: str, name: str, other_name: str, *, needed: bool = True) -> str:
+    """Return the one of two names' values that was given; raises TypeError for two or, if `needed`, for none."""
+    if one and other and one != other:
+        raise TypeError(f"{name} and {other_name} are two names of one argument; give one of them")
+    if needed and not (one or other):
+        raise TypeError(f"{name} is missing")
+    return _text(one or other, name)
 
 
 def _text(value: object, name: str) -> str:

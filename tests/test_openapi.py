@@ -11,7 +11,7 @@ import pytest
 import swanlab_mcp
 from swanlab_mcp import OpenApi
 from tests.conftest import RUNS
-from tests.fake_swanlab import Fault, State
+from tests.fake_swanlab import Fault, LogLine, State
 
 
 def test_public_names_are_sorted_and_all_there() -> None:
@@ -135,6 +135,31 @@ def test_later_names_of_the_official_interface_work(host: str) -> None:
         assert api.get_summary("project1", "cuid1").data == api.get_exp_summary("project1", "cuid1").data
         assert api.get_exp_state("project1", "cuid1").data == "FINISHED"
         assert api.get_exp_state("project1", "nope").code == 404
+
+
+def test_exp_id_is_another_name_of_exp_cuid(host: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        assert api.get_experiment("project1", exp_id="cuid1").code == 200
+        assert api.get_exp_summary("project1", exp_id="cuid1").data.keys() == {"loss", "acc"}
+        with pytest.raises(TypeError, match="exp_cuid is missing"):
+            api.get_exp_summary("project1")
+        with pytest.raises(TypeError, match="two names"):
+            api.get_exp_summary("project1", "cuid1", exp_id="cuid2")
+
+
+def test_keys_logs_and_finds_are_complete_lists(host: str, state: State) -> None:
+    metrics = {f"k{number:04d}": [(0, float(number))] for number in range(1200)}
+    logs = [LogLine(number, f"line {number}") for number in range(50)]
+    state.add_experiment(state.projects[0], "wide", cuid="w1", metrics=metrics, logs=logs)
+    with OpenApi("test-key", host=host) as api:
+        assert [one.key for one in api.list_metrics("project1", "w1").data] == list(metrics)
+        assert [one["number"] for one in api.get_logs("project1", exp_id="w1", count=2).data] == [48, 49]
+        assert [one.message for one in api.get_logs("project1", "w1", search="LINE 7").data][2] == "line 7"
+        wanted = [{"field": "metric.k0007", "op": "=", "value": 7}]
+        assert [one.name for one in api.find_experiments("project1", wanted).data] == ["wide"]
+        assert api.find_experiments("project1", sort="nothing").code == 400
+        with pytest.raises(ValueError, match="op"):
+            api.find_experiments("project1", [{"field": "name", "op": "~", "value": 1}])
 
 
 def test_the_key_is_in_no_repr(host: str) -> None:
