@@ -166,6 +166,7 @@ async def test_a_sampled_series_tells_that_it_is_one_and_keeps_what_matters(sett
     assert (plain["total"], plain["steps"], plain["values"]) == (5, [0, 1, 2, 3, 4], [0, 7, 14, 21, 28])
     assert len(long["steps"]) <= 60
     assert (long["steps"][0], long["steps"][-1]) == (0, 8997)
+    assert "note: long of curves1: from a sample; extremes or NaN between its points may be missing." in text_of(result)
     assert "plain | [0,1,2,3,4] | [0,7,14,21,28]" in text_of(result)
 
 

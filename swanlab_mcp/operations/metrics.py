@@ -136,6 +136,8 @@ def _note_points(cuid: str, key: str, part: Points, kept: Points, *, is_exact: b
     name = f"{shorten(key)} of {shorten(cuid)}"
     if not part.steps:
         return [f"{name}: no points in the asked part."]
+    if not part.is_whole:
+        return [f"{name}: from a sample; extremes or NaN between its points may be missing. mode=exact reads them all."]
     if is_exact and len(kept.steps) < len(part.steps):
         return [
             f"{name}: {len(kept.steps)} of {len(part.steps)} points; continue with start={part.steps[len(kept.steps)]}."
