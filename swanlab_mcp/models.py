@@ -76,6 +76,9 @@ Number = Annotated[
 ]
 
 
+_ANY = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "array", "object")]}
+
+
 def _is_none(value: object) -> bool:
     return value is None
 
@@ -159,7 +162,7 @@ class Filter(Record):
 
     field: str = Field(max_length=512, description="e.g. state, created, config.lr, metric.val/acc")
     op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
-    value: Any = Field(description="Text, number or boolean; a list for in and not-in")
+    value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
 
 
 class Extreme(Record):
@@ -190,7 +193,9 @@ class EnvironmentFact(Record):
     """One fact of the environments asked for: `value` where all have the same, else `values` by experiment."""
 
     name: str = Field(description="Dotted; packages as package.<name>")
-    value: Annotated[Any, PlainSerializer(to_json_value, when_used="json")] = Field(default=None, exclude_if=_is_none)
+    value: Annotated[Any, PlainSerializer(to_json_value, when_used="json"), WithJsonSchema(_ANY)] = Field(
+        default=None, exclude_if=_is_none
+    )
     values: JsonObject = Field(default_factory=dict, exclude_if=_is_empty)
 
 

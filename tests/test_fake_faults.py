@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
+from pathlib import Path
 
 import anyio
 import httpx
@@ -93,7 +94,7 @@ async def test_a_state_is_served_and_connections_drop(state: State) -> None:
 
 def test_the_module_serves_on_a_free_port() -> None:
     command = [sys.executable, "-m", "tests.fake_swanlab", "--port", "0", "--experiments", "3", "--latency", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
