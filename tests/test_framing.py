@@ -65,6 +65,19 @@ def test_two_unlocked_writers_lose_nothing(first: list[bytes], second: list[byte
     assert (reader.unpaired, reader.damaged) == (0, 0)
 
 
+def test_writers_that_are_out_of_step_for_long_lose_nothing() -> None:
+    # hA0 hB0 dA0 hA1 dB0 hB1 dA1 hA2 …: for a long stretch no header stands before its data
+    framed = [[frame(b"%c%d" % (writer, number)) for number in range(40)] for writer in b"AB"]
+    content = HEADER + framed[0][0][0] + framed[1][0][0]
+    for number in range(40):
+        for writer in range(2):
+            content += framed[writer][number][1]
+            content += framed[writer][number + 1][0] if number < 39 else b""
+    found, reader = read(content)
+    assert sorted(found) == sorted(data for one in framed for _, data in one)
+    assert (reader.unpaired, reader.damaged) == (0, 0)
+
+
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_read_without_a_fault(content: bytes) -> None:
     found, _ = read(HEADER + content)

@@ -26,6 +26,7 @@ _LONGEST = 32768 - HEADER_SIZE
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _PENDING = 32
 _OPEN = 4
+_TOKENS = 500
 _WIDEST_HOLE = 1 << 20
 _SEARCHED = 4096
 _EFFORT = 1 << 28
@@ -168,7 +169,7 @@ class FragmentReader:
 
     def _explain(self, hole: bytes, payloads: list[bytes]) -> None:
         """Account for the bytes between intact fragments: padding, headers apart from their data, data, damage."""
-        tokens = _split_hole(hole, 0, self._pending, 0)
+        tokens = _split_hole(hole, 0, self._pending, [_TOKENS])
         if tokens is not None:
             for token in tokens:
                 self._take(token, hole, payloads)
@@ -203,7 +204,7 @@ class FragmentReader:
 
     def _settle_tail(self, data: bytes, position: int, payloads: list[bytes]) -> int:
         """Give what pending headers prove about the end of the data; return up to where it is settled."""
-        tokens = _split_hole(data[position:], 0, self._pending, 0, partly=True) or []
+        tokens = _split_hole(data[position:], 0, self._pending, [_TOKENS], partly=True) or []
         last = max((index for index, token in enumerate(tokens) if token.header and not token.is_header), default=-1)
         for token in tokens[: last + 1]:
             self._take(token, data[position:], payloads)
@@ -269,15 +270,16 @@ def _read_header(data: bytes, position: int) -> _Header | None:
 
 
 def _split_hole(
-    hole: bytes, position: int, pending: list[_Header], depth: int, *, partly: bool = False
+    hole: bytes, position: int, pending: list[_Header], effort: list[int], *, partly: bool = False
 ) -> list[_Token] | None:
     """Return the tokens that make up the hole from `position` on, None if it cannot be told.
 
-    `partly` accepts that the end of the hole stays unexplained.
+    `partly` accepts that the end of the hole stays unexplained; `effort` is how many more tokens may be tried.
     """
     if position == len(hole):
         return []
-    if depth > 16:
+    effort[0] -= 1
+    if effort[0] < 0:
         return [] if partly else None
     choices: list[tuple[_Token, list[_Header]]] = []
     for index, header in enumerate(pending):
@@ -295,7 +297,7 @@ def _split_hole(
     if zeros:
         choices.append((_Token(position, position + zeros, None, is_header=False), pending))
     for token, left in choices:
-        rest = _split_hole(hole, token.stop, left, depth + 1, partly=partly)
+        rest = _split_hole(hole, token.stop, left, effort, partly=partly)
         if rest is not None:
             return [token, *rest]
     return [] if partly else None
