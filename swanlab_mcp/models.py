@@ -18,6 +18,9 @@ __all__ = [
     "LogLine",
     "LogPart",
     "LoggedKeys",
+    "MediaFile",
+    "MediaItem",
+    "MediaPart",
     "MetricKey",
     "MetricSummary",
     "Page",
@@ -179,6 +182,9 @@ class MetricSummary(Record):
     value: Number | None = Field(default=None, exclude_if=_is_none, description="The value at the last step")
     min: Extreme | None = Field(default=None, exclude_if=_is_none)
     max: Extreme | None = Field(default=None, exclude_if=_is_none)
+    avg: Number | None = Field(default=None, exclude_if=_is_none, description="avg, median, stdDev: where SwanLab tells")
+    median: Number | None = Field(default=None, exclude_if=_is_none)
+    stdDev: Number | None = Field(default=None, exclude_if=_is_none)
     count: int | None = Field(default=None, exclude_if=_is_none, description="Points; computed, runs on disk only")
     non_finite: int | None = Field(
         default=None, exclude_if=_is_none, description="How many of them are NaN or infinite"
@@ -227,6 +233,30 @@ class MetricKey(Record):
     missing_in: list[str] = Field(
         default_factory=list, exclude_if=_is_empty, description="Asked experiments that do not have it"
     )
+
+
+class MediaItem(NamedTuple):
+    """One recorded file: `path` is how its client finds it again, never to be opened as it is."""
+
+    key: str
+    step: int
+    path: str
+    caption: str = ""
+
+
+class MediaPart(NamedTuple):
+    """The steps at which a key has media, and the items of one of them (`step` None: there are none)."""
+
+    steps: Sequence[int]
+    step: int | None
+    items: Sequence[MediaItem]
+
+
+class MediaFile(NamedTuple):
+    """A file's content, None where it is larger than was asked for; `size` in bytes, None where it is not told."""
+
+    content: bytes | None
+    size: int | None
 
 
 class LoggedKeys(NamedTuple):

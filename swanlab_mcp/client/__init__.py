@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, LogPart, Points, Project, Summary, Workspace
+from swanlab_mcp.models import (
+    ApiResponse,
+    Experiment,
+    LoggedKeys,
+    LogPart,
+    MediaFile,
+    MediaItem,
+    MediaPart,
+    Points,
+    Project,
+    Summary,
+    Workspace,
+)
 from swanlab_mcp.settings import Settings
 
 __all__ = ["SwanLabClient", "open_client"]
@@ -53,9 +65,9 @@ class SwanLabClient(Protocol):
         ...
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment]
+        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Return the summaries of listed experiments by their cuid, asked for in batches."""
+        """Return the summaries of listed experiments by their cuid, asked for in batches; of `keys` only, if any."""
         ...
 
     async def read_points(
@@ -75,6 +87,21 @@ class SwanLabClient(Protocol):
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
     ) -> ApiResponse[LogPart]:
         """Return at most `count` log lines from line `start` on; `start` None: the last ones."""
+        ...
+
+    async def list_media(
+        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
+    ) -> ApiResponse[MediaPart]:
+        """Return the steps at which a key has media, and the items at `step` (None: at the last one).
+
+        A key without media, or without any at `step`, has no items.
+        """
+        ...
+
+    async def read_media(
+        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+    ) -> ApiResponse[list[MediaFile]]:
+        """Return the files of listed items in their order, each only if it has at most `limit` bytes."""
         ...
 
     async def aclose(self) -> None: ...

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.models import ApiResponse, Experiment, LoggedKeys, LogPart, Page, Points, Project, Summary, Workspace
+from swanlab_mcp.models import (
+    ApiResponse,
+    Experiment,
+    LoggedKeys,
+    LogPart,
+    MediaFile,
+    MediaItem,
+    MediaPart,
+    Page,
+    Points,
+    Project,
+    Summary,
+    Workspace,
+)
 from swanlab_mcp.refs import LOCAL
 
 if TYPE_CHECKING:
@@ -74,9 +87,9 @@ class CombinedClient:
         return await self._choose(username).get_summary(username, project, exp_cuid)
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment]
+        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        return await self._choose(username).get_summaries(username, project, experiments)
+        return await self._choose(username).get_summaries(username, project, experiments, keys)
 
     async def read_points(
         self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
@@ -90,6 +103,16 @@ class CombinedClient:
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
     ) -> ApiResponse[LogPart]:
         return await self._choose(username).read_logs(username, project, exp_cuid, start=start, count=count)
+
+    async def list_media(
+        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
+    ) -> ApiResponse[MediaPart]:
+        return await self._choose(username).list_media(username, project, exp_cuid, key, step=step)
+
+    async def read_media(
+        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+    ) -> ApiResponse[list[MediaFile]]:
+        return await self._choose(username).read_media(username, project, exp_cuid, items, limit=limit)
 
     async def aclose(self) -> None:
         await self._cloud.aclose()
