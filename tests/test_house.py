@@ -25,7 +25,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis"},
+    {"client", "analysis", "pictures"},
     {"operations"},
     {"render", "openapi"},
     {"tools"},
