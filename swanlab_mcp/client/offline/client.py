@@ -12,17 +12,20 @@ from swanlab_mcp.client import progress
 from swanlab_mcp.client.offline.discovery import find_runs
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.client.offline.series import Series
-from swanlab_mcp.errors import NotFound
+from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
+    Filter,
     LoggedKeys,
     LogLine,
     LogPart,
+    Narrowed,
     Page,
     Points,
     Project,
     Summary,
+    User,
     Workspace,
     show_time,
 )
@@ -32,6 +35,7 @@ from swanlab_mcp.untrusted import shorten
 __all__ = ["OfflineClient"]
 
 _TITLE = "Runs on this machine"
+_WORKSPACE = Workspace(name=_TITLE, username=LOCAL, role="OWNER")
 
 
 class OfflineClient:
@@ -48,8 +52,21 @@ class OfflineClient:
     def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:  # noqa: ARG002 no pages here
         return ""
 
+    async def get_user(self) -> ApiResponse[User]:
+        raise NotAvailableOffline(
+            "Runs on disk do not tell who is signed in to SwanLab.", hint="Set SWANLAB_API_KEY or run `swanlab login`."
+        )
+
+    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
+        await self._find(username)
+        return ApiResponse(data=_WORKSPACE)
+
+    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
+        experiments, notes = await self._find_project(username, project)
+        return ApiResponse(data=_describe_project(project, experiments, detail=True), notes=notes)
+
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        return _list([Workspace(name=_TITLE, username=LOCAL, role="OWNER")], 0, None, [])
+        return _list([_WORKSPACE], 0, None, [])
 
     async def list_projects(
         self,
@@ -82,6 +99,15 @@ class OfflineClient:
         found = [experiment for experiment, _ in answer]
         notes = [*notes, *(note for _, about in answer for note in about)]
         return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=notes)
+
+    async def narrow_experiments(
+        self,
+        username: str,
+        project: str,
+        filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
+    ) -> ApiResponse[Narrowed]:
+        answer = await self.list_experiments(username, project)
+        return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         runs, notes = await self._find_experiment(username, project, exp_cuid)
