@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 __all__ = [
     "ApiResponse",
@@ -18,19 +19,24 @@ __all__ = [
     "LogLine",
     "LogPart",
     "LoggedKeys",
+    "Media",
     "MediaFile",
     "MediaItem",
     "MediaPart",
     "MetricKey",
     "MetricSummary",
+    "Narrowed",
     "Page",
+    "Picture",
     "Points",
     "Project",
     "Record",
     "RecordList",
     "Series",
     "Summary",
+    "User",
     "Workspace",
+    "read_time",
     "show_time",
 ]
 
@@ -63,6 +69,15 @@ def show_time(milliseconds: int) -> str:
     except (OverflowError, ValueError, OSError):
         return ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def read_time(text: str) -> datetime | None:
+    """Return the moment of an ISO 8601 time, in UTC unless it says otherwise; None if it is none."""
+    try:
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
 def _none_to(default: Any) -> BeforeValidator:
@@ -111,6 +126,19 @@ class Record(BaseModel):
     def keys(self) -> KeysView[str]:
         """Return the names of the fields."""
         return type(self).model_fields.keys()
+
+
+class User(Record):
+    """The signed-in person (wire page, section 2)."""
+
+    username: str
+    name: Text = ""
+    bio: Text = ""
+    institution: Text = ""
+    school: Text = ""
+    email: Text = ""
+    location: Text = ""
+    url: Text = ""
 
 
 class Workspace(Record):
@@ -168,6 +196,17 @@ class Filter(Record):
     value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
 
 
+class Narrowed(NamedTuple):
+    """Experiments among which are all that meet some filters; `applied` are those that SwanLab has seen to.
+
+    `is_whole`: these are all experiments of the project.
+    """
+
+    experiments: Sequence[Experiment]
+    applied: Sequence[Filter] = ()
+    is_whole: bool = True
+
+
 class Extreme(Record):
     """A minimum or maximum and the first step where it occurs; `step` is absent where SwanLab does not tell it."""
 
@@ -182,7 +221,9 @@ class MetricSummary(Record):
     value: Number | None = Field(default=None, exclude_if=_is_none, description="The value at the last step")
     min: Extreme | None = Field(default=None, exclude_if=_is_none)
     max: Extreme | None = Field(default=None, exclude_if=_is_none)
-    avg: Number | None = Field(default=None, exclude_if=_is_none, description="avg, median, stdDev: where SwanLab tells")
+    avg: Number | None = Field(
+        default=None, exclude_if=_is_none, description="avg, median, stdDev: where SwanLab tells"
+    )
     median: Number | None = Field(default=None, exclude_if=_is_none)
     stdDev: Number | None = Field(default=None, exclude_if=_is_none)
     count: int | None = Field(default=None, exclude_if=_is_none, description="Points; computed, runs on disk only")
@@ -233,6 +274,19 @@ class MetricKey(Record):
     missing_in: list[str] = Field(
         default_factory=list, exclude_if=_is_empty, description="Asked experiments that do not have it"
     )
+
+
+class Media(Record):
+    """One recorded file: an image is shown as a picture, text and tables by what they say, the rest by name."""
+
+    key: str
+    step: int
+    type: str = Field(description="image, text, table, chart, audio, video, object3d, molecule, html or file")
+    name: str | None = Field(default=None, exclude_if=_is_none)
+    size: int | None = Field(default=None, exclude_if=_is_none, description="Bytes")
+    caption: str | None = Field(default=None, exclude_if=_is_none)
+    picture: int | None = Field(default=None, exclude_if=_is_none, description="Which of the pictures, from 1")
+    text: str | None = Field(default=None, exclude_if=_is_none)
 
 
 class MediaItem(NamedTuple):
@@ -286,6 +340,9 @@ class Series(Record):
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    x: list[Number | None] | None = Field(
+        default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
+    )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
     total: int | None = Field(
         default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
@@ -294,6 +351,14 @@ class Series(Record):
     last_step: int | None = Field(default=None, exclude_if=_is_none)
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+
+
+class Picture(NamedTuple):
+    """An image that goes to the assistant beside the answer's text; `row` is the row of the data that tells of it."""
+
+    content: bytes
+    mime_type: str
+    row: int = 0
 
 
 class RecordList(list[T]):
@@ -319,7 +384,8 @@ class ApiResponse(BaseModel, Generic[T]):
     """The answer to one question.
 
     `code` is an HTTP status (0: no answer at all), `errmsg` is empty unless something went wrong, and `data` is
-    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply.
+    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` are no part
+    of a dump.
     """
 
     code: int = 200
@@ -327,3 +393,4 @@ class ApiResponse(BaseModel, Generic[T]):
     data: T | None = None
     page: Page | None = Field(default=None, exclude_if=_is_none)
     notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)
+    pictures: SkipJsonSchema[list[Picture]] = Field(default_factory=list[Picture], exclude=True, repr=False)

@@ -6,20 +6,34 @@ import csv
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import timedelta, timezone
 from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.errors import UnexpectedResponse
-from swanlab_mcp.models import Experiment, Extreme, LogLine, MetricSummary, Points, Project, Summary, Workspace
+from swanlab_mcp.models import (
+    Experiment,
+    Extreme,
+    Filter,
+    LogLine,
+    MediaItem,
+    MediaPart,
+    MetricSummary,
+    Points,
+    Project,
+    Summary,
+    User,
+    Workspace,
+    read_time,
+)
 
 __all__ = [
     "PointsTable",
     "is_object",
     "read_experiment",
-    "read_first_url",
     "read_keys",
     "read_list",
     "read_log",
+    "read_media",
     "read_number",
     "read_project",
     "read_seconds",
@@ -27,8 +41,11 @@ __all__ = [
     "read_summary",
     "read_text_field",
     "read_total",
+    "read_urls",
+    "read_user",
     "read_workspace",
     "unwrap_config",
+    "write_filter",
 ]
 
 _SPELLED = {
@@ -40,6 +57,17 @@ _SPELLED = {
     "+infinity": math.inf,
     "-infinity": -math.inf,
 }
+_SERVER_ZONE = timezone(timedelta(hours=8))
+_BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
+_SAME = {"=": "EQ", "in": "IN"}
+_FILTERED = {
+    "state": ("state", {**_SAME, "!=": "NEQ", "not-in": "NOT IN"}),
+    "name": ("name", _SAME),
+    "group": ("cluster", _SAME),
+    "job": ("job", _SAME),
+    "labels": ("labels", _SAME),
+}
+_FILTERED_TIMES = {"created": "createdAt", "finished": "finishedAt"}
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -63,9 +91,17 @@ def read_total(answer: Any) -> int | None:
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
 
-def read_workspace(item: Mapping[str, Any]) -> Workspace:
+def read_workspace(item: Any) -> Workspace:
+    if not is_object(item):
+        raise UnexpectedResponse("SwanLab's answer about a workspace is not an object.")
     username = _require(item, "username", "a workspace")
     return Workspace(name=_text(item.get("name")), username=username, role=_text(item.get("role")))
+
+
+def read_user(item: Any, username: str, name: str) -> User:
+    profile = _object(item)
+    fields = ("bio", "institution", "school", "email", "location", "url")
+    return User(username=username, name=name, **{field: _text(profile.get(field)) for field in fields})
 
 
 def read_project(item: Any) -> Project:
@@ -109,6 +145,39 @@ def read_experiment(item: Any) -> Experiment:
         rootProId=_optional_text(item.get("rootProId")),
         rootExpId=_optional_text(item.get("rootExpId")),
     )
+
+
+def write_filter(condition: Filter) -> dict[str, Any] | None:
+    """Return the filter of `runs/shows` that lets through at least what meets the condition, None where none is safe.
+
+    Not safe is what the server may judge more strictly: nested keys, `contains` (its case), numbers for equality
+    (1 and 1.0, "1"), what an experiment may lack with `!=`. Its times are UTC+8; it has no strict order (section 4).
+    """
+    field, op, value = condition.field, condition.op, condition.value
+    values = value if isinstance(value, list) else [value]
+    if field in _FILTERED:
+        key, ops = _FILTERED[field]
+        if op not in ops or not all(isinstance(one, str) for one in values):
+            return None
+        return _write_item(key, "STABLE", ops[op], values)
+    if field in _FILTERED_TIMES and op in _BOUNDS and not isinstance(value, list):
+        moment = read_time(str(value))
+        if moment is None:
+            return None
+        # whole seconds, and one more on the far side: what is too much is sorted out by the caller
+        local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
+        return _write_item(_FILTERED_TIMES[field], "STABLE", _BOUNDS[op], [f"{local:%Y-%m-%dT%H:%M:%S}"])
+    kind, _, key = field.partition(".")
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if number is None or op not in _BOUNDS or not math.isfinite(number):
+        return None
+    if kind == "config" and "." not in key:
+        return _write_item(key, "CONFIG", _BOUNDS[op], [number])
+    return _write_item(key, "SCALAR", _BOUNDS[op], [number]) if kind == "metric" else None
+
+
+def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str, Any]:
+    return {"key": key, "type": kind, "op": op, "value": list(values), "active": True}
 
 
 def unwrap_config(config: Any) -> Any:
@@ -177,16 +246,38 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
     return series
 
 
+def read_media(answer: Any, key: str) -> MediaPart:
+    """Return a key's steps and the items of one of them, captioned or not; raises UnexpectedResponse."""
+    steps: Any = answer.get("steps") if is_object(answer) else None
+    if not isinstance(steps, list):
+        raise UnexpectedResponse("SwanLab's list of media steps is not a list.", hint="Try again; then report it.")
+    known = sorted({step for one in cast("list[Any]", steps) if (step := _integer(one)) is not None})
+    metrics = read_list(answer.get("metrics") or [], "media")
+    metric = next((one for one in metrics if one.get("key") == key), dict[str, Any]())
+    paths, more = _items(metric.get("data")), _items(metric.get("more"))
+    step = _integer(answer.get("step"))
+    if not paths or step is None:
+        return MediaPart(known, None, ())
+    captions = [_text(_object(one).get("caption")) for one in more] + [""] * len(paths)
+    items = [
+        MediaItem(key, step, path, caption)
+        for path, caption in zip(paths, captions, strict=False)
+        if isinstance(path, str) and path
+    ]
+    return MediaPart(known, step, items)
+
+
+def read_urls(answer: Any, count: int) -> list[str]:
+    """Return the addresses of downloads, as many as were asked for. Raises UnexpectedResponse."""
+    urls: Any = answer.get("urls") if is_object(answer) else None
+    found = cast("list[Any]", urls) if isinstance(urls, list) else []
+    if len(found) != count or not all(isinstance(one, str) for one in found):
+        raise UnexpectedResponse("SwanLab's answer about a download lacks its address.", hint="Try again.")
+    return found
+
+
 def read_text_field(answer: Any, field: str) -> str:
     return _require(answer if is_object(answer) else {}, field, "an export")
-
-
-def read_first_url(answer: Any) -> str:
-    urls: Any = answer.get("urls") if is_object(answer) else None
-    first: Any = cast("list[Any]", urls)[0] if isinstance(urls, list) and urls else None
-    if not isinstance(first, str):
-        raise UnexpectedResponse("SwanLab's answer about a download lacks its address.", hint="Try again.")
-    return first
 
 
 class PointsTable:
@@ -252,11 +343,8 @@ def read_number(value: Any) -> float | None:
 
 def read_seconds(moment: str) -> int | None:
     """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
-    try:
-        parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp())
+    parsed = read_time(moment)
+    return None if parsed is None else int(parsed.timestamp())
 
 
 def _read_metric(entry: Any) -> MetricSummary:
@@ -271,6 +359,9 @@ def _read_metric(entry: Any) -> MetricSummary:
         value=read_number(entry.get("value", entry.get("data"))),
         min=_read_extreme(entry.get("min"), low),
         max=_read_extreme(entry.get("max"), high),
+        avg=read_number(entry.get("avg")),
+        median=read_number(entry.get("median")),
+        stdDev=read_number(entry.get("stdDev")),
     )
 
 
@@ -298,6 +389,10 @@ def _text(value: Any) -> str:
 
 def _optional_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _object(value: Any) -> dict[str, Any]:

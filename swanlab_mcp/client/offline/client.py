@@ -16,15 +16,18 @@ from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
+    Filter,
     LoggedKeys,
     LogPart,
     MediaFile,
     MediaItem,
     MediaPart,
+    Narrowed,
     Page,
     Points,
     Project,
     Summary,
+    User,
     Workspace,
     show_time,
 )
@@ -35,6 +38,8 @@ __all__ = ["OfflineClient"]
 
 T = TypeVar("T")
 _TITLE = "Runs on this machine"
+_WORKSPACE = Workspace(name=_TITLE, username=LOCAL, role="OWNER")
+_NOT_RECORDED = "Visibility and members are not available offline: a run's files do not record them."
 _KEPT_POINTS = 4_000_000
 _READERS = 4
 _NAMED = 5
@@ -54,8 +59,21 @@ class OfflineClient:
     def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:  # noqa: ARG002 no pages here
         return ""
 
+    async def get_user(self) -> ApiResponse[User]:
+        raise NotAvailableOffline(
+            "Runs on disk do not tell who is signed in to SwanLab.", hint="Set SWANLAB_API_KEY or run `swanlab login`."
+        )
+
+    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
+        await self._find(username)
+        return ApiResponse(data=_WORKSPACE, notes=[_NOT_RECORDED])
+
+    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
+        experiments, notes = await self._find_project(username, project)
+        return ApiResponse(data=_describe_project(project, experiments, detail=True), notes=[*notes, _NOT_RECORDED])
+
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        return _list([Workspace(name=_TITLE, username=LOCAL, role="OWNER")], 0, None, [])
+        return _list([_WORKSPACE], 0, None, [])
 
     async def list_projects(
         self,
@@ -86,6 +104,15 @@ class OfflineClient:
         shown = ordered[offset : None if limit is None else offset + limit]
         found, about = await run_in_thread(_describe_all, shown)
         return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=[*notes, *about])
+
+    async def narrow_experiments(
+        self,
+        username: str,
+        project: str,
+        filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
+    ) -> ApiResponse[Narrowed]:
+        answer = await self.list_experiments(username, project)
+        return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:

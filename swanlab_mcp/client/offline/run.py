@@ -91,7 +91,6 @@ class Run:
         self._decode = decode_json if self.is_legacy else decode_protobuf
         self._is_record = _is_json if self.is_legacy else is_protobuf
         self._stamp: _STAMP | None = None
-        self._read_stamp: _STAMP | None = None
         self._outline_stamp: _STAMP | None = None
         self._config: tuple[_STAMP, dict[str, Any]] | None = None
         self.problem = ""
@@ -115,6 +114,7 @@ class Run:
         self._wanted: Collection[str] = ()
         self._is_full = False
         self._offset = 0
+        self._read_stamp: _STAMP | None = None
         self.kept = 0
 
     @property
