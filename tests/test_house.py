@@ -27,7 +27,7 @@ LAYERS = [
     {"models", "refs", "settings"},
     {"client", "analysis", "pictures"},
     {"operations"},
-    {"render", "openapi"},
+    {"render", "openapi", "export"},
     {"tools"},
     {"server"},
     {"cli"},

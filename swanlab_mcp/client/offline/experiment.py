@@ -238,14 +238,14 @@ class LocalExperiment:
         if not self.is_open:
             return []
         latest = self._latest
-        fate = self.guess_fate()
+        fate = self._guess_fate()
         if not latest.start.run_id and not latest.start.project:
             return [f"{self._name}: its file holds no record yet: it has just begun, or was killed at once. {fate}"]
         last = show_time(latest.ending.last_time)
         until = f" Data up to {last}; the SDK buffers, so later ones may not be on disk yet." if last else ""
         return [f"{self._name}: no end is recorded. A guess: {fate}{until}"]
 
-    def guess_fate(self) -> str:
+    def _guess_fate(self) -> str:
         latest = self._latest
         try:
             metadata = latest.read_metadata()
@@ -253,8 +253,14 @@ class LocalExperiment:
             metadata = {}
         runtime: Any = metadata.get("runtime")
         about = runtime if is_object(runtime) else metadata
-        age = time.time() - latest.written_at
-        return guess_fate(about.get("hostname"), about.get("pid"), started_at=latest.started_at, age=age)
+        now, last = time.time(), latest.ending.last_time
+        return guess_fate(
+            about.get("hostname"),
+            about.get("pid"),
+            started_at=latest.started_at,
+            written=now - latest.written_at,
+            logged=now - last / 1000 if last else None,
+        )
 
     def _note_damage(self) -> list[str]:
         notes: list[str] = []

@@ -12,6 +12,7 @@ __all__ = ["Process", "guess_fate", "look_up_process"]
 
 _FRESH = 10 * 60
 _STALE = 2 * 3600
+_DELAY = 30 * 60
 _TOLERANCE = 60.0
 _PROC = Path("/proc")
 
@@ -47,29 +48,34 @@ def _read_start(pid: int) -> float | None:
         return None
 
 
-def guess_fate(hostname: object, pid: object, *, started_at: int, age: float) -> str:
-    """Return whether the run probably goes on, and why; `started_at` in Unix ms, `age` of its file in seconds."""
-    written = f"its file was last written {_show_age(age)} ago"
+def guess_fate(hostname: object, pid: object, *, started_at: int, written: float, logged: float | None) -> str:
+    """Return whether the run probably goes on, and why.
+
+    `started_at` in Unix ms; `written` and `logged` are how many seconds ago its file was last written and its last
+    record made (None: it has none). The SDK writes with a delay of up to half an hour, and a copied file looks fresh.
+    """
+    seen = f"its file was last written {_show_age(written)} ago"
+    if logged is not None and logged > 2 * max(written, _FRESH):
+        seen += f", its last record was made {_show_age(logged)} ago"
+    age = max(written, (logged or 0) - _DELAY)
     is_here = hostname == socket.gethostname()
     process = look_up_process(pid) if is_here and isinstance(pid, int) else None
     if process and process.exists:
         if process.began is None:
-            return f"A process with its id {pid} exists on this machine and {written}: probably still running."
+            return f"A process with its id {pid} exists on this machine and {seen}: probably still running."
         if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
-            return f"Its process {pid} is alive on this machine: probably still running; {written}."
-        return f"Its process id {pid} now belongs to a process that began later: probably killed; {written}."
+            return f"Its process {pid} is alive on this machine: probably still running; {seen}."
+        return f"Its process id {pid} now belongs to a process that began later: probably killed; {seen}."
     if process:
         if age < _FRESH:
-            return (
-                f"Its process {pid} is not to be seen on this machine, but {written}: just killed, or in a container."
-            )
-        return f"Its process {pid} is gone from this machine (or in a container) and {written}: probably killed."
+            return f"Its process {pid} is not to be seen on this machine, but {seen}: just killed, or in a container."
+        return f"Its process {pid} is gone from this machine (or in a container) and {seen}: probably killed."
     where = f"It ran on {shorten(hostname, 40)}; " if isinstance(hostname, str) and hostname and not is_here else ""
     if age < _FRESH:
-        return f"{where}{written}: probably still running."
+        return f"{where}{seen}: probably still running."
     if age < _STALE:
-        return f"{where}{written}: killed, or still running and slow to write."
-    return f"{where}{written}: probably killed."
+        return f"{where}{seen}: killed, or still running and slow to write."
+    return f"{where}{seen}: probably killed."
 
 
 def _show_age(seconds: float) -> str:
