@@ -269,14 +269,14 @@ class LocalExperiment:
             name = f"{self._name}: {damage.records} records read"
             mended = f"{damage.repaired} that the SDK wrote into one another were put together again"
             what = "points and log lines" if run.is_legacy else "records"
-            lost = f"{damage.missing} {what} are missing by their numbers" if damage.missing else ""
+            lost = f"at least {damage.missing} {what} are missing by their numbers" if damage.missing else ""
             if damage.places:
                 parts = [f"its file is damaged in {damage.places} places ({damage.unread} bytes cannot be read)"]
                 parts += [mended] if damage.repaired else []
-                parts.append(lost or "none is missing by their numbers")
+                parts.append(lost or "no gap in their numbers")
                 notes.append(f"{name}, {'; '.join(parts)}.")
             elif damage.repaired or lost:
-                parts = ([mended] if damage.repaired else []) + [lost or "none is missing by their numbers"]
+                parts = ([mended] if damage.repaired else []) + [lost or "no gap in their numbers"]
                 notes.append(f"{name}, {'; '.join(parts)}.")
         return notes
 

@@ -107,7 +107,7 @@ class JsonPoints(PointReader):
             time = second + int(milliseconds)
             self.last_time = max(self.last_time, time)
             series.add(int(step), point, time)
-            series.count_number(int(number))
+            series.numbering.add(int(number))
         return others
 
 

@@ -31,7 +31,7 @@ from swanlab_mcp.client.offline.records import (
     is_protobuf,
     read_record_number,
 )
-from swanlab_mcp.client.offline.series import Series, Tally
+from swanlab_mcp.client.offline.series import Numbering, Series, Tally
 from swanlab_mcp.client.wire import unwrap_config
 from swanlab_mcp.models import LoggedKeys, Points
 
@@ -64,7 +64,8 @@ class Ending(NamedTuple):
 class Damage(NamedTuple):
     """What a file's two unlocked writers, a crash or a bad disk cost: `places` beyond repair hold `unread` bytes.
 
-    `missing` counts the records (SDK before 0.8: points and log lines) that are not there, by their numbers.
+    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are not there; the last ones
+    leave no gap.
     """
 
     records: int
@@ -107,6 +108,7 @@ class Run:
         self.error_lines: list[str] = []
         self._lines: deque[Log] = deque(maxlen=_KEPT_LINES)
         self._line_count = 0
+        self._line_numbering = Numbering()
         self._last_time = 0
         self._unreadable = 0
         self._numbered = 0
@@ -165,7 +167,7 @@ class Run:
     def assess_damage(self) -> Damage:
         with self.lock:
             reader = self.reader
-            missing = sum(series.missing for series in self.series.values())
+            missing = self._line_numbering.missing + sum(one.numbering.missing for one in self.series.values())
             return Damage(
                 reader.records - self._unreadable,
                 reader.repaired,
@@ -391,13 +393,15 @@ class Run:
             self._last_time = max(self._last_time, record.time)
             series = self._find_series(record.key)
             series.add(record.step, record.value, record.time)
-            series.count_number(record.number)
+            series.numbering.add(record.number)
         elif isinstance(record, Media):
             self.media.setdefault(record.key, {})[record.step] = record.entries
         elif isinstance(record, Log):
             self._last_time = max(self._last_time, record.time)
             self._lines.append(record)
             self._line_count += 1
+            if self.is_legacy:
+                self._line_numbering.add(record.number)
             if record.is_error:
                 self.error_lines = [*self.error_lines, record.line][-_ERROR_LINES:]
         elif isinstance(record, Start):

@@ -8,7 +8,7 @@ from bisect import bisect_left
 
 from swanlab_mcp.models import Extreme, MetricSummary, Points
 
-__all__ = ["Series", "Tally"]
+__all__ = ["Numbering", "Series", "Tally"]
 
 
 class Tally:
@@ -80,6 +80,27 @@ class Tally:
         )
 
 
+class Numbering:
+    """The numbers that records carry in the order of recording: what is missing among them was lost."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = 0
+        self._last = 0
+
+    def add(self, number: int) -> None:
+        """Count a record; 0 stands for one without a number."""
+        if number > 0:
+            self._count += 1
+            self._first = min(number, self._first or number)
+            self._last = max(number, self._last)
+
+    @property
+    def missing(self) -> int:
+        """Return how many records between the first and the last are not there."""
+        return max(0, self._last - self._first + 1 - self._count) if self._count else 0
+
+
 class Series:
     """Steps, values and Unix milliseconds in order of the steps; a step that occurs again replaces the earlier.
 
@@ -92,7 +113,7 @@ class Series:
         self.times = array("q")
         self.is_kept = is_kept
         self.newest = -(1 << 63) - 1
-        self.first_number = self.last_number = self.numbered = 0
+        self.numbering = Numbering()
         self._late: list[tuple[int, float, int]] = []
         self._let_go = Tally()
 
@@ -109,18 +130,6 @@ class Series:
             self.newest = step
         else:
             self._late.append((step, value, time))
-
-    def count_number(self, number: int) -> None:
-        """Note a point's place in the order of recording: what is missing among them was lost."""
-        if number:
-            self.numbered += 1
-            self.first_number = min(number, self.first_number or number)
-            self.last_number = max(number, self.last_number)
-
-    @property
-    def missing(self) -> int:
-        """Return how many points are missing by their numbers."""
-        return max(0, self.last_number - self.first_number + 1 - self.numbered) if self.numbered else 0
 
     def settle(self) -> None:
         """Put late points in their places; of equal steps the last recorded stays. Let go of what is not kept."""
