@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from struct import pack
-from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -17,6 +15,7 @@ from swanlab_mcp.client.offline.framing import MAGIC, FragmentReader
 from swanlab_mcp.client.offline.records import is_protobuf
 from swanlab_mcp.client.offline.run import Damage, Run
 from tests.conftest import RUNS
+from tests.run_files import frame
 
 pytestmark = pytest.mark.anyio
 
@@ -73,24 +72,6 @@ def test_a_file_that_grows_by_single_bytes_is_read_as_if_at_once(file: Path) -> 
     whole, at_once = read(content)
     assert found == whole
     assert (reader.repaired, reader.damaged, reader.lost) == (at_once.repaired, at_once.damaged, at_once.lost)
-
-
-def frame(payload: bytes, offset: int) -> list[bytes]:
-    """Return the writes by which the SDK records a payload at an offset: padding, headers, data."""
-    writes: list[bytes] = []
-    kind = 1
-    left = payload
-    while left:
-        room = 32768 - offset % 32768
-        if room < 7:
-            writes.append(bytes(room))
-            offset += room
-            room = 32768
-        part, left = left[: room - 7], left[room - 7 :]
-        kind = (4 if kind in (2, 3) else 1) if not left else (3 if kind in (2, 3) else 2)
-        writes += [pack("<IHB", crc32(bytes((kind,)) + part), len(part), kind), part]
-        offset += 7 + len(part)
-    return writes
 
 
 def make_record(writer: int, number: int, size: int) -> bytes:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import shutil
-import sqlite3
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -165,27 +164,6 @@ async def test_an_empty_file_is_a_run_that_has_just_begun(tmp_path: Path) -> Non
     assert "holds no record yet" in answer.notes[0]
 
 
-async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
-    source = next((RUNS / "0.10.3-offline").glob("*3hzj7gws"))
-    for name in ("run-20261123_080020-3hzj7gws-a-1", "run-20261123_080020-3hzj7gws-b-2"):
-        shutil.copytree(source, tmp_path / name)
-    client = OfflineClient([tmp_path])
-    assert len((await client.list_experiments("local", "vision-baselines")).data or []) == 1
-    answer = await client.get_experiment("local", "vision-baselines", "3hzj7gws")
-    assert any("Recorded in 2 folders" in note for note in answer.notes)
-    summary = (await client.get_summary("local", "vision-baselines", "3hzj7gws")).data
-    assert summary is not None
-    assert summary["train/loss"].count == 240
-
-
-async def test_a_dashboard_folder_is_named(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "runs.swanlab").close()
-    (tmp_path / "runs.swanlab").write_bytes(b"SQLite format 3\0")
-    answer = await OfflineClient([tmp_path]).list_projects("local")
-    assert answer.data == []
-    assert "dashboard's database" in answer.notes[0]
-
-
 async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
     shutil.copytree(next((RUNS / "0.8.3-offline").glob("*ktn9geic")), tmp_path / "run-20261123_080049-ktn9geic")
     (tmp_path / "foreign").mkdir()
@@ -195,16 +173,6 @@ async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path)
     answer = await OfflineClient([tmp_path]).list_projects("local")
     assert [one.name for one in answer.data or []] == ["vision-baselines"]
     assert answer.notes == ["The run in 'foreign' is left out: the file does not begin with SwanLab's mark."]
-
-
-async def test_a_run_that_vanishes_is_left_out_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "run-20261123_080049-ktn9geic"
-    shutil.copytree(next((RUNS / "0.8.3-offline").glob("*ktn9geic")), folder)
-    files = [folder / "run-ktn9geic.swanlab", tmp_path / "gone" / "run-gone.swanlab"]
-    monkeypatch.setattr("swanlab_mcp.client.offline.discovery._search", lambda *_: iter(files))
-    answer = await OfflineClient([tmp_path]).list_projects("local")
-    assert answer.notes == ["The run in 'gone' is left out: its file cannot be read (No such file or directory)."]
-    assert len(answer.data or []) == 1
 
 
 @pytest.fixture
@@ -267,16 +235,3 @@ async def test_nothing_is_written_beside_the_runs(copied: Path) -> None:
 async def test_other_workspaces_are_not_found_here() -> None:
     with pytest.raises(NotFound, match="only runs on this machine"):
         await OfflineClient([DEMO]).list_projects("someone")
-
-
-async def test_a_forbidden_folder_is_told(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    iterdir = Path.iterdir
-
-    def refuse(folder: Path) -> Any:
-        if folder == copied:
-            raise PermissionError(13, "Permission denied")
-        return iterdir(folder)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    answer = await OfflineClient([copied.parent]).list_projects("local")
-    assert answer.notes == [f"The folder {copied.name!r} cannot be read (Permission denied)."]

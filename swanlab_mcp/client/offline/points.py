@@ -15,7 +15,7 @@ from swanlab_mcp.client.offline.series import Series
 __all__ = ["JsonPoints", "PointReader", "ProtobufPoints"]
 
 _VARINT = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
-_TIME = rb"(?:\x08" + _VARINT + rb")?(?:\x10" + _VARINT + rb")?"
+_TIME = rb"\x08" + _VARINT + rb"(?:\x10" + _VARINT + rb")?"
 _PROTOBUF = re.compile(
     rb"\x08" + _VARINT + rb"\x12[\x00-\x0c]" + _TIME + rb"j[\x00-\x7f]"  # record: number, time, scalar and its length
     rb"\n([\x02-\x7f][^\x00-\x1f]+)"  # key, with its length
@@ -76,7 +76,10 @@ class ProtobufPoints(PointReader):
                 time_bytes = new_time
                 time = _read_time(new_time)
                 self.last_time = max(self.last_time, time)
-            series.add(step, unpack(value)[0], time)
+            if time:
+                series.add(step, unpack(value)[0], time)
+            else:
+                others.append(payload)
         return others
 
 
@@ -119,13 +122,8 @@ def _read_varint(data: bytes) -> int:
 
 def _read_time(data: bytes) -> int:
     """Return the Unix milliseconds of seconds (field 1) and nanoseconds (field 2)."""
-    seconds = nanos = 0
-    if data[:1] == b"\x08":
-        stop = 1
-        while data[stop] >= 0x80:
-            stop += 1
-        seconds = _read_varint(data[1 : stop + 1])
-        data = data[stop + 1 :]
-    if data:
-        nanos = _read_varint(data[1:])
-    return seconds * 1000 + nanos // 1_000_000
+    stop = 1
+    while data[stop] >= 0x80:
+        stop += 1
+    nanos = _read_varint(data[stop + 2 :])
+    return _read_varint(data[1 : stop + 1]) * 1000 + nanos // 1_000_000
