@@ -70,9 +70,9 @@ def main() -> None:
     elif mode == "online":
         given["mode"] = "cloud"
     if end == "resume":
-        given |= {"id": "resumed1", "resume": "allow"}
+        given |= {"id": "resumed" * 3, "resume": "allow"}
     elif end == "share":
-        given |= {"id": "shared01", "resume": "allow", "parallel": "shared"}
+        given |= {"id": "shared0" * 3, "resume": "allow", "parallel": "shared"}
     if end == "share" and len(sys.argv) == 4:
         # the second process is this script again; it prints what it logged
         other = subprocess.Popen([sys.executable, *sys.argv, "second"], stdout=subprocess.PIPE, text=True)
