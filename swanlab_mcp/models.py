@@ -340,7 +340,7 @@ class Series(Record):
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
-    x: list[Number | None] | None = Field(
+    x: list[Number] | None = Field(
         default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
