@@ -22,11 +22,11 @@ from swanlab_mcp.models import ApiResponse
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import fit
+from swanlab_mcp.render import Reply, fit
 from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise, shorten
 
-__all__ = ["TOOLS", "App", "StrictTool", "ToolEntry", "bind"]
+__all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply"]
 
 log = logging.getLogger(__name__)
 
@@ -137,14 +137,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         finally:
             progress.listener.reset(token)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        payload = answer.model_dump(mode="json", exclude_none=True)
-        reply = fit(
-            payload if app.show_secrets else mask_secrets(payload),
-            app.max_output_tokens,
-            offset=offset,
-            is_paged="page" in signature.parameters,
-            keep_last=given.get("start") is None,
-        )
+        is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
+        reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
@@ -154,6 +148,12 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
     call.__annotations__["return"] = returns
     call.__name__ = call.__qualname__ = entry.name
     return call
+
+
+def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
+    """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
+    payload = answer.model_dump(mode="json", exclude_none=True)
+    return fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, **how)
 
 
 def _answer_error(error: SwanLabError) -> CallToolResult:

@@ -27,7 +27,7 @@ LAYERS = [
     {"models", "refs", "settings"},
     {"client", "analysis"},
     {"operations"},
-    {"render", "openapi"},
+    {"render", "openapi", "prompts"},
     {"tools"},
     {"server"},
     {"cli"},
