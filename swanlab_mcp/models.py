@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 __all__ = [
     "ApiResponse",
@@ -24,6 +25,7 @@ __all__ = [
     "MetricKey",
     "MetricSummary",
     "Page",
+    "Picture",
     "Points",
     "Project",
     "Record",
@@ -298,6 +300,13 @@ class Series(Record):
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
 
 
+class Picture(NamedTuple):
+    """An image that goes to the assistant beside the answer's text."""
+
+    content: bytes
+    mime_type: str
+
+
 class RecordList(list[T]):
     """A complete list; `.items` is the list itself, because the OpenApi document writes `data.items[0]`."""
 
@@ -321,7 +330,8 @@ class ApiResponse(BaseModel, Generic[T]):
     """The answer to one question.
 
     `code` is an HTTP status (0: no answer at all), `errmsg` is empty unless something went wrong, and `data` is
-    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply.
+    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` are no part
+    of a dump.
     """
 
     code: int = 200
@@ -329,3 +339,4 @@ class ApiResponse(BaseModel, Generic[T]):
     data: T | None = None
     page: Page | None = Field(default=None, exclude_if=_is_none)
     notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)
+    pictures: SkipJsonSchema[list[Picture]] = Field(default_factory=list[Picture], exclude=True, repr=False)

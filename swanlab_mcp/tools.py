@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import logging
 import uuid
@@ -12,13 +13,13 @@ from typing import Annotated, Any, cast
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.models import ApiResponse
+from swanlab_mcp.models import ApiResponse, Picture
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
@@ -35,12 +36,16 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """One tool: the operation whose name, signature and docstring it shows, its title, and what it does to data."""
+    """One tool: the operation whose name, signature and docstring it shows, its title, and what it does to data.
+
+    One that `shows_pictures` answers with images and text alone: some assistants drop images beside structured content.
+    """
 
     operation: Operation
     title: str
     toolset: str = "read"
     read_only: bool = True
+    shows_pictures: bool = False
 
     @property
     def name(self) -> str:
@@ -93,7 +98,7 @@ class StrictTool(Tool):
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
         parameters = _shorten_input(model.model_json_schema(by_alias=True))
-        output = _shorten_output(tool.fn_metadata.output_schema or {})
+        output = tool.fn_metadata.output_schema and _shorten_output(tool.fn_metadata.output_schema)
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
 
@@ -139,10 +144,13 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
         is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
         reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
-        return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.structured)
+        text = TextContent(type="text", text=reply.text)
+        if entry.shows_pictures:
+            return CallToolResult(content=[*(_show(picture) for picture in answer.pictures), text])
+        return CallToolResult(content=[text], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
-    returns = Annotated[CallToolResult, signature.return_annotation]
+    returns = CallToolResult if entry.shows_pictures else Annotated[CallToolResult, signature.return_annotation]
     call.__signature__ = inspect.Signature([*arguments, context], return_annotation=returns)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, context)}
     call.__annotations__["return"] = returns
@@ -154,6 +162,12 @@ def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
     payload = answer.model_dump(mode="json", exclude_none=True)
     return fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, **how)
+
+
+def _show(picture: Picture) -> ImageContent:
+    return ImageContent(
+        type="image", data=base64.b64encode(picture.content).decode("ascii"), mime_type=picture.mime_type
+    )
 
 
 def _answer_error(error: SwanLabError) -> CallToolResult:

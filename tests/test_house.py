@@ -23,7 +23,7 @@ MODULES = {
 
 # each may import those before it, and what its own package holds
 LAYERS = [
-    {"errors", "untrusted", "secret_values"},
+    {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
     {"client", "analysis"},
     {"operations"},
