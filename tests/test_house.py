@@ -25,7 +25,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis"},
+    {"client", "analysis", "charts"},
     {"operations"},
     {"render", "openapi", "prompts"},
     {"tools"},
@@ -66,6 +66,8 @@ def test_imports_go_one_way(module: str) -> None:
     [
         ("httpx", {"swanlab_mcp.client.transport"}),
         ("mcp", {"swanlab_mcp.server", "swanlab_mcp.tools"}),
+        ("matplotlib", {"swanlab_mcp.charts"}),
+        ("PIL", {"swanlab_mcp.charts"}),
         ("yaml", {"swanlab_mcp.client.offline.run"}),
     ],
 )
