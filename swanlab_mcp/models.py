@@ -19,6 +19,7 @@ __all__ = [
     "LogLine",
     "LogPart",
     "LoggedKeys",
+    "Media",
     "MediaFile",
     "MediaItem",
     "MediaPart",
@@ -33,6 +34,7 @@ __all__ = [
     "Series",
     "Summary",
     "Workspace",
+    "read_time",
     "show_time",
 ]
 
@@ -65,6 +67,15 @@ def show_time(milliseconds: int) -> str:
     except (OverflowError, ValueError, OSError):
         return ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def read_time(text: str) -> datetime | None:
+    """Return the moment of an ISO 8601 time, in UTC unless it says otherwise; None if it is none."""
+    try:
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
 def _none_to(default: Any) -> BeforeValidator:
@@ -239,6 +250,19 @@ class MetricKey(Record):
     )
 
 
+class Media(Record):
+    """One recorded file: an image is shown as a picture, text and tables by what they say, the rest by name."""
+
+    key: str
+    step: int
+    type: str = Field(description="image, text, table, chart, audio, video, object3d, molecule, html or file")
+    name: str | None = Field(default=None, exclude_if=_is_none)
+    size: int | None = Field(default=None, exclude_if=_is_none, description="Bytes")
+    caption: str | None = Field(default=None, exclude_if=_is_none)
+    picture: int | None = Field(default=None, exclude_if=_is_none, description="Which of the pictures, from 1")
+    text: str | None = Field(default=None, exclude_if=_is_none)
+
+
 class MediaItem(NamedTuple):
     """One recorded file: `path` is how its client finds it again, never to be opened as it is."""
 
@@ -290,6 +314,9 @@ class Series(Record):
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    x: list[Number | None] | None = Field(
+        default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
+    )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
     total: int | None = Field(
         default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
@@ -301,10 +328,11 @@ class Series(Record):
 
 
 class Picture(NamedTuple):
-    """An image that goes to the assistant beside the answer's text."""
+    """An image that goes to the assistant beside the answer's text; `row` is the row of the data that tells of it."""
 
     content: bytes
     mime_type: str
+    row: int = 0
 
 
 class RecordList(list[T]):

@@ -20,6 +20,7 @@ from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.models import ApiResponse, Picture
+from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
@@ -63,6 +64,7 @@ TOOLS = (
     ToolEntry(operations.get_logs, "Get log lines"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
+    ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 
 
@@ -126,6 +128,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             await ctx.report_progress(done, total, f"{done} of {total} {what}")
 
         token = progress.listener.set(tell)
+        limit = output_tokens.set(app.max_output_tokens)
         try:
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
         except SwanLabError as error:
@@ -141,12 +144,18 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             )
         finally:
             progress.listener.reset(token)
+            output_tokens.reset(limit)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
         is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
         reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         text = TextContent(type="text", text=reply.text)
         if entry.shows_pictures:
-            return CallToolResult(content=[*(_show(picture) for picture in answer.pictures), text])
+            # a row that was cut takes its picture along
+            rows = reply.structured["data"]
+            kept = [
+                one for one in answer.pictures if not isinstance(rows, list) or one.row < len(cast("list[Any]", rows))
+            ]
+            return CallToolResult(content=[*map(_show, kept), text])
         return CallToolResult(content=[text], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)

@@ -25,7 +25,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis", "charts"},
+    {"client", "analysis", "charts", "pictures"},
     {"operations"},
     {"render", "openapi", "prompts"},
     {"tools"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -55,6 +56,7 @@ _LARGEST = 100
 _READINGS = 3
 _KEYS_AT_ONCE = 2000
 _SERIES_AT_ONCE = 16
+_REQUESTS_AT_ONCE = 4
 _SAMPLE = 1500
 _SHARD = 1000
 _SUMMARIES_AT_ONCE = 250
@@ -77,6 +79,7 @@ class CloudClient:
         self._transport = transport
         self._web_host = web_host
         self._legacy_summaries = False
+        self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self._known: dict[tuple[str, ...], _Known] = {}
         self._lookups = SharedAnswers[dict[str, Any]]()
 
@@ -231,7 +234,11 @@ class CloudClient:
         self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
         """Ask for 16 keys at a time; a key without points is looked up among the keys that were logged."""
-        read = self._export_points if exact else self._sample_points
+
+        async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
+            async with self._series_slots:
+                return await (self._export_points if exact else self._sample_points)(reference, part)
+
         parts = [keys[start : start + _SERIES_AT_ONCE] for start in range(0, len(keys), _SERIES_AT_ONCE)]
 
         async def ask(reference: dict[str, Any]) -> dict[str, Points]:

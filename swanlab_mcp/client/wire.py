@@ -6,7 +6,6 @@ import csv
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.errors import UnexpectedResponse
@@ -21,6 +20,7 @@ from swanlab_mcp.models import (
     Project,
     Summary,
     Workspace,
+    read_time,
 )
 
 __all__ = [
@@ -286,11 +286,8 @@ def read_number(value: Any) -> float | None:
 
 def read_seconds(moment: str) -> int | None:
     """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
-    try:
-        parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp())
+    parsed = read_time(moment)
+    return None if parsed is None else int(parsed.timestamp())
 
 
 def _read_metric(entry: Any) -> MetricSummary:
