@@ -50,7 +50,7 @@ _LINE = 14  # pixels from one label to the next
 _EDGE = 0.1  # of the width, where words begin or end at their mark
 _WORDY = 6  # curves; of more the marks have no words
 _PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
-_BIGGEST = 1e300  # larger values would overflow where margins are added
+_BIGGEST = 1e299  # larger values would overflow where margins are added
 _drawing = threading.Lock()
 
 
@@ -120,9 +120,7 @@ def draw_chart(
             axes.plot(xs, ys, lw=1.6, marker="o", ms=3, markevery=_find_lonely(ys), **style)
         if is_time:
             _show_times(axes)
-        axes.margins(x=0.01, y=0.08)
-        axes.autoscale_view()
-        axes.autoscale(enable=False)
+        _set_limits(axes, curves, scale, log_y=log_y)
         _add_marks(axes, curves, [style["color"] for style in styles], scale, log_y=log_y)
         _add_labels(axes, curves, styles, labels, font, scale, log_y=log_y)
         canvas.draw()
@@ -162,6 +160,26 @@ def _set_axes(axes: Axes, font: FontProperties, x_label: str, *, log_y: bool) ->
         axes.yaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_ylim()))
 
 
+def _set_limits(axes: Axes, curves: Sequence[Curve], scale: float, *, log_y: bool) -> None:
+    """Make room for all points, those without a value too, and for words below and above."""
+    xs = [x / scale for curve in curves for x in curve.xs]
+    drawn = [*(curve.ys for curve in curves), *(curve.raw[1] for curve in curves if curve.raw)]
+    ys = [y for line in drawn for y in _keep_drawable(line, log_y=log_y) if not math.isnan(y)]
+    axes.set_xlim(_widen(min(xs, default=0), max(xs, default=1), 0.01))
+    low, high = (min(ys), max(ys)) if ys else (1, 2)
+    if log_y:
+        bottom, top = _widen(math.log10(low), math.log10(high), 0.08)
+        axes.set_ylim(10 ** max(bottom, -305), 10 ** min(top, 305))
+    else:
+        axes.set_ylim(_widen(low, high, 0.08))
+
+
+def _widen(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return limits with a margin; around one value as much as can be told apart from it."""
+    margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else max(abs(high) * 0.05, 0.05)
+    return low - margin, high + margin
+
+
 def _show_number(value: float, _place: float | None) -> str:
     return (f"{value:.10g}" if abs(value) < 1e7 else f"{value:.4g}").replace("-", "\u2212")
 
@@ -181,7 +199,8 @@ def _show_times(axes: Axes) -> None:
 
 
 def _keep_drawable(ys: Sequence[float], *, log_y: bool) -> list[float]:
-    return [max(-_BIGGEST, min(_BIGGEST, y)) if math.isfinite(y) and (y > 0 or not log_y) else math.nan for y in ys]
+    lowest = 1 / _BIGGEST if log_y else -_BIGGEST
+    return [max(lowest, min(_BIGGEST, y)) if math.isfinite(y) and (y > 0 or not log_y) else math.nan for y in ys]
 
 
 def _find_lonely(ys: Sequence[float]) -> list[int]:

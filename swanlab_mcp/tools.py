@@ -64,6 +64,7 @@ TOOLS = (
     ToolEntry(operations.get_logs, "Get log lines"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
+    ToolEntry(operations.plot_metrics, "Plot metrics", shows_pictures=True),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 

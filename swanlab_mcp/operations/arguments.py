@@ -30,6 +30,7 @@ __all__ = [
     "LogSearch",
     "LogStart",
     "LogTail",
+    "LogY",
     "MaxPoints",
     "MediaKeys",
     "MediaPage",
@@ -39,11 +40,13 @@ __all__ = [
     "Mode",
     "PageNumber",
     "PageSize",
+    "PlotAxis",
     "ProfilePart",
     "ProfileParts",
     "ProjectName",
     "ProjectSort",
     "Search",
+    "Smoothing",
     "SortField",
     "Start",
     "Tail",
@@ -129,6 +132,14 @@ Around = Annotated[int | None, Field(description="Only the points next to this s
 MaxPoints = Annotated[
     int, Field(ge=0, le=2000, description="Points per series; 0: 60 if sampled, if exact what fits", examples=[100])
 ]
+PlotAxis = Annotated[
+    Literal["step", "time", "relative_time"], Field(description="'relative_time': since the start of each experiment")
+]
+Smoothing = Annotated[
+    float,
+    Field(ge=0, lt=1, description="Moving average over the curves, e.g. 0.9; figures stay those of the raw values"),
+]
+LogY = Annotated[bool, Field(description="Logarithmic values")]
 XAxis = Annotated[
     str,
     Field(

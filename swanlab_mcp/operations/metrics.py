@@ -9,7 +9,7 @@ from swanlab_mcp.analysis.selection import Selection, reduce_points, select_poin
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
 from swanlab_mcp.errors import InvalidArgument, NotFound
-from swanlab_mcp.models import ApiResponse, Page, Points, Series, Summary, read_time, show_time
+from swanlab_mcp.models import ApiResponse, Page, Points, Series, read_time, show_time
 from swanlab_mcp.operations.arguments import (
     Around,
     End,
@@ -34,7 +34,7 @@ from swanlab_mcp.operations.location import ask_about_experiment, locate_experim
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["get_metrics"]
+__all__ = ["get_metrics", "read_selection"]
 
 _SAMPLED_POINTS = 60
 _NEIGHBOURS = 5
@@ -85,7 +85,7 @@ async def get_metrics(
     or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
     Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
-    selection = _read_selection(start, end, head, tail, around, last_minutes)
+    selection = read_selection(start, end, head, tail, around, last_minutes)
     offset, limit = get_stretch(page, size)
     stop = None if limit is None else offset + limit
     wanted = await gather(
@@ -117,14 +117,15 @@ async def get_metrics(
     return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
 
 
-def _read_selection(
+def read_selection(
     start: int | str | None,
     end: int | str | None,
-    head: int | None,
-    tail: int | None,
-    around: int | None,
-    last_minutes: float | None,
+    head: int | None = None,
+    tail: int | None = None,
+    around: int | None = None,
+    last_minutes: float | None = None,
 ) -> Selection:
+    """Return the asked part of a series; raises InvalidArgument for what is no step, no time or contradicts itself."""
     since, until = (_read_moment(bound) if isinstance(bound, str) else None for bound in (start, end))
     selection = Selection(
         start if isinstance(start, int) else None,
