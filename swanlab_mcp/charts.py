@@ -50,7 +50,8 @@ _LINE = 14  # pixels from one label to the next
 _EDGE = 0.1  # of the width, where words begin or end at their mark
 _WORDY = 6  # curves; of more the marks have no words
 _PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
-_BIGGEST = 1e299  # larger values would overflow where margins are added
+# values beyond are drawn at these, because margins and ticks would overflow
+_ENDS, _LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
 _drawing = threading.Lock()
 
 
@@ -169,7 +170,7 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], scale: float, *, log_y: boo
     low, high = (min(ys), max(ys)) if ys else (1, 2)
     if log_y:
         bottom, top = _widen(math.log10(low), math.log10(high), 0.08)
-        axes.set_ylim(10 ** max(bottom, -305), 10 ** min(top, 305))
+        axes.set_ylim(10**bottom, 10**top)
     else:
         axes.set_ylim(_widen(low, high, 0.08))
 
@@ -199,8 +200,8 @@ def _show_times(axes: Axes) -> None:
 
 
 def _keep_drawable(ys: Sequence[float], *, log_y: bool) -> list[float]:
-    lowest = 1 / _BIGGEST if log_y else -_BIGGEST
-    return [max(lowest, min(_BIGGEST, y)) if math.isfinite(y) and (y > 0 or not log_y) else math.nan for y in ys]
+    low, high = _LOG_ENDS if log_y else _ENDS
+    return [max(low, min(high, y)) if math.isfinite(y) and (y > 0 or not log_y) else math.nan for y in ys]
 
 
 def _find_lonely(ys: Sequence[float]) -> list[int]:
@@ -279,7 +280,7 @@ def _add_labels(
         ys = _keep_drawable(curve.ys, log_y=log_y)
         last = next((place for place in reversed(range(len(ys))) if not math.isnan(ys[place])), None)
         ends.append(
-            (axes.bbox.x0, axes.bbox.y0)
+            (axes.bbox.x1, axes.bbox.y0)
             if last is None
             else tuple(axes.transData.transform((curve.xs[last] / scale, ys[last])))
         )

@@ -21,7 +21,7 @@ from tests.fake_swanlab import State
 pytestmark = pytest.mark.anyio
 
 # tools that are written elsewhere at this time
-COMING = {"plot_metrics", "rank_experiments", "compare_experiments", "diagnose_experiment", "whats_new"}
+COMING = {"rank_experiments", "compare_experiments", "diagnose_experiment", "whats_new"}
 GIVEN = {"project": "digits-mlp", "exp_cuid": "lr-1"}
 
 
