@@ -28,6 +28,7 @@ __all__ = [
     "Narrowed",
     "Page",
     "Picture",
+    "PlottedCurve",
     "Points",
     "Project",
     "Record",
@@ -351,6 +352,24 @@ class Series(Record):
     last_step: int | None = Field(default=None, exclude_if=_is_none)
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+
+
+class PlottedCurve(Record):
+    """The figures of one drawn curve, from all its points in the asked range; `number` is its place in the picture."""
+
+    number: int
+    exp_cuid: str
+    name: str
+    key: str
+    points: int
+    last: Extreme | None = Field(default=None, exclude_if=_is_none)
+    min: Extreme | None = Field(default=None, exclude_if=_is_none)
+    max: Extreme | None = Field(default=None, exclude_if=_is_none)
+    best: str | None = Field(default=None, exclude_if=_is_none, description="min or max, by the key's words")
+    non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+    ends_far_above_min: bool = Field(default=False, exclude_if=_is_empty)
+    sparkline: str | None = Field(default=None, exclude_if=_is_none, description="The course, where nothing is drawn")
 
 
 class Picture(NamedTuple):

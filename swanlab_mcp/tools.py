@@ -24,11 +24,11 @@ from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import fit
+from swanlab_mcp.render import Reply, fit
 from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise, shorten
 
-__all__ = ["TOOLS", "App", "StrictTool", "ToolEntry", "bind"]
+__all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ TOOLS = (
     ToolEntry(operations.get_logs, "Get log lines"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
+    ToolEntry(operations.plot_metrics, "Plot metrics", shows_pictures=True),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 
@@ -142,14 +143,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             progress.listener.reset(token)
             output_tokens.reset(limit)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        payload = answer.model_dump(mode="json", exclude_none=True)
-        reply = fit(
-            payload if app.show_secrets else mask_secrets(payload),
-            app.max_output_tokens,
-            offset=offset,
-            is_paged="page" in signature.parameters,
-            keep_last=given.get("start") is None,
-        )
+        is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
+        reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         text = TextContent(type="text", text=reply.text)
         if entry.shows_pictures:
             # a row that was cut takes its picture along
@@ -167,6 +162,12 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
     call.__annotations__["return"] = returns
     call.__name__ = call.__qualname__ = entry.name
     return call
+
+
+def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
+    """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
+    payload = answer.model_dump(mode="json", exclude_none=True)
+    return fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, **how)
 
 
 def _show(picture: Picture) -> ImageContent:

@@ -24,9 +24,9 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis", "pictures"},
+    {"client", "analysis", "charts", "pictures"},
     {"operations"},
-    {"render", "openapi"},
+    {"render", "openapi", "prompts"},
     {"tools"},
     {"server"},
     {"cli"},
@@ -66,6 +66,8 @@ def test_imports_go_one_way(module: str) -> None:
         ("httpx", {"swanlab_mcp.client.transport"}),
         ("mcp", {"swanlab_mcp.server", "swanlab_mcp.tools"}),
         ("regex", {"swanlab_mcp.operations.logs"}),
+        ("matplotlib", {"swanlab_mcp.charts"}),
+        ("PIL", {"swanlab_mcp.charts", "swanlab_mcp.pictures"}),
         ("yaml", {"swanlab_mcp.client.offline.run"}),
     ],
 )

@@ -12,6 +12,7 @@ from swanlab_mcp.operations.logs import get_logs
 from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
+from swanlab_mcp.operations.plotting import plot_metrics
 from swanlab_mcp.operations.projects import get_project, list_projects
 from swanlab_mcp.operations.summaries import get_exp_summary
 from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
@@ -31,4 +32,5 @@ __all__ = [
     "list_project_exps",
     "list_projects",
     "list_workspaces",
+    "plot_metrics",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "LogSearch",
     "LogStart",
     "LogTail",
+    "LogY",
     "MaxPoints",
     "MediaKeys",
     "MediaPage",
@@ -39,11 +40,13 @@ __all__ = [
     "Mode",
     "PageNumber",
     "PageSize",
+    "PlotAxis",
     "ProfilePart",
     "ProfileParts",
     "ProjectName",
     "ProjectSort",
     "Search",
+    "Smoothing",
     "SortField",
     "Start",
     "Tail",
@@ -116,6 +119,14 @@ Head = Annotated[int | None, Field(ge=1, le=2000, description="First points")]
 Tail = Annotated[int | None, Field(ge=1, le=2000, description="Last points")]
 Around = Annotated[int | None, Field(description="Points next to this step")]
 MaxPoints = Annotated[int, Field(ge=0, le=2000, description="Per series; default: 60, or if exact what fits")]
+PlotAxis = Annotated[
+    Literal["step", "time", "relative_time"], Field(description="'relative_time': since the start of each experiment")
+]
+Smoothing = Annotated[
+    float,
+    Field(ge=0, lt=1, description="Moving average over the curves, e.g. 0.9; figures stay those of the raw values"),
+]
+LogY = Annotated[bool, Field(description="Logarithmic values")]
 XAxis = Annotated[
     str,
     Field(

@@ -35,7 +35,7 @@ from swanlab_mcp.operations.location import ask_about_experiment, locate_experim
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["get_metrics"]
+__all__ = ["get_metrics", "read_selection"]
 
 _SAMPLED_POINTS = 60
 _NEIGHBOURS = 5
@@ -94,7 +94,7 @@ async def get_metrics(
     or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
     Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
-    selection = _read_selection(start, end, head, tail, around, last_minutes)
+    selection = read_selection(start, end, head, tail, around, last_minutes)
     offset, limit = get_stretch(page, size)
     stop = None if limit is None else offset + limit
     wanted = await gather(
@@ -130,13 +130,13 @@ async def get_metrics(
     return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
 
 
-def _read_selection(
+def read_selection(
     start: int | str | None,
     end: int | str | None,
-    head: int | None,
-    tail: int | None,
-    around: int | None,
-    last_minutes: float | None,
+    head: int | None = None,
+    tail: int | None = None,
+    around: int | None = None,
+    last_minutes: float | None = None,
 ) -> Selection:
     first, last = _read_bound(start), _read_bound(end)
     selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
