@@ -182,7 +182,9 @@ class MetricSummary(Record):
     value: Number | None = Field(default=None, exclude_if=_is_none, description="The value at the last step")
     min: Extreme | None = Field(default=None, exclude_if=_is_none)
     max: Extreme | None = Field(default=None, exclude_if=_is_none)
-    avg: Number | None = Field(default=None, exclude_if=_is_none, description="avg, median, stdDev: where SwanLab tells")
+    avg: Number | None = Field(
+        default=None, exclude_if=_is_none, description="avg, median, stdDev: where SwanLab tells"
+    )
     median: Number | None = Field(default=None, exclude_if=_is_none)
     stdDev: Number | None = Field(default=None, exclude_if=_is_none)
     count: int | None = Field(default=None, exclude_if=_is_none, description="Points; computed, runs on disk only")
