@@ -94,7 +94,7 @@ class OfflineClient:
         return ApiResponse(data=summary, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment]
+        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         found, notes = await self._find_project(username, project)
         wanted = {experiment.cuid for experiment in experiments}
@@ -102,7 +102,7 @@ class OfflineClient:
         summaries: dict[str, Summary] = {}
         for done, runs in enumerate(chosen, 1):
             await asyncio.to_thread(_refresh, runs)
-            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs)
+            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs, keys)
             await progress.report(done, len(chosen), "runs")
         damage = [note for runs in chosen for note in _note_damage(runs)]
         return ApiResponse(data=summaries, notes=[*notes, *damage])
@@ -247,8 +247,8 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     return experiment, notes
 
 
-def _summarise(runs: list[Run]) -> Summary:
-    return {key: series.summarise() for key, series in _merge(runs).items()}
+def _summarise(runs: list[Run], keys: Sequence[str] = ()) -> Summary:
+    return {key: series.summarise() for key, series in _merge(runs, keys or None).items()}
 
 
 def _merge(runs: list[Run], keys: Sequence[str] | None = None) -> dict[str, Series]:
