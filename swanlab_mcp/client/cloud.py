@@ -127,7 +127,7 @@ class CloudClient:
         return ApiResponse(data=summaries[reference["experimentId"]])
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+        self, username: str, project: str, experiments: Sequence[Experiment]
     ) -> ApiResponse[dict[str, Summary]]:
         """Ask for 100 experiments at a time, in parallel."""
         project_id = read_project(await self._transport.get("project", username, project)).cuid
@@ -136,14 +136,9 @@ class CloudClient:
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
         ]
         # the first alone finds out which form the server knows
-        answers = [await self._read_summaries(batch, keys) for batch in batches[:1]]
-        answers += await gather(*(self._read_summaries(batch, keys) for batch in batches[1:]))
-        summaries = {cuid: summary for answer in answers for cuid, summary in answer.items()}
-        if keys:
-            summaries = {
-                cuid: {key: one for key, one in some.items() if key in keys} for cuid, some in summaries.items()
-            }
-        return ApiResponse(data=summaries)
+        answers = [await self._read_summaries(batch) for batch in batches[:1]]
+        answers += await gather(*(self._read_summaries(batch) for batch in batches[1:]))
+        return ApiResponse(data={cuid: summary for answer in answers for cuid, summary in answer.items()})
 
     async def read_logs(
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
@@ -261,8 +256,8 @@ class CloudClient:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _read_summaries(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
-        answer = await self._query_summaries(references, keys)
+    async def _read_summaries(self, references: list[dict[str, Any]]) -> dict[str, Summary]:
+        answer = await self._query_summaries(references)
         if not is_object(answer):
             raise UnexpectedResponse(
                 "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
@@ -274,14 +269,13 @@ class CloudClient:
             summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")))
         return summaries
 
-    async def _query_summaries(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
+    async def _query_summaries(self, references: list[dict[str, Any]]) -> Any:
         """Ask in the current form; servers that do not know it get the legacy one, from then on (section 5)."""
         path = ("house", "metrics", "summaries")
         if self._legacy_summaries:
             return await self._transport.query(*path, body=references)
         try:
-            body = {"experiments": references, **({"keys": list(keys)} if keys else {})}
-            return await self._transport.query(*path, body=body)
+            return await self._transport.query(*path, body={"experiments": references})
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
