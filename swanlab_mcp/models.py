@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 __all__ = [
     "ApiResponse",
@@ -18,12 +19,14 @@ __all__ = [
     "LogLine",
     "LogPart",
     "LoggedKeys",
+    "Media",
     "MediaFile",
     "MediaItem",
     "MediaPart",
     "MetricKey",
     "MetricSummary",
     "Page",
+    "Picture",
     "Points",
     "Project",
     "Record",
@@ -31,6 +34,7 @@ __all__ = [
     "Series",
     "Summary",
     "Workspace",
+    "read_time",
     "show_time",
 ]
 
@@ -63,6 +67,15 @@ def show_time(milliseconds: int) -> str:
     except (OverflowError, ValueError, OSError):
         return ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def read_time(text: str) -> datetime | None:
+    """Return the moment of an ISO 8601 time, in UTC unless it says otherwise; None if it is none."""
+    try:
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
 def _none_to(default: Any) -> BeforeValidator:
@@ -237,6 +250,19 @@ class MetricKey(Record):
     )
 
 
+class Media(Record):
+    """One recorded file: an image is shown as a picture, text and tables by what they say, the rest by name."""
+
+    key: str
+    step: int
+    type: str = Field(description="image, text, table, chart, audio, video, object3d, molecule, html or file")
+    name: str | None = Field(default=None, exclude_if=_is_none)
+    size: int | None = Field(default=None, exclude_if=_is_none, description="Bytes")
+    caption: str | None = Field(default=None, exclude_if=_is_none)
+    picture: int | None = Field(default=None, exclude_if=_is_none, description="Which of the pictures, from 1")
+    text: str | None = Field(default=None, exclude_if=_is_none)
+
+
 class MediaItem(NamedTuple):
     """One recorded file: `path` is how its client finds it again, never to be opened as it is."""
 
@@ -288,6 +314,9 @@ class Series(Record):
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    x: list[Number | None] | None = Field(
+        default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
+    )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
     total: int | None = Field(
         default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
@@ -296,6 +325,14 @@ class Series(Record):
     last_step: int | None = Field(default=None, exclude_if=_is_none)
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+
+
+class Picture(NamedTuple):
+    """An image that goes to the assistant beside the answer's text; `row` is the row of the data that tells of it."""
+
+    content: bytes
+    mime_type: str
+    row: int = 0
 
 
 class RecordList(list[T]):
@@ -321,7 +358,8 @@ class ApiResponse(BaseModel, Generic[T]):
     """The answer to one question.
 
     `code` is an HTTP status (0: no answer at all), `errmsg` is empty unless something went wrong, and `data` is
-    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply.
+    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` are no part
+    of a dump.
     """
 
     code: int = 200
@@ -329,3 +367,4 @@ class ApiResponse(BaseModel, Generic[T]):
     data: T | None = None
     page: Page | None = Field(default=None, exclude_if=_is_none)
     notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)
+    pictures: SkipJsonSchema[list[Picture]] = Field(default_factory=list[Picture], exclude=True, repr=False)

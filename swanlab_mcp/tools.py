@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import logging
 import uuid
@@ -12,13 +13,14 @@ from typing import Annotated, Any, cast
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.models import ApiResponse
+from swanlab_mcp.models import ApiResponse, Picture
+from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
@@ -35,12 +37,16 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """One tool: the operation whose name, signature and docstring it shows, its title, and what it does to data."""
+    """One tool: the operation whose name, signature and docstring it shows, its title, and what it does to data.
+
+    One that `shows_pictures` answers with images and text alone: some assistants drop images beside structured content.
+    """
 
     operation: Operation
     title: str
     toolset: str = "read"
     read_only: bool = True
+    shows_pictures: bool = False
 
     @property
     def name(self) -> str:
@@ -58,6 +64,7 @@ TOOLS = (
     ToolEntry(operations.get_logs, "Get log lines"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
+    ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 
 
@@ -93,7 +100,7 @@ class StrictTool(Tool):
         model.model_config["extra"] = "forbid"
         model.model_rebuild(force=True)
         parameters = _shorten_input(model.model_json_schema(by_alias=True))
-        output = _shorten_output(tool.fn_metadata.output_schema or {})
+        output = tool.fn_metadata.output_schema and _shorten_output(tool.fn_metadata.output_schema)
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
 
@@ -121,6 +128,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             await ctx.report_progress(done, total, f"{done} of {total} {what}")
 
         token = progress.listener.set(tell)
+        limit = output_tokens.set(app.max_output_tokens)
         try:
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
         except SwanLabError as error:
@@ -136,6 +144,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             )
         finally:
             progress.listener.reset(token)
+            output_tokens.reset(limit)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
         payload = answer.model_dump(mode="json", exclude_none=True)
         reply = fit(
@@ -145,15 +154,29 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             is_paged="page" in signature.parameters,
             keep_last=given.get("start") is None,
         )
-        return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.structured)
+        text = TextContent(type="text", text=reply.text)
+        if entry.shows_pictures:
+            # a row that was cut takes its picture along
+            rows = reply.structured["data"]
+            kept = [
+                one for one in answer.pictures if not isinstance(rows, list) or one.row < len(cast("list[Any]", rows))
+            ]
+            return CallToolResult(content=[*map(_show, kept), text])
+        return CallToolResult(content=[text], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
-    returns = Annotated[CallToolResult, signature.return_annotation]
+    returns = CallToolResult if entry.shows_pictures else Annotated[CallToolResult, signature.return_annotation]
     call.__signature__ = inspect.Signature([*arguments, context], return_annotation=returns)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, context)}
     call.__annotations__["return"] = returns
     call.__name__ = call.__qualname__ = entry.name
     return call
+
+
+def _show(picture: Picture) -> ImageContent:
+    return ImageContent(
+        type="image", data=base64.b64encode(picture.content).decode("ascii"), mime_type=picture.mime_type
+    )
 
 
 def _answer_error(error: SwanLabError) -> CallToolResult:

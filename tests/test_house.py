@@ -23,9 +23,9 @@ MODULES = {
 
 # each may import those before it, and what its own package holds
 LAYERS = [
-    {"errors", "untrusted", "secret_values"},
+    {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis"},
+    {"client", "analysis", "pictures"},
     {"operations"},
     {"render", "openapi"},
     {"tools"},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.models import Experiment, Filter
+from swanlab_mcp.models import Experiment, Filter, read_time
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
 
@@ -94,7 +94,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
         return candidate.metrics.get(key)
     if field in _TIMES:
         text = candidate.experiment[_TIMES[field]]
-        return _parse_time(text) if text else None
+        return read_time(text) if text else None
     value = candidate.experiment[field]
     return value or None
 
@@ -116,7 +116,7 @@ def _read_wanted(condition: Filter) -> Any:
         return condition.value
     times: list[datetime] = []
     for value in _to_list(condition.value):
-        moment = _parse_time(str(value))
+        moment = read_time(str(value))
         if moment is None:
             raise InvalidArgument(
                 f"{shorten(str(value))!r} is not a time.", hint="Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."
@@ -127,14 +127,6 @@ def _read_wanted(condition: Filter) -> Any:
 
 def _to_list(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else [value]
-
-
-def _parse_time(text: str) -> datetime | None:
-    try:
-        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
 def _same(one: Any, other: Any) -> bool:

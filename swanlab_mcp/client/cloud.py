@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from swanlab_mcp.client import progress
@@ -13,18 +15,20 @@ from swanlab_mcp.client.wire import (
     PointsTable,
     is_object,
     read_experiment,
-    read_first_url,
     read_keys,
     read_list,
     read_log,
+    read_media,
     read_project,
     read_seconds,
     read_series,
     read_summary,
     read_text_field,
     read_total,
+    read_urls,
     read_workspace,
 )
+from swanlab_mcp.concurrency import SharedAnswers, gather
 from swanlab_mcp.errors import SwanLabError, UnexpectedResponse
 from swanlab_mcp.models import (
     ApiResponse,
@@ -32,6 +36,9 @@ from swanlab_mcp.models import (
     LoggedKeys,
     LogLine,
     LogPart,
+    MediaFile,
+    MediaItem,
+    MediaPart,
     Page,
     Points,
     Project,
@@ -49,10 +56,20 @@ _LARGEST = 100
 _READINGS = 3
 _KEYS_AT_ONCE = 2000
 _SERIES_AT_ONCE = 16
+_REQUESTS_AT_ONCE = 4
 _SAMPLE = 1500
 _SHARD = 1000
-_SUMMARIES_AT_ONCE = 100
+_SUMMARIES_AT_ONCE = 250
 _NOT_OFFERED = {400, 404, 405}
+_REMEMBERED = 60.0
+_MOST_REMEMBERED = 1000
+
+
+class _Known(NamedTuple):
+    """What metric queries must carry about an experiment, and when it was looked up (monotonic seconds)."""
+
+    reference: dict[str, Any]
+    at: float
 
 
 class CloudClient:
@@ -62,6 +79,9 @@ class CloudClient:
         self._transport = transport
         self._web_host = web_host
         self._legacy_summaries = False
+        self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+        self._known: dict[tuple[str, ...], _Known] = {}
+        self._lookups = SharedAnswers[dict[str, Any]]()
 
     async def get_username(self) -> str:
         return (await self._transport.sign_in()).username
@@ -122,30 +142,36 @@ class CloudClient:
         )
 
     async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
-        reference = await self._refer(username, project, exp_cuid)
-        summaries = await self._read_summaries([reference])
-        return ApiResponse(data=summaries[reference["experimentId"]])
+        async def ask(reference: dict[str, Any]) -> Summary:
+            return (await self._read_summaries([reference]))[reference["experimentId"]]
+
+        return ApiResponse(data=await self._ask(username, project, exp_cuid, ask))
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment]
+        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Ask for 100 experiments at a time, in parallel."""
-        project_id = read_project(await self._transport.get("project", username, project)).cuid
+        """Ask for 250 experiments at a time, in parallel; what servers send beyond the keys is dropped."""
+        project_id = await self._find_project_id(username, project)
         references = [_write_reference(project_id, experiment) for experiment in experiments]
         batches = [
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
         ]
         # the first alone finds out which form the server knows
-        answers = [await self._read_summaries(batch) for batch in batches[:1]]
-        answers += await gather(*(self._read_summaries(batch) for batch in batches[1:]))
-        return ApiResponse(data={cuid: summary for answer in answers for cuid, summary in answer.items()})
+        answers = [await self._read_summaries(batch, keys) for batch in batches[:1]]
+        answers += await gather(*(self._read_summaries(batch, keys) for batch in batches[1:]))
+        summaries = {cuid: summary for answer in answers for cuid, summary in answer.items()}
+        if keys:
+            summaries = {
+                cuid: {key: summary[key] for key in keys if key in summary} for cuid, summary in summaries.items()
+            }
+        return ApiResponse(data=summaries)
 
     async def read_logs(
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
     ) -> ApiResponse[LogPart]:
         """Fetch the shards of 1,000 lines that are needed; for the last lines, first find where the log ends."""
+        total = await self._ask(username, project, exp_cuid, self._count_log_lines)
         reference = await self._refer(username, project, exp_cuid)
-        total = await self._count_log_lines(reference)
         first = max(0, total - count) if start is None else min(start, total)
         stop = min(total, first + count)
         shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
@@ -186,14 +212,15 @@ class CloudClient:
         return beyond * _SHARD + size if size else (full + 1) * _SHARD
 
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
-        reference = await self._refer(username, project, exp_cuid)
-        scalars, media = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
+        async def ask(reference: dict[str, Any]) -> list[list[str]]:
+            kinds = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
+            return kinds if any(kinds) else []
+
+        scalars, media = await self._ask(username, project, exp_cuid, ask) or ((), ())
         return ApiResponse(data=LoggedKeys(scalars, media))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        # for a clone the keys calls want the root's ids in the place of its own
-        root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
-        asked = {**reference, **{name: value for name, value in root.items() if value}}
+        asked = _as_root(reference)
         keys: list[str] = []
         cursor = ""
         while True:
@@ -207,21 +234,27 @@ class CloudClient:
         self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
         """Ask for 16 keys at a time; a key without points is looked up among the keys that were logged."""
-        reference = await self._refer(username, project, exp_cuid)
-        read = self._export_points if exact else self._sample_points
+
+        async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
+            async with self._series_slots:
+                return await (self._export_points if exact else self._sample_points)(reference, part)
+
         parts = [keys[start : start + _SERIES_AT_ONCE] for start in range(0, len(keys), _SERIES_AT_ONCE)]
-        found = {
-            key: points
-            for part in await gather(*(read(reference, part) for part in parts))
-            for key, points in part.items()
-        }
-        bare = [key for key in keys if not found.get(key, Points()).steps]
-        logged = set(await self._list_keys(reference, "scalar")) if bare else set[str]()
-        lost = [key for key in bare if key in logged and key not in found]
-        if lost and exact:
-            raise UnexpectedResponse(f"SwanLab's export lacks the metric {shorten(lost[0])!r}.", hint="Ask again.")
-        kept = {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
-        return ApiResponse(data=kept)
+
+        async def ask(reference: dict[str, Any]) -> dict[str, Points]:
+            found = {
+                key: points
+                for part in await gather(*(read(reference, part) for part in parts))
+                for key, points in part.items()
+            }
+            bare = [key for key in keys if not found.get(key, Points()).steps]
+            logged = set(await self._list_keys(reference, "scalar")) if bare else set[str]()
+            lost = [key for key in bare if key in logged and key not in found]
+            if lost and exact:
+                raise UnexpectedResponse(f"SwanLab's export lacks the metric {shorten(lost[0])!r}.", hint="Ask again.")
+            return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
+
+        return ApiResponse(data=await self._ask(username, project, exp_cuid, ask))
 
     async def _sample_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
         body = {
@@ -239,25 +272,88 @@ class CloudClient:
         columns = [{**reference, "key": key, "experimentName": name} for key in keys]
         body = {"projectId": reference["projectId"], "columns": columns}
         path = read_text_field(await self._transport.query("house", "metrics", "scalar", "export", body=body), "cosKey")
-        url = read_first_url(await self._transport.query("files", "presigned", "get", body={"paths": [path]}))
+        (url,) = read_urls(await self._transport.query("files", "presigned", "get", body={"paths": [path]}), 1)
         table = PointsTable(name, keys)
-        async for line in self._transport.download(url):
-            table.add(line)
+        async with aclosing(self._transport.download(url)) as lines:
+            async for line in lines:
+                table.add(line)
         return table.get_points()
+
+    async def list_media(
+        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
+    ) -> ApiResponse[MediaPart]:
+        async def ask(reference: dict[str, Any]) -> MediaPart | None:
+            body: dict[str, Any] = {"projectId": reference["projectId"], "columns": [{**reference, "key": key}]}
+            if step is not None:
+                body["step"] = step
+            part = read_media(await self._transport.query("house", "metrics", "media", body=body), key)
+            return part if part.steps else None
+
+        part = await self._ask(username, project, exp_cuid, ask) or MediaPart((), None, ())
+        return ApiResponse(data=part if step in (None, part.step) else MediaPart(part.steps, None, ()))
+
+    async def read_media(
+        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+    ) -> ApiResponse[list[MediaFile]]:
+        """Ask for all addresses at once; the files of a clone lie under its root's ids."""
+        reference = _as_root(await self._refer(username, project, exp_cuid))
+        body = {
+            "prefix": f"{reference['projectId']}/{reference['experimentId']}",
+            "paths": [item.path for item in items],
+        }
+        urls = read_urls(await self._transport.query("resources", "presigned", "get", body=body), len(items))
+        return ApiResponse(data=await gather(*(self._transport.fetch(url, limit) for url in urls)))
+
+    async def _ask(
+        self, username: str, project: str, exp_cuid: str, question: Callable[[dict[str, Any]], Awaitable[T]]
+    ) -> T:
+        """Ask about an experiment; that one looked up earlier has nothing is believed only after another look."""
+        since = time.monotonic()
+        reference = await self._refer(username, project, exp_cuid)
+        answer = await question(reference)
+        known = self._known.get((username, project, exp_cuid))
+        if answer or known is None or known.at >= since:
+            return answer
+        del self._known[username, project, exp_cuid]
+        return await question(await self._refer(username, project, exp_cuid))
 
     async def _refer(self, username: str, project: str, exp_cuid: str) -> dict[str, Any]:
         """Return what metric queries carry: ids, creation time, and the root's ids of a clone (section 5)."""
-        item, about_project = await gather(
-            self._transport.get("project", username, project, "runs", exp_cuid),
-            self._transport.get("project", username, project),
-        )
-        return _write_reference(read_project(about_project).cuid, read_experiment(item))
+
+        async def look_up() -> dict[str, Any]:
+            item, project_id = await gather(
+                self._transport.get("project", username, project, "runs", exp_cuid),
+                self._find_project_id(username, project),
+            )
+            return _write_reference(project_id, read_experiment(item))
+
+        return await self._look_up((username, project, exp_cuid), look_up)
+
+    async def _find_project_id(self, username: str, project: str) -> str:
+        async def look_up() -> dict[str, Any]:
+            return {"projectId": read_project(await self._transport.get("project", username, project)).cuid}
+
+        return (await self._look_up((username, project), look_up))["projectId"]
+
+    async def _look_up(
+        self, place: tuple[str, ...], question: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Return the ids of a project or experiment: they never change, but after a minute it may be gone."""
+        known = self._known.get(place)
+        if known and time.monotonic() - known.at < _REMEMBERED:
+            return known.reference
+        reference = await self._lookups.ask(place, question)
+        self._known.pop(place, None)
+        self._known[place] = _Known(reference, time.monotonic())
+        if len(self._known) > _MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return reference
 
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _read_summaries(self, references: list[dict[str, Any]]) -> dict[str, Summary]:
-        answer = await self._query_summaries(references)
+    async def _read_summaries(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
+        answer = await self._query_summaries(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
                 "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
@@ -269,13 +365,15 @@ class CloudClient:
             summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")))
         return summaries
 
-    async def _query_summaries(self, references: list[dict[str, Any]]) -> Any:
+    async def _query_summaries(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
         """Ask in the current form; servers that do not know it get the legacy one, from then on (section 5)."""
         path = ("house", "metrics", "summaries")
         if self._legacy_summaries:
             return await self._transport.query(*path, body=references)
         try:
-            return await self._transport.query(*path, body={"experiments": references})
+            return await self._transport.query(
+                *path, body={"experiments": references, **({"keys": list(keys)} if keys else {})}
+            )
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
@@ -350,17 +448,6 @@ class CloudClient:
         return [item for page in pages for item in page], total
 
 
-async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
-    """Await all at once and return the answers in order; the first failure stops the others."""
-    tasks = [asyncio.ensure_future(question) for question in questions]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def _write_reference(project_id: str, experiment: Experiment) -> dict[str, Any]:
     reference = {
         "projectId": project_id,
@@ -370,6 +457,12 @@ def _write_reference(project_id: str, experiment: Experiment) -> dict[str, Any]:
         "rootExpId": experiment.rootExpId,
     }
     return {key: value for key, value in reference.items() if value is not None}
+
+
+def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
+    """Return a reference with the ids of a clone's root in the place of its own, as some calls want them."""
+    root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
+    return {**reference, **{name: value for name, value in root.items() if value}}
 
 
 def _count_pages(items: int, size: int) -> int:

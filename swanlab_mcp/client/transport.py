@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -28,6 +29,7 @@ from swanlab_mcp.errors import (
     SwanLabError,
     UnexpectedResponse,
 )
+from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import shorten
 
@@ -96,8 +98,32 @@ class Transport:
         return await self._ask("POST", path, body=body)
 
     async def download(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a presigned file, fetched without our session; raises SwanLabError."""
-        address = httpx.URL(url)
+        """Yield the lines of a presigned text file, fetched without our session; raises SwanLabError."""
+        async with self._open_download(url) as response:
+            async for line in response.aiter_lines():
+                yield line
+
+    async def fetch(self, url: str, limit: int) -> MediaFile:
+        """Return a presigned file, without its content when it has more than `limit` bytes; raises SwanLabError."""
+        async with self._open_download(url) as response:
+            told = response.headers.get("content-length", "")
+            size = int(told) if told.isdecimal() and "content-encoding" not in response.headers else None
+            content = bytearray()
+            if size is None or size <= limit:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > limit:
+                        break
+                else:
+                    return MediaFile(bytes(content), len(content))
+            return MediaFile(None, size)
+
+    @asynccontextmanager
+    async def _open_download(self, url: str) -> AsyncGenerator[httpx.Response, None]:
+        try:
+            address = httpx.URL(url)
+        except httpx.InvalidURL:
+            address = httpx.URL("")
         if address.scheme != "https" and address.netloc != httpx.URL(self._settings.api_host).netloc:
             raise UnexpectedResponse("SwanLab named a download that is not encrypted.", hint="Check the host.")
         # a client of its own: neither the session nor a cookie of it may reach the storage
@@ -107,13 +133,16 @@ class Transport:
                     if not response.is_success:
                         await response.aread()
                         _read_json(response, "a download")
-                    async for line in response.aiter_lines():
-                        yield line
+                    yield response
             except httpx.TransportError as error:
                 raise ServerUnavailable(
                     f"The storage of SwanLab broke off a download ({type(error).__name__}).",
                     hint="Ask again.",
                     status=0,
+                ) from error
+            except httpx.DecodingError as error:
+                raise UnexpectedResponse(
+                    "A download from SwanLab's storage could not be decompressed.", hint="Ask again."
                 ) from error
 
     async def sign_in(self, *, refused: Session | None = None) -> Session:

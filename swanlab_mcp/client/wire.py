@@ -6,20 +6,31 @@ import csv
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.errors import UnexpectedResponse
-from swanlab_mcp.models import Experiment, Extreme, LogLine, MetricSummary, Points, Project, Summary, Workspace
+from swanlab_mcp.models import (
+    Experiment,
+    Extreme,
+    LogLine,
+    MediaItem,
+    MediaPart,
+    MetricSummary,
+    Points,
+    Project,
+    Summary,
+    Workspace,
+    read_time,
+)
 
 __all__ = [
     "PointsTable",
     "is_object",
     "read_experiment",
-    "read_first_url",
     "read_keys",
     "read_list",
     "read_log",
+    "read_media",
     "read_number",
     "read_project",
     "read_seconds",
@@ -27,6 +38,7 @@ __all__ = [
     "read_summary",
     "read_text_field",
     "read_total",
+    "read_urls",
     "read_workspace",
     "unwrap_config",
 ]
@@ -177,16 +189,38 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
     return series
 
 
+def read_media(answer: Any, key: str) -> MediaPart:
+    """Return a key's steps and the items of one of them, captioned or not; raises UnexpectedResponse."""
+    steps: Any = answer.get("steps") if is_object(answer) else None
+    if not isinstance(steps, list):
+        raise UnexpectedResponse("SwanLab's list of media steps is not a list.", hint="Try again; then report it.")
+    known = sorted({step for one in cast("list[Any]", steps) if (step := _integer(one)) is not None})
+    metrics = read_list(answer.get("metrics") or [], "media")
+    metric = next((one for one in metrics if one.get("key") == key), dict[str, Any]())
+    paths, more = _items(metric.get("data")), _items(metric.get("more"))
+    step = _integer(answer.get("step"))
+    if not paths or step is None:
+        return MediaPart(known, None, ())
+    captions = [_text(_object(one).get("caption")) for one in more] + [""] * len(paths)
+    items = [
+        MediaItem(key, step, path, caption)
+        for path, caption in zip(paths, captions, strict=False)
+        if isinstance(path, str) and path
+    ]
+    return MediaPart(known, step, items)
+
+
+def read_urls(answer: Any, count: int) -> list[str]:
+    """Return the addresses of downloads, as many as were asked for. Raises UnexpectedResponse."""
+    urls: Any = answer.get("urls") if is_object(answer) else None
+    found = cast("list[Any]", urls) if isinstance(urls, list) else []
+    if len(found) != count or not all(isinstance(one, str) for one in found):
+        raise UnexpectedResponse("SwanLab's answer about a download lacks its address.", hint="Try again.")
+    return found
+
+
 def read_text_field(answer: Any, field: str) -> str:
     return _require(answer if is_object(answer) else {}, field, "an export")
-
-
-def read_first_url(answer: Any) -> str:
-    urls: Any = answer.get("urls") if is_object(answer) else None
-    first: Any = cast("list[Any]", urls)[0] if isinstance(urls, list) and urls else None
-    if not isinstance(first, str):
-        raise UnexpectedResponse("SwanLab's answer about a download lacks its address.", hint="Try again.")
-    return first
 
 
 class PointsTable:
@@ -252,11 +286,8 @@ def read_number(value: Any) -> float | None:
 
 def read_seconds(moment: str) -> int | None:
     """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
-    try:
-        parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp())
+    parsed = read_time(moment)
+    return None if parsed is None else int(parsed.timestamp())
 
 
 def _read_metric(entry: Any) -> MetricSummary:
@@ -271,6 +302,9 @@ def _read_metric(entry: Any) -> MetricSummary:
         value=read_number(entry.get("value", entry.get("data"))),
         min=_read_extreme(entry.get("min"), low),
         max=_read_extreme(entry.get("max"), high),
+        avg=read_number(entry.get("avg")),
+        median=read_number(entry.get("median")),
+        stdDev=read_number(entry.get("stdDev")),
     )
 
 
@@ -298,6 +332,10 @@ def _text(value: Any) -> str:
 
 def _optional_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from swanlab_mcp.operations.environments import get_environment
 from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
 from swanlab_mcp.operations.finding import find_experiments
 from swanlab_mcp.operations.logs import get_logs
+from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
 from swanlab_mcp.operations.projects import list_projects
@@ -21,6 +22,7 @@ __all__ = [
     "get_exp_summary",
     "get_experiment",
     "get_logs",
+    "get_media",
     "get_metrics",
     "list_metrics",
     "list_project_exps",

@@ -13,7 +13,7 @@ __all__ = [
     "Around",
     "Descending",
     "Detail",
-    "EndStep",
+    "End",
     "EnvironmentSearch",
     "ExpCuid",
     "ExpCuids",
@@ -22,12 +22,19 @@ __all__ = [
     "KeyKind",
     "KeySearch",
     "Keys",
+    "LastMinutes",
     "LogContext",
+    "LogFromTraceback",
     "LogLevel",
+    "LogPattern",
     "LogSearch",
     "LogStart",
     "LogTail",
     "MaxPoints",
+    "MediaKeys",
+    "MediaPage",
+    "MediaPageSize",
+    "MediaSteps",
     "MetricKeys",
     "Mode",
     "PageNumber",
@@ -38,10 +45,11 @@ __all__ = [
     "ProjectSort",
     "Search",
     "SortField",
-    "StartStep",
+    "Start",
     "Tail",
+    "TextStart",
     "Username",
-    "WithTimes",
+    "XAxis",
 ]
 
 Username = Annotated[
@@ -110,15 +118,34 @@ Mode = Annotated[
     Literal["sampled", "exact"],
     Field(description="'sampled': the shape in few points; 'exact': every point of the asked steps, in order"),
 ]
-StartStep = Annotated[int | None, Field(description="From this step on")]
-EndStep = Annotated[int | None, Field(description="Up to and with this step")]
+Start = Annotated[int | str | None, Field(description="From this step, or time (ISO 8601, UTC), on")]
+End = Annotated[int | str | None, Field(description="Up to and with this step or time")]
+LastMinutes = Annotated[
+    float | None, Field(gt=0, le=1_000_000, description="Only the last minutes before the series' last point")
+]
 Head = Annotated[int | None, Field(ge=1, le=2000, description="Only the first so many points")]
 Tail = Annotated[int | None, Field(ge=1, le=2000, description="Only the last so many points")]
 Around = Annotated[int | None, Field(description="Only the points next to this step, on both sides")]
 MaxPoints = Annotated[
     int, Field(ge=0, le=2000, description="Points per series; 0: 60 if sampled, if exact what fits", examples=[100])
 ]
-WithTimes = Annotated[bool, Field(description="Give the time (UTC) of each point too")]
+XAxis = Annotated[
+    str,
+    Field(
+        max_length=512,
+        description="'step', 'time' (adds times, UTC), 'relative_time' (adds x: seconds since the start), or a metric "
+        "key (adds x: its value at the same step)",
+        examples=["epoch"],
+    ),
+]
+MediaKeys = Annotated[
+    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Field(min_length=1, max_length=16, description="Media keys; * and ? as wildcards"),
+]
+MediaSteps = Annotated[Sequence[int], Field(max_length=16, description="Steps; empty: the last one of each key")]
+MediaPage = Annotated[int, Field(ge=1, le=1_000_000, description="Page, from 1")]
+MediaPageSize = Annotated[int, Field(ge=1, le=4, description="Files per page")]
+TextStart = Annotated[int, Field(ge=0, description="For long texts: from this character on")]
 KeySearch = Annotated[
     str,
     Field(max_length=512, description="Only keys that contain this; * and ? as wildcards", examples=["loss", "val/*"]),
@@ -142,7 +169,13 @@ LogSearch = Annotated[
     ),
 ]
 LogContext = Annotated[int, Field(ge=0, le=50, description="Lines shown before and after each one found")]
-LogLevel = Annotated[Literal["all", "error"], Field(description="'error': only lines that are not of level INFO")]
+LogPattern = Annotated[
+    str, Field(max_length=512, description="Instead of search: a regular expression, any case", examples=["loss.*nan"])
+]
+LogLevel = Annotated[
+    Literal["all", "warn", "error"], Field(description="Only lines of this level and above it, with their context")
+]
+LogFromTraceback = Annotated[bool, Field(description="From the first Python traceback on")]
 Filters = Annotated[
     Sequence[Filter],
     Field(

@@ -16,8 +16,8 @@ def has_pattern(keys: Sequence[str]) -> bool:
     return any(character in key for key in keys for character in "*?")
 
 
-def match_keys(logged: Collection[str], patterns: Sequence[str]) -> list[str]:
-    """Return the logged metric keys that are or match one of `patterns`, in the order they were logged.
+def match_keys(logged: Collection[str], patterns: Sequence[str], what: str = "metric") -> list[str]:
+    """Return the logged keys that are or match one of `patterns`, in the order they were logged.
 
     Raises NotFound with near keys when a pattern matches none.
     """
@@ -27,7 +27,7 @@ def match_keys(logged: Collection[str], patterns: Sequence[str]) -> list[str]:
         near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
         shown = ", ".join(shorten(key) for key in dict.fromkeys(near))
         raise NotFound(
-            f"No metric of this experiment matches {names}.",
-            hint=f"Near ones of its {len(logged)}: {shown}." if logged else "It has logged no metric (yet).",
+            f"No {what} of this experiment matches {names}.",
+            hint=f"Near ones of its {len(logged)}: {shown}." if logged else f"It has logged no {what} (yet).",
         )
     return [key for key in logged if key in patterns or any(fnmatchcase(key, one) for one in patterns)]

@@ -1,28 +1,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Page, Points, Series, show_time
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.errors import InvalidArgument, NotFound
+from swanlab_mcp.models import ApiResponse, Page, Points, Series, Summary, read_time, show_time
 from swanlab_mcp.operations.arguments import (
     Around,
-    EndStep,
+    End,
     ExpCuids,
     Head,
+    LastMinutes,
     MaxPoints,
     MetricKeys,
     Mode,
     PageNumber,
     PageSize,
     ProjectName,
-    StartStep,
+    Start,
     Tail,
     Username,
-    WithTimes,
+    XAxis,
 )
+from swanlab_mcp.operations.budget import count_points
 from swanlab_mcp.operations.keys import has_pattern, match_keys
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
@@ -32,9 +37,25 @@ from swanlab_mcp.untrusted import shorten
 __all__ = ["get_metrics"]
 
 _SAMPLED_POINTS = 60
-_EXACT_POINTS = 400
-_FEWEST_POINTS = 10
 _NEIGHBOURS = 5
+
+
+class _Wanted(NamedTuple):
+    """Which keys of an experiment are meant; `missing` says why there are none."""
+
+    place: Reference
+    keys: Sequence[str]
+    missing: NotFound | None = None
+
+
+class _Found(NamedTuple):
+    """What an experiment holds of the keys, where the x axis has them, and what is to be noted."""
+
+    cuid: str
+    points: Mapping[str, Points]
+    axis: Mapping[int, float]
+    notes: Sequence[str]
+    missing: NotFound | None = None
 
 
 async def get_metrics(
@@ -45,84 +66,178 @@ async def get_metrics(
     keys: MetricKeys,
     username: Username = "",
     mode: Mode = "sampled",
-    start: StartStep = None,
-    end: EndStep = None,
+    start: Start = None,
+    end: End = None,
     head: Head = None,
     tail: Tail = None,
     around: Around = None,
+    last_minutes: LastMinutes = None,
     max_points: MaxPoints = 0,
-    times: WithTimes = False,
+    x_axis: XAxis = "step",
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[Series]]:
     """Get the values of metrics over steps (curves), of one or several experiments in one call.
 
     Use it to see how a run went; get_exp_summary tells last and extreme values in fewer tokens. 'sampled' keeps the
-    first and last point, extremes and NaN stretches, for the shape; 'exact' gives every point, from `start` on. Returns
-    one row per experiment and key: steps and values (same length; also "NaN", "Infinity", "-Infinity"), `source` ('all
-    points', or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
+    first and last point, extremes and NaN, for the shape; 'exact' gives every point, from `start` on. Returns one row
+    per experiment and key: steps and values (same length; also "NaN", "Infinity", "-Infinity"), `source` ('all points',
+    or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
     Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
-    selection = Selection(start, end, head, tail, around)
-    selection.check()
+    selection = _read_selection(start, end, head, tail, around, last_minutes)
     offset, limit = get_stretch(page, size)
     stop = None if limit is None else offset + limit
-    wanted: list[tuple[Reference, str, str]] = []
-    notes: list[str] = []
-    for exp_cuid in dict.fromkeys(exp_cuids):
-        place = await locate_experiment(client, exp_cuid, project, username)
-        cuid, found = await _find_keys(client, place, keys)
-        wanted += [(place, cuid, key) for key in found]
-    shown = wanted[offset:stop]
-    count = max_points or (
-        _SAMPLED_POINTS if mode == "sampled" else max(_FEWEST_POINTS, _EXACT_POINTS // max(1, len(shown)))
+    wanted = await gather(
+        *(_choose(client, exp_cuid, project, username, keys) for exp_cuid in dict.fromkeys(exp_cuids))
     )
+    rows = [(one.place, key) for one in wanted for key in one.keys]
+    if not rows:
+        raise next(one.missing for one in wanted if one.missing)
+    shown = rows[offset:stop]
+    places = list(dict.fromkeys(place for place, _ in shown))
+    read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
+    found = await gather(*(read(place, [key for at, key in shown if at == place]) for place in places))
+    missing = [one.missing for one in (*wanted, *found) if one.missing]
     series: list[Series] = []
-    for place, cuid in dict.fromkeys((place, cuid) for place, cuid, _ in shown):
-        asked = [key for at, one, key in shown if (at, one) == (place, cuid)]
-        answer = await client.read_points(place.username, place.project, cuid, asked, exact=mode == "exact")
-        points = answer.data or {}
-        cut = [key for key, some in points.items() if not some.is_whole]
-        if cut and any(part is not None for part in selection):
-            # a part of a sample is not the part that was asked for
-            answer = await client.read_points(place.username, place.project, cuid, cut, exact=True)
-            points |= answer.data or {}
-        notes += answer.notes
-        for key in asked:
-            part = select_points(points.get(key, Points()), selection, _NEIGHBOURS)
-            kept = reduce_points(part, count) if mode == "sampled" else _take_first(part, count)
-            series.append(_describe(cuid, key, part, kept, times=times))
-            notes += _note_points(cuid, key, part, kept, is_exact=mode == "exact")
-    whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(wanted)))
+    notes: list[str] = [note for one in found for note in one.notes]
+    fitting = count_points(len(shown) if mode == "exact" else 1, has_axis=x_axis != "step")
+    count = max_points or (_SAMPLED_POINTS if mode == "sampled" else fitting)
+    count = min((one for one in (count, fitting) if one), default=None)
+    for one in found:
+        for key, points in one.points.items():
+            part = select_points(points, selection, _NEIGHBOURS)
+            kept = _take_first(part, count) if mode == "exact" else reduce_points(part, max(4, count or 0))
+            series.append(_describe(one.cuid, key, part, kept, one.axis, x_axis))
+            notes += _note_points(one.cuid, key, part, kept, is_exact=mode == "exact")
+    if missing and not series:
+        raise missing[0]
+    notes += [str(error) for error in missing]
+    whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
     return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
 
 
-async def _find_keys(client: SwanLabClient, place: Reference, keys: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the experiment's id and its keys that are meant; raises NotFound with near keys."""
+def _read_selection(
+    start: int | str | None,
+    end: int | str | None,
+    head: int | None,
+    tail: int | None,
+    around: int | None,
+    last_minutes: float | None,
+) -> Selection:
+    since, until = (_read_moment(bound) if isinstance(bound, str) else None for bound in (start, end))
+    selection = Selection(
+        start if isinstance(start, int) else None,
+        end if isinstance(end, int) else None,
+        head,
+        tail,
+        around,
+        since,
+        until,
+        last_minutes,
+    )
+    selection.check()
+    return selection
+
+
+def _read_moment(text: str) -> int:
+    moment = read_time(text)
+    if moment is None:
+        raise InvalidArgument(
+            f"{shorten(text)!r} is neither a step nor a time.",
+            hint="Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00.",
+        )
+    return int(moment.timestamp() * 1000)
+
+
+async def _choose(client: SwanLabClient, exp_cuid: str, project: str, username: str, keys: Sequence[str]) -> _Wanted:
+    """Return the keys that are meant; only wildcards need the list of what was logged."""
+    place = await locate_experiment(client, exp_cuid, project, username)
+    if not has_pattern(keys):
+        return _Wanted(place, list(dict.fromkeys(keys)))
     cuid, answer = await ask_about_experiment(
         client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
     )
-    logged: Sequence[str] = answer.data.scalars if answer.data else ()
-    found = match_keys(logged, keys)
-    if not has_pattern(keys):
-        found = list(dict.fromkeys(keys))
-    if not found:
-        raise NotFound(f"The experiment {shorten(cuid)} has logged no metric (yet).")
-    return cuid, found
+    place = Reference(place.username, place.project, cuid, place.host)
+    try:
+        return _Wanted(place, match_keys(answer.data.scalars if answer.data else (), keys))
+    except NotFound as error:
+        return _Wanted(place, (), _name(error, cuid))
 
 
-def _take_first(points: Points, count: int) -> Points:
+async def _read(
+    client: SwanLabClient, place: Reference, keys: Sequence[str], *, selection: Selection, is_exact: bool, x_axis: str
+) -> _Found:
+    is_metric = x_axis not in ("step", "time", "relative_time")
+    asked: list[str] = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
+    cuid, answer = await ask_about_experiment(
+        client, place, lambda cuid: client.read_points(place.username, place.project, cuid, asked, exact=is_exact)
+    )
+    points, notes = dict(answer.data or {}), [*answer.notes]
+    cut = [key for key, some in points.items() if not some.is_whole]
+    if cut and (selection != Selection() or is_metric):
+        # a part of a sample is not the part that was asked for, and two samples have few steps in common
+        answer = await client.read_points(place.username, place.project, cuid, cut, exact=True)
+        points |= answer.data or {}
+    elif cut:
+        summary = (await client.get_summary(place.username, place.project, cuid)).data or {}
+        for key in cut:
+            extremes = [one for one in (summary[key].min, summary[key].max) if one] if key in summary else []
+            points[key] = _add_points(points[key], {one.step: one.value for one in extremes if one.step is not None})
+            if len(extremes) < 2 or any(one.step is None for one in extremes):
+                notes.append(f"{shorten(key)} of {shorten(cuid)}: extremes between the sampled points may be missing.")
+    missing: NotFound | None = None
+    absent = [key for key in asked if key not in points]
+    if absent:
+        logged = (await client.list_keys(place.username, place.project, cuid)).data
+        try:
+            match_keys(logged.scalars if logged else (), absent)
+        except NotFound as error:
+            missing = _name(error, cuid)
+            if x_axis in absent:
+                raise missing from error
+    axis: dict[int, float] = {}
+    if is_metric:
+        axis = dict(zip(points[x_axis].steps, points[x_axis].values, strict=True))
+    elif x_axis == "relative_time":
+        experiment = (await client.get_experiment(place.username, place.project, cuid)).data
+        began = read_time(experiment.createdAt) if experiment else None
+        if began is None:
+            raise InvalidArgument(f"When {shorten(cuid)} began is not known.", hint="Use x_axis='time'.")
+        axis = {-1: began.timestamp() * 1000}
+    return _Found(cuid, {key: points[key] for key in keys if key in points}, axis, notes, missing)
+
+
+def _add_points(points: Points, others: Mapping[int, float]) -> Points:
+    """Return a sample with the true minimum and maximum, which SwanLab tells apart from it."""
+    known = dict(zip(points.steps, zip(points.values, points.times, strict=True), strict=True))
+    known |= {step: (value, 0) for step, value in others.items() if step not in known}
+    steps = sorted(known)
+    return Points(steps, [known[step][0] for step in steps], [known[step][1] for step in steps], is_whole=False)
+
+
+def _name(error: NotFound, cuid: str) -> NotFound:
+    return NotFound(f"{shorten(cuid)}: {error.message}", hint=error.hint)
+
+
+def _take_first(points: Points, count: int | None) -> Points:
     return Points(points.steps[:count], points.values[:count], points.times[:count], points.is_whole)
 
 
-def _describe(cuid: str, key: str, part: Points, kept: Points, *, times: bool) -> Series:
+def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int, float], x_axis: str) -> Series:
     odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
+    x: list[float | None] | None = None
+    if x_axis == "relative_time":
+        x = [(time - axis[-1]) / 1000 if time else None for time in kept.times]
+    elif x_axis not in ("step", "time"):
+        x = [axis.get(step) for step in kept.steps]
     return Series(
         exp_cuid=cuid,
         key=key,
         steps=list(kept.steps),
         values=list(kept.values),
-        times=[show_time(time) for time in kept.times] if times else None,
+        times=[show_time(time) for time in kept.times] if x_axis == "time" else None,
+        x=x,
         source="all points" if part.is_whole else "sample",
         total=len(part.steps) if part.is_whole else None,
         first_step=part.steps[0] if part.steps else None,
@@ -137,7 +252,7 @@ def _note_points(cuid: str, key: str, part: Points, kept: Points, *, is_exact: b
     if not part.steps:
         return [f"{name}: no points in the asked part."]
     if not part.is_whole:
-        return [f"{name}: from a sample; extremes or NaN between its points may be missing. mode=exact reads them all."]
+        return [f"{name}: from a sample; NaN between its points may be missing. mode=exact reads them all."]
     if is_exact and len(kept.steps) < len(part.steps):
         return [
             f"{name}: {len(kept.steps)} of {len(part.steps)} points; continue with start={part.steps[len(kept.steps)]}."

@@ -1,0 +1,32 @@
+"""Steps told in few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["describe_steps"]
+
+_LONGEST = 40
+
+
+def describe_steps(steps: Sequence[int]) -> str:
+    """Return sorted steps as runs of equal distance: "0, 50-600 by 50"; of very many runs the first and the last."""
+    runs: list[str] = []
+    place = 0
+    while place < len(steps):
+        end = place + 1
+        if end < len(steps):
+            distance = steps[end] - steps[place]
+            while end + 1 < len(steps) and steps[end + 1] - steps[end] == distance:
+                end += 1
+            if end - place >= 2:
+                by = f" by {distance}" if distance > 1 else ""
+                runs.append(f"{steps[place]}-{steps[end]}{by}")
+                place = end + 1
+                continue
+        runs.append(str(steps[place]))
+        place += 1
+    if len(runs) > _LONGEST:
+        half = _LONGEST // 2
+        runs = [*runs[:half], "…", *runs[-half:]]
+    return ", ".join(runs) or "none"

@@ -1,0 +1,51 @@
+"""Several questions at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+__all__ = ["SharedAnswers", "gather"]
+
+T = TypeVar("T")
+
+
+async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
+    """Await all at once and return the answers in order; the first failure stops the others."""
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class _Asked(Generic[T]):
+    task: asyncio.Task[T]
+    waiting: int = 0
+
+
+class SharedAnswers(Generic[T]):
+    """Equal questions asked at the same time share one answer; it is given up when nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Hashable, _Asked[T]] = {}
+
+    async def ask(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the answer to the question that goes by `name`."""
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = _Asked(asyncio.create_task(question()))
+        asked.waiting += 1
+        try:
+            return await asyncio.shield(asked.task)
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting or asked.task.done():
+                asked.task.cancel()
+                if self._asked.get(name) is asked:
+                    del self._asked[name]

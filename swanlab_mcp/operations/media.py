@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import asyncio
+import bisect
+import json
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.analysis.steps import describe_steps
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.errors import InvalidArgument, NotFound
+from swanlab_mcp.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
+from swanlab_mcp.operations.arguments import (
+    ExpCuid,
+    MediaKeys,
+    MediaPage,
+    MediaPageSize,
+    MediaSteps,
+    ProjectName,
+    TextStart,
+    Username,
+)
+from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.pictures import prepare_picture
+from swanlab_mcp.refs import Reference
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["get_media"]
+
+_LARGEST_FILE = 20_000_000
+_SHOWN_TEXT = 4000
+_TYPES = {
+    "image": ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff"),
+    "text": ("txt", "md", "csv", "log"),
+    "chart": ("json",),
+    "audio": ("wav", "mp3", "flac", "ogg", "m4a", "aac"),
+    "video": ("mp4", "webm", "mov", "avi", "mkv"),
+    "object3d": ("glb", "gltf", "obj", "stl", "ply", "pcd", "pts"),
+    "molecule": ("pdb", "mol", "mol2", "sdf", "xyz", "cif"),
+    "html": ("html", "htm"),
+}
+_READ = ("image", "text", "chart")
+
+
+class _Shown(NamedTuple):
+    row: Media
+    picture: Picture | None = None
+    note: str = ""
+
+
+async def get_media(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuid: ExpCuid,
+    keys: MediaKeys,
+    username: Username = "",
+    steps: MediaSteps = (),
+    text_start: TextStart = 0,
+    page: MediaPage = 1,
+    size: MediaPageSize = 4,
+) -> ApiResponse[list[Media]]:
+    """Get recorded media at a step: images that you can see, texts and tables to read, other files by type and size.
+
+    Use it for "show me the samples"; list_metrics with kind 'media' tells the keys. Returns per file: key, step, type,
+    name, size in bytes, caption, `picture` (which of the images shown, from 1) or `text`; the notes list the steps that
+    have media. At most 4 files at once.
+    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "keys": ["*confusion*"], "steps": [40]}.
+    """
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, logged = await ask_about_experiment(
+        client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
+    )
+    chosen = _choose_keys(logged.data.scalars if logged.data else (), logged.data.media if logged.data else (), keys)
+    wanted = list(dict.fromkeys(steps)) or [None]
+    answers = await gather(
+        *(
+            client.list_media(place.username, place.project, cuid, key, step=step)
+            for key, step in product(chosen, wanted)
+        )
+    )
+    parts = [answer.data or MediaPart((), None, ()) for answer in answers]
+    notes = [note for answer in answers for note in answer.notes]
+    for number, key in enumerate(chosen):
+        known = parts[number * len(wanted)].steps
+        notes.append(f"Steps of {shorten(key)}: {describe_steps(known)} ({len(known)}).")
+    items = [item for part in parts for item in part.items]
+    _check_steps(items, parts, steps)
+    offset, limit = get_stretch(page, size)
+    listed = items[offset : None if limit is None else offset + limit]
+    shown = await _show(client, place, cuid, listed, text_start)
+    notes += [one.note for one in shown]
+    link = client.get_link(place.username, place.project, cuid)
+    answer = ApiResponse(
+        data=[one.row for one in shown],
+        page=Page(returned=len(shown), total=len(items)),
+        pictures=[one.picture for one in shown if one.picture],
+    )
+    told = tell_page(answer, page, size, "by key and step")
+    return add_notes(told, *dict.fromkeys(notes), f"Page: {link}" if link else "")
+
+
+def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[str]) -> list[str]:
+    plain = [key for key in keys if key in scalars and key not in media]
+    if plain:
+        raise InvalidArgument(f"{shorten(plain[0])!r} is a metric of numbers, not media.", hint="Use get_metrics.")
+    return match_keys(media, keys, "media")
+
+
+def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: Sequence[int]) -> None:
+    """Raise NotFound for a step at which none of the keys has media, naming the nearest ones."""
+    found = {item.step for item in items}
+    known = sorted({step for part in parts for step in part.steps})
+    for step in steps:
+        if step not in found:
+            place = bisect.bisect_left(known, step)
+            near = known[max(0, place - 2) : place + 2]
+            raise NotFound(
+                f"There is no such media at step {step}.",
+                hint=f"The nearest steps that have some: {', '.join(map(str, near))}." if near else "",
+            )
+
+
+async def _show(
+    client: SwanLabClient, place: Reference, cuid: str, items: Sequence[MediaItem], text_start: int
+) -> list[_Shown]:
+    kinds = [_find_kind(item.path) for item in items]
+    ask = partial(client.read_media, place.username, place.project, cuid)
+
+    async def read(kind: str, item: MediaItem) -> MediaFile:
+        answer = await ask([item], limit=_LARGEST_FILE if kind in _READ else 0)
+        return answer.data[0] if answer.data else MediaFile(None, None)
+
+    files = await gather(*(read(kind, item) for kind, item in zip(kinds, items, strict=True)))
+    shown: list[_Shown] = []
+    pictures = 0
+    for place_in_list, (item, kind, file) in enumerate(zip(items, kinds, files, strict=True)):
+        one = await asyncio.to_thread(_describe, item, kind, file, text_start)
+        if one.picture:
+            pictures += 1
+            row = one.row.model_copy(update={"picture": pictures})
+            one = one._replace(row=row, picture=one.picture._replace(row=place_in_list))
+        shown.append(one)
+    return shown
+
+
+def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int) -> _Shown:
+    name = PurePosixPath(item.path).name
+    row = Media(
+        key=item.key, step=item.step, type=kind, name=name or None, size=file.size, caption=item.caption or None
+    )
+    where = f"{shorten(name)} at step {item.step}"
+    if kind not in _READ:
+        return _Shown(row)
+    if file.content is None:
+        return _Shown(row, note=f"{where}: larger than {_LARGEST_FILE // 1_000_000} MB, so it is not shown.")
+    if kind == "image":
+        picture = prepare_picture(file.content)
+        return _Shown(row, note=f"{where}: {picture}.") if isinstance(picture, str) else _Shown(row, picture)
+    text = file.content.decode("utf-8", errors="replace")
+    if kind == "chart":
+        kind, text = _read_table(text)
+    part = text[text_start : text_start + _SHOWN_TEXT]
+    end = text_start + len(part)
+    row = row.model_copy(update={"type": kind, "text": part})
+    return _Shown(
+        row, note=f"{where}: {len(text)} characters in all; go on with text_start={end}." if end < len(text) else ""
+    )
+
+
+def _find_kind(path: str) -> str:
+    suffix = PurePosixPath(path).suffix.lower().removeprefix(".")
+    return next((kind for kind, suffixes in _TYPES.items() if suffix in suffixes), "file")
+
+
+def _read_table(text: str) -> tuple[str, str]:
+    """Return a table that the SDK recorded as lines of cells; any other JSON as it is."""
+    try:
+        table: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return "text", text
+    if not isinstance(table, dict) or cast("dict[str, Any]", table).get("_swanLab") != "table":
+        return "chart", text
+    names = [str(column.get("field")) for column in _get_objects(table, "colDefs")]
+    lines = [[str(row.get(name, "")) for name in names] for row in _get_objects(table, "rowData")]
+    return "table", "\n".join(" | ".join(cells) for cells in [names, *lines])
+
+
+def _get_objects(table: Any, field: str) -> list[dict[str, Any]]:
+    values: Any = table.get(field)
+    return [one for one in cast("list[Any]", values) if isinstance(one, dict)] if isinstance(values, list) else []
