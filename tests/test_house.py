@@ -25,7 +25,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis", "pictures"},
+    {"client", "analysis", "findings", "pictures"},
     {"operations"},
     {"render", "openapi"},
     {"tools"},

@@ -18,6 +18,7 @@ __all__ = [
     "find_varying",
     "flatten",
     "group_repeats",
+    "is_seed",
     "is_setting",
 ]
 
@@ -29,7 +30,7 @@ _PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"
 
 
 class Association(NamedTuple):
-    """How strongly a config key goes along with a result: from 0 (not) to 1, of `count` experiments.
+    """How strongly a config key goes along with a result: from 0 (not) to 1, of `n` experiments.
 
     `text` tells the rank correlation with its sign, or the groups' means; `confounded` are keys that vary with it.
     """
@@ -37,7 +38,7 @@ class Association(NamedTuple):
     key: str
     method: str
     strength: float
-    count: int
+    n: int
     text: str
     confounded: tuple[str, ...] = ()
 

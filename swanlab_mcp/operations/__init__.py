@@ -13,6 +13,7 @@ from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
 from swanlab_mcp.operations.projects import list_projects
+from swanlab_mcp.operations.ranking import rank_experiments
 from swanlab_mcp.operations.summaries import get_exp_summary
 from swanlab_mcp.operations.workspaces import list_workspaces
 
@@ -28,4 +29,5 @@ __all__ = [
     "list_project_exps",
     "list_projects",
     "list_workspaces",
+    "rank_experiments",
 ]

@@ -11,6 +11,8 @@ from swanlab_mcp.models import Filter
 
 __all__ = [
     "Around",
+    "Better",
+    "BySeed",
     "Descending",
     "Detail",
     "End",
@@ -47,8 +49,11 @@ __all__ = [
     "SortField",
     "Start",
     "Tail",
+    "TargetMetric",
     "TextStart",
+    "Unfinished",
     "Username",
+    "ValueAt",
     "XAxis",
 ]
 
@@ -188,3 +193,19 @@ SortField = Annotated[
     str, Field(max_length=512, description="A field as in filters; empty: as listed", examples=["metric.val/acc"])
 ]
 Descending = Annotated[bool, Field(description="Largest first")]
+TargetMetric = Annotated[
+    str, Field(min_length=1, max_length=512, description="Metric key to judge by", examples=["val/acc"])
+]
+Better = Annotated[
+    Literal["auto", "min", "max"], Field(description="Which values are good; 'auto': told by the key's words")
+]
+ValueAt = Annotated[
+    str,
+    Field(
+        pattern=r"^(best|last|smoothed|step:\d{1,12})$",
+        description="'best' or 'last' value, 'smoothed': mean of the last tenth, 'step:N': as far as step N",
+        examples=["step:500"],
+    ),
+]
+BySeed = Annotated[bool, Field(description="Rank settings: the mean of experiments that differ only in their seed")]
+Unfinished = Annotated[bool, Field(description="Rank running, crashed and aborted ones too")]

@@ -102,7 +102,7 @@ class OfflineClient:
         summaries: dict[str, Summary] = {}
         for done, runs in enumerate(chosen, 1):
             await asyncio.to_thread(_refresh, runs)
-            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs, keys)
+            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs, keys or None)
             await progress.report(done, len(chosen), "runs")
         damage = [note for runs in chosen for note in _note_damage(runs)]
         return ApiResponse(data=summaries, notes=[*notes, *damage])
@@ -247,8 +247,8 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     return experiment, notes
 
 
-def _summarise(runs: list[Run], keys: Sequence[str] = ()) -> Summary:
-    return {key: series.summarise() for key, series in _merge(runs, keys or None).items()}
+def _summarise(runs: list[Run], keys: Sequence[str] | None = None) -> Summary:
+    return {key: series.summarise() for key, series in _merge(runs, keys).items()}
 
 
 def _merge(runs: list[Run], keys: Sequence[str] | None = None) -> dict[str, Series]:
