@@ -65,6 +65,7 @@ TOOLS = (
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
     ToolEntry(operations.rank_experiments, "Rank experiments"),
+    ToolEntry(operations.compare_experiments, "Compare experiments"),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 

@@ -13,6 +13,8 @@ __all__ = [
     "Around",
     "Better",
     "BySeed",
+    "ComparedExperiments",
+    "ComparedMetrics",
     "Descending",
     "Detail",
     "End",
@@ -209,3 +211,15 @@ ValueAt = Annotated[
 ]
 BySeed = Annotated[bool, Field(description="Rank settings: the mean of experiments that differ only in their seed")]
 Unfinished = Annotated[bool, Field(description="Rank running, crashed and aborted ones too")]
+ComparedExperiments = Annotated[
+    Sequence[Annotated[str, Field(max_length=2048)]],
+    Field(max_length=50, description="2 to 50 experiments, each as in exp_cuid; empty: those that meet filters"),
+]
+ComparedMetrics = Annotated[
+    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Field(
+        max_length=8,
+        description="Metric keys, the target first; empty: what is logged of validation, loss and quality",
+        examples=[["val/acc", "val/loss"]],
+    ),
+]

@@ -177,7 +177,7 @@ def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
             "within_noise": bool(noise) and is_ranked and number > 1 and abs(value - first) <= tie,
         }
         rows.append((place, _describe(field, place).model_copy(update=told)))
-    return rows, [_describe_noise(noise, len(groups))]
+    return rows, [_describe_noise(noise, len(groups), field)]
 
 
 def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
@@ -190,7 +190,7 @@ def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
     sign = 1 if field.mode == "min" else -1
     order = sorted(range(len(groups)), key=lambda place: sign * mean(values[place]))
     rows: list[_Row] = []
-    told = [_describe_noise(noise, len(groups))]
+    told = [_describe_noise(noise, len(groups), field)]
     for number, place in enumerate(order, 1):
         own = values[place]
         best = values[order[0]]
@@ -272,15 +272,17 @@ def _shorten_value(value: Any) -> Any:
     return shorten(value, _TEXT) if isinstance(value, str) else value
 
 
-def _describe_noise(noise: Noise | None, groups: int) -> str:
+def _describe_noise(noise: Noise | None, groups: int, field: _Field) -> str:
     if noise is None:
         return (
             "Noise: cannot tell; no two ranked experiments differ only in their seed, so no difference here is known "
             "to be real."
         )
+    ignored = [key for key in find_varying([field.configs[place] for place in field.ranked]) if not is_setting(key)]
     return (
-        f"Noise: standard deviation {noise.deviation:.3g} between seeds, from {noise.groups} of {groups} settings "
-        f"(df {noise.freedom}); single experiments less than {noise.get_tie():.3g} apart are within noise "
+        f"Noise: standard deviation {noise.deviation:.3g} between repeats (they differ only in "
+        f"{', '.join(shorten(key, _TEXT) for key in ignored[:5]) or 'nothing'}), from {noise.groups} of {groups} "
+        f"settings (df {noise.freedom}); single experiments less than {noise.get_tie():.3g} apart are within noise "
         "(t interval, 95 %)."
     )
 
