@@ -66,6 +66,7 @@ TOOLS = (
     ToolEntry(operations.get_metrics, "Get metric series"),
     ToolEntry(operations.rank_experiments, "Rank experiments"),
     ToolEntry(operations.compare_experiments, "Compare experiments"),
+    ToolEntry(operations.diagnose_experiment, "Diagnose an experiment"),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 

@@ -17,8 +17,12 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 __all__ = [
     "Event",
     "Worsening",
+    "describe_worsening_rule",
+    "find_chance_classes",
     "find_flat",
+    "find_full_memory",
     "find_gaps",
+    "find_idle",
     "find_jumps",
     "find_non_finite",
     "find_overfitting",
@@ -26,6 +30,7 @@ __all__ = [
     "find_spikes",
     "find_stall",
     "find_worsening",
+    "show_duration",
 ]
 
 Severity = Literal["problem", "warning", "info"]
@@ -150,6 +155,13 @@ def find_worsening(
         lowest_value,
         steps[min(len(steps) - 1, (onset + 1) * course.width)],
         final,
+    )
+
+
+def describe_worsening_rule(thresholds: Thresholds = DEFAULTS) -> str:
+    return (
+        f"rise > {thresholds.worse_share:.0%} of the gain before it, {thresholds.worse_sigmas:g} sigmas, "
+        f"{thresholds.worse_scatter:g}x its scatter"
     )
 
 
@@ -303,6 +315,31 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
     if silent <= allowed:
         return None
     return int(now - silent + allowed), silent / 1000, usual / 1000
+
+
+def find_full_memory(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
+    """Return the largest use of a GPU's memory (in percent), where it came near the limit."""
+    top = max((value for value in values if math.isfinite(value)), default=0.0)
+    if top < thresholds.full_memory:
+        return None
+    step = steps[list(values).index(top)]
+    return Event("gpu_memory_full", "info", step, f"up to {top:.4g} %", f">= {thresholds.full_memory:g} %", top)
+
+
+def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
+    """Return that a GPU was idle for most of the time; `values` is its load in percent."""
+    loads = [value for value in values if math.isfinite(value)]
+    if len(loads) < thresholds.idle_points or median(loads) >= thresholds.idle_gpu:
+        return None
+    detail = f"median load {median(loads):.3g} % of {len(loads)} samples"
+    return Event("gpu_idle", "warning", steps[0], detail, f"median < {thresholds.idle_gpu:g} %", median(loads))
+
+
+def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int | None:
+    """Return the number of classes whose chance level (cross entropy ln k) a loss lies at, if it lies at one."""
+    known = [*range(2, 21), 100, 200, 365, 1000]
+    nearest = min(known, key=lambda count: abs(math.log(count) - level))
+    return nearest if abs(math.log(nearest) - level) <= thresholds.chance_share * level else None
 
 
 def show_duration(seconds: float) -> str:

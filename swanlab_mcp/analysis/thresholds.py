@@ -30,7 +30,7 @@ class Thresholds:
     flat_points: int = 20
     flat_share: float = 0.02
     flat_sigmas: float = 4.0
-    chance_share: float = 0.02
+    chance_share: float = 0.01
     trained_accuracy: float = 0.8
     plateau_share: float = 0.02
     plateau_length: float = 0.3

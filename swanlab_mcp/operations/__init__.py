@@ -6,6 +6,7 @@ A function's docstring is what an assistant reads about the tool of the same nam
 from __future__ import annotations
 
 from swanlab_mcp.operations.comparison import compare_experiments
+from swanlab_mcp.operations.diagnosis import diagnose_experiment
 from swanlab_mcp.operations.environments import get_environment
 from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
 from swanlab_mcp.operations.finding import find_experiments
@@ -20,6 +21,7 @@ from swanlab_mcp.operations.workspaces import list_workspaces
 
 __all__ = [
     "compare_experiments",
+    "diagnose_experiment",
     "find_experiments",
     "get_environment",
     "get_exp_summary",

@@ -3,8 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from os.path import commonprefix
-from typing import Any
+from typing import Any, cast
 
 from swanlab_mcp.analysis.differences import associate, find_varying, flatten, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
@@ -211,7 +210,12 @@ def _align(name: str, values: Sequence[Any]) -> DifferingKey:
     # masked here by the key's name, which a list of values no longer tells
     masked = [mask_secrets(value, name) for value in values]
     texts = [value for value in masked if isinstance(value, str)]
-    same = len(commonprefix(texts)) if len(texts) > 1 and max(map(len, texts)) > _TEXT else 0
+    same = 0
+    if len(texts) > 1 and max(map(len, texts)) > _TEXT:
+        # what the first and the last in order share, all share
+        same = next(
+            (place for place, two in enumerate(zip(min(texts), max(texts), strict=False)) if len({*two}) > 1), 0
+        )
     # long texts differ behind what they share
     shared = max(0, same - _CONTEXT)
     cut = [f"…{value[shared:]}" if shared and isinstance(value, str) else value for value in masked]
@@ -222,8 +226,8 @@ def _shorten_value(value: Any) -> Any:
     if isinstance(value, float):
         return round_number(value)
     if isinstance(value, (list, dict)):
-        text = str(value)
-        return value if len(text) <= _TEXT else shorten(text, _TEXT)
+        text = str(cast("object", value))
+        return cast("object", value) if len(text) <= _TEXT else shorten(text, _TEXT)
     return shorten(value, _TEXT) if isinstance(value, str) else value
 
 
