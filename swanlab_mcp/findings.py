@@ -159,7 +159,7 @@ class NewsItem(Record):
 
     time: str
     what: str = Field(description="new, finished, crashed, aborted, stalled, no end or record")
-    project: str
+    project: str | None = Field(default=None, description="Where there are several")
     name: str
     cuid: str
     detail: str = Field(default="", exclude_if=is_empty)

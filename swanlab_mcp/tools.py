@@ -67,6 +67,7 @@ TOOLS = (
     ToolEntry(operations.rank_experiments, "Rank experiments"),
     ToolEntry(operations.compare_experiments, "Compare experiments"),
     ToolEntry(operations.diagnose_experiment, "Diagnose an experiment"),
+    ToolEntry(operations.whats_new, "Tell what is new"),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 

@@ -44,12 +44,15 @@ _CAUSES = tuple(
             "an index or label is out of range",
         ),
         (
-            r"illegal memory access|CUDNN|CUDA error|ECC|Xid|segmentation fault|bus error|core dumped",
+            r"illegal memory access|CUDNN|CUDA error|\bECC\b|\bXid\b|segmentation fault|bus error|core dumped",
             "the GPU, its driver or native code failed",
         ),
         (r"\bnan\b|non-?finite|\binfinite\b|\binf\b", "a value was NaN or infinite"),
         (
-            r"size mismatch|size of tensor|shape|dimension|broadcast|cannot be multiplied|same number of|Expected .{0,40} to match",
+            (
+                r"size mismatch|size of tensor|shape|dimension|broadcast|cannot be multiplied|same number of"
+                r"|Expected .{0,40} to match"
+            ),
             "shapes do not fit together",
         ),
         (r"ModuleNotFoundError|ImportError|undefined symbol", "a module is missing or does not fit"),

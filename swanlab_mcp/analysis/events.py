@@ -130,7 +130,7 @@ def find_worsening(
     """Return since when a series has been worse than its best for good, if it is at its end.
 
     `values` must be finite. The rise from the best level to the last must be a share of the whole improvement, beyond
-    the noise of levels, and stand out from the scatter around its own line.
+    the noise of levels, and stand out: from the scatter around its own line, or by going straight up.
     """
     if len(values) < thresholds.fewest_points:
         return None
@@ -140,11 +140,16 @@ def find_worsening(
     rise = final - best
     drop = max(course.first, levels[0]) - best
     after = levels[lowest:]
+    # what had not improved by as much before may as well be slow noise
+    sigmas = thresholds.worse_sigmas * (1 if drop >= rise else thresholds.worse_doubt)
     if (
         len(after) <= thresholds.smoothing
         or rise <= thresholds.worse_share * drop
-        or rise <= thresholds.worse_sigmas * course.scatter
-        or rise <= thresholds.worse_scatter * _measure_scatter(after)
+        or rise <= sigmas * course.scatter
+        or (
+            rise <= thresholds.worse_scatter * _measure_scatter(after)
+            and rise <= thresholds.worse_directness * _measure_path(after)
+        )
     ):
         return None
     limit = best + thresholds.onset_share * rise
@@ -189,17 +194,19 @@ def find_plateau(steps: Sequence[int], values: Sequence[float], thresholds: Thre
     course = outline(values, thresholds)
     drop = max(course.first, course.levels[0]) - course.best
     limit = course.best + thresholds.plateau_share * drop + course.scatter
-    onset = next(place for place, level in enumerate(course.levels) if level <= limit)
-    share = 1 - onset / len(course.levels)
+    level = next(place for place, level in enumerate(course.levels) if level <= limit)
+    # within the first level, the values themselves tell
+    onset = level * course.width or next((place for place, value in enumerate(values) if value <= limit), 0)
+    share = 1 - onset / len(values)
     if share < thresholds.plateau_length or course.final > limit:
         return None
     return Event(
         "plateau",
         "info",
-        steps[min(len(steps) - 1, onset * course.width)],
+        steps[min(len(steps) - 1, onset)],
         f"the last {share:.0%} of the points gained next to nothing",
         f"gain < {thresholds.plateau_share:.0%} of the whole",
-        abs(course.levels[onset]),
+        abs(course.levels[level]),
     )
 
 
@@ -367,6 +374,11 @@ def _find_outstanding(intervals: Sequence[int], thresholds: Thresholds) -> list[
     if usual <= 0 or ordered[-1] <= limit:
         return []
     return [(place, length, usual) for place, length in enumerate(intervals) if length > limit]
+
+
+def _measure_path(levels: Sequence[float]) -> float:
+    """Return the length of all moves up and down."""
+    return sum(abs(later - earlier) for earlier, later in pairwise(levels))
 
 
 def _measure_scatter(levels: Sequence[float]) -> float:

@@ -23,8 +23,10 @@ class Thresholds:
     spike_many: int = 5
     # worsening: divergence, overfitting
     worse_share: float = 0.05
-    worse_sigmas: float = 4.0
-    worse_scatter: float = 4.0
+    worse_sigmas: float = 5.0
+    worse_doubt: float = 2.0
+    worse_scatter: float = 5.0
+    worse_directness: float = 0.8
     onset_share: float = 0.1
     # never learned, plateau
     flat_points: int = 20

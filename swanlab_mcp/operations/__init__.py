@@ -14,6 +14,7 @@ from swanlab_mcp.operations.logs import get_logs
 from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
+from swanlab_mcp.operations.news import whats_new
 from swanlab_mcp.operations.projects import list_projects
 from swanlab_mcp.operations.ranking import rank_experiments
 from swanlab_mcp.operations.summaries import get_exp_summary
@@ -34,4 +35,5 @@ __all__ = [
     "list_projects",
     "list_workspaces",
     "rank_experiments",
+    "whats_new",
 ]

@@ -10,6 +10,7 @@ from pydantic import Field
 from swanlab_mcp.models import Filter
 
 __all__ = [
+    "AnyProject",
     "Around",
     "Better",
     "BySeed",
@@ -48,6 +49,7 @@ __all__ = [
     "ProjectName",
     "ProjectSort",
     "Search",
+    "Since",
     "SortField",
     "Start",
     "Tail",
@@ -56,6 +58,7 @@ __all__ = [
     "Unfinished",
     "Username",
     "ValueAt",
+    "WatchedMetrics",
     "XAxis",
 ]
 
@@ -222,4 +225,17 @@ ComparedMetrics = Annotated[
         description="Metric keys, the target first; empty: what is logged of validation, loss and quality",
         examples=[["val/acc", "val/loss"]],
     ),
+]
+Since = Annotated[
+    str,
+    Field(
+        max_length=64,
+        description="ISO 8601 time, the cursor of the last answer, or how long ago: 90m, 24h, 7d",
+        examples=["24h"],
+    ),
+]
+AnyProject = Annotated[str, Field(max_length=1024, description="As elsewhere; empty: every project of the workspace")]
+WatchedMetrics = Annotated[
+    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Field(max_length=4, description="Metrics whose records count; empty: two that tell of held-out data"),
 ]

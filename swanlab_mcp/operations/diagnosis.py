@@ -129,9 +129,8 @@ async def diagnose_experiment(
         notes.append(f"{len(events) - _EVENTS} further events, none graver, are left out.")
     total = sum(len(one.steps) for one in points.values())
     sampled = any(not one.is_whole for one in points.values())
-    notes.append(
-        f"Read: {'a sample of the' if sampled else 'all'} {total:,} points of {', '.join(map(shorten, keys)) or 'no key'}."
-    )
+    names = ", ".join(map(shorten, keys)) or "no key"
+    notes.append(f"Read: {'a sample of' if sampled else 'all'} {total:,} points of {names}.")
     if left:
         notes.append(f"{left} further keys that may tell something were not read.")
     link = client.get_link(place.username, place.project, cuid)
@@ -178,7 +177,7 @@ def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
     for key in curves.of("loss", "quality", "gradient_norm"):
         if key not in flat and curves.finite[key][0]:
             add(find_spikes(*curves.finite[key]), key)
-            if curves.roles[key] != "gradient_norm":
+            if curves.roles[key] == "loss":
                 add(find_plateau(*curves.finite[key]), key)
     for event, keys in _find_worsenings(curves, flat):
         add(event, *keys)
@@ -231,6 +230,8 @@ def _find_never_learned(curves: _Curves) -> dict[str, Event]:
         if course is None or begins_good:
             continue
         classes = find_chance_classes(course.final)
+        # a level passed by chance is no chance level
+        classes = classes if classes == find_chance_classes(course.best) else None
         chance = f", the chance level ln({classes}) of {classes} classes" if classes else ""
         found[key] = Event(
             "never_learned",
@@ -359,7 +360,7 @@ def _find_causes(
     kinds = {one.event.kind: one for one in reversed(seen)}
     causes: list[Cause] = []
     if error:
-        causes += _find_crash_causes(curves, kinds, error)
+        causes += _find_crash_causes(kinds, error)
     if "non_finite" in kinds:
         causes.append(_explain_non_finite(curves, kinds["non_finite"], experiment))
     if "never_learned" in kinds:
@@ -390,15 +391,13 @@ def _find_causes(
     return causes
 
 
-def _find_crash_causes(curves: _Curves, kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cause]:
+def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cause]:
     named = name_cause(error.line)
     evidence = [f"error line: {shorten(error.line, 120)}"]
     if "GPU ran out" in named and "gpu_memory_full" in kinds:
         evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
     if not named:
-        return [
-            Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0]),
-        ]
+        return [Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0])]
     return [Cause(cause=named, confidence="high" if error.frames else "medium", evidence="; ".join(evidence))]
 
 
@@ -447,7 +446,7 @@ def _explain_never_learned(curves: _Curves, one: _Seen, experiment: Experiment) 
         )
     norms = [key for key in curves.of("gradient_norm") if curves.finite[key][1] and find_flat(curves.finite[key][1])]
     classes = find_chance_classes(one.event.value or 0.0)
-    if classes:
+    if classes and "chance" in one.event.detail:
         still = f"; {shorten(norms[0])} does not change either" if norms else ""
         return Cause(
             cause="inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)",
@@ -499,9 +498,11 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
     if experiment.state in ("CRASHED", "ABORTED"):
         parts.append(experiment.state.lower() + (f": {shorten(error.line, 120)}" if error else ""))
     for severity in ("problem", "warning"):
-        for one in seen:
-            if one.event.severity == severity:
-                parts.append(f"{one.event.kind} in {shorten(one.keys[0])} from step {one.event.step}")
+        parts += [
+            f"{one.event.kind} in {shorten(one.keys[0])} from step {one.event.step}"
+            for one in seen
+            if one.event.severity == severity
+        ]
     if parts:
         more = f"; {len(parts) - 3} more" if len(parts) > 3 else ""
         return "; ".join(parts[:3]) + more
