@@ -25,6 +25,7 @@ __all__ = [
     "MediaPart",
     "MetricKey",
     "MetricSummary",
+    "Narrowed",
     "Page",
     "Picture",
     "Points",
@@ -33,6 +34,7 @@ __all__ = [
     "RecordList",
     "Series",
     "Summary",
+    "User",
     "Workspace",
     "read_time",
     "show_time",
@@ -126,6 +128,19 @@ class Record(BaseModel):
         return type(self).model_fields.keys()
 
 
+class User(Record):
+    """The signed-in person (wire page, section 2)."""
+
+    username: str
+    name: Text = ""
+    bio: Text = ""
+    institution: Text = ""
+    school: Text = ""
+    email: Text = ""
+    location: Text = ""
+    url: Text = ""
+
+
 class Workspace(Record):
     """A person's or a team's space; `username` is its identifier in addresses (wire page, section 2)."""
 
@@ -179,6 +194,17 @@ class Filter(Record):
     field: str = Field(max_length=512, description="e.g. state, created, config.lr, metric.val/acc")
     op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
     value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
+
+
+class Narrowed(NamedTuple):
+    """Experiments among which are all that meet some filters; `applied` are those that SwanLab has seen to.
+
+    `is_whole`: these are all experiments of the project.
+    """
+
+    experiments: Sequence[Experiment]
+    applied: Sequence[Filter] = ()
+    is_whole: bool = True
 
 
 class Extreme(Record):

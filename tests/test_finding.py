@@ -171,7 +171,7 @@ async def test_a_wrong_filter_is_an_error_that_names_the_right_ones(settings: Se
             "find_experiments",
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
         )
-    assert "note: 0 of the 250 experiments meet the filters." in text_of(nothing)
+    assert "note: 0 of the 250 experiments meet the filters, applied here." in text_of(nothing)
 
 
 async def test_runs_on_disk_are_found_the_same_way() -> None:

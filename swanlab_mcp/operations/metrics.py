@@ -9,7 +9,7 @@ from swanlab_mcp.analysis.selection import Selection, reduce_points, select_poin
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
 from swanlab_mcp.errors import InvalidArgument, NotFound
-from swanlab_mcp.models import ApiResponse, Page, Points, Series, Summary, read_time, show_time
+from swanlab_mcp.models import ApiResponse, Page, Points, Series, read_time, show_time
 from swanlab_mcp.operations.arguments import (
     Around,
     End,
