@@ -10,13 +10,13 @@ from typing import TypeVar
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Experiment, Filter, Points
-from swanlab_mcp.operations.finding import find_experiments
-from swanlab_mcp.operations.location import ask_about_project, locate_project
+from swanlab_mcp.models import Experiment, Filter, Points
+from swanlab_mcp.operations.finding import choose_experiments
+from swanlab_mcp.operations.location import locate_project
 from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["choose_experiments", "explain_missing_metric", "link_pages", "read_all", "read_series"]
+__all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "read_series"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -26,16 +26,13 @@ _ASKED_FOR_KEYS = 3
 _NAMED = 10
 
 
-async def choose_experiments(
+async def list_chosen(
     client: SwanLabClient, project: str, username: str, filters: Sequence[Filter]
-) -> tuple[Reference, ApiResponse[list[Experiment]]]:
-    """Return all experiments of a project that meet the filters, with their configs."""
+) -> tuple[Reference, list[Experiment], list[str]]:
+    """Return the experiments of a project that meet the filters, with their configs, and what is to be noted."""
     place = await locate_project(client, project, username)
-    if filters:
-        answer = await find_experiments(client, project=project, username=username, filters=filters)
-        # its address of the pages is told by the caller, once
-        return place, answer.model_copy(update={"notes": [note for note in answer.notes if note[:6] != "Pages:"]})
-    return place, await ask_about_project(client, place, lambda: client.list_experiments(place.username, place.project))
+    choice = await choose_experiments(client, place, filters)
+    return place, [one.experiment for one in choice.candidates], choice.notes
 
 
 def link_pages(client: SwanLabClient, place: Reference) -> str:

@@ -22,9 +22,9 @@ from swanlab_mcp.findings import (
 from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Points, Summary
 from swanlab_mcp.operations.arguments import ComparedExperiments, ComparedMetrics, Filters, ProjectName, Username
 from swanlab_mcp.operations.choice import (
-    choose_experiments,
     explain_missing_metric,
     link_pages,
+    list_chosen,
     read_all,
     read_series,
 )
@@ -114,9 +114,8 @@ async def _choose(
         found = [answer.data for _, answer in answers if answer.data]
         notes += [note for _, answer in answers for note in answer.notes]
     else:
-        place, answer = await choose_experiments(client, project, username, filters)
-        notes += answer.notes
-        listed = answer.data or []
+        place, listed, told = await list_chosen(client, project, username, filters)
+        notes += told
         if len(listed) > _MOST:
             raise InvalidArgument(
                 f"{len(listed)} experiments are too many to compare; at most {_MOST} at once.",

@@ -14,7 +14,7 @@ from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.findings import NewsItem
 from swanlab_mcp.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
-from swanlab_mcp.operations.choice import choose_experiments, read_all
+from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 from swanlab_mcp.operations.targets import choose_targets
@@ -63,8 +63,8 @@ async def whats_new(
     happenings: list[_Happening] = []
     latest = moment
     for name, user in await _list_projects(client, project, username, moment, notes):
-        place, answer = await choose_experiments(client, name, user, ())
-        experiments = answer.data or []
+        place, experiments, told = await list_chosen(client, name, user, ())
+        notes += told
         latest = max([latest, *(_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt))])
         targets, summaries = await _read_targets(client, place, experiments, metrics, moment)
         happenings += _find_changes(place, experiments, targets, summaries, moment)

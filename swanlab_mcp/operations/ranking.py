@@ -26,7 +26,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
     ValueAt,
 )
-from swanlab_mcp.operations.choice import choose_experiments, explain_missing_metric, link_pages, read_series
+from swanlab_mcp.operations.choice import explain_missing_metric, link_pages, list_chosen, read_series
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.untrusted import shorten
 
@@ -82,9 +82,7 @@ async def rank_experiments(
     Example: {"project": "digits-mlp", "metric": "val/acc", "by_seed": true}.
     """
     direction = infer_direction(metric)
-    place, answer = await choose_experiments(client, project, username, filters)
-    experiments = answer.data or []
-    notes = [note for note in answer.notes if note]
+    place, experiments, notes = await list_chosen(client, project, username, filters)
     if not experiments:
         page_of_none = ApiResponse(data=list[RankedExperiment](), page=Page(returned=0, total=0), notes=notes)
         return add_notes(page_of_none, "" if filters else "The project holds no experiments yet.")
