@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, NamedTuple, cast
@@ -69,13 +70,16 @@ def is_setting(key: str) -> bool:
 
 
 def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys that not all configs have with the same value; settings first, then those with fewer values."""
+    """Return the keys that not all configs have with the same value.
+
+    Settings come first, and of these the ones that differ in most configs.
+    """
     keys = dict.fromkeys(key for config in configs for key in config)
-    values = {key: {_freeze(config.get(key)) for config in configs} for key in keys}
-    varying = [key for key in keys if len(values[key]) > 1]
-    # a key whose every value is another tells least about which setting matters
-    unique = {key: len(values[key]) == len(configs) and not _is_numeric(configs, key) for key in varying}
-    return sorted(varying, key=lambda key: (not is_setting(key), unique[key]))
+    counts = {key: Counter(_freeze(config.get(key)) for config in configs) for key in keys}
+    others = {key: len(configs) - max(count.values()) for key, count in counts.items() if len(count) > 1}
+    # texts of which each is another are names or notes, and tell least about which setting matters
+    notes = {key for key in others if len(counts[key]) == len(configs) > 2 and not _is_numeric(configs, key)}
+    return sorted(others, key=lambda key: (not is_setting(key), key in notes, -others[key]))
 
 
 def group_repeats(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
@@ -107,8 +111,9 @@ def associate(
 ) -> list[Association]:
     """Return how each key goes along with the results, strongest first.
 
-    Numbers: Spearman's rank correlation. Others: the share of the ranks' variance between groups (eta squared's
-    root), where some group has two. An association is no effect: keys that vary together cannot be told apart.
+    Numbers: Spearman's rank correlation. Others, and numbers where that tells more: the root of the share of the ranks'
+    variance that lies between groups of equal values, adjusted for their number. An association is no effect: keys that
+    vary together cannot be told apart.
     """
     found: list[Association] = []
     for key in keys:
@@ -122,29 +127,20 @@ def associate(
             for other in keys
             if other != key and _measure_strength(configs, key, other) >= thresholds.strong_association
         )
-        if all(_is_number(value) for value in values):
-            rho = compute_spearman(values, outcome)
-            found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}", confounded))
-            continue
+        rho = compute_spearman(values, outcome) if all(_is_number(value) for value in values) else 0.0
         groups: dict[str, list[int]] = {}
         for place, value in enumerate(values):
             groups.setdefault(_freeze(value), []).append(place)
-        if len(groups) == len(values):
+        between = _measure_groups(_rank(outcome), list(groups.values()))
+        # a number whose middle values are best has no rank correlation, but groups tell
+        if abs(rho) >= between:
+            found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}", confounded))
             continue
         text = "; ".join(
-            f"{value}: {mean([outcome[place] for place in group]):.4g} (n={len(group)})"
+            f"{_show(value)}: {mean([outcome[place] for place in group]):.4g} (n={len(group)})"
             for value, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]
         )
-        found.append(
-            Association(
-                key,
-                "group means",
-                _measure_groups(_rank(outcome), list(groups.values())),
-                len(places),
-                text,
-                confounded,
-            )
-        )
+        found.append(Association(key, "group means", between, len(places), text, confounded))
     return sorted(found, key=lambda one: -one.strength)
 
 
@@ -162,10 +158,18 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
+    """Return the root of the share of variance between groups (epsilon squared: groups of one explain nothing)."""
     middle = mean(ranks)
     total = sum((rank - middle) ** 2 for rank in ranks)
     between = sum(len(group) * (mean([ranks[place] for place in group]) - middle) ** 2 for group in groups)
-    return math.sqrt(between / total) if total else 0.0
+    free = len(ranks) - len(groups)
+    if not total or not free:
+        return 0.0
+    return math.sqrt(max(0.0, 1 - (1 - between / total) * (len(ranks) - 1) / free))
+
+
+def _show(value: str) -> str:
+    return value.removesuffix(".0").strip('"')
 
 
 def _rank(values: Sequence[float]) -> list[float]:

@@ -33,6 +33,7 @@ from swanlab_mcp.untrusted import shorten
 __all__ = ["rank_experiments"]
 
 _COLUMNS = 6
+_STRONGEST = 2
 _WHOLE_SERIES = 100
 _NAME = 60
 _TEXT = 30
@@ -247,13 +248,14 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
 
 
 def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
-    """Add at most 6 config keys that vary among the rows: those that go along with the value of all ranked first."""
+    """Add at most 6 config keys: the two that go along with the value most, then those that vary among the rows most."""
     configs = [field.configs[place] for place in field.ranked]
+    settings = [key for key in find_varying(configs) if is_setting(key)]
+    known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]
     varying = find_varying([field.configs[place] for place, _ in rows])
-    settings = [key for key in varying if is_setting(key)]
-    known = associate(configs, [field.get_value(place) for place in field.ranked], settings)
+    own = [key for key in varying if is_setting(key)]
     seeds = [key for key in varying if is_seed(key) and with_seeds]
-    columns = list(dict.fromkeys([one.key for one in known] + settings + seeds))[:_COLUMNS]
+    columns = list(dict.fromkeys([*known[:_STRONGEST], *own, *seeds]))[:_COLUMNS]
     return [
         row.model_copy(
             update={
