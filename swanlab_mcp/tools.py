@@ -65,6 +65,10 @@ TOOLS = (
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
     ToolEntry(operations.plot_metrics, "Plot metrics", shows_pictures=True),
+    ToolEntry(operations.rank_experiments, "Rank experiments"),
+    ToolEntry(operations.compare_experiments, "Compare experiments"),
+    ToolEntry(operations.diagnose_experiment, "Diagnose an experiment"),
+    ToolEntry(operations.whats_new, "Tell what is new"),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 

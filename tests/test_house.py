@@ -24,7 +24,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis", "charts", "pictures"},
+    {"client", "analysis", "charts", "findings", "pictures"},
     {"operations"},
     {"render", "openapi", "prompts"},
     {"tools"},

@@ -433,7 +433,13 @@ async def test_the_key_and_the_session_occur_nowhere(
         for tool in (await client.list_tools()).tools:
             for fault in (None, Fault(status=500), Fault(path="/project", status=403), Fault(status=401)):
                 state.faults = [fault] if fault else []
-                given = {"project": "project1", "exp_cuid": "cuid1", "exp_cuids": ["cuid1"], "keys": ["loss"]}
+                given = {
+                    "project": "project1",
+                    "exp_cuid": "cuid1",
+                    "exp_cuids": ["cuid1"],
+                    "keys": ["loss"],
+                    "metric": "loss",
+                }
                 arguments = {name: given[name] for name in tool.input_schema.get("required", ())}
                 result = await client.call_tool(tool.name, arguments)
                 seen += result.model_dump_json()

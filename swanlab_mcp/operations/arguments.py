@@ -10,7 +10,12 @@ from pydantic import Field
 from swanlab_mcp.models import Filter
 
 __all__ = [
+    "AnyProject",
     "Around",
+    "Better",
+    "BySeed",
+    "ComparedExperiments",
+    "ComparedMetrics",
     "Descending",
     "Detail",
     "End",
@@ -46,12 +51,17 @@ __all__ = [
     "ProjectName",
     "ProjectSort",
     "Search",
+    "Since",
     "Smoothing",
     "SortField",
     "Start",
     "Tail",
+    "TargetMetric",
     "TextStart",
+    "Unfinished",
     "Username",
+    "ValueAt",
+    "WatchedMetrics",
     "XAxis",
 ]
 
@@ -176,3 +186,44 @@ Filters = Annotated[
 ]
 SortField = Annotated[str, Field(max_length=512, description="Field to sort by")]
 Descending = Annotated[bool, Field(description="Largest first")]
+TargetMetric = Annotated[
+    str, Field(min_length=1, max_length=512, description="Metric key to judge by", examples=["val/acc"])
+]
+Better = Annotated[
+    Literal["auto", "min", "max"], Field(description="Which values are good; 'auto': told by the key's words")
+]
+ValueAt = Annotated[
+    str,
+    Field(
+        pattern=r"^(best|last|smoothed|step:\d{1,12})$",
+        description="'best' or 'last' value, 'smoothed': mean of the last tenth, 'step:N': as far as step N",
+        examples=["step:500"],
+    ),
+]
+BySeed = Annotated[bool, Field(description="Rank settings: the mean of experiments that differ only in their seed")]
+Unfinished = Annotated[bool, Field(description="Rank running, crashed and aborted ones too")]
+ComparedExperiments = Annotated[
+    Sequence[Annotated[str, Field(max_length=2048)]],
+    Field(max_length=50, description="2 to 50 experiments, each as in exp_cuid; empty: those that meet filters"),
+]
+ComparedMetrics = Annotated[
+    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Field(
+        max_length=8,
+        description="Metric keys, the target first; empty: what is logged of validation, loss and quality",
+        examples=[["val/acc", "val/loss"]],
+    ),
+]
+Since = Annotated[
+    str,
+    Field(
+        max_length=64,
+        description="ISO 8601 time, the cursor of the last answer, or how long ago: 90m, 24h, 7d",
+        examples=["24h"],
+    ),
+]
+AnyProject = Annotated[str, Field(max_length=1024, description="As elsewhere; empty: every project of the workspace")]
+WatchedMetrics = Annotated[
+    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Field(max_length=4, description="Metrics whose records count; empty: two that tell of held-out data"),
+]
