@@ -119,7 +119,7 @@ def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> 
     hill = [5.0 if config["bump"] == 2 else 1.0 + config["lr"] / 10 for config in several]
     best = associate(several, hill, ["bump", "net"])[0]
     assert (best.key, best.method) == ("bump", "group means")
-    assert best.strength > 0.8
+    assert best.strength > 0.6
     assert associate(several[:4], hill[:4], ["lr"]) == []
 
 
