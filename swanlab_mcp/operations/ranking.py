@@ -248,7 +248,7 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
 
 
 def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
-    """Add at most 6 config keys: the two that go along with the value most, then those that vary most."""
+    """Add at most 6 config keys: two that go along with the value most, then those that vary most among the rows."""
     configs = [field.configs[place] for place in field.ranked]
     settings = [key for key in find_varying(configs) if is_setting(key)]
     known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]
