@@ -25,6 +25,7 @@ __all__ = [
     "MediaPart",
     "MetricKey",
     "MetricSummary",
+    "Narrowed",
     "Page",
     "Picture",
     "PlottedCurve",
@@ -34,6 +35,7 @@ __all__ = [
     "RecordList",
     "Series",
     "Summary",
+    "User",
     "Workspace",
     "read_time",
     "show_time",
@@ -127,6 +129,19 @@ class Record(BaseModel):
         return type(self).model_fields.keys()
 
 
+class User(Record):
+    """The signed-in person (wire page, section 2)."""
+
+    username: str
+    name: Text = ""
+    bio: Text = ""
+    institution: Text = ""
+    school: Text = ""
+    email: Text = ""
+    location: Text = ""
+    url: Text = ""
+
+
 class Workspace(Record):
     """A person's or a team's space; `username` is its identifier in addresses (wire page, section 2)."""
 
@@ -180,6 +195,17 @@ class Filter(Record):
     field: str = Field(max_length=512, description="e.g. state, created, config.lr, metric.val/acc")
     op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
     value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
+
+
+class Narrowed(NamedTuple):
+    """Experiments among which are all that meet some filters; `applied` are those that SwanLab has seen to.
+
+    `is_whole`: these are all experiments of the project.
+    """
+
+    experiments: Sequence[Experiment]
+    applied: Sequence[Filter] = ()
+    is_whole: bool = True
 
 
 class Extreme(Record):
@@ -315,7 +341,7 @@ class Series(Record):
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
-    x: list[Number | None] | None = Field(
+    x: list[Number] | None = Field(
         default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")

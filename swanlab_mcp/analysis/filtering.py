@@ -12,7 +12,15 @@ from swanlab_mcp.models import Experiment, Filter, read_time
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["Candidate", "check_comparable", "check_fields", "passes", "read_field", "sort_candidates"]
+__all__ = [
+    "Candidate",
+    "check_comparable",
+    "check_fields",
+    "find_unknown_fields",
+    "passes",
+    "read_field",
+    "sort_candidates",
+]
 
 _TEXTS = ("name", "description", "state", "group", "job")
 _TIMES = {"created": "createdAt", "finished": "finishedAt"}
@@ -33,12 +41,22 @@ class Candidate(NamedTuple):
     metrics: Mapping[str, float]
 
 
-def check_fields(fields: Sequence[str], config_keys: Sequence[str]) -> None:
-    """Raise InvalidArgument for a field that does not exist, naming near ones; metric keys are not judged here."""
+def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
+    """Return the fields that no candidate can have; metric keys are not judged here."""
+    config_keys = {key for one in candidates for key in one.config}
+    unknown: list[str] = []
     for field in fields:
         kind, _, key = field.partition(".")
-        if field in _FIELDS or (kind == "metric" and key) or (kind == "config" and key in config_keys):
-            continue
+        if not (field in _FIELDS or (kind == "metric" and key) or (kind == "config" and key in config_keys)):
+            unknown.append(field)
+    return unknown
+
+
+def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None:
+    """Raise InvalidArgument for a field that does not exist, naming near ones; metric keys are not judged here."""
+    for field in find_unknown_fields(fields, candidates):
+        config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
+        key = field.partition(".")[2]
         known = [*_FIELDS, *(f"config.{name}" for name in config_keys)]
         near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
         hint = f"Did you mean {' or '.join(shorten(name) for name in near)}? " if near else ""
@@ -95,7 +113,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
     if field in _TIMES:
         text = candidate.experiment[_TIMES[field]]
         return read_time(text) if text else None
-    value = candidate.experiment[field]
+    value = candidate.experiment.get(field)
     return value or None
 
 
@@ -133,7 +151,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return str(one).casefold() == str(other).casefold()
     left, right = _to_comparable(one), _to_comparable(other)
-    return left == right if type(left) is type(right) else one == other
+    return left == right if left is not None and type(left) is type(right) else one == other
 
 
 def _to_comparable(value: Any) -> float | str | None:

@@ -8,14 +8,17 @@ from typing import Protocol
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
+    Filter,
     LoggedKeys,
     LogPart,
     MediaFile,
     MediaItem,
     MediaPart,
+    Narrowed,
     Points,
     Project,
     Summary,
+    User,
     Workspace,
 )
 from swanlab_mcp.settings import Settings
@@ -39,6 +42,12 @@ class SwanLabClient(Protocol):
         """Return the web address of a workspace, project or experiment; empty where there is none."""
         ...
 
+    async def get_user(self) -> ApiResponse[User]: ...
+
+    async def get_workspace(self, username: str) -> ApiResponse[Workspace]: ...
+
+    async def get_project(self, username: str, project: str) -> ApiResponse[Project]: ...
+
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]: ...
 
     async def list_projects(
@@ -55,6 +64,13 @@ class SwanLabClient(Protocol):
     async def list_experiments(
         self, username: str, project: str, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]: ...
+
+    async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
+        """Return, with configs, a part of a project's experiments that holds all those that meet the filters.
+
+        What else it holds, and what SwanLab judges otherwise than we do, the caller must sort out.
+        """
+        ...
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         """Return one experiment by its cuid or slug, with its whole profile."""

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
+    Filter,
     LoggedKeys,
     LogPart,
     MediaFile,
     MediaItem,
     MediaPart,
+    Narrowed,
     Page,
     Points,
     Project,
     Summary,
+    User,
     Workspace,
 )
 from swanlab_mcp.refs import LOCAL
@@ -45,6 +48,17 @@ class CombinedClient:
 
     def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
         return self._choose(username).get_link(username, project, exp_cuid)
+
+    async def get_user(self) -> ApiResponse[User]:
+        if self._offline and not self._signed_in:
+            return await self._offline.get_user()
+        return await self._cloud.get_user()
+
+    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
+        return await self._choose(username).get_workspace(username)
+
+    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
+        return await self._choose(username).get_project(username, project)
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         if self._offline is None:
@@ -79,6 +93,9 @@ class CombinedClient:
         self, username: str, project: str, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
         return await self._choose(username).list_experiments(username, project, offset=offset, limit=limit)
+
+    async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
+        return await self._choose(username).narrow_experiments(username, project, filters)
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         return await self._choose(username).get_experiment(username, project, exp_cuid)

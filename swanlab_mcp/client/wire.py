@@ -6,12 +6,14 @@ import csv
 import math
 from array import array
 from collections.abc import Mapping, Sequence
+from datetime import timedelta, timezone
 from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.errors import UnexpectedResponse
 from swanlab_mcp.models import (
     Experiment,
     Extreme,
+    Filter,
     LogLine,
     MediaItem,
     MediaPart,
@@ -19,6 +21,7 @@ from swanlab_mcp.models import (
     Points,
     Project,
     Summary,
+    User,
     Workspace,
     read_time,
 )
@@ -39,8 +42,10 @@ __all__ = [
     "read_text_field",
     "read_total",
     "read_urls",
+    "read_user",
     "read_workspace",
     "unwrap_config",
+    "write_filter",
 ]
 
 _SPELLED = {
@@ -52,6 +57,17 @@ _SPELLED = {
     "+infinity": math.inf,
     "-infinity": -math.inf,
 }
+_SERVER_ZONE = timezone(timedelta(hours=8))
+_BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
+_SAME = {"=": "EQ", "in": "IN"}
+_FILTERED = {
+    "state": ("state", {**_SAME, "!=": "NEQ", "not-in": "NOT IN"}),
+    "name": ("name", _SAME),
+    "group": ("cluster", _SAME),
+    "job": ("job", _SAME),
+    "labels": ("labels", _SAME),
+}
+_FILTERED_TIMES = {"created": "createdAt", "finished": "finishedAt"}
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -75,9 +91,17 @@ def read_total(answer: Any) -> int | None:
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
 
-def read_workspace(item: Mapping[str, Any]) -> Workspace:
+def read_workspace(item: Any) -> Workspace:
+    if not is_object(item):
+        raise UnexpectedResponse("SwanLab's answer about a workspace is not an object.")
     username = _require(item, "username", "a workspace")
     return Workspace(name=_text(item.get("name")), username=username, role=_text(item.get("role")))
+
+
+def read_user(item: Any, username: str, name: str) -> User:
+    profile = _object(item)
+    fields = ("bio", "institution", "school", "email", "location", "url")
+    return User(username=username, name=name, **{field: _text(profile.get(field)) for field in fields})
 
 
 def read_project(item: Any) -> Project:
@@ -121,6 +145,42 @@ def read_experiment(item: Any) -> Experiment:
         rootProId=_optional_text(item.get("rootProId")),
         rootExpId=_optional_text(item.get("rootExpId")),
     )
+
+
+def write_filter(condition: Filter) -> dict[str, Any] | None:
+    """Return the filter of `runs/shows` that lets through at least what meets the condition, None where none is safe.
+
+    Not safe is what the server may judge more strictly: nested keys, `contains` (its case), numbers for equality
+    (1 and 1.0, "1"), what an experiment may lack with `!=`. Its times are UTC+8; it has no strict order (section 4).
+    """
+    field, op, value = condition.field, condition.op, condition.value
+    values = value if isinstance(value, list) else [value]
+    if field in _FILTERED:
+        key, ops = _FILTERED[field]
+        if op not in ops or not all(isinstance(one, str) for one in values):
+            return None
+        return _write_item(key, "STABLE", ops[op], values)
+    if field in _FILTERED_TIMES and op in _BOUNDS and not isinstance(value, list):
+        moment = read_time(str(value))
+        if moment is None:
+            return None
+        # whole seconds, and one more on the far side: what is too much is sorted out by the caller
+        try:
+            local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
+        except OverflowError:
+            return None
+        return _write_item(_FILTERED_TIMES[field], "STABLE", _BOUNDS[op], [f"{local:%Y-%m-%dT%H:%M:%S}"])
+    kind, _, key = field.partition(".")
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if number is None or op not in _BOUNDS or not math.isfinite(number):
+        return None
+    if kind == "config" and "." not in key:
+        return _write_item(key, "CONFIG", _BOUNDS[op], [number])
+    return _write_item(key, "SCALAR", _BOUNDS[op], [number]) if kind == "metric" else None
+
+
+def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str, Any]:
+    return {"key": key, "type": kind, "op": op, "value": list(values), "active": True}
 
 
 def unwrap_config(config: Any) -> Any:

@@ -13,9 +13,9 @@ from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
 from swanlab_mcp.operations.plotting import plot_metrics
-from swanlab_mcp.operations.projects import list_projects
+from swanlab_mcp.operations.projects import get_project, list_projects
 from swanlab_mcp.operations.summaries import get_exp_summary
-from swanlab_mcp.operations.workspaces import list_workspaces
+from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
 
 __all__ = [
     "find_experiments",
@@ -25,6 +25,9 @@ __all__ = [
     "get_logs",
     "get_media",
     "get_metrics",
+    "get_project",
+    "get_user",
+    "get_workspace",
     "list_metrics",
     "list_project_exps",
     "list_projects",

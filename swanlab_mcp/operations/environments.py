@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, cast
 
 from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
 from swanlab_mcp.models import ApiResponse, EnvironmentFact, Experiment, Page
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
@@ -42,11 +43,8 @@ async def get_environment(
     """
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
-    for exp_cuid in dict.fromkeys(exp_cuids):
-        place = await locate_experiment(client, exp_cuid, project, username)
-        cuid, answer = await ask_about_experiment(
-            client, place, partial(client.get_experiment, place.username, place.project)
-        )
+    answers = await gather(*(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    for cuid, answer in answers:
         found[cuid] = _read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
@@ -64,6 +62,13 @@ async def get_environment(
     shown = facts[offset : None if limit is None else offset + limit]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
     return add_notes(tell_page(answer, page, size, "as recorded"), *dict.fromkeys(notes))
+
+
+async def _get_experiment(
+    client: SwanLabClient, exp_cuid: str, project: str, username: str
+) -> tuple[str, ApiResponse[Experiment]]:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
 
 
 def _read_facts(experiment: Experiment) -> dict[str, Any]:

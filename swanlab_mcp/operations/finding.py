@@ -1,19 +1,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.analysis.filtering import Candidate, check_comparable, check_fields, passes, sort_candidates
+from swanlab_mcp.analysis.filtering import (
+    Candidate,
+    check_comparable,
+    check_fields,
+    find_unknown_fields,
+    passes,
+    sort_candidates,
+)
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Experiment, Page, Summary
+from swanlab_mcp.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.operations.arguments import Descending, Filters, PageNumber, PageSize, ProjectName, SortField, Username
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_project, locate_project
-from swanlab_mcp.refs import find_near_names
+from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["find_experiments"]
+__all__ = ["Choice", "choose_experiments", "find_experiments"]
+
+
+class Choice(NamedTuple):
+    """The experiments that meet filters, and how that was found out."""
+
+    candidates: list[Candidate]
+    notes: list[str]
 
 
 async def find_experiments(
@@ -37,40 +51,93 @@ async def find_experiments(
     "sort": "metric.val/acc", "descending": true}.
     """
     place = await locate_project(client, project, username)
-    answer = await ask_about_project(client, place, lambda: client.list_experiments(place.username, place.project))
-    experiments = answer.data or []
-    configs = [_flatten(experiment.profile.get("config"), "") for experiment in experiments]
-    config_keys = list(dict.fromkeys(key for config in configs for key in config))
-    fields = [condition.field for condition in filters] + ([sort] if sort else [])
-    if experiments:
-        check_fields(fields, config_keys)
-    keys = list(dict.fromkeys(field.partition(".")[2] for field in fields if field.startswith("metric.")))
-    summaries: dict[str, Summary] = {}
-    if keys and experiments:
-        found = await client.get_summaries(place.username, place.project, experiments)
-        summaries = found.data or {}
-        _check_keys(keys, summaries)
-    candidates = [
-        Candidate(experiment, config, _read_last(summaries.get(experiment.cuid, {}), keys))
-        for experiment, config in zip(experiments, configs, strict=True)
-    ]
-    for condition in filters:
-        check_comparable(candidates, condition)
-    matching = [one for one in candidates if all(passes(one, condition) for condition in filters)]
-    if sort:
-        matching = sort_candidates(matching, sort, descending=descending)
-    chosen = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in matching]
+    choice = await choose_experiments(client, place, filters, sort, descending=descending)
+    chosen = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in choice.candidates]
     offset, limit = get_stretch(page, size)
     shown = chosen[offset : None if limit is None else offset + limit]
-    note = f"{len(chosen)} of the {len(experiments)} experiments meet the filters." if filters else ""
     order = f"by {shorten(sort)}, {'largest' if descending else 'smallest'} first" if sort else "as listed"
-    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=answer.notes)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
     link = client.get_link(place.username, place.project, "<cuid>")
-    return add_notes(tell_page(whole, page, size, order), note, f"Pages: {link}" if link and chosen else "")
+    return add_notes(tell_page(whole, page, size, order), f"Pages: {link}" if link and chosen else "")
 
 
-def _check_keys(keys: Sequence[str], summaries: dict[str, Summary]) -> None:
-    logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
+async def choose_experiments(
+    client: SwanLabClient, place: Reference, filters: Sequence[Filter], sort: str = "", *, descending: bool = False
+) -> Choice:
+    """Return the experiments that meet all filters, sorted; raises InvalidArgument or NotFound for a wrong filter.
+
+    SwanLab narrows the list where it can. That it lets nothing through, or knows a field that what it lets through does
+    not have, is believed only after a look at all experiments.
+    """
+    fields = [condition.field for condition in filters] + ([sort] if sort else [])
+    answer = await ask_about_project(
+        client, place, lambda: client.narrow_experiments(place.username, place.project, filters)
+    )
+    narrowed = answer.data or Narrowed(())
+    candidates, logged = await _read_candidates(client, place, narrowed.experiments, fields)
+    matching = _select(candidates, filters)
+    unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
+    if not narrowed.is_whole and (unknown or not matching):
+        answer = await ask_about_project(
+            client, place, lambda: client.narrow_experiments(place.username, place.project, ())
+        )
+        narrowed = answer.data or Narrowed(())
+        candidates, logged = await _read_candidates(client, place, narrowed.experiments, fields)
+        matching = _select(candidates, filters)
+    if candidates:
+        check_fields(fields, candidates)
+        _check_keys(_metric_keys(fields), logged)
+    for condition in filters:
+        check_comparable(candidates, condition)
+    if sort:
+        matching = sort_candidates(matching, sort, descending=descending)
+    return Choice(matching, [*answer.notes, *_note_filters(filters, narrowed, len(matching))])
+
+
+async def _read_candidates(
+    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], fields: Sequence[str]
+) -> tuple[list[Candidate], list[str]]:
+    """Return the experiments with what the fields ask about, and which metric keys of these were logged by any."""
+    keys = _metric_keys(fields)
+    summaries: dict[str, Summary] = {}
+    logged: list[str] = []
+    if keys and experiments:
+        found = await client.get_summaries(place.username, place.project, experiments, keys)
+        summaries = found.data or {}
+        logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
+        if not all(key in logged for key in keys):
+            # the whole summaries tell near keys
+            found = await client.get_summaries(place.username, place.project, experiments)
+            logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
+    candidates = [
+        Candidate(
+            experiment,
+            _flatten(experiment.profile.get("config"), ""),
+            _read_last(summaries.get(experiment.cuid, {}), keys),
+        )
+        for experiment in experiments
+    ]
+    return candidates, logged
+
+
+def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
+    return [one for one in candidates if all(passes(one, condition) for condition in filters)]
+
+
+def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> list[str]:
+    if not filters:
+        return []
+    if narrowed.is_whole:
+        return [f"{count} of the {len(narrowed.experiments)} experiments meet the filters, applied here."]
+    theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
+    return [f"{count} experiments meet the filters: SwanLab narrowed by {theirs}; all were applied here."]
+
+
+def _metric_keys(fields: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(field.partition(".")[2] for field in fields if field.startswith("metric.")))
+
+
+def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
     for key in keys:
         if key not in logged:
             near = find_near_names(key, logged) or logged[:10]

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 
 from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, MetricKey, Page
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
@@ -39,11 +40,8 @@ async def list_metrics(
     found: dict[tuple[str, str], list[str]] = {}
     asked: list[str] = []
     notes: list[str] = []
-    for exp_cuid in dict.fromkeys(exp_cuids):
-        place = await locate_experiment(client, exp_cuid, project, username)
-        cuid, answer = await ask_about_experiment(
-            client, place, partial(client.list_keys, place.username, place.project)
-        )
+    answers = await gather(*(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    for cuid, answer in answers:
         asked.append(cuid)
         notes += answer.notes
         if answer.data:
@@ -73,6 +71,13 @@ async def list_metrics(
     shown = chosen[offset : None if limit is None else offset + limit]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
     return add_notes(tell_page(answer, page, size, "in the order logged"), *dict.fromkeys(notes))
+
+
+async def _list_keys(
+    client: SwanLabClient, exp_cuid: str, project: str, username: str
+) -> tuple[str, ApiResponse[LoggedKeys]]:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, place, partial(client.list_keys, place.username, place.project))
 
 
 def _is_of(row: MetricKey, kind: str) -> bool:

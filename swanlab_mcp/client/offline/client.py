@@ -10,19 +10,26 @@ from typing import Any
 
 from swanlab_mcp.client import progress
 from swanlab_mcp.client.offline.discovery import find_runs
+from swanlab_mcp.client.offline.records import MediaEntry
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.client.offline.series import Series
-from swanlab_mcp.errors import NotFound
+from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
+    Filter,
     LoggedKeys,
     LogLine,
     LogPart,
+    MediaFile,
+    MediaItem,
+    MediaPart,
+    Narrowed,
     Page,
     Points,
     Project,
     Summary,
+    User,
     Workspace,
     show_time,
 )
@@ -32,6 +39,7 @@ from swanlab_mcp.untrusted import shorten
 __all__ = ["OfflineClient"]
 
 _TITLE = "Runs on this machine"
+_WORKSPACE = Workspace(name=_TITLE, username=LOCAL, role="OWNER")
 
 
 class OfflineClient:
@@ -48,8 +56,21 @@ class OfflineClient:
     def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:  # noqa: ARG002 no pages here
         return ""
 
+    async def get_user(self) -> ApiResponse[User]:
+        raise NotAvailableOffline(
+            "Runs on disk do not tell who is signed in to SwanLab.", hint="Set SWANLAB_API_KEY or run `swanlab login`."
+        )
+
+    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
+        await self._find(username)
+        return ApiResponse(data=_WORKSPACE)
+
+    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
+        experiments, notes = await self._find_project(username, project)
+        return ApiResponse(data=_describe_project(project, experiments, detail=True), notes=notes)
+
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        return _list([Workspace(name=_TITLE, username=LOCAL, role="OWNER")], 0, None, [])
+        return _list([_WORKSPACE], 0, None, [])
 
     async def list_projects(
         self,
@@ -83,6 +104,15 @@ class OfflineClient:
         notes = [*notes, *(note for _, about in answer for note in about)]
         return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=notes)
 
+    async def narrow_experiments(
+        self,
+        username: str,
+        project: str,
+        filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
+    ) -> ApiResponse[Narrowed]:
+        answer = await self.list_experiments(username, project)
+        return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
+
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         runs, notes = await self._find_experiment(username, project, exp_cuid)
         experiment, about = await asyncio.to_thread(_describe, runs, whole=True)
@@ -94,7 +124,7 @@ class OfflineClient:
         return ApiResponse(data=summary, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment]
+        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         found, notes = await self._find_project(username, project)
         wanted = {experiment.cuid for experiment in experiments}
@@ -102,7 +132,7 @@ class OfflineClient:
         summaries: dict[str, Summary] = {}
         for done, runs in enumerate(chosen, 1):
             await asyncio.to_thread(_refresh, runs)
-            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs)
+            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs, keys or None)
             await progress.report(done, len(chosen), "runs")
         damage = [note for runs in chosen for note in _note_damage(runs)]
         return ApiResponse(data=summaries, notes=[*notes, *damage])
@@ -110,7 +140,7 @@ class OfflineClient:
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
         runs, notes = await self._find_experiment(username, project, exp_cuid)
         scalars = dict.fromkeys(key for run in runs for key in run.series)
-        media = dict.fromkeys(key for run in runs for key in run.media_keys)
+        media = dict.fromkeys(key for run in runs for key in run.media)
         return ApiResponse(data=LoggedKeys(list(scalars), list(media)), notes=notes)
 
     async def read_points(
@@ -144,6 +174,42 @@ class OfflineClient:
         ]
         part = LogPart(lines, first, len(logs))
         return ApiResponse(data=part, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+
+    async def list_media(
+        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
+    ) -> ApiResponse[MediaPart]:
+        runs, notes = await self._find_experiment(username, project, exp_cuid)
+        # of folders that hold the same step the later counts, as for points
+        holders = {at: run for run in runs for at in run.media.get(key, {})}
+        steps = sorted(holders)
+        chosen = step if step is not None else steps[-1] if steps else None
+        items: list[MediaItem] = []
+        if chosen in holders:
+            run = holders[chosen]
+            items = [
+                MediaItem(key, chosen, _name_item(run, place, entry), entry.caption)
+                for place, entry in enumerate(run.media[key][chosen])
+            ]
+        part = MediaPart(steps, chosen, items)
+        return ApiResponse(data=part, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+
+    async def read_media(
+        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+    ) -> ApiResponse[list[MediaFile]]:
+        """Return the files; one that is missing or leads elsewhere has neither content nor size, and a note.
+
+        Raises NotAvailableOffline when none of them can be read.
+        """
+        runs, notes = await self._find_experiment(username, project, exp_cuid)
+        answer = await asyncio.to_thread(_read_all, runs, items, limit)
+        problems = [problem for problem in answer if isinstance(problem, str)]
+        if problems and len(problems) == len(items):
+            raise NotAvailableOffline(
+                " ".join(dict.fromkeys(problems)),
+                hint="The record is there, its file is not: it may have been moved or deleted.",
+            )
+        files = [MediaFile(None, None) if isinstance(file, str) else file for file in answer]
+        return ApiResponse(data=files, notes=[*notes, *problems])
 
     async def aclose(self) -> None:
         self._runs.clear()
@@ -247,8 +313,8 @@ def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
     return experiment, notes
 
 
-def _summarise(runs: list[Run]) -> Summary:
-    return {key: series.summarise() for key, series in _merge(runs).items()}
+def _summarise(runs: list[Run], keys: Sequence[str] | None = None) -> Summary:
+    return {key: series.summarise() for key, series in _merge(runs, keys).items()}
 
 
 def _merge(runs: list[Run], keys: Sequence[str] | None = None) -> dict[str, Series]:
@@ -263,6 +329,31 @@ def _merge(runs: list[Run], keys: Sequence[str] | None = None) -> dict[str, Seri
                 for point in zip(series.steps, series.values, series.times, strict=True):
                     whole.add(*point)
     return merged
+
+
+def _name_item(run: Run, place: int, entry: MediaEntry) -> str:
+    return f"{run.folder.name}/{place}/{entry.filename or 'text.txt'}"
+
+
+def _read_all(runs: list[Run], items: Sequence[MediaItem], limit: int) -> list[MediaFile | str]:
+    return [_read_item(runs, item, limit) for item in items]
+
+
+def _read_item(runs: list[Run], item: MediaItem, limit: int) -> MediaFile | str:
+    """Return an item's file, or what is wrong with it; only what was recorded is looked up, never the path itself."""
+    where = f"{shorten(item.key)} at step {item.step}"
+    for run in runs:
+        for place, entry in enumerate(run.media.get(item.key, {}).get(item.step, ())):
+            if _name_item(run, place, entry) == item.path:
+                try:
+                    return MediaFile(*run.read_media(item.key, item.step, place, limit))
+                except FileNotFoundError:
+                    return f"{where}: its file {shorten(entry.filename)} is not in the run's folder."
+                except OSError as error:
+                    return f"{where}: its file cannot be read ({error.strerror})."
+                except ValueError as error:
+                    return f"{where}: {shorten(str(error), 200)}."
+    raise NotFound(f"{where} has no such item as {shorten(item.path)!r}.", hint="List the media of that step first.")
 
 
 def _note_state(runs: list[Run]) -> list[str]:

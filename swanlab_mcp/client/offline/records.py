@@ -14,9 +14,31 @@ from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.client.wire import is_object, read_number
 
-__all__ = ["Finish", "Log", "Media", "Record", "Scalar", "Start", "decode_json", "decode_protobuf", "is_protobuf"]
+__all__ = [
+    "Finish",
+    "Log",
+    "Media",
+    "MediaEntry",
+    "Record",
+    "Scalar",
+    "Start",
+    "decode_json",
+    "decode_protobuf",
+    "is_protobuf",
+]
 
 _DOUBLE = Struct("<d")
+# the SDK's own names of the folders below media/ (swanlab/sdk/internal/pkg/adapter, 0.10.3)
+_MEDIA_FOLDERS = {
+    2: "image",
+    3: "audio",
+    4: "text",
+    5: "video",
+    6: "echarts",
+    7: "object3d",
+    8: "molecule",
+    9: "html",
+}
 _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
@@ -49,11 +71,21 @@ class Scalar(NamedTuple):
     time: int
 
 
+class MediaEntry(NamedTuple):
+    """One item of media: media/`folder`/`filename` of the run; without a filename its text is in the record."""
+
+    folder: str
+    filename: str
+    caption: str
+
+
 class Media(NamedTuple):
-    """That a key has media at a step."""
+    """What a key has at a step; `texts` are those of entries without a file, "" for the others."""
 
     key: str
     step: int
+    entries: tuple[MediaEntry, ...]
+    texts: tuple[str, ...] = ()
 
 
 class Log(NamedTuple):
@@ -182,7 +214,13 @@ def _decode_finish(data: bytes) -> Finish:
 
 def _decode_media(data: bytes) -> Media:
     fields = dict(_read_fields(data))
-    return Media(_text(fields.get(1, b"")), _signed(fields.get(2, 0)))
+    folder = _MEDIA_FOLDERS.get(_signed(fields.get(3, 0)), "unknown")
+    entries: list[MediaEntry] = []
+    for number, item in _read_fields(fields.get(5, b"")):
+        if number == 1:
+            about = dict(_read_fields(item))
+            entries.append(MediaEntry(folder, _text(about.get(1, b"")), _text(about.get(4, b""))))
+    return Media(_text(fields.get(1, b"")), _signed(fields.get(2, 0)), tuple(entries))
 
 
 def _decode_log(data: bytes) -> Log:
@@ -251,13 +289,34 @@ def decode_json(payload: bytes) -> Record | None:
                 run_id=_string(data, "id"),
             )
         case "Media":
-            return Media(_string(data, "key"), int(data["step"]))
+            return _read_media(data)
         case "Log":
             return Log(_string(data, "message"), data.get("level") == "ERROR", time)
         case "Footer":
             return Finish("FINISHED" if data.get("success") else "CRASHED", "", time)
         case _:
             return None
+
+
+def _read_media(data: dict[str, Any]) -> Media:
+    """Return a record of media; texts stand in it, of everything else the file's name below media/<kid>/."""
+    metric: Any = data.get("metric")
+    items, captions = _read_list(metric, "data"), _read_list(metric, "more")
+    files = _read_list(data, "buffers_name")
+    entries: list[MediaEntry] = []
+    texts: list[str] = []
+    for place, item in enumerate(items):
+        about: Any = captions[place] if place < len(captions) else None
+        is_file = item in files
+        caption = _string(about, "caption") if is_object(about) else ""
+        entries.append(MediaEntry(_string(data, "kid"), str(item) if is_file else "", caption))
+        texts.append("" if is_file else str(item))
+    return Media(_string(data, "key"), int(data["step"]), tuple(entries), tuple(texts))
+
+
+def _read_list(data: Any, field: str) -> list[Any]:
+    value: Any = data.get(field) if is_object(data) else None
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _string(data: dict[str, Any], field: str) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import threading
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import yaml
 
+from swanlab_mcp.client.offline.folder import read_inside
 from swanlab_mcp.client.offline.framing import FragmentReader, NotARunFile
 from swanlab_mcp.client.offline.records import (
     Finish,
     Log,
     Media,
+    MediaEntry,
     Record,
     Scalar,
     Start,
@@ -36,6 +38,7 @@ _TAIL = 1 << 17
 _LARGEST_FILE = 4 << 20
 _ERROR_LINES = 20
 _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _STAMP = tuple[int, int, int]
 
 
@@ -71,7 +74,7 @@ class Run:
         self.start = Start()
         self.finish: Finish | None = None
         self.series: dict[str, Series] = {}
-        self.media_keys: dict[str, None] = {}
+        self.media: dict[str, dict[int, tuple[MediaEntry, ...]]] = {}
         self.logs: list[Log] = []
         self.error_lines: list[str] = []
         self.last_time = 0
@@ -170,7 +173,7 @@ class Run:
     def _take(self, payload: bytes, *, points: bool = True) -> None:
         try:
             record: Record | None = self._decode(payload)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except _UNREADABLE:
             self.unreadable += 1
             return
         if isinstance(record, Scalar):
@@ -181,7 +184,7 @@ class Run:
                     series = self.series[record.key] = Series()
                 series.add(record.step, record.value, record.time)
         elif isinstance(record, Media):
-            self.media_keys[record.key] = None
+            self.media.setdefault(record.key, {})[record.step] = record.entries
         elif isinstance(record, Log):
             self.last_time = max(self.last_time, record.time)
             if points:
@@ -224,17 +227,37 @@ class Run:
 
     def _read_text(self, name: str) -> str | None:
         """Return a file of `files/`, None if there is none; a link, a device or a huge file is not read."""
-        path = self.folder / "files" / name
         try:
-            about = path.lstat()
-            inside = path.resolve().is_relative_to(self.folder.resolve())
+            content, _ = read_inside(self.folder, "files", name, limit=_LARGEST_FILE)
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(about.st_mode) or not inside:
-            raise ValueError(f"files/{name} leads out of the run's folder or is no plain file, and was not read")
-        if about.st_size > _LARGEST_FILE:
+        if content is None:
             raise ValueError(f"files/{name} is larger than {_LARGEST_FILE >> 20} MB and was not read")
-        return path.read_text(encoding="utf-8", errors="replace")
+        return content.decode("utf-8", errors="replace")
+
+    def read_media(self, key: str, step: int, place: int, limit: int) -> tuple[bytes | None, int]:
+        """Return content and size of one item of media, without its content where it is larger than `limit` bytes.
+
+        Raises OSError or ValueError with what is wrong.
+        """
+        entry = self.media[key][step][place]
+        if entry.filename:
+            return read_inside(self.folder, "media", entry.folder, entry.filename, limit=limit)
+        content = self._find_text(key, step, place).encode("utf-8", errors="replace")
+        return (content if len(content) <= limit else None), len(content)
+
+    def _find_text(self, key: str, step: int, place: int) -> str:
+        """Return a text that stands in its record; it is looked for in the file, since texts are not kept in memory."""
+        text = ""
+        reader = FragmentReader(self._is_record)
+        with self.file.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                for payload in reader.feed(chunk):
+                    with suppress(*_UNREADABLE):
+                        record = self._decode(payload) if b'"Media"' in payload else None
+                        if isinstance(record, Media) and (record.key, record.step) == (key, step):
+                            text = record.texts[place] if place < len(record.texts) else ""
+        return text
 
 
 _SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
