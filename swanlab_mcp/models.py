@@ -192,7 +192,7 @@ class Experiment(Record):
 class Filter(Record):
     """A condition on experiments: a field, how it compares, and with what."""
 
-    field: str = Field(max_length=512, description="e.g. state, created, config.lr, metric.val/acc")
+    field: str = Field(max_length=512, description="e.g. state, config.lr, metric.val/acc")
     op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
     value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
 

@@ -65,6 +65,10 @@ TOOLS = (
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
     ToolEntry(operations.plot_metrics, "Plot metrics", shows_pictures=True),
+    ToolEntry(operations.rank_experiments, "Rank experiments"),
+    ToolEntry(operations.compare_experiments, "Compare experiments"),
+    ToolEntry(operations.diagnose_experiment, "Diagnose an experiment"),
+    ToolEntry(operations.whats_new, "Tell what is new"),
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 
@@ -84,12 +88,8 @@ class StrictTool(Tool):
 
     @classmethod
     def of(cls, entry: ToolEntry) -> StrictTool:
-        hints = ToolAnnotations(
-            read_only_hint=entry.read_only,
-            destructive_hint=not entry.read_only,
-            idempotent_hint=entry.read_only,
-            open_world_hint=True,
-        )
+        # for what only reads, the other hints say nothing
+        hints = ToolAnnotations(read_only_hint=True) if entry.read_only else ToolAnnotations(destructive_hint=True)
         tool = Tool.from_function(
             bind(entry),
             name=entry.name,
@@ -206,40 +206,71 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
 
 
 def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop what costs tokens and helps no caller; the full schema still judges the arguments.
+    """Drop what costs tokens and helps no caller; the full schema still judges the arguments, and its errors tell all.
 
-    That is: titles that repeat the names, lengths of texts, empty defaults (of what is not required), and null as a
-    choice where leaving the argument out means the same.
+    That is: titles that repeat the names, bounds, empty defaults (of what is not required), and null as a choice where
+    leaving the argument out means the same.
     """
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in node.items() if key not in ("title", "maxLength", "minLength")}
-        if "default" in kept and kept["default"] in ("", [], None):
+        kept = {key: value for key, value in node.items() if key not in _UNSAID}
+        if "default" in kept and kept["default"] in ("", [], None, False):
             del kept["default"]
-        options: Any = kept.pop("anyOf", None)
-        if not options:
-            return kept
-        some = [option for option in options if option != {"type": "null"}]
-        return {**some[0], **kept} if len(some) == 1 else {**kept, "anyOf": some}
+        return _join_types(kept)
 
-    return _rewrite(schema, shorten_node)
+    return _rewrite(_inline(schema), shorten_node)
 
 
 def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:
     """Describe what is really sent: absent fields instead of nulls (except `data`); words are in the description."""
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in node.items() if key not in ("title", "default", "description")}
-        options: Any = kept.pop("anyOf", None)
-        if not options:
-            return kept
-        some = [option for option in options if option != {"type": "null"}]
-        return {**kept, **some[0]} if len(some) == 1 else {**kept, "anyOf": some}
+        kept = {
+            key: value for key, value in node.items() if key not in (*_UNSAID, "default", "description", "required")
+        }
+        if kept.get("additionalProperties") is True:
+            del kept["additionalProperties"]
+        return _join_types(kept)
 
-    short = _rewrite(schema, shorten_node)
+    short = _rewrite(_inline(schema), shorten_node)
+    short["properties"]["page"] = {"type": "object"}
     data = short["properties"]["data"]
-    short["properties"]["data"] = {"anyOf": [data, {"type": "null"}]}
+    data["type"] = [data["type"], "null"]
     return short
+
+
+_UNSAID = ("title", "maxLength", "minLength", "maxItems", "minItems", "minimum", "maximum", "exclusiveMinimum")
+
+
+def _join_types(node: dict[str, Any]) -> dict[str, Any]:
+    """Say in one node what may be of several types; null is not said."""
+    options: Any = node.pop("anyOf", None)
+    if not options:
+        return node
+    some = [option for option in cast("list[dict[str, Any]]", options) if option != {"type": "null"}]
+    if len(some) == 1:
+        return {**some[0], **node}
+    simple = all(set(option) <= {"type", "description"} for option in some)
+    return {**({"type": [option["type"] for option in some]} if simple else {"anyOf": some}), **node}
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema with its definitions where they are used; none of ours holds itself."""
+    definitions = schema.get("$defs", {})
+
+    def visit(node: Any) -> Any:
+        if isinstance(node, list):
+            return [visit(item) for item in cast("list[Any]", node)]
+        if not isinstance(node, dict):
+            return node
+        fields = cast("dict[str, Any]", node)
+        if "$ref" in fields:
+            named = visit(definitions[fields["$ref"].rpartition("/")[2]])
+            # what stands beside a reference is about this use of it
+            return {**named, **{key: visit(value) for key, value in fields.items() if key != "$ref"}}
+        return {key: visit(value) for key, value in fields.items() if key != "$defs"}
+
+    return visit(schema)
 
 
 def _rewrite(schema: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values"},
     {"models", "refs", "settings"},
-    {"client", "analysis", "charts", "pictures"},
+    {"client", "analysis", "charts", "findings", "pictures"},
     {"operations"},
     {"render", "openapi", "prompts"},
     {"tools"},
@@ -65,9 +65,9 @@ def test_imports_go_one_way(module: str) -> None:
     [
         ("httpx", {"swanlab_mcp.client.transport"}),
         ("mcp", {"swanlab_mcp.server", "swanlab_mcp.tools"}),
-        ("matplotlib", {"swanlab_mcp.charts"}),
-        ("PIL", {"swanlab_mcp.charts"}),
         ("regex", {"swanlab_mcp.operations.logs"}),
+        ("matplotlib", {"swanlab_mcp.charts"}),
+        ("PIL", {"swanlab_mcp.charts", "swanlab_mcp.pictures"}),
         ("yaml", {"swanlab_mcp.client.offline.run"}),
     ],
 )

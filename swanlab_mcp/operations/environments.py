@@ -19,7 +19,7 @@ from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["get_environment"]
+__all__ = ["get_environment", "read_facts"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
@@ -45,7 +45,7 @@ async def get_environment(
     notes: list[str] = []
     answers = await gather(*(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
     for cuid, answer in answers:
-        found[cuid] = _read_facts(answer.data) if answer.data else {}
+        found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
             notes.append(f"No environment was recorded for {shorten(cuid)}.")
@@ -71,7 +71,7 @@ async def _get_experiment(
     return await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
 
 
-def _read_facts(experiment: Experiment) -> dict[str, Any]:
+def read_facts(experiment: Experiment) -> dict[str, Any]:
     """Return the facts of a profile: metadata flattened, each pinned package, conda's text as it is."""
     facts: dict[str, Any] = {}
     metadata: Any = experiment.profile.get("metadata")
