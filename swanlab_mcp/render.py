@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from swanlab_mcp.untrusted import neutralise_value
 
@@ -180,9 +180,17 @@ def _render_record(record: Mapping[str, Any]) -> list[str]:
         if isinstance(value, str) and "\n" in value:
             # every line is marked, so that recorded text cannot pass for ours
             lines += [f"{_cell(name)}:", *(f"| {line}" for line in value.split("\n"))]
+        elif _is_table(value):
+            # indented, so that a recorded name at the beginning of a line cannot pass for ours
+            lines += [f"{_cell(name)}:", *(f"  {line}" for line in _render_table(value))]
         elif value != "":
             lines.append(f"{_cell(name)}: {_format(value)}")
     return lines
+
+
+def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    rows = cast("list[Any]", value) if isinstance(value, list) else []
+    return bool(rows) and all(isinstance(row, dict) for row in rows)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, cast
 
 from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
 from swanlab_mcp.models import ApiResponse, EnvironmentFact, Experiment, Page
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
@@ -18,7 +19,7 @@ from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["get_environment"]
+__all__ = ["get_environment", "read_facts"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
@@ -33,21 +34,17 @@ async def get_environment(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[EnvironmentFact]]:
-    """Get where experiments ran: machine, GPU, Python, packages, git commit, command; of several, only what differs.
+    """Get where experiments ran: machine, GPU, packages, git, command; of several, only what differs.
 
-    Use it for "what changed in the environment?" or "which torch version?"; for hyperparameters use get_experiment or
-    list_project_exps. Returns per fact a dotted name and its value, or `values` by experiment id where they differ (an
-    id is absent where the fact was not recorded). Packages are named package.<name>. Secrets are masked.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"]}.
+    Use compare_experiments for configs and results. Returns facts with dotted names (package.torch), each with
+    value, or values by experiment. Secrets are masked.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
-    for exp_cuid in dict.fromkeys(exp_cuids):
-        place = await locate_experiment(client, exp_cuid, project, username)
-        cuid, answer = await ask_about_experiment(
-            client, place, partial(client.get_experiment, place.username, place.project)
-        )
-        found[cuid] = _read_facts(answer.data) if answer.data else {}
+    answers = await gather(*(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    for cuid, answer in answers:
+        found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
             notes.append(f"No environment was recorded for {shorten(cuid)}.")
@@ -66,7 +63,14 @@ async def get_environment(
     return add_notes(tell_page(answer, page, size, "as recorded"), *dict.fromkeys(notes))
 
 
-def _read_facts(experiment: Experiment) -> dict[str, Any]:
+async def _get_experiment(
+    client: SwanLabClient, exp_cuid: str, project: str, username: str
+) -> tuple[str, ApiResponse[Experiment]]:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
+
+
+def read_facts(experiment: Experiment) -> dict[str, Any]:
     """Return the facts of a profile: metadata flattened, each pinned package, conda's text as it is."""
     facts: dict[str, Any] = {}
     metadata: Any = experiment.profile.get("metadata")

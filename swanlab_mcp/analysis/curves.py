@@ -1,0 +1,72 @@
+"""A series in outline: its course in at most a hundred robust levels, and how much a level scatters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+
+__all__ = ["SIGMA", "Outline", "keep_finite", "outline"]
+
+SIGMA = 1.4826  # of a normal distribution, per median absolute deviation
+
+
+class Outline(NamedTuple):
+    """`levels` are rolling medians of medians of `width` values each; level i begins at value i x width.
+
+    `scatter` is the noise of one median before the rolling, `noise` that of a single value (standard deviations,
+    estimated from second differences, which neither a slope nor an outlier disturbs).
+    """
+
+    levels: list[float]
+    width: int
+    scatter: float
+    noise: float
+    first: float
+
+    @property
+    def best(self) -> float:
+        return min(self.levels)
+
+    @property
+    def final(self) -> float:
+        return self.levels[-1]
+
+
+def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
+    """Return the points whose values are finite."""
+    # the sum of all finite values is finite, but for values so large that the slow way is taken without harm
+    if math.isfinite(sum(values)):
+        return steps, values
+    places = [place for place, value in enumerate(values) if math.isfinite(value)]
+    return [steps[place] for place in places], [values[place] for place in places]
+
+
+def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outline:
+    """Return the outline of at least one finite value, in order of their steps."""
+    size = len(values)
+    width = -(-size // thresholds.levels)
+    medians = [median(values[start : start + width]) for start in range(0, size, width)]
+    if len(medians) > 1 and size % width and size % width < width / 2:
+        medians.pop()  # too few values for a level like the others
+    scatter = _estimate_noise(medians)
+    # a stretch of values is enough to know their noise
+    stretch = (
+        values
+        if size <= 5000
+        else [value for start in range(0, size, size // 50) for value in values[start : start + 60]]
+    )
+    noise = _estimate_noise(stretch)
+    half = thresholds.smoothing // 2
+    levels = [median(medians[max(0, place - half) : place + half + 1]) for place in range(len(medians))]
+    return Outline(levels, width, scatter, noise, max(values[0], median(values[: thresholds.smoothing])))
+
+
+def _estimate_noise(values: Sequence[float]) -> float:
+    if len(values) < 3:
+        return 0.0
+    bends = [abs(values[place - 1] - 2 * values[place] + values[place + 1]) for place in range(1, len(values) - 1)]
+    return SIGMA * median(bends) / math.sqrt(6)

@@ -1,0 +1,204 @@
+"""How configs differ, which keys make repeats of one setting, and which keys go along with a result."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.analysis.direction import infer_direction, split_words
+from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+
+__all__ = [
+    "Association",
+    "associate",
+    "compute_spearman",
+    "find_varying",
+    "flatten",
+    "group_repeats",
+    "is_seed",
+    "is_setting",
+]
+
+_SEEDS = frozenset({"seed", "seeds", "rng"})
+_OUTCOMES = frozenset({"best", "final", "result", "results"})
+_PLACES = frozenset({"dir", "path", "folder", "file", "name", "id", "uuid"})
+_PLACED = frozenset({"output", "out", "log", "logging", "save", "checkpoint", "checkpoints", "ckpt", "run", "exp"})
+_PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"})
+
+
+class Association(NamedTuple):
+    """How strongly a config key goes along with a result: from 0 (not) to 1, of `n` experiments.
+
+    `text` tells the rank correlation with its sign, or the groups' means; `confounded` are keys that vary with it.
+    """
+
+    key: str
+    method: str
+    strength: float
+    n: int
+    text: str
+    confounded: tuple[str, ...] = ()
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a config's leaves by dotted keys."""
+    flat: dict[str, Any] = {}
+    if isinstance(value, dict):
+        for key, item in cast("dict[Any, Any]", value).items():
+            path = f"{prefix}.{key}" if prefix else str(key)
+            flat |= flatten(item, path) if isinstance(item, dict) and item else {path: item}
+    return flat
+
+
+def is_seed(key: str) -> bool:
+    """Tell whether a config key only starts the random numbers."""
+    return bool(_SEEDS.intersection(split_words(key))) or "random_state" in "_".join(split_words(key))
+
+
+def is_setting(key: str) -> bool:
+    """Tell whether a config key decides what is trained: not seeds, results written into it, or where output goes."""
+    words = split_words(key)
+    if is_seed(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
+        return False
+    if _OUTCOMES.intersection(words) and (infer_direction(key).mode or {"epoch", "step"}.intersection(words)):
+        return False
+    return not (_PLACES.intersection(words[-1:]) and (_PLACED | _PLACED_TOO).intersection(words))
+
+
+def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys that not all configs have with the same value.
+
+    Settings come first, and of these the ones that differ in most configs.
+    """
+    keys = dict.fromkeys(key for config in configs for key in config)
+    counts = {key: Counter(_freeze(config.get(key)) for config in configs) for key in keys}
+    others = {key: len(configs) - max(count.values()) for key, count in counts.items() if len(count) > 1}
+    # texts of which each is another are names or notes, and tell least about which setting matters
+    notes = {key for key in others if len(counts[key]) == len(configs) > 2 and not _is_numeric(configs, key)}
+    return sorted(others, key=lambda key: (not is_setting(key), key in notes, -others[key]))
+
+
+def group_repeats(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Return the places of configs whose settings are the same, in order of their first; the others stand alone."""
+    groups: dict[str, list[int]] = {}
+    for place, config in enumerate(configs):
+        settings = sorted((key, _freeze(value)) for key, value in config.items() if is_setting(key))
+        # without a config nothing says that two experiments are repeats
+        groups.setdefault(json.dumps(settings) if settings else f"#{place}", []).append(place)
+    return list(groups.values())
+
+
+def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Spearman's rank correlation (ties share their mean rank); 0 where one does not vary."""
+    ranks = [_rank(values) for values in (first, second)]
+    middle = (len(first) + 1) / 2
+    spread = [sum((rank - middle) ** 2 for rank in some) for some in ranks]
+    if not all(spread):
+        return 0.0
+    shared = sum((one - middle) * (other - middle) for one, other in zip(*ranks, strict=True))
+    return max(-1.0, min(1.0, shared / math.sqrt(spread[0] * spread[1])))
+
+
+def associate(
+    configs: Sequence[Mapping[str, Any]],
+    results: Sequence[float],
+    keys: Sequence[str],
+    thresholds: Thresholds = DEFAULTS,
+) -> list[Association]:
+    """Return how each key goes along with the results, strongest first.
+
+    Numbers: Spearman's rank correlation. Others, and numbers where that tells more: the root of the share of the ranks'
+    variance that lies between groups of equal values, adjusted for their number. An association is no effect: keys that
+    vary together cannot be told apart.
+    """
+    found: list[Association] = []
+    for key in keys:
+        places = [place for place, config in enumerate(configs) if key in config]
+        values = [configs[place][key] for place in places]
+        outcome = [results[place] for place in places]
+        if len(places) < thresholds.associated or len({_freeze(value) for value in values}) < 2:
+            continue
+        confounded = tuple(
+            other
+            for other in keys
+            if other != key and _measure_strength(configs, key, other) >= thresholds.strong_association
+        )
+        is_numeric = all(_is_number(value) for value in values)
+        rho = compute_spearman(values, outcome) if is_numeric else 0.0
+        groups: dict[str, list[int]] = {}
+        for place, value in enumerate(values):
+            groups.setdefault(_freeze(value), []).append(place)
+        if len(groups) == len(values) and not is_numeric:
+            continue
+        between = _measure_groups(_rank(outcome), list(groups.values()))
+        # a number whose middle values are best has no rank correlation, but groups tell
+        if abs(rho) >= between:
+            found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}", confounded))
+            continue
+        text = "; ".join(
+            f"{_show(value)}: {mean([outcome[place] for place in group]):.4g} (n={len(group)})"
+            for value, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]
+        )
+        found.append(Association(key, "group means", between, len(places), text, confounded))
+    return sorted(found, key=lambda one: -one.strength)
+
+
+def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str) -> float:
+    """Return how strongly two keys vary together: 1 where either tells the other."""
+    pairs = [(config[key], config[other]) for config in configs if key in config and other in config]
+    if len(pairs) < 3:
+        return 0.0
+    if all(_is_number(value) for pair in pairs for value in pair):
+        return abs(compute_spearman([one for one, _ in pairs], [two for _, two in pairs]))
+    one, two = ([_freeze(pair[side]) for pair in pairs] for side in (0, 1))
+    joint = len(set(zip(one, two, strict=True)))
+    kinds = max(len(set(one)), len(set(two)))
+    return 1.0 if min(len(set(one)), len(set(two))) > 1 and joint == kinds < len(pairs) else 0.0
+
+
+def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
+    """Return the root of the share of variance between groups (epsilon squared: groups of one explain nothing)."""
+    middle = mean(ranks)
+    total = sum((rank - middle) ** 2 for rank in ranks)
+    between = sum(len(group) * (mean([ranks[place] for place in group]) - middle) ** 2 for group in groups)
+    free = len(ranks) - len(groups)
+    if not total or not free:
+        return 0.0
+    return math.sqrt(max(0.0, 1 - (1 - between / total) * (len(ranks) - 1) / free))
+
+
+def _show(value: str) -> str:
+    return value.removesuffix(".0").strip('"')
+
+
+def _rank(values: Sequence[float]) -> list[float]:
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        stop = start
+        while stop < len(order) and values[order[stop]] == values[order[start]]:
+            stop += 1
+        for place in order[start:stop]:
+            ranks[place] = (start + stop + 1) / 2
+        start = stop
+    return ranks
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
+    return all(_is_number(config[key]) for config in configs if key in config)
+
+
+def _freeze(value: Any) -> str:
+    """Return a value as a text that is the same for equal values, 1 and 1.0 among them."""
+    if _is_number(value):
+        return repr(float(value))
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -1,0 +1,82 @@
+"""Which experiments of a project a question is about, and what is read about many of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.errors import NotFound
+from swanlab_mcp.models import Experiment, Filter, Points
+from swanlab_mcp.operations.finding import choose_experiments
+from swanlab_mcp.operations.location import locate_project
+from swanlab_mcp.refs import Reference, find_near_names
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "read_series"]
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+_AT_ONCE = 8
+_ASKED_FOR_KEYS = 3
+_NAMED = 10
+
+
+async def list_chosen(
+    client: SwanLabClient, project: str, username: str, filters: Sequence[Filter]
+) -> tuple[Reference, list[Experiment], list[str]]:
+    """Return the experiments of a project that meet the filters, with their configs, and what is to be noted."""
+    place = await locate_project(client, project, username)
+    choice = await choose_experiments(client, place, filters)
+    return place, [one.experiment for one in choice.candidates], choice.notes
+
+
+def link_pages(client: SwanLabClient, place: Reference) -> str:
+    link = client.get_link(place.username, place.project, "<cuid>")
+    return f"Pages: {link}" if link else ""
+
+
+async def read_all(items: Sequence[Item], question: Callable[[Item], Awaitable[T]]) -> list[T]:
+    """Ask about each item, 8 at a time, and return the answers in order; the first failure stops the others."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(item: Item) -> T:
+        async with room:
+            return await question(item)
+
+    return await gather(*(ask(item) for item in items))
+
+
+async def read_series(
+    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], keys: Sequence[str]
+) -> list[dict[str, Points]]:
+    """Return every point of the keys, of each experiment; a key that it never logged is absent."""
+
+    async def ask(experiment: Experiment) -> dict[str, Points]:
+        answer = await client.read_points(place.username, place.project, experiment.cuid, keys, exact=True)
+        return answer.data or {}
+
+    return await read_all(experiments, ask)
+
+
+async def explain_missing_metric(
+    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], metric: str
+) -> None:
+    """Raise NotFound; its near keys are those of the first few experiments."""
+    answers = await read_all(
+        [one.cuid for one in experiments[:_ASKED_FOR_KEYS]], partial(client.list_keys, place.username, place.project)
+    )
+    logged = dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars)
+    custom = [key for key in logged if not key.startswith("__swanlab__")]
+    if metric not in custom:
+        near = find_near_names(metric, custom) or custom[:_NAMED]
+        told = f"Near ones: {', '.join(shorten(key) for key in near)}." if near else "None has logged a metric (yet)."
+        raise NotFound(f"No experiment of the project has a metric {shorten(metric)!r}.", hint=told)
+    raise NotFound(
+        f"None of the {len(experiments)} experiments has a value of this metric (yet).",
+        hint="list_metrics shows which experiments lack it.",
+    )

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from swanlab_mcp.analysis.differences import associate, find_varying, flatten, is_seed, is_setting
+from swanlab_mcp.analysis.direction import infer_direction
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.errors import InvalidArgument
+from swanlab_mcp.findings import (
+    Association,
+    ComparedExperiment,
+    ComparedMetric,
+    Comparison,
+    DifferingKey,
+    round_number,
+)
+from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Points, Summary
+from swanlab_mcp.operations.arguments import (
+    ComparedExperiments,
+    ComparedMetrics,
+    ProjectName,
+    SameFilters,
+    Username,
+)
+from swanlab_mcp.operations.choice import (
+    explain_missing_metric,
+    link_pages,
+    list_chosen,
+    read_all,
+    read_series,
+)
+from swanlab_mcp.operations.environments import read_facts
+from swanlab_mcp.operations.listing import add_notes
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.targets import choose_targets
+from swanlab_mcp.refs import Reference
+from swanlab_mcp.secret_values import mask_secrets
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["compare_experiments"]
+
+_MOST = 50
+_METRICS = 2
+_KEYS = 12
+_FACTS = 6
+_NAME = 40
+_TEXT = 40
+_CONTEXT = 10
+_STRONGEST = 5
+# what tells of the process and not of the conditions it ran under
+_PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
+
+
+async def compare_experiments(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuids: ComparedExperiments = (),
+    filters: SameFilters = (),
+    metrics: ComparedMetrics = (),
+    username: Username = "",
+) -> ApiResponse[Comparison]:
+    """Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results.
+
+    Use rank_experiments for a whole project. Returns a value per experiment for each differing key and each metric
+    (last, best, at the last common step); for 5 or more, which keys go along with the first metric.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
+    """
+    place, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
+    told = await client.get_summaries(place.username, place.project, experiments, list(metrics))
+    notes += told.notes
+    summaries = [(told.data or {}).get(one.cuid, {}) for one in experiments]
+    logged = dict.fromkeys(key for summary in summaries for key in summary)
+    for key in metrics:
+        if key not in logged:
+            await explain_missing_metric(client, place, experiments, key)
+    targets = list(dict.fromkeys(metrics)) or choose_targets(logged, _METRICS)
+    compared = [_compare_metric(key, [summary.get(key) for summary in summaries]) for key in targets]
+    compared = await _add_common_step(client, place, experiments, compared, summaries)
+    configs = [flatten(one.profile.get("config")) for one in experiments]
+    facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
+    associations, more = _find_associations(configs, compared)
+    differences, about = _find_differences(configs, facts, [one.key for one in associations])
+    comparison = Comparison(
+        experiments=[
+            ComparedExperiment(cuid=one.cuid, name=shorten(one.name, _NAME), state=one.state) for one in experiments
+        ],
+        differences=differences,
+        metrics=compared,
+        associations=associations,
+    )
+    if not targets:
+        notes.append("No metric whose direction is known is logged; name some in metrics.")
+    return add_notes(ApiResponse(data=comparison), *dict.fromkeys(notes), *about, *more, link_pages(client, place))
+
+
+async def _choose(
+    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: SameFilters
+) -> tuple[Reference, list[Experiment], list[str]]:
+    """Return 2 to 50 experiments with their whole profiles; raises InvalidArgument for fewer or more."""
+    notes: list[str] = []
+    if exp_cuids and filters:
+        raise InvalidArgument("exp_cuids and filters cannot go together.", hint="Give one of them.")
+    if exp_cuids:
+        names = list(dict.fromkeys(exp_cuids))
+        places = await gather(*(locate_experiment(client, one, project, username) for one in names))
+        if len({(one.username, one.project) for one in places}) > 1:
+            raise InvalidArgument("The experiments belong to several projects.", hint="Compare those of one project.")
+        answers = await read_all(
+            places,
+            lambda one: ask_about_experiment(client, one, partial(client.get_experiment, one.username, one.project)),
+        )
+        place = places[0]
+        found = [answer.data for _, answer in answers if answer.data]
+        notes += [note for _, answer in answers for note in answer.notes]
+    else:
+        place, listed, told = await list_chosen(client, project, username, filters)
+        notes += told
+        if len(listed) > _MOST:
+            raise InvalidArgument(
+                f"{len(listed)} experiments are too many to compare; at most {_MOST} at once.",
+                hint="Name some in exp_cuids, or narrow the filters; rank_experiments orders them all.",
+            )
+        whole = await read_all(
+            [one.cuid for one in listed], partial(client.get_experiment, place.username, place.project)
+        )
+        found = [one.data for one in whole if one.data]
+    distinct = list({one.cuid: one for one in found}.values())
+    if len(distinct) < 2:
+        raise InvalidArgument(
+            f"A comparison needs 2 experiments or more; {len(distinct)} {'is' if len(distinct) == 1 else 'are'} meant.",
+            hint="Name them in exp_cuids, or choose them by filters; get_experiment tells about one.",
+        )
+    return place, distinct, notes
+
+
+def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> ComparedMetric:
+    direction = infer_direction(key).mode
+    extremes = [
+        one and (one.min if direction == "min" else one.max if direction == "max" else None) for one in summaries
+    ]
+    return ComparedMetric(
+        key=key,
+        better={"min": "smaller", "max": "larger", "": "unknown"}[direction],
+        last=[None if one is None or one.value is None else round_number(one.value) for one in summaries],
+        best=[None if one is None else round_number(one.value) for one in extremes] if direction else [],
+        best_step=[None if one is None else one.step for one in extremes] if direction else [],
+    )
+
+
+async def _add_common_step(
+    client: SwanLabClient,
+    place: Reference,
+    experiments: Sequence[Experiment],
+    compared: Sequence[ComparedMetric],
+    summaries: Sequence[Summary],
+) -> list[ComparedMetric]:
+    """Add the values at the last step that all reached, from every point, where they ended at different steps."""
+    uneven = [
+        metric.key for metric in compared if len({one[metric.key].step for one in summaries if metric.key in one}) > 1
+    ]
+    if not uneven:
+        return list(compared)
+    series = await read_series(client, place, experiments, uneven)
+    return [_read_common_step(metric, [points.get(metric.key) for points in series]) for metric in compared]
+
+
+def _read_common_step(metric: ComparedMetric, series: Sequence[Points | None]) -> ComparedMetric:
+    ends = [points.steps[-1] for points in series if points and points.steps]
+    if len(set(ends)) < 2:
+        return metric
+    common = min(ends)
+    values: list[float | None] = []
+    for points in series:
+        reached = [place for place, step in enumerate(points.steps) if step <= common] if points else []
+        values.append(round_number(points.values[reached[-1]]) if points and reached else None)
+    return metric.model_copy(update={"common_step": common, "at_common_step": values})
+
+
+def _find_differences(
+    configs: Sequence[Mapping[str, Any]], facts: Sequence[Mapping[str, Any]], first: Sequence[str]
+) -> tuple[list[DifferingKey], list[str]]:
+    varying = find_varying(configs)
+    # results that were written into a config, and where output goes, are no settings
+    others = [key for key in varying if not is_setting(key) and not is_seed(key)]
+    ordered = [key for key in dict.fromkeys([*first, *varying]) if key not in others]
+    differing = find_varying(facts)
+    # packages are many: what else differs in the environment comes first
+    differing.sort(key=lambda name: name.startswith("package."))
+    shown = [_align(f"config.{key}", [config.get(key) for config in configs]) for key in ordered[:_KEYS]]
+    shown += [_align(name, [one.get(name) for one in facts]) for name in differing[:_FACTS]]
+    notes: list[str] = []
+    same = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
+    alike = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
+    notes.append(f"The same in all: {same} config keys and {alike} facts of the environment.")
+    if others:
+        names = ", ".join(shorten(key, _NAME) for key in others[:10])
+        notes.append(f"{len(others)} config keys that are no settings differ too: {names}.")
+    if len(ordered) > _KEYS:
+        left = ", ".join(shorten(key, _NAME) for key in ordered[_KEYS:][:10])
+        notes.append(f"{len(ordered) - _KEYS} more config keys differ: {left}.")
+    if len(differing) > _FACTS:
+        left = ", ".join(shorten(name, _NAME) for name in differing[_FACTS:][:10])
+        notes.append(f"{len(differing) - _FACTS} more facts of the environment differ (get_environment): {left}.")
+    return shown, notes
+
+
+def _align(name: str, values: Sequence[Any]) -> DifferingKey:
+    # masked here by the key's name, which a list of values no longer tells
+    masked = [mask_secrets(value, name) for value in values]
+    texts = [value for value in masked if isinstance(value, str)]
+    same = 0
+    if len(texts) > 1 and max(map(len, texts)) > _TEXT:
+        # what the first and the last in order share, all share
+        same = next(
+            (place for place, two in enumerate(zip(min(texts), max(texts), strict=False)) if len({*two}) > 1), 0
+        )
+    # long texts differ behind what they share
+    shared = max(0, same - _CONTEXT)
+    cut = [f"…{value[shared:]}" if shared and isinstance(value, str) else value for value in masked]
+    return DifferingKey(name=name, values=[_shorten_value(value) for value in cut])
+
+
+def _shorten_value(value: Any) -> Any:
+    if isinstance(value, float):
+        return round_number(value)
+    if isinstance(value, (list, dict)):
+        text = str(cast("object", value))
+        return cast("object", value) if len(text) <= _TEXT else shorten(text, _TEXT)
+    return shorten(value, _TEXT) if isinstance(value, str) else value
+
+
+def _find_associations(
+    configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric]
+) -> tuple[list[Association], list[str]]:
+    """Return which settings go along with the first metric's best (or last) values, of 5 experiments or more."""
+    if not compared or len(configs) < DEFAULTS.associated:
+        return [], []
+    target = compared[0]
+    results = target.best or target.last
+    places = [place for place, value in enumerate(results) if value is not None and math.isfinite(value)]
+    kept = [configs[place] for place in places]
+    keys = [key for key in find_varying(kept) if is_setting(key)]
+    found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
+    which = "best" if target.best else "last"
+    notes = [f"Associations with the {which} {shorten(target.key)} prove no effect; varies_with: cannot be told apart."]
+    if len(places) < len(configs):
+        notes.append(f"{len(configs) - len(places)} experiments have no finite value of it and do not count there.")
+    return [
+        Association(
+            key=one.key,
+            strength=round(one.strength, 2),
+            n=one.n,
+            how=f"{one.method}: {shorten(one.text, 120)}",
+            varies_with=list(one.confounded[:3]),
+        )
+        for one in found
+    ], notes if found else []

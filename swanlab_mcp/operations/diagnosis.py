@@ -1,0 +1,513 @@
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.causes import ErrorText, find_error, name_cause, normalise_error
+from swanlab_mcp.analysis.curves import keep_finite
+from swanlab_mcp.analysis.differences import flatten
+from swanlab_mcp.analysis.direction import (
+    Role,
+    find_pairs,
+    find_role,
+    has_no_trend,
+    is_validation,
+)
+from swanlab_mcp.analysis.events import (
+    Event,
+    Worsening,
+    describe_worsening_rule,
+    find_chance_classes,
+    find_flat,
+    find_full_memory,
+    find_gaps,
+    find_idle,
+    find_jumps,
+    find_non_finite,
+    find_overfitting,
+    find_plateau,
+    find_spikes,
+    find_stall,
+    find_worsening,
+    show_duration,
+)
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.findings import Cause, Crash, Diagnosis, TimelineEvent, round_number
+from swanlab_mcp.models import ApiResponse, Experiment, LogPart, Points, show_time
+from swanlab_mcp.operations.arguments import ExpCuid, ProjectName, Username
+from swanlab_mcp.operations.choice import read_all
+from swanlab_mcp.operations.listing import add_notes
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.refs import Reference
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["diagnose_experiment"]
+
+# how many keys of each kind are read: of a run with thousands of keys those that tell most
+_READ: Mapping[Role, int] = {
+    "loss": 8,
+    "quality": 6,
+    "learning_rate": 1,
+    "gradient_norm": 1,
+    "throughput": 1,
+    "gpu_memory": 8,
+    "gpu_load": 8,
+}
+_EVENTS = 10
+_LOG_LINES = 1000
+_SIMILAR_READ = 20
+_SIMILAR_LINES = 200
+_LINE = 200
+_PATH = 80
+_EXPLODED = 1e3
+_SEVERITIES = ("problem", "warning", "info")
+
+
+class _Seen(NamedTuple):
+    """An event and the keys in which it was seen."""
+
+    event: Event
+    keys: tuple[str, ...]
+
+
+class _Curves(NamedTuple):
+    """The points of the keys that were read, as recorded, and their finite part, qualities negated."""
+
+    points: Mapping[str, Points]
+    finite: Mapping[str, tuple[Sequence[int], Sequence[float]]]
+    roles: Mapping[str, Role]
+
+    def of(self, *roles: Role) -> list[str]:
+        return [key for key, role in self.roles.items() if role in roles]
+
+
+async def diagnose_experiment(
+    client: SwanLabClient, *, project: ProjectName, exp_cuid: ExpCuid, username: Username = ""
+) -> ApiResponse[Diagnosis]:
+    """Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why.
+
+    Use it for "why did it crash, become NaN, not learn?". Returns a verdict; events (step, size, the rule that told
+    it); of a crash its error, last values and similar ones; causes with evidence and confidence.
+    Example: {"project": "mnist", "exp_cuid": "lr-0.1"}.
+    """
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, answer = await ask_about_experiment(
+        client, place, partial(client.get_experiment, place.username, place.project)
+    )
+    experiment = answer.data
+    assert experiment is not None
+    notes = [*answer.notes]
+    logged = await client.list_keys(place.username, place.project, cuid)
+    keys, left = _choose_keys(logged.data.scalars if logged.data else ())
+    points: dict[str, Points] = {}
+    if keys:
+        read = await client.read_points(place.username, place.project, cuid, list(keys), exact=True)
+        points = read.data or {}
+    curves = _prepare(points, keys)
+    seen = _find_events(curves, experiment)
+    error, similar = await _explain_crash(client, place, experiment)
+    causes = _find_causes(curves, seen, experiment, error)
+    is_grave = any(one.event.severity != "info" for one in seen) or experiment.state in ("CRASHED", "ABORTED")
+    events = _tell_events(curves, seen) if is_grave else []
+    diagnosis = Diagnosis(
+        cuid=cuid,
+        name=shorten(experiment.name),
+        state=experiment.state,
+        verdict=_judge(curves, seen, experiment, error),
+        events=events[:_EVENTS],
+        causes=causes,
+        crash=_describe_crash(curves, error, similar) if error else None,
+    )
+    if len(events) > _EVENTS:
+        notes.append(f"{len(events) - _EVENTS} further events, none graver, are left out.")
+    total = sum(len(one.steps) for one in points.values())
+    sampled = any(not one.is_whole for one in points.values())
+    names = ", ".join(map(shorten, keys)) or "no key"
+    notes.append(f"Read: {'a sample of' if sampled else 'all'} {total:,} points of {names}.")
+    if left:
+        notes.append(f"{left} further keys that may tell something were not read.")
+    link = client.get_link(place.username, place.project, cuid)
+    return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes), f"Page: {link}" if link else "")
+
+
+def _choose_keys(logged: Sequence[str]) -> tuple[dict[str, Role], int]:
+    """Return the keys that are read with their roles, and how many of these roles are left out."""
+    found = {key: find_role(key) for key in logged}
+    paired = {key for pair in find_pairs([key for key, role in found.items() if role]) for key in pair}
+    chosen: dict[str, Role] = {}
+    for role, most in _READ.items():
+        some = sorted((key for key in found if found[key] == role), key=lambda key: key not in paired)
+        chosen |= dict.fromkeys(some[:most], role)
+    return chosen, sum(bool(role) for role in found.values()) - len(chosen)
+
+
+def _prepare(points: Mapping[str, Points], roles: Mapping[str, Role]) -> _Curves:
+    finite: dict[str, tuple[Sequence[int], Sequence[float]]] = {}
+    for key, some in points.items():
+        steps, values = keep_finite(some.steps, some.values)
+        finite[key] = (steps, [-value for value in values] if roles[key] == "quality" else values)
+    return _Curves(points, finite, {key: roles[key] for key in points if points[key].steps})
+
+
+def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
+    found: dict[tuple[str, int], _Seen] = {}
+
+    def add(event: Event | None, *keys: str) -> None:
+        if event is None:
+            return
+        known = found.get((event.kind, event.step))
+        if known is None:
+            found[event.kind, event.step] = _Seen(event, keys)
+        else:
+            # the same at the same step in several metrics is one event
+            found[event.kind, event.step] = _Seen(known.event, tuple(dict.fromkeys((*known.keys, *keys))))
+
+    for key in curves.of("loss", "quality", "gradient_norm", "learning_rate"):
+        add(find_non_finite(curves.points[key].steps, curves.points[key].values), key)
+    flat = _find_never_learned(curves)
+    for key, event in flat.items():
+        add(event, key)
+    for key in curves.of("loss", "quality", "gradient_norm"):
+        if key not in flat and curves.finite[key][0]:
+            add(find_spikes(*curves.finite[key]), key)
+            if curves.roles[key] == "loss":
+                add(find_plateau(*curves.finite[key]), key)
+    for event, keys in _find_worsenings(curves, flat):
+        add(event, *keys)
+    for key in curves.of("learning_rate"):
+        for event in find_jumps(*curves.finite[key]):
+            add(event, key)
+    for key in curves.of("gpu_memory"):
+        add(find_full_memory(curves.points[key].steps, curves.points[key].values), key)
+    for key in curves.of("gpu_load"):
+        add(find_idle(curves.points[key].steps, curves.points[key].values), key)
+    logged = curves.of("loss", "quality", "gradient_norm", "throughput")
+    if logged:
+        densest = max(logged, key=lambda key: len(curves.points[key].steps))
+        points = curves.points[densest]
+        for event in find_gaps(points.steps, points.times):
+            add(event, densest)
+        if experiment.state in ("RUNNING", "UNKNOWN"):
+            add(_find_stall(points), densest)
+    return sorted(found.values(), key=lambda one: one.event.step)
+
+
+def _find_stall(points: Points) -> Event | None:
+    stall = find_stall(points.times, int(time.time() * 1000))
+    if stall is None:
+        return None
+    _, silent, usual = stall
+    return Event(
+        "stalled",
+        "problem",
+        points.steps[-1],
+        f"no point for {show_duration(silent)} (usually every {show_duration(usual)})",
+        f"silent > {DEFAULTS.stall_factor:g}x the usual interval and {show_duration(DEFAULTS.stall_seconds)}",
+        silent,
+    )
+
+
+def _find_never_learned(curves: _Curves) -> dict[str, Event]:
+    """Return the losses (of training, if there are any) that never got better, unless the model was good already."""
+    losses = [key for key in curves.of("loss") if not has_no_trend(key)]
+    trained = [key for key in losses if not is_validation(key)] or losses
+    begins_good = any(
+        -curves.finite[key][1][0] >= DEFAULTS.trained_accuracy
+        for key in curves.of("quality")
+        if curves.finite[key][1] and -min(curves.finite[key][1]) <= 1
+    )
+    found: dict[str, Event] = {}
+    for key in trained:
+        steps, values = curves.finite[key]
+        course = find_flat(values) if values else None
+        if course is None or begins_good:
+            continue
+        classes = find_chance_classes(course.final)
+        # a level passed by chance is no chance level
+        classes = classes if classes == find_chance_classes(course.best) else None
+        chance = f", the chance level ln({classes}) of {classes} classes" if classes else ""
+        found[key] = Event(
+            "never_learned",
+            "problem",
+            steps[0],
+            f"began at {values[0]:.4g}, best level {course.best:.4g}, ended at {course.final:.4g}{chance}",
+            f"gain < {DEFAULTS.flat_share:.0%} or < {DEFAULTS.flat_sigmas:g} sigmas of noise",
+            course.final,
+        )
+    return found
+
+
+def _find_worsenings(curves: _Curves, flat: Mapping[str, Event]) -> list[tuple[Event, tuple[str, ...]]]:
+    found: list[tuple[Event, tuple[str, ...]]] = []
+    paired: set[str] = set()
+    for role in ("loss", "quality"):
+        keys = [key for key in curves.of(role) if curves.finite[key][0] and not has_no_trend(key)]
+        for train, held_out in find_pairs(keys):
+            paired.add(held_out)
+            judged = find_overfitting(curves.finite[train], curves.finite[held_out])
+            if judged is None or train in flat:
+                continue
+            worse, is_overfitting = judged
+            kind = "overfitting" if is_overfitting else "divergence"
+            train_final = curves.finite[train][1][-1]
+            extra = f"; {shorten(train)} ends at {abs(train_final):.4g}" if is_overfitting else ""
+            found.append((_describe_worsening(kind, worse, extra, is_main=role == "loss"), (held_out,)))
+        for key in keys:
+            worse = None if key in paired or key in flat else find_worsening(*curves.finite[key])
+            if worse:
+                kind = "worsening" if is_validation(key) else "divergence"
+                extra = "; overfitting or divergence: no training metric to tell" if kind == "worsening" else ""
+                found.append((_describe_worsening(kind, worse, extra, is_main=role == "loss"), (key,)))
+    return found
+
+
+def _describe_worsening(kind: str, worse: Worsening, extra: str, *, is_main: bool) -> Event:
+    best, final = worse.best_value, worse.final
+    share = f" ({(final - best) / abs(best):+.0%})" if is_main and best else ""
+    return Event(
+        kind,
+        "problem" if is_main else "warning",
+        worse.onset_step,
+        f"best {abs(best):.4g} at step {worse.best_step}, worse for good from step {worse.onset_step} on, "
+        f"level at the end {abs(final):.4g}{share}{extra}",
+        describe_worsening_rule(),
+        final,
+    )
+
+
+def _tell_events(curves: _Curves, seen: Sequence[_Seen]) -> list[TimelineEvent]:
+    """Return events in order of their steps; of too many the gravest."""
+    gravest = sorted(seen, key=lambda one: _SEVERITIES.index(one.event.severity))[:_EVENTS]
+    told: list[TimelineEvent] = []
+    for one in [*(some for some in seen if some in gravest), *(some for some in seen if some not in gravest)]:
+        points = curves.points[one.keys[0]]
+        place = bisect_left(points.steps, one.event.step)
+        moment = show_time(points.times[place]) if place < len(points.times) else ""
+        told.append(
+            TimelineEvent(
+                kind=one.event.kind,
+                severity=one.event.severity,
+                key=", ".join(shorten(key) for key in one.keys),
+                step=one.event.step,
+                time=moment or None,
+                detail=one.event.detail,
+                rule=one.event.rule,
+            )
+        )
+    return told
+
+
+async def _explain_crash(
+    client: SwanLabClient, place: Reference, experiment: Experiment
+) -> tuple[ErrorText | None, list[str]]:
+    """Return the error of a crashed or aborted experiment, and which other crashes have the same error line."""
+    if experiment.state not in ("CRASHED", "ABORTED"):
+        return None, []
+    error = await _read_error(client, place, experiment, _LOG_LINES)
+    if error is None or experiment.state != "CRASHED":
+        return error, []
+    listed = (await client.list_experiments(place.username, place.project)).data or []
+    others = [one for one in listed if one.state == "CRASHED" and one.cuid != experiment.cuid]
+    others = sorted(others, key=lambda one: one.createdAt, reverse=True)[:_SIMILAR_READ]
+
+    async def ask(other: Experiment) -> ErrorText | None:
+        whole = await client.get_experiment(place.username, place.project, other.cuid)
+        return await _read_error(client, place, whole.data or other, _SIMILAR_LINES)
+
+    errors = await read_all(others, ask)
+    wanted = normalise_error(error.line)
+    return error, [
+        f"{shorten(one.name, 40)} ({one.cuid})"
+        for one, other in zip(others, errors, strict=True)
+        if other and normalise_error(other.line) == wanted
+    ]
+
+
+async def _read_error(client: SwanLabClient, place: Reference, experiment: Experiment, lines: int) -> ErrorText | None:
+    if experiment.error:
+        return find_error(experiment.error.splitlines()) or ErrorText(experiment.error.strip().splitlines()[-1])
+    answer = await client.read_logs(place.username, place.project, experiment.cuid, start=None, count=lines)
+    part = answer.data or LogPart((), 0, 0)
+    return find_error([line.message for line in part.lines])
+
+
+def _describe_crash(curves: _Curves, error: ErrorText, similar: Sequence[str]) -> Crash:
+    values = {
+        key: round_number(curves.points[key].values[-1])
+        for key in curves.of("loss", "quality", "learning_rate", "gradient_norm", "gpu_memory")[:8]
+    }
+    steps = [curves.points[key].steps[-1] for key in curves.of("loss", "quality")]
+    return Crash(
+        error=shorten(error.line, _LINE),
+        frames=[frame if len(frame) <= _PATH else f"…{frame[-_PATH:]}" for frame in error.frames],
+        last_step=max(steps, default=None),
+        last_values=values,
+        similar=list(similar[:5]),
+    )
+
+
+def _find_causes(
+    curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error: ErrorText | None
+) -> list[Cause]:
+    """Return possible causes, the likeliest first; a crash of which nothing tells the cause says so."""
+    kinds = {one.event.kind: one for one in reversed(seen)}
+    causes: list[Cause] = []
+    if error:
+        causes += _find_crash_causes(kinds, error)
+    if "non_finite" in kinds:
+        causes.append(_explain_non_finite(curves, kinds["non_finite"], experiment))
+    if "never_learned" in kinds:
+        causes.append(_explain_never_learned(curves, kinds["never_learned"], experiment))
+    if "overfitting" in kinds:
+        one = kinds["overfitting"]
+        evidence = f"{shorten(one.keys[0])} rises while training still improves"
+        causes.append(Cause(cause="the model memorises its training data", confidence="medium", evidence=evidence))
+    if "divergence" in kinds:
+        causes.append(_explain_divergence(kinds, experiment))
+    if "gpu_idle" in kinds:
+        evidence = kinds["gpu_idle"].event.detail
+        causes.append(Cause(cause="the GPU waits: data loading or the CPU", confidence="low", evidence=evidence))
+    if "stalled" in kinds:
+        state = "no end is recorded" if experiment.state == "UNKNOWN" else "its state is still RUNNING"
+        causes.append(
+            Cause(
+                cause="it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)",
+                confidence="medium",
+                evidence=f"{state}; {kinds['stalled'].event.detail}",
+            )
+        )
+    order = ("high", "medium", "low")
+    causes.sort(key=lambda one: order.index(one.confidence))
+    if not causes and experiment.state == "CRASHED":
+        evidence = f"no error in the last {_LOG_LINES} log lines, and no event in the metrics"
+        return [Cause(cause="not enough evidence", confidence="low", evidence=evidence)]
+    return causes
+
+
+def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cause]:
+    named = name_cause(error.line)
+    evidence = [f"error line: {shorten(error.line, 120)}"]
+    if "GPU ran out" in named and "gpu_memory_full" in kinds:
+        evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
+    if not named:
+        return [Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0])]
+    return [Cause(cause=named, confidence="high" if error.frames else "medium", evidence="; ".join(evidence))]
+
+
+def _explain_non_finite(curves: _Curves, one: _Seen, experiment: Experiment) -> Cause:
+    first = one.event.step
+    for key in sorted(one.keys, key=lambda key: curves.roles[key] != "loss"):
+        steps, values = curves.finite[key]
+        before = [value for step, value in zip(steps, values, strict=True) if step < first]
+        tail = before[-3:]
+        usual = sorted(before)[len(before) // 2] if before else 0.0
+        if tail and usual and (max(map(abs, tail)) > _EXPLODED * abs(usual) or abs(usual) > 1e9):
+            return Cause(
+                cause="training exploded: learning rate too high or no gradient clipping",
+                confidence="medium",
+                evidence=f"{shorten(key)} was {tail[-1]:.3g} just before step {first}{_tell_rate(curves, experiment)}",
+            )
+    grown = [key for key in curves.of("gradient_norm") if _grew(curves.finite[key], first)]
+    if grown:
+        return Cause(
+            cause="the gradient exploded",
+            confidence="medium",
+            evidence=f"{shorten(grown[0])} rose at least tenfold before step {first}{_tell_rate(curves, experiment)}",
+        )
+    return Cause(
+        cause="a single bad value: a batch, a division, a logarithm of 0, or half precision",
+        confidence="low",
+        evidence=f"no growth before step {first}{_tell_rate(curves, experiment)}",
+    )
+
+
+def _grew(curve: tuple[Sequence[int], Sequence[float]], until: int) -> bool:
+    before = [value for step, value in zip(*curve, strict=True) if step <= until]
+    return len(before) > 10 and max(before[-5:]) > 10 * sorted(before)[len(before) // 2]
+
+
+def _explain_never_learned(curves: _Curves, one: _Seen, experiment: Experiment) -> Cause:
+    key = one.keys[0]
+    _, values = curves.finite[key]
+    rate = _tell_rate(curves, experiment)
+    best = min(values)
+    if best == values[0] and one.event.value is not None and one.event.value > values[0] + abs(values[0]) * 0.01:
+        return Cause(
+            cause="learning rate too high: the first updates made it worse, and it never recovered",
+            confidence="medium",
+            evidence=f"{shorten(key)} was best at its first point ({best:.4g}){rate}",
+        )
+    norms = [key for key in curves.of("gradient_norm") if curves.finite[key][1] and find_flat(curves.finite[key][1])]
+    classes = find_chance_classes(one.event.value or 0.0)
+    if classes and "chance" in one.event.detail:
+        still = f"; {shorten(norms[0])} does not change either" if norms else ""
+        return Cause(
+            cause="inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)",
+            confidence="medium",
+            evidence=f"{shorten(key)} stays at chance, ln({classes}){still}{rate}; look at a batch and its labels",
+        )
+    return Cause(
+        cause="not enough evidence: learning rate, data or a loss that need not fall",
+        confidence="low",
+        evidence=f"{shorten(key)} is flat{rate}",
+    )
+
+
+def _explain_divergence(kinds: Mapping[str, _Seen], experiment: Experiment) -> Cause:
+    one = kinds["divergence"]
+    jump = kinds.get("learning_rate_jump")
+    if jump and jump.event.step <= one.event.step:
+        return Cause(
+            cause="the learning rate jumped: a resumed or restarted schedule",
+            confidence="medium",
+            evidence=f"learning rate {jump.event.detail} at step {jump.event.step}, before step {one.event.step}",
+        )
+    rates = [f"{key}={value:.4g}" for key, value in _read_rates(experiment).items()]
+    return Cause(
+        cause="training became unstable: learning rate too high, or bad data from there on",
+        confidence="low",
+        evidence=f"{shorten(one.keys[0])} rises from step {one.event.step} on" + (f"; {rates[0]}" if rates else ""),
+    )
+
+
+def _tell_rate(curves: _Curves, experiment: Experiment) -> str:
+    """Return the learning rate as evidence, from the config or its series; "" where neither tells."""
+    rates = [f"{shorten(key, 40)}={value:.4g}" for key, value in _read_rates(experiment).items()]
+    rates += [f"{shorten(key)}={max(curves.finite[key][1]):.4g}" for key in curves.of("learning_rate")]
+    return f"; {rates[0]}" if rates else ""
+
+
+def _read_rates(experiment: Experiment) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in flatten(experiment.profile.get("config")).items()
+        if find_role(key) == "learning_rate" and isinstance(value, (int, float)) and math.isfinite(value)
+    }
+
+
+def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error: ErrorText | None) -> str:
+    """Return the verdict in one line: the end first, then the gravest events, "healthy" if there are none."""
+    parts: list[str] = []
+    if experiment.state in ("CRASHED", "ABORTED"):
+        parts.append(experiment.state.lower() + (f": {shorten(error.line, 120)}" if error else ""))
+    for severity in ("problem", "warning"):
+        parts += [
+            f"{one.event.kind} in {shorten(one.keys[0])} from step {one.event.step}"
+            for one in seen
+            if one.event.severity == severity
+        ]
+    if parts:
+        more = f"; {len(parts) - 3} more" if len(parts) > 3 else ""
+        return "; ".join(parts[:3]) + more
+    judged = curves.of("loss", "quality")
+    longest = max((len(curves.points[key].steps) for key in judged), default=0)
+    if not judged:
+        return "cannot tell: no loss, accuracy or the like was logged"
+    if longest < DEFAULTS.fewest_points:
+        return f"cannot tell: only {longest} points were logged, {DEFAULTS.fewest_points} are needed"
+    return "healthy so far" if experiment.state in ("RUNNING", "UNKNOWN") else "healthy"

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.direction import infer_direction
+from swanlab_mcp.analysis.events import find_stall, show_duration
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.errors import InvalidArgument
+from swanlab_mcp.findings import NewsItem
+from swanlab_mcp.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
+from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
+from swanlab_mcp.operations.choice import list_chosen, read_all
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
+from swanlab_mcp.operations.targets import choose_targets
+from swanlab_mcp.refs import Reference
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["whats_new"]
+
+_AGO = re.compile(r"(\d{1,6})\s?([mhdw])")
+_UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PROJECTS = 20
+_WATCHED = 20
+_TARGETS = 2
+_ASKED_FOR_KEYS = 3
+_NAME = 40
+_ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
+
+
+class _Happening(NamedTuple):
+    """A row with its moment in Unix milliseconds."""
+
+    moment: int
+    item: NewsItem
+
+
+async def whats_new(
+    client: SwanLabClient,
+    *,
+    project: AnyProject = "",
+    since: Since = "24h",
+    metrics: WatchedMetrics = (),
+    username: Username = "",
+    page: PageNumber = 1,
+    size: PageSize = 10,
+) -> ApiResponse[list[NewsItem]]:
+    """Tell what happened in a project or workspace since a time: new, finished, crashed, stalled, records.
+
+    Use find_experiments for other conditions. Returns time, what, name, cuid, detail; a note gives the cursor to
+    pass as `since` next time.
+    Example: {"project": "mnist", "since": "24h"}.
+    """
+    now = int(time.time() * 1000)
+    moment = _read_since(since, now)
+    notes: list[str] = []
+    happenings: list[_Happening] = []
+    latest = moment
+    for name, user in await _list_projects(client, project, username, moment, notes):
+        place, experiments, told = await list_chosen(client, name, user, ())
+        notes += told
+        latest = max([latest, *(_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt))])
+        targets, summaries = await _read_targets(client, place, experiments, metrics, moment)
+        happenings += _find_changes(place, experiments, targets, summaries, moment)
+        happenings += await _find_stalls(client, place, experiments, moment, now, notes)
+        happenings += await _find_records(client, place, experiments, targets, summaries, moment)
+    happenings.sort(key=lambda one: (one.item.what == "record", one.moment), reverse=True)
+    rows = [one.item for one in happenings]
+    if len({row.project for row in rows}) < 2:
+        rows = [row.model_copy(update={"project": None}) for row in rows]
+    offset, limit = get_stretch(page, size)
+    shown = rows[offset : None if limit is None else offset + limit]
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
+    counts = Counter(row.what for row in rows)
+    told = ", ".join(f"{count} {what}" for what, count in counts.most_common()) or "nothing"
+    cursor = show_time(max([latest, *(one.moment for one in happenings)]))
+    return add_notes(
+        tell_page(whole, page, size, "records first, then the newest"),
+        f"Since {show_time(moment)}: {told}.",
+        f"Cursor for the next call: since={cursor}",
+    )
+
+
+def _read_since(since: str, now: int) -> int:
+    """Return the moment in Unix milliseconds; raises InvalidArgument."""
+    ago = _AGO.fullmatch(since.strip())
+    if ago:
+        return now - int(ago[1]) * _UNITS[ago[2]]
+    moment = _read_moment(since)
+    if not moment:
+        raise InvalidArgument(
+            f"{shorten(since)!r} is not a time.", hint="Write it like 2026-11-23T08:00:00Z, 24h or 7d."
+        )
+    return moment
+
+
+def _read_moment(text: str | None) -> int:
+    parsed = read_time(text) if text else None
+    return round(parsed.timestamp() * 1000) if parsed else 0
+
+
+async def _list_projects(
+    client: SwanLabClient, project: str, username: str, moment: int, notes: list[str]
+) -> list[tuple[str, str]]:
+    """Return (project, workspace) of those that may have changed since, the most recently updated first."""
+    if project:
+        return [(project, username)]
+    place = await locate_workspace(client, username)
+    answer = await ask_about_workspace(client, place, lambda: client.list_projects(place.username, detail=False))
+    notes += answer.notes
+    listed = answer.data or []
+    # without a time of its update a project may have changed
+    changed = [one for one in listed if not one.updatedAt or _read_moment(one.updatedAt) >= moment]
+    changed.sort(key=lambda one: one.updatedAt or "9", reverse=True)
+    if len(changed) > _PROJECTS:
+        left = ", ".join(shorten(one.name, _NAME) for one in changed[_PROJECTS:][:10])
+        notes.append(
+            f"Only the {_PROJECTS} most recently updated of {len(changed)} changed projects were looked at; left out: "
+            f"{left}."
+        )
+    return [(one.name, place.username) for one in changed[:_PROJECTS]]
+
+
+async def _read_targets(
+    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], metrics: Sequence[str], moment: int
+) -> tuple[list[str], Mapping[str, Summary]]:
+    """Return the metrics whose records count, and every experiment's summary of them."""
+    recent = [one for one in experiments if _is_active(one, moment)]
+    if not recent:
+        return [], {}
+    targets = list(metrics)
+    if not targets:
+
+        async def list_keys(experiment: Experiment) -> Sequence[str]:
+            answer = await client.list_keys(place.username, place.project, experiment.cuid)
+            return answer.data.scalars if answer.data else ()
+
+        logged = await read_all(recent[:_ASKED_FOR_KEYS], list_keys)
+        targets = choose_targets(dict.fromkeys(key for keys in logged for key in keys), _TARGETS)
+    if not targets:
+        return [], {}
+    answer = await client.get_summaries(place.username, place.project, experiments, targets)
+    return targets, answer.data or {}
+
+
+def _is_active(experiment: Experiment, moment: int) -> bool:
+    """Tell whether anything can have happened to an experiment since."""
+    is_open = experiment.state not in _ENDS and not experiment.finishedAt
+    return is_open or max(_read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)) > moment
+
+
+def _find_changes(
+    place: Reference,
+    experiments: Sequence[Experiment],
+    targets: Sequence[str],
+    summaries: Mapping[str, Summary],
+    moment: int,
+) -> list[_Happening]:
+    """Return one row per experiment that began or ended since."""
+    found: list[_Happening] = []
+    for experiment in experiments:
+        created, finished = _read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)
+        is_new = created > moment
+        if finished > moment and experiment.state in _ENDS:
+            when, what = finished, _ENDS[experiment.state]
+        elif is_new:
+            when, what = created, "no end recorded" if experiment.state == "UNKNOWN" else "new"
+        else:
+            continue
+        reached = [
+            f"{shorten(key, _NAME)} {extreme.value:.6g}"
+            for key in targets
+            if (extreme := _get_best(summaries.get(experiment.cuid, {}), key))
+        ]
+        details = (["new"] if is_new and what != "new" else []) + (["best " + ", ".join(reached)] if reached else [])
+        found.append(_Happening(when, _describe(place, experiment, when, what, "; ".join(details))))
+    return found
+
+
+async def _find_stalls(
+    client: SwanLabClient,
+    place: Reference,
+    experiments: Sequence[Experiment],
+    moment: int,
+    now: int,
+    notes: list[str],
+) -> list[_Happening]:
+    """Return the running experiments that fell silent since."""
+    running = [one for one in experiments if one.state == "RUNNING"]
+    running.sort(key=lambda one: one.createdAt, reverse=True)
+    if len(running) > _WATCHED:
+        notes.append(f"Only the {_WATCHED} newest of {len(running)} running experiments were checked for stalls.")
+
+    async def read_times(experiment: Experiment) -> Points:
+        logged = await client.list_keys(place.username, place.project, experiment.cuid)
+        scalars: Sequence[str] = logged.data.scalars if logged.data else ()
+        custom = [key for key in scalars if not key.startswith("__swanlab__")][:1]
+        if not custom:
+            return Points()
+        # the sample keeps the last point; the intervals that it lengthens make the check more patient, never hastier
+        answer = await client.read_points(place.username, place.project, experiment.cuid, custom, exact=False)
+        return (answer.data or {}).get(custom[0], Points())
+
+    found: list[_Happening] = []
+    for experiment, points in zip(running, await read_all(running[:_WATCHED], read_times), strict=False):
+        stall = find_stall(points.times, now) if points.steps else None
+        if stall and stall[0] > moment:
+            detail = f"no point since step {points.steps[-1]}, {show_duration(stall[1])} ago"
+            found.append(_Happening(stall[0], _describe(place, experiment, stall[0], "stalled", detail)))
+    return found
+
+
+async def _find_records(
+    client: SwanLabClient,
+    place: Reference,
+    experiments: Sequence[Experiment],
+    targets: Sequence[str],
+    summaries: Mapping[str, Summary],
+    moment: int,
+) -> list[_Happening]:
+    """Return for each metric the experiment that beat since then all that went before."""
+    found: list[_Happening] = []
+    for key in targets:
+        sign = -1 if infer_direction(key).mode == "max" else 1
+        best = {one.cuid: extreme for one in experiments if (extreme := _get_best(summaries.get(one.cuid, {}), key))}
+        ranked = sorted((one for one in experiments if one.cuid in best), key=lambda one: sign * best[one.cuid].value)
+        if len(ranked) < 2 or not _is_active(ranked[0], moment):
+            continue
+        top, value = ranked[0], best[ranked[0].cuid]
+        # the record before: of those that were there before, the best
+        before = next((one for one in ranked[1:] if _read_moment(one.createdAt) <= moment), None)
+        if before is None or value.value == best[before.cuid].value:
+            continue
+        answer = await client.read_points(place.username, place.project, top.cuid, [key], exact=True)
+        when = _find_time((answer.data or {}).get(key, Points()), value, sign)
+        if when <= moment:
+            continue
+        old = f"{best[before.cuid].value:.6g} of {shorten(before.name, _NAME)} ({before.cuid})"
+        step = "" if value.step is None else f" at step {value.step}"
+        detail = f"{shorten(key, _NAME)} {value.value:.6g}{step}; before: {old}"
+        found.append(_Happening(when, _describe(place, top, when, "record", detail)))
+    return found
+
+
+def _find_time(points: Points, best: Extreme, sign: int) -> int:
+    """Return when a best value was reached, in Unix milliseconds; 0 where it is not among the points."""
+    reached = [
+        when for value, when in zip(points.values, points.times, strict=True) if sign * value <= sign * best.value
+    ]
+    return min(reached, default=0)
+
+
+def _get_best(summary: Summary, key: str) -> Extreme | None:
+    mode = infer_direction(key).mode
+    metric = summary.get(key)
+    extreme = metric and (metric.min if mode == "min" else metric.max if mode == "max" else None)
+    return extreme if extreme and math.isfinite(extreme.value) else None
+
+
+def _describe(place: Reference, experiment: Experiment, moment: int, what: str, detail: str) -> NewsItem:
+    return NewsItem(
+        time=show_time(moment),
+        what=what,
+        project=shorten(place.project),
+        name=shorten(experiment.name, _NAME),
+        cuid=experiment.cuid,
+        detail=detail,
+    )

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any, Literal, NamedTuple
+
+from swanlab_mcp.analysis.differences import associate, find_varying, flatten, group_repeats, is_seed, is_setting
+from swanlab_mcp.analysis.direction import infer_direction
+from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
+from swanlab_mcp.analysis.noise import Noise, judge_difference, pool_noise
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.errors import InvalidArgument
+from swanlab_mcp.findings import RankedExperiment, round_number
+from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Page, Points
+from swanlab_mcp.operations.arguments import (
+    Better,
+    BySeed,
+    PageNumber,
+    PageSize,
+    ProjectName,
+    SameFilters,
+    TargetMetric,
+    Unfinished,
+    Username,
+    ValueAt,
+)
+from swanlab_mcp.operations.choice import explain_missing_metric, link_pages, list_chosen, read_series
+from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["rank_experiments"]
+
+_COLUMNS = 6
+_STRONGEST = 2
+_WHOLE_SERIES = 100
+_NAME = 60
+_TEXT = 30
+_ENDS = 5
+
+
+_Row = tuple[int, RankedExperiment]
+
+
+class _Field(NamedTuple):
+    """The experiments of a ranking with what they reached, in the same order."""
+
+    experiments: Sequence[Experiment]
+    configs: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    reasons: Sequence[str]
+    mode: Literal["min", "max"]
+
+    @property
+    def ranked(self) -> list[int]:
+        return [place for place, reason in enumerate(self.reasons) if not reason]
+
+    def get_value(self, place: int) -> float:
+        value = self.results[place].value
+        return math.nan if value is None else value
+
+
+async def rank_experiments(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    metric: TargetMetric,
+    mode: Better = "auto",
+    at: ValueAt = "best",
+    filters: SameFilters = (),
+    by_seed: BySeed = False,
+    unfinished: Unfinished = False,
+    username: Username = "",
+    page: PageNumber = 1,
+    size: PageSize = 10,
+) -> ApiResponse[list[RankedExperiment]]:
+    """Rank a project's experiments by a metric; tells which differences are more than seed noise.
+
+    Use compare_experiments for what differs. Returns rank, name, cuid, value, step, `within_noise` of the first,
+    config keys that vary; then, apart, running, crashed, NaN and short ones. Notes say which direction is better,
+    and why.
+    Example: {"project": "mnist", "metric": "val/acc"}.
+    """
+    direction = infer_direction(metric)
+    place, experiments, notes = await list_chosen(client, project, username, filters)
+    if not experiments:
+        page_of_none = ApiResponse(data=list[RankedExperiment](), page=Page(returned=0, total=0), notes=notes)
+        return add_notes(page_of_none, "" if filters else "The project holds no experiments yet.")
+    wanted: Literal["auto", "min", "max"] = mode if mode != "auto" else direction.mode or "auto"
+    by_state = not unfinished and not at.startswith("step:")
+    configs = [flatten(experiment.profile.get("config")) for experiment in experiments]
+    fields: dict[str, _Field] = {}
+    if at in ("best", "last"):
+        told = await client.get_summaries(place.username, place.project, experiments, [metric])
+        notes += told.notes
+        found = [(told.data or {}).get(one.cuid, {}).get(metric) for one in experiments]
+        read: Sequence[MetricSummary | Points | None] = found
+    else:
+        if len(experiments) > _WHOLE_SERIES:
+            raise InvalidArgument(
+                f"at={at} reads every point of {len(experiments)} experiments; at most {_WHOLE_SERIES} at once.",
+                hint="Choose fewer with filters, or rank with at=best or at=last.",
+            )
+        series = await read_series(client, place, experiments, [metric])
+        read = [one.get(metric) for one in series]
+    if all(one is None for one in read):
+        await explain_missing_metric(client, place, experiments, metric)
+    for end in (wanted,) if wanted != "auto" else ("min", "max"):
+        results = [
+            _read_points(one, at, experiment.state)
+            if isinstance(one, Points)
+            else _read_summary(one, end, at, experiment.state)
+            for one, experiment in zip(read, experiments, strict=True)
+        ]
+        reasons = set_apart(results, by_state=by_state, by_length=not at.startswith("step:"))
+        fields[end] = _Field(experiments, configs, results, reasons, end)
+    link = link_pages(client, place)
+    if wanted == "auto":
+        return add_notes(_show_both_ends(fields, metric), *notes, link)
+    why = direction.reason if mode == "auto" else "as asked"
+    field = fields[wanted]
+    rows, told_noise = _rank_settings(field) if by_seed else _rank_each(field)
+    offset, limit = get_stretch(page, size)
+    shown = _add_configs(field, rows[offset : None if limit is None else offset + limit], with_seeds=not by_seed)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
+    better = "smallest" if wanted == "min" else "largest"
+    order = f"by {shorten(metric)} ({at}), {better} first"
+    return add_notes(tell_page(whole, page, size, order), f"Direction: {why}.", *told_noise, *_note_apart(field), link)
+
+
+def _read_summary(summary: MetricSummary | None, mode: str, at: str, state: str) -> Result:
+    if summary is None:
+        return Result(None, None, None, None, state)
+    if at == "last":
+        return Result(summary.value, summary.step, summary.value, summary.step, state)
+    extreme = summary.min if mode == "min" else summary.max
+    if extreme is None:
+        is_lost = summary.value is not None and not math.isfinite(summary.value)
+        missing = "NaN or infinite" if is_lost else "no extremes told; at=last has a value"
+        return Result(None, None, summary.value, summary.step, state, missing)
+    return Result(extreme.value, extreme.step, summary.value, summary.step, state)
+
+
+def _read_points(points: Points, at: str, state: str) -> Result:
+    if not points.steps:
+        return Result(None, None, None, None, state)
+    last_step, last = points.steps[-1], points.values[-1]
+    if at == "smoothed":
+        count = max(min(5, len(points.values)), len(points.values) // 10)
+        return Result(mean(points.values[-count:]), last_step, last, last_step, state)
+    wanted = int(at.removeprefix("step:"))
+    if last_step < wanted:
+        return Result(None, None, last, last_step, state, f"not there yet: ends at step {last_step}")
+    reached = [place for place, step in enumerate(points.steps) if step <= wanted]
+    if not reached:
+        return Result(None, None, last, last_step, state, f"begins later: at step {points.steps[0]}")
+    value, step = points.values[reached[-1]], points.steps[reached[-1]]
+    return Result(value, step, value, step, state)
+
+
+def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
+    groups = group_repeats([field.configs[place] for place in field.ranked])
+    values = [[field.get_value(field.ranked[member]) for member in group] for group in groups]
+    noise = pool_noise(values)
+    tie = noise.get_tie() if noise else 0.0
+    order = order_results(field.results, field.reasons, field.mode)
+    rows: list[_Row] = []
+    first = field.get_value(order[0])
+    for number, place in enumerate(order, 1):
+        is_ranked = not field.reasons[place]
+        value = field.get_value(place)
+        before = rows[-1][1].rank if number > 1 and value == field.get_value(order[number - 2]) else None
+        told = {
+            "rank": (before or number) if is_ranked else None,
+            "within_noise": bool(noise) and is_ranked and number > 1 and abs(value - first) <= tie,
+        }
+        rows.append((place, _describe(field, place).model_copy(update=told)))
+    return rows, [_describe_noise(noise, len(groups), field)]
+
+
+def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
+    groups = [
+        [field.ranked[member] for member in group]
+        for group in group_repeats([field.configs[place] for place in field.ranked])
+    ]
+    values = [[field.get_value(place) for place in group] for group in groups]
+    noise = pool_noise(values)
+    sign = 1 if field.mode == "min" else -1
+    order = sorted(range(len(groups)), key=lambda place: sign * mean(values[place]))
+    rows: list[_Row] = []
+    told = [_describe_noise(noise, len(groups), field)]
+    for number, place in enumerate(order, 1):
+        own = values[place]
+        best = values[order[0]]
+        judged = judge_difference(best, own, noise) if number > 1 else None
+        row = _describe(field, groups[place][0]).model_copy(
+            update={
+                "rank": number,
+                "value": round_number(mean(own)),
+                "step": None,
+                "n": len(own),
+                "deviation": round_number(stdev(own), 3) if len(own) > 1 else None,
+                "verdict": judged.verdict if judged else None,
+                "cuids": [field.experiments[one].cuid for one in groups[place]] if len(own) > 1 else [],
+            }
+        )
+        rows.append((groups[place][0], row))
+        if judged and number == 2:
+            reach = (
+                f" (95 % from {judged.low:.3g} to {judged.high:.3g}; p={judged.p:.2g})"
+                if judged.low is not None and judged.high is not None and judged.p is not None
+                else ""
+            )
+            told.append(f"Second minus first: {judged.difference:.3g}{reach}: {judged.verdict}. {judged.test}.")
+    if len(rows) > 2:
+        told.append("Each verdict is against the first, not corrected for many comparisons.")
+    apart = [place for place in order_results(field.results, field.reasons, field.mode) if field.reasons[place]]
+    return [*rows, *((place, _describe(field, place)) for place in apart)], told
+
+
+def _show_both_ends(fields: Mapping[str, _Field], metric: str) -> ApiResponse[list[RankedExperiment]]:
+    rows: list[RankedExperiment] = []
+    for end, field in fields.items():
+        order = order_results(field.results, field.reasons, field.mode)[: len(field.ranked)][:_ENDS]
+        name = {"end": "smallest" if end == "min" else "largest"}
+        rows += _add_configs(field, [(place, _describe(field, place).model_copy(update=name)) for place in order])
+    field = fields["min"]
+    answer = ApiResponse(data=rows, page=Page(returned=len(rows), total=len(rows), order="both ends"))
+    return add_notes(
+        answer,
+        f"No word of {shorten(metric)!r} tells whether small or large is good, so nobody is ranked: these are the "
+        f"{_ENDS} smallest and largest of {len(field.ranked)}. Ask the user, then give mode=min or mode=max.",
+        *_note_apart(field),
+    )
+
+
+def _describe(field: _Field, place: int) -> RankedExperiment:
+    experiment, result = field.experiments[place], field.results[place]
+    return RankedExperiment(
+        name=shorten(experiment.name, _NAME),
+        cuid=experiment.cuid,
+        value=None if result.value is None else round_number(result.value),
+        step=result.step,
+        state=experiment.state,
+        apart=field.reasons[place] or None,
+    )
+
+
+def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
+    """Add at most 6 config keys: two that go along with the value most, then those that vary most among the rows."""
+    configs = [field.configs[place] for place in field.ranked]
+    settings = [key for key in find_varying(configs) if is_setting(key)]
+    known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]
+    varying = find_varying([field.configs[place] for place, _ in rows])
+    own = [key for key in varying if is_setting(key)]
+    seeds = [key for key in varying if is_seed(key) and with_seeds]
+    columns = list(dict.fromkeys([*known[:_STRONGEST], *own, *seeds]))[:_COLUMNS]
+    return [
+        row.model_copy(
+            update={
+                "config": {
+                    key: _shorten_value(field.configs[place][key]) for key in columns if key in field.configs[place]
+                }
+            }
+        )
+        for place, row in rows
+    ]
+
+
+def _shorten_value(value: Any) -> Any:
+    return shorten(value, _TEXT) if isinstance(value, str) else value
+
+
+def _describe_noise(noise: Noise | None, groups: int, field: _Field) -> str:
+    if noise is None:
+        return (
+            "Noise: cannot tell; no two ranked experiments differ only in their seed, so no difference here is known "
+            "to be real."
+        )
+    ignored = [key for key in find_varying([field.configs[place] for place in field.ranked]) if not is_setting(key)]
+    return (
+        f"Noise: standard deviation {noise.deviation:.3g} between repeats (they differ only in "
+        f"{', '.join(shorten(key, _TEXT) for key in ignored[:5]) or 'nothing'}), from {noise.groups} of {groups} "
+        f"settings (df {noise.freedom}); single experiments less than {noise.get_tie():.3g} apart are within noise "
+        "(t interval, 95 %)."
+    )
+
+
+def _note_apart(field: _Field) -> list[str]:
+    counts = Counter(reason.partition(":")[0] for reason in field.reasons if reason)
+    if not counts:
+        return []
+    notes = [
+        f"Set apart, after the {len(field.ranked)} ranked: "
+        + ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        + "."
+    ]
+    order = order_results(field.results, field.reasons, field.mode)
+    sign = 1 if field.mode == "min" else -1
+    best = sign * field.get_value(order[0]) if field.ranked else math.inf
+    better = [
+        place
+        for place in order
+        if field.reasons[place] and math.isfinite(value := field.get_value(place)) and sign * value < best
+    ]
+    better = [place for place in better if field.reasons[place] != "NaN or infinite"]
+    if better:
+        top = min(better, key=lambda place: sign * field.get_value(place))
+        experiment = field.experiments[top]
+        notes.append(
+            f"Of these {shorten(experiment.name)} ({experiment.cuid}, {field.reasons[top]}) has the best value: "
+            f"{field.get_value(top):.6g}."
+        )
+    return notes

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+
+from swanlab_mcp.analysis.direction import find_pairs, find_role, has_no_trend, infer_direction, is_validation
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "loss",
+        "train/loss",
+        "loss/train",
+        "eval_loss",
+        "valLoss",
+        "box_loss",
+        "train_loss_epoch",
+        "reward_loss",
+        "top1_error",
+        "error_rate",
+        "perplexity",
+        "eval/wer",
+        "FID",
+        "fid_score",
+        "p99_latency_ms",
+        "seconds_per_step",
+        "bits_per_byte",
+        "loss_per_token",
+        "nll",
+        "neg_log_likelihood",
+        "cross_entropy",
+        "test.RMSE",
+    ],
+)
+def test_small_is_good_for_losses_errors_and_times(key: str) -> None:
+    direction = infer_direction(key)
+    assert direction.mode == "min"
+    assert "smaller is better" in direction.reason
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "acc",
+        "val/acc",
+        "valAcc",
+        "accuracy",
+        "top5_accuracy",
+        "F1",
+        "f1_score",
+        "ROC_AUC",
+        "eval/bleu",
+        "rougeL",
+        "mAP50",
+        "metrics/mAP50-95(B)",
+        "val/mIoU",
+        "IoU",
+        "episode_return",
+        "ep_rew_mean",
+        "rewards/margins",
+        "samples_per_sec",
+        "tokens/per/second",
+        "hit@10",
+        "log_likelihood",
+        "PSNR",
+        "score",
+    ],
+)
+def test_large_is_good_for_qualities_and_speeds(key: str) -> None:
+    direction = infer_direction(key)
+    assert direction.mode == "max"
+    assert "larger is better" in direction.reason
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["lr", "learning_rate", "epoch", "grad_norm", "loss_scale", "loss/weight", "acc_threshold", "kl", "x", "损失"],
+)
+def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
+    assert infer_direction(key).mode == ""
+    assert infer_direction(key).reason
+
+
+@pytest.mark.parametrize(
+    ("key", "role"),
+    [
+        ("train/loss", "loss"),
+        ("perplexity", "loss"),
+        ("cross_entropy", "loss"),
+        ("val/acc", "quality"),
+        ("train/lr", "learning_rate"),
+        ("optim/learning_rate", "learning_rate"),
+        ("grad_norm", "gradient_norm"),
+        ("train/gradNorm", "gradient_norm"),
+        ("samples_per_sec", "throughput"),
+        ("throughput", "throughput"),
+        ("__swanlab__.gpu.0.mem.ptc", "gpu_memory"),
+        ("__swanlab__.gpu.12.pct", "gpu_load"),
+        ("__swanlab__.npu.1.mem.pct", "gpu_memory"),
+        ("__swanlab__.cpu.pct", ""),
+        ("latency", ""),
+        ("epoch", ""),
+    ],
+)
+def test_keys_tell_what_they_measure(key: str, role: str) -> None:
+    assert find_role(key) == role
+
+
+def test_training_and_held_out_metrics_of_one_kind_are_pairs() -> None:
+    keys = ["train/loss", "val/loss", "train_acc", "test_acc", "lr", "eval/bleu"]
+    assert find_pairs(keys) == [("train/loss", "val/loss"), ("train_acc", "test_acc")]
+    assert find_pairs(["loss", "val_loss"]) == [("loss", "val_loss")]
+    assert find_pairs(["loss/train", "loss/test", "loss/val"]) == [("loss/train", "loss/val")]
+    assert find_pairs(["train_loss_epoch", "val_loss"]) == [("train_loss_epoch", "val_loss")]
+    assert find_pairs(["val/loss", "val/acc"]) == []
+
+
+def test_splits_and_losses_that_need_not_fall_are_known() -> None:
+    assert [is_validation(key) for key in ("val/loss", "eval_acc", "test.f1", "train/loss", "value")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert has_no_trend("policy_loss")
+    assert has_no_trend("loss/D")
+    assert not has_no_trend("cross_entropy_loss")
