@@ -36,11 +36,13 @@ _QUICK = 32 << 20
 class LocalExperiment:
     """An experiment made of its run folders, in order of their start; the latest speaks for all.
 
+    `broken` are those that could not be read from the beginning.
     Every method reads files and belongs into a thread. Those that take `work` raise Stopped, and NotAvailableOffline
     when no folder can be read.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], broken: Sequence[Run] = ()) -> None:
+        self._broken = broken
         self.runs = sorted(runs, key=lambda run: (run.started_at, run.folder.name))
         self.cuid = self.runs[0].run_id
         self.started_at = self.runs[0].started_at
@@ -281,9 +283,10 @@ class LocalExperiment:
         return notes
 
     def _note_problems(self) -> list[str]:
+        every = [*self.runs, *self._broken]
         return [
-            f"{self._name}: of its {len(self.runs)} folders {shorten(run.folder.name)!r} is left out: {run.problem}."
-            for run in self.runs
+            f"{self._name}: of its {len(every)} folders {shorten(run.folder.name)!r} is left out: {run.problem}."
+            for run in every
             if run.problem
         ]
 
