@@ -222,6 +222,9 @@ async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
     assert summary is not None
     # the same points twice are the same points
     assert summary["train/loss"].count == 240
+    points = await client.read_points("local", "vision-baselines", CUID, ["train/loss", "lr"], exact=True)
+    (note,) = points.notes
+    assert note.endswith("252 points have the same step in several folders; the one of the later folder counts.")
     assert (await client.read_logs("local", "vision-baselines", CUID, start=18, count=4)).data.total == 40  # type: ignore[union-attr]
 
 

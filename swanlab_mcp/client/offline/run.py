@@ -363,14 +363,14 @@ class Run:
 
     def _bound_memory(self) -> None:
         for series in self.series.values():
-            series.settle()
-        self.kept = sum(len(series.steps) for series in self.series.values())
+            series.tidy()
+        self.kept = sum(series.held for series in self.series.values())
         if self._is_full or self.kept > _KEPT_POINTS:
             self._is_full = True
             for key, series in self.series.items():
                 if series.is_kept and key not in self._wanted:
                     series.release()
-            self.kept = sum(len(series.steps) for series in self.series.values())
+            self.kept = sum(series.held for series in self.series.values())
 
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
