@@ -315,3 +315,21 @@ async def test_nothing_is_opened_before_the_first_question(settings: Settings, s
     async with opened(settings):
         pass
     assert state.calls == []
+
+
+@pytest.mark.parametrize("form", ["current", "legacy"])
+async def test_the_summaries_of_500_experiments_take_few_requests(settings: Settings, state: State, form: Any) -> None:
+    state.variants.summaries = form
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(500):
+        state.add_experiment(project, f"run-{number}", metrics={"loss": [(0, float(number))], "acc": [(0, 1.0)]})
+    async with opened(settings) as client:
+        experiments = (await client.list_experiments("kites-test3", "many")).data
+        state.calls.clear()
+        found = (await client.get_summaries("kites-test3", "many", experiments, ["loss"])).data
+    assert {one.name: found[one.cuid]["loss"].value for one in experiments} == {
+        f"run-{number}": number for number in range(500)
+    }
+    assert all(set(summary) == {"loss"} for summary in found.values())
+    # the project, two batches, and a refusal of the current form by old servers
+    assert len(state.calls) == (3 if form == "current" else 4)
