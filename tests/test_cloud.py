@@ -4,6 +4,7 @@ import asyncio
 import math
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -333,3 +334,23 @@ async def test_the_summaries_of_500_experiments_take_few_requests(settings: Sett
     assert all(set(summary) == {"loss"} for summary in found.values())
     # the project, two batches, and a refusal of the current form by old servers
     assert len(state.calls) == (3 if form == "current" else 4)
+
+
+async def test_an_experiment_that_was_deleted_meanwhile_is_not_found(settings: Settings, state: State) -> None:
+    questions: list[Callable[[Any], Any]] = [
+        lambda client: client.get_summary("kites-test3", "project1", "cuid1"),
+        lambda client: client.list_keys("kites-test3", "project1", "cuid1"),
+        lambda client: client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=True),
+        lambda client: client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=False),
+        lambda client: client.list_media("kites-test3", "project1", "cuid1", "image"),
+        lambda client: client.read_logs("kites-test3", "project1", "cuid1", start=None, count=5),
+    ]
+    experiment = state.projects[0].experiments[0]
+    async with opened(settings) as client:
+        for question in questions:
+            await question(client)
+            state.projects[0].experiments.remove(experiment)
+            with pytest.raises(NotFound):
+                await question(client)
+            state.projects[0].experiments.append(experiment)
+            await question(client)
