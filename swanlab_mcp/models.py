@@ -183,10 +183,9 @@ class Experiment(Record):
     metrics: dict[str, Number] = Field(
         default_factory=dict, exclude_if=_is_empty, description="Last values of the metrics that were asked about"
     )
-    rootProId: str | None = Field(
-        default=None, exclude_if=_is_none, description="Set on a clone: where its metrics lie"
-    )
-    rootExpId: str | None = Field(default=None, exclude_if=_is_none)
+    # set on a clone: where its metrics lie
+    rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
+    rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
 
 
 class Filter(Record):

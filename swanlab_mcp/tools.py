@@ -213,45 +213,70 @@ def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:
     """
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in node.items() if key not in _UNSAID}
+        kept = {key: value for key, value in _join_types(node).items() if key not in _UNSAID}
         if "default" in kept and kept["default"] in ("", [], None, False):
             del kept["default"]
-        return _join_types(kept)
+        if "properties" in kept:
+            # a record is described by its fields
+            kept.pop("description", None)
+        return kept
 
     return _rewrite(_inline(schema), shorten_node)
 
 
 def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:
-    """Describe what is really sent: absent fields instead of nulls (except `data`); words are in the description."""
+    """Describe what is really sent: absent fields instead of nulls (except `data`), and rows down to their fields.
+
+    The words are in the tool's description; what lies deeper in a row is told by its kind alone.
+    """
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {
-            key: value for key, value in node.items() if key not in (*_UNSAID, "default", "description", "required")
-        }
+        unsaid = (*_UNSAID, "default", "description", "required")
+        kept = {key: value for key, value in _join_types(node).items() if key not in unsaid}
         if kept.get("additionalProperties") is True:
             del kept["additionalProperties"]
-        return _join_types(kept)
+        return kept
 
     short = _rewrite(_inline(schema), shorten_node)
-    short["properties"]["page"] = {"type": "object"}
+    short["properties"] |= {"page": {"type": "object"}, "notes": {"type": "array"}}
     data = short["properties"]["data"]
+    row = data.get("items") or data.get("additionalProperties") or data
+    for field, about in row.get("properties", {}).items():
+        row["properties"][field] = {key: about[key] for key in ("type", "anyOf") if key in about}
     data["type"] = [data["type"], "null"]
     return short
 
 
-_UNSAID = ("title", "maxLength", "minLength", "maxItems", "minItems", "minimum", "maximum", "exclusiveMinimum")
+_UNSAID = (
+    "title",
+    "examples",
+    "pattern",
+    "maxLength",
+    "minLength",
+    "maxItems",
+    "minItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+)
 
 
 def _join_types(node: dict[str, Any]) -> dict[str, Any]:
     """Say in one node what may be of several types; null is not said."""
-    options: Any = node.pop("anyOf", None)
+    options = cast("list[dict[str, Any]]", node.get("anyOf", ()))
     if not options:
         return node
-    some = [option for option in cast("list[dict[str, Any]]", options) if option != {"type": "null"}]
+    rest = {key: value for key, value in node.items() if key != "anyOf"}
+    types = [option.get("type") for option in options]
+    # every integer is a number
+    some = [
+        one for one in options if one.get("type") != "null" and not (one["type"] == "integer" and "number" in types)
+    ]
     if len(some) == 1:
-        return {**some[0], **node}
-    simple = all(set(option) <= {"type", "description"} for option in some)
-    return {**({"type": [option["type"] for option in some]} if simple else {"anyOf": some}), **node}
+        return {**some[0], **rest}
+    lists = [one["items"] for one in some if "items" in one]
+    joined = {"type": [one["type"] for one in some], **({"items": lists[0]} if lists else {})}
+    return {**joined, **rest}
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, Any]:

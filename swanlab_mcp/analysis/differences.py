@@ -127,10 +127,13 @@ def associate(
             for other in keys
             if other != key and _measure_strength(configs, key, other) >= thresholds.strong_association
         )
-        rho = compute_spearman(values, outcome) if all(_is_number(value) for value in values) else 0.0
+        is_numeric = all(_is_number(value) for value in values)
+        rho = compute_spearman(values, outcome) if is_numeric else 0.0
         groups: dict[str, list[int]] = {}
         for place, value in enumerate(values):
             groups.setdefault(_freeze(value), []).append(place)
+        if len(groups) == len(values) and not is_numeric:
+            continue
         between = _measure_groups(_rank(outcome), list(groups.values()))
         # a number whose middle values are best has no rank correlation, but groups tell
         if abs(rho) >= between:

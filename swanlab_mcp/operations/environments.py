@@ -34,12 +34,11 @@ async def get_environment(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[EnvironmentFact]]:
-    """Get where experiments ran: machine, GPU, Python, packages, git commit, command; of several, only what differs.
+    """Get where experiments ran: machine, GPU, packages, git, command; of several, only what differs.
 
-    Use it for "what changed in the environment?" or "which torch version?"; for hyperparameters use get_experiment or
-    list_project_exps. Returns per fact a dotted name and its value, or `values` by experiment id where they differ (an
-    id is absent where the fact was not recorded). Packages are named package.<name>. Secrets are masked.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"]}.
+    Use compare_experiments for configs and results. Returns facts with dotted names (package.torch), each with
+    value, or values by experiment. Secrets are masked.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []

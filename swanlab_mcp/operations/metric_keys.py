@@ -32,10 +32,9 @@ async def list_metrics(
 ) -> ApiResponse[list[MetricKey]]:
     """List the metric keys that experiments have logged, and which of them lacks which.
 
-    Use it before get_metrics when keys are not known; get_exp_summary gives the values of one experiment's metrics.
-    Returns per key: type (SCALAR: numbers over steps, MEDIA: images, audio, tables), `system` for hardware metrics and
-    `missing_in`. More than 200 keys come as groups that begin alike: search for 'group/*', or page through them.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
+    Use it when keys are not known. Returns key, type (SCALAR, MEDIA), `system`, `missing_in`; more than 200 keys as
+    groups that begin alike.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
     """
     found: dict[tuple[str, str], list[str]] = {}
     asked: list[str] = []

@@ -88,11 +88,9 @@ async def get_metrics(
 ) -> ApiResponse[list[Series]]:
     """Get the values of metrics over steps (curves), of one or several experiments in one call.
 
-    Use it to see how a run went; get_exp_summary tells last and extreme values in fewer tokens. 'sampled' keeps the
-    first and last point, extremes and NaN, for the shape; 'exact' gives every point, from `start` on. Returns one row
-    per experiment and key: steps and values (same length; also "NaN", "Infinity", "-Infinity"), `source` ('all points',
-    or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
+    Use get_exp_summary for last and extreme values. Returns per experiment and key steps, values (also "NaN",
+    "Infinity"), `source` ('all points' or 'sample'), how many points the asked part has, and non-finite ones.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)
     offset, limit = get_stretch(page, size)

@@ -79,11 +79,11 @@ async def plot_metrics(
     start: Start = None,
     end: End = None,
 ) -> ApiResponse[list[PlottedCurve]]:
-    """Draw up to 20 curves of one or several experiments over one another, as an image that you can see.
+    """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    Use it for "show me" or to judge shapes; get_metrics gives the values. Marked are the best point, the first NaN and
-    since when a curve is worse for good. Returns a PNG and per curve, from all points: last, min, max and their steps.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "log_y": true}.
+    Use get_metrics for values. Marked are the best point, the first NaN, since when it is worse for good. Returns
+    a PNG and per curve last, min and max with their steps.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
     experiments = await gather(

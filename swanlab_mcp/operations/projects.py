@@ -37,9 +37,8 @@ async def list_projects(
 ) -> ApiResponse[list[Project]]:
     """List the projects of a workspace, most recently updated first.
 
-    Use it to find a project's exact name; list_project_exps then shows its experiments. Returns per project: name,
-    description, visibility, times (UTC), workspace, and with `detail` the numbers of experiments and contributors.
-    Example: {"username": "my-team", "search": "bert"}.
+    Use it to find a project's exact name. Returns per project name, description, visibility, times (UTC), counts.
+    Example: {"search": "bert"}.
     """
     place = await locate_workspace(client, username)
     offset, limit = get_stretch(page, size)

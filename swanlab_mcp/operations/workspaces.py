@@ -23,11 +23,10 @@ async def get_workspace(client: SwanLabClient, *, username: Username = "") -> Ap
 async def list_workspaces(
     client: SwanLabClient, *, page: PageNumber = 1, size: PageSize = 20
 ) -> ApiResponse[list[Workspace]]:
-    """List the workspaces that the signed-in user can open: the personal one first, then teams, then 'local'.
+    """List the workspaces that the user can open: the personal one, teams, and 'local' (runs on this machine's disk).
 
-    A workspace holds projects, a project holds experiments (training runs). Start here when the user names no
-    workspace or one that is not found; use list_projects for what one holds. The workspace 'local' stands for the runs
-    recorded on this machine's disk. Returns name, username (pass it as `username` elsewhere) and role.
+    Start here when no workspace is named. They hold projects (list_projects), these hold experiments. Returns name,
+    username (pass it on as `username`), role.
     Example: {}.
     """
     answer = await client.list_workspaces()
