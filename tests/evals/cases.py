@@ -408,7 +408,7 @@ _DISK = (
         "local-killed-run",
         "Did aug-256-128-long finish?",
         [("get_experiment", _digits("aug-256-128-long", profile=["config"]))],
-        ["UNKNOWN", "still running or was killed"],
+        ["UNKNOWN", "no end is recorded"],
         ["state: FINISHED"],
         most_tokens=500,
     ),
