@@ -232,10 +232,13 @@ async def test_a_loss_flat_at_ln_10_never_learned(settings: Settings, state: Sta
     add(state, "tuned", {"train/loss": series([0.05 + value / 100 for value in flat]), "acc": series([0.97] * 2000)})
     add(state, "odd", {"loss": series([5.0 + value / 100 for value in flat])})
     add(state, "policy", {"policy_loss": series(flat)})
+    add(state, "reward", {"episode_reward": series([-200 + value for value in flat])})
     told = await diagnose(settings, project="study", exp_cuid="flat")
     assert told["verdict"] == "never_learned in train/loss from step 0"
     assert "ln(10)" in told["causes"][0]["evidence"]
     assert (await diagnose(settings, project="study", exp_cuid="odd"))["causes"][0]["cause"].startswith("not enough")
+    reward = await diagnose(settings, project="study", exp_cuid="reward")
+    assert reward["events"][0]["detail"].startswith("began at -197.7, best level -197.7")
     for name in ("tuned", "policy"):
         assert (await diagnose(settings, project="study", exp_cuid=name))["verdict"] == "healthy"
 
@@ -319,7 +322,7 @@ async def test_idle_hardware_and_pauses_are_warnings(settings: Settings, state: 
     found = {one["kind"]: one for one in told["events"]}
     assert found["gpu_idle"]["key"] == "__swanlab__.gpu.0.pct, __swanlab__.gpu.1.ptc"
     assert "no point for 2 h 0 min (usually every 1 s)" in found["logging_gap"]["detail"]
-    assert told["verdict"] == "gpu_idle in __swanlab__.gpu.0.pct from step 0; logging_gap in loss from step 201"
+    assert told["verdict"] == "gpu_idle in __swanlab__.gpu.0.pct; logging_gap in loss from step 201"
     assert told["causes"][0]["cause"].startswith("the GPU waits")
 
 

@@ -215,29 +215,38 @@ def _find_stall(points: Points) -> Event | None:
 
 
 def _find_never_learned(curves: _Curves) -> dict[str, Event]:
-    """Return the losses (of training, if there are any) that never got better, unless the model was good already."""
+    """Return the losses that never got better, of training if there are any; without losses the qualities.
+
+    None where a quality was good from the beginning: then the model was trained already.
+    """
     losses = [key for key in curves.of("loss") if not has_no_trend(key)]
-    trained = [key for key in losses if not is_validation(key)] or losses
+    judged = (
+        [key for key in losses if not is_validation(key)]
+        or losses
+        or (curves.of("quality") if not curves.of("loss") else [])
+    )
     begins_good = any(
-        -curves.finite[key][1][0] >= DEFAULTS.trained_accuracy
+        -values[0] >= DEFAULTS.trained_accuracy
         for key in curves.of("quality")
-        if curves.finite[key][1] and -min(curves.finite[key][1]) <= 1
+        if (values := curves.finite[key][1]) and -min(values) <= 1
     )
     found: dict[str, Event] = {}
-    for key in trained:
+    for key in judged:
         steps, values = curves.finite[key]
         course = find_flat(values) if values else None
         if course is None or begins_good:
             continue
-        classes = find_chance_classes(course.final)
+        is_loss = curves.roles[key] == "loss"
+        classes = find_chance_classes(course.final) if is_loss else None
         # a level passed by chance is no chance level
         classes = classes if classes == find_chance_classes(course.best) else None
         chance = f", the chance level ln({classes}) of {classes} classes" if classes else ""
+        began, best, ended = (value if is_loss else -value for value in (values[0], course.best, course.final))
         found[key] = Event(
             "never_learned",
             "problem",
             steps[0],
-            f"began at {values[0]:.4g}, best level {course.best:.4g}, ended at {course.final:.4g}{chance}",
+            f"began at {began:.4g}, best level {best:.4g}, ended at {ended:.4g}{chance}",
             f"gain < {DEFAULTS.flat_share:.0%} or < {DEFAULTS.flat_sigmas:g} sigmas of noise",
             course.final,
         )
@@ -295,13 +304,18 @@ def _tell_events(curves: _Curves, seen: Sequence[_Seen]) -> list[TimelineEvent]:
                 kind=one.event.kind,
                 severity=one.event.severity,
                 key=", ".join(shorten(key) for key in one.keys),
-                step=one.event.step,
+                step=None if _is_hardware(one) else one.event.step,
                 time=moment or None,
                 detail=one.event.detail,
                 rule=one.event.rule,
             )
         )
     return told
+
+
+def _is_hardware(one: _Seen) -> bool:
+    """Tell whether an event is of a system metric, whose steps only count its samples."""
+    return one.keys[0].startswith("__swanlab__")
 
 
 async def _explain_crash(
@@ -442,7 +456,7 @@ def _explain_never_learned(curves: _Curves, one: _Seen, experiment: Experiment) 
         return Cause(
             cause="learning rate too high: the first updates made it worse, and it never recovered",
             confidence="medium",
-            evidence=f"{shorten(key)} was best at its first point ({best:.4g}){rate}",
+            evidence=f"{shorten(key)} was best at its first point ({abs(best):.4g}){rate}",
         )
     norms = [key for key in curves.of("gradient_norm") if curves.finite[key][1] and find_flat(curves.finite[key][1])]
     classes = find_chance_classes(one.event.value or 0.0)
@@ -499,7 +513,8 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
         parts.append(experiment.state.lower() + (f": {shorten(error.line, 120)}" if error else ""))
     for severity in ("problem", "warning"):
         parts += [
-            f"{one.event.kind} in {shorten(one.keys[0])} from step {one.event.step}"
+            f"{one.event.kind} in {shorten(one.keys[0])}"
+            + ("" if _is_hardware(one) else f" from step {one.event.step}")
             for one in seen
             if one.event.severity == severity
         ]
