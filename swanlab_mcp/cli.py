@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import gc
 import json
 import logging
@@ -11,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from swanlab_mcp import __version__
@@ -49,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     gc.freeze()
     gc.enable()
     if arguments.command == "call":
-        sys.exit(asyncio.run(_call(server, arguments.tool, arguments.argument, as_json=arguments.json)))
+        how = {"as_json": arguments.json, "output": arguments.output}
+        sys.exit(asyncio.run(_call(server, arguments.tool, arguments.argument, **how)))
     if arguments.command == "tools":
         sys.exit(asyncio.run(_list_tools(server)))
     if sys.stdin.isatty():
@@ -78,6 +81,7 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     call.add_argument("tool")
     call.add_argument("argument", nargs="*", metavar="name=value")
     call.add_argument("--json", action="store_true", default=False, help="print the structured form")
+    call.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the picture there; never overwrites")
     commands.add_parser("tools", parents=[options], help="list the tools")
     commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
     arguments, rest = parser.parse_known_args(argv)
@@ -115,7 +119,7 @@ def _positive(kind: type[float | int]) -> Any:
     return read
 
 
-async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool) -> int:
+async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, output: Path | None) -> int:
     from swanlab_mcp.server import connect
 
     async with connect(server) as client:
@@ -128,12 +132,35 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool) 
             print(f"Arguments are written name=value; {odd[0]!r} is not.", file=sys.stderr)
             return 2
         result = await client.call_tool(tool, _read_values(words, known[tool].input_schema.get("properties", {})))
-    text = "\n".join(getattr(block, "text", "") for block in result.content)
+    text = "\n".join(block.text for block in result.content if block.type == "text")
+    if as_json and result.structured_content is None:
+        print(f"{tool} answers with pictures and text; leave --json out.", file=sys.stderr)
+        return 2
     if as_json:
         print(json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":")))
     else:
         print(text, file=sys.stderr if result.is_error else sys.stdout)
-    return 1 if result.is_error else 0
+    if result.is_error:
+        return 1
+    pictures = [base64.b64decode(block.data) for block in result.content if block.type == "image"]
+    return _write(output, pictures) if output else 0
+
+
+def _write(output: Path, pictures: Sequence[bytes]) -> int:
+    """Write the first picture to `output` and further ones beside it, numbered; never over a file."""
+    if not pictures:
+        print("There is no picture in this answer.", file=sys.stderr)
+        return 1
+    for number, picture in enumerate(pictures, 1):
+        path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
+        try:
+            with path.open("xb") as file:
+                file.write(picture)
+        except OSError as error:
+            print(f"{path} was not written: {error.strerror}.", file=sys.stderr)
+            return 1
+        print(f"{path}: {len(picture)} bytes", file=sys.stderr)
+    return 0
 
 
 def _read_values(words: Sequence[str], properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "Narrowed",
     "Page",
     "Picture",
+    "PlottedCurve",
     "Points",
     "Project",
     "Record",
@@ -182,16 +183,15 @@ class Experiment(Record):
     metrics: dict[str, Number] = Field(
         default_factory=dict, exclude_if=_is_empty, description="Last values of the metrics that were asked about"
     )
-    rootProId: str | None = Field(
-        default=None, exclude_if=_is_none, description="Set on a clone: where its metrics lie"
-    )
-    rootExpId: str | None = Field(default=None, exclude_if=_is_none)
+    # set on a clone: where its metrics lie
+    rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
+    rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
 
 
 class Filter(Record):
     """A condition on experiments: a field, how it compares, and with what."""
 
-    field: str = Field(max_length=512, description="e.g. state, created, config.lr, metric.val/acc")
+    field: str = Field(max_length=512, description="e.g. state, config.lr, metric.val/acc")
     op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
     value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
 
@@ -340,7 +340,7 @@ class Series(Record):
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
-    x: list[Number | None] | None = Field(
+    x: list[Number] | None = Field(
         default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
@@ -351,6 +351,24 @@ class Series(Record):
     last_step: int | None = Field(default=None, exclude_if=_is_none)
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+
+
+class PlottedCurve(Record):
+    """The figures of one drawn curve, from all its points in the asked range; `number` is its place in the picture."""
+
+    number: int
+    exp_cuid: str
+    name: str
+    key: str
+    points: int
+    last: Extreme | None = Field(default=None, exclude_if=_is_none)
+    min: Extreme | None = Field(default=None, exclude_if=_is_none)
+    max: Extreme | None = Field(default=None, exclude_if=_is_none)
+    best: str | None = Field(default=None, exclude_if=_is_none, description="min or max, by the key's words")
+    non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+    ends_far_above_min: bool = Field(default=False, exclude_if=_is_empty)
+    sparkline: str | None = Field(default=None, exclude_if=_is_none, description="The course, where nothing is drawn")
 
 
 class Picture(NamedTuple):

@@ -15,7 +15,19 @@ from typing import Any, TypeVar, cast
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.errors import SwanLabError
-from swanlab_mcp.models import ApiResponse, Experiment, Filter, LogLine, MetricKey, Project, RecordList, Series
+from swanlab_mcp.models import (
+    ApiResponse,
+    Experiment,
+    Filter,
+    LogLine,
+    Media,
+    MetricKey,
+    Project,
+    RecordList,
+    Series,
+    User,
+    Workspace,
+)
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings, load_settings
 
@@ -53,6 +65,20 @@ class OpenApi:
         found = None if answer.data is None else [workspace.model_dump() for workspace in answer.data]
         return _replace(answer, found)
 
+    def get_user(self) -> ApiResponse[User]:
+        """Get the signed-in person: username, name and profile."""
+        return self._ask(operations.get_user)
+
+    def get_workspace(self, username: str = "") -> ApiResponse[Workspace]:
+        """Get one workspace (default: the user's own) with the user's role there."""
+        return self._ask(operations.get_workspace, username=_text(username, "username"))
+
+    def get_project(self, project: str, username: str = "") -> ApiResponse[Project]:
+        """Get one project with its statistics."""
+        return self._ask(
+            operations.get_project, project=_text(project, "project"), username=_text(username, "username")
+        )
+
     def list_projects(self, username: str = "", detail: bool = True) -> ApiResponse[RecordList[Project]]:
         """List all projects of a workspace (default: the user's own), with statistics if `detail`."""
         return self._ask_list(operations.list_projects, username=_text(username, "username"), detail=detail, page=0)
@@ -78,14 +104,18 @@ class OpenApi:
         )
 
     def get_exp_summary(
-        self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = ""
+        self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = "", keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, dict[str, Any]]]:
-        """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value."""
+        """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value.
+
+        `keys` (wildcards too) chooses metrics. `avg`, `median` and `stdDev` are there where SwanLab tells them.
+        """
         answer = self._ask(
             operations.get_exp_summary,
             project=_text(project, "project"),
             exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
             username=_text(username, "username"),
+            keys=[_text(key, "keys") for key in keys],
         )
         metrics = None if answer.data is None else {key: one.model_dump() for key, one in answer.data.items()}
         return _replace(answer, metrics)
@@ -133,8 +163,12 @@ class OpenApi:
         start: int | None = None,
         count: int = 100,
         search: str = "",
+        pattern: str = "",
+        context: int = 2,
+        level: str = "all",
+        from_traceback: bool = False,
     ) -> ApiResponse[RecordList[LogLine]]:
-        """Get the last `count` log lines, those from line `start` on, or those that hold a text."""
+        """Get the last `count` log lines, those from line `start` on, or those that hold a text or a pattern."""
         return self._ask_list(
             operations.get_logs,
             project=_text(project, "project"),
@@ -143,10 +177,46 @@ class OpenApi:
             start=start,
             count=count,
             search=_text(search, "search"),
+            pattern=_text(pattern, "pattern"),
+            context=context,
+            level=_text(level, "level"),
+            from_traceback=from_traceback,
+        )
+
+    def get_media(
+        self,
+        project: str,
+        exp_cuid: str = "",
+        keys: str | Sequence[str] = "*",
+        username: str = "",
+        *,
+        exp_id: str = "",
+        steps: Sequence[int] = (),
+    ) -> ApiResponse[RecordList[Media]]:
+        """Get the files of media keys at steps (default: the last of each key).
+
+        `pictures` of the answer holds the images, scaled as an assistant gets them; `picture` of a row tells which,
+        from 1.
+        """
+        wanted = [keys] if isinstance(keys, str) else list(keys)
+        return self._ask_list(
+            operations.get_media,
+            project=_text(project, "project"),
+            exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
+            keys=[_text(key, "keys") for key in wanted],
+            username=_text(username, "username"),
+            steps=steps,
+            page=0,
         )
 
     def get_metrics(
-        self, exp_id: str, keys: str | Sequence[str], project: str = "", username: str = ""
+        self,
+        exp_id: str = "",
+        keys: str | Sequence[str] = "*",
+        project: str = "",
+        username: str = "",
+        *,
+        exp_cuid: str = "",
     ) -> ApiResponse[Any]:
         """Get every point of metric keys, put together by step.
 
@@ -157,17 +227,18 @@ class OpenApi:
         answer = self._ask(
             operations.get_metrics,
             project=_text(project, "project"),
-            exp_cuids=[_text(exp_id, "exp_id")],
+            exp_cuids=[_choose(exp_cuid, exp_id, "exp_cuid", "exp_id")],
             keys=[_text(key, "keys") for key in wanted],
             username=_text(username, "username"),
             mode="exact",
-            max_points=sys.maxsize,
         )
         return _replace(answer, None if answer.data is None else _join_by_step(answer.data))
 
-    def get_exp_state(self, project: str, exp_id: str, username: str = "") -> ApiResponse[str]:
+    def get_exp_state(
+        self, project: str, exp_id: str = "", username: str = "", *, exp_cuid: str = ""
+    ) -> ApiResponse[str]:
         """Get the state of an experiment, such as FINISHED or RUNNING."""
-        answer = self.get_experiment(project, exp_id, username)
+        answer = self.get_experiment(project, exp_cuid, username, exp_id=exp_id)
         return _replace(answer, None if answer.data is None else answer.data.state)
 
     list_experiments = list_project_exps

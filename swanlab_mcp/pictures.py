@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.models import Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["LARGEST_BYTES", "LARGEST_SIDE", "find_image_type", "prepare_picture"]
 
@@ -48,24 +50,25 @@ def prepare_picture(content: bytes) -> Picture | str:
 
 
 def _scale(content: bytes, kind: str) -> Picture | str:
-    image_module: Any = import_module("PIL.Image")
+    from PIL import Image
+
     try:
-        with image_module.open(BytesIO(content)) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                return f"it has {opened.width} x {opened.height} pixels, more than is opened here"
-            opened.load()
-            if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
-                return Picture(content, kind)
-            image: Any = opened.convert("RGBA" if "transparency" in opened.info or "A" in opened.mode else "RGB")
+        opened: Image.Image = Image.open(BytesIO(content))
+        if opened.width * opened.height > _MOST_PIXELS:
+            return f"it has {opened.width} x {opened.height} pixels, more than is opened here"
+        opened.load()
+        if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
+            return Picture(content, kind)
+        image = opened.convert("RGBA" if "transparency" in opened.info or "A" in opened.mode else "RGB")
     # Pillow's decoders raise many kinds for what is no image
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, image_module.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
         return "it is damaged or not an image"
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     lossless = _save(image, "PNG", optimize=True)
     if len(lossless) <= LARGEST_BYTES:
         return Picture(lossless, "image/png")
     if image.mode == "RGBA":
-        ground: Any = image_module.new("RGB", image.size, "white")
+        ground = Image.new("RGB", image.size, "white")
         ground.paste(image, mask=image.getchannel("A"))
         image = ground
     while True:
@@ -76,7 +79,7 @@ def _scale(content: bytes, kind: str) -> Picture | str:
         image.thumbnail((image.width // 2, image.height // 2))
 
 
-def _save(image: Any, form: str, **how: Any) -> bytes:
+def _save(image: Image.Image, form: str, **how: Any) -> bytes:
     target = BytesIO()
     image.save(target, form, **how)
     return target.getvalue()

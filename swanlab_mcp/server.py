@@ -1,18 +1,28 @@
-"""create_server(): the MCP server, made from the tool table."""
+"""create_server(): the MCP server, made from the tables of tools, resources and prompts."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.server import CacheHint, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.prompts import Prompt
+from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
+from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgument, CompletionContext
 
-from swanlab_mcp import __version__
+from swanlab_mcp import __version__, operations
 from swanlab_mcp.client import open_client
+from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
+from swanlab_mcp.operations.completion import complete_argument
+from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, App, StrictTool
+from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, make_reply
+from swanlab_mcp.untrusted import neutralise
 
 __all__ = ["connect", "create_server", "serve"]
 
@@ -39,16 +49,20 @@ Tools: {tools}."""
 
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCPServer[App]:
     """Return a server over the client that `settings` choose; opens nothing before the first call that needs it."""
+    running: list[App] = []
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
         client = open_client(settings)
+        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
+        running.append(app)
         try:
-            yield App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
+            yield app
         finally:
+            running.remove(app)
             await client.aclose()
 
-    return MCPServer(
+    server = MCPServer(
         NAME,
         title="SwanLab",
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in TOOLS)),
@@ -59,6 +73,11 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
         lifespan=lifespan,
         log_level=log_level,
     )
+    _add_resources(server, running)
+    for entry in PROMPTS:
+        server.add_prompt(_TaskPrompt.of(entry))
+    _add_completion(server, running)
+    return server
 
 
 def serve(server: MCPServer[App]) -> None:
@@ -72,3 +91,92 @@ def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
     `mode` is "auto", "legacy" (the handshake era) or a protocol revision.
     """
     return Client(server, mode=mode)
+
+
+def _add_resources(server: MCPServer[App], running: list[App]) -> None:
+    """Register what a user can attach to a conversation: the texts of tools, under addresses."""
+    # what may stand in a name is judged where names are read, in words that tell what is wrong
+    security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
+
+    async def read(operation: Operation, **arguments: Any) -> str:
+        app = running[-1]
+        try:
+            answer = await keep_deadline(operation(app.client, **arguments), app.timeout)
+        except NotFound as error:
+            raise ResourceNotFoundError(neutralise(str(error))) from error
+        except SwanLabError as error:
+            raise ResourceError(neutralise(str(error))) from error
+        return make_reply(app, answer).text
+
+    @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
+    async def workspaces() -> str:
+        return await read(operations.list_workspaces, page=0)
+
+    @server.resource(
+        "swanlab://{username}/{project}",
+        title="A project's experiments",
+        description="Experiments of a project with state and config. Names are percent-encoded (a/b is a%2Fb)",
+        security=security,
+    )
+    async def project(username: str, project: str) -> str:
+        return await read(operations.list_project_exps, username=username, project=project, page=0)
+
+    @server.resource(
+        "swanlab://{username}/{project}/{exp_cuid}",
+        title="An experiment",
+        description="State, config, machine, packages and traceback of an experiment, by its id or name",
+        security=security,
+    )
+    async def experiment(username: str, project: str, exp_cuid: str) -> str:
+        return await read(operations.get_experiment, username=username, project=project, exp_cuid=exp_cuid)
+
+
+def _add_completion(server: MCPServer[App], running: list[App]) -> None:
+    @server.completion()
+    async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
+        """Complete an argument of a resource or a prompt; both name their arguments alike."""
+        if argument.name == "language":
+            return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
+        app = running[-1]
+        chosen = (context and context.arguments) or {}
+        try:
+            answer = await keep_deadline(
+                complete_argument(app.client, argument.name, argument.value, chosen), app.timeout
+            )
+        except SwanLabError as error:
+            raise _to_protocol_error(error) from error
+        values, total = answer.data or [], answer.page.total if answer.page else 0
+        return Completion(values=values, total=total, has_more=total > len(values))
+
+
+class _TaskPrompt(Prompt):
+    """A prompt that tells what is wrong with its arguments; the SDK's own errors tell nothing."""
+
+    entry: PromptEntry
+
+    @classmethod
+    def of(cls, entry: PromptEntry) -> _TaskPrompt:
+        arguments = [
+            PromptArgument(name=name, description=description, required=is_required)
+            for name, description, is_required in entry.arguments
+        ]
+        return cls(
+            name=entry.name,
+            title=entry.title,
+            description=entry.description,
+            arguments=arguments,
+            fn=write_prompt,
+            entry=entry,
+            context_kwarg=None,
+        )
+
+    async def render(self, arguments: dict[str, Any] | None, context: Any) -> list[Message]:  # noqa: ARG002
+        try:
+            return [UserMessage(write_prompt(self.entry, arguments or {}))]
+        except SwanLabError as error:
+            raise _to_protocol_error(error) from error
+
+
+def _to_protocol_error(error: SwanLabError) -> MCPError:
+    is_theirs = isinstance(error, (InvalidArgument, NotFound))
+    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=neutralise(str(error)))

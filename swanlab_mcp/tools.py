@@ -24,11 +24,11 @@ from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import fit
+from swanlab_mcp.render import Reply, fit
 from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise, shorten
 
-__all__ = ["TOOLS", "App", "StrictTool", "ToolEntry", "bind"]
+__all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ TOOLS = (
     ToolEntry(operations.get_logs, "Get log lines"),
     ToolEntry(operations.list_metrics, "List metric keys"),
     ToolEntry(operations.get_metrics, "Get metric series"),
+    ToolEntry(operations.plot_metrics, "Plot metrics", shows_pictures=True),
     ToolEntry(operations.rank_experiments, "Rank experiments"),
     ToolEntry(operations.compare_experiments, "Compare experiments"),
     ToolEntry(operations.diagnose_experiment, "Diagnose an experiment"),
@@ -87,12 +88,8 @@ class StrictTool(Tool):
 
     @classmethod
     def of(cls, entry: ToolEntry) -> StrictTool:
-        hints = ToolAnnotations(
-            read_only_hint=entry.read_only,
-            destructive_hint=not entry.read_only,
-            idempotent_hint=entry.read_only,
-            open_world_hint=True,
-        )
+        # for what only reads, the other hints say nothing
+        hints = ToolAnnotations(read_only_hint=True) if entry.read_only else ToolAnnotations(destructive_hint=True)
         tool = Tool.from_function(
             bind(entry),
             name=entry.name,
@@ -150,14 +147,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             progress.listener.reset(token)
             output_tokens.reset(limit)
         offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        payload = answer.model_dump(mode="json", exclude_none=True)
-        reply = fit(
-            payload if app.show_secrets else mask_secrets(payload),
-            app.max_output_tokens,
-            offset=offset,
-            is_paged="page" in signature.parameters,
-            keep_last=given.get("start") is None,
-        )
+        is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
+        reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         text = TextContent(type="text", text=reply.text)
         if entry.shows_pictures:
             # a row that was cut takes its picture along
@@ -175,6 +166,12 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
     call.__annotations__["return"] = returns
     call.__name__ = call.__qualname__ = entry.name
     return call
+
+
+def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
+    """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
+    payload = answer.model_dump(mode="json", exclude_none=True)
+    return fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, **how)
 
 
 def _show(picture: Picture) -> ImageContent:
@@ -209,40 +206,96 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
 
 
 def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop what costs tokens and helps no caller; the full schema still judges the arguments.
+    """Drop what costs tokens and helps no caller; the full schema still judges the arguments, and its errors tell all.
 
-    That is: titles that repeat the names, lengths of texts, empty defaults (of what is not required), and null as a
-    choice where leaving the argument out means the same.
+    That is: titles that repeat the names, bounds, empty defaults (of what is not required), and null as a choice where
+    leaving the argument out means the same.
     """
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in node.items() if key not in ("title", "maxLength", "minLength")}
-        if "default" in kept and kept["default"] in ("", [], None):
+        kept = {key: value for key, value in _join_types(node).items() if key not in _UNSAID}
+        if "default" in kept and kept["default"] in ("", [], None, False):
             del kept["default"]
-        options: Any = kept.pop("anyOf", None)
-        if not options:
-            return kept
-        some = [option for option in options if option != {"type": "null"}]
-        return {**some[0], **kept} if len(some) == 1 else {**kept, "anyOf": some}
+        if "properties" in kept:
+            # a record is described by its fields
+            kept.pop("description", None)
+        return kept
 
-    return _rewrite(schema, shorten_node)
+    return _rewrite(_inline(schema), shorten_node)
 
 
 def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:
-    """Describe what is really sent: absent fields instead of nulls (except `data`); words are in the description."""
+    """Describe what is really sent: absent fields instead of nulls (except `data`), and rows down to their fields.
+
+    The words are in the tool's description; what lies deeper in a row is told by its kind alone.
+    """
 
     def shorten_node(node: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in node.items() if key not in ("title", "default", "description")}
-        options: Any = kept.pop("anyOf", None)
-        if not options:
-            return kept
-        some = [option for option in options if option != {"type": "null"}]
-        return {**kept, **some[0]} if len(some) == 1 else {**kept, "anyOf": some}
+        unsaid = (*_UNSAID, "default", "description", "required")
+        kept = {key: value for key, value in _join_types(node).items() if key not in unsaid}
+        if kept.get("additionalProperties") is True:
+            del kept["additionalProperties"]
+        return kept
 
-    short = _rewrite(schema, shorten_node)
+    short = _rewrite(_inline(schema), shorten_node)
+    short["properties"] |= {"page": {"type": "object"}, "notes": {"type": "array"}}
     data = short["properties"]["data"]
-    short["properties"]["data"] = {"anyOf": [data, {"type": "null"}]}
+    row = data.get("items") or data.get("additionalProperties") or data
+    for field, about in row.get("properties", {}).items():
+        row["properties"][field] = {key: about[key] for key in ("type", "anyOf") if key in about}
+    data["type"] = [data["type"], "null"]
     return short
+
+
+_UNSAID = (
+    "title",
+    "examples",
+    "pattern",
+    "maxLength",
+    "minLength",
+    "maxItems",
+    "minItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+)
+
+
+def _join_types(node: dict[str, Any]) -> dict[str, Any]:
+    """Say in one node what may be of several types; null is not said."""
+    options = cast("list[dict[str, Any]]", node.get("anyOf", ()))
+    if not options:
+        return node
+    rest = {key: value for key, value in node.items() if key != "anyOf"}
+    types = [option.get("type") for option in options]
+    # every integer is a number
+    some = [
+        one for one in options if one.get("type") != "null" and not (one["type"] == "integer" and "number" in types)
+    ]
+    if len(some) == 1:
+        return {**some[0], **rest}
+    lists = [one["items"] for one in some if "items" in one]
+    joined = {"type": [one["type"] for one in some], **({"items": lists[0]} if lists else {})}
+    return {**joined, **rest}
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema with its definitions where they are used; none of ours holds itself."""
+    definitions = schema.get("$defs", {})
+
+    def visit(node: Any) -> Any:
+        if isinstance(node, list):
+            return [visit(item) for item in cast("list[Any]", node)]
+        if not isinstance(node, dict):
+            return node
+        fields = cast("dict[str, Any]", node)
+        if "$ref" in fields:
+            named = visit(definitions[fields["$ref"].rpartition("/")[2]])
+            # what stands beside a reference is about this use of it
+            return {**named, **{key: visit(value) for key, value in fields.items() if key != "$ref"}}
+        return {key: visit(value) for key, value in fields.items() if key != "$defs"}
+
+    return visit(schema)
 
 
 def _rewrite(schema: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:

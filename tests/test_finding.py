@@ -13,7 +13,7 @@ from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.models import Experiment, Filter
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
-from tests.fake_swanlab import BEGINNING, State
+from tests.fake_swanlab import BEGINNING, Fault, State
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +140,51 @@ async def test_sorting_by_a_metric_puts_nan_and_missing_last(settings: Settings,
         "10", "8", "6", "5", "4", "3", "2", "1", "0", "9", "7",
     ]  # fmt: skip
     assert len(state.get_calls("/summaries")) == 2
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("shows_profile", [True, False])
+@pytest.mark.parametrize(
+    ("filters", "expected", "narrowed"),
+    [
+        ([("created", ">", "2024-12-04T02:28:04+08:00")], ["249", "248", "247", "246"], "created"),
+        ([("created", "<=", (BEGINNING + timedelta(hours=1)).isoformat())], ["1", "0"], "created"),
+        ([("state", "in", ["CRASHED"]), ("config.model.depth", "=", 0)], ["200", "150", "100", "50", "0"], "state"),
+        ([("config.lr", ">", 2.47), ("labels", "=", "odd")], ["249"], "config.lr, labels"),
+        ([("metric.loss", ">", 247), ("name", "contains", "RUN-24")], ["249", "248"], "metric.loss"),
+    ],
+)
+async def test_swanlab_narrows_and_the_answer_is_the_same(
+    settings: Settings, state: State, filters: Any, expected: list[str], narrowed: str, shows_profile: bool
+) -> None:
+    state.variants.shows_profile = shows_profile
+    state.projects[1].experiments[20].is_pinned = True  # comes back whatever the filter
+    assert await find(settings, filters) == expected
+    shown = state.get_calls("/runs/shows$")
+    assert len(shown) == 1
+    assert not state.get_calls("/runs$")
+    conditions = [{"field": field, "op": op, "value": value} for field, op, value in filters]
+    async with session(settings) as client:
+        result = await client.call_tool("find_experiments", {"project": "many", "filters": conditions})
+    told = f"{len(expected)} experiments meet the filters: SwanLab narrowed by {narrowed}; all were applied here."
+    assert told in text_of(result)
+    assert all(set(row["profile"]) == {"config"} for row in result.structured_content["data"])
+
+
+@pytest.mark.usefixtures("many")
+async def test_where_swanlab_cannot_narrow_the_whole_list_is_read(settings: Settings, state: State) -> None:
+    filters = [("state", "=", "CRASHED")]
+    crashed = ["200", "150", "100", "50", "0"]
+    state.variants.lacking = ("/runs/shows$",)
+    assert await find(settings, filters) == crashed
+    state.variants.lacking = ()
+    # a server that knows the call and wrongly lets nothing through is not believed
+    state.faults = [Fault(path="/runs/shows$", body=b"[]")]
+    assert await find(settings, filters) == crashed
+    # without profiles, many matches cost more than the list
+    state.faults = []
+    assert len(await find(settings, [("created", ">", "2024-01-01")], page=1, size=20)) == 20
+    assert not state.get_calls("/runs/run")
 
 
 @pytest.mark.usefixtures("many")

@@ -98,6 +98,58 @@ async def test_lines_are_found_with_those_around_them(settings: Settings, state:
     assert "Only the last 200 of them are shown" in text_of(many)
 
 
+async def test_lines_are_found_by_a_regular_expression(settings: Settings, state: State) -> None:
+    write_log(state, 2000)
+    state.projects[0].experiments[0].logs[1234] = LogLine(1234, "\x1b[33mLoss\x1b[0m = nan at 7")
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "pattern": r"^loss = nan at \d$", "context": 0})
+        wrong = await client.call_tool("get_logs", {**ASK, "pattern": "(loss"})
+        both = await client.call_tool("get_logs", {**ASK, "pattern": "a", "search": "b"})
+    assert [row["number"] for row in result.structured_content["data"]] == [1234]
+    assert "'(loss' is not a regular expression" in text_of(wrong)
+    assert "search and pattern cannot go together" in text_of(both)
+
+
+async def test_a_pattern_that_would_run_for_years_is_stopped(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swanlab_mcp.operations.logs._PATTERN_SECONDS", 0.05)
+    state.projects[0].experiments[0].logs = [LogLine(0, ",".join(map(str, range(30))))]
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "pattern": "(.*?,){20}P"})
+        again = await client.call_tool("get_logs", {**ASK, "pattern": "9"})
+    assert result.is_error
+    assert "takes too long to search for" in text_of(result)
+    assert len(again.structured_content["data"]) == 1
+
+
+async def test_levels_are_thresholds(settings: Settings, state: State) -> None:
+    levels = ["INFO", "DEBUG", "WARN", "WARNING", "ERROR", "CRITICAL", "NOTICE"]
+    state.projects[0].experiments[0].logs = [LogLine(place, level, level) for place, level in enumerate(levels)]
+    async with session(settings) as client:
+        warn = await client.call_tool("get_logs", {**ASK, "level": "warn", "context": 0})
+        error = await client.call_tool("get_logs", {**ASK, "level": "error", "context": 0})
+    assert [row["number"] for row in warn.structured_content["data"]] == [2, 3, 4, 5, 6]
+    assert [row["number"] for row in error.structured_content["data"]] == [4, 5]
+
+
+async def test_a_log_is_shown_from_its_first_traceback_on(settings: Settings, state: State) -> None:
+    write_log(state, 25_000)
+    logs = state.projects[0].experiments[0].logs
+    async with session(settings) as client:
+        none = await client.call_tool("get_logs", {**ASK, "from_traceback": True})
+        for place in (24_000, 24_500):
+            logs[place] = LogLine(place, "Traceback (most recent call last):", "ERROR")
+        result = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "count": 3})
+        both = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "search": "x"})
+    assert none.structured_content["data"] == []
+    assert "There is no traceback among the lines 5000 to 24999." in text_of(none)
+    assert "The lines before 5000 were not searched; give start=0" in text_of(none)
+    assert [row["number"] for row in result.structured_content["data"]] == [24_000, 24_001, 24_002]
+    assert "The log goes on: start=24003." in text_of(result)
+    assert "from_traceback cannot go together with search" in text_of(both)
+
+
 async def test_too_long_a_tail_keeps_its_end(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "x" * 300) for number in range(500)]
     async with session(settings) as client:

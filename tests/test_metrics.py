@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import pairwise
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ def make_points(numbers: list[float]) -> Points:
 
 
 @given(values, st.integers(4, 60))
-def test_reducing_keeps_ends_extremes_and_every_stretch_that_is_not_finite(numbers: list[float], count: int) -> None:
+def test_reducing_keeps_ends_extremes_and_what_is_not_finite(numbers: list[float], count: int) -> None:
     kept = reduce_points(make_points(numbers), count)
     assert list(kept.steps) == sorted(set(kept.steps))
     assert all(repr(numbers[step]) == repr(value) for step, value in zip(kept.steps, kept.values, strict=True))
@@ -41,11 +41,12 @@ def test_reducing_keeps_ends_extremes_and_every_stretch_that_is_not_finite(numbe
     shown = [value for value in kept.values if math.isfinite(value)]
     if finite:
         assert (min(shown), max(shown)) == (min(finite), max(finite))
-    odd = [step for step, value in enumerate(numbers) if not math.isfinite(value)]
-    if odd:
-        assert {odd[0], odd[-1]} <= set(kept.steps)
-    edges = sum(math.isfinite(a) != math.isfinite(b) for a, b in pairwise(numbers))
-    assert len(kept.steps) <= count + 2 * edges
+    odd = {step for step, value in enumerate(numbers) if not math.isfinite(value)}
+    if 0 < len(odd) <= (count - 4) // 2:
+        assert odd <= set(kept.steps)
+    if odd and count >= 8:
+        assert {min(odd), max(odd)} <= set(kept.steps)
+    assert len(kept.steps) <= count or len(numbers) <= count
 
 
 @given(values, st.integers(0, 300), st.integers(0, 300), st.integers(1, 50))
@@ -206,6 +207,117 @@ async def test_exact_points_continue_without_loss(settings: Settings, experiment
                 break
             arguments["start"] = int(following[0].rstrip(".").split("=")[1])
     assert found == [step for step, _ in experiment.metrics["long"]]
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("exact", 2000), ("exact", 700), ("sampled", 2000)])
+async def test_more_points_than_fit_are_never_asked_of_the_reply(
+    settings: Settings, experiment: Experiment, mode: str, asked: int
+) -> None:
+    found: list[int] = []
+    arguments: dict[str, Any] = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["long"], "mode": mode}
+    async with session(settings) as client:
+        for _ in range(20):
+            result = await client.call_tool("get_metrics", {**arguments, "max_points": asked, "x_axis": "time"})
+            assert count_tokens(json.dumps(result.structured_content, separators=(",", ":"))) <= 8000
+            row = result.structured_content["data"][0]
+            assert len(row["steps"]) == len(row["values"]) == len(row["times"]) > 100
+            found += row["steps"]
+            following = [note for note in result.structured_content.get("notes", []) if "continue with start=" in note]
+            if mode == "sampled" or not following:
+                break
+            arguments["start"] = int(following[0].rstrip(".").split("=")[1])
+    if mode == "exact":
+        assert found == [step for step, _ in experiment.metrics["long"]]
+
+
+async def test_the_extremes_of_a_sample_are_the_true_ones(settings: Settings, state: State) -> None:
+    wave = [(step, math.sin(step / 200)) for step in range(8000)]
+    wave[4321], wave[5432] = (4321, 50.0), (5432, -50.0)
+    state.add_experiment(state.projects[0], "wave", cuid="wave1", metrics={"wave": wave})
+    arguments = {"project": "project1", "exp_cuids": ["wave1"], "keys": ["wave"], "max_points": 20}
+    async with session(settings) as client:
+        row = (await client.call_tool("get_metrics", arguments)).structured_content["data"][0]
+        assert {4321: 50.0, 5432: -50.0}.items() <= dict(zip(row["steps"], row["values"], strict=True)).items()
+        state.variants.extremes = "bare"
+        result = await client.call_tool("get_metrics", arguments)
+    assert "wave of wave1: extremes between the sampled points may be missing." in text_of(result)
+
+
+async def test_a_time_range_and_the_last_minutes_are_parts_of_a_series(settings: Settings, state: State) -> None:
+    one = state.add_experiment(
+        state.projects[0], "timed", cuid="timed1", metrics={"loss": [(step, 1.0) for step in range(0, 3600, 60)]}
+    )
+    begin = one.created_at.replace(microsecond=0)
+    base = {"project": "project1", "exp_cuids": ["timed1"], "keys": ["loss"]}
+
+    async def ask(**more: Any) -> Any:
+        return (await client.call_tool("get_metrics", {**base, **more})).structured_content["data"][0]["steps"]
+
+    async with session(settings) as client:
+        tenth = begin + timedelta(seconds=601)
+        assert (await ask(start=tenth.isoformat()))[0] == 660
+        assert (await ask(end=tenth.astimezone(timezone(timedelta(hours=8))).isoformat()))[-1] == 600
+        assert await ask(start="60", end="120") == [60, 120]
+        assert await ask(last_minutes=2) == [3420, 3480, 3540]
+        for arguments, told in (
+            ({"start": "soon"}, "'soon' is neither a step nor a time"),
+            ({"start": "2026-01-02", "end": "2026-01-01"}, "start lies after end"),
+            ({"start": "2026-01-02", "last_minutes": 3}, "cannot go together"),
+            ({"last_minutes": 0}, "'last_minutes'"),
+        ):
+            result = await client.call_tool("get_metrics", {**base, **arguments})
+            assert result.is_error
+            assert told in text_of(result)
+
+
+async def test_the_x_axis_may_be_time_or_another_metric(settings: Settings, state: State) -> None:
+    metrics = {"loss": [(0, 3.0), (10, 2.0), (20, 1.0)], "epoch": [(0, 0.0), (20, 1.0)]}
+    state.add_experiment(state.projects[0], "axes", cuid="axes1", metrics=metrics)
+    base = {"project": "project1", "exp_cuids": ["axes1"], "keys": ["loss"]}
+    async with session(settings) as client:
+        relative = await client.call_tool("get_metrics", {**base, "x_axis": "relative_time"})
+        epoch = await client.call_tool("get_metrics", {**base, "x_axis": "epoch"})
+        wrong = await client.call_tool("get_metrics", {**base, "x_axis": "epohc"})
+    assert relative.structured_content["data"][0]["x"] == [0, 10, 20]
+    assert epoch.structured_content["data"][0]["x"] == [0, "NaN", 1]
+    assert "loss of axes1: epoch has no value at 1 of these steps (x is NaN there)." in text_of(epoch)
+    assert "No metric of this experiment matches 'epohc'. Near ones of its 2: epoch" in text_of(wrong)
+
+
+async def test_one_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
+    state.add_experiment(state.projects[0], "one", cuid="one1", metrics={"val/loss": [(0, 1.0)]})
+    state.add_experiment(state.projects[0], "two", cuid="two1", metrics={"val_loss": [(0, 2.0)]})
+    base = {"project": "project1", "exp_cuids": ["one1", "two1"]}
+    async with session(settings) as client:
+        for keys in (["val/loss"], ["val/*"]):
+            result = await client.call_tool("get_metrics", {**base, "keys": keys})
+            assert [row["exp_cuid"] for row in result.structured_content["data"]] == ["one1"]
+            assert f"two1: No metric of this experiment matches '{keys[0]}'. Near ones of its 1: val_loss." in text_of(
+                result
+            )
+
+
+async def test_the_number_of_requests_is_small(settings: Settings, state: State) -> None:
+    metrics = {f"k{number:02d}": [(step, float(step)) for step in range(10)] for number in range(80)}
+    for name in ("wide1", "wide2"):
+        state.add_experiment(state.projects[0], name, cuid=name, metrics=metrics)
+    arguments: dict[str, Any] = {"project": "project1", "exp_cuids": ["wide1"], "keys": list(metrics)[:16]}
+
+    async def count(tool: str, **more: Any) -> int:
+        state.calls.clear()
+        assert not (await client.call_tool(tool, {**arguments, **more})).is_error
+        return len([call for call in state.calls if "/login/" not in call.raw_path])
+
+    async with session(settings) as client:
+        # experiment, project, export, its address; then the storage, which is not SwanLab
+        assert await count("get_metrics", mode="exact") == 4 + 1
+        assert len(state.get_calls("^/storage/")) == 1
+        # what was looked up a moment ago is known
+        assert await count("get_metrics", mode="exact") == 2 + 1
+        assert await count("get_metrics", exp_cuids=["wide1", "wide2"]) == 1 + 2
+        state.max_in_flight = 0
+        assert await count("get_metrics", keys=list(metrics), max_points=5) == 5
+        assert state.max_in_flight <= 4
 
 
 @pytest.mark.usefixtures("experiment")

@@ -112,6 +112,48 @@ def test_metrics_are_put_together_by_step(host: str, state: State) -> None:
         assert api.get_metrics("c1", "los", project="project1").code == 404
 
 
+def test_users_workspaces_and_projects_are_read_one_by_one(host: str, state: State) -> None:
+    state.users[0].profile = {"bio": "trains models", "institution": None}
+    with OpenApi("test-key", host=host) as api:
+        user, workspace, project = api.get_user(), api.get_workspace("kites-test2"), api.get_project("project1")
+        assert (user.data["username"], user.data["name"], user.data.bio) == (
+            "kites-test3",
+            "Kites Test",
+            "trains models",
+        )
+        assert user.data.institution == ""
+        assert (workspace.data["name"], workspace.data.get("role")) == ("hello-openapi", "MEMBER")
+        assert project.data["count"]["experiments"] == 1
+        assert "Did you mean kites-test2" in api.get_workspace("kites-tst2").errmsg
+        assert "Did you mean project1" in api.get_project("project2").errmsg
+    local = OpenApi(log_dir=RUNS / "0.10.3-offline")
+    assert local.get_user().code == 501
+    assert "Runs on disk do not tell who is signed in" in local.get_user().errmsg
+    assert local.get_workspace().data["role"] == "OWNER"
+    assert local.get_project("nlp-finetune").data["count"] == {"experiments": 1}
+
+
+def test_media_come_with_their_pictures() -> None:
+    with OpenApi(log_dir=RUNS / "0.10.3-offline") as api:
+        answer = api.get_media("vision-baselines", "resnet18-lr1e-3", "sample/*", steps=[0, 100])
+        assert [(one.key, one.step, one.type) for one in answer.data][:2] == [
+            ("sample/input", 0, "image"),
+            ("sample/input", 100, "image"),
+        ]
+        assert answer.pictures[0].mime_type == "image/png"
+        assert answer.pictures[0].content.startswith(b"\x89PNG")
+        assert api.get_media("vision-baselines", exp_id="resnet18-lr1e-3", keys=["zzz"]).code == 404
+
+
+def test_exp_id_is_another_name_everywhere(host: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        assert api.get_exp_state("project1", "cuid1").data == "FINISHED"
+        assert api.get_exp_state("project1", exp_cuid="cuid1").data == "FINISHED"
+        assert len(api.get_metrics(exp_cuid="cuid1", keys="acc", project="project1").data["acc"]) == 48
+        assert api.get_exp_summary("project1", exp_id="cuid1", keys=["l*"]).data.keys() == {"loss"}
+        assert api.get_logs("project1", exp_id="cuid1").data == []
+
+
 def test_metrics_are_a_data_frame_where_pandas_is(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 class DataFrame(dict):

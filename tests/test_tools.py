@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import bpe_openai
 import pytest
 
 import swanlab_mcp
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 SCHEMAS = Path(__file__).parent / "tool_schemas"
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
-TOKENS = 11000  # of the whole tool list as measured by our own estimate, plus 5 %
+TOKENS = 6000  # the most that the whole tool list may cost
 
 
 def check_forms(result: Any) -> dict[str, Any]:
@@ -91,22 +92,18 @@ async def test_every_tool_is_fully_described_and_the_list_stays_small() -> None:
         assert "Example: {" in tool.description
         assert "Returns" in tool.description or "Its profile holds" in tool.description
         assert tool.title
-        hints = tool.annotations
-        assert (hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint) == (
-            True,
-            False,
-            True,
-            True,
-        )
+        assert tool.annotations.read_only_hint is True
         assert tool.input_schema["additionalProperties"] is False
         assert "title" not in json.dumps(tool.input_schema)
         for schema in tool.input_schema["properties"].values():
             assert schema["description"]
-        assert {"code", "errmsg", "data"} <= set(tool.output_schema["properties"])
+        shows_pictures = next(entry.shows_pictures for entry in TOOLS if entry.name == tool.name)
+        assert (tool.output_schema is None) == shows_pictures
+        assert shows_pictures or {"code", "errmsg", "data"} <= set(tool.output_schema["properties"])
     whole = json.dumps(
         [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools], separators=(",", ":")
     )
-    assert count_tokens(whole) <= TOKENS
+    assert len(bpe_openai.get_encoding("o200k_base").encode(whole)) <= TOKENS
 
 
 async def test_instructions_name_all_tools_and_stay_short(settings: Settings) -> None:

@@ -113,7 +113,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
     if field in _TIMES:
         text = candidate.experiment[_TIMES[field]]
         return read_time(text) if text else None
-    value = candidate.experiment[field]
+    value = candidate.experiment.get(field)
     return value or None
 
 

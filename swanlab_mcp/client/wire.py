@@ -165,7 +165,10 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
         if moment is None:
             return None
         # whole seconds, and one more on the far side: what is too much is sorted out by the caller
-        local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
+        try:
+            local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
+        except OverflowError:
+            return None
         return _write_item(_FILTERED_TIMES[field], "STABLE", _BOUNDS[op], [f"{local:%Y-%m-%dT%H:%M:%S}"])
     kind, _, key = field.partition(".")
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -15,10 +15,11 @@ from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.operations.metric_keys import list_metrics
 from swanlab_mcp.operations.metrics import get_metrics
 from swanlab_mcp.operations.news import whats_new
-from swanlab_mcp.operations.projects import list_projects
+from swanlab_mcp.operations.plotting import plot_metrics
+from swanlab_mcp.operations.projects import get_project, list_projects
 from swanlab_mcp.operations.ranking import rank_experiments
 from swanlab_mcp.operations.summaries import get_exp_summary
-from swanlab_mcp.operations.workspaces import list_workspaces
+from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
 
 __all__ = [
     "compare_experiments",
@@ -30,10 +31,14 @@ __all__ = [
     "get_logs",
     "get_media",
     "get_metrics",
+    "get_project",
+    "get_user",
+    "get_workspace",
     "list_metrics",
     "list_project_exps",
     "list_projects",
     "list_workspaces",
+    "plot_metrics",
     "rank_experiments",
     "whats_new",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from swanlab_mcp.models import Filter
 
@@ -35,6 +35,7 @@ __all__ = [
     "LogSearch",
     "LogStart",
     "LogTail",
+    "LogY",
     "MaxPoints",
     "MediaKeys",
     "MediaPage",
@@ -44,12 +45,15 @@ __all__ = [
     "Mode",
     "PageNumber",
     "PageSize",
+    "PlotAxis",
     "ProfilePart",
     "ProfileParts",
     "ProjectName",
     "ProjectSort",
+    "SameFilters",
     "Search",
     "Since",
+    "Smoothing",
     "SortField",
     "Start",
     "Tail",
@@ -66,163 +70,146 @@ Username = Annotated[
     str,
     Field(
         max_length=512,
-        description="Workspace; empty: the signed-in user's own. 'local': runs on this machine",
-        examples=["my-team"],
+        description="Workspace",
     ),
 ]
 ProjectName = Annotated[
     str,
     Field(
         max_length=1024,
-        description="Project name, 'workspace/project', or its page's address; "
-        "empty if exp_cuid is a full path or address",
-        examples=["my-team/digits-mlp"],
+        description="Name, path or URL",
     ),
 ]
 ExpCuid = Annotated[
     str,
     Field(
         max_length=2048,
-        description="Experiment id (cuid or slug), its name if no other has it, "
-        "'workspace/project/experiment', or the address of its page",
-        examples=["lr-0.1"],
+        description="Id, unique name, 'workspace/project/id' or URL",
     ),
 ]
-PageNumber = Annotated[
-    int, Field(ge=0, le=1_000_000, description="Page, from 1; 0: as much of the whole list as fits", examples=[1, 2])
-]
-PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page")]
-Search = Annotated[str, Field(max_length=512, description="Only names that contain this", examples=["digits"])]
+PageNumber = Annotated[int, Field(ge=0, le=1_000_000, description="0: all that fits")]
+PageSize = Annotated[int, Field(ge=1, le=100, description="Up to 100")]
+Search = Annotated[str, Field(max_length=512, description="Part of the name")]
 ProjectSort = Annotated[
     Literal["", "create", "name"],
-    Field(description="'create': newest first; 'name'; empty: most recently updated first"),
+    Field(description="Default: by update"),
 ]
-Detail = Annotated[bool, Field(description="Include the numbers of experiments and contributors")]
+Detail = Annotated[bool, Field(description="Count experiments and contributors")]
 ProfilePart = Literal["config", "metadata", "requirements", "conda"]
 ProfileParts = Annotated[
     Sequence[ProfilePart],
-    Field(max_length=4, description="Only these parts of the profile; empty: all", examples=[["config"]]),
+    Field(max_length=4, description="Parts of the profile; default: all"),
 ]
 Keys = Annotated[
     Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
     Field(
         max_length=100,
-        description="Only these metrics; * and ? match any text and any character; empty: all",
-        examples=[["val/*", "train/loss"]],
+        description="Wildcards * ?; default: all",
     ),
 ]
 ExpCuids = Annotated[
     Sequence[Annotated[str, Field(max_length=2048)]],
-    Field(min_length=1, max_length=20, description="Experiments, each as in exp_cuid", examples=[["lr-0.1", "lr-0.3"]]),
+    Field(min_length=1, max_length=20, description="Up to 20, as exp_cuid"),
 ]
 MetricKeys = Annotated[
     Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
     Field(
         min_length=1,
         max_length=100,
-        description="Metric keys; * and ? match any text and any character",
-        examples=[["train/loss", "val/*"]],
+        description="Wildcards: * ?",
     ),
 ]
 Mode = Annotated[
     Literal["sampled", "exact"],
-    Field(description="'sampled': the shape in few points; 'exact': every point of the asked steps, in order"),
+    Field(description="Shape, or every point"),
 ]
-Start = Annotated[int | str | None, Field(description="From this step, or time (ISO 8601, UTC), on")]
-End = Annotated[int | str | None, Field(description="Up to and with this step or time")]
-LastMinutes = Annotated[
-    float | None, Field(gt=0, le=1_000_000, description="Only the last minutes before the series' last point")
+Start = Annotated[int | str | None, Field(description="Step or UTC time")]
+End = Annotated[int | str | None, Field(description="Step or UTC time")]
+LastMinutes = Annotated[float | None, Field(gt=0, le=1_000_000, description="Until the last point")]
+Head = Annotated[int | None, Field(ge=1, le=2000, description="First points")]
+Tail = Annotated[int | None, Field(ge=1, le=2000, description="Last points")]
+Around = Annotated[int | None, Field(description="Points next to this step")]
+MaxPoints = Annotated[int, Field(ge=0, le=2000, description="Per series")]
+PlotAxis = Annotated[Literal["step", "time", "relative_time"], Field(description="Relative: since each start")]
+Smoothing = Annotated[
+    float,
+    Field(ge=0, lt=1, description="Of the curves, e.g. 0.9"),
 ]
-Head = Annotated[int | None, Field(ge=1, le=2000, description="Only the first so many points")]
-Tail = Annotated[int | None, Field(ge=1, le=2000, description="Only the last so many points")]
-Around = Annotated[int | None, Field(description="Only the points next to this step, on both sides")]
-MaxPoints = Annotated[
-    int, Field(ge=0, le=2000, description="Points per series; 0: 60 if sampled, if exact what fits", examples=[100])
-]
+LogY = Annotated[bool, Field(description="Logarithmic values")]
 XAxis = Annotated[
     str,
     Field(
         max_length=512,
-        description="'step', 'time' (adds times, UTC), 'relative_time' (adds x: seconds since the start), or a metric "
-        "key (adds x: its value at the same step)",
-        examples=["epoch"],
+        description="Or time, relative_time, a metric key",
     ),
 ]
 MediaKeys = Annotated[
     Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
-    Field(min_length=1, max_length=16, description="Media keys; * and ? as wildcards"),
+    Field(min_length=1, max_length=16, description="Wildcards: * ?"),
 ]
-MediaSteps = Annotated[Sequence[int], Field(max_length=16, description="Steps; empty: the last one of each key")]
-MediaPage = Annotated[int, Field(ge=1, le=1_000_000, description="Page, from 1")]
-MediaPageSize = Annotated[int, Field(ge=1, le=4, description="Files per page")]
-TextStart = Annotated[int, Field(ge=0, description="For long texts: from this character on")]
+MediaSteps = Annotated[Sequence[int], Field(max_length=16, description="Default: the last")]
+MediaPage = Annotated[int, Field(ge=1, le=1_000_000, description="From 1")]
+MediaPageSize = Annotated[int, Field(ge=1, le=4, description="Up to 4")]
+TextStart = Annotated[int, Field(ge=0, description="Character to go on at")]
 KeySearch = Annotated[
     str,
-    Field(max_length=512, description="Only keys that contain this; * and ? as wildcards", examples=["loss", "val/*"]),
+    Field(max_length=512, description="Part of the key, or with * ?"),
 ]
 KeyKind = Annotated[
     Literal["custom", "system", "media", "all"],
-    Field(description="'custom': scalars that the training code logs; 'system': hardware, logged by the SDK; 'media'"),
+    Field(description="custom: the user's; system: hardware"),
 ]
 EnvironmentSearch = Annotated[
     str,
-    Field(max_length=512, description="Only facts whose name contains this", examples=["package.torch", "git", "gpu"]),
+    Field(max_length=512, description="Part of its name, e.g. gpu"),
 ]
-LogTail = Annotated[int, Field(ge=1, le=2000, description="How many lines, counted before any search")]
-LogStart = Annotated[int | None, Field(ge=0, description="From this line on, counted from 0; empty: the last lines")]
+LogTail = Annotated[int, Field(ge=1, le=2000, description="How many lines")]
+LogStart = Annotated[int | None, Field(ge=0, description="First line")]
 LogSearch = Annotated[
     str,
     Field(
         max_length=512,
-        description="Only lines that contain this text (any case), searched in 20,000 lines, the last first",
-        examples=["Traceback", "loss=nan"],
+        description="Text in 20,000 lines",
     ),
 ]
-LogContext = Annotated[int, Field(ge=0, le=50, description="Lines shown before and after each one found")]
-LogPattern = Annotated[
-    str, Field(max_length=512, description="Instead of search: a regular expression, any case", examples=["loss.*nan"])
-]
-LogLevel = Annotated[
-    Literal["all", "warn", "error"], Field(description="Only lines of this level and above it, with their context")
-]
-LogFromTraceback = Annotated[bool, Field(description="From the first Python traceback on")]
+LogContext = Annotated[int, Field(ge=0, le=50, description="Lines around it")]
+LogPattern = Annotated[str, Field(max_length=512, description="Or a regular expression")]
+LogLevel = Annotated[Literal["all", "warn", "error"], Field(description="This level and above")]
+LogFromTraceback = Annotated[bool, Field(description="From the first traceback on")]
 Filters = Annotated[
     Sequence[Filter],
     Field(
         max_length=20,
-        description="Conditions that must all hold",
-        examples=[[{"field": "state", "op": "=", "value": "CRASHED"}]],
+        description="All must hold",
     ),
 ]
-SortField = Annotated[
-    str, Field(max_length=512, description="A field as in filters; empty: as listed", examples=["metric.val/acc"])
+# the grammar costs tokens once
+SameFilters = Annotated[
+    Filters, WithJsonSchema({"type": "array", "items": {"type": "object"}, "description": "As in find_experiments"})
 ]
+SortField = Annotated[str, Field(max_length=512, description="Field to sort by")]
 Descending = Annotated[bool, Field(description="Largest first")]
-TargetMetric = Annotated[
-    str, Field(min_length=1, max_length=512, description="Metric key to judge by", examples=["val/acc"])
-]
-Better = Annotated[
-    Literal["auto", "min", "max"], Field(description="Which values are good; 'auto': told by the key's words")
-]
+TargetMetric = Annotated[str, Field(min_length=1, max_length=512, description="Metric key", examples=["val/acc"])]
+Better = Annotated[Literal["auto", "min", "max"], Field(description="What is better")]
 ValueAt = Annotated[
     str,
     Field(
         pattern=r"^(best|last|smoothed|step:\d{1,12})$",
-        description="'best' or 'last' value, 'smoothed': mean of the last tenth, 'step:N': as far as step N",
+        description="best, last, smoothed, step:N",
         examples=["step:500"],
     ),
 ]
-BySeed = Annotated[bool, Field(description="Rank settings: the mean of experiments that differ only in their seed")]
-Unfinished = Annotated[bool, Field(description="Rank running, crashed and aborted ones too")]
+BySeed = Annotated[bool, Field(description="Rank means over seeds")]
+Unfinished = Annotated[bool, Field(description="Rank these too")]
 ComparedExperiments = Annotated[
     Sequence[Annotated[str, Field(max_length=2048)]],
-    Field(max_length=50, description="2 to 50 experiments, each as in exp_cuid; empty: those that meet filters"),
+    Field(max_length=50, description="Or give filters"),
 ]
 ComparedMetrics = Annotated[
     Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
     Field(
         max_length=8,
-        description="Metric keys, the target first; empty: what is logged of validation, loss and quality",
+        description="Keys, target first",
         examples=[["val/acc", "val/loss"]],
     ),
 ]
@@ -230,12 +217,12 @@ Since = Annotated[
     str,
     Field(
         max_length=64,
-        description="ISO 8601 time, the cursor of the last answer, or how long ago: 90m, 24h, 7d",
+        description="Time (ISO 8601), 90m, 24h, 7d, or a cursor",
         examples=["24h"],
     ),
 ]
-AnyProject = Annotated[str, Field(max_length=1024, description="As elsewhere; empty: every project of the workspace")]
+AnyProject = Annotated[str, Field(max_length=1024, description="Default: all")]
 WatchedMetrics = Annotated[
     Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
-    Field(max_length=4, description="Metrics whose records count; empty: two that tell of held-out data"),
+    Field(max_length=4, description="Whose records count"),
 ]

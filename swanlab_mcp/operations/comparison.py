@@ -20,7 +20,13 @@ from swanlab_mcp.findings import (
     round_number,
 )
 from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Points, Summary
-from swanlab_mcp.operations.arguments import ComparedExperiments, ComparedMetrics, Filters, ProjectName, Username
+from swanlab_mcp.operations.arguments import (
+    ComparedExperiments,
+    ComparedMetrics,
+    ProjectName,
+    SameFilters,
+    Username,
+)
 from swanlab_mcp.operations.choice import (
     explain_missing_metric,
     link_pages,
@@ -55,16 +61,15 @@ async def compare_experiments(
     *,
     project: ProjectName,
     exp_cuids: ComparedExperiments = (),
-    filters: Filters = (),
+    filters: SameFilters = (),
     metrics: ComparedMetrics = (),
     username: Username = "",
 ) -> ApiResponse[Comparison]:
     """Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results.
 
-    Use rank_experiments to order a whole project. Returns the experiments, and in their order one value each per
-    differing key and per metric (last, best with its step, at the last step that all reached); for 5 or more also
-    which keys go along with the first metric (strength 0 to 1, no proof of an effect).
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
+    Use rank_experiments for a whole project. Returns a value per experiment for each differing key and each metric
+    (last, best, at the last common step); for 5 or more, which keys go along with the first metric.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
     place, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
     told = await client.get_summaries(place.username, place.project, experiments, list(metrics))
@@ -95,7 +100,7 @@ async def compare_experiments(
 
 
 async def _choose(
-    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: Filters
+    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: SameFilters
 ) -> tuple[Reference, list[Experiment], list[str]]:
     """Return 2 to 50 experiments with their whole profiles; raises InvalidArgument for fewer or more."""
     notes: list[str] = []

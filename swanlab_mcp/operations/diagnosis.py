@@ -91,11 +91,9 @@ async def diagnose_experiment(
 ) -> ApiResponse[Diagnosis]:
     """Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why.
 
-    Use it for "why did it crash / not learn / become NaN?"; get_metrics shows the curves, get_logs the log. Returns a
-    verdict; events (NaN, spikes, divergence, never learned, overfitting, learning-rate jumps, gaps, stalls, idle GPU)
-    with step, time and the rule that told each; for a crash its error, frames, last values and similar crashes; and
-    causes with evidence and confidence. "healthy" means that no rule fired.
-    Example: {"project": "digits-mlp", "exp_cuid": "cosine-128-64-ckpt"}.
+    Use it for "why did it crash, become NaN, not learn?". Returns a verdict; events (step, size, the rule that told
+    it); of a crash its error, last values and similar ones; causes with evidence and confidence.
+    Example: {"project": "mnist", "exp_cuid": "lr-0.1"}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)
     cuid, answer = await ask_about_experiment(

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, cast
 
 from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
 from swanlab_mcp.models import ApiResponse, EnvironmentFact, Experiment, Page
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
@@ -33,20 +34,16 @@ async def get_environment(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[EnvironmentFact]]:
-    """Get where experiments ran: machine, GPU, Python, packages, git commit, command; of several, only what differs.
+    """Get where experiments ran: machine, GPU, packages, git, command; of several, only what differs.
 
-    Use it for "what changed in the environment?" or "which torch version?"; for hyperparameters use get_experiment or
-    list_project_exps. Returns per fact a dotted name and its value, or `values` by experiment id where they differ (an
-    id is absent where the fact was not recorded). Packages are named package.<name>. Secrets are masked.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"]}.
+    Use compare_experiments for configs and results. Returns facts with dotted names (package.torch), each with
+    value, or values by experiment. Secrets are masked.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
-    for exp_cuid in dict.fromkeys(exp_cuids):
-        place = await locate_experiment(client, exp_cuid, project, username)
-        cuid, answer = await ask_about_experiment(
-            client, place, partial(client.get_experiment, place.username, place.project)
-        )
+    answers = await gather(*(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    for cuid, answer in answers:
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
@@ -64,6 +61,13 @@ async def get_environment(
     shown = facts[offset : None if limit is None else offset + limit]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
     return add_notes(tell_page(answer, page, size, "as recorded"), *dict.fromkeys(notes))
+
+
+async def _get_experiment(
+    client: SwanLabClient, exp_cuid: str, project: str, username: str
+) -> tuple[str, ApiResponse[Experiment]]:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:

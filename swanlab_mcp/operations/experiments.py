@@ -31,13 +31,12 @@ async def list_project_exps(
     page: PageNumber = 1,
     size: PageSize = 20,
 ) -> ApiResponse[list[Experiment]]:
-    """List a project's experiments (training runs) with their configs, in SwanLab's order (on disk: newest first).
+    """List a project's experiments (training runs) with their configs.
 
-    Use it to find an experiment's id or to see which settings were tried; get_exp_summary gives the metric values of
-    one experiment, get_experiment its environment. Returns per experiment: cuid (pass it as `exp_cuid` elsewhere),
-    name, state (RUNNING, FINISHED, CRASHED, ABORTED; UNKNOWN: no end is recorded), times (UTC), user, labels and
+    Use find_experiments to filter, rank_experiments for the best. Returns cuid (pass it on as `exp_cuid`), name,
+    state (RUNNING, FINISHED, CRASHED, ABORTED; UNKNOWN: no end recorded), times (UTC), user, labels,
     profile.config.
-    Example: {"project": "my-team/digits-mlp", "page": 0}.
+    Example: {"project": "team/mnist", "page": 0}.
     """
     place = await locate_project(client, project, username)
     offset, limit = get_stretch(page, size)
@@ -62,12 +61,11 @@ async def get_experiment(
     username: Username = "",
     profile: ProfileParts = (),
 ) -> ApiResponse[Experiment]:
-    """Get one experiment (training run): state, times, creator, config, machine, packages, and a crash's traceback.
+    """Get one experiment: state, times (UTC), creator, config, machine, packages, and a crash's traceback.
 
-    Use it for how a run was made; for what it reached use get_exp_summary. Its profile holds `config`
-    (hyperparameters), `metadata` (hardware, command, git), `requirements` and `conda` (packages); ask for a part of
-    it by `profile` when only that matters. Times are UTC; finishedAt is absent while it runs.
-    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "profile": ["config"]}.
+    Use get_exp_summary for what it reached. Returns the record; profile holds config, metadata (hardware, command,
+    git), requirements and conda.
+    Example: {"project": "mnist", "exp_cuid": "lr-0.1", "profile": ["config"]}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)
     cuid, answer = await ask_about_experiment(

@@ -43,12 +43,10 @@ async def find_experiments(
 ) -> ApiResponse[list[Experiment]]:
     """Find the experiments of a project that meet all filters, sorted by any field.
 
-    Use it for "which runs crashed?", "lr above 0.01", "best val/acc"; list_project_exps lists them all. Fields: name,
-    description, state, group, job, labels, created, finished, config.<key> (nested keys with dots), metric.<key> (its
-    last value). Times are UTC unless they carry an offset. What an experiment lacks meets only != and not-in. Returns
-    experiments as list_project_exps, with the metrics that were asked about.
-    Example: {"project": "digits-mlp", "filters": [{"field": "config.lr", "op": ">=", "value": 0.1}],
-    "sort": "metric.val/acc", "descending": true}.
+    Use rank_experiments for the best. Fields: name, description, state, group, job, labels, created, finished,
+    config.<key> (nested: dots), metric.<key> (last value). What is missing meets only != and not-in. Returns rows
+    as list_project_exps.
+    Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     place = await locate_project(client, project, username)
     choice = await choose_experiments(client, place, filters, sort, descending=descending)

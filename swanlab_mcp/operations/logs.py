@@ -54,12 +54,11 @@ async def get_logs(
     level: LogLevel = "all",
     from_traceback: LogFromTraceback = False,
 ) -> ApiResponse[list[LogLine]]:
-    """Get what an experiment printed: its last lines, a stretch from `start` on, or lines that hold a text or pattern.
+    """Get what an experiment printed: its last lines, a stretch from `start` on, or lines with a text or pattern.
 
-    Use it for "why did it crash?" (from_traceback, or the end of the log) or to find a message; a recorded traceback is
-    in get_experiment too. Colours and rewritten progress bars are folded; a line printed several times in a row stands
-    once with `repeated`. Returns number (from 0), message, level unless INFO, and time (UTC) per line, oldest first.
-    Example: {"project": "digits-mlp", "exp_cuid": "cosine-128-64-ckpt", "search": "error", "context": 5}.
+    Use diagnose_experiment for why it crashed. Returns lines, oldest first: number (from 0), message, level unless
+    INFO, time, `repeated`.
+    Example: {"project": "mnist", "exp_cuid": "lr-0.1", "search": "error", "context": 5}.
     """
     judge = _read_judge(search, pattern)
     is_search = judge is not None or level != "all"

@@ -66,12 +66,11 @@ async def get_media(
     page: MediaPage = 1,
     size: MediaPageSize = 4,
 ) -> ApiResponse[list[Media]]:
-    """Get recorded media at a step: images that you can see, texts and tables to read, other files by type and size.
+    """Get recorded media at a step: images that you can see, texts and tables, other files by type and size.
 
-    Use it for "show me the samples"; list_metrics with kind 'media' tells the keys. Returns per file: key, step, type,
-    name, size in bytes, caption, `picture` (which of the images shown, from 1) or `text`; the notes list the steps that
-    have media. At most 4 files at once.
-    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "keys": ["*confusion*"], "steps": [40]}.
+    Use list_metrics with kind 'media' for the keys. Returns key, step, type, name, size (bytes), caption, `picture`
+    (which image, from 1) or `text`; notes list the steps.
+    Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["samples*"], "steps": [40]}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)
     cuid, logged = await ask_about_experiment(

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 
 from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, MetricKey, Page
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
@@ -31,19 +32,15 @@ async def list_metrics(
 ) -> ApiResponse[list[MetricKey]]:
     """List the metric keys that experiments have logged, and which of them lacks which.
 
-    Use it before get_metrics when keys are not known; get_exp_summary gives the values of one experiment's metrics.
-    Returns per key: type (SCALAR: numbers over steps, MEDIA: images, audio, tables), `system` for hardware metrics and
-    `missing_in`. More than 200 keys come as groups that begin alike: search for 'group/*', or page through them.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
+    Use it when keys are not known. Returns key, type (SCALAR, MEDIA), `system`, `missing_in`; more than 200 keys as
+    groups that begin alike.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
     """
     found: dict[tuple[str, str], list[str]] = {}
     asked: list[str] = []
     notes: list[str] = []
-    for exp_cuid in dict.fromkeys(exp_cuids):
-        place = await locate_experiment(client, exp_cuid, project, username)
-        cuid, answer = await ask_about_experiment(
-            client, place, partial(client.list_keys, place.username, place.project)
-        )
+    answers = await gather(*(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    for cuid, answer in answers:
         asked.append(cuid)
         notes += answer.notes
         if answer.data:
@@ -73,6 +70,13 @@ async def list_metrics(
     shown = chosen[offset : None if limit is None else offset + limit]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
     return add_notes(tell_page(answer, page, size, "in the order logged"), *dict.fromkeys(notes))
+
+
+async def _list_keys(
+    client: SwanLabClient, exp_cuid: str, project: str, username: str
+) -> tuple[str, ApiResponse[LoggedKeys]]:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, place, partial(client.list_keys, place.username, place.project))
 
 
 def _is_of(row: MetricKey, kind: str) -> bool:

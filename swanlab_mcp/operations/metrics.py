@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -34,10 +35,18 @@ from swanlab_mcp.operations.location import ask_about_experiment, locate_experim
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["get_metrics"]
+__all__ = ["get_metrics", "read_selection"]
 
 _SAMPLED_POINTS = 60
 _NEIGHBOURS = 5
+_CLOCKS = ("step", "time", "relative_time")
+
+
+class _Bound(NamedTuple):
+    """One end of the asked part: a step, a time in Unix milliseconds, or neither."""
+
+    step: int | None = None
+    time: int | None = None
 
 
 class _Wanted(NamedTuple):
@@ -79,13 +88,11 @@ async def get_metrics(
 ) -> ApiResponse[list[Series]]:
     """Get the values of metrics over steps (curves), of one or several experiments in one call.
 
-    Use it to see how a run went; get_exp_summary tells last and extreme values in fewer tokens. 'sampled' keeps the
-    first and last point, extremes and NaN, for the shape; 'exact' gives every point, from `start` on. Returns one row
-    per experiment and key: steps and values (same length; also "NaN", "Infinity", "-Infinity"), `source` ('all points',
-    or 'sample' where SwanLab sent 1,500 of more), points and steps of the asked part, and non-finite ones.
-    Example: {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
+    Use get_exp_summary for last and extreme values. Returns per experiment and key steps, values (also "NaN",
+    "Infinity"), `source` ('all points' or 'sample'), how many points the asked part has, and non-finite ones.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
-    selection = _read_selection(start, end, head, tail, around, last_minutes)
+    selection = read_selection(start, end, head, tail, around, last_minutes)
     offset, limit = get_stretch(page, size)
     stop = None if limit is None else offset + limit
     wanted = await gather(
@@ -110,6 +117,10 @@ async def get_metrics(
             kept = _take_first(part, count) if mode == "exact" else reduce_points(part, max(4, count or 0))
             series.append(_describe(one.cuid, key, part, kept, one.axis, x_axis))
             notes += _note_points(one.cuid, key, part, kept, is_exact=mode == "exact")
+            gaps = sum(step not in one.axis for step in kept.steps) if x_axis not in _CLOCKS else 0
+            if gaps:
+                name = f"{shorten(key)} of {shorten(one.cuid)}"
+                notes.append(f"{name}: {shorten(x_axis)} has no value at {gaps} of these steps (x is NaN there).")
     if missing and not series:
         raise missing[0]
     notes += [str(error) for error in missing]
@@ -117,37 +128,32 @@ async def get_metrics(
     return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
 
 
-def _read_selection(
+def read_selection(
     start: int | str | None,
     end: int | str | None,
-    head: int | None,
-    tail: int | None,
-    around: int | None,
-    last_minutes: float | None,
+    head: int | None = None,
+    tail: int | None = None,
+    around: int | None = None,
+    last_minutes: float | None = None,
 ) -> Selection:
-    since, until = (_read_moment(bound) if isinstance(bound, str) else None for bound in (start, end))
-    selection = Selection(
-        start if isinstance(start, int) else None,
-        end if isinstance(end, int) else None,
-        head,
-        tail,
-        around,
-        since,
-        until,
-        last_minutes,
-    )
+    first, last = _read_bound(start), _read_bound(end)
+    selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
     selection.check()
     return selection
 
 
-def _read_moment(text: str) -> int:
-    moment = read_time(text)
+def _read_bound(bound: int | str | None) -> _Bound:
+    if bound is None or isinstance(bound, int):
+        return _Bound(step=bound)
+    if re.fullmatch(r"-?\d{1,18}", bound.strip()):
+        return _Bound(step=int(bound))
+    moment = read_time(bound)
     if moment is None:
         raise InvalidArgument(
-            f"{shorten(text)!r} is neither a step nor a time.",
+            f"{shorten(bound)!r} is neither a step nor a time.",
             hint="Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00.",
         )
-    return int(moment.timestamp() * 1000)
+    return _Bound(time=int(moment.timestamp() * 1000))
 
 
 async def _choose(client: SwanLabClient, exp_cuid: str, project: str, username: str, keys: Sequence[str]) -> _Wanted:
@@ -168,7 +174,7 @@ async def _choose(client: SwanLabClient, exp_cuid: str, project: str, username: 
 async def _read(
     client: SwanLabClient, place: Reference, keys: Sequence[str], *, selection: Selection, is_exact: bool, x_axis: str
 ) -> _Found:
-    is_metric = x_axis not in ("step", "time", "relative_time")
+    is_metric = x_axis not in _CLOCKS
     asked: list[str] = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
     cuid, answer = await ask_about_experiment(
         client, place, lambda cuid: client.read_points(place.username, place.project, cuid, asked, exact=is_exact)
@@ -226,11 +232,11 @@ def _take_first(points: Points, count: int | None) -> Points:
 
 def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int, float], x_axis: str) -> Series:
     odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
-    x: list[float | None] | None = None
+    x: list[float] | None = None
     if x_axis == "relative_time":
-        x = [(time - axis[-1]) / 1000 if time else None for time in kept.times]
-    elif x_axis not in ("step", "time"):
-        x = [axis.get(step) for step in kept.steps]
+        x = [(time - axis[-1]) / 1000 if time else math.nan for time in kept.times]
+    elif x_axis not in _CLOCKS:
+        x = [axis.get(step, math.nan) for step in kept.steps]
     return Series(
         exp_cuid=cuid,
         key=key,

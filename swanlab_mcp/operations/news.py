@@ -50,12 +50,11 @@ async def whats_new(
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[list[NewsItem]]:
-    """Tell what happened in a project or workspace since a time: new, finished, crashed, stalled, new records.
+    """Tell what happened in a project or workspace since a time: new, finished, crashed, stalled, records.
 
-    Use diagnose_experiment for why one crashed, find_experiments for other conditions. Returns time (UTC), what, name,
-    cuid and a detail (what it reached, which value a record beat) per row, records first, then the newest; a note
-    gives the cursor to pass as `since` next time.
-    Example: {"project": "digits-mlp", "since": "2026-11-23T08:02:00Z"}.
+    Use find_experiments for other conditions. Returns time, what, name, cuid, detail; a note gives the cursor to
+    pass as `since` next time.
+    Example: {"project": "mnist", "since": "24h"}.
     """
     now = int(time.time() * 1000)
     moment = _read_since(since, now)

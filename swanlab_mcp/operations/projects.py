@@ -2,12 +2,25 @@ from __future__ import annotations
 
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.models import ApiResponse, Project
-from swanlab_mcp.operations.arguments import Detail, PageNumber, PageSize, ProjectSort, Search, Username
+from swanlab_mcp.operations.arguments import (
+    Detail,
+    PageNumber,
+    PageSize,
+    ProjectName,
+    ProjectSort,
+    Search,
+    Username,
+)
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
-from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
+from swanlab_mcp.operations.location import (
+    ask_about_project,
+    ask_about_workspace,
+    locate_project,
+    locate_workspace,
+)
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["list_projects"]
+__all__ = ["get_project", "list_projects"]
 
 _ORDERS = {"": "most recently updated first", "create": "newest first", "name": "by name"}
 
@@ -24,9 +37,8 @@ async def list_projects(
 ) -> ApiResponse[list[Project]]:
     """List the projects of a workspace, most recently updated first.
 
-    Use it to find a project's exact name; list_project_exps then shows its experiments. Returns per project: name,
-    description, visibility, times (UTC), workspace, and with `detail` the numbers of experiments and contributors.
-    Example: {"username": "my-team", "search": "bert"}.
+    Use it to find a project's exact name. Returns per project name, description, visibility, times (UTC), counts.
+    Example: {"search": "bert"}.
     """
     place = await locate_workspace(client, username)
     offset, limit = get_stretch(page, size)
@@ -44,3 +56,9 @@ async def list_projects(
         note = f"The workspace {shorten(place.username)!r} holds no project{named}."
     link = client.get_link(place.username, "<name>")
     return add_notes(tell_page(answer, page, size, _ORDERS[sort]), note, f"Pages: {link}" if link and total else "")
+
+
+async def get_project(client: SwanLabClient, *, project: ProjectName, username: Username = "") -> ApiResponse[Project]:
+    """Get one project with its statistics."""
+    place = await locate_project(client, project, username)
+    return await ask_about_project(client, place, lambda: client.get_project(place.username, place.project))

@@ -17,10 +17,10 @@ from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Page, Poi
 from swanlab_mcp.operations.arguments import (
     Better,
     BySeed,
-    Filters,
     PageNumber,
     PageSize,
     ProjectName,
+    SameFilters,
     TargetMetric,
     Unfinished,
     Username,
@@ -68,7 +68,7 @@ async def rank_experiments(
     metric: TargetMetric,
     mode: Better = "auto",
     at: ValueAt = "best",
-    filters: Filters = (),
+    filters: SameFilters = (),
     by_seed: BySeed = False,
     unfinished: Unfinished = False,
     username: Username = "",
@@ -77,10 +77,10 @@ async def rank_experiments(
 ) -> ApiResponse[list[RankedExperiment]]:
     """Rank a project's experiments by a metric; tells which differences are more than seed noise.
 
-    Use compare_experiments for what differs between a few. Running, crashed, NaN and short ones are set apart, after
-    the ranked ones. Returns rank, name, cuid, value, its step, `within_noise` of the first, and up to 6 config keys
-    that vary; notes say which direction is better and why, and how large the noise is.
-    Example: {"project": "digits-mlp", "metric": "val/acc", "by_seed": true}.
+    Use compare_experiments for what differs. Returns rank, name, cuid, value, step, `within_noise` of the first,
+    config keys that vary; then, apart, running, crashed, NaN and short ones. Notes say which direction is better,
+    and why.
+    Example: {"project": "mnist", "metric": "val/acc"}.
     """
     direction = infer_direction(metric)
     place, experiments, notes = await list_chosen(client, project, username, filters)
@@ -248,7 +248,7 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
 
 
 def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
-    """Add at most 6 config keys: two that go along with the value most, then those that vary most among the rows."""
+    """Add at most 6 config keys: the two that go along with the value most, then those that vary most."""
     configs = [field.configs[place] for place in field.ranked]
     settings = [key for key in find_varying(configs) if is_setting(key)]
     known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]

@@ -21,13 +21,11 @@ async def get_exp_summary(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[Summary]:
-    """Get what an experiment (training run) reached: every metric's last, smallest and largest value and their steps.
+    """Get what an experiment reached: every metric's last, smallest and largest value and their steps.
 
-    Use it to judge or compare results. Whether small or large is good depends on the metric (a loss, an accuracy), and
-    last is not best. Returns per metric key: step and value (the last), min and max (each with the first step where it
-    occurs; over finite values), and for runs on disk the number of points and of NaN or infinite ones. Keys that
-    begin with __swanlab__ are system metrics. Values may be "NaN", "Infinity" or "-Infinity".
-    Example: {"project": "digits-mlp", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
+    Use rank_experiments for many. Returns per key the last step and value, min and max (finite values, first step),
+    NaN counts where known. The last value is not the best.
+    Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)
     cuid, answer = await ask_about_experiment(

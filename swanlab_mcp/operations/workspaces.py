@@ -1,21 +1,32 @@
 from __future__ import annotations
 
 from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, Workspace
-from swanlab_mcp.operations.arguments import PageNumber, PageSize
+from swanlab_mcp.models import ApiResponse, User, Workspace
+from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
 from swanlab_mcp.operations.listing import get_stretch, tell_page
+from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 
-__all__ = ["list_workspaces"]
+__all__ = ["get_user", "get_workspace", "list_workspaces"]
+
+
+async def get_user(client: SwanLabClient) -> ApiResponse[User]:
+    """Get the signed-in person; raises NotAvailableOffline where nobody is signed in."""
+    return await client.get_user()
+
+
+async def get_workspace(client: SwanLabClient, *, username: Username = "") -> ApiResponse[Workspace]:
+    """Get one workspace with the role that the signed-in user has there."""
+    place = await locate_workspace(client, username)
+    return await ask_about_workspace(client, place, lambda: client.get_workspace(place.username))
 
 
 async def list_workspaces(
     client: SwanLabClient, *, page: PageNumber = 1, size: PageSize = 20
 ) -> ApiResponse[list[Workspace]]:
-    """List the workspaces that the signed-in user can open: the personal one first, then teams, then 'local'.
+    """List the workspaces that the user can open: the personal one, teams, and 'local' (runs on this machine's disk).
 
-    A workspace holds projects, a project holds experiments (training runs). Start here when the user names no
-    workspace or one that is not found; use list_projects for what one holds. The workspace 'local' stands for the runs
-    recorded on this machine's disk. Returns name, username (pass it as `username` elsewhere) and role.
+    Start here when no workspace is named. They hold projects (list_projects), these hold experiments. Returns name,
+    username (pass it on as `username`), role.
     Example: {}.
     """
     answer = await client.list_workspaces()

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.direction import infer_direction
+from swanlab_mcp.analysis.outlines import draw_sparkline, ends_far_above_minimum, smooth
+from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
+from swanlab_mcp.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.errors import InvalidArgument, NotFound
+from swanlab_mcp.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, read_time
+from swanlab_mcp.operations.arguments import (
+    End,
+    ExpCuids,
+    LogY,
+    MetricKeys,
+    PlotAxis,
+    ProjectName,
+    Smoothing,
+    Start,
+    Username,
+)
+from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.metrics import read_selection
+from swanlab_mcp.refs import Reference
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["plot_metrics"]
+
+_DRAWN_POINTS = 2000  # two for each column of pixels
+_UNLIKE = 100  # times as large as another curve, which is then a flat line
+_ADVICE = (
+    "matplotlib is not installed, so there is no picture; sparklines instead. "
+    "`pip install 'swanlab-mcp-server[plot]'` adds it."
+)
+
+
+class _Experiment(NamedTuple):
+    place: Reference
+    cuid: str
+    name: str
+    began: float  # seconds since 1970, 0: not recorded
+    keys: Sequence[str]
+
+
+class _Line(NamedTuple):
+    """A curve's points in the asked range, and where they stand on the x axis."""
+
+    experiment: _Experiment
+    key: str
+    points: Points
+    row: PlottedCurve
+
+
+class _Style(NamedTuple):
+    x_axis: str
+    smoothing: float
+    log_y: bool
+
+
+async def plot_metrics(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuids: ExpCuids,
+    keys: MetricKeys,
+    username: Username = "",
+    x_axis: PlotAxis = "step",
+    smoothing: Smoothing = 0,
+    log_y: LogY = False,
+    start: Start = None,
+    end: End = None,
+) -> ApiResponse[list[PlottedCurve]]:
+    """Draw up to 20 curves of one or several experiments as an image that you can see.
+
+    Use get_metrics for values. Marked are the best point, the first NaN, a rise far above the minimum. Returns a
+    PNG and per curve last, min and max with their steps.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
+    """
+    selection = read_selection(start, end)
+    experiments = await gather(
+        *(_find_experiment(client, exp_cuid, project, username) for exp_cuid in dict.fromkeys(exp_cuids))
+    )
+    wanted = match_keys(dict.fromkeys(key for one in experiments for key in one.keys), keys)
+    count = sum(key in one.keys for one in experiments for key in wanted)
+    if count > MOST_CURVES:
+        raise InvalidArgument(
+            f"That makes {count} curves; at most {MOST_CURVES} can be told apart in one picture.",
+            hint="Name fewer experiments, or fewer keys.",
+        )
+    answers = await gather(*(_read(client, one, wanted) for one in experiments))
+    notes = [note for answer in answers for note in answer.notes]
+    notes += [
+        f"{shorten(one.name)} ({shorten(one.cuid)}) has not logged {shorten(key)}."
+        for one in experiments
+        for key in wanted
+        if key not in one.keys
+    ]
+    found = [
+        (one, key, points)
+        for one, answer in zip(experiments, answers, strict=True)
+        for key, points in (answer.data or {}).items()
+    ]
+    rows, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    links = [client.get_link(one.place.username, one.place.project, one.cuid) for one in experiments]
+    pages = [f"Page of {shorten(one.cuid)}: {link}" for one, link in zip(experiments, links, strict=True) if link]
+    return ApiResponse(
+        data=rows,
+        page=Page(returned=len(rows), total=len(rows)),
+        notes=list(dict.fromkeys([*notes, *remarks, *pages])),
+        pictures=pictures,
+    )
+
+
+async def _find_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> _Experiment:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, answer = await ask_about_experiment(
+        client, place, lambda cuid: client.get_experiment(place.username, place.project, cuid)
+    )
+    logged = await client.list_keys(place.username, place.project, cuid)
+    began = read_time(answer.data.createdAt) if answer.data else None
+    return _Experiment(
+        place,
+        cuid,
+        (answer.data.name if answer.data else "") or cuid,
+        began.timestamp() if began else 0,
+        logged.data.scalars if logged.data else (),
+    )
+
+
+async def _read(client: SwanLabClient, one: _Experiment, wanted: Sequence[str]) -> ApiResponse[dict[str, Points]]:
+    keys = [key for key in wanted if key in one.keys]
+    if not keys:
+        return ApiResponse(data={})
+    # a sample may lack the very points that are marked
+    return await client.read_points(one.place.username, one.place.project, one.cuid, keys, exact=True)
+
+
+def _plot(
+    found: Sequence[tuple[_Experiment, str, Points]], selection: Selection, style: _Style
+) -> tuple[list[PlottedCurve], list[Picture], list[str]]:
+    """Return the figures, the picture (none without matplotlib), and what is to be noted."""
+    lines: list[_Line] = []
+    notes: list[str] = []
+    for one, key, points in found:
+        part = select_points(points, selection, 0)
+        if part.steps:
+            lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
+        else:
+            why = "no points in the asked part" if points.steps else "no points yet"
+            notes.append(f"{shorten(key)} of {shorten(one.name)} ({shorten(one.cuid)}): {why}.")
+    if not lines:
+        raise NotFound("There is nothing to draw.", hint=" ".join(notes))
+    notes += _compare_sizes(lines, style)
+    rows = [line.row for line in lines]
+    try:
+        chart = _draw(lines, style, notes)
+    except ImportError:
+        drawn = [draw_sparkline(line.points.values, is_log=style.log_y) for line in lines]
+        rows = [row.model_copy(update={"sparkline": bars}) for row, bars in zip(rows, drawn, strict=True)]
+        return rows, [], [_ADVICE, *notes]
+    if chart.numbered:
+        numbers = ", ".join(f"#{number}" for number in chart.numbered)
+        notes.append(f"In the picture {numbers} are named by number: no installed font shows their names.")
+    return rows, [Picture(chart.png, "image/png")], notes
+
+
+def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedCurve:
+    odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
+    finite = [place for place, value in enumerate(part.values) if math.isfinite(value)]
+    low, high = (
+        (min(finite, key=part.values.__getitem__), max(finite, key=part.values.__getitem__)) if finite else (0, 0)
+    )
+    mode = infer_direction(key).mode
+
+    def tell(place: int) -> Extreme:
+        return Extreme(step=part.steps[place], value=part.values[place])
+
+    return PlottedCurve(
+        number=number,
+        exp_cuid=one.cuid,
+        name=one.name,
+        key=key,
+        points=len(part.steps),
+        last=tell(-1),
+        min=tell(low) if finite else None,
+        max=tell(high) if finite else None,
+        best=(mode or None) if finite else None,
+        non_finite=len(odd) or None,
+        first_non_finite_step=odd[0] if odd else None,
+        ends_far_above_min=mode == "min" and ends_far_above_minimum(part.values),
+    )
+
+
+def _compare_sizes(lines: Sequence[_Line], style: _Style) -> list[str]:
+    if style.log_y:
+        hidden = sum(value <= 0 for line in lines for value in line.points.values)
+        if not any(value > 0 for line in lines for value in line.points.values):
+            raise InvalidArgument("log_y needs values above 0, and there are none.", hint="Leave log_y out.")
+        return [f"{hidden} values at or below 0 cannot stand on the logarithmic axis."] if hidden else []
+    sizes = {
+        line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
+        for line in lines
+        if line.row.min and line.row.max
+    }
+    largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
+    if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
+        return []
+    told = f"Curve {largest} is more than {_UNLIKE} times as large as curve {smallest}, which looks flat beside it"
+    return [f"{told}: draw them apart, or with log_y."]
+
+
+def _draw(lines: Sequence[_Line], style: _Style, notes: list[str]) -> Chart:
+    label, places = _place(lines, style.x_axis)
+    lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(lines, places, strict=True))
+    if lost:
+        notes.append(f"{lost} points without a recorded time are not in the picture.")
+    if style.smoothing:
+        notes.append(f"Curves are smoothed ({style.smoothing:g}), raw values faint; all figures are of raw values.")
+    curves = [_to_curve(line, xs, label, style) for line, xs, label in zip(lines, places, _name(lines), strict=True)]
+    keys, names = {line.key for line in lines}, {line.experiment.name for line in lines}
+    title = lines[0].key if len(keys) == 1 else lines[0].experiment.name if len(names) == 1 else ""
+    return draw_chart(curves, title=title, x_label=label, is_time=style.x_axis == "time", log_y=style.log_y)
+
+
+def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, float]]]:
+    """Return the x axis' label, and for each curve where its steps stand; a step without a recorded time is absent."""
+    if x_axis == "step":
+        return "step", [{step: step for step in line.points.steps} for line in lines]
+    unknown = [line.experiment.cuid for line in lines if not line.experiment.began]
+    if x_axis == "relative_time" and unknown:
+        raise InvalidArgument(f"When {shorten(unknown[0])} began is not known.", hint="Use x_axis='time'.")
+    places = [
+        {
+            step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
+            for step, time in zip(line.points.steps, line.points.times, strict=True)
+            if time
+        }
+        for line in lines
+    ]
+    if not any(places):
+        raise InvalidArgument("No times are recorded for these points.", hint="Use x_axis='step'.")
+    if x_axis == "time":
+        return "time (UTC)", places
+    longest = max(abs(x) for xs in places for x in xs.values())
+    unit, seconds = ("hours", 3600) if longest > 3 * 3600 else ("minutes", 60) if longest > 300 else ("seconds", 1)
+    return f"{unit} since the start", [{step: x / seconds for step, x in xs.items()} for xs in places]
+
+
+def _name(lines: Sequence[_Line]) -> list[str]:
+    """Return labels that say what differs: experiment, key, or both; the id too where experiments share a name."""
+    ids = {line.experiment.cuid: line.experiment.name for line in lines}
+    holders = Counter(ids.values())
+    names = [
+        line.experiment.name
+        if holders[line.experiment.name] == 1
+        else f"{line.experiment.name} ({line.experiment.cuid})"
+        for line in lines
+    ]
+    if len({line.key for line in lines}) == 1:
+        return names
+    if len(ids) == 1:
+        return [line.key for line in lines]
+    return [f"{name} {line.key}" for name, line in zip(names, lines, strict=True)]
+
+
+def _to_curve(line: _Line, xs: Mapping[int, float], label: str, style: _Style) -> Curve:
+    kept = [place for place, step in enumerate(line.points.steps) if step in xs]
+    steps = [line.points.steps[place] for place in kept]
+    values = [line.points.values[place] for place in kept]
+    drawn, raw = _thin(steps, smooth(values, style.smoothing) if style.smoothing else values, xs), None
+    if style.smoothing:
+        raw = _thin(steps, values, xs)
+    return Curve(label, *drawn, raw, _mark(line.row, steps, values, xs, style.x_axis))
+
+
+def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> tuple[list[float], list[float]]:
+    kept = reduce_points(Points(steps, values, [0] * len(steps)), _DRAWN_POINTS)
+    return [xs[step] for step in kept.steps], list(kept.values)
+
+
+def _mark(
+    row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float], x_axis: str
+) -> list[Mark]:
+    at = "@" if x_axis == "step" else "@ step"
+    marks: list[Mark] = []
+    best = row[row.best] if row.best else None
+    if best and best.step in xs:
+        marks.append(Mark("best", xs[best.step], best.value, f"{best.value:.4g} {at} {best.step}"))
+    odd = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
+    if odd is not None:
+        near = next((value for value in [*reversed(values[:odd]), *values[odd:]] if math.isfinite(value)), None)
+        word = "NaN" if math.isnan(values[odd]) else "infinite"
+        marks.append(Mark("non-finite", xs[steps[odd]], near, f"{word} {at} {steps[odd]}"))
+    if row.ends_far_above_min:
+        last = next(place for place in reversed(range(len(values))) if math.isfinite(values[place]))
+        marks.append(Mark("divergence", xs[steps[last]], values[last], f"ends at {values[last]:.4g}"))
+    return marks
