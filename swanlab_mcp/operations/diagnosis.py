@@ -57,6 +57,7 @@ _READ: Mapping[Role, int] = {
     "throughput": 1,
     "gpu_memory": 8,
     "gpu_load": 8,
+    "host_memory": 1,
 }
 _EVENTS = 10
 _LOG_LINES = 1000
@@ -64,6 +65,7 @@ _SIMILAR_READ = 20
 _SIMILAR_LINES = 200
 _LINE = 200
 _PATH = 80
+_LAST = 10
 _EXPLODED = 1e3
 _SEVERITIES = ("problem", "warning", "info")
 
@@ -184,6 +186,8 @@ def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
             add(event, key)
     for key in curves.of("gpu_memory"):
         add(find_full_memory(curves.points[key].steps, curves.points[key].values), key)
+    for key in curves.of("host_memory"):
+        add(find_full_memory(curves.points[key].steps, curves.points[key].values, "host_memory_full"), key)
     for key in curves.of("gpu_load"):
         add(find_idle(curves.points[key].steps, curves.points[key].values), key)
     logged = curves.of("loss", "quality", "gradient_norm", "throughput")
@@ -206,7 +210,7 @@ def _find_stall(points: Points) -> Event | None:
         "stalled",
         "problem",
         points.steps[-1],
-        f"no point for {show_duration(silent)} (usually every {show_duration(usual)})",
+        f"no point for {show_duration(silent)}" + (f" (usually every {show_duration(usual)})" if usual else ""),
         f"silent > {DEFAULTS.stall_factor:g}x the usual interval and {show_duration(DEFAULTS.stall_seconds)}",
         silent,
     )
@@ -353,7 +357,7 @@ async def _read_error(client: SwanLabClient, place: Reference, experiment: Exper
 def _describe_crash(curves: _Curves, error: ErrorText, similar: Sequence[str]) -> Crash:
     values = {
         key: round_number(curves.points[key].values[-1])
-        for key in curves.of("loss", "quality", "learning_rate", "gradient_norm", "gpu_memory")[:8]
+        for key in curves.of("loss", "quality", "learning_rate", "gradient_norm", "gpu_memory", "host_memory")[:_LAST]
     }
     steps = [curves.points[key].steps[-1] for key in curves.of("loss", "quality")]
     return Crash(
@@ -388,11 +392,13 @@ def _find_causes(
         causes.append(Cause(cause="the GPU waits: data loading or the CPU", confidence="low", evidence=evidence))
     if "stalled" in kinds:
         state = "no end is recorded" if experiment.state == "UNKNOWN" else "its state is still RUNNING"
+        full = kinds.get("host_memory_full")
+        memory = f"; the machine's memory {full.event.detail}" if full else ""
         causes.append(
             Cause(
                 cause="it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)",
                 confidence="medium",
-                evidence=f"{state}; {kinds['stalled'].event.detail}",
+                evidence=f"{state}; {kinds['stalled'].event.detail}{memory}",
             )
         )
     order = ("high", "medium", "low")
@@ -408,6 +414,8 @@ def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cau
     evidence = [f"error line: {shorten(error.line, 120)}"]
     if "GPU ran out" in named and "gpu_memory_full" in kinds:
         evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
+    elif "memory" in named and "host_memory_full" in kinds:
+        evidence.append(f"the machine's memory {kinds['host_memory_full'].event.detail}")
     if not named:
         return [Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0])]
     return [Cause(cause=named, confidence="high" if error.frames else "medium", evidence="; ".join(evidence))]
@@ -512,7 +520,7 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
     for severity in ("problem", "warning"):
         parts += [
             f"{one.event.kind} in {shorten(one.keys[0])}"
-            + ("" if _is_hardware(one) else f" from step {one.event.step}")
+            + ("" if _is_hardware(one) else f" {'from' if severity == 'problem' else 'at'} step {one.event.step}")
             for one in seen
             if one.event.severity == severity
         ]
