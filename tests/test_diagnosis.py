@@ -122,7 +122,6 @@ async def test_a_healthy_run_is_called_healthy_and_nothing_more(name: str) -> No
     told = await diagnose(DEMO, project="digits-mlp", exp_cuid=name)
     assert told["verdict"] == "healthy"
     assert not {"events", "causes", "crash"} & set(told)
-    keys = "train/loss, val/loss, train/acc, val/acc, lr, grad_norm, samples_per_sec"
     (note,) = told["notes"]
     assert note.startswith("Read: all 28")
     assert "points of train/loss, val/loss, train/acc, val/acc, lr, grad_norm, samples_per_sec" in note

@@ -15,7 +15,8 @@ from swanlab_mcp.client.offline import OfflineClient
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.models import MediaItem
-from tests.conftest import RUNS
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session
 from tests.test_offline_runs import read_truth
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +142,36 @@ async def test_summaries_hold_the_asked_keys_alone(copied: Path) -> None:
     assert whole is not None
     assert some[CUID] == {"val/acc": whole[CUID]["val/acc"]}
     assert len(whole[CUID]) > 5
+
+
+@pytest.mark.parametrize(
+    ("folder", "cuid"),
+    [("0.10.3-offline", CUID), ("0.8.3-offline", "ktn9geic"), ("0.7.20-offline", "yiojj5h7cbmp6aug1vgng")],
+)
+async def test_the_tool_shows_images_texts_and_charts_of_every_generation(folder: str, cuid: str) -> None:
+    async with session(Settings(log_dirs=(RUNS / folder,))) as client:
+        given = {"project": f"local/{PROJECT}", "exp_cuid": cuid}
+        keys = await client.call_tool(
+            "list_metrics", {"project": given["project"], "exp_cuids": [cuid], "kind": "media"}
+        )
+        answers = [
+            await client.call_tool("get_media", {**given, "keys": [key], "steps": [100]})
+            for key in ("sample/input", "sample/answer", "eval/per_class")
+        ]
+    assert {one["key"] for one in keys.structured_content["data"]} == {
+        "sample/input",
+        "sample/answer",
+        "eval/per_class",
+    }
+    image, text, chart = answers
+    (picture,) = (block for block in image.content if block.type == "image")
+    assert picture.mime_type == "image/png"
+    assert "batch 100" in text_of_blocks(image)
+    assert "step 100: the quick brown fox" in text_of_blocks(text)
+    assert "第二行" in text_of_blocks(text)
+    assert "| table |" in text_of_blocks(chart)
+    assert "precision" in text_of_blocks(chart)
+
+
+def text_of_blocks(result: Any) -> str:
+    return "\n".join(block.text for block in result.content if block.type == "text")

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import shutil
-import sqlite3
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -17,7 +16,8 @@ import swanlab_mcp
 from swanlab_mcp.client.offline import OfflineClient
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.errors import NotFound
-from tests.conftest import RUNS
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session
 
 pytestmark = pytest.mark.anyio
 
@@ -34,61 +34,58 @@ def read_truth() -> list[Any]:
     return cases
 
 
+async def ask(client: Any, tool: str, truth: dict[str, Any], **given: Any) -> Any:
+    """Return the data of a tool's answer about the run."""
+    answer = await client.call_tool(tool, {"project": f"local/{truth['project']}", **given})
+    assert not answer.is_error, answer.content
+    return answer.structured_content["data"]
+
+
 @pytest.mark.parametrize(("folder", "truth"), read_truth())
-async def test_a_recorded_run_is_read_as_it_was_logged(folder: Path, truth: dict[str, Any]) -> None:
-    client = OfflineClient([folder])
-    experiment = (await client.get_experiment("local", truth["project"], truth["id"])).data
-    summary = (await client.get_summary("local", truth["project"], truth["id"])).data
-    assert experiment is not None
-    assert summary is not None
-    assert experiment.state == (truth["state"] or "UNKNOWN")
-    assert experiment.name == truth["name"]
-    assert experiment.description == truth["description"]
-    assert experiment.labels == truth["tags"]
-    assert (experiment.group, experiment.job) == (truth["group"], truth["job_type"])
+async def test_the_tools_tell_what_was_logged(folder: Path, truth: dict[str, Any]) -> None:
+    # the demo's runs are told apart by name, the samples by id
+    cuid = truth["name"] if folder == DEMO else truth["id"]
+    keys = list(truth["metrics"])
+    async with session(Settings(log_dirs=(folder,), max_output_tokens=10_000_000, show_secrets=True)) as client:
+        experiment = await ask(client, "get_experiment", truth, exp_cuid=cuid)
+        summary = await ask(client, "get_exp_summary", truth, exp_cuid=cuid, page=0) if keys else {}
+        logs = await ask(client, "get_logs", truth, exp_cuid=cuid, count=2000)
+        every = {"exp_cuids": [cuid], "keys": keys, "mode": "exact", "max_points": 2000, "page": 0}
+        series = await ask(client, "get_metrics", truth, **every) if keys else []
+    assert experiment["cuid"] == truth["id"]
+    assert experiment["state"] == (truth["state"] or "UNKNOWN")
+    assert experiment["name"] == truth["name"]
+    assert experiment["description"] == truth["description"]
+    assert experiment.get("labels", []) == truth["tags"]
+    assert (experiment.get("group"), experiment.get("job")) == (truth["group"], truth["job_type"])
     if truth["error"]:
-        assert experiment.error
-        assert truth["error"]["message"] in experiment.error
+        assert truth["error"]["message"] in experiment["error"]
     # 0.8 and later store None as {}: a habit of the SDK that no reader can undo
     config = {key: ({} if value is None else value) for key, value in truth["config"].items()}
-    recorded = experiment.profile.get("config", {})
-    assert {key: ({} if recorded[key] is None else recorded[key]) for key in config} == config
+    recorded = experiment["profile"].get("config", {})
+    assert {key: ({} if recorded.get(key) is None else recorded[key]) for key in config} == config
+    printed = [line["message"] for line in logs for _ in range(line.get("repeated", 1))]
+    # the SDK cuts lines at 1,024 characters; what was in the writer's buffer at a kill is not there
+    wanted = [line.rstrip()[:1000] for line in truth["printed"]]
+    found = [line for line in wanted if any(line in one for one in printed)]
+    assert found == (wanted[: len(found)] if truth["partial"] else wanted)
     on_disk = truth["sdk_reader"]["metrics"] if truth["partial"] else {}
-    for key, metric in truth["metrics"].items():
-        found = summary[key]
-        assert found.count == on_disk.get(key, metric["n"])
-        if found.count != metric["n"]:
+    assert [one["key"] for one in series] == keys
+    for one in series:
+        key, metric = one["key"], truth["metrics"][one["key"]]
+        told = summary[key]
+        assert told["count"] == len(one["steps"]) == one["total"] == on_disk.get(key, metric["n"])
+        if told["count"] != metric["n"]:
             continue
-        assert found.step == metric["last_step"]
-        assert found.value == pytest.approx(float(metric["last"]), rel=0, abs=0, nan_ok=True)
-        assert found.min is not None
-        assert found.max is not None
-        assert (found.min.step, found.min.value) == (metric["min_step"], metric["min"])
-        assert (found.max.step, found.max.value) == (metric["max_step"], metric["max"])
-        assert (found.non_finite or 0, found.first_non_finite_step) == (
-            metric["non_finite"],
-            metric["first_non_finite_step"],
-        )
-
-
-@pytest.mark.parametrize(("folder", "truth"), read_truth())
-def test_every_point_is_the_one_that_was_logged(folder: Path, truth: dict[str, Any]) -> None:
-    file = next(file for file in folder.glob("*/*.swanlab") if truth["dir"] == file.parent.name)
-    run = Run(file)
-    run.refresh()
-    for key, metric in truth["metrics"].items():
-        series = run.series[key]
-        series.sort()
-        if len(series) < metric["n"]:
-            assert truth["partial"]
-            continue
+        assert (told["step"], repr(float(told["value"]))) == (metric["last_step"], repr(float(metric["last"])))
+        assert told["min"] == {"step": metric["min_step"], "value": metric["min"]}
+        assert told["max"] == {"step": metric["max_step"], "value": metric["max"]}
+        odd = told.get("non_finite", 0), told.get("first_non_finite_step")
+        assert odd == (metric["non_finite"], metric["first_non_finite_step"])
         # numpy's NaN has its sign bit set, the script's has not
-        points = (
-            (step, math.nan if math.isnan(value) else value)
-            for step, value in zip(series.steps, series.values, strict=True)
-        )
-        digest = hashlib.sha256(b"".join(pack("<qd", *point) for point in points)).hexdigest()
-        assert digest == metric["sha256"], key
+        values = (math.nan if math.isnan(value) else value for value in map(float, one["values"]))
+        digest = hashlib.sha256(b"".join(pack("<qd", *point) for point in zip(one["steps"], values, strict=True)))
+        assert digest.hexdigest() == metric["sha256"], key
 
 
 async def test_interleaved_records_are_put_together_and_told() -> None:
@@ -120,9 +117,8 @@ def test_a_growing_file_is_read_as_if_at_once(tmp_path: Path, size: int) -> None
         run.refresh()
     whole = Run(INTERLEAVED)
     whole.refresh()
-    assert {key: sorted(zip(one.steps, one.values, strict=True)) for key, one in run.series.items()} == {
-        key: sorted(zip(one.steps, one.values, strict=True)) for key, one in whole.series.items()
-    }
+    keys = list(whole.series)
+    assert run.read_points(keys) == whole.read_points(keys)
     assert run.reader.damaged == 0
     assert run.finish == whole.finish
 
@@ -165,27 +161,6 @@ async def test_an_empty_file_is_a_run_that_has_just_begun(tmp_path: Path) -> Non
     assert "holds no record yet" in answer.notes[0]
 
 
-async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
-    source = next((RUNS / "0.10.3-offline").glob("*3hzj7gws"))
-    for name in ("run-20261123_080020-3hzj7gws-a-1", "run-20261123_080020-3hzj7gws-b-2"):
-        shutil.copytree(source, tmp_path / name)
-    client = OfflineClient([tmp_path])
-    assert len((await client.list_experiments("local", "vision-baselines")).data or []) == 1
-    answer = await client.get_experiment("local", "vision-baselines", "3hzj7gws")
-    assert any("Recorded in 2 folders" in note for note in answer.notes)
-    summary = (await client.get_summary("local", "vision-baselines", "3hzj7gws")).data
-    assert summary is not None
-    assert summary["train/loss"].count == 240
-
-
-async def test_a_dashboard_folder_is_named(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "runs.swanlab").close()
-    (tmp_path / "runs.swanlab").write_bytes(b"SQLite format 3\0")
-    answer = await OfflineClient([tmp_path]).list_projects("local")
-    assert answer.data == []
-    assert "dashboard's database" in answer.notes[0]
-
-
 async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
     shutil.copytree(next((RUNS / "0.8.3-offline").glob("*ktn9geic")), tmp_path / "run-20261123_080049-ktn9geic")
     (tmp_path / "foreign").mkdir()
@@ -195,16 +170,6 @@ async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path)
     answer = await OfflineClient([tmp_path]).list_projects("local")
     assert [one.name for one in answer.data or []] == ["vision-baselines"]
     assert answer.notes == ["The run in 'foreign' is left out: the file does not begin with SwanLab's mark."]
-
-
-async def test_a_run_that_vanishes_is_left_out_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "run-20261123_080049-ktn9geic"
-    shutil.copytree(next((RUNS / "0.8.3-offline").glob("*ktn9geic")), folder)
-    files = [folder / "run-ktn9geic.swanlab", tmp_path / "gone" / "run-gone.swanlab"]
-    monkeypatch.setattr("swanlab_mcp.client.offline.discovery._search", lambda *_: iter(files))
-    answer = await OfflineClient([tmp_path]).list_projects("local")
-    assert answer.notes == ["The run in 'gone' is left out: its file cannot be read (No such file or directory)."]
-    assert len(answer.data or []) == 1
 
 
 @pytest.fixture
@@ -267,16 +232,3 @@ async def test_nothing_is_written_beside_the_runs(copied: Path) -> None:
 async def test_other_workspaces_are_not_found_here() -> None:
     with pytest.raises(NotFound, match="only runs on this machine"):
         await OfflineClient([DEMO]).list_projects("someone")
-
-
-async def test_a_forbidden_folder_is_told(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    iterdir = Path.iterdir
-
-    def refuse(folder: Path) -> Any:
-        if folder == copied:
-            raise PermissionError(13, "Permission denied")
-        return iterdir(folder)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    answer = await OfflineClient([copied.parent]).list_projects("local")
-    assert answer.notes == [f"The folder {copied.name!r} cannot be read (Permission denied)."]

@@ -136,6 +136,7 @@ def read_selection(
     around: int | None = None,
     last_minutes: float | None = None,
 ) -> Selection:
+    """Return the asked part of a series; raises InvalidArgument for what is no step, no time or contradicts itself."""
     first, last = _read_bound(start), _read_bound(end)
     selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
     selection.check()

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from swanlab_mcp.client import progress
+from swanlab_mcp.client.offline.background import Work, run_in_thread
 from swanlab_mcp.client.offline.discovery import find_runs
-from swanlab_mcp.client.offline.records import MediaEntry
+from swanlab_mcp.client.offline.experiment import LocalExperiment
 from swanlab_mcp.client.offline.run import Run
-from swanlab_mcp.client.offline.series import Series
 from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
     Filter,
     LoggedKeys,
-    LogLine,
     LogPart,
     MediaFile,
     MediaItem,
@@ -38,8 +36,13 @@ from swanlab_mcp.untrusted import shorten
 
 __all__ = ["OfflineClient"]
 
+T = TypeVar("T")
 _TITLE = "Runs on this machine"
 _WORKSPACE = Workspace(name=_TITLE, username=LOCAL, role="OWNER")
+_NOT_RECORDED = "Visibility and members are not available offline: a run's files do not record them."
+_KEPT_POINTS = 4_000_000
+_READERS = 4
+_NAMED = 5
 
 
 class OfflineClient:
@@ -63,11 +66,11 @@ class OfflineClient:
 
     async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
         await self._find(username)
-        return ApiResponse(data=_WORKSPACE)
+        return ApiResponse(data=_WORKSPACE, notes=[_NOT_RECORDED])
 
     async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
         experiments, notes = await self._find_project(username, project)
-        return ApiResponse(data=_describe_project(project, experiments, detail=True), notes=notes)
+        return ApiResponse(data=_describe_project(project, experiments, detail=True), notes=[*notes, _NOT_RECORDED])
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         return _list([_WORKSPACE], 0, None, [])
@@ -97,12 +100,10 @@ class OfflineClient:
         self, username: str, project: str, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
         experiments, notes = await self._find_project(username, project)
-        ordered = sorted(experiments, key=lambda runs: (-runs[0].started_at, runs[0].run_id))
+        ordered = sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
         shown = ordered[offset : None if limit is None else offset + limit]
-        answer = await asyncio.to_thread(_describe_all, shown)
-        found = [experiment for experiment, _ in answer]
-        notes = [*notes, *(note for _, about in answer for note in about)]
-        return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=notes)
+        found, about = await run_in_thread(_describe_all, shown)
+        return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=[*notes, *about])
 
     async def narrow_experiments(
         self,
@@ -114,34 +115,25 @@ class OfflineClient:
         return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        experiment, about = await asyncio.to_thread(_describe, runs, whole=True)
-        return ApiResponse(data=experiment, notes=[*notes, *about])
+        def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:
+            return experiment.describe(work, is_whole=True)
+
+        return await self._ask(username, project, exp_cuid, describe)
 
     async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        summary = await asyncio.to_thread(_summarise, runs)
-        return ApiResponse(data=summary, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.summarise(None, work))
 
     async def get_summaries(
         self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         found, notes = await self._find_project(username, project)
         wanted = {experiment.cuid for experiment in experiments}
-        chosen = [runs for runs in found if runs[0].run_id in wanted]
-        summaries: dict[str, Summary] = {}
-        for done, runs in enumerate(chosen, 1):
-            await asyncio.to_thread(_refresh, runs)
-            summaries[runs[0].run_id] = await asyncio.to_thread(_summarise, runs, keys or None)
-            await progress.report(done, len(chosen), "runs")
-        damage = [note for runs in chosen for note in _note_damage(runs)]
-        return ApiResponse(data=summaries, notes=[*notes, *damage])
+        chosen = [one for one in found if one.cuid in wanted]
+        summaries, about = await run_in_thread(self._summarise_all, chosen, keys)
+        return ApiResponse(data=summaries, notes=[*notes, *about])
 
     async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        scalars = dict.fromkeys(key for run in runs for key in run.series)
-        media = dict.fromkeys(key for run in runs for key in run.media)
-        return ApiResponse(data=LoggedKeys(list(scalars), list(media)), notes=notes)
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.list_keys(work))
 
     async def read_points(
         self,
@@ -152,105 +144,133 @@ class OfflineClient:
         *,
         exact: bool,  # noqa: ARG002 a file holds every point
     ) -> ApiResponse[dict[str, Points]]:
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        series = await asyncio.to_thread(_merge, runs, keys)
-        points = {key: series[key].to_points() for key in keys if key in series}
-        return ApiResponse(data=points, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_points(keys, work))
 
     async def read_logs(
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
     ) -> ApiResponse[LogPart]:
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        logs = [line for run in runs for line in run.logs]
-        first = max(0, len(logs) - count) if start is None else min(start, len(logs))
-        lines = [
-            LogLine(
-                number=first + place,
-                message=log.line,
-                level="ERROR" if log.is_error else None,
-                time=show_time(log.time) or None,
-            )
-            for place, log in enumerate(logs[first : first + count])
-        ]
-        part = LogPart(lines, first, len(logs))
-        return ApiResponse(data=part, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_logs(start, count, work))
 
     async def list_media(
         self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
     ) -> ApiResponse[MediaPart]:
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        # of folders that hold the same step the later counts, as for points
-        holders = {at: run for run in runs for at in run.media.get(key, {})}
-        steps = sorted(holders)
-        chosen = step if step is not None else steps[-1] if steps else None
-        items: list[MediaItem] = []
-        if chosen in holders:
-            run = holders[chosen]
-            items = [
-                MediaItem(key, chosen, _name_item(run, place, entry), entry.caption)
-                for place, entry in enumerate(run.media[key][chosen])
-            ]
-        part = MediaPart(steps, chosen, items)
-        return ApiResponse(data=part, notes=[*notes, *_note_state(runs), *_note_damage(runs)])
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.list_media(key, step, work))
 
     async def read_media(
         self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Return the files; one that is missing or leads elsewhere has neither content nor size, and a note.
-
-        Raises NotAvailableOffline when none of them can be read.
-        """
-        runs, notes = await self._find_experiment(username, project, exp_cuid)
-        answer = await asyncio.to_thread(_read_all, runs, items, limit)
-        problems = [problem for problem in answer if isinstance(problem, str)]
-        if problems and len(problems) == len(items):
-            raise NotAvailableOffline(
-                " ".join(dict.fromkeys(problems)),
-                hint="The record is there, its file is not: it may have been moved or deleted.",
-            )
-        files = [MediaFile(None, None) if isinstance(file, str) else file for file in answer]
-        return ApiResponse(data=files, notes=[*notes, *problems])
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_media(items, limit, work))
 
     async def aclose(self) -> None:
         self._runs.clear()
 
-    async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> tuple[list[Run], list[str]]:
-        experiments, notes = await self._find_project(username, project)
-        for runs in experiments:
-            if runs[0].run_id == exp_cuid:
-                await asyncio.to_thread(_refresh, runs)
-                return runs, notes
+    async def _ask(
+        self,
+        username: str,
+        project: str,
+        exp_cuid: str,
+        question: Callable[[LocalExperiment, Work], tuple[T, list[str]]],
+    ) -> ApiResponse[T]:
+        experiment, notes = await self._find_experiment(username, project, exp_cuid)
+
+        def answer(*, work: Work) -> tuple[T, list[str]]:
+            found = question(experiment, work)
+            self._bound_memory(experiment.runs)
+            return found
+
+        data, about = await run_in_thread(answer)
+        return ApiResponse(data=data, notes=[*notes, *about])
+
+    def _summarise_all(
+        self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
+    ) -> tuple[dict[str, Summary], list[str]]:
+        summaries: dict[str, Summary] = {}
+        notes: list[str] = []
+        expected = sum(run.unread for one in experiments for run in one.runs)
+        for experiment in experiments:
+            work.total = max(work.total, expected)
+            summaries[experiment.cuid], about = experiment.summarise(keys or None, work)
+            notes += about if not experiment.is_open else experiment.note_defects()
+            self._bound_memory(experiment.runs)
+        return summaries, [*_cap(notes), *_note_open(experiments)]
+
+    def _bound_memory(self, used: Sequence[Run]) -> None:
+        """Let go of the points of the runs that nobody has asked about for longest."""
+        with self._lock:
+            for run in used:
+                if run.file in self._runs:
+                    self._runs[run.file] = self._runs.pop(run.file)
+            kept = sum(run.kept for run in self._runs.values())
+            idle = [run for run in self._runs.values() if run.kept and run not in used]
+        for run in idle:
+            if kept <= _KEPT_POINTS:
+                return
+            kept -= run.release()
+
+    async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> tuple[LocalExperiment, list[str]]:
+        experiments, notes = await self._find_project(username, project, exp_cuid)
+        for experiment in experiments:
+            if experiment.cuid == exp_cuid:
+                return experiment, notes
         raise NotFound(f"There is no run {shorten(exp_cuid)!r} in {LOCAL}/{shorten(project)}.")
 
-    async def _find_project(self, username: str, project: str) -> tuple[list[list[Run]], list[str]]:
-        groups, notes = await self._find(username)
+    async def _find_project(
+        self, username: str, project: str, exp_cuid: str = ""
+    ) -> tuple[list[LocalExperiment], list[str]]:
+        groups, notes = await self._find(username, exp_cuid)
         if project not in groups:
             raise NotFound(" ".join([f"No run on this machine belongs to a project {shorten(project)!r}.", *notes]))
         return groups[project], notes
 
-    async def _find(self, username: str) -> tuple[dict[str, list[list[Run]]], list[str]]:
-        """Return the experiments of each project, each with its run folders in order of their start."""
+    async def _find(self, username: str, exp_cuid: str = "") -> tuple[dict[str, list[LocalExperiment]], list[str]]:
+        """Return the experiments of each project, and what kept others from being among them.
+
+        Raises NotAvailableOffline when `exp_cuid` is a run whose file cannot be read.
+        """
         if username != LOCAL:
             raise NotFound(f"There is no workspace {shorten(username)!r} here: only runs on this machine are open.")
-        found = await asyncio.to_thread(find_runs, self._log_dirs)
-        with self._lock:
-            runs = [self._runs.setdefault(file, Run(file)) for file in found.files]
-        notes = list(found.notes)
-        for done, run in enumerate(runs, 1):
-            await asyncio.to_thread(run.outline)
-            if done % 50 == 0 or done == len(runs):
-                await progress.report(done, len(runs), "runs")
+        runs, notes = await run_in_thread(self._open_runs)
         groups: dict[str, dict[str, list[Run]]] = {}
+        problems: list[str] = []
         for run in runs:
             if run.problem:
-                notes.append(f"The run in {shorten(run.folder.name)!r} is left out: {run.problem}.")
+                problems.append(f"The run in {shorten(run.folder.name)!r} is left out: {run.problem}.")
+                if run.run_id == exp_cuid:
+                    raise NotAvailableOffline(
+                        f"The run {shorten(exp_cuid)!r} is there, but {run.problem}.",
+                        hint="Look at the permissions and the content of its folder.",
+                    )
             else:
                 groups.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
         ordered = {
-            project: [sorted(same, key=lambda run: (run.started_at, run.folder.name)) for same in experiments.values()]
-            for project, experiments in groups.items()
+            project: [LocalExperiment(same) for same in experiments.values()] for project, experiments in groups.items()
         }
-        return ordered, notes
+        return ordered, [*notes, *_cap(problems)]
+
+    def _open_runs(self, *, work: Work) -> tuple[list[Run], list[str]]:
+        """Find the runs and learn about each what its head and tail tell."""
+        work.what = "runs"
+        found = find_runs(self._log_dirs)
+        with self._lock:
+            known = self._runs
+            # in the order of use, which decides whose points are let go first
+            files = set(found.files)
+            kept = {file: run for file, run in known.items() if file in files}
+            self._runs = kept | {file: Run(file) for file in found.files if file not in kept}
+            runs = [self._runs[file] for file in found.files]
+        stale = [run for run in runs if not run.is_current()]
+        work.total = len(stale)
+        if len(stale) < _READERS:
+            for run in stale:
+                run.outline()
+            return runs, found.notes
+        with ThreadPoolExecutor(_READERS) as pool:
+            try:
+                for _ in pool.map(Run.outline, stale):
+                    work.advance(1)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return runs, found.notes
 
 
 def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) -> ApiResponse[Any]:
@@ -258,133 +278,36 @@ def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) ->
     return ApiResponse(data=shown, page=Page(returned=len(shown), total=len(items)), notes=notes)
 
 
-def _refresh(runs: Iterable[Run]) -> None:
-    for run in runs:
-        run.refresh()
-
-
-def _describe_project(name: str, experiments: list[list[Run]], *, detail: bool) -> Project:
-    runs = [run for same in experiments for run in same]
+def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, detail: bool) -> Project:
     return Project(
         cuid=name,
         name=name,
-        visibility="PRIVATE",
-        createdAt=show_time(min((run.started_at for run in runs if run.started_at), default=0)),
-        updatedAt=show_time(max(max(run.started_at, run.ending.last_time) for run in runs)) or None,
+        visibility="",
+        createdAt=show_time(min((one.started_at for one in experiments if one.started_at), default=0)),
+        updatedAt=show_time(max(one.last_time for one in experiments)) or None,
         group={"type": "PERSON", "username": LOCAL, "name": _TITLE},
         count={"experiments": len(experiments)} if detail else {},
     )
 
 
-def _describe_all(experiments: list[list[Run]]) -> list[tuple[Experiment, list[str]]]:
-    return [_describe(runs, whole=False) for runs in experiments]
+def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tuple[list[Experiment], list[str]]:
+    described = [experiment.describe(work) for experiment in experiments]
+    notes = [note for _, about in described for note in about]
+    return [experiment for experiment, _ in described], [*_cap(notes), *_note_open(experiments)]
 
 
-def _describe(runs: list[Run], *, whole: bool) -> tuple[Experiment, list[str]]:
-    """Return an experiment made of its run folders, the latest speaking for all, and what is to be noted."""
-    first, latest = runs[0], runs[-1]
-    start, ending = latest.start, latest.ending
-    notes = _note_state(runs)
-    profile: dict[str, Any] = {}
-    try:
-        profile = latest.read_profile() if whole else {"config": latest.read_config()}
-    except (OSError, ValueError) as error:
-        what = f"a file cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-        notes.append(f"{_name(latest)}: {what}.")
-    experiment = Experiment(
-        cuid=latest.run_id,
-        name=latest.name,
-        description=start.description,
-        state=ending.state,
-        createdAt=show_time(first.started_at),
-        finishedAt=show_time(ending.finished_at) or None,
-        profile=profile,
-        labels=list(start.tags),
-        group=start.group or None,
-        job=start.job or None,
-        error=(ending.error or None) if whole else None,
-    )
-    if whole:
-        notes += _note_damage(runs)
-        if start.workspace:
-            notes.append(f"Recorded for the workspace {shorten(start.workspace)!r}.")
-        if len(runs) > 1:
-            notes.append(f"Recorded in {len(runs)} folders (resumed or shared); they are read as one experiment.")
-    return experiment, notes
+def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
+    """Return what is to be said about the runs without a recorded end."""
+    some = [experiment for experiment in experiments if experiment.is_open]
+    if len(some) <= _NAMED:
+        return [note for experiment in some for note in experiment.note_state()]
+    names = ", ".join(shorten(experiment.cuid) for experiment in some[:_NAMED])
+    note = f"{len(some)} runs have no recorded end: still running, or killed ({names}, …)."
+    return [f"{note} Asked about one of them, get_experiment tells what speaks for which."]
 
 
-def _summarise(runs: list[Run], keys: Sequence[str] | None = None) -> Summary:
-    return {key: series.summarise() for key, series in _merge(runs, keys).items()}
-
-
-def _merge(runs: list[Run], keys: Sequence[str] | None = None) -> dict[str, Series]:
-    """Return copies of the series of all run folders, put together; `keys` None: of every key."""
-    merged: dict[str, Series] = {}
-    for run in runs:
-        with run.lock:
-            for key, series in run.series.items():
-                if keys is not None and key not in keys:
-                    continue
-                whole = merged.setdefault(key, Series())
-                for point in zip(series.steps, series.values, series.times, strict=True):
-                    whole.add(*point)
-    return merged
-
-
-def _name_item(run: Run, place: int, entry: MediaEntry) -> str:
-    return f"{run.folder.name}/{place}/{entry.filename or 'text.txt'}"
-
-
-def _read_all(runs: list[Run], items: Sequence[MediaItem], limit: int) -> list[MediaFile | str]:
-    return [_read_item(runs, item, limit) for item in items]
-
-
-def _read_item(runs: list[Run], item: MediaItem, limit: int) -> MediaFile | str:
-    """Return an item's file, or what is wrong with it; only what was recorded is looked up, never the path itself."""
-    where = f"{shorten(item.key)} at step {item.step}"
-    for run in runs:
-        for place, entry in enumerate(run.media.get(item.key, {}).get(item.step, ())):
-            if _name_item(run, place, entry) == item.path:
-                try:
-                    return MediaFile(*run.read_media(item.key, item.step, place, limit))
-                except FileNotFoundError:
-                    return f"{where}: its file {shorten(entry.filename)} is not in the run's folder."
-                except OSError as error:
-                    return f"{where}: its file cannot be read ({error.strerror})."
-                except ValueError as error:
-                    return f"{where}: {shorten(str(error), 200)}."
-    raise NotFound(f"{where} has no such item as {shorten(item.path)!r}.", hint="List the media of that step first.")
-
-
-def _note_state(runs: list[Run]) -> list[str]:
-    latest = runs[-1]
-    ending = latest.ending
-    if ending.state != "UNKNOWN":
-        return []
-    if not latest.start.run_id and not latest.start.project:
-        return [f"{_name(latest)}: its file holds no record yet: it has just begun, or was killed at once."]
-    until = f" Data up to {show_time(ending.last_time)}; the SDK writes with a delay." if ending.last_time else ""
-    return [
-        f"{_name(latest)}: no end is recorded, so it is still running or was killed (SIGKILL, out of memory).{until}"
-    ]
-
-
-def _note_damage(runs: list[Run]) -> list[str]:
-    notes: list[str] = []
-    for run in runs:
-        reader = run.reader
-        if reader.repaired:
-            notes.append(
-                f"{_name(run)}: {reader.repaired} records that the SDK wrote into one another were put together again."
-            )
-        missing = reader.damaged + run.unreadable + reader.lost
-        if missing:
-            notes.append(
-                f"{_name(run)}: its file is damaged in {missing} places ({reader.unexplained} bytes cannot be read), "
-                "so points may be missing."
-            )
-    return notes
-
-
-def _name(run: Run) -> str:
-    return f"{shorten(run.name)} ({shorten(run.run_id)})"
+def _cap(notes: Sequence[str]) -> list[str]:
+    """Return the first notes, and how many more there are."""
+    if len(notes) <= _NAMED:
+        return list(notes)
+    return [*notes[:_NAMED], f"And {len(notes) - _NAMED} more notes like these."]

@@ -1,14 +1,20 @@
-"""Run files in log folders."""
+"""Run files in log folders, and what else lies there that looks like runs but cannot be read."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from swanlab_mcp.untrusted import shorten
+
 __all__ = ["Discovery", "find_runs"]
 
-_DEPTH = 2
+_DEPTH = 3
+_MOST_FOLDERS = 20_000
+_RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
 
 
 class Discovery(NamedTuple):
@@ -19,34 +25,78 @@ class Discovery(NamedTuple):
 
 
 def find_runs(log_dirs: Sequence[Path]) -> Discovery:
-    """Find run files by their names in log folders and up to two levels below; links are not followed."""
-    files: list[Path] = []
+    """Find run files by their names in log folders and up to three levels below; links are not followed."""
+    files: dict[Path, None] = {}
     notes: list[str] = []
     for folder in log_dirs:
         if not folder.is_dir():
-            notes.append(f"The log folder {folder.name!r} does not exist or is no folder.")
+            notes.append(f"The log folder {shorten(folder.name)!r} does not exist or is no folder.")
             continue
-        found = list(_search(folder, _DEPTH, notes))
-        if not found and (folder / "runs.swanlab").is_file():
+        search = _Search()
+        files |= dict.fromkeys(search.find(folder, _DEPTH))
+        notes += search.note(folder)
+    return Discovery(list(files), notes)
+
+
+class _Search:
+    """A search of one log folder."""
+
+    def __init__(self) -> None:
+        self._folders = 0
+        self._found = 0
+        self._boards: list[str] = []
+        self._without_record: list[str] = []
+        self._unreadable: list[str] = []
+
+    def find(self, folder: Path, depth: int) -> Iterator[Path]:
+        self._folders += 1
+        if self._folders > _MOST_FOLDERS:
+            return
+        files: list[str] = []
+        folders: list[str] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                    elif entry.name.endswith(".swanlab") and entry.is_file(follow_symlinks=False):
+                        files.append(entry.name)
+        except FileNotFoundError:
+            return  # it vanished while we looked
+        except OSError as error:
+            self._unreadable.append(f"The folder {shorten(folder.name)!r} cannot be read ({error.strerror}).")
+            return
+        runs = sorted(name for name in files if name == "backup.swanlab" or name.startswith("run-"))
+        if runs:
+            self._found += len(runs)
+            yield from (folder / name for name in runs)
+            return
+        if "runs.swanlab" in files:
+            self._boards.append(folder.name)
+        if _RUN_FOLDER.match(folder.name):
+            self._without_record.append(folder.name)
+        elif depth:
+            for name in sorted(folders):
+                if not name.startswith("."):
+                    yield from self.find(folder / name, depth - 1)
+
+    def note(self, folder: Path) -> list[str]:
+        """Return what is to be said about the folder."""
+        notes = list(self._unreadable)
+        if self._boards and not self._found:
             notes.append(
-                f"{folder.name!r} holds only a dashboard's database (runs.swanlab, SDK before 0.6.2 or mode 'local' "
-                "without record files); its runs cannot be read. SwanLab's own dashboard (swanboard) shows them."
+                f"{shorten(self._boards[0])!r} holds only a dashboard's database (runs.swanlab, SDK before 0.6.2 or "
+                "mode 'local' without record files); its runs cannot be read. SwanLab's own dashboard (swanboard) "
+                "shows them."
             )
-        files += found
-    return Discovery(list(dict.fromkeys(files)), notes)
-
-
-def _search(folder: Path, depth: int, notes: list[str]) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        notes.append(f"The folder {folder.name!r} cannot be read ({error.strerror}).")
-        return
-    for entry in entries:
-        if entry.is_symlink():
-            continue
-        is_run = entry.name == "backup.swanlab" or (entry.name.startswith("run-") and entry.suffix == ".swanlab")
-        if is_run and entry.is_file():
-            yield entry
-        elif depth and entry.is_dir() and entry.name not in ("files", "media", "logs", "console", "debug"):
-            yield from _search(entry, depth - 1, notes)
+        elif self._without_record:
+            notes.append(
+                f"{len(self._without_record)} run folders hold no record file: recorded by an SDK before 0.6.2, "
+                f"without a backup, or only just begun (e.g. {shorten(self._without_record[0])!r})."
+            )
+        if self._folders > _MOST_FOLDERS:
+            notes.append(
+                f"Only the first {_MOST_FOLDERS} folders below {shorten(folder.name)!r} were searched; "
+                "give a folder that holds runs as --log-dir."
+            )
+        return notes

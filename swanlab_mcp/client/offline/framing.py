@@ -24,6 +24,8 @@ _FRAGMENT = Struct("<IHB")
 _TYPE = re.compile(rb"[\x01-\x04]", re.DOTALL)
 _LONGEST = 32768 - HEADER_SIZE
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_BEGUN = {kind: crc32(bytes((kind,))) for kind in range(5)}
+_COMMON = 4096
 _PENDING = 32
 _OPEN = 4
 _TOKENS = 500
@@ -113,19 +115,22 @@ class FragmentReader:
         end = len(data)
         unpack = _FRAGMENT.unpack_from
         while position < end:
+            is_torn = position + HEADER_SIZE > end
+            if not is_torn:
+                crc, length, kind = unpack(data, position)
+                stop = position + HEADER_SIZE + length
+                if stop <= end and 1 <= kind <= 4:
+                    part = data[position + HEADER_SIZE : stop]
+                    if crc32(part, _BEGUN[kind]) == crc:
+                        self._assemble(kind, part, payloads)
+                        position = stop
+                        continue
+                is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
+            # only where no fragment stands: else every pending header would be tried at every fragment
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
                 continue
-            if position + HEADER_SIZE <= end:
-                crc, length, kind = unpack(data, position)
-                stop = position + HEADER_SIZE + length
-                if stop <= end and crc32(data[position + 6 : stop]) == crc and 1 <= kind <= 4:
-                    self._assemble(kind, data[position + HEADER_SIZE : stop], payloads)
-                    position = stop
-                    continue
-                if stop > end and 1 <= kind <= 4 and length <= _LONGEST and not at_end:
-                    break
-            elif not at_end:
+            if is_torn and not at_end:
                 break
             following = self._find_fragment(data, position, at_end=at_end)
             if following is None and end - position > _WIDEST_HOLE:
@@ -143,13 +148,14 @@ class FragmentReader:
             start = match.start() - 6
             crc, length, _kind = _FRAGMENT.unpack_from(data, start)
             stop = start + HEADER_SIZE + length
-            if length > _LONGEST:
+            if length > (_LONGEST if self._effort > 0 else _COMMON):
                 continue
             if stop > end:
                 if at_end:
                     continue
                 self._scanned = start
                 return None
+            self._effort -= length
             if crc32(data[start + 6 : stop]) == crc:
                 self._scanned = 0
                 return start
@@ -259,7 +265,7 @@ class _Token(NamedTuple):
 
 def _matches(header: _Header, data: bytes, position: int) -> bool:
     stop = position + header.length
-    return stop <= len(data) and crc32(data[position:stop], crc32(bytes((header.kind,)))) == header.crc
+    return stop <= len(data) and crc32(data[position:stop], _BEGUN[header.kind]) == header.crc
 
 
 def _read_header(data: bytes, position: int) -> _Header | None:

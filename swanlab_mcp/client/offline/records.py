@@ -25,6 +25,7 @@ __all__ = [
     "decode_json",
     "decode_protobuf",
     "is_protobuf",
+    "read_record_number",
 ]
 
 _DOUBLE = Struct("<d")
@@ -65,10 +66,13 @@ class Finish(NamedTuple):
 
 
 class Scalar(NamedTuple):
+    """A point; `number` counts those of its key from 1, 0 where it is not told."""
+
     key: str
     step: int
     value: float
     time: int
+    number: int = 0
 
 
 class MediaEntry(NamedTuple):
@@ -89,9 +93,12 @@ class Media(NamedTuple):
 
 
 class Log(NamedTuple):
+    """A line that was printed; `number` counts them from 1, 0 where it is not told."""
+
     line: str
     is_error: bool
     time: int
+    number: int
 
 
 Record = Start | Finish | Scalar | Media | Log
@@ -153,11 +160,26 @@ def is_protobuf(payload: bytes) -> bool:
 
 def decode_protobuf(payload: bytes) -> Record | None:
     """Return what a record says, None where it is of no interest here. Raises ValueError when it is no record."""
+    written_at = 0
     for number, value in _read_fields(payload):
+        if number == 2:
+            written_at = _read_time(value)
         decode = _DECODERS.get(number)
         if decode and isinstance(value, bytes):
-            return decode(value)
+            record = decode(value)
+            # as the SDK does where a record has no time of its own
+            if isinstance(record, (Scalar, Log)) and not record.time:
+                return record._replace(time=written_at)
+            return record
     return None
+
+
+def read_record_number(payload: bytes) -> int:
+    """Return a protobuf record's number: from 1 on in the order of recording, negative for those of the SDK itself."""
+    try:
+        return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
+    except (IndexError, _Malformed):
+        return 0
 
 
 def _decode_scalar(data: bytes) -> Scalar:
@@ -225,7 +247,8 @@ def _decode_media(data: bytes) -> Media:
 
 def _decode_log(data: bytes) -> Log:
     fields = dict(_read_fields(data))
-    return Log(_text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3)))
+    number = _signed(fields.get(4, 0))
+    return Log(_text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3)), number)
 
 
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
@@ -275,7 +298,8 @@ def decode_json(payload: bytes) -> Record | None:
             value = read_number(metric.get("data")) if is_object(metric) else None
             if value is None:
                 raise ValueError("not a point")
-            return Scalar(_string(data, "key"), int(data["step"]), value, _read_iso(metric.get("create_time")))
+            time = _read_iso(metric.get("create_time"))
+            return Scalar(_string(data, "key"), int(data["step"]), value, time, _read_ordinal(data))
         case "Header":
             return Start(started_at=time)
         case "Project":
@@ -291,7 +315,7 @@ def decode_json(payload: bytes) -> Record | None:
         case "Media":
             return _read_media(data)
         case "Log":
-            return Log(_string(data, "message"), data.get("level") == "ERROR", time)
+            return Log(_string(data, "message"), data.get("level") == "ERROR", time, _read_ordinal(data))
         case "Footer":
             return Finish("FINISHED" if data.get("success") else "CRASHED", "", time)
         case _:
@@ -324,9 +348,14 @@ def _string(data: dict[str, Any], field: str) -> str:
     return "" if value is None else str(value)
 
 
+def _read_ordinal(data: dict[str, Any]) -> int:
+    number = data.get("epoch")
+    return number if isinstance(number, int) else 0
+
+
 def _read_iso(moment: Any) -> int:
     try:
         parsed = datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp() * 1000)

@@ -1,0 +1,292 @@
+"""One experiment on disk: all its run folders (resumed or shared runs have several), read as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from swanlab_mcp.client.offline.background import Work
+from swanlab_mcp.client.offline.liveness import guess_fate
+from swanlab_mcp.client.offline.records import MediaEntry
+from swanlab_mcp.client.offline.run import Run
+from swanlab_mcp.client.offline.series import Series, Tally
+from swanlab_mcp.client.wire import is_object
+from swanlab_mcp.errors import NotAvailableOffline, NotFound
+from swanlab_mcp.models import (
+    Experiment,
+    LoggedKeys,
+    LogLine,
+    LogPart,
+    MediaFile,
+    MediaItem,
+    MediaPart,
+    Points,
+    Summary,
+    show_time,
+)
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["LocalExperiment"]
+
+# a state and a config are told without reading more than this
+_QUICK = 32 << 20
+
+
+class LocalExperiment:
+    """An experiment made of its run folders, in order of their start; the latest speaks for all.
+
+    Every method reads files and belongs into a thread. Those that take `work` raise Stopped, and NotAvailableOffline
+    when no folder can be read.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = sorted(runs, key=lambda run: (run.started_at, run.folder.name))
+        self.cuid = self.runs[0].run_id
+        self.started_at = self.runs[0].started_at
+
+    @property
+    def _latest(self) -> Run:
+        return self.runs[-1]
+
+    @property
+    def _name(self) -> str:
+        return f"{shorten(self._latest.name)} ({shorten(self.cuid)})"
+
+    @property
+    def last_time(self) -> int:
+        """Return the latest recorded time in Unix milliseconds."""
+        return max(max(run.started_at, run.ending.last_time) for run in self.runs)
+
+    @property
+    def is_open(self) -> bool:
+        return self._latest.ending.state == "UNKNOWN"
+
+    def describe(self, work: Work, *, is_whole: bool = False) -> tuple[Experiment, list[str]]:
+        """Return the experiment, with its whole profile and its error if asked, and what is to be noted."""
+        latest = self._latest
+        notes: list[str] = []
+        if is_whole and sum(run.unread for run in self.runs) <= _QUICK:
+            self._refresh(work)
+        profile: dict[str, Any] = {}
+        try:
+            profile = latest.read_profile() if is_whole else {"config": latest.read_config()}
+        except (OSError, ValueError) as error:
+            what = f"a file cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+            notes.append(f"{self._name}: {what}.")
+        start, ending = latest.start, latest.ending
+        experiment = Experiment(
+            cuid=self.cuid,
+            name=latest.name,
+            description=start.description,
+            state=ending.state,
+            createdAt=show_time(self.started_at),
+            finishedAt=show_time(ending.finished_at) or None,
+            profile=profile,
+            labels=list(start.tags),
+            group=start.group or None,
+            job=start.job or None,
+            error=(ending.error or None) if is_whole else None,
+        )
+        if is_whole:
+            notes = [*self.note_state(), *notes, *self._note_damage()]
+            if start.workspace:
+                notes.append(f"Recorded for the workspace {shorten(start.workspace)!r}.")
+            if len(self.runs) > 1:
+                notes.append(
+                    f"Recorded in {len(self.runs)} folders (resumed or shared); they are read as one experiment."
+                )
+        return experiment, notes
+
+    def summarise(self, keys: Collection[str] | None, work: Work) -> tuple[Summary, list[str]]:
+        """Return the summary of the keys (None: of all), and notes."""
+        merged: dict[str, Tally] = {}
+        overlapping: list[str] = []
+        self._refresh(work)
+        for run in self.runs:
+            for key, tally in run.read_tallies(keys, work).items():
+                known = merged.setdefault(key, Tally())
+                if known.last and tally.first is not None and tally.first <= known.last[0]:
+                    overlapping.append(key)
+                known.merge(tally)
+        if overlapping:
+            for key, series in self._merge(overlapping, work).items():
+                merged[key] = series.tally()
+        return {key: tally.summarise() for key, tally in merged.items()}, self.note()
+
+    def read_points(self, keys: Collection[str], work: Work) -> tuple[dict[str, Points], list[str]]:
+        if len(self.runs) == 1:
+            self._refresh(work, keys)
+            points = self.runs[0].read_points(keys, work)
+            self._check()
+        else:
+            points = {key: series.to_points() for key, series in self._merge(keys, work).items()}
+        return {key: points[key] for key in keys if key in points}, self.note()
+
+    def _merge(self, keys: Collection[str], work: Work) -> dict[str, Series]:
+        merged: dict[str, Series] = {}
+        self._refresh(work, keys)
+        for run in self.runs:
+            for key, points in run.read_points(keys, work).items():
+                whole = merged.setdefault(key, Series())
+                for point in zip(points.steps, points.values, points.times, strict=True):
+                    whole.add(*point)
+        return merged
+
+    def list_keys(self, work: Work) -> tuple[LoggedKeys, list[str]]:
+        self._refresh(work)
+        found = [run.list_keys() for run in self.runs]
+        scalars = dict.fromkeys(key for one in found for key in one.scalars)
+        media = dict.fromkeys(key for one in found for key in one.media)
+        return LoggedKeys(list(scalars), list(media)), self._note_problems()
+
+    def read_logs(self, start: int | None, count: int, work: Work) -> tuple[LogPart, list[str]]:
+        self._refresh(work)
+        totals = [run.count_lines() for run in self.runs]
+        total = sum(totals)
+        first = max(0, total - count) if start is None else min(start, total)
+        lines: list[LogLine] = []
+        before = 0
+        for run, own in zip(self.runs, totals, strict=True):
+            place = max(first - before, 0)
+            if place < own and len(lines) < count:
+                logs = run.read_lines(place, min(own - place, count - len(lines)), work)
+                lines += [
+                    LogLine(
+                        number=before + place + index,
+                        message=log.line,
+                        level="ERROR" if log.is_error else None,
+                        time=show_time(log.time) or None,
+                    )
+                    for index, log in enumerate(logs)
+                ]
+            before += own
+        return LogPart(lines, first, total), self.note()
+
+    def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:
+        self._refresh(work)
+        # of folders that hold the same step the later counts, as for points
+        holders = {at: (run, entries) for run in self.runs for at, entries in run.list_media(key).items()}
+        steps = sorted(holders)
+        chosen = step if step is not None else steps[-1] if steps else None
+        items: list[MediaItem] = []
+        if chosen is not None and chosen in holders:
+            run, entries = holders[chosen]
+            items = [
+                MediaItem(key, chosen, _name_item(run, place, entry), entry.caption)
+                for place, entry in enumerate(entries)
+            ]
+        return MediaPart(steps, chosen, items), self.note()
+
+    def read_media(self, items: Sequence[MediaItem], limit: int, work: Work) -> tuple[list[MediaFile], list[str]]:
+        """Return the files; one that is missing or leads elsewhere has neither content nor size, and a note.
+
+        Raises NotAvailableOffline when none of them can be read.
+        """
+        self._refresh(work)
+        answers = [self._read_item(item, limit, work) for item in items]
+        problems = [answer for answer in answers if isinstance(answer, str)]
+        if problems and len(problems) == len(items):
+            raise NotAvailableOffline(
+                " ".join(dict.fromkeys(problems)),
+                hint="That it was logged is recorded; its file may have been moved or deleted.",
+            )
+        files = [MediaFile(None, None) if isinstance(answer, str) else answer for answer in answers]
+        return files, [*self._note_problems(), *problems]
+
+    def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
+        """Return an item's file, or what is wrong with it; only what was recorded is opened, never the path itself."""
+        where = f"{shorten(item.key)} at step {item.step}"
+        for run in self.runs:
+            for place, entry in enumerate(run.list_media(item.key).get(item.step, ())):
+                if _name_item(run, place, entry) == item.path:
+                    try:
+                        return MediaFile(*run.read_media(item.key, item.step, place, limit, work))
+                    except FileNotFoundError:
+                        return f"{where}: its file {shorten(entry.filename)} is not in the run's folder."
+                    except OSError as error:
+                        return f"{where}: its file cannot be read ({error.strerror})."
+                    except ValueError as error:
+                        return f"{where}: {shorten(str(error), 200)}."
+        raise NotFound(
+            f"{where} has no such item as {shorten(item.path)!r}.", hint="List the media of that step first."
+        )
+
+    def _refresh(self, work: Work, keys: Collection[str] = ()) -> None:
+        work.total += sum(run.unread for run in self.runs)
+        for run in self.runs:
+            run.refresh(keys, work)
+        self._check()
+
+    def _check(self) -> None:
+        if all(run.problem for run in self.runs):
+            raise NotAvailableOffline(
+                f"The run {self._name} cannot be read any more: {self._latest.problem}.",
+                hint="Look whether its folder was moved, deleted or locked.",
+            )
+
+    def note(self) -> list[str]:
+        """Return what is to be said beside any figure of the experiment."""
+        return [*self.note_state(), *self.note_defects()]
+
+    def note_defects(self) -> list[str]:
+        """Return what is missing or was mended."""
+        return [*self._note_damage(), *self._note_problems()]
+
+    def note_state(self) -> list[str]:
+        """Return why the end is not known, what speaks for which, and until when there are data."""
+        if not self.is_open:
+            return []
+        latest = self._latest
+        fate = self._guess_fate()
+        if not latest.start.run_id and not latest.start.project:
+            return [f"{self._name}: its file holds no record yet: it has just begun, or was killed at once. {fate}"]
+        last = show_time(latest.ending.last_time)
+        until = f" Data up to {last}; the SDK buffers, so later ones may not be on disk yet." if last else ""
+        return [f"{self._name}: no end is recorded. A guess: {fate}{until}"]
+
+    def _guess_fate(self) -> str:
+        latest = self._latest
+        try:
+            metadata = latest.read_metadata()
+        except (OSError, ValueError):
+            metadata = {}
+        runtime: Any = metadata.get("runtime")
+        about = runtime if is_object(runtime) else metadata
+        now, last = time.time(), latest.ending.last_time
+        return guess_fate(
+            about.get("hostname"),
+            about.get("pid"),
+            started_at=latest.started_at,
+            written=now - latest.written_at,
+            logged=now - last / 1000 if last else None,
+        )
+
+    def _note_damage(self) -> list[str]:
+        notes: list[str] = []
+        for run in self.runs:
+            damage = run.assess_damage()
+            name = f"{self._name}: {damage.records} records read"
+            mended = f"{damage.repaired} that the SDK wrote into one another were put together again"
+            what = "points and log lines" if run.is_legacy else "records"
+            lost = f"at least {damage.missing} {what} are missing by their numbers" if damage.missing else ""
+            if damage.places:
+                parts = [f"its file is damaged in {damage.places} places ({damage.unread} bytes cannot be read)"]
+                parts += [mended] if damage.repaired else []
+                parts.append(lost or "no gap in their numbers")
+                notes.append(f"{name}, {'; '.join(parts)}.")
+            elif damage.repaired or lost:
+                parts = ([mended] if damage.repaired else []) + [lost or "no gap in their numbers"]
+                notes.append(f"{name}, {'; '.join(parts)}.")
+        return notes
+
+    def _note_problems(self) -> list[str]:
+        return [
+            f"{self._name}: of its {len(self.runs)} folders {shorten(run.folder.name)!r} is left out: {run.problem}."
+            for run in self.runs
+            if run.problem
+        ]
+
+
+def _name_item(run: Run, place: int, entry: MediaEntry) -> str:
+    return f"{run.folder.name}/{place}/{entry.filename or 'text.txt'}"

@@ -1,0 +1,146 @@
+"""An experiment's series as a file: every point, for other programs, and a way out of damaged run files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.errors import InvalidArgument, NotFound
+from swanlab_mcp.models import Points, show_time, to_json_value
+from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["FORMATS", "Exported", "export_series"]
+
+FORMATS = ("csv", "json", "parquet")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Exported(NamedTuple):
+    """Where the points of how many keys went, and what is to be known about them."""
+
+    where: str
+    keys: int
+    points: int
+    notes: Sequence[str]
+
+
+async def export_series(
+    client: SwanLabClient,
+    *,
+    project: str,
+    exp_cuid: str,
+    username: str = "",
+    keys: Sequence[str] = (),
+    form: str = "csv",
+    output: str = "",
+) -> Exported:
+    """Write every point of an experiment's metrics to a new file, `output`; "": named after its id, "-": to stdout.
+
+    csv: key,step,time,value (UTC; NaN, Infinity). json: per key steps, times (Unix ms, 0 where unknown), values.
+    parquet: columns as csv. Raises InvalidArgument where the file exists or cannot be written, NotFound without points.
+    """
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise InvalidArgument("Parquet files need pyarrow, which is not installed.", hint="Use csv or json instead.")
+    if form == "parquet" and output == "-":
+        raise InvalidArgument("Parquet cannot go to standard output.", hint="Name a file with -o.")
+    if output not in ("", "-"):
+        _refuse_existing(Path(output))
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, logged = await ask_about_experiment(client, place, partial(client.list_keys, place.username, place.project))
+    known = logged.data.scalars if logged.data else ()
+    wanted = match_keys(known, keys) if keys else list(known)
+    if not wanted:
+        raise NotFound(f"The experiment {shorten(cuid)} has logged no metric (yet).")
+    path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.{form}")
+    if output != "-":
+        _refuse_existing(path)
+    answer = await client.read_points(place.username, place.project, cuid, wanted, exact=True)
+    series = answer.data or {}
+    samples = [shorten(key) for key, points in series.items() if not points.is_whole]
+    notes = [*answer.notes, *([f"Only a sample of the points was sent for: {', '.join(samples)}."] if samples else [])]
+    about = {"username": place.username, "project": place.project, "exp_cuid": cuid}
+    if output == "-":
+        _WRITERS[form](sys.stdout, series, about, notes)
+    else:
+        with _open_new(path, is_text=form != "parquet") as file:
+            _WRITERS[form](file, series, about, notes)
+    where = "standard output" if output == "-" else str(path)
+    return Exported(where, len(series), sum(len(points.steps) for points in series.values()), notes)
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise InvalidArgument(f"{path} exists already and is not overwritten.", hint="Name another file with -o.")
+
+
+@contextmanager
+def _open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
+    """Open a file that does not exist yet; it is removed again when it cannot be written whole."""
+    is_whole = is_ours = False
+    try:
+        with path.open("x", encoding="utf-8", newline="") if is_text else path.open("xb") as file:
+            is_ours = True
+            yield file
+        is_whole = True
+    except OSError as error:
+        raise InvalidArgument(
+            f"{path} cannot be written ({error.strerror}).", hint="Name another file with -o."
+        ) from error
+    finally:
+        if is_ours and not is_whole:
+            path.unlink(missing_ok=True)
+
+
+def _write_csv(file: TextIO, series: Mapping[str, Points], _about: Mapping[str, str], _notes: Sequence[str]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("key", "step", "time", "value"))
+    for key, points in series.items():
+        for step, time, value in zip(points.steps, points.times, points.values, strict=True):
+            writer.writerow((key, step, show_time(time), to_json_value(value)))
+
+
+def _write_json(file: TextIO, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]) -> None:
+    head = json.dumps({**about, "notes": list(notes)}, ensure_ascii=False)
+    file.write(head[:-1] + ', "series": {')
+    for number, (key, points) in enumerate(series.items()):
+        columns = {
+            "steps": list(points.steps),
+            "times": list(points.times),
+            "values": to_json_value(list(points.values)),
+        }
+        text = json.dumps(columns, separators=(",", ":"), allow_nan=False)
+        file.write(f"{',' if number else ''}\n{json.dumps(key, ensure_ascii=False)}: {text}")
+    file.write("\n}}\n")
+
+
+def _write_parquet(file: Any, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]) -> None:
+    arrow: Any = import_module("pyarrow")
+    parquet: Any = import_module("pyarrow.parquet")
+    moment = arrow.timestamp("ms", tz="UTC")
+    fields = {"key": arrow.string(), "step": arrow.int64(), "time": moment, "value": arrow.float64()}
+    metadata = {**about, "notes": json.dumps(list(notes), ensure_ascii=False)}
+    schema = arrow.schema(list(fields.items()), metadata=metadata)
+    with parquet.ParquetWriter(file, schema) as writer:
+        for key, points in series.items():
+            columns = [
+                arrow.repeat(key, len(points.steps)),
+                arrow.array(points.steps, arrow.int64()),
+                arrow.array([time or None for time in points.times], moment),
+                arrow.array(points.values, arrow.float64()),
+            ]
+            writer.write_table(arrow.table(columns, schema=schema))
+
+
+_WRITERS = {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}

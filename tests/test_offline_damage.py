@@ -1,0 +1,188 @@
+"""What crashes, bad disks and two unlocked writers do to run files, and what it may cost at most."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.client.offline import OfflineClient
+from swanlab_mcp.client.offline.framing import MAGIC, FragmentReader
+from swanlab_mcp.client.offline.records import is_protobuf
+from swanlab_mcp.client.offline.run import Damage, Run
+from tests.conftest import RUNS
+from tests.run_files import frame
+
+pytestmark = pytest.mark.anyio
+
+HEADER = MAGIC + b"\x02"
+CUID = "3hzj7gws"
+OFFLINE = next((RUNS / "0.10.3-offline").glob(f"*{CUID}/*.swanlab"))
+INTERLEAVED = next((RUNS / "0.10.3-interleaved").glob("*/run-*.swanlab"))
+LEGACY = next((RUNS / "0.6.10-offline").glob("*qlfjz4v46753i05lwsjba/*.swanlab"))
+FILES = [OFFLINE, LEGACY, INTERLEAVED]
+
+
+def read(content: bytes, is_record: Callable[[bytes], bool] = is_protobuf) -> tuple[list[bytes], FragmentReader]:
+    reader = FragmentReader(is_record)
+    return reader.feed(content, at_end=True), reader
+
+
+WHOLE = {file: (file.read_bytes(), read(file.read_bytes(), lambda _: True)[0]) for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_a_flipped_bit_anywhere_costs_one_record_and_invents_none(file: Path) -> None:
+    # each byte once, another bit each time; some 6 KB hold every kind of record, and a hole of the interleaved file
+    content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
+    whole, before = read(content)
+    for place in range(len(HEADER), len(content), 1 if file is not INTERLEAVED else 7):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 1 << place % 8
+        found, reader = read(bytes(spoiled))
+        assert len(found) >= len(whole) - 1, place
+        assert set(found) <= set(whole), place
+        if len(found) < len(whole):
+            after = reader.damaged + reader.lost + reader.unpaired + reader.torn
+            assert after > before.damaged + before.lost + before.unpaired, place
+
+
+@given(st.sampled_from(FILES), st.data())
+def test_a_file_cut_anywhere_holds_the_first_records_and_is_not_damaged(file: Path, data: st.DataObject) -> None:
+    content, whole = WHOLE[file]
+    end = data.draw(st.integers(0, len(content)))
+    found, reader = read(content[:end])
+    assert found == whole[: len(found)]
+    assert (reader.damaged, reader.unexplained, reader.lost) == (0, 0, 0)
+    # what follows the cut is read as if there had been none
+    assert found + reader.feed(content[end:], at_end=True) == whole
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_a_file_that_grows_by_single_bytes_is_read_as_if_at_once(file: Path) -> None:
+    content = WHOLE[file][0][:26_000]
+    reader = FragmentReader(is_protobuf)
+    found: list[bytes] = []
+    for place in range(len(content)):
+        found += reader.feed(content[place : place + 1], at_end=True)
+    whole, at_once = read(content)
+    assert found == whole
+    assert (reader.repaired, reader.damaged, reader.lost) == (at_once.repaired, at_once.damaged, at_once.lost)
+
+
+def make_record(writer: int, number: int, size: int) -> bytes:
+    """Return bytes that are a protobuf message with number and text."""
+    text = f"{writer}.{number} ".encode() * (size // 4 + 1)
+    text = text[:size]
+    return b"\x08" + bytes((number + 1,)) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
+
+
+def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
+    """Return payloads and the writes that record them one after the other."""
+    records = [make_record(writer, number, size) for number, size in enumerate(sizes)]
+    writes: list[bytes] = []
+    for record in records:
+        writes += frame(record, offset + sum(map(len, writes)))
+    return records, writes
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([40, 200, 30, 64, 90, 41, 200, 33], [77]),
+        ([40, 200, 30, 64], [77, 500]),
+        # the first writer's third record does not fit into its block and is split
+        ([200, 9_000, 9_000, 60], [77]),
+        ([200, 60], [9_000, 9_000]),
+    ],
+)
+def test_two_unlocked_writers_lose_nothing_at_any_split_point(first: list[int], second: list[int]) -> None:
+    start = 32768 - 10_000 if max(first + second) > 1000 else 7
+    filler = make_record(9, 0, 16_000) if start > 7 else b""
+    prefix = HEADER + b"".join(frame(filler, 7))
+    records, writes = write_many(1, first, len(prefix) + (start - 7 if not filler else 7_000))
+    others, other_writes = write_many(2, second, len(prefix) + (start - 7 if not filler else 7_000))
+    expected = sorted([*([filler] if filler else []), *records, *others])
+
+    def merge(places: list[int]) -> bytes:
+        merged = list(writes)
+        for place, write in reversed(list(zip(places, other_writes, strict=True))):
+            merged.insert(place, write)
+        return prefix + b"".join(merged)
+
+    def each(count: int, lowest: int) -> list[list[int]]:
+        if not count:
+            return [[]]
+        return [[place, *rest] for place in range(lowest, len(writes) + 1) for rest in each(count - 1, place)]
+
+    for places in each(len(other_writes), 0):
+        found, reader = read(merge(places))
+        assert sorted(found) == expected, places
+        assert (reader.damaged, reader.unpaired, reader.lost) == (0, 0, 0), places
+
+
+@pytest.fixture(params=[OFFLINE, LEGACY], ids=["protobuf", "json"])
+def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return the file of a copied run."""
+    file: Path = request.param
+    shutil.copytree(file.parent, tmp_path / "runs" / file.parent.name)
+    return tmp_path / "runs" / file.parent.name / file.name
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers(copied: Path, share: float) -> None:
+    whole = Run(copied)
+    whole.refresh()
+    sound = whole.assess_damage()
+    assert sound == Damage(sound.records, 0, 0, 0, 0)
+    content = bytearray(copied.read_bytes())
+    place = int(len(content) * share)
+    content[place : place + 600] = bytes(600)
+    copied.write_bytes(content)
+    run = Run(copied)
+    run.refresh()
+    damage = run.assess_damage()
+    assert damage.places == 1
+    assert 600 <= damage.unread < 1600
+    lost = sound.records - damage.records
+    # before 0.8 columns carry no number, and the last point of a key leaves no gap
+    assert lost > 0
+    assert (damage.missing <= lost) if run.is_legacy else (damage.missing == lost)
+    assert damage.missing or share == 0.9
+    client = OfflineClient([copied.parent.parent])
+    for answer in (
+        await client.get_summary("local", "vision-baselines", run.run_id),
+        await client.read_points("local", "vision-baselines", run.run_id, ["train/loss"], exact=True),
+        await client.get_experiment("local", "vision-baselines", run.run_id),
+    ):
+        note = next(note for note in answer.notes if "damaged" in note)
+        assert f"{damage.records} records read, its file is damaged in 1 places ({damage.unread} bytes" in note
+        what = "points and log lines" if run.is_legacy else "records"
+        told = f"at least {damage.missing} {what} are missing" if damage.missing else "no gap in their numbers"
+        assert told in note
+
+
+@pytest.mark.parametrize("place", [0, 3, 5])
+async def test_a_spoiled_beginning_is_refused_with_the_reason(copied: Path, place: int) -> None:
+    content = bytearray(copied.read_bytes())
+    content[place] ^= 16
+    copied.write_bytes(content)
+    answer = await OfflineClient([copied.parent.parent]).list_projects("local")
+    assert answer.data == []
+    assert "does not begin with SwanLab's mark" in answer.notes[0]
+
+
+def test_a_hostile_hole_costs_bounded_time() -> None:
+    # every second position looks like a fragment of 32 KB
+    hole = b"\x7f\x01" * (1 << 18)
+    record = b"after"
+    reader = FragmentReader(lambda _: True)
+    reader._effort = 1 << 20
+    found = reader.feed(HEADER + hole + b"".join(frame(record, 7)), at_end=True)
+    assert found == [record]
+    assert reader._effort < 0
+    assert reader.damaged >= 1
