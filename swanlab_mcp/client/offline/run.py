@@ -46,6 +46,7 @@ _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
 _KEPT_LINES = 20_000
 _UNORDERED = 64
+_COMPARED = 256
 _LOG_TAG = b"\x82\x01"
 _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
@@ -118,6 +119,7 @@ class Run:
         self._wanted: Collection[str] = ()
         self._is_full = False
         self._offset = 0
+        self._head = b""
         self._read_stamp: _STAMP | None = None
         self.kept = 0
 
@@ -207,9 +209,6 @@ class Run:
             ends = Run(self.file)
             with self.file.open("rb") as file:
                 ends._read_ends(file, stamp[0])
-            known = self._read_stamp or self._outline_stamp
-            if known and known[2] != stamp[2]:
-                self._clear()
             self.start, self.finish, self.error_lines = ends.start, ends.finish, ends.error_lines
             self._last_time = ends.ending.last_time
             self._outline_stamp, self.problem = stamp, ""
@@ -339,18 +338,21 @@ class Run:
         self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
 
     def _read_on(self, stamp: _STAMP, work: Work) -> None:
-        known = self._read_stamp or self._outline_stamp
-        if stamp[0] < self._offset or (known is not None and stamp[2] != known[2]):
-            self._clear()
-        elif not self._offset:
+        if not self._offset:
             self._start_anew()
-        self._read_stamp = (self._offset, 0, stamp[2])
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
             # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
             with self.file.open("rb", buffering=0) as file:
+                if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
+                    # another file in its place, perhaps even with its inode
+                    wanted = self._wanted
+                    self._clear()
+                    self._wanted = wanted
+                self._read_stamp = (self._offset, 0, stamp[2])
                 file.seek(self._offset)
                 while chunk := file.read(min(_CHUNK, stamp[0] - self._offset)):
+                    self._head += chunk[: _COMPARED - len(self._head)]
                     self._offset += len(chunk)
                     self._take_all(self.reader.feed(chunk))
                     self._bound_memory()
