@@ -44,7 +44,7 @@ def test_a_flipped_bit_anywhere_costs_one_record_and_invents_none(file: Path) ->
     # each byte once, another bit each time; some 6 KB hold every kind of record, and a hole of the interleaved file
     content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
     whole, before = read(content)
-    for place in range(len(HEADER), len(content), 1 if file is not INTERLEAVED else 11):
+    for place in range(0, len(content), 1 if file is not INTERLEAVED else 11):
         spoiled = bytearray(content)
         spoiled[place] ^= 1 << place % 8
         found, reader = read(bytes(spoiled))
@@ -170,14 +170,27 @@ async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers
         assert told in note
 
 
-@pytest.mark.parametrize("place", [0, 3, 5])
-async def test_a_spoiled_beginning_is_refused_with_the_reason(copied: Path, place: int) -> None:
+@pytest.mark.parametrize("size", [1, 6, 9000])
+async def test_a_spoiled_beginning_costs_what_stood_there(copied: Path, size: int) -> None:
+    whole = Run(copied)
+    counts = {key: tally.count for key, tally in whole.read_tallies().items()}
+    copied.write_bytes(bytes(size) + copied.read_bytes()[size:])
+    client = OfflineClient([copied.parent.parent])
+    (project,) = (await client.list_projects("local")).data or []
+    assert project.name == ("vision-baselines" if size < 7 else "(unknown)")
+    answer = await client.get_summary("local", project.name, whole.run_id)
+    assert answer.data is not None
+    lost = sum(counts.values()) - sum(summary.count or 0 for summary in answer.data.values())
+    assert (lost > 0) == (size > 7)
+    assert any("the beginning of its file is damaged" in note for note in answer.notes)
+
+
+async def test_another_format_is_told(copied: Path) -> None:
     content = bytearray(copied.read_bytes())
-    content[place] ^= 16
+    content[6] = 3
     copied.write_bytes(content)
-    answer = await OfflineClient([copied.parent.parent]).list_projects("local")
-    assert answer.data == []
-    assert "does not begin with SwanLab's mark" in answer.notes[0]
+    answer = await OfflineClient([copied.parent.parent]).get_summary("local", "vision-baselines", Run(copied).run_id)
+    assert "has format 3, which is not known here" in answer.notes[0]
 
 
 def test_a_hostile_hole_costs_bounded_time() -> None:

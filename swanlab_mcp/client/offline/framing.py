@@ -15,7 +15,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-__all__ = ["FileHeader", "FragmentReader", "NotARunFile", "read_file_header"]
+__all__ = ["FragmentReader"]
 
 MAGIC = b":SWL\xd6\xe1"
 HEADER_SIZE = 7
@@ -34,14 +34,6 @@ _SEARCHED = 4096
 _EFFORT = 1 << 28
 
 
-class NotARunFile(ValueError):
-    """The file does not begin as a run file does."""
-
-
-class FileHeader(NamedTuple):
-    version: int
-
-
 class _Header(NamedTuple):
     """A fragment's header whose data has not been found yet."""
 
@@ -50,18 +42,12 @@ class _Header(NamedTuple):
     kind: int
 
 
-def read_file_header(start: bytes) -> FileHeader | None:
-    """Return the file's header, None when too few bytes are there; raises NotARunFile."""
-    if not MAGIC.startswith(start[: len(MAGIC)]):
-        raise NotARunFile("the file does not begin with SwanLab's mark")
-    return FileHeader(start[6]) if len(start) >= HEADER_SIZE else None
-
-
 class FragmentReader:
     """Give the record payloads of a growing file, in the order of their data.
 
     `is_record` tells whether assembled bytes are a record: it decides between two records that were split at the same
-    time. `at_start` False begins anywhere in a file, without its header. Counts: `records` given, `repaired` fragments
+    time. `at_start` False begins anywhere in a file, without its header. `is_marked` is False where the file does not
+    begin as a run file does: it is another, or its beginning is damaged. Counts: `records` given, `repaired` fragments
     whose data stood apart from their header, `damaged` holes that remain unexplained with `unexplained` bytes in all,
     `unpaired` headers without data (as yet), `lost` parts of records that were split.
     """
@@ -75,6 +61,7 @@ class FragmentReader:
         self._effort = _EFFORT
         self._begun = not at_start
         self.version: int | None = None
+        self.is_marked = True
         self.consumed = 0
         self.records = 0
         self.repaired = 0
@@ -92,7 +79,7 @@ class FragmentReader:
         return len(self._data)
 
     def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
-        """Take the file's next bytes and return the payloads that are whole by now; raises NotARunFile.
+        """Take the file's next bytes and return the payloads that are whole by now.
 
         `at_end` says that the file holds no more at present: then what cannot be an unfinished fragment is settled.
         """
@@ -100,10 +87,13 @@ class FragmentReader:
         payloads: list[bytes] = []
         position = 0
         if not self._begun:
-            header = read_file_header(self._data)
-            if header is None:
+            start = self._data[:HEADER_SIZE]
+            self.is_marked = MAGIC.startswith(start[: len(MAGIC)])
+            if self.is_marked and len(start) < HEADER_SIZE:
                 return payloads
-            self.version, self._begun, position = header.version, True, HEADER_SIZE
+            self._begun = True
+            if self.is_marked:
+                self.version, position = start[-1], HEADER_SIZE
         position = self._read(position, payloads, at_end=at_end)
         self.consumed += position
         self._data = self._data[position:]

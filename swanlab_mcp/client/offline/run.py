@@ -16,7 +16,7 @@ import yaml
 
 from swanlab_mcp.client.offline.background import Work
 from swanlab_mcp.client.offline.folder import read_inside
-from swanlab_mcp.client.offline.framing import FragmentReader, NotARunFile
+from swanlab_mcp.client.offline.framing import FragmentReader
 from swanlab_mcp.client.offline.points import JsonPoints, ProtobufPoints
 from swanlab_mcp.client.offline.records import (
     Finish,
@@ -61,6 +61,10 @@ class Ending(NamedTuple):
     error: str
     finished_at: int
     last_time: int
+
+
+class NotARunFile(ValueError):
+    """The file does not begin as a run file does, and no record follows."""
 
 
 class Damage(NamedTuple):
@@ -218,17 +222,20 @@ class Run:
             self.lock.release()
 
     def _read_ends(self, file: BinaryIO, size: int) -> None:
+        reader, payloads = self.reader, list[bytes]()
         for length in _HEADS:
             self._clear()
             file.seek(0)
             reader = FragmentReader(self._is_record)
             payloads = reader.feed(file.read(length), at_end=length >= size)
             if length >= size:
+                self._check_mark(reader, payloads)
                 self._take_outline(payloads)
                 return
             self._take_outline(payloads[:_FIRST_RECORDS])
             if self.start.project:
                 break
+        self._check_mark(reader, payloads)
         for length in _TAILS:
             # what was found by the shorter look comes again
             self.error_lines = []
@@ -237,6 +244,10 @@ class Run:
             self._take_outline(reader.feed(file.read(length), at_end=True))
             if self.finish:
                 return
+
+    def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
+        if not reader.is_marked and not any(map(self._is_record, payloads)):
+            raise NotARunFile("the file does not begin with SwanLab's mark, and no record follows")
 
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
@@ -358,7 +369,7 @@ class Run:
                     self._bound_memory()
                     work.advance(len(chunk))
             self._take_all(self.reader.feed(b"", at_end=True))
-        except (OSError, NotARunFile) as error:
+        except OSError as error:
             self.problem = _explain(error)
             return
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
