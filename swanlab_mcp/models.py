@@ -344,6 +344,7 @@ class Series(Record):
         default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
+    returned: int = Field(description="Points here")
     total: int | None = Field(
         default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
     )

@@ -321,6 +321,19 @@ def test_an_outline_lies_within_the_values(values: list[float]) -> None:
     assert course.scatter >= 0 <= course.noise
 
 
+@given(st.lists(st.floats(), min_size=12, max_size=80))
+def test_no_series_is_too_odd_to_be_looked_at(values: list[float]) -> None:
+    steps, finite = keep_finite(range(len(values)), values)
+    find_non_finite(range(len(values)), values)
+    if finite:
+        find_spikes(steps, finite)
+        find_worsening(steps, finite)
+        find_flat(finite)
+        find_plateau(steps, finite)
+        find_jumps(steps, finite)
+        find_overfitting((steps, finite), (steps, finite))
+
+
 def test_durations_are_told_in_two_units() -> None:
     shown = [show_duration(seconds) for seconds in (0.2, 90, 3600, 90_000, 360_000)]
     assert shown == ["0.2 s", "90 s", "60 min", "25 h 0 min", "4 d 4 h"]

@@ -17,7 +17,9 @@ __all__ = [
     "split_words",
 ]
 
-Role = Literal["loss", "quality", "learning_rate", "gradient_norm", "throughput", "gpu_memory", "gpu_load", ""]
+Role = Literal[
+    "loss", "quality", "learning_rate", "gradient_norm", "throughput", "gpu_memory", "gpu_load", "host_memory", ""
+]
 
 
 def _read(words: str) -> frozenset[str]:
@@ -59,7 +61,7 @@ _NO_TREND = _read(
     regularization
     """
 )
-_HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.\d+\.(mem\.)?(?:pct|ptc)$")
+_HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
 _SPLIT = re.compile(r"[^0-9A-Za-z]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DIGITS = re.compile(r"\d+$")
 
@@ -108,7 +110,7 @@ def find_role(key: str) -> Role:
     if hardware:
         return "gpu_memory" if hardware[1] else "gpu_load"
     if key.startswith("__swanlab__"):
-        return ""
+        return "host_memory" if key == "__swanlab__.mem.pct" else ""
     words = split_words(key)
     joined = "_".join(words)
     if "grad" in joined and "norm" in joined:

@@ -324,13 +324,15 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
     return int(now - silent + allowed), silent / 1000, usual / 1000
 
 
-def find_full_memory(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
-    """Return the largest use of a GPU's memory (in percent), where it came near the limit."""
+def find_full_memory(
+    steps: Sequence[int], values: Sequence[float], kind: str = "gpu_memory_full", thresholds: Thresholds = DEFAULTS
+) -> Event | None:
+    """Return the largest use of a memory (in percent), where it came near the limit."""
     top = max((value for value in values if math.isfinite(value)), default=0.0)
     if top < thresholds.full_memory:
         return None
     step = steps[list(values).index(top)]
-    return Event("gpu_memory_full", "info", step, f"up to {top:.4g} %", f">= {thresholds.full_memory:g} %", top)
+    return Event(kind, "info", step, f"up to {top:.4g} %", f">= {thresholds.full_memory:g} %", top)
 
 
 def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:

@@ -245,7 +245,11 @@ def _find_associations(
     results = target.best or target.last
     places = [place for place, value in enumerate(results) if value is not None and math.isfinite(value)]
     kept = [configs[place] for place in places]
-    keys = [key for key in find_varying(kept) if is_setting(key)]
+    # the means of groups would show a secret's values
+    open_keys = [
+        key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
+    ]
+    keys = [key for key in open_keys if is_setting(key)]
     found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
     which = "best" if target.best else "last"
     notes = [f"Associations with the {which} {shorten(target.key)} prove no effect; varies_with: cannot be told apart."]

@@ -3,13 +3,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import associate, find_varying, flatten, group_repeats, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
-from swanlab_mcp.analysis.noise import Noise, judge_difference, pool_noise
+from swanlab_mcp.analysis.noise import Noise, compute_variance, judge_difference, pool_noise
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.findings import RankedExperiment, round_number
@@ -200,7 +200,7 @@ def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
                 "value": round_number(mean(own)),
                 "step": None,
                 "n": len(own),
-                "deviation": round_number(stdev(own), 3) if len(own) > 1 else None,
+                "deviation": round_number(math.sqrt(compute_variance(own)), 3) if len(own) > 1 else None,
                 "verdict": judged.verdict if judged else None,
                 "cuids": [field.experiments[one].cuid for one in groups[place]] if len(own) > 1 else [],
             }
@@ -248,7 +248,7 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
 
 
 def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
-    """Add at most 6 config keys: two that go along with the value most, then those that vary most among the rows."""
+    """Add at most 6 config keys: the two that go along with the value most, then those that vary most."""
     configs = [field.configs[place] for place in field.ranked]
     settings = [key for key in find_varying(configs) if is_setting(key)]
     known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]
