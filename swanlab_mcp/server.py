@@ -22,7 +22,7 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, make_reply
-from swanlab_mcp.untrusted import neutralise
+from swanlab_mcp.untrusted import neutralise, shorten
 
 __all__ = ["connect", "create_server", "serve"]
 
@@ -62,7 +62,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
             running.remove(one)
             await client.aclose()
 
-    server = MCPServer(
+    server = _Server(
         NAME,
         title="SwanLab",
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in TOOLS)),
@@ -91,6 +91,17 @@ def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
     `mode` is "auto", "legacy" (the handshake era) or a protocol revision.
     """
     return Client(server, mode=mode)
+
+
+class _Server(MCPServer[App]):
+    """A server that says which prompts there are; the SDK calls an unknown one an internal error."""
+
+    async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
+        names = [entry.name for entry in PROMPTS]
+        if name not in names:
+            told = InvalidArgument(f"There is no prompt {shorten(name)!r}.", hint=f"There are: {', '.join(names)}.")
+            raise _to_protocol_error(told)
+        return await super().get_prompt(name, arguments, context)
 
 
 class _Running(NamedTuple):
