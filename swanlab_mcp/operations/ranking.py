@@ -115,6 +115,7 @@ async def rank_experiments(
         ]
         reasons = set_apart(results, by_state=by_state, by_length=not at.startswith("step:"))
         fields[end] = _Field(experiments, configs, results, reasons, end)
+    notes = list(dict.fromkeys(notes))
     link = link_pages(client, place)
     if wanted == "auto":
         return add_notes(_show_both_ends(fields, metric), *notes, link)
