@@ -34,6 +34,7 @@ __all__ = ["rank_experiments"]
 
 _COLUMNS = 6
 _STRONGEST = 2
+_JUDGED = 500
 _WHOLE_SERIES = 100
 _NAME = 60
 _TEXT = 30
@@ -161,8 +162,9 @@ def _read_points(points: Points, at: str, state: str) -> Result:
 
 
 def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
-    groups = group_repeats([field.configs[place] for place in field.ranked])
-    values = [[field.get_value(field.ranked[member]) for member in group] for group in groups]
+    ranked = field.ranked
+    groups = group_repeats([field.configs[place] for place in ranked])
+    values = [[field.get_value(ranked[member]) for member in group] for group in groups]
     noise = pool_noise(values)
     tie = noise.get_tie() if noise else 0.0
     order = order_results(field.results, field.reasons, field.mode)
@@ -181,9 +183,9 @@ def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
 
 
 def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
+    ranked = field.ranked
     groups = [
-        [field.ranked[member] for member in group]
-        for group in group_repeats([field.configs[place] for place in field.ranked])
+        [ranked[member] for member in group] for group in group_repeats([field.configs[place] for place in ranked])
     ]
     values = [[field.get_value(place) for place in group] for group in groups]
     noise = pool_noise(values)
@@ -250,9 +252,12 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
 
 def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
     """Add at most 6 config keys: the two that go along with the value most, then those that vary most."""
-    configs = [field.configs[place] for place in field.ranked]
+    # several hundred show which keys matter
+    ranked = field.ranked
+    some = ranked[:: len(ranked) // _JUDGED + 1]
+    configs = [field.configs[place] for place in some]
     settings = [key for key in find_varying(configs) if is_setting(key)]
-    known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]
+    known = [one.key for one in associate(configs, [field.get_value(place) for place in some], settings)]
     varying = find_varying([field.configs[place] for place, _ in rows])
     own = [key for key in varying if is_setting(key)]
     seeds = [key for key in varying if is_seed(key) and with_seeds]
