@@ -122,9 +122,10 @@ async def rank_experiments(
         return add_notes(_show_both_ends(fields, metric), *notes, link)
     why = direction.reason if mode == "auto" else "as asked"
     field = fields[wanted]
-    rows, told_noise = _rank_settings(field) if by_seed else _rank_each(field)
     offset, limit = get_stretch(page, size)
-    shown = _add_configs(field, rows[offset : None if limit is None else offset + limit], with_seeds=not by_seed)
+    stretch = slice(offset, None if limit is None else offset + limit)
+    rows, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field)
+    shown = _add_configs(field, rows[stretch], with_seeds=not by_seed)
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
     better = "smallest" if wanted == "min" else "largest"
     order = f"by {shorten(metric)} ({at}), {better} first"
@@ -182,7 +183,8 @@ def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
     return rows, [_describe_noise(noise, len(groups), field)]
 
 
-def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
+def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], list[str]]:
+    """Return a row per setting; only those of the stretch that is shown are judged."""
     ranked = field.ranked
     groups = [
         [ranked[member] for member in group] for group in group_repeats([field.configs[place] for place in ranked])
@@ -193,10 +195,11 @@ def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
     order = sorted(range(len(groups)), key=lambda place: sign * mean(values[place]))
     rows: list[_Row] = []
     told = [_describe_noise(noise, len(groups), field)]
+    judgeable = {*range(len(order))[stretch], 1} - {0}
     for number, place in enumerate(order, 1):
         own = values[place]
         best = values[order[0]]
-        judged = judge_difference(best, own, noise) if number > 1 else None
+        judged = judge_difference(best, own, noise) if number - 1 in judgeable else None
         row = _describe(field, groups[place][0]).model_copy(
             update={
                 "rank": number,
