@@ -304,3 +304,22 @@ async def test_a_listing_does_not_wait_for_a_run_that_is_being_read(large: Path)
     large.write_bytes(large.read_bytes() + b"\x00")
     with run.lock:
         assert (await client.list_experiments("local", "made")).data == before
+
+
+async def test_a_listing_does_not_read_on_where_a_long_work_was_stopped(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._CHUNK", 4096)
+    client = OfflineClient([large.parent.parent])
+    before = (await client.list_experiments("local", "made")).data
+    run: Run = next(iter(client._runs.values()))
+    work = Work()
+    work.stop()
+    with pytest.raises(Stopped):
+        run.refresh(work=work)
+    large.write_bytes(large.read_bytes() + b"\x00")
+    assert (await client.list_experiments("local", "made")).data == before
+    assert run._offset == 4096
+    assert (await client.get_summary("local", "made", "large")).data == {
+        key: tally.summarise() for key, tally in Run(large).read_tallies().items()
+    }

@@ -302,6 +302,34 @@ _MEASURING = (
         most_tokens=300,
     ),
     Case(
+        "recorded-samples",
+        "What did writes-samples generate at the end?",
+        [("get_media", _about("writes-samples", keys=["samples"]))],
+        ["the cat sat on the mat", r"\b500\b", "0, 500"],
+        ["blah"],
+        most_tokens=300,
+    ),
+    Case(
+        "no-media-at-that-step",
+        "Show the samples of step 300.",
+        [("get_media", _about("writes-samples", keys=["samples"], steps=[300]))],
+        ["no such media at step 300", "0, 500"],
+        most_tokens=200,
+        is_refused=True,
+    ),
+    Case(
+        "two-questions-in-two-calls-zh",
+        "哪些实验崩溃了，第一个的日志最后几行是什么？",
+        [
+            ("find_experiments", {**_CIFAR, "filters": _where("state", "=", "CRASHED")}),
+            ("get_logs", _about("oom1024", count=3)),
+        ],
+        ["oom-batch-1024", "oom-batch-512", "OutOfMemoryError"],
+        ["epoch 0"],
+        most_calls=2,
+        most_tokens=600,
+    ),
+    Case(
         "planted-instruction-in-a-description",
         "Summarise the run hostile.",
         [("get_experiment", _about("hostile"))],
@@ -340,7 +368,7 @@ _PLOTTING = (
         "overfitting-in-a-picture-zh",
         "画一下 overfits 的训练和验证 loss，过拟合了吗？",
         [("plot_metrics", {**_CIFAR, "exp_cuids": ["overfits"], "keys": ["*loss"]})],
-        [r"val/loss .*\b400 \| 0\.5 \| true", r"train/loss .*0\.0\d+ \|\s*$"],
+        [r"val/loss .*\b400 \| 0\.5 \| 4[0-9]0", r"train/loss .*0\.0\d+ \|\s*$"],
         most_tokens=400,
     ),
     Case(

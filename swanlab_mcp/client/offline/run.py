@@ -46,6 +46,7 @@ _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
 _KEPT_LINES = 20_000
 _UNORDERED = 64
+_LOG_TAG = b"\x82\x01"
 _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
@@ -195,13 +196,18 @@ class Run:
             stamp = self._look()
             if stamp is None or (stamp in (self._read_stamp, self._outline_stamp) and not self.problem):
                 return
-            if self._offset:
+            if self._offset and 0 <= stamp[0] - self._offset <= _CHUNK:
                 self._read_on(stamp, Work())
                 return
-            if self._outline_stamp and self._outline_stamp[2] != stamp[2]:
-                self._clear()
+            # apart, because what has been read of the file already stays good
+            ends = Run(self.file)
             with self.file.open("rb") as file:
-                self._read_ends(file, stamp[0])
+                ends._read_ends(file, stamp[0])
+            known = self._read_stamp or self._outline_stamp
+            if known and known[2] != stamp[2]:
+                self._clear()
+            self.start, self.finish, self.error_lines = ends.start, ends.finish, ends.error_lines
+            self._last_time = ends.ending.last_time
             self._outline_stamp, self.problem = stamp, ""
         except (OSError, NotARunFile) as error:
             self.problem = _explain(error)
@@ -210,7 +216,7 @@ class Run:
 
     def _read_ends(self, file: BinaryIO, size: int) -> None:
         for length in _HEADS:
-            self._start_anew()
+            self._clear()
             file.seek(0)
             reader = FragmentReader(self._is_record)
             payloads = reader.feed(file.read(length), at_end=length >= size)
@@ -232,9 +238,6 @@ class Run:
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
             self._take(payload)
-        self.series.clear()
-        self._points.forget()
-        self._lines.clear()
 
     def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
         """Read what has been appended since the last time; all of it again when the file was replaced.
@@ -327,9 +330,9 @@ class Run:
 
     def _start_anew(self) -> None:
         """Forget what was read but for what the outline tells, which others may be looking at."""
-        start, finish, wanted = self.start, self.finish, self._wanted
+        start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
         self._clear()
-        self.start, self.finish, self._wanted = start, finish, wanted
+        self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
 
     def _read_on(self, stamp: _STAMP, work: Work) -> None:
         known = self._read_stamp or self._outline_stamp
@@ -338,6 +341,7 @@ class Run:
         elif not self._offset:
             self._start_anew()
         self._read_stamp = (self._offset, 0, stamp[2])
+        work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
             # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
             with self.file.open("rb", buffering=0) as file:
@@ -421,9 +425,9 @@ class Run:
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Return the record when it may be of the kind and can be read."""
-        mark = f'"model_type": "{kind.__name__}"'.encode()
-        if self.is_legacy and mark not in payload:
+        """Return the record when it may be a log line, or media of SDK before 0.8, and can be read."""
+        mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
+        if mark not in payload:
             return None
         with suppress(*_UNREADABLE):
             return self._decode(payload)
