@@ -81,7 +81,7 @@ def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str
 
 
 def measure_cost() -> tuple[float, float]:
-    """Return processor seconds and the largest extra memory in MB of looking at one series of 500,000 points in every way."""
+    """Return processor seconds and the largest extra memory in MB of looking at 500,000 points in every way."""
     source = random.Random(1)  # noqa: S311 no secret
     values = [2.3 * math.exp(-step / 50_000) + source.gauss(0.3, 0.05) for step in range(POINTS)]
     steps = list(range(POINTS))
