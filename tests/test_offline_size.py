@@ -128,6 +128,17 @@ def test_a_point_that_is_written_in_an_unusual_way_is_read_too(tmp_path: Path) -
     assert run.assess_damage().missing == 0
 
 
+def test_a_run_that_logs_its_steps_backwards_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.offline.series._FEW", 50)
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._CHUNK", 4096)
+    records = [encode_point(number + 1, "loss", 2000 - number, float(number)) for number in range(2000)]
+    run = Run(write_run(tmp_path, "backwards", records))
+    points = run.read_points(["loss"])["loss"]
+    assert run.kept == 2000
+    assert list(points.steps) == list(range(1, 2001))
+    assert list(points.values) == [2000.0 - step for step in range(1, 2001)]
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Return a run of 3,000 points of three keys, and 300 lines."""

@@ -88,6 +88,7 @@ class Run:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.folder = file.parent
+        self._named = _FOLDER.fullmatch(self.folder.name)
         self.lock = threading.Lock()
         self.is_legacy = file.name == "backup.swanlab"
         self._decode = decode_json if self.is_legacy else decode_protobuf
@@ -122,10 +123,9 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        named = _FOLDER.fullmatch(self.folder.name)
         recorded = self.start.run_id or self.file.stem.removeprefix("run-")
         if not self.start.run_id and self.is_legacy:
-            return named[2] if named else self.folder.name
+            return self._named[2] if self._named else self.folder.name
         return recorded
 
     @property
@@ -139,11 +139,10 @@ class Run:
     @property
     def started_at(self) -> int:
         """Return the start in Unix milliseconds, from the folder's name (local time) while the file is empty."""
-        named = _FOLDER.fullmatch(self.folder.name)
-        if self.start.started_at or not named:
+        if self.start.started_at or not self._named:
             return self.start.started_at
         try:
-            return int(datetime.strptime(named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
+            return int(datetime.strptime(self._named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
         except (ValueError, OverflowError):
             return 0
 
@@ -176,6 +175,11 @@ class Run:
                 reader.unexplained,
                 missing + max(0, self._last_number - self._numbered),
             )
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the file was looked into before."""
+        return self._outline_stamp is not None or self._read_stamp is not None
 
     def is_current(self) -> bool:
         """Tell whether the file is as it was when it was last looked into."""
@@ -359,14 +363,14 @@ class Run:
 
     def _bound_memory(self) -> None:
         for series in self.series.values():
-            series.settle()
-        self.kept = sum(len(series.steps) for series in self.series.values())
+            series.tidy()
+        self.kept = sum(series.held for series in self.series.values())
         if self._is_full or self.kept > _KEPT_POINTS:
             self._is_full = True
             for key, series in self.series.items():
                 if series.is_kept and key not in self._wanted:
                     series.release()
-            self.kept = sum(len(series.steps) for series in self.series.values())
+            self.kept = sum(series.held for series in self.series.values())
 
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
