@@ -103,7 +103,7 @@ def draw_chart(
         renderer, size = canvas.get_renderer(), font.copy()
         size.set_size(_SIZE)
         widths = [renderer.get_text_width_height_descent(label, size, ismath=False)[0] for label in labels]
-        width = 1 - _LEFT - (44 + max(widths)) / _WIDTH
+        width = 1 - _LEFT - (54 + max(widths)) / _WIDTH
         axes = figure.add_axes((_LEFT, 0.115, width, 0.79))
         _set_axes(axes, font, x_label, log_y=log_y)
         if not missing.intersection(title):
@@ -298,10 +298,10 @@ def _add_labels(
             )
         )
         axes.figure.add_artist(
-            Line2D([edge + 12, edge + 26], [height, height], transform=IdentityTransform(), lw=2, **style)
+            Line2D([edge + 12, edge + 36], [height, height], transform=IdentityTransform(), lw=1.6, **style)
         )
         axes.figure.text(
-            edge + 32, height, label, transform=IdentityTransform(), va="center", fontproperties=font, fontsize=_SIZE,
+            edge + 42, height, label, transform=IdentityTransform(), va="center", fontproperties=font, fontsize=_SIZE,
             **_PLAIN,
         )  # fmt: skip
 

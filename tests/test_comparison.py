@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from swanlab_mcp.analysis.differences import (
     associate,
     compute_spearman,
+    find_confounded,
     find_varying,
     flatten,
     group_repeats,
@@ -112,7 +113,7 @@ def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> 
     rising = [config["lr"] for config in several]
     found = {one.key: one for one in associate(several, rising, ["lr", "twin", "net", "note"])}
     assert found["lr"].text == "rho +1.00"
-    assert found["lr"].confounded == ("twin",)
+    assert find_confounded(several, "lr", ["lr", "twin", "net", "note"]) == ["twin"]
     assert found["net"].strength < 0.5
     assert "note" not in found
     # the middle value is best: no rank correlation shows it

@@ -356,6 +356,19 @@ async def test_what_cannot_be_told_is_said(settings: Settings, state: State) -> 
     assert verdicts[1] == "cannot tell: only 2 points were logged, 12 are needed"
 
 
+async def test_heavy_tails_of_gradients_and_accuracies_are_no_trouble(settings: Settings, state: State) -> None:
+    source = random.Random(5)
+    norms = [source.lognormvariate(0, 0.3) * (20 if step % 97 == 50 else 1) for step in range(1000)]
+    accuracy = [0.5 if step % 60 == 59 else 1.0 for step in range(1000)]
+    add(state, "tails", {"loss": series(learn(1000)), "grad_norm": series(norms), "train/acc": series(accuracy)})
+    assert (await diagnose(settings, project="study", exp_cuid="tails"))["verdict"] == "healthy"
+    losses = [value + (step % 97 == 50) for step, value in enumerate(learn(1000))]
+    add(state, "spiky", {"loss": series(losses), "grad_norm": series(norms)})
+    told = await diagnose(settings, project="study", exp_cuid="spiky")
+    assert told["verdict"].startswith("spike in loss at step ")
+    assert "the largest of " in told["events"][0]["detail"]
+
+
 async def test_of_very_many_keys_those_that_tell_most_are_read(settings: Settings, state: State) -> None:
     spikes = learn(300)
     for place in range(30, 290, 20):

@@ -74,7 +74,19 @@ def test_large_is_good_for_qualities_and_speeds(key: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["lr", "learning_rate", "epoch", "grad_norm", "loss_scale", "loss/weight", "acc_threshold", "kl", "x", "损失"],
+    [
+        "lr",
+        "learning_rate",
+        "epoch",
+        "grad_norm",
+        "loss_scale",
+        "loss_std",
+        "loss/weight",
+        "acc_threshold",
+        "kl",
+        "x",
+        "损失",
+    ],
 )
 def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
     assert infer_direction(key).mode == ""

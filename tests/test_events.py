@@ -199,6 +199,15 @@ def test_a_loss_that_falls_did_learn_even_within_its_first_points(noise: float) 
     assert find_flat([2.3, 2.29]) is None
 
 
+def test_fine_tuning_that_gains_one_percent_surely_is_no_flat_loss() -> None:
+    source = random.Random(4)
+    slow = [2.10 - 0.03 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
+    assert find_flat(slow) is None
+    assert find_flat([value - 2 for value in slow]) is None
+    barely = [2.3026 - 0.002 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
+    assert find_flat(barely)
+
+
 def test_chance_levels_are_those_of_classes() -> None:
     assert [find_chance_classes(math.log(k)) for k in (2, 10, 1000)] == [2, 10, 1000]
     assert find_chance_classes(0.31) is None

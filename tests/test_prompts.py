@@ -112,6 +112,15 @@ async def test_wrong_arguments_are_told(settings: Settings, mode: str, arguments
     assert told in caught.value.error.message
 
 
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_an_unknown_prompt_is_told_with_those_there_are(settings: Settings, mode: str) -> None:
+    async with session(settings, mode) as client:
+        with pytest.raises(MCPError) as caught:
+            await read(client, "explain_crashes")
+    assert caught.value.error.code == INVALID_PARAMS
+    assert caught.value.error.message.startswith("There is no prompt 'explain_crashes'. There are: triage_project, ")
+
+
 async def test_arguments_are_completed_like_those_of_resources(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[1], "theirs")
     reference = PromptReference(name="triage_project")

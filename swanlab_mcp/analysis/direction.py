@@ -44,7 +44,7 @@ _UP = _read(
     """
 )
 # what such a word belongs to is a setting or a by-product, not a result
-_NEUTRAL = _read("scale weight weights coef coefficient lambda threshold lr")
+_NEUTRAL = _read("scale std stddev weight weights coef coefficient lambda threshold lr")
 # these decide only where nothing else does: an FID score is still an FID
 _WEAK_UP = frozenset({"score", "scores"})
 _FLIP = frozenset({"neg", "negative", "minus"})

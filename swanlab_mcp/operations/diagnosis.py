@@ -66,6 +66,7 @@ _SIMILAR_LINES = 200
 _LINE = 200
 _PATH = 80
 _LAST = 10
+_NAMED = 10
 _EXPLODED = 1e3
 _SEVERITIES = ("problem", "warning", "info")
 
@@ -129,7 +130,8 @@ async def diagnose_experiment(
         notes.append(f"{len(events) - _EVENTS} further events, none graver, are left out.")
     total = sum(len(one.steps) for one in points.values())
     sampled = any(not one.is_whole for one in points.values())
-    names = ", ".join(map(shorten, keys)) or "no key"
+    names = ", ".join(map(shorten, list(keys)[:_NAMED])) or "no key"
+    names += f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     notes.append(f"Read: {'a sample of' if sampled else 'all'} {total:,} points of {names}.")
     if left:
         notes.append(f"{left} further keys that may tell something were not read.")
@@ -176,7 +178,9 @@ def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
         add(event, key)
     for key in curves.of("loss", "quality", "gradient_norm"):
         if key not in flat and curves.finite[key][0]:
-            add(find_spikes(*curves.finite[key]), key)
+            spike = find_spikes(*curves.finite[key])
+            # gradients and batch accuracies have heavy tails when all is well
+            add(spike if curves.roles[key] == "loss" else spike and spike._replace(severity="info"), key)
             if curves.roles[key] == "loss":
                 add(find_plateau(*curves.finite[key]), key)
     for event, keys in _find_worsenings(curves, flat):

@@ -102,7 +102,7 @@ async def plot_metrics(
         f"{shorten(one.name)} ({shorten(one.cuid)}) has not logged {shorten(key)}."
         for one in experiments
         for key in wanted
-        if key not in one.keys
+        if key not in one.keys and key in keys
     ]
     found = [
         (one, key, points)
@@ -110,12 +110,11 @@ async def plot_metrics(
         for key, points in (answer.data or {}).items()
     ]
     rows, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
-    links = [client.get_link(one.place.username, one.place.project, one.cuid) for one in experiments]
-    pages = [f"Page of {shorten(one.cuid)}: {link}" for one, link in zip(experiments, links, strict=True) if link]
+    links = [client.get_link(one.place.username, one.place.project, "<cuid>") for one in experiments]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
-        notes=list(dict.fromkeys([*notes, *remarks, *pages])),
+        notes=list(dict.fromkeys([*notes, *remarks, *(f"Pages: {link}" for link in links if link)])),
         pictures=pictures,
     )
 
@@ -169,7 +168,7 @@ def _plot(
         return rows, [], [_ADVICE, *notes]
     if chart.numbered:
         numbers = ", ".join(f"#{number}" for number in chart.numbered)
-        notes.append(f"In the picture {numbers} are named by number: no installed font shows their names.")
+        notes.append(f"In the picture {numbers} stand for names that no installed font can show.")
     return rows, [Picture(chart.png, "image/png")], notes
 
 

@@ -64,6 +64,15 @@ _READING = (
         most_tokens=8000,
     ),
     Case(
+        "a-page-that-failed-is-no-short-list",
+        "How many runs of flaky used a learning rate of 0.1?",
+        [("find_experiments", {"project": "flaky", "filters": _where("config.lr", "=", 0.1)})],
+        ["answer to GET .*flaky/runs"],
+        [r"^\d+ of \d+", "100 experiments"],
+        most_tokens=300,
+        is_refused=True,
+    ),
+    Case(
         "an-empty-project-is-not-an-error",
         "What is in vision-lab/nothing-yet?",
         [("list_project_exps", {"project": "vision-lab/nothing-yet"})],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.fake_swanlab import BEGINNING, LogLine, Media, Project, State
+from tests.fake_swanlab import BEGINNING, Fault, LogLine, Media, Project, State
 
 __all__ = ["KEY", "PLANTED", "build_world"]
 
@@ -38,6 +38,11 @@ def build_world() -> State:
     _add_pathologies(state, cifar)
     _add_crashes(state, cifar)
     _add_sweep(state)
+    # of whose list the second page always arrives cut in the middle
+    flaky = state.add_project(state.workspaces[0], "flaky")
+    for number in range(250):
+        state.add_experiment(flaky, f"attempt-{number}", cuid=f"f{number:03d}", config={"lr": 0.1})
+    state.faults.append(Fault(path="/project/ada/flaky/runs", query={"page": "2"}, is_truncated=True))
     archive = state.add_project(team, "archive", description=PLANTED)
     late_nan = next(one for one in cifar.experiments if one.name == "late-nan")
     state.add_experiment(archive, "late-nan-copy", cuid="copy1", clone_of=(cifar, late_nan))
