@@ -31,8 +31,12 @@ LEGACY = next((RUNS / "0.6.10-offline").glob("*qlfjz4v46753i05lwsjba/*.swanlab")
 FILES = [OFFLINE, LEGACY, INTERLEAVED]
 
 
-def read(content: bytes, is_record: Callable[[bytes], bool] = is_protobuf) -> tuple[list[bytes], FragmentReader]:
-    reader = FragmentReader(is_record)
+def is_record(payload: bytes) -> bool:
+    return is_protobuf(payload) or (payload.startswith(b'{"model_type"') and payload.endswith(b"}}\n"))
+
+
+def read(content: bytes, check: Callable[[bytes], bool] = is_record) -> tuple[list[bytes], FragmentReader]:
+    reader = FragmentReader(check)
     return reader.feed(content, at_end=True), reader
 
 
@@ -69,7 +73,7 @@ def test_a_file_cut_anywhere_holds_the_first_records_and_is_not_damaged(file: Pa
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_a_file_that_grows_by_single_bytes_is_read_as_if_at_once(file: Path) -> None:
     content = WHOLE[file][0][:26_000]
-    reader = FragmentReader(is_protobuf)
+    reader = FragmentReader(is_record)
     found: list[bytes] = []
     for place in range(len(content)):
         found += reader.feed(content[place : place + 1], at_end=True)
@@ -82,7 +86,7 @@ def make_record(writer: int, number: int, size: int) -> bytes:
     """Return bytes that are a protobuf message with number and text."""
     text = f"{writer}.{number} ".encode() * (size // 4 + 1)
     text = text[:size]
-    return b"\x08" + bytes((number + 1,)) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
+    return b"\x08" + encode_varint(number + 1) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
 
 
 def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
@@ -191,6 +195,20 @@ async def test_another_format_is_told(copied: Path) -> None:
     copied.write_bytes(content)
     answer = await OfflineClient([copied.parent.parent]).get_summary("local", "vision-baselines", Run(copied).run_id)
     assert "has format 3, which is not known here" in answer.notes[0]
+
+
+def test_halves_of_two_damaged_records_make_no_third() -> None:
+    # the first record loses its second half, the next split one its first
+    sizes = [100] * 900
+    records, writes = write_many(1, sizes, len(HEADER))
+    heads = [place for place, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]
+    assert len(heads) >= 4
+    for lost in (heads[1], heads[2]):
+        writes[lost + 1] = bytes(len(writes[lost + 1]))
+    found, reader = read(HEADER + b"".join(writes))
+    assert set(found) <= set(records)
+    assert len(found) == len(records) - 2
+    assert reader.lost == 2
 
 
 def test_a_hostile_hole_costs_bounded_time() -> None:

@@ -28,6 +28,7 @@ _BEGUN = {kind: crc32(bytes((kind,))) for kind in range(5)}
 _COMMON = 4096
 _PENDING = 32
 _OPEN = 4
+_NEAR = 24_576
 _TOKENS = 500
 _WIDEST_HOLE = 1 << 20
 _SEARCHED = 4096
@@ -57,7 +58,8 @@ class FragmentReader:
         self._data = b""
         self._scanned = 0
         self._pending: list[_Header] = []
-        self._open: list[list[bytes]] = []
+        self._open: list[_Parts] = []
+        self._place = 0
         self._effort = _EFFORT
         self._begun = not at_start
         self.version: int | None = None
@@ -112,10 +114,13 @@ class FragmentReader:
                 if stop <= end and 1 <= kind <= 4:
                     part = data[position + HEADER_SIZE : stop]
                     if crc32(part, _BEGUN[kind]) == crc:
+                        if kind != _WHOLE:
+                            self._place = self.consumed + position
                         self._assemble(kind, part, payloads)
                         position = stop
                         continue
                 is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
+            self._place = self.consumed + position
             # only where no fragment stands: else every pending header would be tried at every fragment
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
@@ -226,22 +231,36 @@ class FragmentReader:
         if kind == _WHOLE:
             payloads.append(part)
             self.records += 1
-        elif kind == _FIRST:
-            self._open.append([part])
-            if len(self._open) > _OPEN:
-                del self._open[0]
+            return
+        # the parts of a record stand close together: what stands apart belongs to two records, each of them damaged
+        near = [one for one in self._open if self._place - one.end <= _NEAR]
+        self.lost += len(self._open) - len(near)
+        self._open = near
+        end = self._place + HEADER_SIZE + len(part)
+        if kind == _FIRST:
+            near.append(_Parts([part], end))
+            if len(near) > _OPEN:
+                del near[0]
                 self.lost += 1
-        elif not self._open:
-            self.lost += 1
-        elif kind == _MIDDLE:
-            self._open[-1].append(part)
+        elif kind == _MIDDLE and near:
+            near[-1] = _Parts([*near[-1].data, part], end)
         else:
-            parts = self._open[0]
-            if len(self._open) > 1:
-                parts = next((one for one in self._open if self._is_record(b"".join([*one, part]))), self._open[-1])
-            self._open.remove(parts)
-            payloads.append(b"".join([*parts, part]))
+            whole = (
+                index for index in reversed(range(len(near))) if self._is_record(b"".join([*near[index].data, part]))
+            )
+            index = next(whole, None) if kind == _LAST else None
+            if index is None:
+                self.lost += 1
+                return
+            payloads.append(b"".join([*near.pop(index).data, part]))
             self.records += 1
+
+
+class _Parts(NamedTuple):
+    """The first parts of a record that was split, and where in the file the last of them ends."""
+
+    data: list[bytes]
+    end: int
 
 
 class _Token(NamedTuple):

@@ -177,7 +177,7 @@ class Run:
             return Damage(
                 reader.records - self._unreadable,
                 reader.repaired,
-                reader.damaged + self._unreadable + reader.lost,
+                max(reader.damaged, reader.lost) + self._unreadable,
                 reader.unexplained,
                 missing + max(0, self._last_number - self._numbered),
             )
