@@ -411,6 +411,11 @@ class CloudClient:
             raise UnexpectedResponse(
                 "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
             )
+        asked = {
+            reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
+        }
+        if answer and not asked & set(answer):
+            raise UnexpectedResponse("SwanLab's answer about metrics is about other experiments.", hint="Ask again.")
         summaries: dict[str, Summary] = {}
         for reference in references:
             cuid = reference["experimentId"]

@@ -299,7 +299,10 @@ class PointsTable:
         """Take the next line; raises UnexpectedResponse when the table is not what the export promises."""
         if not line:
             return
-        cells = next(csv.reader([line]))
+        try:
+            cells = next(csv.reader([line]))
+        except csv.Error as error:
+            raise UnexpectedResponse("SwanLab's export is not a table.", hint="Try again; then report it.") from error
         if self._columns is None:
             times = {self._times[name]: place for place, name in enumerate(cells) if name in self._times}
             places = {self._names[name]: place for place, name in enumerate(cells) if name in self._names}
