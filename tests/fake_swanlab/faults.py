@@ -52,6 +52,7 @@ class Fault:
     body_until: Event | None = None
     hung_up: threading.Event | None = None
     then: Callable[[], object] | None = None
+    rewrite: Callable[[bytes], bytes] | None = None
     slow_body: float = 0.0
     is_dropped: bool = False
     is_truncated: bool = False
@@ -113,6 +114,8 @@ def spoil(response: Response, fault: Fault) -> Response:
     if fault.has_bare_nan:
         body = re.sub(rb"(?<=[:\[,] )-?\d+\.\d+(e[-+]?\d+)?(?=[,}\]])", b"NaN", body)
         return Response(body, status, headers)
+    if fault.rewrite:
+        return Response(fault.rewrite(body), status, headers)
     if fault.is_truncated:
         return Response(body[: len(body) // 2], status, headers)
     if fault.gzip_padding:
