@@ -31,7 +31,7 @@ from swanlab_mcp.errors import (
 )
 from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.untrusted import parse_json, shorten
 
 __all__ = ["Session", "Transport"]
 
@@ -311,7 +311,7 @@ def _read_json(response: httpx.Response, what: str) -> Any:
     status, trace_id = response.status_code, _read_trace_id(response)
     if response.is_success:
         try:
-            return response.json()
+            return parse_json(response.content)
         except (ValueError, RecursionError) as error:
             kind = "empty" if not response.content else "not JSON"
             raise UnexpectedResponse(
@@ -350,7 +350,7 @@ def _read_json(response: httpx.Response, what: str) -> Any:
 
 def _read_message(response: httpx.Response) -> str:
     try:
-        body = response.json()
+        body = parse_json(response.content)
     except (ValueError, RecursionError):
         return ""
     match body:
