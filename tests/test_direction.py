@@ -89,7 +89,7 @@ def test_large_is_good_for_qualities_and_speeds(key: str) -> None:
         "acc_threshold",
         "kl",
         "x",
-        "损失",
+        "指标",
     ],
 )
 def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
