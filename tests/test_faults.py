@@ -533,6 +533,19 @@ def write_answer(status: str, body: bytes = b"") -> bytes:
 SIGNED_IN = write_answer("200 OK", b'{"sid": "s", "userInfo": {"username": "u"}}')
 
 
+async def test_a_download_that_does_not_tell_where_it_ends_is_an_error(
+    settings: Settings, raw: tuple[str, list[bytes], list[bytes]]
+) -> None:
+    host, answers, _ = raw
+    start = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
+    answers += [start + b"\r\nstep,a\n1,2\n", start + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"step,a\n")]
+    transport = Transport(replace(settings, api_host=host))
+    with pytest.raises(UnexpectedResponse, match="where it ends"):
+        await read_lines(transport, f"{host}/x")
+    assert await read_lines(transport, f"{host}/x") == ["step,a"]
+    await transport.aclose()
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "said"),
     [

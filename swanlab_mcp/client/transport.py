@@ -126,10 +126,18 @@ class Transport:
         Sent again only if it cannot have arrived. Where nobody can tell whether it was done, the error says so.
         """
         what, request = self._build(method, path, body=body)
-        session = await self.sign_in()
-        answer = await self._exchange(lambda: self._send(request, what, session), what, is_repeatable=False)
+        session: Session | None = None
+
+        async def send() -> _Answer:
+            nonlocal session
+            async with self._slots:
+                session = await self.sign_in()
+                return await self._send(request, what, session)
+
+        answer = await self._exchange(send, what, is_repeatable=False)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._session = None
+            if self._session is session:
+                self._session = None
             raise AuthenticationFailed(
                 f"The session with SwanLab had ended: {what} was not done.",
                 hint="Ask again; then it signs in anew.",
@@ -261,19 +269,20 @@ class Transport:
         what, request = self._build(method, path, params=params, body=body)
 
         async def send() -> _Answer:
-            session = await self.sign_in()
-            answer = await self._send(request, what, session)
-            if answer.status == HTTPStatus.UNAUTHORIZED:
-                answer = await self._send(request, what, await self.sign_in(refused=session))
-            return answer
+            # signing in takes no slot itself: it could wait for this one
+            async with self._slots:
+                session = await self.sign_in()
+                answer = await self._send(request, what, session)
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    answer = await self._send(request, what, await self.sign_in(refused=session))
+                return answer
 
         return await _read_json(await self._exchange(send, what), what)
 
     async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> _Answer:
         if session:
             request.headers["cookie"] = f"sid={session.sid}"
-        async with self._slots:
-            return await _read_whole(await _send_silently(self._open(), request), what)
+        return await _read_whole(await _send_silently(self._open(), request), what)
 
     async def _exchange(
         self, send: Callable[[], Awaitable[_Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
