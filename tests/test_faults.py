@@ -553,6 +553,7 @@ async def test_a_download_that_does_not_tell_where_it_ends_is_an_error(
         (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", ServerUnavailable, "look before you ask again"),
         (write_answer("500 Oh"), ServerUnavailable, "look before you ask again"),
         (write_answer("503 Busy"), ServerUnavailable, "look before you ask again"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "look before you ask again"),
         (write_answer("429 Slow"), RateLimited, "Wait a minute"),
         (write_answer("200 OK", b"<html>"), UnexpectedResponse, "look before you ask again"),
         (write_answer("401 No"), AuthenticationFailed, "was not done"),

@@ -9,8 +9,8 @@ import random
 import ssl
 import time
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -51,7 +51,7 @@ _RENEWAL = 7 * 86400.0
 _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
-_PIECE = 2**18
+_PIECE = 2**16
 _LARGE = 2**20
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 _SIGN_IN = (
@@ -132,7 +132,8 @@ class Transport:
             nonlocal session
             async with self._slots:
                 session = await self.sign_in()
-                return await self._send(request, what, session)
+                with _doubt():
+                    return await self._send(request, what, session)
 
         answer = await self._exchange(send, what, is_repeatable=False)
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -145,11 +146,8 @@ class Transport:
             )
         if answer.is_success and not answer.content:
             return None
-        try:
+        with _doubt():
             return await _read_json(answer, what)
-        except (ServerUnavailable, UnexpectedResponse) as error:
-            error.hint = _LOOK
-            raise
 
     async def download(self, url: str) -> AsyncGenerator[str, None]:
         """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
@@ -225,10 +223,10 @@ class Transport:
         return await self._logins.ask("login", self._log_in)
 
     async def aclose(self) -> None:
-        for http in (self._http, self._storage):
-            if http:
-                await http.aclose()
+        opened = [http for http in (self._http, self._storage) if http]
         self._http = self._storage = None
+        for http in opened:
+            await http.aclose()
 
     async def _log_in(self) -> Session:
         key, source = self._settings.api_key, self._settings.key_source
@@ -328,6 +326,16 @@ class Transport:
         return self._http
 
 
+@contextmanager
+def _doubt() -> Generator[None, None, None]:
+    """Let errors of a change say that nobody knows whether it was done."""
+    try:
+        yield
+    except (ServerUnavailable, UnexpectedResponse) as error:
+        error.hint = _LOOK
+        raise
+
+
 @cache
 def _load_certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context()
@@ -404,7 +412,7 @@ async def _read_body(response: httpx.Response, limit: int, what: str = "a downlo
 
 
 class _Gzip:
-    """Decompress what arrives, in pieces of at most 256 kB; raises zlib.error, at the end too if that is missing."""
+    """Decompress what arrives, in pieces of at most 64 kB; raises zlib.error, at the end too if that is missing."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
