@@ -108,10 +108,14 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     call.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the picture there; never overwrites")
     commands.add_parser("tools", parents=[options], help="list the tools")
     commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
-    export = commands.add_parser("export", parents=[options], help="write an experiment's points to a file")
+    export = commands.add_parser(
+        "export", parents=[options], help="write an experiment's points, or its log, to a file"
+    )
     export.add_argument("experiment", help="id, name, path or address of the experiment")
     export.add_argument("--project", default="", help="where the experiment alone does not tell it")
-    export.add_argument("--format", default="csv", choices=("csv", "json", "parquet"), help="default csv")
+    export.add_argument(
+        "--format", default="csv", choices=("csv", "json", "parquet", "log"), help="default csv; log: its lines"
+    )
     export.add_argument("--keys", default="", metavar="KEY,…", help="metric keys or patterns like 'val/*'; default all")
     export.add_argument("-o", "--output", default="", metavar="FILE", help="a new file, or - for standard output")
     arguments, rest = parser.parse_known_args(argv)
@@ -262,25 +266,23 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the file and say on stderr where it is and what is to be known about it."""
     from swanlab_mcp.client import open_client
     from swanlab_mcp.errors import SwanLabError
-    from swanlab_mcp.export import export_series
+    from swanlab_mcp.export import export_log, export_series
     from swanlab_mcp.untrusted import neutralise
 
     client = open_client(settings)
     try:
-        exported = await export_series(
-            client,
-            project=arguments.project,
-            exp_cuid=arguments.experiment,
-            keys=[key for key in arguments.keys.split(",") if key],
-            form=arguments.format,
-            output=arguments.output,
-        )
+        where = {"project": arguments.project, "exp_cuid": arguments.experiment, "output": arguments.output}
+        if arguments.format == "log":
+            exported = await export_log(client, **where)
+        else:
+            keys = [key for key in arguments.keys.split(",") if key]
+            exported = await export_series(client, **where, keys=keys, form=arguments.format)
     except SwanLabError as error:
         print(neutralise(str(error)), file=sys.stderr)
         return 1
     finally:
         await client.aclose()
-    print(f"{exported.points} points of {exported.keys} metrics: {exported.where}", file=sys.stderr)
+    print(f"{exported.what}: {exported.where}", file=sys.stderr)
     for note in exported.notes:
         print(f"note: {neutralise(note)}", file=sys.stderr)
     return 0

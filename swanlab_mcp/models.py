@@ -344,6 +344,7 @@ class Series(Record):
         default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
+    returned: int = Field(description="Points here")
     total: int | None = Field(
         default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
     )
@@ -367,7 +368,9 @@ class PlottedCurve(Record):
     best: str | None = Field(default=None, exclude_if=_is_none, description="min or max, by the key's words")
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
-    ends_far_above_min: bool = Field(default=False, exclude_if=_is_empty)
+    worse_since: int | None = Field(
+        default=None, exclude_if=_is_none, description="The step since when it is worse than its best for good"
+    )
     sparkline: str | None = Field(default=None, exclude_if=_is_none, description="The course, where nothing is drawn")
 
 

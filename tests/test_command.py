@@ -182,7 +182,8 @@ def test_the_start_imports_no_http_client_and_no_yaml() -> None:
     code = (
         "import sys; from swanlab_mcp.server import create_server; from swanlab_mcp.settings import Settings; "
         "create_server(Settings()); "
-        "print([name for name in ('httpx', 'yaml', 'swanlab_mcp.client.cloud') if name in sys.modules])"
+        "late = ('httpx', 'yaml', 'matplotlib', 'PIL', 'swanlab_mcp.client.cloud'); "
+        "print([name for name in late if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ(), check=True)
     assert done.stdout == "[]\n"

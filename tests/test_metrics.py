@@ -81,7 +81,9 @@ def experiment(state: State) -> Experiment:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-@pytest.mark.parametrize("spelling", [("nan", "inf", "NaN"), ("NaN", "+Inf", "INF"), ("NAN", "INF", "Infinity")])
+@pytest.mark.parametrize(
+    "spelling", [("nan", "inf", "NaN"), ("NaN", "+Inf", "INF"), ("NAN", "INF", "Infinity"), ("nan", "inf", "bare")]
+)
 async def test_the_cloud_gives_the_planted_points(
     settings: Settings, state: State, experiment: Experiment, exact: bool, spelling: Any
 ) -> None:
@@ -163,6 +165,7 @@ async def test_a_sampled_series_tells_that_it_is_one_and_keeps_what_matters(sett
         result = await client.call_tool("get_metrics", arguments)
     long, plain = result.structured_content["data"]
     assert (long["source"], plain["source"]) == ("sample", "all points")
+    assert (long["returned"], plain["returned"]) == (len(long["steps"]), 5)
     assert "total" not in long
     assert (plain["total"], plain["steps"], plain["values"]) == (5, [0, 1, 2, 3, 4], [0, 7, 14, 21, 28])
     assert len(long["steps"]) <= 60

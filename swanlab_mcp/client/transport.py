@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import ssl
@@ -37,7 +36,7 @@ from swanlab_mcp.errors import (
 )
 from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.untrusted import parse_json, shorten
 
 __all__ = ["Session", "Transport"]
 
@@ -528,14 +527,14 @@ async def _read_json(answer: _Answer, what: str) -> Any:
 
 async def _parse(content: bytes) -> Any:
     if len(content) < _LARGE:
-        return json.loads(content)
+        return parse_json(content)
     # in a thread the C parser keeps the event loop out, except where it calls Python: hence the hook
-    return await asyncio.to_thread(json.loads, content, object_hook=lambda item: item)
+    return await asyncio.to_thread(parse_json, content, lambda item: item)
 
 
 def _read_message(answer: _Answer) -> str:
     try:
-        body = json.loads(answer.content) if len(answer.content) < _LARGE else None
+        body = parse_json(answer.content) if len(answer.content) < _LARGE else None
     except (ValueError, RecursionError):
         return ""
     match body:

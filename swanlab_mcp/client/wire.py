@@ -25,6 +25,7 @@ from swanlab_mcp.models import (
     Workspace,
     read_time,
 )
+from swanlab_mcp.untrusted import cut_depth
 
 __all__ = [
     "PointsTable",
@@ -124,7 +125,7 @@ def read_experiment(item: Any) -> Experiment:
     if not is_object(item):
         raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
     cuid = _require(item, "cuid", "an experiment")
-    profile = {key: value for key, value in _object(item.get("profile")).items() if value is not None}
+    profile = {key: value for key, value in _object(cut_depth(item.get("profile"))).items() if value is not None}
     if "config" in profile:
         profile["config"] = unwrap_config(_object(profile["config"]))
     slug = _optional_text(item.get("slug"))
