@@ -8,8 +8,8 @@ import random
 import ssl
 import time
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -50,7 +50,7 @@ _RENEWAL = 7 * 86400.0
 _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
-_PIECE = 2**18
+_PIECE = 2**16
 _LARGE = 2**20
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 _SIGN_IN = (
@@ -125,10 +125,19 @@ class Transport:
         Sent again only if it cannot have arrived. Where nobody can tell whether it was done, the error says so.
         """
         what, request = self._build(method, path, body=body)
-        session = await self.sign_in()
-        answer = await self._exchange(lambda: self._send(request, what, session), what, is_repeatable=False)
+        session: Session | None = None
+
+        async def send() -> _Answer:
+            nonlocal session
+            async with self._slots:
+                session = await self.sign_in()
+                with _doubt():
+                    return await self._send(request, what, session)
+
+        answer = await self._exchange(send, what, is_repeatable=False)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            self._session = None
+            if self._session is session:
+                self._session = None
             raise AuthenticationFailed(
                 f"The session with SwanLab had ended: {what} was not done.",
                 hint="Ask again; then it signs in anew.",
@@ -136,11 +145,8 @@ class Transport:
             )
         if answer.is_success and not answer.content:
             return None
-        try:
+        with _doubt():
             return await _read_json(answer, what)
-        except (ServerUnavailable, UnexpectedResponse) as error:
-            error.hint = _LOOK
-            raise
 
     async def download(self, url: str) -> AsyncGenerator[str, None]:
         """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
@@ -216,10 +222,10 @@ class Transport:
         return await self._logins.ask("login", self._log_in)
 
     async def aclose(self) -> None:
-        for http in (self._http, self._storage):
-            if http:
-                await http.aclose()
+        opened = [http for http in (self._http, self._storage) if http]
         self._http = self._storage = None
+        for http in opened:
+            await http.aclose()
 
     async def _log_in(self) -> Session:
         key, source = self._settings.api_key, self._settings.key_source
@@ -260,19 +266,20 @@ class Transport:
         what, request = self._build(method, path, params=params, body=body)
 
         async def send() -> _Answer:
-            session = await self.sign_in()
-            answer = await self._send(request, what, session)
-            if answer.status == HTTPStatus.UNAUTHORIZED:
-                answer = await self._send(request, what, await self.sign_in(refused=session))
-            return answer
+            # signing in takes no slot itself: it could wait for this one
+            async with self._slots:
+                session = await self.sign_in()
+                answer = await self._send(request, what, session)
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    answer = await self._send(request, what, await self.sign_in(refused=session))
+                return answer
 
         return await _read_json(await self._exchange(send, what), what)
 
     async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> _Answer:
         if session:
             request.headers["cookie"] = f"sid={session.sid}"
-        async with self._slots:
-            return await _read_whole(await _send_silently(self._open(), request), what)
+        return await _read_whole(await _send_silently(self._open(), request), what)
 
     async def _exchange(
         self, send: Callable[[], Awaitable[_Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
@@ -316,6 +323,16 @@ class Transport:
         if self._http is None:
             self._http = _make_client(self._settings.api_host)
         return self._http
+
+
+@contextmanager
+def _doubt() -> Generator[None, None, None]:
+    """Let errors of a change say that nobody knows whether it was done."""
+    try:
+        yield
+    except (ServerUnavailable, UnexpectedResponse) as error:
+        error.hint = _LOOK
+        raise
 
 
 @cache
@@ -394,7 +411,7 @@ async def _read_body(response: httpx.Response, limit: int, what: str = "a downlo
 
 
 class _Gzip:
-    """Decompress what arrives, in pieces of at most 256 kB; raises zlib.error, at the end too if that is missing."""
+    """Decompress what arrives, in pieces of at most 64 kB; raises zlib.error, at the end too if that is missing."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
