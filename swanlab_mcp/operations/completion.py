@@ -18,6 +18,7 @@ from swanlab_mcp.untrusted import neutralise
 __all__ = ["complete_argument"]
 
 _MOST = 100  # what an MCP reply may hold
+_LONGEST = 512
 
 
 async def complete_argument(
@@ -50,15 +51,19 @@ def _name_experiments(experiments: Sequence[Experiment], wanted: str) -> Iterato
     holders = Counter(experiment.name for experiment in experiments)
     for one in experiments:
         if wanted in one.name.casefold():
-            is_telling = one.name and holders[one.name] == 1 and neutralise(one.name) == one.name
+            is_telling = one.name and holders[one.name] == 1 and _is_plain(one.name)
             yield one.name if is_telling else one.cuid
         elif wanted in one.cuid.casefold():
             yield one.cuid
 
 
 def _choose(values: Iterable[str], wanted: str, page: Page | None = None) -> ApiResponse[list[str]]:
-    # what hides characters could not be told from something else
-    found = [value for value in dict.fromkeys(values) if neutralise(value) == value]
+    found = [value for value in dict.fromkeys(values) if _is_plain(value)]
     found.sort(key=lambda value: not value.casefold().startswith(wanted))
     shown = found[:_MOST]
     return ApiResponse(data=shown, page=Page(returned=len(shown), total=page.total if page else len(found)))
+
+
+def _is_plain(value: str) -> bool:
+    # what hides characters could not be told from something else
+    return len(value) <= _LONGEST and neutralise(value) == value and not {"\n", "\t"}.intersection(value)
