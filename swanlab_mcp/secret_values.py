@@ -57,13 +57,12 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
-        # a pair of name and value tells its name beside it
+        masked = {key: mask_secrets(item, str(key)) for key, item in fields.items()}
         named = fields.get("name")
-        pair = named if isinstance(named, str) and _is_secret(named) else ""
-        return {
-            key: mask_secrets(item, pair if pair and key in ("value", "values") else str(key))
-            for key, item in fields.items()
-        }
+        if isinstance(named, str) and _is_secret(named):
+            # the name of such a pair stands beside its value, or its values by experiment
+            masked |= {key: _mask_all(fields[key]) for key in ("value", "values") if key in fields}
+        return masked
     if isinstance(value, list):
         items = cast("list[Any]", value)
         before = [None, *items]
@@ -84,6 +83,14 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     for pattern in (_IN_HEADER, _IN_QUERY):
         text = pattern.sub(rf"\g<name>{_MASK}", text)
     return _KNOWN.sub(_MASK, text)
+
+
+def _mask_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _mask_all(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_mask_all(item) for item in cast("list[Any]", value)]
+    return _MASK if isinstance(value, str) and len(value) >= _SHORTEST else value
 
 
 def _is_secret(name: str) -> bool:

@@ -89,6 +89,10 @@ def test_a_secret_is_masked_where_its_name_stands_beside_it() -> None:
         "0.1",
     ]
     assert mask_secrets([{"name": "HF_TOKEN", "value": "abcdef123"}]) == [{"name": "HF_TOKEN", "value": "***"}]
+    assert mask_secrets({"name": "x.token", "values": {"a": "abcdef123", "b": ["abcdef123", 1]}})["values"] == {
+        "a": "***",
+        "b": ["***", 1],
+    }
     assert mask_secrets({"name": "lr", "value": "abcdef123"}) == {"name": "lr", "value": "abcdef123"}
 
 

@@ -32,7 +32,7 @@ from tests.fake_swanlab import Call, LogLine, Media, State
 
 pytestmark = pytest.mark.anyio
 
-CALLS = 1250  # of each tool
+CALLS = 1350  # of each tool
 OTHERS = 700  # of prompts, resources and completion each
 BUDGET = 3000
 LONGEST_ERROR = 4000
@@ -309,7 +309,6 @@ def check_requests(calls: Sequence[Call], asked: Any, state: State) -> None:
     """Fail unless every request went to an endpoint that is meant, for a name that was asked for or that exists."""
     known = {"local", "exports", "project1", "cuid1", "odd1"}
     known |= {one.username for one in state.workspaces} | {one.name for one in state.projects}
-    given = [unquote(text) for text in collect_texts(asked)] + collect_texts(asked)
     for call in calls:
         parts = call.raw_path.split("/")
         matching = [
@@ -323,8 +322,10 @@ def check_requests(calls: Sequence[Call], asked: Any, state: State) -> None:
         for name in names:
             assert name not in ("", ".", ".."), call.raw_path
             assert not any(character < " " or character == "\x7f" for character in name), call.raw_path
-            is_asked = name in known or any(name in text for text in given)
-            assert is_asked or call.raw_path.startswith("/storage/"), call.raw_path
+            is_known = name in known or call.raw_path.startswith("/storage/")
+            assert is_known or any(name in text or name in unquote(text) for text in collect_texts(asked)), (
+                call.raw_path
+            )
 
 
 def fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
@@ -366,7 +367,9 @@ async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settin
     async with session(crowded) as client:
         listed = next(one for one in (await client.list_tools()).tools if one.name == tool.name)
         check = jsonschema.Draft202012Validator(listed.output_schema) if listed.output_schema else None
-        for arguments in make_calls(listed, random.Random(tool.name), CALLS, crowded.web_host):
+        # a picture costs as much as a hundred other calls
+        count = CALLS // 5 if tool.name == "plot_metrics" else CALLS
+        for arguments in make_calls(listed, random.Random(tool.name), count, crowded.web_host):
             recent.append(arguments)
             before = len(state.calls)
             result = await client.call_tool(tool.name, arguments)
@@ -395,7 +398,7 @@ one_call = st.sampled_from(TOOLS).flatmap(
 
 
 @given(calls=st.lists(one_call, min_size=10, max_size=20))
-@examples(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_no_text_that_can_be_thought_of_breaks_a_tool(
     crowded: Settings, state: State, calls: Sequence[tuple[str, dict[str, Any]]]
 ) -> None:
