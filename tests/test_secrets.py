@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -22,7 +23,7 @@ from swanlab_mcp.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import Fault, LogLine, Media, State, create_app, serve
-from tests.test_command import environ, run
+from tests.test_command import ROOT, environ, run
 from tests.test_sign_in import write_netrc
 
 pytestmark = pytest.mark.anyio
@@ -335,3 +336,11 @@ def test_the_environment_of_the_server_is_not_changed_or_shown(host: str) -> Non
     assert done.returncode == 0
     assert CANARY not in done.stdout + done.stderr
     assert "SWANLAB_API_KEY" not in os.environ
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)(?:\.py)?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    files = list((ROOT / "tests").glob("test_*.py"))
+    known = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
+    assert len(named) > 25
+    assert named <= known | {file.stem for file in files}
