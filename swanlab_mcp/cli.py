@@ -138,8 +138,16 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--show-secrets", fallback=False, action="store_true", help="show what looks like passwords and tokens")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
+    add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     add("--log-level", "WARNING", type=str.upper, choices=levels, help="on stderr (default WARNING)")
+
+
+class _NoKey(argparse.Action):
+    """Refuse a key on the command line, where every user of the machine can read it, without repeating it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        parser.error("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`")
 
 
 def _positive(kind: type[float | int]) -> Any:

@@ -24,8 +24,8 @@ from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, make_reply
-from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, make_reply, tell_error
+from swanlab_mcp.untrusted import shorten
 
 __all__ = ["connect", "create_server", "serve"]
 
@@ -140,9 +140,9 @@ def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
         try:
             answer = await keep_deadline(operation(app.client, **arguments), app.timeout)
         except NotFound as error:
-            raise ResourceNotFoundError(neutralise(str(error))) from error
+            raise ResourceNotFoundError(tell_error(error)) from error
         except SwanLabError as error:
-            raise ResourceError(neutralise(str(error))) from error
+            raise ResourceError(tell_error(error)) from error
         return make_reply(app, answer).text
 
     @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
@@ -214,4 +214,4 @@ class _TaskPrompt(Prompt):
 
 def _to_protocol_error(error: SwanLabError) -> MCPError:
     is_theirs = isinstance(error, (InvalidArgument, NotFound))
-    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=neutralise(str(error)))
+    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=tell_error(error))

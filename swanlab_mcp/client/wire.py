@@ -25,7 +25,7 @@ from swanlab_mcp.models import (
     Workspace,
     read_time,
 )
-from swanlab_mcp.untrusted import cut_depth
+from swanlab_mcp.untrusted import limit_value
 
 __all__ = [
     "PointsTable",
@@ -125,7 +125,7 @@ def read_experiment(item: Any) -> Experiment:
     if not is_object(item):
         raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
     cuid = _require(item, "cuid", "an experiment")
-    profile = {key: value for key, value in _object(cut_depth(item.get("profile"))).items() if value is not None}
+    profile = {key: value for key, value in _object(limit_value(item.get("profile"))).items() if value is not None}
     if "config" in profile:
         profile["config"] = unwrap_config(_object(profile["config"]))
     slug = _optional_text(item.get("slug"))
@@ -302,7 +302,7 @@ class PointsTable:
         try:
             cells = next(csv.reader([line]))
         except csv.Error as error:
-            raise UnexpectedResponse("SwanLab's export is not a table.", hint="Try again; then report it.") from error
+            raise UnexpectedResponse("SwanLab's export is not a readable table.", hint="Name fewer keys.") from error
         if self._columns is None:
             times = {self._times[name]: place for place, name in enumerate(cells) if name in self._times}
             places = {self._names[name]: place for place, name in enumerate(cells) if name in self._names}
