@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -104,6 +104,19 @@ def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
     return Client(server, mode=mode)
 
 
+class _Output(TextIOWrapper):
+    """An output whose reader may be gone: then its input has ended too, and that ends us."""
+
+    def write(self, text: str, /) -> int:
+        with suppress(BrokenPipeError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            super().flush()
+
+
 class _Server(MCPServer[App]):
     """The SDK's server, with two of its habits mended.
 
@@ -112,7 +125,7 @@ class _Server(MCPServer[App]):
     """
 
     async def serve(self, stdout: BinaryIO) -> None:
-        async with stdio_server(stdout=anyio.wrap_file(TextIOWrapper(stdout, encoding="utf-8"))) as (received, sent):
+        async with stdio_server(stdout=anyio.wrap_file(_Output(stdout, encoding="utf-8"))) as (received, sent):
             await self._lowlevel_server.run(received, sent, self._lowlevel_server.create_initialization_options())
 
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
