@@ -1,4 +1,4 @@
-"""The command swanlab-mcp-server: serve (default), call, tools, check, export, install."""
+"""The command swanlab-mcp-server: serve (default), call, tools, check, export, report, install."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
         sys.exit(asyncio.run(_export(settings, arguments)))
+    if arguments.command == "report":
+        sys.exit(asyncio.run(_report(settings, arguments)))
     if arguments.command == "install":
         sys.exit(_install(settings, arguments))
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
@@ -79,7 +81,7 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     # the same options after the command; what is not given there must not undo what was given before it
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_options(options, default=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export,install}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export,report,install}")
     commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
     call.add_argument("tool")
@@ -98,6 +100,11 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     export.add_argument("--keys", default="", metavar="KEY,…", help="metric keys or patterns like 'val/*'; default all")
     export.add_argument("-o", "--output", default="", metavar="FILE", help="a new file, or - for standard output")
+    report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
+    report.add_argument("project", help="name, path or address of the project")
+    report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")
+    report.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the page (default en)")
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="a new file")
     install = commands.add_parser(
         "install",
         parents=[options],
@@ -168,7 +175,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
 
 
 def _write(output: Path, pictures: Sequence[bytes]) -> int:
-    """Write the first picture to `output` and further ones beside it, numbered; never over a file."""
+    """Write the first content to `output` and further ones beside it, numbered; never over a file."""
     if not pictures:
         print("There is no picture in this answer.", file=sys.stderr)
         return 1
@@ -273,6 +280,29 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     for note in exported.notes:
         print(f"note: {neutralise(note)}", file=sys.stderr)
     return 0
+
+
+async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
+    from swanlab_mcp.client import open_client
+    from swanlab_mcp.errors import SwanLabError
+    from swanlab_mcp.report import write_report
+    from swanlab_mcp.untrusted import neutralise
+
+    client = open_client(settings)
+    try:
+        page = await write_report(
+            client,
+            project=arguments.project,
+            metric=arguments.metric,
+            language=arguments.lang,
+            show_secrets=settings.show_secrets,
+        )
+    except SwanLabError as error:
+        print(neutralise(str(error)), file=sys.stderr)
+        return 1
+    finally:
+        await client.aclose()
+    return _write(arguments.output, [page.encode("utf-8")])
 
 
 def _install(settings: Settings, arguments: argparse.Namespace) -> int:

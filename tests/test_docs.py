@@ -182,7 +182,7 @@ def test_commands_in_the_docs_work(page: str, words: str, capsys: pytest.Capture
         cli.main(shlex.split(words, comments=True))
     shown = capsys.readouterr()
     assert (page, ended.value.code) == (page, 0), shown.err
-    assert shown.out
+    assert shown.out + shown.err
 
 
 def read_options(capsys: pytest.CaptureFixture[str]) -> tuple[set[str], set[str]]:
