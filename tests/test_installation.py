@@ -196,6 +196,17 @@ def test_a_link_stays_a_link_and_line_ends_and_marks_stay(tmp_path: Path) -> Non
     assert other == tmp_path / "dotfiles.json.backup-2"
 
 
+def test_a_python_that_cannot_read_toml_shows_what_to_add(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place(CODEX, "")
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    assert install("codex") == 1
+    assert "this Python cannot read TOML" in (shown := capsys.readouterr().err)
+    assert "[mcp_servers.swanlab]" in shown
+    assert path.read_text("utf-8") == ""
+
+
 names = st.text(st.sampled_from('ab"\\/*,{}[]: é中'), max_size=6)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | names,
