@@ -131,7 +131,9 @@ async def write_report(
     page = _Page(client, place, _WORDS[language], show_secrets)
     where: dict[str, Any] = {"project": place.project, "username": place.username}
     logged = await read_all(
-        [one.cuid for one in experiments[:_ASKED_FOR_KEYS]], partial(client.list_keys, place.username, place.project)
+        # the newest may not have begun
+        [one.cuid for one in [*experiments[:_ASKED_FOR_KEYS], *experiments[_ASKED_FOR_KEYS:][-_ASKED_FOR_KEYS:]]],
+        partial(client.list_keys, place.username, place.project),
     )
     keys = list(dict.fromkeys(key for answer in logged if answer.data for key in answer.data.scalars))
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
@@ -143,11 +145,15 @@ async def write_report(
     order = list(dict.fromkeys(row["cuid"] for row in rows))
     parts = [_show_ranking(page, rows, targets[0])]
     drawn = [row["cuid"] for row in rows if "apart" not in row][:_BESIDE] or order[:_BESIDE]
+    reached = await client.get_summaries(
+        place.username, place.project, [one for one in experiments if one.cuid in drawn], targets
+    )
     for key in targets:
-        holders = [row["cuid"] for row in rows if row["cuid"] in drawn and "value" in row] or drawn
-        plotted = await operations.plot_metrics(client, **where, exp_cuids=holders, keys=[key])
-        parts.append(_show_chart(page, key, page.read(plotted), plotted.pictures))
-        notes += plotted.notes
+        holders = [cuid for cuid in drawn if key in (reached.data or {}).get(cuid, {})]
+        if holders:
+            plotted = await operations.plot_metrics(client, **where, exp_cuids=holders, keys=[key])
+            parts.append(_show_chart(page, key, page.read(plotted), plotted.pictures))
+            notes += plotted.notes
     if len(order) > 1:
         chosen = order[:_COMPARED]
         compared = await operations.compare_experiments(client, **where, exp_cuids=chosen, metrics=targets[:1])

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from swanlab_mcp import cli
+from swanlab_mcp.errors import NotFound
 from swanlab_mcp.report import LANGUAGES, write_report
 from swanlab_mcp.settings import Settings
 from tests.conftest import opened
@@ -127,9 +128,31 @@ async def test_one_experiment_is_enough_and_a_metric_of_unknown_direction_shows_
     project = state.add_project(state.workspaces[0], "one")
     state.add_experiment(project, "alone", cuid="a", metrics={"foo": [(step, float(step)) for step in range(30)]})
     page = await make(settings, "one", metric="foo")
+    assert len(page.find("img")) == 1
     assert "nobody is ranked" in page.text
     assert "smallest alone 0 0" in page.text
     assert "What differs" not in page.text
+
+
+@pytest.mark.anyio
+async def test_experiments_that_lack_metrics_do_not_keep_the_others_from_being_told(
+    state: State, settings: Settings
+) -> None:
+    project = state.add_project(state.workspaces[0], "patchy")
+    curve = [(step, step / 60) for step in range(60)]
+    for number in range(5):
+        state.add_experiment(project, f"good-{number}", cuid=f"g{number}", metrics={"val/acc": curve})
+    state.add_experiment(project, "other", cuid="o", metrics={"val/loss": curve})
+    for number in range(6):
+        state.add_experiment(project, f"nothing-{number}", cuid=f"n{number}", state="RUNNING")
+    page = await make(settings, "patchy")
+    assert "Ranking by val/acc" in page.text
+    assert "Curves: val/acc" in page.text
+    assert "Curves: val/loss" not in page.text
+    assert "12 of 12 experiments were diagnosed" in page.text
+    state.add_experiment(state.add_project(state.workspaces[0], "silent"), "s", cuid="s")
+    with pytest.raises(NotFound, match="No metric tells by its key how good a model is"):
+        await make(settings, "silent")
 
 
 @pytest.mark.anyio
