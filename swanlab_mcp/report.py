@@ -21,7 +21,7 @@ from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.secret_values import mask_secrets
-from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.untrusted import shorten
 
 __all__ = ["LANGUAGES", "write_report"]
 
@@ -107,9 +107,13 @@ class _Page(NamedTuple):
     def link(self, name: str, cuid: str) -> _Markup:
         return _link(name, self.client.get_link(self.place.username, self.place.project, cuid))
 
-    def read(self, answer: ApiResponse[Any]) -> Any:
-        data = answer.model_dump(mode="json", exclude_none=True).get("data")
-        return data if self.show_secrets else mask_secrets(data)
+    def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
+        """Return what an answer holds, and add what it notes."""
+        payload = answer.model_dump(mode="json", exclude_none=True)
+        if not self.show_secrets:
+            payload = mask_secrets(payload)
+        notes += payload.get("notes", ())
+        return payload.get("data")
 
 
 async def write_report(
@@ -125,7 +129,7 @@ async def write_report(
 
     Raises NotFound for a project without experiments, or without such a metric where none is named.
     """
-    place, experiments, notes = await list_chosen(client, project, username, ())
+    place, experiments, _ = await list_chosen(client, project, username, ())
     if not experiments:
         raise NotFound("The project holds no experiments yet, so there is nothing to report.")
     page = _Page(client, place, _WORDS[language], show_secrets)
@@ -140,8 +144,8 @@ async def write_report(
     if not targets:
         raise NotFound("No metric tells by its key how good a model is.", hint="Name one with --metric.")
     ranking = await operations.rank_experiments(client, **where, metric=targets[0], page=0)
-    notes += ranking.notes
-    rows: list[dict[str, Any]] = page.read(ranking) or []
+    notes: list[str] = []
+    rows: list[dict[str, Any]] = page.read(ranking, notes) or []
     order = list(dict.fromkeys(row["cuid"] for row in rows))
     parts = [_show_ranking(page, rows, targets[0])]
     drawn = [row["cuid"] for row in rows if "apart" not in row][:_BESIDE] or order[:_BESIDE]
@@ -152,13 +156,11 @@ async def write_report(
         holders = [cuid for cuid in drawn if key in (reached.data or {}).get(cuid, {})]
         if holders:
             plotted = await operations.plot_metrics(client, **where, exp_cuids=holders, keys=[key])
-            parts.append(_show_chart(page, key, page.read(plotted), plotted.pictures))
-            notes += plotted.notes
+            parts.append(_show_chart(page, key, page.read(plotted, notes), plotted.pictures))
     if len(order) > 1:
         chosen = order[:_COMPARED]
         compared = await operations.compare_experiments(client, **where, exp_cuids=chosen, metrics=targets[:1])
-        parts.append(_show_comparison(page, page.read(compared)))
-        notes += compared.notes
+        parts.append(_show_comparison(page, page.read(compared, notes)))
     apart = [row["cuid"] for row in rows if "apart" in row]
     ranked = [cuid for cuid in order if cuid not in apart]
     # those that broke off, the best, and then from the worst upwards
@@ -169,7 +171,7 @@ async def write_report(
             client, project=place.project, exp_cuid=cuid, username=place.username
         ),
     )
-    parts.append(_show_diagnoses(page, [page.read(one) for one in diagnoses], len(experiments)))
+    parts.append(_show_diagnoses(page, [page.read(one, []) for one in diagnoses], len(experiments)))
     states = Counter(one.state or "UNKNOWN" for one in experiments)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
     head = [_tag("p", page.say("count", total=len(experiments), states=told))]
@@ -315,7 +317,7 @@ def _show(value: Any) -> str:
 
 
 def _escape(value: Any) -> str:
-    return value if isinstance(value, _Markup) else html.escape(neutralise(_show(value)))
+    return value if isinstance(value, _Markup) else html.escape(_show(value))
 
 
 def _tag(name: str, content: str, kind: str = "") -> _Markup:
