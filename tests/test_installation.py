@@ -150,7 +150,6 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
         (CODEX, "[mcp_servers.swanlab]\ncommand = 'x'\n", "holds another entry 'swanlab'"),
         (CODEX, "mcp_servers = { other = { command = 'x' } }\n", "is left as it is"),
         (CODEX, "= 1", "is left as it is"),
-        (CURSOR, '{"other": NaN}', "could not be edited without changing other parts"),
         (CODEX, "other = nan\n", "could not be edited without changing other parts"),
         (CURSOR, "\udcff", "cannot be read"),
     ],
