@@ -53,7 +53,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
-        client = open_client(settings)
+        client = open_client(settings, is_cached=settings.is_cached)
         app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
         running.append(one := _Running(app, Completer(client)))
         try:
