@@ -7,13 +7,13 @@ import asyncio
 import base64
 import gc
 import json
-import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
 from swanlab_mcp.settings import Settings, load_settings
@@ -27,11 +27,12 @@ Ctrl-C ends it."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 1 the answer is an error or `check` found one, 2 wrong usage."""
+    """Run the command and exit: 0 done, 1 the answer is an error or `check` found one, 2 wrong usage.
+
+    Serving ends with 0 at the end of input, 130 on SIGINT, 143 on SIGTERM.
+    """
     arguments = _read_arguments(argv)
-    for name in ("httpx", "httpcore"):
-        # at lower levels they log headers, and with them the session
-        logging.getLogger(name).setLevel(logging.WARNING)
+    protocol = _divert_stdout() if arguments.command == "serve" else None
     settings = load_settings(
         host=arguments.host,
         log_dirs=arguments.log_dir,
@@ -60,10 +61,31 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(asyncio.run(_list_tools(server)))
     if sys.stdin.isatty():
         print(_WAITING.format(version=__version__), file=sys.stderr)
-    # the SDK's loop would hold Ctrl-C back until standard input ends
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    serve(server)
+    assert protocol is not None
+    serve(server, protocol, then=lambda: _end(0))
     sys.exit(0)
+
+
+def _divert_stdout() -> BinaryIO:
+    """Return standard output for the protocol alone, and end at once on signals.
+
+    Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # the SDK's loop would hold Ctrl-C back until standard input ends
+        signal.signal(number, lambda number, _frame: _end(128 + number))
+    protocol = os.fdopen(os.dup(1), "wb")
+    try:
+        os.dup2(2, 1)
+    except OSError:  # no stderr
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+    return protocol
+
+
+def _end(code: int) -> NoReturn:
+    """End without waiting: a thread that reads standard input, or computes for a stopped call, cannot be stopped."""
+    os._exit(code)
 
 
 def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -73,12 +95,12 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` keeps it, never from arguments.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.set_defaults(command="serve")
     _add_options(parser)
     # the same options after the command; what is not given there must not undo what was given before it
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_options(options, default=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export}")
+    parser.set_defaults(command="serve")
     commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
     call.add_argument("tool")

@@ -25,7 +25,6 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
-from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise, shorten
 
 __all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply"]
@@ -132,6 +131,9 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         limit = output_tokens.set(app.max_output_tokens)
         try:
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+            offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
+            is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
+            reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         except SwanLabError as error:
             return _answer_error(error)
         except Exception:  # the edge: a defect of ours must neither end the server nor look like an answer
@@ -146,9 +148,6 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         finally:
             progress.listener.reset(token)
             output_tokens.reset(limit)
-        offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
-        reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         text = TextContent(type="text", text=reply.text)
         if entry.shows_pictures:
             # a row that was cut takes its picture along
@@ -171,7 +170,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
     payload = answer.model_dump(mode="json", exclude_none=True)
-    return fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, **how)
+    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, **how)
 
 
 def _show(picture: Picture) -> ImageContent:

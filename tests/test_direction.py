@@ -30,6 +30,8 @@ from swanlab_mcp.analysis.direction import find_pairs, find_role, has_no_trend, 
         "neg_log_likelihood",
         "cross_entropy",
         "test.RMSE",
+        "验证/损失",
+        "测试误差",
     ],
 )
 def test_small_is_good_for_losses_errors_and_times(key: str) -> None:
@@ -43,6 +45,8 @@ def test_small_is_good_for_losses_errors_and_times(key: str) -> None:
     [
         "acc",
         "val/acc",
+        "测试准确率",
+        "平均奖励",
         "valAcc",
         "accuracy",
         "top5_accuracy",
@@ -85,7 +89,7 @@ def test_large_is_good_for_qualities_and_speeds(key: str) -> None:
         "acc_threshold",
         "kl",
         "x",
-        "损失",
+        "指标",
     ],
 )
 def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
@@ -137,3 +141,9 @@ def test_splits_and_losses_that_need_not_fall_are_known() -> None:
     assert has_no_trend("policy_loss")
     assert has_no_trend("loss/D")
     assert not has_no_trend("cross_entropy_loss")
+
+
+def test_chinese_terms_are_read_as_the_english_ones() -> None:
+    assert (find_role("训练损失"), find_role("准确率"), find_role("学习率")) == ("loss", "quality", "learning_rate")
+    assert is_validation("验证损失")
+    assert find_pairs(["训练损失", "验证损失"]) == [("训练损失", "验证损失")]

@@ -55,10 +55,10 @@ def test_a_selection_is_the_part_that_was_asked_for(numbers: list[float], one: i
     points = make_points(numbers)
     start, end = sorted((one, other))
     steps = [step for step in points.steps if start <= step <= end]
-    assert select_points(points, Selection(start, end), 5).steps == steps
-    assert select_points(points, Selection(start, end, head=count), 5).steps == steps[:count]
-    assert select_points(points, Selection(start, end, tail=count), 5).steps == steps[-count:]
-    near = select_points(points, Selection(around=one), 5).steps
+    assert list(select_points(points, Selection(start, end), 5).steps) == steps
+    assert list(select_points(points, Selection(start, end, head=count), 5).steps) == steps[:count]
+    assert list(select_points(points, Selection(start, end, tail=count), 5).steps) == steps[-count:]
+    near = list(select_points(points, Selection(around=one), 5).steps)
     assert (
         near == [step for step in points.steps if step < one][-5:] + [step for step in points.steps if step >= one][:6]
     )

@@ -31,8 +31,12 @@ LEGACY = next((RUNS / "0.6.10-offline").glob("*qlfjz4v46753i05lwsjba/*.swanlab")
 FILES = [OFFLINE, LEGACY, INTERLEAVED]
 
 
-def read(content: bytes, is_record: Callable[[bytes], bool] = is_protobuf) -> tuple[list[bytes], FragmentReader]:
-    reader = FragmentReader(is_record)
+def is_record(payload: bytes) -> bool:
+    return is_protobuf(payload) or (payload.startswith(b'{"model_type"') and payload.endswith(b"}}\n"))
+
+
+def read(content: bytes, check: Callable[[bytes], bool] = is_record) -> tuple[list[bytes], FragmentReader]:
+    reader = FragmentReader(check)
     return reader.feed(content, at_end=True), reader
 
 
@@ -44,7 +48,7 @@ def test_a_flipped_bit_anywhere_costs_one_record_and_invents_none(file: Path) ->
     # each byte once, another bit each time; some 6 KB hold every kind of record, and a hole of the interleaved file
     content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
     whole, before = read(content)
-    for place in range(len(HEADER), len(content), 1 if file is not INTERLEAVED else 11):
+    for place in range(0, len(content), 1 if file is not INTERLEAVED else 11):
         spoiled = bytearray(content)
         spoiled[place] ^= 1 << place % 8
         found, reader = read(bytes(spoiled))
@@ -69,7 +73,7 @@ def test_a_file_cut_anywhere_holds_the_first_records_and_is_not_damaged(file: Pa
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_a_file_that_grows_by_single_bytes_is_read_as_if_at_once(file: Path) -> None:
     content = WHOLE[file][0][:26_000]
-    reader = FragmentReader(is_protobuf)
+    reader = FragmentReader(is_record)
     found: list[bytes] = []
     for place in range(len(content)):
         found += reader.feed(content[place : place + 1], at_end=True)
@@ -82,7 +86,7 @@ def make_record(writer: int, number: int, size: int) -> bytes:
     """Return bytes that are a protobuf message with number and text."""
     text = f"{writer}.{number} ".encode() * (size // 4 + 1)
     text = text[:size]
-    return b"\x08" + bytes((number + 1,)) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
+    return b"\x08" + encode_varint(number + 1) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
 
 
 def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
@@ -170,14 +174,41 @@ async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers
         assert told in note
 
 
-@pytest.mark.parametrize("place", [0, 3, 5])
-async def test_a_spoiled_beginning_is_refused_with_the_reason(copied: Path, place: int) -> None:
+@pytest.mark.parametrize("size", [1, 6, 9000])
+async def test_a_spoiled_beginning_costs_what_stood_there(copied: Path, size: int) -> None:
+    whole = Run(copied)
+    counts = {key: tally.count for key, tally in whole.read_tallies().items()}
+    copied.write_bytes(bytes(size) + copied.read_bytes()[size:])
+    client = OfflineClient([copied.parent.parent])
+    (project,) = (await client.list_projects("local")).data or []
+    assert project.name == ("vision-baselines" if size < 7 else "(unknown)")
+    answer = await client.get_summary("local", project.name, whole.run_id)
+    assert answer.data is not None
+    lost = sum(counts.values()) - sum(summary.count or 0 for summary in answer.data.values())
+    assert (lost > 0) == (size > 7)
+    assert any("the beginning of its file is damaged" in note for note in answer.notes)
+
+
+async def test_another_format_is_told(copied: Path) -> None:
     content = bytearray(copied.read_bytes())
-    content[place] ^= 16
+    content[6] = 3
     copied.write_bytes(content)
-    answer = await OfflineClient([copied.parent.parent]).list_projects("local")
-    assert answer.data == []
-    assert "does not begin with SwanLab's mark" in answer.notes[0]
+    answer = await OfflineClient([copied.parent.parent]).get_summary("local", "vision-baselines", Run(copied).run_id)
+    assert "has format 3, which is not known here" in answer.notes[0]
+
+
+def test_halves_of_two_damaged_records_make_no_third() -> None:
+    # the first record loses its second half, the next split one its first
+    sizes = [100] * 900
+    records, writes = write_many(1, sizes, len(HEADER))
+    heads = [place for place, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]
+    assert len(heads) >= 4
+    for lost in (heads[1], heads[2]):
+        writes[lost + 1] = bytes(len(writes[lost + 1]))
+    found, reader = read(HEADER + b"".join(writes))
+    assert set(found) <= set(records)
+    assert len(found) == len(records) - 2
+    assert reader.lost == 2
 
 
 def test_a_hostile_hole_costs_bounded_time() -> None:

@@ -176,6 +176,27 @@ async def test_points_beyond_the_bound_are_let_go_and_read_again_when_asked_for(
     assert run._offset == offset
 
 
+def test_a_large_file_that_is_replaced_is_read_whole_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._KEPT_POINTS", 500)
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._CHUNK", 4096)
+    run = Run(large)
+    assert len(run.read_points(["a"])["a"].steps) == 1000
+    records = [encode_point(number + 1, "ab"[number % 2], number, 1.0) for number in range(3000)]
+    for other in (write_run(large.parents[2], "other", records), write_run(large.parents[2], "less", records[:2000])):
+        other.replace(large)
+        assert len(run.read_points(["a"])["a"].steps) in (1500, 1000)
+        assert run.read_tallies()["b"].count in (1500, 1000)
+        assert run.start.run_id in ("other", "less")
+    # another run with the same inode, longer than what was read
+    longer = write_run(large.parents[2], "longer", records * 2).read_bytes()
+    large.write_bytes(longer)
+    assert len(run.read_points(["a"])["a"].steps) == 1500
+    assert run.start.run_id == "longer"
+    # the same file, shorter than what was read of it
+    large.write_bytes(large.read_bytes()[:9000])
+    assert 0 < len(run.read_points(["a"])["a"].steps) < 100
+
+
 async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two", "three"):
         write_run(tmp_path, name, [encode_point(step + 1, "loss", step, 1.0) for step in range(100)])

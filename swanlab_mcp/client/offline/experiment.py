@@ -31,6 +31,8 @@ __all__ = ["LocalExperiment"]
 
 # a state and a config are told without reading more than this
 _QUICK = 32 << 20
+# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the beginning of the file cannot be read
+_FORMATS = (None, 0, 1, 2)
 
 
 class LocalExperiment:
@@ -275,6 +277,15 @@ class LocalExperiment:
         notes: list[str] = []
         for run in self.runs:
             damage = run.assess_damage()
+            if not run.reader.is_marked:
+                notes.append(
+                    f"{self._name}: the beginning of its file is damaged, so name, project and start may be missing."
+                )
+            if run.reader.version not in _FORMATS:
+                notes.append(
+                    f"{self._name}: its file says that it has format {run.reader.version}, which is not known here; "
+                    "what is told of it may be wrong or incomplete."
+                )
             name = f"{self._name}: {damage.records} records read"
             mended = f"{damage.repaired} that the SDK wrote into one another were put together again"
             what = "points and log lines" if run.is_legacy else "records"

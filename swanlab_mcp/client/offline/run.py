@@ -16,7 +16,7 @@ import yaml
 
 from swanlab_mcp.client.offline.background import Work
 from swanlab_mcp.client.offline.folder import read_inside
-from swanlab_mcp.client.offline.framing import FragmentReader, NotARunFile
+from swanlab_mcp.client.offline.framing import FragmentReader
 from swanlab_mcp.client.offline.points import JsonPoints, ProtobufPoints
 from swanlab_mcp.client.offline.records import (
     Finish,
@@ -34,6 +34,7 @@ from swanlab_mcp.client.offline.records import (
 from swanlab_mcp.client.offline.series import Numbering, Series, Tally
 from swanlab_mcp.client.wire import unwrap_config
 from swanlab_mcp.models import LoggedKeys, Points
+from swanlab_mcp.untrusted import cut_depth, parse_json
 
 __all__ = ["Damage", "Ending", "Run"]
 
@@ -46,6 +47,7 @@ _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
 _KEPT_LINES = 20_000
 _UNORDERED = 64
+_COMPARED = 256
 _LOG_TAG = b"\x82\x01"
 _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
@@ -60,6 +62,10 @@ class Ending(NamedTuple):
     error: str
     finished_at: int
     last_time: int
+
+
+class NotARunFile(ValueError):
+    """The file does not begin as a run file does, and no record follows."""
 
 
 class Damage(NamedTuple):
@@ -118,6 +124,7 @@ class Run:
         self._wanted: Collection[str] = ()
         self._is_full = False
         self._offset = 0
+        self._head = b""
         self._read_stamp: _STAMP | None = None
         self.kept = 0
 
@@ -171,7 +178,7 @@ class Run:
             return Damage(
                 reader.records - self._unreadable,
                 reader.repaired,
-                reader.damaged + self._unreadable + reader.lost,
+                max(reader.damaged, reader.lost) + self._unreadable,
                 reader.unexplained,
                 missing + max(0, self._last_number - self._numbered),
             )
@@ -207,9 +214,6 @@ class Run:
             ends = Run(self.file)
             with self.file.open("rb") as file:
                 ends._read_ends(file, stamp[0])
-            known = self._read_stamp or self._outline_stamp
-            if known and known[2] != stamp[2]:
-                self._clear()
             self.start, self.finish, self.error_lines = ends.start, ends.finish, ends.error_lines
             self._last_time = ends.ending.last_time
             self._outline_stamp, self.problem = stamp, ""
@@ -219,17 +223,20 @@ class Run:
             self.lock.release()
 
     def _read_ends(self, file: BinaryIO, size: int) -> None:
+        reader, payloads = self.reader, list[bytes]()
         for length in _HEADS:
             self._clear()
             file.seek(0)
             reader = FragmentReader(self._is_record)
             payloads = reader.feed(file.read(length), at_end=length >= size)
             if length >= size:
+                self._check_mark(reader, payloads)
                 self._take_outline(payloads)
                 return
             self._take_outline(payloads[:_FIRST_RECORDS])
             if self.start.project:
                 break
+        self._check_mark(reader, payloads)
         for length in _TAILS:
             # what was found by the shorter look comes again
             self.error_lines = []
@@ -238,6 +245,10 @@ class Run:
             self._take_outline(reader.feed(file.read(length), at_end=True))
             if self.finish:
                 return
+
+    def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
+        if not reader.is_marked and not any(map(self._is_record, payloads)):
+            raise NotARunFile("the file does not begin with SwanLab's mark, and no record follows")
 
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
@@ -339,24 +350,27 @@ class Run:
         self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
 
     def _read_on(self, stamp: _STAMP, work: Work) -> None:
-        known = self._read_stamp or self._outline_stamp
-        if stamp[0] < self._offset or (known is not None and stamp[2] != known[2]):
-            self._clear()
-        elif not self._offset:
+        if not self._offset:
             self._start_anew()
-        self._read_stamp = (self._offset, 0, stamp[2])
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
             # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
             with self.file.open("rb", buffering=0) as file:
+                if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
+                    # another file in its place, perhaps even with its inode
+                    wanted = self._wanted
+                    self._clear()
+                    self._wanted = wanted
+                self._read_stamp = (self._offset, 0, stamp[2])
                 file.seek(self._offset)
                 while chunk := file.read(min(_CHUNK, stamp[0] - self._offset)):
+                    self._head += chunk[: _COMPARED - len(self._head)]
                     self._offset += len(chunk)
                     self._take_all(self.reader.feed(chunk))
                     self._bound_memory()
                     work.advance(len(chunk))
             self._take_all(self.reader.feed(b"", at_end=True))
-        except (OSError, NotARunFile) as error:
+        except OSError as error:
             self.problem = _explain(error)
             return
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
@@ -453,7 +467,7 @@ class Run:
         if text is None:
             return {}
         try:
-            config = unwrap_config(_parse_yaml(text))
+            config = unwrap_config(cut_depth(_parse_yaml(text)))
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ValueError("files/config.yaml cannot be read as YAML") from error
         return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
@@ -487,7 +501,7 @@ class Run:
         if text is None:
             return {}
         try:
-            metadata: Any = json.loads(text)
+            metadata: Any = cut_depth(parse_json(text))
         except (ValueError, RecursionError) as error:
             raise ValueError("files/swanlab-metadata.json cannot be read as JSON") from error
         return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}

@@ -176,6 +176,7 @@ class Series:
 
     def to_points(self) -> Points:
         """Return a copy of the points, which must be kept."""
+        assert self.is_kept
         self.settle()
         return Points(self.steps[:], self.values[:], self.times[:])
 
