@@ -246,6 +246,24 @@ async def test_what_is_gone_is_gone(client: CachedClient, clock: Clock, state: S
         await client.get_experiment(ME, "sweep", "run2")
 
 
+async def test_a_name_is_told_from_an_id_only_where_all_ids_are_known(client: CachedClient, sweep: Project) -> None:
+    sweep.experiments[0].name = "run1"
+    await client.list_experiments(ME, "sweep", limit=1)
+    assert (await client.get_experiment(ME, "sweep", "run1")).data.name == "run 1"
+    await client.list_experiments(ME, "sweep")
+    assert (await client.get_experiment(ME, "sweep", "run1")).data.name == "run 1"
+
+
+async def test_only_so_many_projects_are_remembered(client: CachedClient, state: State, sweep: Project) -> None:
+    await client.list_experiments(ME, "sweep")
+    for number in range(100):
+        state.add_project(state.workspaces[0], f"other {number}")
+        await client.list_experiments(ME, f"other {number}")
+    assert (ME, "sweep") not in client._seen
+    assert (ME, "sweep") not in client._wholes
+    assert (await client.get_summary(ME, "sweep", sweep.experiments[0].cuid)).data
+
+
 async def test_a_new_experiment_is_listed_once_it_was_seen(client: CachedClient, state: State, sweep: Project) -> None:
     await client.list_experiments(ME, "sweep")
     state.add_experiment(sweep, "late", cuid="late")

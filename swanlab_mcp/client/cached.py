@@ -51,6 +51,7 @@ _SETTLING = 60.0
 _ENDED = {"FINISHED", "CRASHED", "ABORTED"}
 _BYTES = 64_000_000
 _MOST_ENTRIES = 20_000
+_ENTRY = 1000  # an answer's frame and its name
 _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
@@ -97,6 +98,7 @@ class CachedClient:
         self._size = 0
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._seen: OrderedDict[tuple[str, str], dict[str, _Sighting]] = OrderedDict()
+        self._wholes: set[tuple[str, str]] = set()
         self._asked = 0
         self._changes = 0
         self._forgotten = 0
@@ -200,10 +202,11 @@ class CachedClient:
                 lambda: self._client.get_summaries(username, project, lacking, keys),
             )
             notes += fresh.notes
+            size = _weigh(fresh.data) // len(lacking) + _ENTRY
             for cuid, summary in (fresh.data or {}).items():
                 known[cuid] = summary
                 if cuid in starts and not fresh.notes:
-                    self._keep(*names[cuid], ApiResponse(data=summary), starts[cuid])
+                    self._keep(*names[cuid], ApiResponse(data=summary), starts[cuid], size)
         return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
 
     async def read_points(
@@ -258,6 +261,7 @@ class CachedClient:
         self._size = 0
         self._entries.clear()
         self._seen.clear()
+        self._wholes.clear()
 
     async def _ask_about(
         self,
@@ -268,7 +272,7 @@ class CachedClient:
     ) -> ApiResponse[T]:
         """Ask about one experiment; what was seen as a name is no id, and SwanLab need not be asked."""
         seen = self._seen.get(place[:2], {})
-        if place[2] not in seen and any(one.name == place[2] for one in seen.values()):
+        if place[:2] in self._wholes and place[2] not in seen and any(one.name == place[2] for one in seen.values()):
             raise NotFound(f"{shorten(place[2])!r} is the name of an experiment, not its id.")
         return await self._ask((place, *what), place, question, see)
 
@@ -347,11 +351,13 @@ class CachedClient:
         self._entries.move_to_end(name)
         return _copy(entry.answer)
 
-    def _keep(self, name: Hashable, place: _Place | None, answer: ApiResponse[Any], start: _Start) -> None:
+    def _keep(
+        self, name: Hashable, place: _Place | None, answer: ApiResponse[Any], start: _Start, size: int | None = None
+    ) -> None:
         if self._begin(place).look != start.look:
             return
         self._drop(name)
-        entry = _Entry(_copy(answer), start, _weigh(answer))
+        entry = _Entry(_copy(answer), start, _weigh(answer) + _ENTRY if size is None else size)
         if entry.size > self._capacity:
             return
         self._entries[name] = entry
@@ -381,8 +387,10 @@ class CachedClient:
         self._seen[place[:2]] = {**known, **found, **newer}
         for name in gone:
             del self._seen[place[:2]][name]
+        if is_whole:
+            self._wholes.add(place[:2])
         if len(self._seen) > _MOST_PROJECTS:
-            self._seen.popitem(last=False)
+            self._wholes.discard(self._seen.popitem(last=False)[0])
         return is_newest
 
     def _lose(self, place: _Place | None) -> None:
