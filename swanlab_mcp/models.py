@@ -109,7 +109,8 @@ def _is_empty(value: object) -> bool:
 class Record(BaseModel):
     """A read-only record whose fields are reachable as attribute, `["field"]` and `.get("field", default)`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # the start needs none of them whole
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     def __getitem__(self, field: str) -> Any:
         """Return a field's value; raises KeyError for anything that is not a field."""
@@ -408,6 +409,8 @@ class ApiResponse(BaseModel, Generic[T]):
     then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` are no part
     of a dump.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     code: int = 200
     errmsg: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -14,6 +14,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
 from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.server.mcpserver.tools import ToolManager
 from mcp.server.stdio import stdio_server
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgument, CompletionContext
 
@@ -24,7 +25,7 @@ from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, make_reply, tell_error
+from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["connect", "create_server", "serve"]
@@ -56,7 +57,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
-        client = open_client(settings)
+        client = open_client(settings, is_cached=settings.is_cached)
         app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
         running.append(one := _Running(app, Completer(client)))
         try:
@@ -71,11 +72,11 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in TOOLS)),
         website_url="https://swanlab.cn",
         version=__version__,
-        tools=[StrictTool.of(entry) for entry in TOOLS],
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
         log_level=log_level,
     )
+    server.entries = TOOLS
     _add_resources(server, running)
     for entry in PROMPTS:
         server.add_prompt(_TaskPrompt.of(entry))
@@ -118,11 +119,27 @@ class _Output(TextIOWrapper):
 
 
 class _Server(MCPServer[App]):
-    """The SDK's server, with two of its habits mended.
+    """The SDK's server, with three of its habits mended.
 
-    It says which prompts there are (the SDK calls an unknown one an internal error), and its protocol may leave by
-    another stream than file descriptor 1, which anybody may print to.
+    It says which prompts there are (the SDK calls an unknown one an internal error), its protocol may leave by
+    another stream than file descriptor 1, which anybody may print to, and the schemas of tools are made when they are
+    asked for: `initialize` needs none.
     """
+
+    entries: Sequence[ToolEntry] = ()
+
+    async def list_tools(self) -> list[Any]:
+        self._add_tools()
+        return await super().list_tools()
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        self._add_tools()
+        return await super().call_tool(name, arguments, context)
+
+    def _add_tools(self) -> None:
+        if self.entries:
+            self._tool_manager = ToolManager(tools=[StrictTool.of(entry) for entry in self.entries])
+            self.entries = ()
 
     async def serve(self, stdout: BinaryIO) -> None:
         async with stdio_server(stdout=anyio.wrap_file(_Output(stdout, encoding="utf-8"))) as (received, sent):

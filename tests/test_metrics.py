@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -238,7 +239,7 @@ async def test_the_extremes_of_a_sample_are_the_true_ones(settings: Settings, st
     wave[4321], wave[5432] = (4321, 50.0), (5432, -50.0)
     state.add_experiment(state.projects[0], "wave", cuid="wave1", metrics={"wave": wave})
     arguments = {"project": "project1", "exp_cuids": ["wave1"], "keys": ["wave"], "max_points": 20}
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         row = (await client.call_tool("get_metrics", arguments)).structured_content["data"][0]
         assert {4321: 50.0, 5432: -50.0}.items() <= dict(zip(row["steps"], row["values"], strict=True)).items()
         state.variants.extremes = "bare"
@@ -311,7 +312,7 @@ async def test_the_number_of_requests_is_small(settings: Settings, state: State)
         assert not (await client.call_tool(tool, {**arguments, **more})).is_error
         return len([call for call in state.calls if "/login/" not in call.raw_path])
 
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         # experiment, project, export, its address; then the storage, which is not SwanLab
         assert await count("get_metrics", mode="exact") == 4 + 1
         assert len(state.get_calls("^/storage/")) == 1
