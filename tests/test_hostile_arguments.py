@@ -381,6 +381,15 @@ async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settin
     assert state.calls, "nothing was let through, so nothing was tested"
 
 
+@pytest.mark.parametrize(("op", "count"), [("<", 2), (">", 0), ("!=", 2), ("in", 0)])
+async def test_a_number_beyond_any_float_is_compared_like_others(crowded: Settings, op: str, count: int) -> None:
+    arguments = {"project": "project1", "filters": [{"field": "config.lr", "op": op, "value": 10**400}]}
+    async with session(crowded) as client:
+        result = await client.call_tool("find_experiments", arguments)
+    assert not result.is_error, text_of(result)
+    assert len(result.structured_content["data"]) == count
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
