@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +31,7 @@ from swanlab_mcp.tools import TOOLS
 from swanlab_mcp.untrusted import neutralise
 from tests.conftest import RUNS, session, text_of
 from tests.fake_swanlab import Call, LogLine, Media, State
+from tests.test_command import INITIALIZE, environ, send
 
 pytestmark = pytest.mark.anyio
 
@@ -381,6 +384,15 @@ async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settin
     assert state.calls, "nothing was let through, so nothing was tested"
 
 
+@pytest.mark.parametrize(("op", "count"), [("<", 2), (">", 0), ("!=", 2), ("in", 0)])
+async def test_a_number_beyond_any_float_is_compared_like_others(crowded: Settings, op: str, count: int) -> None:
+    arguments = {"project": "project1", "filters": [{"field": "config.lr", "op": op, "value": 10**400}]}
+    async with session(crowded) as client:
+        result = await client.call_tool("find_experiments", arguments)
+    assert not result.is_error, text_of(result)
+    assert len(result.structured_content["data"]) == count
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -497,3 +509,56 @@ async def test_no_typed_text_breaks_completion(crowded: Settings, state: State) 
                 assert len(result.completion.values) <= 100
             check_requests(state.calls[before:], [argument, chosen], state)
     assert completed > OTHERS / 4
+
+
+def test_garbage_on_the_wire_does_not_end_the_server() -> None:
+    """What is no message at all the SDK drops without a reply; whatever came before, the next call is answered."""
+
+    def call(number: int, arguments: str) -> str:
+        request = json.dumps(
+            {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": "list_projects"}}
+        )
+        return f'{request[:-2]}, "arguments": {arguments}}}}}\n'
+
+    odd = [
+        '{"search": "\\ud800"}',
+        '{"page": NaN}',
+        '{"page": 1e999}',
+        f'{{"page": {"9" * 5000}}}',
+        "[]",
+        '"x"',
+        "null",
+    ]
+    odd += [f'{{"search": {"[" * 100_000}{"]" * 100_000}}}', json.dumps({"search": "x" * 3_000_000})]
+    lines = [call(number, arguments) for number, arguments in enumerate(odd, 2)]
+    lines += [
+        "not json\n",
+        "[]\n",
+        '{"jsonrpc": "2.0"}\n',
+        "\n",
+        "null\n",
+        '{"jsonrpc": "2.0", "id": 77, "method": "x"}\n',
+    ]
+    command = [sys.executable, "-m", "swanlab_mcp", "--demo"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ()
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stderr is not None
+        begin = send(INITIALIZE, {"method": "notifications/initialized"})
+        server.stdin.write((begin + "".join(lines)).encode() + b"\xff\xfe\x00\n" + call(99, "{}").encode())
+        server.stdin.flush()
+        answers: dict[int, Any] = {}
+        while not {3, 4, 10, 99} <= answers.keys():
+            answer = json.loads(server.stdout.readline())
+            assert answer["jsonrpc"] == "2.0"
+            answers[answer["id"]] = answer
+        server.stdin.close()
+        assert server.wait(timeout=30) == 0
+        assert b"Traceback" not in server.stderr.read()
+    assert answers[99]["result"]["structuredContent"]["data"][0]["name"] == "digits-mlp"
+    # these are messages, and their faults are told
+    for number in (3, 4, 10):
+        assert answers[number]["result"]["isError"]
+        assert "The arguments do not fit" in answers[number]["result"]["content"][0]["text"]

@@ -187,6 +187,47 @@ async def test_a_name_with_half_a_character_costs_no_other_answer(settings: Sett
     assert metrics.structured_content["data"][0]["total"] == 30
 
 
+POINTS = {
+    "steps beyond 64 bits": [(10**30, 1.0), (5, 2.0), (-(10**30), 0.5)],
+    "steps at the edge": [(number * 10**17, 1 / (1 + number)) for number in range(92)],
+    "steps below 0": [(-(2**62), 1.0), (-5, 2.0), (7, 3.0)],
+    "large values": [(step, 1.7e308 * (-1) ** step) for step in range(30)],
+    "small values": [(step, 5e-324) for step in range(30)],
+    "times of no calendar": [(step, 1 / (1 + step), 10**30) for step in range(30)],
+    "times far ahead": [(step, 1 / (1 + step), 10**14 * (1 + step)) for step in range(30)],
+    "times before 1970": [(step, 1 / (1 + step), -(10**15) * (1 + step)) for step in range(30)],
+}
+
+
+@pytest.mark.parametrize("points", POINTS.values(), ids=POINTS)
+async def test_no_number_breaks_a_tool(settings: Settings, state: State, points: Any) -> None:
+    project = state.add_project(state.workspaces[0], "evil", cuid="evil")
+    for cuid, ending, rate in (("evil1", "CRASHED", 1e308), ("evil2", "RUNNING", 10**400)):
+        metrics = dict.fromkeys(("loss", "val/loss", "val/acc", "lr", "__swanlab__.gpu.0.mem"), points)
+        state.add_experiment(project, cuid, cuid=cuid, state=ending, config={"lr": rate}, metrics=metrics)
+    variants = {
+        "plot_metrics": [{}, {"x_axis": "time"}, {"log_y": True}],
+        "get_metrics": [{"x_axis": "time"}, {"mode": "exact", "x_axis": "relative_time"}, {"last_minutes": 5}],
+        "rank_experiments": [{}, {"at": "smoothed"}],
+    }
+    async with session(settings) as client:
+        for tool in (await client.list_tools()).tools:
+            for more in variants.get(tool.name, [{}]):
+                result = await client.call_tool(tool.name, choose_arguments(tool) | more)
+                assert "Internal error" not in text_of(result), (tool.name, more)
+                assert json.loads(result.model_dump_json().encode())
+
+
+async def test_an_export_that_is_no_table_is_told(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].metrics = {"loss": FALLING, "x" * 200_000: FALLING}
+    arguments = {"project": "project1", "exp_cuids": ["cuid1"], "mode": "exact"}
+    async with session(settings) as client:
+        result = await client.call_tool("get_metrics", {**arguments, "keys": ["*"]})
+        loss = await client.call_tool("get_metrics", {**arguments, "keys": ["loss"]})
+    assert text_of(result) == "SwanLab's export is not a readable table. Name fewer keys."
+    assert loss.structured_content["data"][0]["total"] == 30
+
+
 @pytest.mark.parametrize("depth", [90, 150, 300, 450])
 async def test_deep_configs_are_cut_and_say_so(settings: Settings, state: State, depth: int) -> None:
     state.variants.wrapped_config = False

@@ -61,6 +61,7 @@ def faults() -> list[Fault | None]:
         Fault(status=500),
         Fault(path="/project", status=401),
         Fault(path="/project", status=403, body=b'{"message": "no"}'),
+        Fault(path="/project", is_dropped=True),
         Fault(path="/storage", status=403),
         Fault(path="/storage", is_dropped=True),
         Fault(path="/presigned", body=b'{"urls": ["http://127.0.0.1:1/x?signature=presigned-canary"]}'),
@@ -100,7 +101,7 @@ async def test_over_stdio_at_debug_level_no_secret_leaves_the_process(
     with told.open("w", encoding="utf-8") as errors:
         async with Client(stdio_client(parameters, errlog=errors)) as client:
             seen += [tool.model_dump_json() for tool in (await client.list_tools()).tools]
-            for fault in (None, *faults()[4:9]):
+            for fault in (None, *faults()[5:10]):
                 state.faults = [fault] if fault else []
                 for name, arguments in (
                     ("list_projects", {}),
