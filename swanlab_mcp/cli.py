@@ -1,4 +1,4 @@
-"""The command swanlab-mcp-server: serve (default), call, tools, check, export."""
+"""The command swanlab-mcp-server: serve (default), call, tools, check, export, report, install."""
 
 from __future__ import annotations
 
@@ -47,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
         sys.exit(asyncio.run(_export(settings, arguments)))
+    if arguments.command == "report":
+        sys.exit(asyncio.run(_report(settings, arguments)))
+    if arguments.command == "install":
+        sys.exit(_install(settings, arguments))
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
     gc.disable()
     from swanlab_mcp.server import create_server, serve
@@ -99,7 +103,7 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     # the same options after the command; what is not given there must not undo what was given before it
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_options(options, default=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export,report,install}")
     parser.set_defaults(command="serve")
     commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
@@ -119,6 +123,18 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     export.add_argument("--keys", default="", metavar="KEY,…", help="metric keys or patterns like 'val/*'; default all")
     export.add_argument("-o", "--output", default="", metavar="FILE", help="a new file, or - for standard output")
+    report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
+    report.add_argument("project", help="name, path or address of the project")
+    report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")
+    report.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the page (default en)")
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="a new file")
+    install = commands.add_parser(
+        "install",
+        parents=[options],
+        help="write the server, with the options given here, into an assistant's configuration",
+    )
+    install.add_argument("assistant", help="such as claude-desktop, cursor or vscode; an unknown one lists all")
+    install.add_argument("--print", action="store_true", default=False, help="only show what would be written")
     arguments, rest = parser.parse_known_args(argv)
     # argparse gives up on name=value words that follow an option
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
@@ -140,8 +156,16 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
+    add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     add("--log-level", "WARNING", type=str.upper, choices=levels, help="on stderr (default WARNING)")
+
+
+class _NoKey(argparse.Action):
+    """Refuse a key on the command line, where every user of the machine can read it, without repeating it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        parser.error("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`")
 
 
 def _positive(kind: type[float | int]) -> Any:
@@ -183,7 +207,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
 
 
 def _write(output: Path, pictures: Sequence[bytes]) -> int:
-    """Write the first picture to `output` and further ones beside it, numbered; never over a file."""
+    """Write the first content to `output` and further ones beside it, numbered; never over a file."""
     if not pictures:
         print("There is no picture in this answer.", file=sys.stderr)
         return 1
@@ -288,3 +312,80 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     for note in exported.notes:
         print(f"note: {neutralise(note)}", file=sys.stderr)
     return 0
+
+
+async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
+    from swanlab_mcp.client import open_client
+    from swanlab_mcp.errors import SwanLabError
+    from swanlab_mcp.report import write_report
+    from swanlab_mcp.untrusted import neutralise
+
+    client = open_client(settings)
+    try:
+        page = await write_report(
+            client,
+            project=arguments.project,
+            metric=arguments.metric,
+            language=arguments.lang,
+            show_secrets=settings.show_secrets,
+        )
+    except SwanLabError as error:
+        print(neutralise(str(error)), file=sys.stderr)
+        return 1
+    finally:
+        await client.aclose()
+    return _write(arguments.output, [page.encode("utf-8")])
+
+
+def _install(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Show the difference, write it, and say on stderr where it went and how it will sign in."""
+    from swanlab_mcp.errors import SwanLabError
+    from swanlab_mcp.installation import ASSISTANTS, find_command, plan_change, write_change, write_snippet
+
+    assistant = ASSISTANTS.get(arguments.assistant)
+    if assistant is None:
+        print(f"{arguments.assistant!r} is not known. There are: {', '.join(ASSISTANTS)}.", file=sys.stderr)
+        return 2
+    command = [*find_command(), *_repeat_options(arguments)]
+    path = assistant.find_file(Path.home())
+    if path is None:
+        print(write_snippet(assistant, command), end="")
+        print(f"{assistant.title} keeps its servers itself: import this in its settings, under MCP.", file=sys.stderr)
+        return 0
+    try:
+        change = plan_change(assistant, command, path)
+        if arguments.print and change.difference:
+            print(change.difference)
+            return 0
+        if not change.difference:
+            print(f"{path} has this entry already.", file=sys.stderr)
+            return 0
+        print(change.difference, flush=True)
+        backup = write_change(change)
+    except SwanLabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{path}: written." + (f" What was there is in {backup}." if backup else ""), file=sys.stderr)
+    if not settings.demo and settings.key_source in ("", "SWANLAB_API_KEY"):
+        print(
+            "The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment.",
+            file=sys.stderr,
+        )
+    print(f"Restart {assistant.title} to use it.", file=sys.stderr)
+    return 0
+
+
+def _repeat_options(arguments: argparse.Namespace) -> list[str]:
+    """Return the options that were given, as words; folders by their full path."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_options(parser)
+    words: list[str] = []
+    for name, fallback in vars(parser.parse_args([])).items():
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value == fallback:
+            continue
+        if name == "log_dir":
+            words += [word for folder in value for word in (option, str(Path(folder).expanduser().absolute()))]
+        else:
+            words += [option] if value is True else [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return words

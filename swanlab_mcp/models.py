@@ -37,6 +37,7 @@ __all__ = [
     "Summary",
     "User",
     "Workspace",
+    "is_moment",
     "read_time",
     "show_time",
 ]
@@ -59,6 +60,11 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_json_value(item) for item in cast("list[Any]", value)]
     return str(value)
+
+
+def is_moment(milliseconds: int) -> bool:
+    """Tell whether Unix milliseconds are a time that a run can have, from 1970 to the year 3000."""
+    return 0 < milliseconds < 32_503_680_000_000
 
 
 def show_time(milliseconds: int) -> str:

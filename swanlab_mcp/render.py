@@ -185,10 +185,10 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         length //= 2
         shortened.clear()
         data = _limit(payload["data"], length, "", shortened)
-        told = [(path, sizes.get(path, size)) for path, size in shortened.items()]
-        notes = [f"{shorten(path, 120)} is cut, {size} in all." for path, size in told[:10]]
-        if len(shortened) > len(notes):
-            notes.append(f"{len(shortened) - len(notes)} further fields are cut.")
+        told = {**shortened, **sizes}
+        notes = [f"{shorten(path, 120)} is cut, {size} in all." for path, size in list(told.items())[:10]]
+        if len(told) > len(notes):
+            notes.append(f"{len(told) - len(notes)} further fields are cut.")
         notes.append("Ask for less at once, or start the server with a larger --max-output-tokens.")
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
@@ -223,8 +223,7 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any
 
 def _cut_name(name: str, length: int, number: int) -> str:
     """Return the name of an entry, cut but still unlike the others."""
-    most = max(length, _LONGEST_NAME)
-    return name if len(name) <= most else f"{name[:most]}… (entry {number})"
+    return name if len(name) <= max(length, _LONGEST_NAME) else f"{name[:_LONGEST_NAME]}… (entry {number})"
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -25,8 +25,8 @@ from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, ToolEntry, make_reply
-from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
+from swanlab_mcp.untrusted import shorten
 
 __all__ = ["connect", "create_server", "serve"]
 
@@ -105,6 +105,19 @@ def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
     return Client(server, mode=mode)
 
 
+class _Output(TextIOWrapper):
+    """An output whose reader may be gone: then its input has ended too, and that ends us."""
+
+    def write(self, text: str, /) -> int:
+        with suppress(BrokenPipeError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            super().flush()
+
+
 class _Server(MCPServer[App]):
     """The SDK's server, with three of its habits mended.
 
@@ -129,7 +142,7 @@ class _Server(MCPServer[App]):
             self.entries = ()
 
     async def serve(self, stdout: BinaryIO) -> None:
-        async with stdio_server(stdout=anyio.wrap_file(TextIOWrapper(stdout, encoding="utf-8"))) as (received, sent):
+        async with stdio_server(stdout=anyio.wrap_file(_Output(stdout, encoding="utf-8"))) as (received, sent):
             await self._lowlevel_server.run(received, sent, self._lowlevel_server.create_initialization_options())
 
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
@@ -157,9 +170,9 @@ def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
         try:
             answer = await keep_deadline(operation(app.client, **arguments), app.timeout)
         except NotFound as error:
-            raise ResourceNotFoundError(neutralise(str(error))) from error
+            raise ResourceNotFoundError(tell_error(error)) from error
         except SwanLabError as error:
-            raise ResourceError(neutralise(str(error))) from error
+            raise ResourceError(tell_error(error)) from error
         return make_reply(app, answer).text
 
     @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
@@ -231,4 +244,4 @@ class _TaskPrompt(Prompt):
 
 def _to_protocol_error(error: SwanLabError) -> MCPError:
     is_theirs = isinstance(error, (InvalidArgument, NotFound))
-    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=neutralise(str(error)))
+    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=tell_error(error))

@@ -178,6 +178,8 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
                 f"{name} is not a valid netrc file (line {error.lineno}); log in again with `swanlab login`."
             )
             continue
+        # what stands for any host would be sent to any host
+        entries.pop("default", None)
         for machine, (login, _account, password) in entries.items():
             try:
                 api_host = normalise_host(machine)

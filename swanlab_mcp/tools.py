@@ -25,11 +25,13 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
-from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.untrusted import shorten
 
-__all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply"]
+__all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply", "tell_error"]
 
 log = logging.getLogger(__name__)
+
+_LONGEST_ERROR = 4000
 
 Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
@@ -182,8 +184,13 @@ def _show(picture: Picture) -> ImageContent:
     )
 
 
+def tell_error(error: SwanLabError) -> str:
+    """Return an error as one line of bounded length, because names that others chose stand in it."""
+    return shorten(str(error), _LONGEST_ERROR)
+
+
 def _answer_error(error: SwanLabError) -> CallToolResult:
-    text = neutralise(str(error))
+    text = tell_error(error)
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
         structured_content={"code": error.status, "errmsg": text, "data": None},

@@ -182,7 +182,18 @@ def test_commands_in_the_docs_work(page: str, words: str, capsys: pytest.Capture
         cli.main(shlex.split(words, comments=True))
     shown = capsys.readouterr()
     assert (page, ended.value.code) == (page, 0), shown.err
-    assert shown.out
+    assert shown.out + shown.err
+
+
+@pytest.mark.parametrize("page", [README, CHINESE, DOCS / "openapi.md"], ids=lambda page: page.name)
+def test_python_in_the_docs_runs(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWANLAB_LOG_DIR", str(ROOT / "swanlab_mcp" / "demo"))
+    block = re.search(r"```python\n(from .*?)```", read(page), re.DOTALL)
+    assert block is not None
+    exec(compile(block[1], page.name, "exec"), {})
+    assert re.search(r"^(?:200 \d+|0\.\d+ \d+)$", capsys.readouterr().out, re.MULTILINE)
 
 
 def read_options(capsys: pytest.CaptureFixture[str]) -> tuple[set[str], set[str]]:

@@ -18,6 +18,8 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import MCPError
+from mcp.types import ResourceTemplateReference
 from PIL import Image
 
 from swanlab_mcp.client.transport import Transport
@@ -275,8 +277,12 @@ async def test_a_value_of_the_wrong_type_is_an_error_wherever_it_is(settings: Se
             state.faults = [Fault(path, rewrite=lambda body, bodies=bodies: bodies.append(body) or body)]
             async with connect(server) as client:
                 await client.call_tool(tool, arguments)
-            # what people put into a config may be of any type
-            places = [(place, node) for place, node in walk(json.loads(bodies[0])) if "config" not in place[:-1]]
+            # what people put into a config may be of any type; one metric stands for all
+            places = [
+                (place, node)
+                for place, node in walk(json.loads(bodies[0]))
+                if "config" not in place[:-1] and "acc" not in place
+            ]
             for place, value in [(place, value) for place, node in places for value in list_odd_values(node)]:
 
                 def rewrite(body: bytes, place: Any = place, value: Any = value) -> bytes:
@@ -299,6 +305,35 @@ async def test_a_summary_of_other_experiments_is_not_taken_for_an_empty_one(sett
     async with session(settings) as client:
         for tool in ("get_exp_summary", "rank_experiments", "compare_experiments"):
             assert read_code(await client.call_tool(tool, CALLS[tool])) == 502
+
+
+async def test_resources_and_completion_under_faults_are_right_or_a_clear_error(
+    settings: Settings, state: State, elsewhere: tuple[str, list[str]]
+) -> None:
+    server = create_server(settings)
+    template = ResourceTemplateReference(type="ref/resource", uri="swanlab://{username}/{project}")
+
+    async def read(client: Any) -> Any:
+        return (await client.read_resource("swanlab://kites-test3/small")).contents
+
+    async def complete(client: Any) -> Any:
+        argument = {"name": "project", "value": "sm"}
+        return (await client.complete(template, argument, context_arguments={"username": ME})).completion
+
+    for ask in (read, complete):
+        async with connect(server) as client:
+            whole = await ask(client)
+        for case in make_cases(elsewhere[0]):
+            state.faults = [case.make("/api/project")]
+            async with connect(server) as client:
+                if case.code is None:
+                    assert await ask(client) == whole, case.name
+                    continue
+                with pytest.raises(MCPError, match="SwanLab"):
+                    await ask(client)
+                state.faults = []
+                assert await ask(client) == whole, f"after {case.name}"
+    assert elsewhere[1] == []
 
 
 @pytest.mark.parametrize("tool", LISTS)

@@ -92,6 +92,22 @@ def test_the_registry_entry_knows_the_options_that_the_command_has() -> None:
         assert argument["name"] in done.stdout
 
 
+def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", readme))
+    registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
+    # other spellings, and where the SDK keeps its login
+    assert documented - registry == {"SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"}
+    assert registry <= documented
+
+
+def test_the_guide_for_agents_stays_short_and_names_what_is_there() -> None:
+    text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 80
+    for name in re.findall(r"`((?:swanlab_mcp|tests|docs|release|benchmarks)/[\w./]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
 def test_hooks_before_a_commit_fetch_nothing() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert [repository["repo"] for repository in hooks] == ["local"]

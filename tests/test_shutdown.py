@@ -86,6 +86,18 @@ def test_the_process_ends_with_its_code_and_without_a_word_though_a_call_runs(
     assert fault.hung_up.wait(PATIENCE)
 
 
+def test_an_assistant_that_dies_leaves_no_traceback_behind(host: str, state: State) -> None:
+    fault = hold(state)
+    with serving(host) as server:
+        ask(server, CALL)
+        assert fault.until.wait(PATIENCE)
+        server.stdout.close()
+        server.stdin.close()
+        assert server.wait(PATIENCE) == 0
+        assert server.stderr.read() == ""
+    assert fault.hung_up.wait(PATIENCE)
+
+
 def test_a_cancelled_call_stops_its_requests_at_once_and_the_next_call_works(host: str, state: State) -> None:
     fault = hold(state)
     with serving(host) as server:

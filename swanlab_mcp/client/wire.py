@@ -23,9 +23,10 @@ from swanlab_mcp.models import (
     Summary,
     User,
     Workspace,
+    is_moment,
     read_time,
 )
-from swanlab_mcp.untrusted import cut_depth
+from swanlab_mcp.untrusted import limit_value
 
 __all__ = [
     "PointsTable",
@@ -59,6 +60,7 @@ _SPELLED = {
     "-infinity": -math.inf,
 }
 _SERVER_ZONE = timezone(timedelta(hours=8))
+_LARGEST_STEP = 2**63
 _BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
 _SAME = {"=": "EQ", "in": "IN"}
 _FILTERED = {
@@ -125,7 +127,7 @@ def read_experiment(item: Any) -> Experiment:
     if not is_object(item):
         raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
     cuid = _require(item, "cuid", "an experiment")
-    profile = {key: value for key, value in _object(cut_depth(item.get("profile"))).items() if value is not None}
+    profile = {key: value for key, value in _object(limit_value(item.get("profile"))).items() if value is not None}
     if "config" in profile:
         profile["config"] = unwrap_config(_object(profile["config"]))
     slug = _optional_text(item.get("slug"))
@@ -173,7 +175,7 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
         return _write_item(_FILTERED_TIMES[field], "STABLE", _BOUNDS[op], [f"{local:%Y-%m-%dT%H:%M:%S}"])
     kind, _, key = field.partition(".")
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-    if number is None or op not in _BOUNDS or not math.isfinite(number):
+    if number is None or op not in _BOUNDS or not math.isfinite(read_number(number) or 0):
         return None
     if kind == "config" and "." not in key:
         return _write_item(key, "CONFIG", _BOUNDS[op], [number])
@@ -243,7 +245,7 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
         for point in read_list(metrics, "points"):
             step, value = _integer(point.get("index")), _number(point.get("data"))
             if step is not None and value is not None:
-                found[step] = (value, _integer(point.get("timestamp")) or 0)
+                found[step] = (value, _moment(point.get("timestamp")))
         steps = sorted(found)
         series[_require(item, "key", "a series")] = Points(
             steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(steps) < limit
@@ -302,7 +304,7 @@ class PointsTable:
         try:
             cells = next(csv.reader([line]))
         except csv.Error as error:
-            raise UnexpectedResponse("SwanLab's export is not a table.", hint="Try again; then report it.") from error
+            raise UnexpectedResponse("SwanLab's export is not a readable table.", hint="Name fewer keys.") from error
         if self._columns is None:
             times = {self._times[name]: place for place, name in enumerate(cells) if name in self._times}
             places = {self._names[name]: place for place, name in enumerate(cells) if name in self._names}
@@ -318,8 +320,7 @@ class PointsTable:
             steps, values, times = self._series[key]
             steps.append(step)
             values.append(value)
-            moment = _to_float(cells[time_place]) if 0 <= time_place < len(cells) else None
-            times.append(int(moment) if moment and math.isfinite(moment) else 0)
+            times.append(_moment(_to_float(cells[time_place])) if 0 <= time_place < len(cells) else 0)
 
     def get_points(self) -> dict[str, Points]:
         """Return the points of every key that has a column, even an empty one."""
@@ -437,4 +438,9 @@ def _number(value: Any) -> float | None:
 
 def _integer(value: Any) -> int | None:
     number = _number(value)
-    return int(number) if number is not None and math.isfinite(number) else None
+    return int(number) if number is not None and abs(number) < _LARGEST_STEP else None
+
+
+def _moment(value: Any) -> int:
+    moment = _integer(value) or 0
+    return moment if is_moment(moment) else 0

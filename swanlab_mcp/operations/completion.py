@@ -21,6 +21,7 @@ __all__ = ["Completer"]
 
 _MOST = 100  # what an MCP reply may hold
 _KEPT = 30.0  # seconds
+_LONGEST = 512
 
 
 class Completer:
@@ -70,15 +71,19 @@ def _name_experiments(experiments: Sequence[tuple[str, str]], wanted: str) -> It
     holders = Counter(name for name, _ in experiments)
     for name, cuid in experiments:
         if wanted in name.casefold():
-            is_telling = name and holders[name] == 1 and neutralise(name) == name
+            is_telling = name and holders[name] == 1 and _is_plain(name)
             yield name if is_telling else cuid
         elif wanted in cuid.casefold():
             yield cuid
 
 
 def _choose(values: Iterable[str], wanted: str, page: Page | None = None) -> ApiResponse[list[str]]:
-    # what hides characters could not be told from something else
-    found = [value for value in dict.fromkeys(values) if neutralise(value) == value]
+    found = [value for value in dict.fromkeys(values) if _is_plain(value)]
     found.sort(key=lambda value: not value.casefold().startswith(wanted))
     shown = found[:_MOST]
     return ApiResponse(data=shown, page=Page(returned=len(shown), total=page.total if page else len(found)))
+
+
+def _is_plain(value: str) -> bool:
+    # what hides characters could not be told from something else
+    return len(value) <= _LONGEST and neutralise(value) == value and not {"\n", "\t"}.intersection(value)

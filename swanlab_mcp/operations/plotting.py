@@ -15,7 +15,7 @@ from swanlab_mcp.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
 from swanlab_mcp.errors import InvalidArgument, NotFound
-from swanlab_mcp.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, read_time
+from swanlab_mcp.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment, read_time
 from swanlab_mcp.operations.arguments import (
     End,
     ExpCuids,
@@ -251,7 +251,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
         {
             step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
             for step, time in zip(line.points.steps, line.points.times, strict=True)
-            if time
+            if is_moment(time)
         }
         for line in lines
     ]

@@ -34,7 +34,7 @@ from swanlab_mcp.client.offline.records import (
 from swanlab_mcp.client.offline.series import Numbering, Series, Tally
 from swanlab_mcp.client.wire import unwrap_config
 from swanlab_mcp.models import LoggedKeys, Points
-from swanlab_mcp.untrusted import cut_depth, parse_json
+from swanlab_mcp.untrusted import limit_value, parse_json
 
 __all__ = ["Damage", "Ending", "Run"]
 
@@ -467,7 +467,7 @@ class Run:
         if text is None:
             return {}
         try:
-            config = unwrap_config(cut_depth(_parse_yaml(text)))
+            config = unwrap_config(limit_value(_parse_yaml(text)))
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ValueError("files/config.yaml cannot be read as YAML") from error
         return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
@@ -501,7 +501,7 @@ class Run:
         if text is None:
             return {}
         try:
-            metadata: Any = cut_depth(parse_json(text))
+            metadata: Any = limit_value(parse_json(text))
         except (ValueError, RecursionError) as error:
             raise ValueError("files/swanlab-metadata.json cannot be read as JSON") from error
         return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
