@@ -35,6 +35,13 @@ from tests.fake_swanlab.server import listen
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """What befalls one call must not be hidden by what an earlier one was told."""
+    return replace(settings, is_cached=False)
+
+
 ME = "kites-test3"
 ONE = {"project": "small", "exp_cuid": "small0"}
 THREE = {"project": "small", "exp_cuids": ["small0", "small1", "small2"]}

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ async def test_points_without_a_time_are_counted_and_no_axis_is_invented(setting
     one = state.projects[0].experiments[0]
     one.metrics = {"loss": [(0, 3.0, first), (1, 2.0, 0), (2, 1.0, first + 9000)], "none": [(0, 1.0, 0), (1, 2.0, 0)]}
     given = {"project": "project1", "exp_cuids": ["cuid1"]}
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         _, text = await plot(client, **given, keys=["loss"], x_axis="time")
         assert "1 points without a recorded time are not in the picture." in text
         assert read_rows(text)[0]["points"] == "3"
@@ -200,7 +201,7 @@ async def test_experiments_of_one_name_are_told_apart_in_the_picture(settings: S
     loss = [(0, 1.0), (1, 2.0)]
     for cuid in ("twin1", "twin2"):
         state.add_experiment(state.projects[0], "twin", cuid=cuid, metrics={"loss": loss, "acc": loss})
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         same, _ = await plot(client, project="project1", exp_cuids=["twin1", "twin2"], keys=["loss"])
         state.projects[0].experiments[0].name = "other"
         other, _ = await plot(client, project="project1", exp_cuids=["twin1", "twin2"], keys=["loss"])

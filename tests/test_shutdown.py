@@ -120,8 +120,10 @@ def test_stdout_holds_nothing_but_json_rpc_whatever_prints_and_no_thread_keeps_t
 ) -> None:
     (tmp_path / "regex.py").write_text(NOISY, encoding="utf-8")
     path = f"{tmp_path}:{environ()['PYTHONPATH']}"
+    where = {"project": "project1", "exp_cuid": "cuid1"}
     with serving(host, "-W", "always", PYTHONPATH=path) as server:
-        ask(server, CALL)
+        # a pattern loads the library
+        ask(server, {**CALL, "params": {"name": "get_logs", "arguments": {**where, "pattern": "x"}}})
         answers = [server.stdout.readline()]
         server.stdin.close()
         answers += server.stdout.readlines()

@@ -231,10 +231,8 @@ class CloudClient:
         answers = await gather(*(self._read_shard(reference, shard) for shard in shards))
         lines = [line for lines, _ in answers for line in lines]
         skipped = first - shards.start * _SHARD if shards else 0
-        shown = [
-            line.model_copy(update={"number": first + place})
-            for place, line in enumerate(lines[skipped : skipped + stop - first])
-        ]
+        # many thousands: other calls go on meanwhile
+        shown = await asyncio.to_thread(_number_lines, lines[skipped : skipped + stop - first], first)
         if len(shown) != stop - first:
             raise UnexpectedResponse(
                 f"SwanLab gave {len(shown)} of the log's lines {first} to {stop - 1}.", hint="Ask again."
@@ -504,6 +502,10 @@ class CloudClient:
 
         pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
         return [item for page in pages for item in page], total
+
+
+def _number_lines(lines: Sequence[LogLine], first: int) -> list[LogLine]:
+    return [line.model_copy(update={"number": first + place}) for place, line in enumerate(lines)]
 
 
 def _write_reference(project_id: str, experiment: Experiment) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from bisect import bisect_left
@@ -111,8 +112,9 @@ async def diagnose_experiment(
     if keys:
         read = await client.read_points(place.username, place.project, cuid, list(keys), exact=True)
         points = read.data or {}
-    curves = _prepare(points, keys)
-    seen = _find_events(curves, experiment)
+    # other calls go on meanwhile
+    curves = await asyncio.to_thread(_prepare, points, keys)
+    seen = await asyncio.to_thread(_find_events, curves, experiment)
     error, similar = await _explain_crash(client, place, experiment)
     causes = _find_causes(curves, seen, experiment, error)
     is_grave = any(one.event.severity != "info" for one in seen) or experiment.state in ("CRASHED", "ABORTED")
