@@ -57,7 +57,8 @@ def fit(
     kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked.
     """
     sizes: dict[str, str] = {}
-    bounded = _bound(payload, budget, sizes)
+    shown = _take_rows(payload, budget, is_masked=is_masked, keep_last=keep_last and not is_paged)
+    bounded = _bound(shown, budget, sizes)
     safe = neutralise_value(mask_secrets(bounded) if is_masked else bounded)
     reply = _reply(safe)
     if _fits(reply, budget):
@@ -65,7 +66,9 @@ def fit(
     data = safe.get("data")
 
     def cut(count: int) -> dict[str, Any]:
-        return _cut(safe, count, offset) if is_paged else _cut_unpaged(safe, count, keep_last=keep_last)
+        if is_paged:
+            return _cut(safe, count, offset)
+        return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
     if "page" in safe and data:
         rows = len(data)
@@ -121,13 +124,30 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     return {**payload, "data": kept, "page": told, "notes": notes}
 
 
-def _cut_unpaged(payload: dict[str, Any], count: int, *, keep_last: bool) -> dict[str, Any]:
+def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: bool) -> dict[str, Any]:
     rows = payload["data"]
     kept = rows[-count:] if keep_last else rows[:count]
     which = "last" if keep_last else "first"
-    note = f"Cut to the {which} {count} of {len(rows)} rows to stay within the output budget."
+    note = f"Cut to the {which} {count} of {total} rows to stay within the output budget."
     page = {**payload["page"], "returned": count}
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
+
+
+def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep_last: bool) -> Mapping[str, Any]:
+    """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
+    data = payload.get("data")
+    if "page" not in payload or not isinstance(data, (list, dict)):
+        return payload
+    rows = list(cast("dict[str, Any]", data).items()) if isinstance(data, dict) else cast("list[Any]", data)
+    left = budget
+    for number, row in enumerate(reversed(rows) if keep_last else rows, 1):
+        one: Any = dict((row,)) if isinstance(data, dict) else row
+        one = _limit(one, budget * 4, "", {})
+        left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
+        if left < 0 and number < len(rows):
+            taken = rows[-number:] if keep_last else rows[:number]
+            return {**payload, "data": dict(taken) if isinstance(data, dict) else taken}
+    return payload
 
 
 def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Settings:
     backoff: float = 0.5
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     show_secrets: bool = False
+    is_cached: bool = True
     problems: tuple[str, ...] = ()
 
 
@@ -61,6 +62,7 @@ def load_settings(
     max_output_tokens: int | None = None,
     allow_insecure_host: bool = False,
     show_secrets: bool = False,
+    is_cached: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
@@ -81,6 +83,7 @@ def load_settings(
             timeout=seconds,
             max_output_tokens=tokens,
             show_secrets=show_secrets,
+            is_cached=is_cached,
             problems=tuple(problems),
         )
 
@@ -122,6 +125,7 @@ def load_settings(
         timeout=seconds,
         max_output_tokens=tokens,
         show_secrets=show_secrets,
+        is_cached=is_cached,
         problems=tuple(problems),
     )
 

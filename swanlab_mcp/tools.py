@@ -8,7 +8,7 @@ import logging
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -97,16 +97,21 @@ class StrictTool(Tool):
             title=entry.title,
             description=inspect.getdoc(entry.operation),
             annotations=hints,
+            # published below; the SDK would check each reply against it once more
+            structured_output=False,
         )
-        model = tool.fn_metadata.arg_model
-        model.model_config["extra"] = "forbid"
-        model.model_rebuild(force=True)
-        parameters = _shorten_input(model.model_json_schema(by_alias=True))
-        output = tool.fn_metadata.output_schema and _shorten_output(tool.fn_metadata.output_schema)
+        parameters = _shorten_input({"additionalProperties": False, **tool.parameters})
+        answer = inspect.signature(entry.operation, eval_str=True).return_annotation
+        output = None if entry.shows_pictures else _shorten_output(answer.model_json_schema())
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        model = self.fn_metadata.arg_model
+        if model.model_config.get("extra") != "forbid":
+            # building a validator costs time that the start would have to spend for all tools
+            model.model_config["extra"] = "forbid"
+            model.model_rebuild(force=True)
         try:
             return await super().run(arguments, context, convert_result)
         except ToolError as error:
@@ -161,10 +166,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         return CallToolResult(content=[text], structured_content=reply.structured)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
-    returns = CallToolResult if entry.shows_pictures else Annotated[CallToolResult, signature.return_annotation]
-    call.__signature__ = inspect.Signature([*arguments, context], return_annotation=returns)  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature([*arguments, context], return_annotation=CallToolResult)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, context)}
-    call.__annotations__["return"] = returns
     call.__name__ = call.__qualname__ = entry.name
     return call
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 __all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
@@ -22,13 +23,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_json(content: bytes | str) -> Any:
+def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Return what JSON in UTF-8 says; lone surrogates, which no reply could hold, are spelled out in hexadecimal.
 
-    Raises ValueError for what is no JSON, RecursionError for what is nested beyond Python's limit.
+    `hook` sees each object, as in `json.loads`. Raises ValueError for what is no JSON, RecursionError for what is
+    nested beyond Python's limit.
     """
     text = content if isinstance(content, str) else content.decode("utf-8-sig", errors="replace")
-    value = json.loads(text)
+    value = json.loads(text, object_hook=hook)
     return _spell_surrogates(limit_value(value, DEEPEST + 10)) if _ESCAPED_SURROGATE.search(text) else value
 
 

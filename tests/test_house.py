@@ -26,7 +26,7 @@ LAYERS = [
     {"models", "refs", "settings"},
     {"client", "analysis", "charts", "findings", "pictures"},
     {"operations"},
-    {"render", "openapi", "export", "prompts"},
+    {"render", "openapi", "export", "prompts", "installation", "report"},
     {"tools"},
     {"server"},
     {"cli"},
