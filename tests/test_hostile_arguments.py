@@ -468,7 +468,7 @@ async def test_no_address_breaks_a_resource_or_leaves_its_endpoints(crowded: Set
                 for _ in range(luck.choice([1, 2, 2, 3, 3, 4]))
             ]
             if luck.random() < 0.5:
-                parts = [*["kites-test3", "project1"][: len(parts) - 1], parts[-1]]
+                parts = [*["kites-test3", "project1"][: len(parts) - 1], luck.choice([parts[-1], "project1", "cuid1"])]
             raw = luck.random() < 0.3
             shown = [part.encode(errors="replace").decode() for part in parts]
             address = "swanlab://" + "/".join(shown if raw else [quote(part, safe="") for part in shown])
