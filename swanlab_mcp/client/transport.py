@@ -97,6 +97,16 @@ class Transport:
         """Read by POST, as SwanLab's metric queries do; safe to repeat; raises SwanLabError."""
         return await self._ask("POST", path, body=body)
 
+    async def change(self, method: str, *path: str, body: Any = None) -> Any:
+        """Change something; return the answer's JSON, None where it is empty. Raises SwanLabError.
+
+        Sent once: again only after a 401 or where no connection came about, because SwanLab has then done nothing.
+        """
+        what = f"{method} /{'/'.join(shorten(part) for part in path)}"
+        request = self._open().build_request(method, f"/api/{_encode(path)}", json=body)
+        response = await self._exchange(request, what, auth=_SessionAuth(self), is_repeatable=False)
+        return None if response.is_success and not response.content.strip() else _read_json(response, what)
+
     async def download(self, url: str) -> AsyncGenerator[str, None]:
         """Yield the lines of a presigned text file, fetched without our session; raises SwanLabError."""
         async with self._open_download(url) as response:
@@ -201,7 +211,9 @@ class Transport:
         response = await self._exchange(request, what, auth=_SessionAuth(self))
         return _read_json(response, what)
 
-    async def _exchange(self, request: httpx.Request, what: str, *, auth: httpx.Auth | None) -> httpx.Response:
+    async def _exchange(
+        self, request: httpx.Request, what: str, *, auth: httpx.Auth | None, is_repeatable: bool = True
+    ) -> httpx.Response:
         """Send until there is an answer worth having: at most 5 tries, for requests that may be repeated."""
         for attempt in range(1, _TRIES + 1):
             try:
@@ -212,6 +224,12 @@ class Transport:
                     async with self._slots:
                         response = await self._open().send(request, auth=auth)
             except httpx.TransportError as error:
+                if not is_repeatable and not isinstance(error, httpx.ConnectError):
+                    raise ServerUnavailable(
+                        f"SwanLab's answer to {what} was lost ({type(error).__name__}).",
+                        hint="Look whether it was done before asking again.",
+                        status=0,
+                    ) from error
                 if attempt == _TRIES:
                     raise ServerUnavailable(
                         f"SwanLab at {self._settings.api_host} did not answer in {_TRIES} tries "
@@ -226,7 +244,7 @@ class Transport:
                     f"SwanLab's answer to {what} could not be decompressed.", hint="Try again."
                 ) from error
             else:
-                if response.status_code not in _RETRIED or attempt == _TRIES:
+                if not is_repeatable or response.status_code not in _RETRIED or attempt == _TRIES:
                     return response
                 asked = _read_retry_after(response)
                 if asked is not None and asked > _LONGEST_WAIT:
