@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         max_output_tokens=arguments.max_output_tokens,
         allow_insecure_host=arguments.allow_insecure_host,
         show_secrets=arguments.show_secrets,
+        allow_writes=arguments.allow_writes,
     )
     if arguments.command == "check":
         sys.exit(asyncio.run(_check(settings)))
@@ -110,6 +111,7 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--host", "", help="SwanLab's API host, e.g. https://swanlab.example.com")
     add("--allow-insecure-host", fallback=False, action="store_true", help="accept an http:// host")
     add("--show-secrets", fallback=False, action="store_true", help="show what looks like passwords and tokens")
+    add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]

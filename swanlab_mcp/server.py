@@ -18,10 +18,11 @@ from swanlab_mcp import __version__, operations
 from swanlab_mcp.client import open_client
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.operations.completion import complete_argument
+from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, make_reply
+from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, make_reply
 from swanlab_mcp.untrusted import neutralise
 
 __all__ = ["connect", "create_server", "serve"]
@@ -50,11 +51,13 @@ Tools: {tools}."""
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCPServer[App]:
     """Return a server over the client that `settings` choose; opens nothing before the first call that needs it."""
     running: list[App] = []
+    entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
+    tokens = Confirmations(settings.confirmation_secret)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
         client = open_client(settings)
-        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
+        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets, tokens)
         running.append(app)
         try:
             yield app
@@ -65,10 +68,10 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
     server = MCPServer(
         NAME,
         title="SwanLab",
-        instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in TOOLS)),
+        instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
-        tools=[StrictTool.of(entry) for entry in TOOLS],
+        tools=[StrictTool.of(entry) for entry in entries],
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
         log_level=log_level,

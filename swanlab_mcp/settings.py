@@ -40,6 +40,8 @@ class Settings:
     backoff: float = 0.5
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     show_secrets: bool = False
+    allow_writes: bool = False
+    confirmation_secret: str = field(default="", repr=False)
     problems: tuple[str, ...] = ()
 
 
@@ -61,6 +63,7 @@ def load_settings(
     max_output_tokens: int | None = None,
     allow_insecure_host: bool = False,
     show_secrets: bool = False,
+    allow_writes: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
@@ -81,6 +84,7 @@ def load_settings(
             timeout=seconds,
             max_output_tokens=tokens,
             show_secrets=show_secrets,
+            allow_writes=allow_writes,
             problems=tuple(problems),
         )
 
@@ -122,6 +126,8 @@ def load_settings(
         timeout=seconds,
         max_output_tokens=tokens,
         show_secrets=show_secrets,
+        allow_writes=allow_writes,
+        confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
         problems=tuple(problems),
     )
 
