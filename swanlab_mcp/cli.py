@@ -20,6 +20,7 @@ from swanlab_mcp.settings import Settings, load_settings
 
 __all__ = ["main"]
 
+_SHORTEST_SECRET = 32
 _WAITING = """\
 swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) to speak to it.
 To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
         sys.exit(asyncio.run(_export(settings, arguments)))
+    if arguments.command == "serve" and getattr(arguments, "transport", "stdio") == "http":
+        sys.exit(_serve_http(settings, arguments))
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
     gc.disable()
     from swanlab_mcp.server import create_server, serve
@@ -79,7 +82,14 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_options(options, default=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export}")
-    commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
+    serve = commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default), or by HTTP")
+    serve.add_argument("--transport", default="stdio", choices=("stdio", "http"), help="default stdio")
+    serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)")
+    serve.add_argument("--http-port", default=8000, type=int, metavar="PORT", help="default 8000; 0 takes a free one")
+    serve.add_argument("--allowed-host", default=[], action="append", metavar="NAME", help="callers use; repeatable")
+    serve.add_argument(
+        "--shared-key", action="store_true", default=False, help="callers without a key use the server's"
+    )
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
     call.add_argument("tool")
     call.add_argument("argument", nargs="*", metavar="name=value")
@@ -127,6 +137,41 @@ def _positive(kind: type[float | int]) -> Any:
 
     read.__name__ = "number above 0"
     return read
+
+
+def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Serve a team by HTTP; refuses what would be open without anybody having said so."""
+    from swanlab_mcp.gateway import is_loopback, serve_http
+    from swanlab_mcp.server import create_http_app
+
+    problem = settings.host_problem
+    if not is_loopback(arguments.http_host) and not arguments.allowed_host:
+        problem = (
+            f"Listening on {arguments.http_host} needs --allowed-host NAME: the name or address that callers use. "
+            "Their keys travel with every request: put an HTTPS proxy before it."
+        )
+    if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
+        problem = (
+            "With --allow-writes, SWANLAB_MCP_CONFIRMATION_SECRET must hold at least "
+            f"{_SHORTEST_SECRET} random characters, the same for all workers: it signs the confirmations."
+        )
+    if arguments.shared_key and not (settings.api_key or settings.log_dirs):
+        problem = "--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY."
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
+    app = create_http_app(
+        settings,
+        allowed_hosts=arguments.allowed_host,
+        shared_key=arguments.shared_key,
+        log_level=arguments.log_level,
+    )
+    try:
+        serve_http(app, arguments.http_host, arguments.http_port)
+    except (OSError, OverflowError) as error:
+        print(f"Cannot listen on {arguments.http_host}:{arguments.http_port}: {error}.", file=sys.stderr)
+        return 1
+    return 0
 
 
 async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, output: Path | None) -> int:

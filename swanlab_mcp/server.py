@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import hmac
+import secrets
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcp import Client, MCPError
 from mcp.server import CacheHint, MCPServer
@@ -12,9 +15,12 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
 from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.server.request_state import RequestStateSecurity
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgument, CompletionContext
 
 from swanlab_mcp import __version__, operations
+from swanlab_mcp.accounts import Accounts, caller
 from swanlab_mcp.client import open_client
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.operations.completion import complete_argument
@@ -25,7 +31,10 @@ from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, make_reply
 from swanlab_mcp.untrusted import neutralise
 
-__all__ = ["connect", "create_server", "serve"]
+if TYPE_CHECKING:
+    from swanlab_mcp.gateway import Gateway, Limits
+
+__all__ = ["connect", "create_http_app", "create_server", "serve"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NAME = "swanlab-mcp-server"
@@ -75,6 +84,9 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
         log_level=log_level,
+        request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
+        # nothing of ours ever changes, and a stream without end would hold a shared server's slot
+        subscriptions=False,
     )
     _add_resources(server, running)
     for entry in PROMPTS:
@@ -86,6 +98,47 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> MCP
 def serve(server: MCPServer[App]) -> None:
     """Serve on stdin and stdout until the input ends."""
     server.run()
+
+
+def create_http_app(
+    settings: Settings,
+    *,
+    allowed_hosts: Sequence[str] = (),
+    shared_key: bool = False,
+    log_level: LogLevel = "WARNING",
+    limits: Limits | None = None,
+) -> Gateway:
+    """Return the shared server as an ASGI app: stateless, JSON answers, every caller with a SwanLab key of its own.
+
+    Only with `shared_key` do callers without a key work with the server's account and its runs on disk; the demo asks
+    nobody for a key.
+    """
+    from swanlab_mcp.gateway import Gateway  # noqa: PLC0415 who serves stdio must not wait for it
+
+    own = (
+        settings
+        if shared_key or settings.demo
+        else replace(settings, api_key="", key_source="", log_dirs=(), problems=())
+    )
+    app = create_server(own, log_level=log_level).streamable_http_app(
+        stateless_http=True,
+        json_response=True,
+        # the gateway has judged host and origin
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    accounts = None if settings.demo else Accounts(settings)
+    return Gateway(app, accounts, allowed_hosts=allowed_hosts, shares_key=shared_key, limits=limits)
+
+
+def _seal_state(secret: str) -> RequestStateSecurity:
+    """Return what protects the state that an assistant carries while the user is asked; for one account alone."""
+    key = hmac.digest(secret.encode(), b"request state", "sha256") if secret else secrets.token_bytes(32)
+
+    def get_principal(_ctx: Any) -> str | None:
+        account = caller.get()
+        return account.username if account else None
+
+    return RequestStateSecurity(keys=[key], bind_principal=get_principal)
 
 
 def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:

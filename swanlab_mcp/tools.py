@@ -18,6 +18,7 @@ from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field, ValidationError
 
 from swanlab_mcp import operations
+from swanlab_mcp.accounts import caller
 from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, PermissionDenied, SwanLabError
 from swanlab_mcp.models import ApiResponse, Change, Picture
@@ -85,13 +86,18 @@ WRITE_TOOLS = (
 
 @dataclass(frozen=True)
 class App:
-    """What the tools of one running server share."""
+    """What the tools of one running server share; `client` is the caller's own where each has one."""
 
-    client: SwanLabClient
+    own_client: SwanLabClient
     timeout: float
     max_output_tokens: int
     show_secrets: bool = False
     confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+
+    @property
+    def client(self) -> SwanLabClient:
+        account = caller.get()
+        return account.client if account else self.own_client
 
 
 class Consent(BaseModel):
