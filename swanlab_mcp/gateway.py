@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,17 +74,19 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                if self._accounts:
-                    await self._accounts.aclose()
+            await self._app(scope, receive, partial(self._send_state, send))
             return
         try:
             await self._serve(scope, receive, send)
         except _Refused as refusal:
             error = {"code": -32000, "message": refusal.message}
             await _answer(send, refusal.status, {"jsonrpc": "2.0", "id": None, "error": error}, refusal.headers)
+
+    async def _send_state(self, send: Send, message: Message) -> None:
+        # once this is told, the event loop may end at any moment
+        if self._accounts and message["type"].startswith("lifespan.shutdown"):
+            await self._accounts.aclose()
+        await send(message)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _read_headers(scope)
