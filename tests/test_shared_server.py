@@ -21,6 +21,7 @@ import httpx
 import httpx2
 import pytest
 import uvicorn
+import yaml
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult
@@ -28,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from swanlab_mcp import accounts as accounts_module
 from swanlab_mcp.accounts import Accounts
+from swanlab_mcp.cli import _read_arguments
 from swanlab_mcp.errors import AuthenticationFailed, RateLimited, SwanLabError
 from swanlab_mcp.gateway import Gateway, Limits
 from swanlab_mcp.server import create_http_app
@@ -430,7 +432,7 @@ def started(*arguments: str, **more: str) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGTERM)
             rest = process.stderr.read()
-            assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+            assert process.wait(timeout=30) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
             assert "Traceback" not in rest
 
 
@@ -565,3 +567,16 @@ async def test_a_failing_app_is_an_error_and_frees_its_slot() -> None:
 
         with pytest.raises(SwanLabError, match="broken"):
             await gateway(dict(scope), receive, send)
+
+
+def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
+    root = Path(__file__).parents[1]
+    compose = yaml.safe_load((root / "deploy" / "compose.yml").read_text(encoding="utf-8"))
+    unit = (root / "deploy" / "swanlab-mcp.service").read_text(encoding="utf-8")
+    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    for words in (compose["services"]["mcp"]["command"].split(), line.split()[1:]):
+        arguments = _read_arguments(words)
+        assert (arguments.command, arguments.transport) == ("serve", "http")
+        assert arguments.allowed_host == ["mcp.example.org"]
+        assert (arguments.shared_key, arguments.allow_writes) == (False, False)
+    assert compose["services"]["mcp"]["build"]["dockerfile"] == "deploy/Dockerfile"
