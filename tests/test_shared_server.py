@@ -310,6 +310,7 @@ def test_a_caller_who_hangs_up_stops_the_work(settings: Settings, team: State) -
         team.faults.append(Fault("project/kites-test3$", until=released, times=1))
         team.arrived.clear()
         host, port = url.removeprefix("http://").split(":")
+        busy = httpx.Response(503)
         body = json.dumps(message(**CALL)).encode()
         head = (
             "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"
@@ -319,9 +320,8 @@ def test_a_caller_who_hangs_up_stops_the_work(settings: Settings, team: State) -
             caller.sendall(head.encode() + body)
             team.arrived.wait()
         # the only slot is free again although SwanLab has not answered yet
-        while (again := ask(url)).status_code == 503:
-            pass
-        assert names(again) == ["project1"]
+        tries = (ask(url) for _ in range(200))
+        assert names(next((one for one in tries if one.status_code != 503), busy)) == ["project1"]
         released.set()
 
 
@@ -354,13 +354,20 @@ async def test_the_least_recently_used_client_is_closed_for_a_new_one(
     assert anew.is_dismissed
 
 
-async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings, keys: list[str]) -> None:
+async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings, state: State, keys: list[str]) -> None:
     known = Accounts(settings, most=1)
+    released = threading.Event()
+    state.faults.append(Fault("project/kites-test3$", until=released))
     async with known.use(keys[0]) as first:
+        state.arrived.clear()
+        question = asyncio.create_task(first.client.list_projects("kites-test3"))
+        await asyncio.to_thread(state.arrived.wait)
         async with known.use(keys[1]):
             pass
         assert first.is_dismissed
-        assert (await first.client.list_projects("kites-test3")).data[0].name == "project1"
+        released.set()
+        assert (await question).data[0].name == "project1"
+    assert len(state.get_calls("project/kites-test3$")) == 1
     await known.aclose()
 
 
@@ -460,6 +467,12 @@ def balanced(*backends: str) -> Iterator[tuple[str, list[str]]]:
         yield url, taken
 
 
+def pass_turns(url: str, taken: list[str], worker: str) -> None:
+    """Let the next request go to another worker than this."""
+    while taken[-1] != worker:
+        httpx.get(f"{url}/health")
+
+
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -484,13 +497,16 @@ async def test_two_workers_behind_a_balancer_need_no_shared_state(host: str, tea
             for _ in range(3):
                 assert (await client.call_tool("list_projects", {})).structured_content["data"][0]["name"] == "project1"
             dry = await client.call_tool("delete_experiments", arguments)
-            token = dry.structured_content["data"]["confirmation"]
+            token, giver = dry.structured_content["data"]["confirmation"], taken[-1]
             async with connected(url, key="other-key", mode=mode) as other:
                 theirs = await other.call_tool("delete_experiments", {**arguments, "confirmation": token})
                 assert theirs.is_error
             assert len(made.experiments) == 1
+            await asyncio.to_thread(pass_turns, url, taken, giver)
+            turn = len(taken)
             done = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
             assert done.structured_content["data"]["done"] is True
+            assert taken[turn] != giver
             for _ in range(2):
                 again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
                 assert again.is_error
@@ -580,3 +596,21 @@ def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
         assert arguments.allowed_host == ["mcp.example.org"]
         assert (arguments.shared_key, arguments.allow_writes) == (False, False)
     assert compose["services"]["mcp"]["build"]["dockerfile"] == "deploy/Dockerfile"
+
+
+async def test_a_caller_who_goes_before_the_body_is_whole_reaches_nothing() -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError
+
+    parts = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"{", "more_body": True}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return parts.pop()
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": [(b"host", b"localhost")]}
+    await Gateway(app, None)(scope, receive, send)
+    assert sent[0]["status"] == 400

@@ -314,17 +314,16 @@ async def test_no_change_is_asked_for_twice(writable: Settings, state: State, st
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist/runs/cuid-a"]
 
 
-async def test_an_answer_that_is_lost_is_looked_up(writable: Settings, state: State, project: Project) -> None:
-    state.faults.append(Fault("runs/cuid-a$", method="DELETE", is_dropped=True, padding=0))
+async def test_an_answer_that_is_lost_is_looked_up(writable: Settings, state: State) -> None:
+    state.faults.append(Fault("api/project$", method="POST", is_dropped=True, times=1))
     state.faults.append(Fault("api/project$", method="POST", is_truncated=True))
     async with session(writable) as client:
-        done = await confirm(client, "delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["a"]})
-        made = await confirm(client, "create_project", {"project": "new"})
-    assert done.structured_content["data"]["done"] is True
-    assert names(project) == ["b", "c"]
-    assert made.structured_content["data"]["done"] is True
-    assert "but the project kites-test3/new was created, as a look shows" in text_of(made)
-    assert len(changes(state)) == 2
+        for name in ("dropped", "truncated"):
+            made = await confirm(client, "create_project", {"project": name})
+            assert made.structured_content["data"]["done"] is True
+            assert f"but the project kites-test3/{name} was created, as a look shows" in text_of(made)
+    assert [project.name for project in state.projects[-2:]] == ["dropped", "truncated"]
+    assert changes(state) == ["POST /api/project"] * 2
 
 
 @pytest.mark.usefixtures("project")
