@@ -15,6 +15,7 @@ from functools import partial
 from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.concurrency import SharedAnswers
 from swanlab_mcp.errors import AuthenticationFailed, RateLimited
+from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings
 
@@ -31,6 +32,7 @@ class Account:
     client: SwanLabClient
     username: str
     verified_at: float
+    completer: Completer
     calls: int = 0
     is_dismissed: bool = False
 
@@ -90,13 +92,13 @@ class Accounts:
         self._verifying += 1
         try:
             async with AsyncExitStack() as opened:
-                client = open_client(replace(self._settings, api_key=key))
+                client = open_client(replace(self._settings, api_key=key), is_cached=self._settings.is_cached)
                 opened.push_async_callback(client.aclose)
                 username = await keep_deadline(client.get_username(), self._settings.timeout)
                 opened.pop_all()
         finally:
             self._verifying -= 1
-        account = self._known[digest] = Account(client, username, time.monotonic())
+        account = self._known[digest] = Account(client, username, time.monotonic(), Completer(client))
         while len(self._known) > self._most:
             await self._dismiss(next(iter(self._known)))
         return account

@@ -34,7 +34,7 @@ MOST_CURVES = len(_COLOURS) * len(_DASHES) - 1
 _MARKS = {
     "best": ("*", "best", 11),
     "non-finite": ("X", "first NaN or infinite value", 8),
-    "divergence": ("^", "ends far above its minimum", 8),
+    "worsening": ("^", "worse for good from here", 8),
 }
 _SANS = "DejaVu Sans"
 _FAMILIES = (
@@ -58,7 +58,7 @@ _drawing = threading.Lock()
 class Mark(NamedTuple):
     """An event at a place of a curve; `y` None: where there is no value to put it."""
 
-    kind: Literal["best", "non-finite", "divergence"]
+    kind: Literal["best", "non-finite", "worsening"]
     x: float
     y: float | None
     text: str = ""
@@ -84,7 +84,7 @@ class Chart(NamedTuple):
 def draw_chart(
     curves: Sequence[Curve], *, title: str = "", x_label: str, is_time: bool = False, log_y: bool = False
 ) -> Chart:
-    """Draw curves over one pair of axes, at most MOST_CURVES of them, in a PNG of at most LARGEST bytes.
+    """Draw 1 to MOST_CURVES curves over one pair of axes, in a PNG of at most LARGEST bytes.
 
     `is_time`: the places are seconds since 1970, shown as UTC. With `log_y` values up to 0 are gaps. Raises
     ImportError where matplotlib is not installed.
@@ -103,7 +103,7 @@ def draw_chart(
         renderer, size = canvas.get_renderer(), font.copy()
         size.set_size(_SIZE)
         widths = [renderer.get_text_width_height_descent(label, size, ismath=False)[0] for label in labels]
-        width = 1 - _LEFT - (44 + max(widths, default=0)) / _WIDTH
+        width = 1 - _LEFT - (54 + max(widths)) / _WIDTH
         axes = figure.add_axes((_LEFT, 0.115, width, 0.79))
         _set_axes(axes, font, x_label, log_y=log_y)
         if not missing.intersection(title):
@@ -298,18 +298,16 @@ def _add_labels(
             )
         )
         axes.figure.add_artist(
-            Line2D([edge + 12, edge + 26], [height, height], transform=IdentityTransform(), lw=2, **style)
+            Line2D([edge + 12, edge + 36], [height, height], transform=IdentityTransform(), lw=1.6, **style)
         )
         axes.figure.text(
-            edge + 32, height, label, transform=IdentityTransform(), va="center", fontproperties=font, fontsize=_SIZE,
+            edge + 42, height, label, transform=IdentityTransform(), va="center", fontproperties=font, fontsize=_SIZE,
             **_PLAIN,
         )  # fmt: skip
 
 
 def _spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
     """Return heights in the order of the wanted ones, near them, at least a line apart, between `low` and `high`."""
-    if not wanted:
-        return []
     gap = min(_LINE, (high - low) / len(wanted))
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
     heights = list(wanted)

@@ -1,4 +1,4 @@
-"""The command swanlab-mcp-server: serve (default), call, tools, check, export."""
+"""The command swanlab-mcp-server: serve (default), call, tools, check, export, report, install."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import asyncio
 import base64
 import gc
 import json
-import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
 from swanlab_mcp.settings import Settings, load_settings
@@ -28,11 +28,12 @@ Ctrl-C ends it."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 1 the answer is an error or `check` found one, 2 wrong usage."""
+    """Run the command and exit: 0 done, 1 the answer is an error or `check` found one, 2 wrong usage.
+
+    Serving ends with 0 at the end of input, 130 on SIGINT, 143 on SIGTERM.
+    """
     arguments = _read_arguments(argv)
-    for name in ("httpx", "httpcore"):
-        # at lower levels they log headers, and with them the session
-        logging.getLogger(name).setLevel(logging.WARNING)
+    protocol = _divert_stdout() if arguments.command == "serve" else None
     settings = load_settings(
         host=arguments.host,
         log_dirs=arguments.log_dir,
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         allow_insecure_host=arguments.allow_insecure_host,
         show_secrets=arguments.show_secrets,
         allow_writes=arguments.allow_writes,
+        is_cached=not arguments.no_cache,
     )
     if arguments.command == "check":
         sys.exit(asyncio.run(_check(settings)))
@@ -49,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(asyncio.run(_export(settings, arguments)))
     if arguments.command == "serve" and getattr(arguments, "transport", "stdio") == "http":
         sys.exit(_serve_http(settings, arguments))
+    if arguments.command == "report":
+        sys.exit(asyncio.run(_report(settings, arguments)))
+    if arguments.command == "install":
+        sys.exit(_install(settings, arguments))
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
     gc.disable()
     from swanlab_mcp.server import create_server, serve
@@ -63,10 +69,31 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(asyncio.run(_list_tools(server)))
     if sys.stdin.isatty():
         print(_WAITING.format(version=__version__), file=sys.stderr)
-    # the SDK's loop would hold Ctrl-C back until standard input ends
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    serve(server)
+    assert protocol is not None
+    serve(server, protocol, then=lambda: _end(0))
     sys.exit(0)
+
+
+def _divert_stdout() -> BinaryIO:
+    """Return standard output for the protocol alone, and end at once on signals.
+
+    Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # the SDK's loop would hold Ctrl-C back until standard input ends
+        signal.signal(number, lambda number, _frame: _end(128 + number))
+    protocol = os.fdopen(os.dup(1), "wb")
+    try:
+        os.dup2(2, 1)
+    except OSError:  # no stderr
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+    return protocol
+
+
+def _end(code: int) -> NoReturn:
+    """End without waiting: a thread that reads standard input, or computes for a stopped call, cannot be stopped."""
+    os._exit(code)
 
 
 def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -76,12 +103,12 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` keeps it, never from arguments.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.set_defaults(command="serve")
     _add_options(parser)
     # the same options after the command; what is not given there must not undo what was given before it
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_options(options, default=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export,report,install}")
+    parser.set_defaults(command="serve")
     serve = commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default), or by HTTP")
     serve.add_argument("--transport", default="stdio", choices=("stdio", "http"), help="default stdio")
     serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)")
@@ -97,12 +124,28 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     call.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the picture there; never overwrites")
     commands.add_parser("tools", parents=[options], help="list the tools")
     commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
-    export = commands.add_parser("export", parents=[options], help="write an experiment's points to a file")
+    export = commands.add_parser(
+        "export", parents=[options], help="write an experiment's points, or its log, to a file"
+    )
     export.add_argument("experiment", help="id, name, path or address of the experiment")
     export.add_argument("--project", default="", help="where the experiment alone does not tell it")
-    export.add_argument("--format", default="csv", choices=("csv", "json", "parquet"), help="default csv")
+    export.add_argument(
+        "--format", default="csv", choices=("csv", "json", "parquet", "log"), help="default csv; log: its lines"
+    )
     export.add_argument("--keys", default="", metavar="KEY,…", help="metric keys or patterns like 'val/*'; default all")
     export.add_argument("-o", "--output", default="", metavar="FILE", help="a new file, or - for standard output")
+    report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
+    report.add_argument("project", help="name, path or address of the project")
+    report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")
+    report.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the page (default en)")
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="a new file")
+    install = commands.add_parser(
+        "install",
+        parents=[options],
+        help="write the server, with the options given here, into an assistant's configuration",
+    )
+    install.add_argument("assistant", help="such as claude-desktop, cursor or vscode; an unknown one lists all")
+    install.add_argument("--print", action="store_true", default=False, help="only show what would be written")
     arguments, rest = parser.parse_known_args(argv)
     # argparse gives up on name=value words that follow an option
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
@@ -122,10 +165,19 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--allow-insecure-host", fallback=False, action="store_true", help="accept an http:// host")
     add("--show-secrets", fallback=False, action="store_true", help="show what looks like passwords and tokens")
     add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
+    add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
+    add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     add("--log-level", "WARNING", type=str.upper, choices=levels, help="on stderr (default WARNING)")
+
+
+class _NoKey(argparse.Action):
+    """Refuse a key on the command line, where every user of the machine can read it, without repeating it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        parser.error("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`")
 
 
 def _positive(kind: type[float | int]) -> Any:
@@ -202,7 +254,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
 
 
 def _write(output: Path, pictures: Sequence[bytes]) -> int:
-    """Write the first picture to `output` and further ones beside it, numbered; never over a file."""
+    """Write the first content to `output` and further ones beside it, numbered; never over a file."""
     if not pictures:
         print("There is no picture in this answer.", file=sys.stderr)
         return 1
@@ -287,25 +339,100 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the file and say on stderr where it is and what is to be known about it."""
     from swanlab_mcp.client import open_client
     from swanlab_mcp.errors import SwanLabError
-    from swanlab_mcp.export import export_series
+    from swanlab_mcp.export import export_log, export_series
     from swanlab_mcp.untrusted import neutralise
 
     client = open_client(settings)
     try:
-        exported = await export_series(
+        where = {"project": arguments.project, "exp_cuid": arguments.experiment, "output": arguments.output}
+        if arguments.format == "log":
+            exported = await export_log(client, **where)
+        else:
+            keys = [key for key in arguments.keys.split(",") if key]
+            exported = await export_series(client, **where, keys=keys, form=arguments.format)
+    except SwanLabError as error:
+        print(neutralise(str(error)), file=sys.stderr)
+        return 1
+    finally:
+        await client.aclose()
+    print(f"{exported.what}: {exported.where}", file=sys.stderr)
+    for note in exported.notes:
+        print(f"note: {neutralise(note)}", file=sys.stderr)
+    return 0
+
+
+async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
+    from swanlab_mcp.client import open_client
+    from swanlab_mcp.errors import SwanLabError
+    from swanlab_mcp.report import write_report
+    from swanlab_mcp.untrusted import neutralise
+
+    client = open_client(settings)
+    try:
+        page = await write_report(
             client,
             project=arguments.project,
-            exp_cuid=arguments.experiment,
-            keys=[key for key in arguments.keys.split(",") if key],
-            form=arguments.format,
-            output=arguments.output,
+            metric=arguments.metric,
+            language=arguments.lang,
+            show_secrets=settings.show_secrets,
         )
     except SwanLabError as error:
         print(neutralise(str(error)), file=sys.stderr)
         return 1
     finally:
         await client.aclose()
-    print(f"{exported.points} points of {exported.keys} metrics: {exported.where}", file=sys.stderr)
-    for note in exported.notes:
-        print(f"note: {neutralise(note)}", file=sys.stderr)
+    return _write(arguments.output, [page.encode("utf-8")])
+
+
+def _install(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Show the difference, write it, and say on stderr where it went and how it will sign in."""
+    from swanlab_mcp.errors import SwanLabError
+    from swanlab_mcp.installation import ASSISTANTS, find_command, plan_change, write_change, write_snippet
+
+    assistant = ASSISTANTS.get(arguments.assistant)
+    if assistant is None:
+        print(f"{arguments.assistant!r} is not known. There are: {', '.join(ASSISTANTS)}.", file=sys.stderr)
+        return 2
+    command = [*find_command(), *_repeat_options(arguments)]
+    path = assistant.find_file(Path.home())
+    if path is None:
+        print(write_snippet(assistant, command), end="")
+        print(f"{assistant.title} keeps its servers itself: import this in its settings, under MCP.", file=sys.stderr)
+        return 0
+    try:
+        change = plan_change(assistant, command, path)
+        if arguments.print and change.difference:
+            print(change.difference)
+            return 0
+        if not change.difference:
+            print(f"{path} has this entry already.", file=sys.stderr)
+            return 0
+        print(change.difference, flush=True)
+        backup = write_change(change)
+    except SwanLabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{path}: written." + (f" What was there is in {backup}." if backup else ""), file=sys.stderr)
+    if not settings.demo and settings.key_source in ("", "SWANLAB_API_KEY"):
+        print(
+            "The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment.",
+            file=sys.stderr,
+        )
+    print(f"Restart {assistant.title} to use it.", file=sys.stderr)
     return 0
+
+
+def _repeat_options(arguments: argparse.Namespace) -> list[str]:
+    """Return the options that were given, as words; folders by their full path."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_options(parser)
+    words: list[str] = []
+    for name, fallback in vars(parser.parse_args([])).items():
+        value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
+        if value == fallback:
+            continue
+        if name == "log_dir":
+            words += [word for folder in value for word in (option, str(Path(folder).expanduser().absolute()))]
+        else:
+            words += [option] if value is True else [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return words

@@ -41,9 +41,12 @@ class SharedAnswers(Generic[T]):
         if asked is None:
             asked = self._asked[name] = _Asked(asyncio.create_task(question()))
         asked.waiting += 1
+        answer = asyncio.shield(asked.task)
         try:
-            return await asyncio.shield(asked.task)
+            return await answer
         finally:
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # one that was cancelled at this very moment must not leave a warning behind
             asked.waiting -= 1
             if not asked.waiting or asked.task.done():
                 asked.task.cancel()

@@ -1,4 +1,4 @@
-"""An experiment's series as a file: every point, for other programs, and a way out of damaged run files."""
+"""An experiment's series or log as a file: all of it, for other programs, and a way out of damaged run files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,20 +19,20 @@ from swanlab_mcp.errors import InvalidArgument, NotFound
 from swanlab_mcp.models import Points, show_time, to_json_value
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.untrusted import neutralise, shorten
 
-__all__ = ["FORMATS", "Exported", "export_series"]
+__all__ = ["FORMATS", "Exported", "export_log", "export_series"]
 
-FORMATS = ("csv", "json", "parquet")
+FORMATS = ("csv", "json", "parquet", "log")
+_LINES = 10_000
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Exported(NamedTuple):
-    """Where the points of how many keys went, and what is to be known about them."""
+    """Where it went, how much it was, and what is to be known about it."""
 
     where: str
-    keys: int
-    points: int
+    what: str
     notes: Sequence[str]
 
 
@@ -77,7 +77,37 @@ async def export_series(
         with _open_new(path, is_text=form != "parquet") as file:
             _WRITERS[form](file, series, about, notes)
     where = "standard output" if output == "-" else str(path)
-    return Exported(where, len(series), sum(len(points.steps) for points in series.values()), notes)
+    count = sum(len(points.steps) for points in series.values())
+    return Exported(where, f"{count} points of {len(series)} metrics", notes)
+
+
+async def export_log(
+    client: SwanLabClient, *, project: str, exp_cuid: str, username: str = "", output: str = ""
+) -> Exported:
+    """Write every line of an experiment's log to a new file, `output`; "": named after its id, "-": to stdout.
+
+    The lines are as they were printed; on standard output control characters are spelled out. Raises InvalidArgument
+    where the file exists or cannot be written, NotFound without a line.
+    """
+    if output not in ("", "-"):
+        _refuse_existing(Path(output))
+    place = await locate_experiment(client, exp_cuid, project, username)
+    ask = partial(client.read_logs, place.username, place.project)
+    cuid, answer = await ask_about_experiment(client, place, partial(ask, start=0, count=_LINES))
+    part = answer.data
+    if part is None or not part.total:
+        raise NotFound(f"No log line was recorded for {shorten(cuid)}.")
+    path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.log")
+    if output != "-":
+        _refuse_existing(path)
+    with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=True) as file:
+        done = 0
+        while part and part.lines:
+            for line in part.lines:
+                file.write(f"{neutralise(line.message) if output == '-' else line.message}\n")
+            done += len(part.lines)
+            part = (await ask(cuid, start=done, count=_LINES)).data
+    return Exported("standard output" if output == "-" else str(path), f"{done} lines", answer.notes)
 
 
 def _refuse_existing(path: Path) -> None:

@@ -111,7 +111,8 @@ def _is_empty(value: object) -> bool:
 class Record(BaseModel):
     """A read-only record whose fields are reachable as attribute, `["field"]` and `.get("field", default)`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # the start needs none of them whole
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     def __getitem__(self, field: str) -> Any:
         """Return a field's value; raises KeyError for anything that is not a field."""
@@ -373,6 +374,7 @@ class Series(Record):
         default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
+    returned: int = Field(description="Points here")
     total: int | None = Field(
         default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
     )
@@ -396,7 +398,9 @@ class PlottedCurve(Record):
     best: str | None = Field(default=None, exclude_if=_is_none, description="min or max, by the key's words")
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
-    ends_far_above_min: bool = Field(default=False, exclude_if=_is_empty)
+    worse_since: int | None = Field(
+        default=None, exclude_if=_is_none, description="The step since when it is worse than its best for good"
+    )
     sparkline: str | None = Field(default=None, exclude_if=_is_none, description="The course, where nothing is drawn")
 
 
@@ -434,6 +438,8 @@ class ApiResponse(BaseModel, Generic[T]):
     then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` are no part
     of a dump.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     code: int = 200
     errmsg: str = ""

@@ -64,7 +64,7 @@ Triage the SwanLab project {where}.
 1. list_project_exps: how many experiments, which states, which settings were tried.
 2. list_metrics on a few of them: which metric decides (a validation metric rather than a training one).
    The user names {metric} as the metric that decides.
-3. rank_experiments by that metric: the best ones and whether the gap is larger than the noise between seeds.
+3. rank_experiments by that metric: the best ones; with by_seed=true, whether the gap is larger than seed noise.
 4. find_experiments with state CRASHED or ABORTED, and those still RUNNING; diagnose_experiment on each of the latest \
 three failures and on the best experiment.
 5. compare_experiments on the best against a middling one: which settings differ.
@@ -76,7 +76,7 @@ each with its reason. If nothing is wrong, say so and stop there.""",
 1. list_project_exps：有多少实验、各是什么状态、试过哪些设置。
 2. 对其中几个用 list_metrics：哪个指标说了算（验证集指标优先于训练集指标）。
    用户指定以 {metric} 为准。
-3. 用 rank_experiments 按该指标排名：最好的几个，以及差距是否大于不同随机种子之间的噪声。
+3. 用 rank_experiments 按该指标排名：最好的几个；再用 by_seed=true 看差距是否大于随机种子的噪声。
 4. 用 find_experiments 找出状态为 CRASHED 或 ABORTED 的以及仍在 RUNNING 的实验；\
 对最近三个失败的实验和最好的实验用 diagnose_experiment。
 5. 用 compare_experiments 比较最好的与居中的实验：哪些设置不同。
@@ -167,10 +167,10 @@ not fail, say so.""",
         {
             "en": """\
 Write a report on {where} in SwanLab.
-- From when on: {since} (if this line is missing: the last seven days).
-1. whats_new since then: new, finished, crashed and stalled experiments, new records. For a whole workspace, \
-list_projects tells which projects changed.
-2. rank_experiments for each project that has a new record: is the record real or within noise?
+- From when on: {since}.
+1. whats_new since then (if nothing is said above: since=7d): new, finished, crashed, stalled ones, new records. For a \
+whole workspace, list_projects tells which projects changed.
+2. rank_experiments with by_seed=true for each project that has a new record: is it real or within noise?
 3. compare_experiments on each new record and what it beat: which settings differ.
 4. diagnose_experiment on each crashed or stalled experiment.
 5. plot_metrics of the new record against the previous one, where a picture helps.
@@ -179,9 +179,10 @@ experiments; failures with cause; what still runs and whether it looks healthy; 
 nothing happened, one sentence says so.""",
             "zh": """\
 写一份关于 SwanLab 中 {where} 的报告。
-- 起始时间：{since}（没有这一行时：最近七天）。
-1. 用 whats_new 查看此后新建、完成、崩溃、停滞的实验和新纪录。如果是整个工作空间，list_projects 说明哪些项目有变化。
-2. 对每个有新纪录的项目用 rank_experiments：纪录是真实的还是在噪声之内？
+- 起始时间：{since}。
+1. 用 whats_new 查看此后（上面没有说明时：since=7d）新建、完成、崩溃、停滞的实验和新纪录。\
+如果是整个工作空间，list_projects 说明哪些项目有变化。
+2. 对每个有新纪录的项目用 rank_experiments（by_seed=true）：纪录是真实的还是在噪声之内？
 3. 用 compare_experiments 比较新纪录与被它超过的实验：哪些设置不同。
 4. 对每个崩溃或停滞的实验用 diagnose_experiment。
 5. 需要图时，用 plot_metrics 画出新纪录与旧纪录。

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import bisect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
-from swanlab_mcp.untrusted import neutralise_value
+from swanlab_mcp.secret_values import mask_secrets
+from swanlab_mcp.untrusted import neutralise_value, shorten
 
 __all__ = ["Reply", "count_tokens", "fit", "render"]
 
 # sizes of a continuing page: any of them divides an offset that is a multiple of it
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
+_LONGEST_NAME = 64
 _MISSING: Any = object()
+# a bar between spaces parts the cells of a row
+_BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
+_OURS = ("note:", "all rows:")
 
 
 class Reply(NamedTuple):
@@ -29,29 +35,40 @@ class Reply(NamedTuple):
 
 def count_tokens(text: str) -> int:
     """Estimate, from above, the tokens that a text costs: 2.5 ASCII characters each, more than one for others."""
-    ascii_count = sum(map(str.isascii, text))
-    wide_count = sum(character > "\uffff" for character in text)
+    ascii_count = len(text.encode("ascii", "ignore"))
+    wide_count = 0 if ascii_count == len(text) else len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
     return int(ascii_count / 2.5 + (len(text) - ascii_count - wide_count) * 1.3 + wide_count * 3) + 1
 
 
 def fit(
-    payload: Mapping[str, Any], budget: int, *, offset: int = 0, is_paged: bool = True, keep_last: bool = False
+    payload: Mapping[str, Any],
+    budget: int,
+    *,
+    offset: int = 0,
+    is_paged: bool = True,
+    keep_last: bool = False,
+    is_masked: bool = False,
 ) -> Reply:
     """Return both forms of a payload within `budget` tokens.
 
     Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
     the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
     (`is_paged` False) tell their own positions; of them the last are kept if `keep_last`. What is a single record is
-    kept with its longest texts shortened, and a note tells which.
+    kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked.
     """
-    safe = neutralise_value(dict(payload))
+    sizes: dict[str, str] = {}
+    shown = _take_rows(payload, budget, is_masked=is_masked, keep_last=keep_last and not is_paged)
+    bounded = _bound(shown, budget, sizes)
+    safe = neutralise_value(mask_secrets(bounded) if is_masked else bounded)
     reply = _reply(safe)
     if _fits(reply, budget):
         return reply
     data = safe.get("data")
 
     def cut(count: int) -> dict[str, Any]:
-        return _cut(safe, count, offset) if is_paged else _cut_unpaged(safe, count, keep_last=keep_last)
+        if is_paged:
+            return _cut(safe, count, offset)
+        return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
     if "page" in safe and data:
         rows = len(data)
@@ -62,7 +79,7 @@ def fit(
                 cut(next(size for size in _SIZES if size <= kept and offset % size == 0) if is_paged else kept)
             )
         safe = cut(1)
-    return _shorten_texts(safe, budget)
+    return _shorten_texts(safe, budget, sizes)
 
 
 def render(payload: Mapping[str, Any]) -> str:
@@ -107,27 +124,71 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     return {**payload, "data": kept, "page": told, "notes": notes}
 
 
-def _cut_unpaged(payload: dict[str, Any], count: int, *, keep_last: bool) -> dict[str, Any]:
+def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: bool) -> dict[str, Any]:
     rows = payload["data"]
     kept = rows[-count:] if keep_last else rows[:count]
     which = "last" if keep_last else "first"
-    note = f"Cut to the {which} {count} of {len(rows)} rows to stay within the output budget."
+    note = f"Cut to the {which} {count} of {total} rows to stay within the output budget."
     page = {**payload["page"], "returned": count}
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
 
 
-def _shorten_texts(payload: dict[str, Any], budget: int) -> Reply:
+def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep_last: bool) -> Mapping[str, Any]:
+    """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
+    data = payload.get("data")
+    if "page" not in payload or not isinstance(data, (list, dict)):
+        return payload
+    rows = list(cast("dict[str, Any]", data).items()) if isinstance(data, dict) else cast("list[Any]", data)
+    left = budget
+    for number, row in enumerate(reversed(rows) if keep_last else rows, 1):
+        one: Any = dict((row,)) if isinstance(data, dict) else row
+        one = _limit(one, budget * 4, "", {})
+        left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
+        if left < 0 and number < len(rows):
+            taken = rows[-number:] if keep_last else rows[:number]
+            return {**payload, "data": dict(taken) if isinstance(data, dict) else taken}
+    return payload
+
+
+def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> dict[str, Any]:
+    """Return a payload without what no reply of that budget can hold, before anything reads through all of it.
+
+    `sizes` gets the sizes of what was cut in the first row, or in the one record.
+    """
+    longest = budget * 4
+    data, notes = payload.get("data"), cast("list[str]", payload.get("notes") or [])
+    if "page" in payload and isinstance(data, list):
+        rows = cast("list[Any]", data)
+        data = [_limit(row, longest, "", {} if number else sizes) for number, row in enumerate(rows)]
+    elif "page" in payload and isinstance(data, dict):
+        records = cast("dict[str, Any]", data)
+        named = {_cut_name(key, longest, number): row for number, (key, row) in enumerate(records.items())}
+        data = {
+            key: _limit(row, longest, key, {} if number else sizes) for number, (key, row) in enumerate(named.items())
+        }
+    else:
+        data = _limit(data, longest, "", sizes)
+    most = max(4, budget // 200)
+    if len(notes) > most:
+        # the last ones tell how to go on
+        left = f"{len(notes) - most + 1} further notes are left out."
+        notes = [*notes[: most - 3], left, *notes[-2:]]
+    return {**payload, "data": data, **({"notes": notes} if notes else {})}
+
+
+def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str]) -> Reply:
     """Halve the longest text again and again until the reply fits; then shorten lists and objects the same way."""
     length = 1 << max(8, len(_to_json(payload)).bit_length())
-    shortened: dict[str, int] = {}
+    shortened: dict[str, str] = {}
     reply = _reply(payload)
     while not _fits(reply, budget) and length > 1:
         length //= 2
         shortened.clear()
         data = _limit(payload["data"], length, "", shortened)
-        notes = [f"{path} is cut, {size} in all." for path, size in list(shortened.items())[:10]]
-        if len(shortened) > len(notes):
-            notes.append(f"{len(shortened) - len(notes)} further fields are cut.")
+        told = {**shortened, **sizes}
+        notes = [f"{shorten(path, 120)} is cut, {size} in all." for path, size in list(told.items())[:10]]
+        if len(told) > len(notes):
+            notes.append(f"{len(told) - len(notes)} further fields are cut.")
         notes.append("Ask for less at once, or start the server with a larger --max-output-tokens.")
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
@@ -149,11 +210,20 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any
         fields = cast("dict[str, Any]", value)
         if len(fields) > length:
             shortened[path or "data"] = f"{len(fields)} entries"
-        return {
-            key: _limit(item, length, f"{path}.{key}" if path else key, shortened)
-            for key, item in list(fields.items())[:length]
-        }
+        kept: dict[str, Any] = {}
+        for number, (key, item) in enumerate(list(fields.items())[:length]):
+            name = _cut_name(key, length, number)
+            where = f"{path}.{name}" if path else name
+            if name != key:
+                shortened[where] = f"a name of {len(key)} characters"
+            kept[name] = _limit(item, length, where, shortened)
+        return kept
     return value
+
+
+def _cut_name(name: str, length: int, number: int) -> str:
+    """Return the name of an entry, cut but still unlike the others."""
+    return name if len(name) <= max(length, _LONGEST_NAME) else f"{name[:_LONGEST_NAME]}… (entry {number})"
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -170,7 +240,7 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append("all rows: " + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant))
     if varying:
         lines.append(" | ".join(_cell(column) for column in varying))
-        lines += [" | ".join(_format(row.get(column, _MISSING)) for column in varying) for row in flat]
+        lines += [_mark(" | ".join(_format(row.get(column, _MISSING)) for column in varying)) for row in flat]
     return lines
 
 
@@ -224,7 +294,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\r", "").replace("\n", "\\n").replace("\t", "\\t").replace(" | ", " \\| ")
+    return _BAR.sub(r"\\|", text.replace("\r", "").replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def _mark(row: str) -> str:
+    """Return a line of a table that cannot pass for a line of ours."""
+    return f"\\{row}" if row.startswith(_OURS) else row
 
 
 def _to_json(value: Any) -> str:

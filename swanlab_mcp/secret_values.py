@@ -23,23 +23,75 @@ _IN_COMMAND = re.compile(
     r"(?P<quote>[\"']?)[^\s\"'-][^\s\"']{5,}",
     re.IGNORECASE,
 )
-_KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_\-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b")
+_OPTION = re.compile(rf"--?(?:[\w\-]*[_\-])?{_WORD}", re.IGNORECASE)
+# 'name': 'value' of printed objects
+_IN_OBJECT = re.compile(
+    rf"(?P<name>[\"'](?:[\w\-.]{{0,40}}[_\-.])?{_WORD}[\"']\s?:\s?)(?P<quote>[\"'])[^\"']{{6,}}", re.IGNORECASE
+)
+_IN_HEADER = re.compile(
+    r"\b(?P<name>bearer\s(?=[\w.~+/\-]{0,99}\d)|authorization[\"']?\s?[:=]\s?[\"']?(?:basic|token)\s)"
+    r"[\w.~+/\-]{8,}=*",
+    re.IGNORECASE,
+)
+# what signs an address, SwanLab's own downloads too
+_IN_QUERY = re.compile(
+    r"(?P<name>[?&](?:[\w\-]{0,40}[_\-])?(?:signature|sig|token|access[_-]?key|api[_-]?key|secret)=)[^&\s\"']{6,}",
+    re.IGNORECASE,
+)
+_KNOWN = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[\w\-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{20,}"
+    r"|npm_[A-Za-z0-9]{20,}|xox[abprs]-[\w\-]{10,}|AIza[\w\-]{35}|AKIA[A-Z0-9]{16}"
+    r"|eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]{8,})(?![\w\-])"
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
+)
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
     """Return a JSON value with texts masked whose name or shape looks like a secret's.
 
     Names: password, token, api_key and such as a whole word at the end (`hf_token`, not `max_tokens` or `tokenizer`).
-    Shapes: credentials in addresses, `--token value` in commands, and the forms of well-known tokens.
+    Shapes: credentials in addresses and headers, signed addresses, `--token value` in commands and argument lists,
+    `"token": "value"` in printed objects, private keys, and the forms of well-known tokens.
     """
     if isinstance(value, dict):
-        return {key: mask_secrets(item, str(key)) for key, item in cast("dict[Any, Any]", value).items()}
+        fields = cast("dict[Any, Any]", value)
+        masked = {key: mask_secrets(item, str(key)) for key, item in fields.items()}
+        named = fields.get("name")
+        if isinstance(named, str) and _is_secret(named):
+            # the name of such a pair stands beside its value, or its values by experiment
+            masked |= {key: _mask_all(fields[key]) for key in ("value", "values") if key in fields}
+        return masked
     if isinstance(value, list):
-        return [mask_secrets(item, name) for item in cast("list[Any]", value)]
+        items = cast("list[Any]", value)
+        before = [None, *items]
+        return [
+            _MASK
+            if isinstance(item, str) and isinstance(option, str) and _OPTION.fullmatch(option)
+            else mask_secrets(item, name)
+            for option, item in zip(before, items, strict=False)
+        ]
     if not isinstance(value, str) or len(value) < _SHORTEST:
         return value
-    if _NAME.search(name) or _CAMEL.search(name):
+    if _is_secret(name):
         return _MASK
-    text = _IN_ADDRESS.sub(_MASK, value)
+    text = _PRIVATE_KEY.sub(_MASK, value)
+    text = _IN_ADDRESS.sub(_MASK, text)
     text = _IN_COMMAND.sub(rf"\g<name>\g<quote>{_MASK}", text)
+    text = _IN_OBJECT.sub(rf"\g<name>\g<quote>{_MASK}", text)
+    for pattern in (_IN_HEADER, _IN_QUERY):
+        text = pattern.sub(rf"\g<name>{_MASK}", text)
     return _KNOWN.sub(_MASK, text)
+
+
+def _mask_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _mask_all(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_mask_all(item) for item in cast("list[Any]", value)]
+    return _MASK if isinstance(value, str) and len(value) >= _SHORTEST else value
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_NAME.search(name) or _CAMEL.search(name))

@@ -42,6 +42,7 @@ class Settings:
     show_secrets: bool = False
     allow_writes: bool = False
     confirmation_secret: str = field(default="", repr=False)
+    is_cached: bool = True
     problems: tuple[str, ...] = ()
 
 
@@ -64,6 +65,7 @@ def load_settings(
     allow_insecure_host: bool = False,
     show_secrets: bool = False,
     allow_writes: bool = False,
+    is_cached: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
@@ -85,6 +87,7 @@ def load_settings(
             max_output_tokens=tokens,
             show_secrets=show_secrets,
             allow_writes=allow_writes,
+            is_cached=is_cached,
             problems=tuple(problems),
         )
 
@@ -128,6 +131,7 @@ def load_settings(
         show_secrets=show_secrets,
         allow_writes=allow_writes,
         confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
+        is_cached=is_cached,
         problems=tuple(problems),
     )
 
@@ -180,6 +184,8 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
                 f"{name} is not a valid netrc file (line {error.lineno}); log in again with `swanlab login`."
             )
             continue
+        # what stands for any host would be sent to any host
+        entries.pop("default", None)
         for machine, (login, _account, password) in entries.items():
             try:
                 api_host = normalise_host(machine)

@@ -29,12 +29,24 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
-from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise, shorten
 
-__all__ = ["TOOLS", "WRITE_TOOLS", "App", "Consent", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply"]
+__all__ = [
+    "TOOLS",
+    "WRITE_TOOLS",
+    "App",
+    "Consent",
+    "Operation",
+    "StrictTool",
+    "ToolEntry",
+    "bind",
+    "make_reply",
+    "tell_error",
+]
 
 log = logging.getLogger(__name__)
+
+_LONGEST_ERROR = 4000
 
 Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
@@ -119,16 +131,21 @@ class StrictTool(Tool):
             title=entry.title,
             description=inspect.getdoc(entry.operation),
             annotations=hints,
+            # published below; the SDK would check each reply against it once more
+            structured_output=False,
         )
-        model = tool.fn_metadata.arg_model
-        model.model_config["extra"] = "forbid"
-        model.model_rebuild(force=True)
-        parameters = _shorten_input(model.model_json_schema(by_alias=True))
-        output = tool.fn_metadata.output_schema and _shorten_output(tool.fn_metadata.output_schema)
+        parameters = _shorten_input({"additionalProperties": False, **tool.parameters})
+        answer = inspect.signature(entry.operation, eval_str=True).return_annotation
+        output = None if entry.shows_pictures else _shorten_output(answer.model_json_schema())
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        model = self.fn_metadata.arg_model
+        if model.model_config.get("extra") != "forbid":
+            # building a validator costs time that the start would have to spend for all tools
+            model.model_config["extra"] = "forbid"
+            model.model_rebuild(force=True)
         try:
             return await super().run(arguments, context, convert_result)
         except ToolError as error:
@@ -159,6 +176,9 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             if consent is not None:
                 _require_consent(consent, given["confirmation"])
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+            offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
+            is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
+            reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         except SwanLabError as error:
             return _answer_error(error)
         except Exception:  # the edge: a defect of ours must neither end the server nor look like an answer
@@ -174,9 +194,6 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             progress.listener.reset(token)
             output_tokens.reset(limit)
             confirmations.reset(confirming)
-        offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
-        reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         text = TextContent(type="text", text=reply.text)
         if entry.shows_pictures:
             # a row that was cut takes its picture along
@@ -191,10 +208,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
     if not entry.read_only:
         asking = Annotated[ElicitationResult[Consent], Resolve(_ask_for_consent(entry, arguments))]
         context.append(inspect.Parameter("consent", inspect.Parameter.KEYWORD_ONLY, annotation=asking))
-    returns = CallToolResult if entry.shows_pictures else Annotated[CallToolResult, signature.return_annotation]
-    call.__signature__ = inspect.Signature([*arguments, *context], return_annotation=returns)  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature([*arguments, *context], return_annotation=CallToolResult)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, *context)}
-    call.__annotations__["return"] = returns
     call.__name__ = call.__qualname__ = entry.name
     return call
 
@@ -237,7 +252,7 @@ def _require_consent(outcome: Any, confirmation: str) -> None:
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
     payload = answer.model_dump(mode="json", exclude_none=True)
-    return fit(payload if app.show_secrets else mask_secrets(payload), app.max_output_tokens, **how)
+    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, **how)
 
 
 def _show(picture: Picture) -> ImageContent:
@@ -246,8 +261,13 @@ def _show(picture: Picture) -> ImageContent:
     )
 
 
+def tell_error(error: SwanLabError) -> str:
+    """Return an error as one line of bounded length, because names that others chose stand in it."""
+    return shorten(str(error), _LONGEST_ERROR)
+
+
 def _answer_error(error: SwanLabError) -> CallToolResult:
-    text = neutralise(str(error))
+    text = tell_error(error)
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
         structured_content={"code": error.status, "errmsg": text, "data": None},

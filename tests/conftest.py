@@ -97,4 +97,4 @@ async def session(settings: Settings, mode: str = "auto") -> Any:
 
 
 def text_of(result: Any) -> str:
-    return "\n".join(block.text for block in result.content)
+    return "\n".join(block.text for block in result.content if block.type == "text")

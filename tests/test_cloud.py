@@ -4,6 +4,7 @@ import asyncio
 import math
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -315,3 +316,41 @@ async def test_nothing_is_opened_before_the_first_question(settings: Settings, s
     async with opened(settings):
         pass
     assert state.calls == []
+
+
+@pytest.mark.parametrize("form", ["current", "legacy"])
+async def test_the_summaries_of_500_experiments_take_few_requests(settings: Settings, state: State, form: Any) -> None:
+    state.variants.summaries = form
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(500):
+        state.add_experiment(project, f"run-{number}", metrics={"loss": [(0, float(number))], "acc": [(0, 1.0)]})
+    async with opened(settings) as client:
+        experiments = (await client.list_experiments("kites-test3", "many")).data
+        state.calls.clear()
+        found = (await client.get_summaries("kites-test3", "many", experiments, ["loss"])).data
+    assert {one.name: found[one.cuid]["loss"].value for one in experiments} == {
+        f"run-{number}": number for number in range(500)
+    }
+    assert all(set(summary) == {"loss"} for summary in found.values())
+    # the project, two batches, and a refusal of the current form by old servers
+    assert len(state.calls) == (3 if form == "current" else 4)
+
+
+async def test_an_experiment_that_was_deleted_meanwhile_is_not_found(settings: Settings, state: State) -> None:
+    questions: list[Callable[[Any], Any]] = [
+        lambda client: client.get_summary("kites-test3", "project1", "cuid1"),
+        lambda client: client.list_keys("kites-test3", "project1", "cuid1"),
+        lambda client: client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=True),
+        lambda client: client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=False),
+        lambda client: client.list_media("kites-test3", "project1", "cuid1", "image"),
+        lambda client: client.read_logs("kites-test3", "project1", "cuid1", start=None, count=5),
+    ]
+    experiment = state.projects[0].experiments[0]
+    async with opened(settings) as client:
+        for question in questions:
+            await question(client)
+            state.projects[0].experiments.remove(experiment)
+            with pytest.raises(NotFound):
+                await question(client)
+            state.projects[0].experiments.append(experiment)
+            await question(client)

@@ -30,6 +30,8 @@ from swanlab_mcp.analysis.direction import find_pairs, find_role, has_no_trend, 
         "neg_log_likelihood",
         "cross_entropy",
         "test.RMSE",
+        "验证/损失",
+        "测试误差",
     ],
 )
 def test_small_is_good_for_losses_errors_and_times(key: str) -> None:
@@ -43,6 +45,8 @@ def test_small_is_good_for_losses_errors_and_times(key: str) -> None:
     [
         "acc",
         "val/acc",
+        "测试准确率",
+        "平均奖励",
         "valAcc",
         "accuracy",
         "top5_accuracy",
@@ -74,7 +78,19 @@ def test_large_is_good_for_qualities_and_speeds(key: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["lr", "learning_rate", "epoch", "grad_norm", "loss_scale", "loss/weight", "acc_threshold", "kl", "x", "损失"],
+    [
+        "lr",
+        "learning_rate",
+        "epoch",
+        "grad_norm",
+        "loss_scale",
+        "loss_std",
+        "loss/weight",
+        "acc_threshold",
+        "kl",
+        "x",
+        "指标",
+    ],
 )
 def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
     assert infer_direction(key).mode == ""
@@ -97,6 +113,9 @@ def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
         ("__swanlab__.gpu.0.mem.ptc", "gpu_memory"),
         ("__swanlab__.gpu.12.pct", "gpu_load"),
         ("__swanlab__.npu.1.mem.pct", "gpu_memory"),
+        ("__swanlab__.npu.0-1.mem.ptc", "gpu_memory"),
+        ("__swanlab__.gpu.0.mem.value", ""),
+        ("__swanlab__.mem.pct", "host_memory"),
         ("__swanlab__.cpu.pct", ""),
         ("latency", ""),
         ("epoch", ""),
@@ -122,3 +141,9 @@ def test_splits_and_losses_that_need_not_fall_are_known() -> None:
     assert has_no_trend("policy_loss")
     assert has_no_trend("loss/D")
     assert not has_no_trend("cross_entropy_loss")
+
+
+def test_chinese_terms_are_read_as_the_english_ones() -> None:
+    assert (find_role("训练损失"), find_role("准确率"), find_role("学习率")) == ("loss", "quality", "learning_rate")
+    assert is_validation("验证损失")
+    assert find_pairs(["训练损失", "验证损失"]) == [("训练损失", "验证损失")]

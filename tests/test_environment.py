@@ -63,10 +63,37 @@ def test_what_only_sounds_alike_is_left(name: str, value: Any) -> None:
         ("login --wandb-api-key 'abcdef123'", "login --wandb-api-key '***'"),
         ("use hf_abcdefghijklmnopqrstuvwx now", "use *** now"),
         ("train.py --token --lr 0.1000000", "train.py --token --lr 0.1000000"),
+        ("Authorization: Bearer abc123.def-456", "Authorization: Bearer ***"),
+        ("authorization='Basic bWU6c2VjcmV0'", "authorization='Basic ***'"),
+        ("a basic configuration of the bearer certificates", "a basic configuration of the bearer certificates"),
+        ("{'hf_token': 'abcdef123', 'lr': 1}", "{'hf_token': '***', 'lr': 1}"),
+        ('{"api_key": "abcdef123"}', '{"api_key": "***"}'),
+        ("GET https://cos/x.csv?X-Amz-Signature=abcdef123&a=1", "GET https://cos/x.csv?X-Amz-Signature=***&a=1"),
+        ("?q-sign-algorithm=sha1&q-signature=abcdef123", "?q-sign-algorithm=sha1&q-signature=***"),
+        ("page?key=val/accuracy&step=1", "page?key=val/accuracy&step=1"),
+        ("eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSM", "***"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEabc+/=\n-----END RSA PRIVATE KEY-----", "***"),
+        ("ghp_abcdefghijklmnopqrstuvwx", "***"),
     ],
 )
 def test_a_secret_inside_a_text_is_masked(text: str, expected: str) -> None:
     assert mask_secrets(["x", text]) == ["x", expected]
+
+
+def test_a_secret_is_masked_where_its_name_stands_beside_it() -> None:
+    assert mask_secrets(["x.py", "--hf-token", "abcdef123", "--lr", "0.1"]) == [
+        "x.py",
+        "--hf-token",
+        "***",
+        "--lr",
+        "0.1",
+    ]
+    assert mask_secrets([{"name": "HF_TOKEN", "value": "abcdef123"}]) == [{"name": "HF_TOKEN", "value": "***"}]
+    assert mask_secrets({"name": "x.token", "values": {"a": "abcdef123", "b": ["abcdef123", 1]}})["values"] == {
+        "a": "***",
+        "b": ["***", 1],
+    }
+    assert mask_secrets({"name": "lr", "value": "abcdef123"}) == {"name": "lr", "value": "abcdef123"}
 
 
 @given(

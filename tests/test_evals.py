@@ -22,10 +22,6 @@ from tests.test_command import ROOT, environ
 
 pytestmark = pytest.mark.anyio
 
-THERE = {entry.name for entry in TOOLS}
-# tools that are written elsewhere at this time; their questions wait for them
-COMING = {"rank_experiments", "compare_experiments", "diagnose_experiment", "whats_new"}
-
 
 @pytest.fixture
 def state() -> State:
@@ -38,7 +34,7 @@ def settings(host: str) -> Settings:
     return Settings(api_host=host, web_host=host, api_key=KEY, key_source="SWANLAB_API_KEY", log_dirs=(demo,))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.tools <= THERE], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_good_caller_gets_every_fact_within_the_calls_and_tokens(settings: Settings, case: Case) -> None:
     async with session(settings) as client:
         verdict = await play(client, case)
@@ -52,7 +48,7 @@ def test_the_questions_are_many_distinct_and_in_both_languages() -> None:
     assert all(case.name.endswith("-zh") == (case in chinese) for case in CASES)
     assert len({case.name for case in CASES}) == len({case.question for case in CASES}) == len(CASES)
     assert all(case.facts for case in CASES)
-    assert {tool for case in CASES for tool in case.tools} <= THERE | COMING
+    assert {tool for case in CASES for tool in case.tools} == {entry.name for entry in TOOLS}
     limits = {"rank_experiments": 1500, "compare_experiments": 1500, "diagnose_experiment": 1200, "whats_new": 1000}
     assert all(case.most_tokens <= limits.get(tool, 8000) for case in CASES for tool in case.tools)
 

@@ -199,6 +199,15 @@ def test_a_loss_that_falls_did_learn_even_within_its_first_points(noise: float) 
     assert find_flat([2.3, 2.29]) is None
 
 
+def test_fine_tuning_that_gains_one_percent_surely_is_no_flat_loss() -> None:
+    source = random.Random(4)
+    slow = [2.10 - 0.03 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
+    assert find_flat(slow) is None
+    assert find_flat([value - 2 for value in slow]) is None
+    barely = [2.3026 - 0.002 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
+    assert find_flat(barely)
+
+
 def test_chance_levels_are_those_of_classes() -> None:
     assert [find_chance_classes(math.log(k)) for k in (2, 10, 1000)] == [2, 10, 1000]
     assert find_chance_classes(0.31) is None
@@ -319,6 +328,19 @@ def test_an_outline_lies_within_the_values(values: list[float]) -> None:
     assert len(course.levels) <= 100
     assert min(values) <= course.best <= course.final <= max(values)
     assert course.scatter >= 0 <= course.noise
+
+
+@given(st.lists(st.floats(), min_size=12, max_size=80))
+def test_no_series_is_too_odd_to_be_looked_at(values: list[float]) -> None:
+    steps, finite = keep_finite(range(len(values)), values)
+    find_non_finite(range(len(values)), values)
+    if finite:
+        find_spikes(steps, finite)
+        find_worsening(steps, finite)
+        find_flat(finite)
+        find_plateau(steps, finite)
+        find_jumps(steps, finite)
+        find_overfitting((steps, finite), (steps, finite))
 
 
 def test_durations_are_told_in_two_units() -> None:

@@ -16,6 +16,7 @@ import pytest
 from swanlab_mcp import cli
 from swanlab_mcp.export import FORMATS
 from tests.conftest import RUNS
+from tests.fake_swanlab import LogLine, State
 
 TRUTH = {
     run["id"]: run for run in json.loads((RUNS / "0.10.3-offline" / "truth.json").read_text(encoding="utf-8"))["runs"]
@@ -53,7 +54,7 @@ def read_rows(file: Path) -> dict[str, list[tuple[int, float]]]:
     return rows
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "log"])
 def test_every_format_holds_every_point(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(f"local/vision-baselines/{CUID}", "--format", form) == 0
     rows = read_rows(Path(f"{CUID}.{form}"))
@@ -141,6 +142,32 @@ def test_a_damaged_run_is_exported_with_what_is_missing(tmp_path: Path, capsys: 
     assert "damaged in 1 places" in told
     assert "records are missing by their numbers" in told
     assert "missing by their numbers" in json.loads(Path(f"{CUID}.json").read_text(encoding="utf-8"))["notes"][0]
+
+
+def test_a_log_is_exported_line_by_line_and_never_over_another(
+    host: str, state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
+    monkeypatch.setattr("swanlab_mcp.export._LINES", 700)
+    command = ["export", "kites-test3/project1/cuid1", "--host", host, "--format", "log"]
+
+    def ask(*more: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, *more])
+        return int(ended.value.code or 0)
+
+    assert ask() == 1
+    assert "No log line was recorded for cuid1." in capsys.readouterr().err
+    messages = [f"line {number} \x1b[31mred" for number in range(2500)]
+    state.projects[0].experiments[0].logs = [LogLine(number, message) for number, message in enumerate(messages)]
+    assert ask() == 0
+    assert "2500 lines: cuid1.log" in capsys.readouterr().err
+    assert Path("cuid1.log").read_text(encoding="utf-8").splitlines() == messages
+    assert ask() == 1
+    assert ask("-o", "cuid1.log") == 1
+    assert "exists already and is not overwritten" in capsys.readouterr().err
+    assert ask("-o", "-") == 0
+    assert capsys.readouterr().out.startswith("line 0 \\x1b[31mred\nline 1 ")
 
 
 def test_cloud_experiments_are_exported_too(host: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swanlab_mcp.client.offline.framing import MAGIC, FragmentReader, NotARunFile
+from swanlab_mcp.client.offline.framing import MAGIC, FragmentReader
 from swanlab_mcp.client.offline.records import decode_json, decode_protobuf, is_protobuf
 from tests.conftest import RUNS
 
@@ -123,11 +123,12 @@ def test_headers_without_data_are_bounded() -> None:
     assert reader.lost == 18
 
 
-def test_other_files_are_refused() -> None:
+def test_other_files_are_told_apart() -> None:
     for content in (b"PK\x03\x04aaaaaaaa", b":SWX", b"x"):
-        with pytest.raises(NotARunFile):
-            read(content)
-    assert read(b":SW")[0] == []
+        found, reader = read(content)
+        assert (found, reader.is_marked) == ([], False)
+    found, reader = read(b":SW")
+    assert (found, reader.is_marked) == ([], True)
 
 
 def test_the_version_is_told() -> None:

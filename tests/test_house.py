@@ -26,7 +26,7 @@ LAYERS = [
     {"models", "refs", "settings"},
     {"client", "analysis", "charts", "findings", "pictures"},
     {"operations"},
-    {"accounts", "render", "openapi", "export", "prompts"},
+    {"accounts", "render", "openapi", "export", "prompts", "installation", "report"},
     {"gateway", "tools"},
     {"server"},
     {"cli"},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ async def test_levels_are_thresholds(settings: Settings, state: State) -> None:
 async def test_a_log_is_shown_from_its_first_traceback_on(settings: Settings, state: State) -> None:
     write_log(state, 25_000)
     logs = state.projects[0].experiments[0].logs
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         none = await client.call_tool("get_logs", {**ASK, "from_traceback": True})
         for place in (24_000, 24_500):
             logs[place] = LogLine(place, "Traceback (most recent call last):", "ERROR")

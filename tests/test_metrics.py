@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -54,10 +55,10 @@ def test_a_selection_is_the_part_that_was_asked_for(numbers: list[float], one: i
     points = make_points(numbers)
     start, end = sorted((one, other))
     steps = [step for step in points.steps if start <= step <= end]
-    assert select_points(points, Selection(start, end), 5).steps == steps
-    assert select_points(points, Selection(start, end, head=count), 5).steps == steps[:count]
-    assert select_points(points, Selection(start, end, tail=count), 5).steps == steps[-count:]
-    near = select_points(points, Selection(around=one), 5).steps
+    assert list(select_points(points, Selection(start, end), 5).steps) == steps
+    assert list(select_points(points, Selection(start, end, head=count), 5).steps) == steps[:count]
+    assert list(select_points(points, Selection(start, end, tail=count), 5).steps) == steps[-count:]
+    near = list(select_points(points, Selection(around=one), 5).steps)
     assert (
         near == [step for step in points.steps if step < one][-5:] + [step for step in points.steps if step >= one][:6]
     )
@@ -81,7 +82,9 @@ def experiment(state: State) -> Experiment:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-@pytest.mark.parametrize("spelling", [("nan", "inf", "NaN"), ("NaN", "+Inf", "INF"), ("NAN", "INF", "Infinity")])
+@pytest.mark.parametrize(
+    "spelling", [("nan", "inf", "NaN"), ("NaN", "+Inf", "INF"), ("NAN", "INF", "Infinity"), ("nan", "inf", "bare")]
+)
 async def test_the_cloud_gives_the_planted_points(
     settings: Settings, state: State, experiment: Experiment, exact: bool, spelling: Any
 ) -> None:
@@ -163,6 +166,7 @@ async def test_a_sampled_series_tells_that_it_is_one_and_keeps_what_matters(sett
         result = await client.call_tool("get_metrics", arguments)
     long, plain = result.structured_content["data"]
     assert (long["source"], plain["source"]) == ("sample", "all points")
+    assert (long["returned"], plain["returned"]) == (len(long["steps"]), 5)
     assert "total" not in long
     assert (plain["total"], plain["steps"], plain["values"]) == (5, [0, 1, 2, 3, 4], [0, 7, 14, 21, 28])
     assert len(long["steps"]) <= 60
@@ -235,7 +239,7 @@ async def test_the_extremes_of_a_sample_are_the_true_ones(settings: Settings, st
     wave[4321], wave[5432] = (4321, 50.0), (5432, -50.0)
     state.add_experiment(state.projects[0], "wave", cuid="wave1", metrics={"wave": wave})
     arguments = {"project": "project1", "exp_cuids": ["wave1"], "keys": ["wave"], "max_points": 20}
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         row = (await client.call_tool("get_metrics", arguments)).structured_content["data"][0]
         assert {4321: 50.0, 5432: -50.0}.items() <= dict(zip(row["steps"], row["values"], strict=True)).items()
         state.variants.extremes = "bare"
@@ -308,7 +312,7 @@ async def test_the_number_of_requests_is_small(settings: Settings, state: State)
         assert not (await client.call_tool(tool, {**arguments, **more})).is_error
         return len([call for call in state.calls if "/login/" not in call.raw_path])
 
-    async with session(settings) as client:
+    async with session(replace(settings, is_cached=False)) as client:
         # experiment, project, export, its address; then the storage, which is not SwanLab
         assert await count("get_metrics", mode="exact") == 4 + 1
         assert len(state.get_calls("^/storage/")) == 1

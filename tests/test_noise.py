@@ -115,6 +115,12 @@ def test_pooled_noise_lies_between_the_least_and_the_largest(groups: list[list[f
     assert pool_noise([[1.0], [2.0]]) is None
 
 
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=5), samples)
+def test_no_values_are_too_large_to_be_judged(first: list[float], second: list[float]) -> None:
+    assert judge_difference(first, second).verdict in ("real", "within noise")
+    assert pool_noise([first, second])
+
+
 def test_smaller_differences_need_more_repeats() -> None:
     needed = [count_repeats(difference, 1.0) for difference in (4.0, 1.0, 0.5, 0.1, 0.0)]
     assert needed == sorted(needed)

@@ -14,7 +14,7 @@ from swanlab_mcp.client.offline import OfflineClient
 from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import RUNS, session, text_of
-from tests.run_files import encode_finish, encode_point, write_run
+from tests.run_files import BEGAN, encode_finish, encode_point, write_run
 
 pytestmark = pytest.mark.anyio
 
@@ -222,6 +222,9 @@ async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
     assert summary is not None
     # the same points twice are the same points
     assert summary["train/loss"].count == 240
+    points = await client.read_points("local", "vision-baselines", CUID, ["train/loss", "lr"], exact=True)
+    (note,) = points.notes
+    assert note.endswith("252 points have the same step in several folders; the one of the later folder counts.")
     assert (await client.read_logs("local", "vision-baselines", CUID, start=18, count=4)).data.total == 40  # type: ignore[union-attr]
 
 
@@ -277,3 +280,66 @@ async def test_what_files_do_not_record_is_said_to_be_not_available(copied: Path
         assert "Visibility and members are not available offline" in answer.notes[-1]
     assert answer.data is not None
     assert answer.data.visibility == ""
+
+
+async def test_settled_folders_are_searched_again_only_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    write_run(runs / "nested", "one", [])
+    (runs / "run-20261123_090000-two").mkdir()
+    for folder in (runs, runs / "nested", runs / "run-20261123_090000-two"):
+        os.utime(folder, (BEGAN / 1000,) * 2)
+    searched: list[Any] = []
+    scandir = os.scandir
+
+    def watch(folder: Any) -> Any:
+        searched.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", watch)
+    client = OfflineClient([runs, tmp_path / "later"])
+    assert await list_cuids(client) == ["one"]
+    assert searched
+    searched.clear()
+    notes = (await client.list_projects("local")).notes
+    assert [note[:23] for note in notes] == ["1 run folders hold no r", "The log folder 'later' "]
+    assert searched == []
+    # a record file in a folder that had none, a run in a nested folder, a log folder that was not there
+    shutil.copy(next((runs / "nested").glob("*/run-one.swanlab")), runs / "run-20261123_090000-two" / "backup.swanlab")
+    write_run(runs / "nested", "three", [])
+    write_run(tmp_path / "later", "four", [])
+    answer = await client.list_projects("local")
+    assert [note for note in answer.notes if "log folder" in note or "no record" in note] == []
+    assert sorted(await list_cuids(client)) == ["four", "one", "three"]
+
+
+async def test_a_question_about_one_run_looks_at_its_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        write_run(tmp_path, name, [encode_point(1, "loss", 0, 1.0)])
+    client = OfflineClient([tmp_path])
+    await list_cuids(client)
+    looked: list[str] = []
+    stat = Path.stat
+
+    def watch(path: Path, **how: Any) -> Any:
+        looked.append(path.name)
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", watch)
+    await client.get_summary("local", "made", "one")
+    assert "run-one.swanlab" in looked
+    assert "run-two.swanlab" not in looked
+
+
+async def test_of_a_resumed_run_a_folder_that_never_could_be_read_is_told(tmp_path: Path) -> None:
+    write_run(tmp_path, "same", [encode_point(1, "loss", 0, 1.0)], moment="20261123_080000")
+    odd = tmp_path / "run-20261123_090000-same"
+    odd.mkdir()
+    (odd / "run-same.swanlab").write_bytes(b"PK\x03\x04 something else")
+    answer = await OfflineClient([tmp_path]).get_summary("local", "made", "same")
+    assert answer.data is not None
+    assert answer.data["loss"].count == 1
+    assert any(f"of its 2 folders {odd.name!r} is left out" in note for note in answer.notes)

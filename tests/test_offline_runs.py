@@ -169,7 +169,9 @@ async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path)
     (tmp_path / "linked").symlink_to(RUNS / "0.10.3-online")
     answer = await OfflineClient([tmp_path]).list_projects("local")
     assert [one.name for one in answer.data or []] == ["vision-baselines"]
-    assert answer.notes == ["The run in 'foreign' is left out: the file does not begin with SwanLab's mark."]
+    assert answer.notes == [
+        "The run in 'foreign' is left out: the file does not begin with SwanLab's mark, and no record follows."
+    ]
 
 
 @pytest.fixture

@@ -128,6 +128,17 @@ def test_a_point_that_is_written_in_an_unusual_way_is_read_too(tmp_path: Path) -
     assert run.assess_damage().missing == 0
 
 
+def test_a_run_that_logs_its_steps_backwards_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.offline.series._FEW", 50)
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._CHUNK", 4096)
+    records = [encode_point(number + 1, "loss", 2000 - number, float(number)) for number in range(2000)]
+    run = Run(write_run(tmp_path, "backwards", records))
+    points = run.read_points(["loss"])["loss"]
+    assert run.kept == 2000
+    assert list(points.steps) == list(range(1, 2001))
+    assert list(points.values) == [2000.0 - step for step in range(1, 2001)]
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Return a run of 3,000 points of three keys, and 300 lines."""
@@ -163,6 +174,27 @@ async def test_points_beyond_the_bound_are_let_go_and_read_again_when_asked_for(
     monkeypatch.setattr(run, "_read_on", None)
     assert (await client.read_points("local", "made", "large", ["c"], exact=True)).data == {"c": expected["c"]}
     assert run._offset == offset
+
+
+def test_a_large_file_that_is_replaced_is_read_whole_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._KEPT_POINTS", 500)
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._CHUNK", 4096)
+    run = Run(large)
+    assert len(run.read_points(["a"])["a"].steps) == 1000
+    records = [encode_point(number + 1, "ab"[number % 2], number, 1.0) for number in range(3000)]
+    for other in (write_run(large.parents[2], "other", records), write_run(large.parents[2], "less", records[:2000])):
+        other.replace(large)
+        assert len(run.read_points(["a"])["a"].steps) in (1500, 1000)
+        assert run.read_tallies()["b"].count in (1500, 1000)
+        assert run.start.run_id in ("other", "less")
+    # another run with the same inode, longer than what was read
+    longer = write_run(large.parents[2], "longer", records * 2).read_bytes()
+    large.write_bytes(longer)
+    assert len(run.read_points(["a"])["a"].steps) == 1500
+    assert run.start.run_id == "longer"
+    # the same file, shorter than what was read of it
+    large.write_bytes(large.read_bytes()[:9000])
+    assert 0 < len(run.read_points(["a"])["a"].steps) < 100
 
 
 async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,3 +336,22 @@ async def test_a_listing_does_not_wait_for_a_run_that_is_being_read(large: Path)
     large.write_bytes(large.read_bytes() + b"\x00")
     with run.lock:
         assert (await client.list_experiments("local", "made")).data == before
+
+
+async def test_a_listing_does_not_read_on_where_a_long_work_was_stopped(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.offline.run._CHUNK", 4096)
+    client = OfflineClient([large.parent.parent])
+    before = (await client.list_experiments("local", "made")).data
+    run: Run = next(iter(client._runs.values()))
+    work = Work()
+    work.stop()
+    with pytest.raises(Stopped):
+        run.refresh(work=work)
+    large.write_bytes(large.read_bytes() + b"\x00")
+    assert (await client.list_experiments("local", "made")).data == before
+    assert run._offset == 4096
+    assert (await client.get_summary("local", "made", "large")).data == {
+        key: tally.summarise() for key, tally in Run(large).read_tallies().items()
+    }

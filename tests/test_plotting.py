@@ -69,11 +69,11 @@ async def test_the_text_holds_the_figures_of_every_curve(settings: Settings, cur
     assert (late["number"], late["exp_cuid"], late["name"], late["key"]) == ("1", "nan1", "late nan", "loss")
     assert (late["points"], late["first_non_finite_step"], late["non_finite"]) == ("2000", "6000", "800")
     assert (late["last.step"], late["last.value"], late["min.step"]) == ("9995", "NaN", "5995")
-    assert late["ends_far_above_min"] == healthy["ends_far_above_min"] == ""
-    assert diverging["ends_far_above_min"] == "true"
+    assert late["worse_since"] == healthy["worse_since"] == ""
+    assert 90 <= int(diverging["worse_since"]) <= 95
     assert (diverging["min.step"], diverging["min.value"], diverging["last.value"]) == ("89", "0.22", "3.12")
     assert healthy["best"] == "min"
-    assert "note: Page of cuid1: http" in text
+    assert text.count("note: Pages: http") == 1
 
 
 async def test_the_best_end_follows_from_the_key_and_is_not_claimed_where_the_key_tells_none(
@@ -135,7 +135,7 @@ async def test_what_does_not_show_in_the_picture_is_noted(settings: Settings, st
     async with session(settings) as client:
         _, text = await plot(client, **given)
         assert "Curve 2 is more than 100 times as large as curve 1" in text
-        assert ("#2" in text) == ("no installed font" in text)
+        assert ("#2" in text) == ("no installed font can show" in text)
         _, text = await plot(client, **given, log_y=True)
         assert "1 values at or below 0 cannot stand on the logarithmic axis." in text
         assert "100 times" not in text
@@ -169,6 +169,31 @@ async def test_what_cannot_be_drawn_is_told(
         result = await client.call_tool("plot_metrics", {"project": "project1", "exp_cuids": ["cuid1"], **arguments})
     assert result.is_error
     assert told in text_of(result)
+
+
+async def test_points_without_a_time_are_counted_and_no_axis_is_invented(settings: Settings, state: State) -> None:
+    first = int(BEGINNING.timestamp() * 1000)
+    one = state.projects[0].experiments[0]
+    one.metrics = {"loss": [(0, 3.0, first), (1, 2.0, 0), (2, 1.0, first + 9000)], "none": [(0, 1.0, 0), (1, 2.0, 0)]}
+    given = {"project": "project1", "exp_cuids": ["cuid1"]}
+    async with session(settings) as client:
+        _, text = await plot(client, **given, keys=["loss"], x_axis="time")
+        assert "1 points without a recorded time are not in the picture." in text
+        assert read_rows(text)[0]["points"] == "3"
+        result = await client.call_tool("plot_metrics", {**given, "keys": ["none"], "x_axis": "time"})
+        assert "No times are recorded for these points. Use x_axis='step'." in text_of(result)
+        one.wire["createdAt"] = None
+        state.variants.needs_created_at = False
+        result = await client.call_tool("plot_metrics", {**given, "keys": ["loss"], "x_axis": "relative_time"})
+        assert "When cuid1 began is not known." in text_of(result)
+
+
+async def test_an_experiment_without_the_key_is_told_and_the_others_are_drawn(settings: Settings, state: State) -> None:
+    state.add_experiment(state.projects[0], "bare", cuid="bare1")
+    async with session(settings) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["cuid1", "bare1"], keys=["loss"])
+    assert [row["exp_cuid"] for row in read_rows(text)] == ["cuid1"]
+    assert "note: bare (bare1) has not logged loss." in text
 
 
 async def test_experiments_of_one_name_are_told_apart_in_the_picture(settings: Settings, state: State) -> None:

@@ -20,8 +20,6 @@ from tests.fake_swanlab import State
 
 pytestmark = pytest.mark.anyio
 
-# tools that are written elsewhere at this time
-COMING = {"rank_experiments", "compare_experiments", "diagnose_experiment", "whats_new"}
 GIVEN = {"project": "digits-mlp", "exp_cuid": "lr-1"}
 
 
@@ -65,10 +63,10 @@ async def test_the_menu_is_listed_and_each_task_is_written_in_both_languages(set
 @pytest.mark.parametrize("entry", PROMPTS, ids=lambda entry: entry.name)
 def test_every_tool_that_a_task_names_exists(entry: Any) -> None:
     named = {language: set(re.findall(r"[a-z]+(?:_[a-z]+)+", text)) for language, text in entry.texts.items()}
-    arguments = {name for name, _, _ in entry.arguments}
+    arguments = {name for name, _, _ in entry.arguments} | {"by_seed"}
     assert named["en"] == named["zh"]
     assert len(named["en"] - arguments) >= 4
-    assert named["en"] - arguments <= {tool.name for tool in TOOLS} | COMING
+    assert named["en"] - arguments <= {tool.name for tool in TOOLS}
 
 
 async def test_what_is_given_stands_in_the_task_and_what_is_not_leaves_no_gap(settings: Settings) -> None:
@@ -112,6 +110,15 @@ async def test_wrong_arguments_are_told(settings: Settings, mode: str, arguments
             await read(client, "explain_crash", **arguments)
     assert caught.value.error.code == INVALID_PARAMS
     assert told in caught.value.error.message
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_an_unknown_prompt_is_told_with_those_there_are(settings: Settings, mode: str) -> None:
+    async with session(settings, mode) as client:
+        with pytest.raises(MCPError) as caught:
+            await read(client, "explain_crashes")
+    assert caught.value.error.code == INVALID_PARAMS
+    assert caught.value.error.message.startswith("There is no prompt 'explain_crashes'. There are: triage_project, ")
 
 
 async def test_arguments_are_completed_like_those_of_resources(settings: Settings, state: State) -> None:

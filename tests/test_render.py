@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swanlab_mcp import render as render_module
 from swanlab_mcp.render import count_tokens, fit, render
-from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.untrusted import neutralise, neutralise_value, shorten
 
 json_values = st.recursive(
     st.none()
@@ -48,6 +49,19 @@ def test_a_list_keeps_the_budget_and_whole_rows_from_its_beginning(data: list[An
     if len(kept) < len(data):
         number, size = (int(word.split("=")[1]) for word in page["next"].split())
         assert (number - 1) * size == offset + len(kept)
+
+
+@given(rows, st.integers(400, 3000), st.booleans())
+def test_of_rows_without_pages_as_many_are_kept_as_can_be(data: list[Any], budget: int, keep_last: bool) -> None:
+    many = data * 5
+    reply = fit(make_payload(many, len(many)), budget, is_paged=False, keep_last=keep_last)
+    kept = len(reply.structured["data"])
+    if 1 < kept < len(many):
+        told = f"Cut to the {'last' if keep_last else 'first'} {kept} of {len(many)} rows"
+        assert f"{told} to stay within the output budget." in reply.text
+        safe = neutralise_value(make_payload(many, len(many)))
+        more = render_module._cut_unpaged(safe, kept + 1, len(many), keep_last=keep_last)
+        assert max(count_tokens(render(more)), measure(more)) > budget
 
 
 @given(json_values, st.integers(300, 2000))

@@ -167,6 +167,21 @@ async def test_completion_is_bounded_and_counts_the_rest(settings: Settings, sta
         assert (len(completion.values), completion.total, completion.has_more) == (100, 230, True)
 
 
+async def test_keystrokes_of_a_name_ask_for_the_list_once(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(230):
+        state.add_experiment(project, f"run-{number}")
+    async with session(settings) as client:
+        asked: list[int] = []
+        for typed in ("", "r", "run", "run-22"):
+            found = await complete(client, "exp_cuid", typed, username="kites-test3", project="many")
+            asked.append(len(state.get_calls("/runs")))
+        assert found.total == 11
+        assert asked == [3, 3, 3, 3]
+        other = await complete(client, "exp_cuid", "", username="kites-test3", project="project1")
+        assert other.values == ["experiment1"]
+
+
 async def test_completion_tells_which_part_is_wrong(settings: Settings) -> None:
     async with session(settings, "2026-07-28") as client:
         with pytest.raises(MCPError, match="Did you mean project1") as caught:

@@ -271,7 +271,8 @@ def test_a_body_that_is_too_large_or_never_ends_is_refused(settings: Settings) -
 
 def test_too_many_at_once_are_told_to_come_back(settings: Settings, team: State) -> None:
     released = threading.Event()
-    with serve(settings, limits=Limits(requests=2, requests_per_caller=1)) as url, ExitStack() as stack:
+    anew = dataclasses.replace(settings, is_cached=False)
+    with serve(anew, limits=Limits(requests=2, requests_per_caller=1)) as url, ExitStack() as stack:
         assert names(ask(url)) == ["project1"]
         assert names(ask(url, key="other-key")) == ["secret"]
         stack.callback(released.set)
@@ -305,7 +306,7 @@ KEYS = ("test-key", "other-key")
 
 def test_a_caller_who_hangs_up_stops_the_work(settings: Settings, team: State) -> None:
     released = threading.Event()
-    with serve(settings, limits=Limits(requests=1)) as url:
+    with serve(dataclasses.replace(settings, is_cached=False), limits=Limits(requests=1)) as url:
         assert names(ask(url)) == ["project1"]
         team.faults.append(Fault("project/kites-test3$", until=released, times=1))
         team.arrived.clear()

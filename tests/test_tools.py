@@ -391,7 +391,7 @@ async def test_names_cannot_steer_the_reader(settings: Settings, state: State) -
 async def test_calls_run_at_the_same_time(settings: Settings, state: State) -> None:
     state.latency = 0.05
     async with session(settings) as client:
-        await asyncio.gather(*(client.call_tool("list_projects", {}) for _ in range(6)))
+        await asyncio.gather(*(client.call_tool("list_projects", {"size": size}) for size in range(1, 7)))
     assert state.max_in_flight >= 3
 
 

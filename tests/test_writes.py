@@ -147,6 +147,17 @@ async def test_a_project_is_created_as_described(writable: Settings, state: Stat
     assert "'project'" in text_of(odd)
 
 
+async def test_what_was_changed_shows_at_once_though_answers_are_kept(writable: Settings, project: Project) -> None:
+    async with session(writable) as client:
+        where = {"project": "kites-test2/mnist"}
+        assert (await client.call_tool("list_project_exps", where)).structured_content["page"]["total"] == 3
+        await confirm(client, "delete_experiments", {**where, "exp_cuids": ["a"]})
+        assert (await client.call_tool("list_project_exps", where)).structured_content["page"]["total"] == 2
+        await confirm(client, "delete_project", where)
+        assert (await client.call_tool("list_project_exps", where)).structured_content["code"] == 404
+    assert len(project.experiments) == 2
+
+
 async def refuse(client: Any, arguments: dict[str, Any], token: str, words: str) -> None:
     refused = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
     assert refused.is_error

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import mean
+from statistics import fmean
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.direction import infer_direction, split_words
@@ -16,6 +16,7 @@ __all__ = [
     "Association",
     "associate",
     "compute_spearman",
+    "find_confounded",
     "find_varying",
     "flatten",
     "group_repeats",
@@ -23,6 +24,7 @@ __all__ = [
     "is_setting",
 ]
 
+_LARGEST = 1e300
 _SEEDS = frozenset({"seed", "seeds", "rng"})
 _OUTCOMES = frozenset({"best", "final", "result", "results"})
 _PLACES = frozenset({"dir", "path", "folder", "file", "name", "id", "uuid"})
@@ -33,7 +35,7 @@ _PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"
 class Association(NamedTuple):
     """How strongly a config key goes along with a result: from 0 (not) to 1, of `n` experiments.
 
-    `text` tells the rank correlation with its sign, or the groups' means; `confounded` are keys that vary with it.
+    `text` tells the rank correlation with its sign, or the groups' means.
     """
 
     key: str
@@ -41,7 +43,6 @@ class Association(NamedTuple):
     strength: float
     n: int
     text: str
-    confounded: tuple[str, ...] = ()
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -85,8 +86,9 @@ def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 def group_repeats(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Return the places of configs whose settings are the same, in order of their first; the others stand alone."""
     groups: dict[str, list[int]] = {}
+    deciding = [key for key in sorted({key for config in configs for key in config}) if is_setting(key)]
     for place, config in enumerate(configs):
-        settings = sorted((key, _freeze(value)) for key, value in config.items() if is_setting(key))
+        settings = [(key, _freeze(config[key])) for key in deciding if key in config]
         # without a config nothing says that two experiments are repeats
         groups.setdefault(json.dumps(settings) if settings else f"#{place}", []).append(place)
     return list(groups.values())
@@ -112,8 +114,8 @@ def associate(
     """Return how each key goes along with the results, strongest first.
 
     Numbers: Spearman's rank correlation. Others, and numbers where that tells more: the root of the share of the ranks'
-    variance that lies between groups of equal values, adjusted for their number. An association is no effect: keys that
-    vary together cannot be told apart.
+    variance that lies between groups of equal values, adjusted for their number. An association is no effect, and keys
+    that vary together (find_confounded) cannot be told apart.
     """
     found: list[Association] = []
     for key in keys:
@@ -122,11 +124,6 @@ def associate(
         outcome = [results[place] for place in places]
         if len(places) < thresholds.associated or len({_freeze(value) for value in values}) < 2:
             continue
-        confounded = tuple(
-            other
-            for other in keys
-            if other != key and _measure_strength(configs, key, other) >= thresholds.strong_association
-        )
         is_numeric = all(_is_number(value) for value in values)
         rho = compute_spearman(values, outcome) if is_numeric else 0.0
         groups: dict[str, list[int]] = {}
@@ -137,14 +134,25 @@ def associate(
         between = _measure_groups(_rank(outcome), list(groups.values()))
         # a number whose middle values are best has no rank correlation, but groups tell
         if abs(rho) >= between:
-            found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}", confounded))
+            found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}"))
             continue
         text = "; ".join(
-            f"{_show(value)}: {mean([outcome[place] for place in group]):.4g} (n={len(group)})"
+            f"{_show(value)}: {fmean([outcome[place] for place in group]):.4g} (n={len(group)})"
             for value, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]
         )
-        found.append(Association(key, "group means", between, len(places), text, confounded))
+        found.append(Association(key, "group means", between, len(places), text))
     return sorted(found, key=lambda one: -one.strength)
+
+
+def find_confounded(
+    configs: Sequence[Mapping[str, Any]], key: str, keys: Sequence[str], thresholds: Thresholds = DEFAULTS
+) -> list[str]:
+    """Return those of `keys` that vary together with a key, so that their effects cannot be told apart."""
+    return [
+        other
+        for other in keys
+        if other != key and _measure_strength(configs, key, other) >= thresholds.strong_association
+    ]
 
 
 def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str) -> float:
@@ -162,9 +170,9 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
     """Return the root of the share of variance between groups (epsilon squared: groups of one explain nothing)."""
-    middle = mean(ranks)
+    middle = fmean(ranks)
     total = sum((rank - middle) ** 2 for rank in ranks)
-    between = sum(len(group) * (mean([ranks[place] for place in group]) - middle) ** 2 for group in groups)
+    between = sum(len(group) * (fmean([ranks[place] for place in group]) - middle) ** 2 for group in groups)
     free = len(ranks) - len(groups)
     if not total or not free:
         return 0.0
@@ -190,7 +198,8 @@ def _rank(values: Sequence[float]) -> list[float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # compared rather than converted: an integer may be too large for a float
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
@@ -199,6 +208,8 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def _freeze(value: Any) -> str:
     """Return a value as a text that is the same for equal values, 1 and 1.0 among them."""
+    if isinstance(value, str):
+        return f'"{value}"'
     if _is_number(value):
         return repr(float(value))
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -17,7 +17,9 @@ __all__ = [
     "split_words",
 ]
 
-Role = Literal["loss", "quality", "learning_rate", "gradient_norm", "throughput", "gpu_memory", "gpu_load", ""]
+Role = Literal[
+    "loss", "quality", "learning_rate", "gradient_norm", "throughput", "gpu_memory", "gpu_load", "host_memory", ""
+]
 
 
 def _read(words: str) -> frozenset[str]:
@@ -42,7 +44,7 @@ _UP = _read(
     """
 )
 # what such a word belongs to is a setting or a by-product, not a result
-_NEUTRAL = _read("scale weight weights coef coefficient lambda threshold lr")
+_NEUTRAL = _read("scale std stddev weight weights coef coefficient lambda threshold lr")
 # these decide only where nothing else does: an FID score is still an FID
 _WEAK_UP = frozenset({"score", "scores"})
 _FLIP = frozenset({"neg", "negative", "minus"})
@@ -59,8 +61,31 @@ _NO_TREND = _read(
     regularization
     """
 )
-_HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.\d+\.(mem\.)?(?:pct|ptc)$")
+_HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
 _SPLIT = re.compile(r"[^0-9A-Za-z]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CHINESE = {
+    "损失": "loss",
+    "误差": "error",
+    "错误率": "error",
+    "困惑度": "perplexity",
+    "延迟": "latency",
+    "耗时": "time",
+    "准确率": "accuracy",
+    "正确率": "accuracy",
+    "精度": "accuracy",
+    "精确率": "precision",
+    "召回率": "recall",
+    "奖励": "reward",
+    "回报": "return",
+    "胜率": "winrate",
+    "吞吐": "throughput",
+    "学习率": "learning rate",
+    "梯度范数": "grad norm",
+    "训练": "train",
+    "验证": "val",
+    "测试": "test",
+}
+_CHINESE_TERM = re.compile("|".join(sorted(_CHINESE, key=len, reverse=True)))
 _DIGITS = re.compile(r"\d+$")
 
 
@@ -72,7 +97,11 @@ class Direction(NamedTuple):
 
 
 def split_words(key: str) -> list[str]:
-    """Return a key's words in lower case: split at everything but letters and digits, and in camelCase."""
+    """Return a key's words in lower case: split at everything but letters and digits, and in camelCase.
+
+    Chinese terms come as the English ones.
+    """
+    key = _CHINESE_TERM.sub(lambda match: f" {_CHINESE[match[0]]} ", key)
     return [word.lower() for word in _SPLIT.split(key) if word]
 
 
@@ -108,7 +137,7 @@ def find_role(key: str) -> Role:
     if hardware:
         return "gpu_memory" if hardware[1] else "gpu_load"
     if key.startswith("__swanlab__"):
-        return ""
+        return "host_memory" if key == "__swanlab__.mem.pct" else ""
     words = split_words(key)
     joined = "_".join(words)
     if "grad" in joined and "norm" in joined:

@@ -113,7 +113,7 @@ def find_spikes(steps: Sequence[int], values: Sequence[float], thresholds: Thres
     height, place = max(found)
     course = outline(values, thresholds)
     is_large = height >= thresholds.spike_recovered * (max(course.first, course.levels[0]) - course.best)
-    grave = clusters >= thresholds.spike_many or is_large
+    grave = is_large or clusters >= max(thresholds.spike_many, thresholds.spike_many_share * size)
     return Event(
         "spike",
         "warning" if grave else "info",
@@ -174,7 +174,7 @@ def find_flat(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Out
     """Return the outline of a series that never got better than it began; None where it did, or is too short.
 
     `values` must be finite. It got better where the first value or the first level lies above the best level by more
-    than noise, and by a share of itself.
+    than noise, and by a share of itself; by a smaller share where noise is out of the question (fine-tuning).
     """
     if len(values) < thresholds.flat_points:
         return None
@@ -184,6 +184,9 @@ def find_flat(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Out
         gain = start - course.best
         if gain > least and gain > thresholds.flat_sigmas * noise:
             return None
+    gain = course.levels[0] - course.best
+    if gain > thresholds.slow_share * abs(course.first) and gain > thresholds.slow_sigmas * course.scatter:
+        return None
     return course
 
 
@@ -324,13 +327,15 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
     return int(now - silent + allowed), silent / 1000, usual / 1000
 
 
-def find_full_memory(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
-    """Return the largest use of a GPU's memory (in percent), where it came near the limit."""
+def find_full_memory(
+    steps: Sequence[int], values: Sequence[float], kind: str = "gpu_memory_full", thresholds: Thresholds = DEFAULTS
+) -> Event | None:
+    """Return the largest use of a memory (in percent), where it came near the limit."""
     top = max((value for value in values if math.isfinite(value)), default=0.0)
     if top < thresholds.full_memory:
         return None
     step = steps[list(values).index(top)]
-    return Event("gpu_memory_full", "info", step, f"up to {top:.4g} %", f">= {thresholds.full_memory:g} %", top)
+    return Event(kind, "info", step, f"up to {top:.4g} %", f">= {thresholds.full_memory:g} %", top)
 
 
 def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:

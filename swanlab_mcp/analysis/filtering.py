@@ -159,7 +159,10 @@ def _to_comparable(value: Any) -> float | str | None:
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, (int, float)):
-        return None if math.isnan(value) else float(value)
+        try:
+            return None if math.isnan(value) else float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     if not isinstance(value, str):
         return None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, mean, variance
+from statistics import NormalDist, mean
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
@@ -14,6 +14,7 @@ __all__ = [
     "Noise",
     "compute_t_cdf",
     "compute_t_quantile",
+    "compute_variance",
     "compute_welch",
     "count_repeats",
     "judge_difference",
@@ -79,7 +80,7 @@ def compute_t_quantile(probability: float, freedom: float) -> float:
 
 def compute_welch(first: Sequence[float], second: Sequence[float]) -> Welch:
     """Return Welch's t test of two samples of at least 2 each (Welch 1947, Satterthwaite's degrees of freedom)."""
-    parts = [variance(values) / len(values) for values in (first, second)]
+    parts = [compute_variance(values) / len(values) for values in (first, second)]
     difference = mean(second) - mean(first)
     error = math.sqrt(sum(parts))
     if not error:
@@ -91,13 +92,19 @@ def compute_welch(first: Sequence[float], second: Sequence[float]) -> Welch:
     return Welch(t, freedom, 2 * (1 - compute_t_cdf(abs(t), freedom)), error)
 
 
+def compute_variance(values: Sequence[float]) -> float:
+    """Return the variance of at least 2 values; infinite where they are too large for one."""
+    middle = mean(values)
+    return sum((value - middle) * (value - middle) for value in values) / (len(values) - 1)
+
+
 def pool_noise(groups: Sequence[Sequence[float]]) -> Noise | None:
     """Return the standard deviation within groups of repeats; None where no group has two."""
     repeated = [values for values in groups if len(values) > 1]
     freedom = sum(len(values) - 1 for values in repeated)
     if not freedom:
         return None
-    total = sum(variance(values) * (len(values) - 1) for values in repeated)
+    total = sum(compute_variance(values) * (len(values) - 1) for values in repeated)
     return Noise(math.sqrt(total / freedom), freedom, len(repeated))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from swanlab_mcp.errors import InvalidArgument
@@ -47,26 +48,28 @@ class Selection(NamedTuple):
 
 def select_points(points: Points, selection: Selection, neighbours: int) -> Points:
     """Return the asked part; `neighbours` is how many points stand on each side of `around`."""
+    if selection == Selection():
+        return points
     steps, times = points.steps, points.times
+    first = 0 if selection.start is None else bisect_left(steps, selection.start)
+    stop = len(steps) if selection.end is None else bisect_right(steps, selection.end)
+    places: Sequence[int] = range(first, max(first, stop))
     since, until = selection.since, selection.until
     if selection.last_minutes is not None:
         since = max(times, default=0) - round(selection.last_minutes * 60_000)
-    places: Sequence[int] = [
-        place
-        for place, step in enumerate(steps)
-        if (selection.start is None or step >= selection.start)
-        and (selection.end is None or step <= selection.end)
-        and (since is None or times[place] >= since)
-        and (until is None or 0 < times[place] <= until)
-    ]
+    if since is not None or until is not None:
+        places = [
+            place
+            for place in places
+            if (since is None or times[place] >= since) and (until is None or 0 < times[place] <= until)
+        ]
     if selection.head is not None:
         places = places[: selection.head]
     elif selection.tail is not None:
         places = places[-selection.tail :]
     elif selection.around is not None:
-        step = selection.around
-        before = [place for place in places if steps[place] < step][-neighbours:]
-        places = before + [place for place in places if steps[place] >= step][: neighbours + 1]
+        middle = bisect_left(places, selection.around, key=steps.__getitem__)
+        places = places[max(0, middle - neighbours) : middle + neighbours + 1]
     return _take(points, places)
 
 
@@ -81,23 +84,16 @@ def reduce_points(points: Points, count: int) -> Points:
     if size <= count:
         return points
     values = points.values
-    finite = [place for place in range(size) if math.isfinite(values[place])]
-    kept = {0, size - 1} | set(_choose_non_finite(values, (count - 4) // 2))
-    if finite:
-        kept |= _find_extremes(finite, values.__getitem__)
-        parts = max(1, (count - len(kept)) // 2)
-        width = size / parts
-        buckets: dict[int, list[int]] = {}
-        for place in finite:
-            buckets.setdefault(int(place / width), []).append(place)
-        for bucket in buckets.values():
-            if len(kept) + 2 <= count:
-                kept |= _find_extremes(bucket, values.__getitem__)
+    odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
+    kept = {0, size - 1, *_choose_non_finite(values, odd, (count - 4) // 2), *_find_extremes(values, 0, size, odd)}
+    parts = max(1, (count - len(kept)) // 2)
+    for part in range(parts):
+        if len(kept) + 2 <= count:
+            kept |= _find_extremes(values, part * size // parts, (part + 1) * size // parts, odd)
     return _take(points, sorted(kept))
 
 
-def _choose_non_finite(values: Sequence[float], count: int) -> list[int]:
-    places = [place for place, value in enumerate(values) if not math.isfinite(value)]
+def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -> list[int]:
     if len(places) <= count:
         return places
     last = len(values) - 1
@@ -111,11 +107,18 @@ def _choose_non_finite(values: Sequence[float], count: int) -> list[int]:
     return [places[round(number * (len(places) - 1) / (count - 1))] for number in range(count)]
 
 
-def _find_extremes(places: Sequence[int], value: Callable[[int], float]) -> set[int]:
-    return {min(places, key=value), max(places, key=value)}
+def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int]) -> set[int]:
+    """Return where the smallest and the largest finite value of a part stand; `odd` are the places of the others."""
+    part = values[start:stop]
+    is_mixed = bisect_left(odd, start) < bisect_left(odd, stop)
+    finite = [value for value in part if math.isfinite(value)] if is_mixed else part
+    return {start + part.index(min(finite)), start + part.index(max(finite))} if finite else set()
 
 
 def _take(points: Points, places: Sequence[int]) -> Points:
+    if isinstance(places, range) and places.step == 1:
+        part = slice(places.start, places.stop)
+        return Points(points.steps[part], points.values[part], points.times[part], points.is_whole)
     return Points(
         [points.steps[place] for place in places],
         [points.values[place] for place in places],

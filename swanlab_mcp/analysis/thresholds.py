@@ -21,6 +21,7 @@ class Thresholds:
     spike_neighbours: int = 5
     spike_recovered: float = 0.5
     spike_many: int = 5
+    spike_many_share: float = 0.001
     # worsening: divergence, overfitting
     worse_share: float = 0.05
     worse_sigmas: float = 5.0
@@ -32,6 +33,8 @@ class Thresholds:
     flat_points: int = 20
     flat_share: float = 0.02
     flat_sigmas: float = 4.0
+    slow_share: float = 0.005
+    slow_sigmas: float = 6.0
     chance_share: float = 0.01
     trained_accuracy: float = 0.8
     plateau_share: float = 0.02

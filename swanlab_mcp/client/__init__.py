@@ -141,10 +141,11 @@ class SwanLabClient(Protocol):
     async def aclose(self) -> None: ...
 
 
-def open_client(settings: Settings) -> SwanLabClient:
+def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient:
     """Return who answers: SwanLab, the runs on this machine (workspace `local`), or both side by side.
 
-    Costs nothing but imports; the first question opens files and connections.
+    Costs nothing but imports; the first question opens files and connections. What SwanLab answered is kept for a
+    while if `is_cached`.
     """
     # imported here, because a server that has just started must not wait for what the first question needs
     from swanlab_mcp.client.combined import CombinedClient
@@ -156,6 +157,9 @@ def open_client(settings: Settings) -> SwanLabClient:
     from swanlab_mcp.client.cloud import CloudClient
     from swanlab_mcp.client.transport import Transport
 
-    return CombinedClient(
-        CloudClient(Transport(settings), settings.web_host), offline, signed_in=bool(settings.api_key)
-    )
+    cloud: SwanLabClient = CloudClient(Transport(settings), settings.web_host)
+    if is_cached:
+        from swanlab_mcp.client.cached import CachedClient
+
+        cloud = CachedClient(cloud)
+    return CombinedClient(cloud, offline, signed_in=bool(settings.api_key))

@@ -178,7 +178,7 @@ class CloudClient:
             await self._find_project_id(username, project)
             self._lacks_shows = True
             return None
-        items = {item.get("cuid"): item for item in read_list(answer, "experiments")}
+        items = {str(item.get("cuid")): item for item in read_list(answer, "experiments")}
         bare = [item for item in items.values() if "profile" not in item]
         if len(bare) > _PROFILES_AT_ONCE:
             return None
@@ -429,6 +429,11 @@ class CloudClient:
             raise UnexpectedResponse(
                 "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
             )
+        asked = {
+            reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
+        }
+        if answer and not asked & set(answer):
+            raise UnexpectedResponse("SwanLab's answer about metrics is about other experiments.", hint="Ask again.")
         summaries: dict[str, Summary] = {}
         for reference in references:
             cuid = reference["experimentId"]
@@ -476,7 +481,7 @@ class CloudClient:
         for _ in range(_READINGS):
             items, total = await self._read_pages(path, params, size, first, stop, what)
             expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
-            ids = {item.get("cuid") or item.get("name") for item in items}
+            ids = {str(item.get("cuid") or item.get("name")) for item in items}
             if len(items) == len(ids) == expected:
                 return items[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 import httpx
 
 from swanlab_mcp import __version__
+from swanlab_mcp.concurrency import SharedAnswers
 from swanlab_mcp.errors import (
     AuthenticationFailed,
     InvalidArgument,
@@ -31,7 +36,7 @@ from swanlab_mcp.errors import (
 )
 from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.untrusted import parse_json, shorten
 
 __all__ = ["Session", "Transport"]
 
@@ -42,12 +47,31 @@ _LONGEST_WAIT = 20.0
 _RETRIED = {429, 500, 502, 503, 504}
 _AT_ONCE = 8
 _RENEWAL = 7 * 86400.0
+_LARGEST_ANSWER = 64 * 2**20
+_LARGEST_DOWNLOAD = 2**30
+_LONGEST_LINE = 2**20
+_PIECE = 2**16
+_LARGE = 2**20
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 _SIGN_IN = (
     "Sign in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run `swanlab login`, "
     "then restart the server. "
     "Without an account: start it with --demo, or with --log-dir FOLDER for runs on this machine."
 )
+_LOOK = "It is not known whether this was done: look before you ask again."
+
+_sending: ContextVar[bool] = ContextVar("sending", default=False)
+
+
+class _Silence(logging.Filter):
+    """Keep our requests out of what httpx logs: addresses hold signatures, headers the session."""
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        return not _sending.get()
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
+    logging.getLogger(_name).addFilter(_Silence())
 
 
 @dataclass(frozen=True)
@@ -63,20 +87,17 @@ class Session:
         return f"Session(username={self.username!r})"
 
 
-class _SessionAuth(httpx.Auth):
-    """Carry the session's cookie; after a 401 sign in once more and repeat (wire page, section 1)."""
+class _Answer(NamedTuple):
+    """What came back; `opened` is a download's response, whose body is still to be read."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    status: int
+    headers: httpx.Headers
+    content: bytes = b""
+    opened: httpx.Response | None = None
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        session = await self._transport.sign_in()
-        request.headers["cookie"] = f"sid={session.sid}"
-        response = yield request
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
-            session = await self._transport.sign_in(refused=session)
-            request.headers["cookie"] = f"sid={session.sid}"
-            yield request
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
 
 
 class Transport:
@@ -86,8 +107,9 @@ class Transport:
         self._settings = settings
         self._http: httpx.AsyncClient | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._storage: httpx.AsyncClient | None = None
         self._session: Session | None = None
-        self._signing_in: asyncio.Task[Session] | None = None
+        self._logins = SharedAnswers[Session]()
 
     async def get(self, *path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """Read the resource at the path segments (each is percent-encoded); raises SwanLabError."""
@@ -98,20 +120,49 @@ class Transport:
         return await self._ask("POST", path, body=body)
 
     async def change(self, method: str, *path: str, body: Any = None) -> Any:
-        """Change something; return the answer's JSON, None where it is empty. Raises SwanLabError.
+        """Change something at SwanLab; return the answer's JSON, None where it is empty. Raises SwanLabError.
 
-        Sent once: again only after a 401 or where no connection came about, because SwanLab has then done nothing.
+        Sent again only if it cannot have arrived. Where nobody can tell whether it was done, the error says so.
         """
-        what = f"{method} /{'/'.join(shorten(part) for part in path)}"
-        request = self._open().build_request(method, f"/api/{_encode(path)}", json=body)
-        response = await self._exchange(request, what, auth=_SessionAuth(self), is_repeatable=False)
-        return None if response.is_success and not response.content.strip() else _read_json(response, what)
+        what, request = self._build(method, path, body=body)
+        session: Session | None = None
+
+        async def send() -> _Answer:
+            nonlocal session
+            async with self._slots:
+                session = await self.sign_in()
+                with _doubt():
+                    return await self._send(request, what, session)
+
+        answer = await self._exchange(send, what, is_repeatable=False)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            if self._session is session:
+                self._session = None
+            raise AuthenticationFailed(
+                f"The session with SwanLab had ended: {what} was not done.",
+                hint="Ask again; then it signs in anew.",
+                trace_id=_read_trace_id(answer),
+            )
+        if answer.is_success and not answer.content:
+            return None
+        with _doubt():
+            return await _read_json(answer, what)
 
     async def download(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a presigned text file, fetched without our session; raises SwanLabError."""
-        async with self._open_download(url) as response:
-            async for line in response.aiter_lines():
-                yield line
+        """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
+        async with self._open_download(url) as response, aclosing(_read_body(response, _LARGEST_DOWNLOAD)) as pieces:
+            headers = response.headers
+            if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
+                raise UnexpectedResponse("A download from SwanLab's storage does not tell where it ends.")
+            rest = b""
+            async for piece in pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield line.removesuffix(b"\r").decode(errors="replace")
+                if len(rest) > _LONGEST_LINE:
+                    raise UnexpectedResponse("A download from SwanLab's storage has a line of more than 1 MB.")
+            if rest:
+                yield rest.decode(errors="replace")
 
     async def fetch(self, url: str, limit: int) -> MediaFile:
         """Return a presigned file, without its content when it has more than `limit` bytes; raises SwanLabError."""
@@ -120,62 +171,61 @@ class Transport:
             size = int(told) if told.isdecimal() and "content-encoding" not in response.headers else None
             content = bytearray()
             if size is None or size <= limit:
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > limit:
-                        break
-                else:
-                    return MediaFile(bytes(content), len(content))
+                async with aclosing(_read_body(response, _LARGEST_DOWNLOAD)) as pieces:
+                    async for piece in pieces:
+                        content += piece
+                        if len(content) > limit:
+                            break
+                    else:
+                        return MediaFile(bytes(content), len(content))
             return MediaFile(None, size)
 
     @asynccontextmanager
     async def _open_download(self, url: str) -> AsyncGenerator[httpx.Response, None]:
+        what = "a download"
+        if self._storage is None:
+            # a client of its own: neither the session nor a cookie of it may reach the storage
+            self._storage = _make_client()
+        storage = self._storage
         try:
-            address = httpx.URL(url)
-        except httpx.InvalidURL:
-            address = httpx.URL("")
-        if address.scheme != "https" and address.netloc != httpx.URL(self._settings.api_host).netloc:
+            request = storage.build_request("GET", url)
+        except (httpx.InvalidURL, UnicodeError):
+            request = storage.build_request("GET", "")
+        own = httpx.URL(self._settings.api_host)
+        if request.url.scheme != "https" and (request.url.scheme, request.url.netloc) != (own.scheme, own.netloc):
             raise UnexpectedResponse("SwanLab named a download that is not encrypted.", hint="Check the host.")
-        # a client of its own: neither the session nor a cookie of it may reach the storage
-        async with httpx.AsyncClient(timeout=_LIMITS, follow_redirects=False) as http:
-            try:
-                async with http.stream("GET", address) as response:
-                    if not response.is_success:
-                        await response.aread()
-                        _read_json(response, "a download")
-                    yield response
-            except httpx.TransportError as error:
-                raise ServerUnavailable(
-                    f"The storage of SwanLab broke off a download ({type(error).__name__}).",
-                    hint="Ask again.",
-                    status=0,
-                ) from error
-            except httpx.DecodingError as error:
-                raise UnexpectedResponse(
-                    "A download from SwanLab's storage could not be decompressed.", hint="Ask again."
-                ) from error
+
+        async def send() -> _Answer:
+            response = await _send_silently(storage, request)
+            if response.is_success:
+                return _Answer(response.status_code, response.headers, opened=response)
+            return await _read_whole(response, what)
+
+        answer = await self._exchange(send, what, place="The storage of SwanLab")
+        if answer.opened is None:
+            await _read_json(answer, what)
+            raise AssertionError("unreachable: an answer without success raises")
+        try:
+            yield answer.opened
+        except httpx.TransportError as error:
+            raise ServerUnavailable(
+                f"The storage of SwanLab broke off a download ({type(error).__name__}).", hint="Ask again.", status=0
+            ) from error
+        finally:
+            await answer.opened.aclose()
 
     async def sign_in(self, *, refused: Session | None = None) -> Session:
         """Return a session that was not `refused`; concurrent callers share one login. Raises SwanLabError."""
         session = self._session
         if session and session is not refused and (session.renew_at is None or time.time() < session.renew_at):
             return session
-        if self._signing_in is None:
-            self._signing_in = asyncio.create_task(self._log_in())
-            self._signing_in.add_done_callback(self._end_sign_in)
-        return await asyncio.shield(self._signing_in)
+        return await self._logins.ask("login", self._log_in)
 
     async def aclose(self) -> None:
-        if self._signing_in:
-            self._signing_in.cancel()
-        if self._http:
-            await self._http.aclose()
-            self._http = None
-
-    def _end_sign_in(self, task: asyncio.Task[Session]) -> None:
-        self._signing_in = None
-        if not task.cancelled():
-            task.exception()  # a failure nobody waits for any more is not worth a warning
+        opened = [http for http in (self._http, self._storage) if http]
+        self._http = self._storage = None
+        for http in opened:
+            await http.aclose()
 
     async def _log_in(self) -> Session:
         key, source = self._settings.api_key, self._settings.key_source
@@ -187,69 +237,78 @@ class Transport:
                 hint="Copy it again from SwanLab's settings page.",
             )
         request = self._open().build_request("POST", "/api/login/api_key", headers={"authorization": key})
-        response = await self._exchange(request, "signing in", auth=None)
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        what = "signing in"
+        answer = await self._exchange(lambda: self._send(request, what), what)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             raise AuthenticationFailed(
                 f"SwanLab at {self._settings.api_host} refused the API key from {source}.",
                 hint="Check that the key is current and belongs to this host, then restart the server.",
-                trace_id=_read_trace_id(response),
+                trace_id=_read_trace_id(answer),
             )
-        if response.status_code == HTTPStatus.FORBIDDEN:
+        if answer.status == HTTPStatus.FORBIDDEN:
             raise PermissionDenied(
-                f"SwanLab at {self._settings.api_host} does not let this account in{_read_message(response)}.",
+                f"SwanLab at {self._settings.api_host} does not let this account in{_read_message(answer)}.",
                 hint="Its e-mail or phone may not be verified yet: open SwanLab in a browser.",
-                trace_id=_read_trace_id(response),
+                trace_id=_read_trace_id(answer),
             )
-        self._session = _read_session(_read_json(response, "signing in"))
+        self._session = _read_session(await _read_json(answer, what))
         return self._session
+
+    def _build(
+        self, method: str, path: Sequence[str], *, params: Mapping[str, str | int] | None = None, body: Any = None
+    ) -> tuple[str, httpx.Request]:
+        what = f"{method} /{'/'.join(shorten(part) for part in path)}"
+        return what, self._open().build_request(method, f"/api/{_encode(path)}", params=params, json=body)
 
     async def _ask(
         self, method: str, path: Sequence[str], *, params: Mapping[str, str | int] | None = None, body: Any = None
     ) -> Any:
-        what = f"{method} /{'/'.join(shorten(part) for part in path)}"
-        request = self._open().build_request(method, f"/api/{_encode(path)}", params=params, json=body)
-        response = await self._exchange(request, what, auth=_SessionAuth(self))
-        return _read_json(response, what)
+        what, request = self._build(method, path, params=params, body=body)
+
+        async def send() -> _Answer:
+            # signing in takes no slot itself: it could wait for this one
+            async with self._slots:
+                session = await self.sign_in()
+                answer = await self._send(request, what, session)
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    answer = await self._send(request, what, await self.sign_in(refused=session))
+                return answer
+
+        return await _read_json(await self._exchange(send, what), what)
+
+    async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> _Answer:
+        if session:
+            request.headers["cookie"] = f"sid={session.sid}"
+        return await _read_whole(await _send_silently(self._open(), request), what)
 
     async def _exchange(
-        self, request: httpx.Request, what: str, *, auth: httpx.Auth | None, is_repeatable: bool = True
-    ) -> httpx.Response:
-        """Send until there is an answer worth having: at most 5 tries, for requests that may be repeated."""
+        self, send: Callable[[], Awaitable[_Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
+    ) -> _Answer:
+        """Send until there is an answer worth having: at most 5 tries, and at most 20 s that SwanLab asks to wait."""
+        waited = 0.0
+        place = place or f"SwanLab at {self._settings.api_host}"
         for attempt in range(1, _TRIES + 1):
             try:
-                # signing in happens inside an authorised request: a slot for it too could wait for itself
-                if auth is None:
-                    response = await self._open().send(request, auth=None)
-                else:
-                    async with self._slots:
-                        response = await self._open().send(request, auth=auth)
+                answer = await send()
             except httpx.TransportError as error:
-                if not is_repeatable and not isinstance(error, httpx.ConnectError):
+                if not is_repeatable and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
                     raise ServerUnavailable(
-                        f"SwanLab's answer to {what} was lost ({type(error).__name__}).",
-                        hint="Look whether it was done before asking again.",
-                        status=0,
+                        f"{place} broke off {what} ({type(error).__name__}).", hint=_LOOK, status=0
                     ) from error
                 if attempt == _TRIES:
                     raise ServerUnavailable(
-                        f"SwanLab at {self._settings.api_host} did not answer in {_TRIES} tries "
-                        f"({type(error).__name__}).",
+                        f"{place} did not answer in {_TRIES} tries ({type(error).__name__}).",
                         hint="Check the host, the network and the proxy variables; "
                         "`swanlab-mcp-server check` shows what is used.",
                         status=0,
                     ) from error
-                delay = self._pick_delay(attempt)
-            except httpx.DecodingError as error:
-                raise UnexpectedResponse(
-                    f"SwanLab's answer to {what} could not be decompressed.", hint="Try again."
-                ) from error
+                asked = 0.0
             else:
-                if not is_repeatable or response.status_code not in _RETRIED or attempt == _TRIES:
-                    return response
-                asked = _read_retry_after(response)
-                if asked is not None and asked > _LONGEST_WAIT:
-                    return response
-                delay = max(self._pick_delay(attempt), asked or 0.0)
+                asked = _read_retry_after(answer.headers) or 0.0
+                waited += asked
+                if answer.status not in _RETRIED or not is_repeatable or attempt == _TRIES or waited > _LONGEST_WAIT:
+                    return answer
+            delay = max(self._pick_delay(attempt), asked)
             log.info("%s: try %d of %d failed, next in %.1f s", what, attempt, _TRIES, delay)
             await asyncio.sleep(delay)
         raise AssertionError("unreachable: the last try returns or raises")
@@ -262,20 +321,115 @@ class Transport:
         if self._settings.host_problem:
             raise InvalidArgument(self._settings.host_problem)
         if self._http is None:
-            try:
-                self._http = httpx.AsyncClient(
-                    base_url=self._settings.api_host,
-                    headers={"user-agent": f"swanlab-mcp-server/{__version__}"},
-                    timeout=_LIMITS,
-                    follow_redirects=False,
-                )
-            except (ImportError, ValueError) as error:
-                raise ServerUnavailable(
-                    "The proxy that the environment names cannot be used.",
-                    hint="Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (socks proxies need the package socksio).",
-                    status=0,
-                ) from error
+            self._http = _make_client(self._settings.api_host)
         return self._http
+
+
+@contextmanager
+def _doubt() -> Generator[None, None, None]:
+    """Let errors of a change say that nobody knows whether it was done."""
+    try:
+        yield
+    except (ServerUnavailable, UnexpectedResponse) as error:
+        error.hint = _LOOK
+        raise
+
+
+@cache
+def _load_certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _make_client(base_url: str = "") -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(
+            base_url=base_url,
+            # what else a server may send is not decompressed here
+            headers={"user-agent": f"swanlab-mcp-server/{__version__}", "accept-encoding": "gzip"},
+            timeout=_LIMITS,
+            follow_redirects=False,
+            verify=_load_certificates(),
+        )
+    except (ImportError, ValueError) as error:
+        raise ServerUnavailable(
+            "The proxy that the environment names cannot be used.",
+            hint="Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (socks proxies need the package socksio).",
+            status=0,
+        ) from error
+
+
+async def _send_silently(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    token = _sending.set(True)
+    try:
+        return await http.send(request, stream=True)
+    finally:
+        _sending.reset(token)
+
+
+async def _read_whole(response: httpx.Response, what: str) -> _Answer:
+    """Return an answer with its whole body, at most 64 MB decompressed; close it. Raises UnexpectedResponse."""
+    content = bytearray()
+    try:
+        async with aclosing(_read_body(response, _LARGEST_ANSWER, what)) as pieces:
+            async for piece in pieces:
+                content += piece
+    finally:
+        await response.aclose()
+    return _Answer(response.status_code, response.headers, bytes(content))
+
+
+async def _read_body(response: httpx.Response, limit: int, what: str = "a download") -> AsyncGenerator[bytes, None]:
+    """Yield a body in small pieces, decompressed here: httpx would blow up all that has arrived at once.
+
+    Raises UnexpectedResponse when it has more than `limit` bytes, or is not the gzip that it claims to be.
+    """
+    told = response.headers.get("content-length", "")
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity", "gzip"):
+        raise UnexpectedResponse(f"SwanLab's answer to {what} is compressed in a way that was not asked for.")
+    too_large = UnexpectedResponse(
+        f"SwanLab's answer to {what} has more than {limit // 2**20} MB.", hint="Ask for less at once."
+    )
+    if told.isdecimal() and int(told) > limit:
+        raise too_large
+    gzip = _Gzip() if coding == "gzip" else None
+    size = 0
+    try:
+        async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_raw())) as chunks:
+            async for chunk in chunks:
+                for piece in gzip.decompress(chunk) if gzip else (chunk,):
+                    size += len(piece)
+                    if size > limit:
+                        raise too_large
+                    yield piece
+                    # a bomb must not keep others waiting, nor outlast the call's deadline
+                    await asyncio.sleep(0)
+        if gzip:
+            gzip.finish()
+    except zlib.error as error:
+        raise UnexpectedResponse(f"SwanLab's answer to {what} could not be decompressed.", hint="Ask again.") from error
+
+
+class _Gzip:
+    """Decompress what arrives, in pieces of at most 64 kB; raises zlib.error, at the end too if that is missing."""
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(wbits=31)
+        self._is_whole = True
+
+    def decompress(self, rest: bytes) -> Iterator[bytes]:
+        piece = b""
+        while rest or (len(piece) == _PIECE and not self._is_whole):
+            if self._decoder.eof:
+                self._decoder = zlib.decompressobj(wbits=31)
+            piece = self._decoder.decompress(rest, _PIECE)
+            rest = self._decoder.unconsumed_tail or self._decoder.unused_data
+            self._is_whole = self._decoder.eof
+            yield piece
+
+    def finish(self) -> None:
+        if not self._is_whole:
+            raise zlib.error("the end is missing")
 
 
 def _encode(path: Sequence[str]) -> str:
@@ -285,20 +439,25 @@ def _encode(path: Sequence[str]) -> str:
     return "/".join(quote(part, safe="") for part in path)
 
 
-def _read_retry_after(response: httpx.Response) -> float | None:
+def _read_retry_after(headers: httpx.Headers) -> float | None:
     """Return the seconds that SwanLab asks to wait, given as seconds or as an HTTP date (RFC 9110, 10.2.3)."""
-    text = response.headers.get("retry-after", "").strip()
-    if not text:
-        return None
+    text = headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)
+    moment = _read_date(text)
+    if moment is None:
+        return None
+    # SwanLab's clock and not ours says how far away that is
+    now = _read_date(headers.get("date", ""))
+    return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _read_date(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, moment.timestamp() - time.time())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _read_session(answer: Any) -> Session:
@@ -324,20 +483,20 @@ def _plan_renewal(expires: Any) -> float | None:
     return time.time() + (left - _RENEWAL if left > _RENEWAL else left / 2)
 
 
-def _read_json(response: httpx.Response, what: str) -> Any:
+async def _read_json(answer: _Answer, what: str) -> Any:
     """Return the answer's JSON, or raise the error that its status means."""
-    status, trace_id = response.status_code, _read_trace_id(response)
-    if response.is_success:
+    status, trace_id = answer.status, _read_trace_id(answer)
+    if answer.is_success:
         try:
-            return response.json()
+            return await _parse(answer.content)
         except (ValueError, RecursionError) as error:
-            kind = "empty" if not response.content else "not JSON"
+            kind = "not JSON" if answer.content else "empty"
             raise UnexpectedResponse(
                 f"SwanLab's answer to {what} is {kind}.",
                 hint="Check that the host is a SwanLab API host; a proxy or login page may answer in its place.",
                 trace_id=trace_id,
             ) from error
-    message = f"SwanLab answered {status} to {what}{_read_message(response)}."
+    message = f"SwanLab answered {status} to {what}{_read_message(answer)}."
     if status == HTTPStatus.UNAUTHORIZED:
         raise AuthenticationFailed(message, hint="The session was refused twice; check the API key.", trace_id=trace_id)
     if status == HTTPStatus.FORBIDDEN:
@@ -347,7 +506,7 @@ def _read_json(response: httpx.Response, what: str) -> Any:
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise NotFound(message, status=status, trace_id=trace_id)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        asked = _read_retry_after(response)
+        asked = _read_retry_after(answer.headers)
         wait = f"Wait {asked:.0f} seconds, then ask again." if asked else "Wait a minute, then ask again."
         raise RateLimited(message, hint=wait, trace_id=trace_id)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -366,9 +525,16 @@ def _read_json(response: httpx.Response, what: str) -> Any:
     raise SwanLabError(message, status=status, trace_id=trace_id)
 
 
-def _read_message(response: httpx.Response) -> str:
+async def _parse(content: bytes) -> Any:
+    if len(content) < _LARGE:
+        return parse_json(content)
+    # in a thread the C parser keeps the event loop out, except where it calls Python: hence the hook
+    return await asyncio.to_thread(parse_json, content, lambda item: item)
+
+
+def _read_message(answer: _Answer) -> str:
     try:
-        body = response.json()
+        body = parse_json(answer.content) if len(answer.content) < _LARGE else None
     except (ValueError, RecursionError):
         return ""
     match body:
@@ -378,5 +544,5 @@ def _read_message(response: httpx.Response) -> str:
             return ""
 
 
-def _read_trace_id(response: httpx.Response) -> str:
-    return shorten(response.headers.get("traceid", ""), 64)
+def _read_trace_id(answer: _Answer) -> str:
+    return shorten(answer.headers.get("traceid", ""), 64)

@@ -25,6 +25,7 @@ from swanlab_mcp.models import (
     Workspace,
     read_time,
 )
+from swanlab_mcp.untrusted import limit_value
 
 __all__ = [
     "PointsTable",
@@ -115,7 +116,7 @@ def read_project(item: Any) -> Project:
         createdAt=_text(item.get("createdAt")),
         updatedAt=_optional_text(item.get("updatedAt")),
         group=_texts(item.get("group"), ("type", "username", "name")),
-        count={key: n for key, n in _object(item.get("_count")).items() if isinstance(n, int)},
+        count={key: n for key, one in _object(item.get("_count")).items() if (n := _integer(one)) is not None},
     )
 
 
@@ -124,9 +125,9 @@ def read_experiment(item: Any) -> Experiment:
     if not is_object(item):
         raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
     cuid = _require(item, "cuid", "an experiment")
-    profile = {key: value for key, value in _object(item.get("profile")).items() if value is not None}
+    profile = {key: value for key, value in _object(limit_value(item.get("profile"))).items() if value is not None}
     if "config" in profile:
-        profile["config"] = unwrap_config(profile["config"])
+        profile["config"] = unwrap_config(_object(profile["config"]))
     slug = _optional_text(item.get("slug"))
     return Experiment(
         cuid=cuid,
@@ -215,7 +216,8 @@ def read_log(answer: Any) -> tuple[list[LogLine], int]:
             number=0,
             message=_text(item.get("message")),
             level=None if item.get("level") in ("INFO", None) else str(item["level"]),
-            time=_optional_text(item.get("timestamp")),
+            # what kind of time this is, nobody has told
+            time=item["timestamp"] if isinstance(item.get("timestamp"), str) else None,
         )
         for item in read_list(items, "log lines")
     ]
@@ -229,7 +231,7 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     if not isinstance(keys, list):
         raise UnexpectedResponse("SwanLab's list of metric keys is not a list.", hint="Try again; then report it.")
     cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
-    return [key for key in cast("list[Any]", keys) if isinstance(key, str)], _text(cursor)
+    return [_text(key) for key in cast("list[Any]", keys)], _text(cursor)
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
@@ -239,7 +241,7 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
         found: dict[int, tuple[float, int]] = {}
         metrics: Any = item.get("metrics") or []
         for point in read_list(metrics, "points"):
-            step, value = _integer(point.get("index")), read_number(point.get("data"))
+            step, value = _integer(point.get("index")), _number(point.get("data"))
             if step is not None and value is not None:
                 found[step] = (value, _integer(point.get("timestamp")) or 0)
         steps = sorted(found)
@@ -256,16 +258,14 @@ def read_media(answer: Any, key: str) -> MediaPart:
         raise UnexpectedResponse("SwanLab's list of media steps is not a list.", hint="Try again; then report it.")
     known = sorted({step for one in cast("list[Any]", steps) if (step := _integer(one)) is not None})
     metrics = read_list(answer.get("metrics") or [], "media")
-    metric = next((one for one in metrics if one.get("key") == key), dict[str, Any]())
+    metric = next((one for one in metrics if _text(one.get("key")) == key), dict[str, Any]())
     paths, more = _items(metric.get("data")), _items(metric.get("more"))
     step = _integer(answer.get("step"))
     if not paths or step is None:
         return MediaPart(known, None, ())
     captions = [_text(_object(one).get("caption")) for one in more] + [""] * len(paths)
     items = [
-        MediaItem(key, step, path, caption)
-        for path, caption in zip(paths, captions, strict=False)
-        if isinstance(path, str) and path
+        MediaItem(key, step, path, caption) for path, caption in zip(map(_text, paths), captions, strict=False) if path
     ]
     return MediaPart(known, step, items)
 
@@ -299,7 +299,10 @@ class PointsTable:
         """Take the next line; raises UnexpectedResponse when the table is not what the export promises."""
         if not line:
             return
-        cells = next(csv.reader([line]))
+        try:
+            cells = next(csv.reader([line]))
+        except csv.Error as error:
+            raise UnexpectedResponse("SwanLab's export is not a readable table.", hint="Name fewer keys.") from error
         if self._columns is None:
             times = {self._times[name]: place for place, name in enumerate(cells) if name in self._times}
             places = {self._names[name]: place for place, name in enumerate(cells) if name in self._names}
@@ -359,23 +362,23 @@ def _read_metric(entry: Any) -> MetricSummary:
     )
     return MetricSummary(
         step=_integer(entry.get("step", entry.get("index"))),
-        value=read_number(entry.get("value", entry.get("data"))),
+        value=_number(entry.get("value", entry.get("data"))),
         min=_read_extreme(entry.get("min"), low),
         max=_read_extreme(entry.get("max"), high),
-        avg=read_number(entry.get("avg")),
-        median=read_number(entry.get("median")),
-        stdDev=read_number(entry.get("stdDev")),
+        avg=_number(entry.get("avg")),
+        median=_number(entry.get("median")),
+        stdDev=_number(entry.get("stdDev")),
     )
 
 
 def _read_extreme(extreme: Any, bound: Any) -> Extreme | None:
     if is_object(extreme):
         step = _integer(extreme.get("step", extreme.get("index")))
-        value = read_number(extreme.get("value", extreme.get("data")))
+        value = _number(extreme.get("value", extreme.get("data")))
     else:
-        step, value = None, read_number(extreme)
+        step, value = None, _number(extreme)
     if value is None:
-        value = read_number(bound)
+        value = _number(bound)
     return None if value is None else Extreme(step=step, value=value)
 
 
@@ -387,31 +390,51 @@ def _require(item: Mapping[str, Any], field: str, what: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return _optional_text(value) or ""
 
 
 def _optional_text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Return a text; null, as an empty one, is None. Another type is no form that SwanLab is known to send."""
+    if not isinstance(value, str | None):
+        raise _refuse(value, "a text")
+    return value or None
 
 
 def _items(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    if not isinstance(value, list | None):
+        raise _refuse(value, "a list")
+    return cast("list[Any]", value or [])
 
 
 def _object(value: Any) -> dict[str, Any]:
-    return value if is_object(value) else {}
+    if not isinstance(value, dict | None):
+        raise _refuse(value, "an object")
+    return cast("dict[str, Any]", value or {})
+
+
+def _refuse(value: Any, wanted: str) -> UnexpectedResponse:
+    kind = type(value).__name__
+    return UnexpectedResponse(
+        f"SwanLab's answer holds {kind} where {wanted} belongs.", hint="Try again; then report it."
+    )
 
 
 def _texts(value: Any, fields: tuple[str, ...]) -> dict[str, str]:
-    return {field: text for field in fields if isinstance(text := _object(value).get(field), str)}
+    found = _object(value)
+    return {field: _text(found[field]) for field in fields if found.get(field) is not None}
 
 
 def _labels(value: Any) -> list[str]:
-    labels = cast("list[Any]", value) if isinstance(value, list) else []
-    names = [label.get("name") if is_object(label) else label for label in labels]
-    return [name for name in names if isinstance(name, str)]
+    return [_text(label.get("name") if is_object(label) else label) for label in _items(value)]
+
+
+def _number(value: Any) -> float | None:
+    number = read_number(value)
+    if number is None and value is not None:
+        raise _refuse(value, "a number")
+    return number
 
 
 def _integer(value: Any) -> int | None:
-    number = read_number(value)
+    number = _number(value)
     return int(number) if number is not None and math.isfinite(number) else None

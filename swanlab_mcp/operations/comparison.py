@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from swanlab_mcp.analysis.differences import associate, find_varying, flatten, is_seed, is_setting
+from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client import SwanLabClient
@@ -52,6 +52,7 @@ _NAME = 40
 _TEXT = 40
 _CONTEXT = 10
 _STRONGEST = 5
+_CONFOUNDED = 3
 # what tells of the process and not of the conditions it ran under
 _PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
 
@@ -245,7 +246,11 @@ def _find_associations(
     results = target.best or target.last
     places = [place for place, value in enumerate(results) if value is not None and math.isfinite(value)]
     kept = [configs[place] for place in places]
-    keys = [key for key in find_varying(kept) if is_setting(key)]
+    # the means of groups would show a secret's values
+    open_keys = [
+        key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
+    ]
+    keys = [key for key in open_keys if is_setting(key)]
     found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
     which = "best" if target.best else "last"
     notes = [f"Associations with the {which} {shorten(target.key)} prove no effect; varies_with: cannot be told apart."]
@@ -257,7 +262,7 @@ def _find_associations(
             strength=round(one.strength, 2),
             n=one.n,
             how=f"{one.method}: {shorten(one.text, 120)}",
-            varies_with=list(one.confounded[:3]),
+            varies_with=find_confounded(kept, one.key, keys)[:_CONFOUNDED],
         )
         for one in found
     ], notes if found else []

@@ -2,63 +2,88 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, Experiment, Page
+from swanlab_mcp.models import ApiResponse, Page
 from swanlab_mcp.operations.location import (
     ask_about_project,
     ask_about_workspace,
     locate_project,
     locate_workspace,
 )
+from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import neutralise
 
-__all__ = ["complete_argument"]
+__all__ = ["Completer"]
 
 _MOST = 100  # what an MCP reply may hold
+_KEPT = 30.0  # seconds
+_LONGEST = 512
 
 
-async def complete_argument(
-    client: SwanLabClient, name: str, typed: str, chosen: Mapping[str, str]
-) -> ApiResponse[list[str]]:
-    """Return at most 100 values of `username`, `project` or `exp_cuid` that contain what is typed, in any case.
+class Completer:
+    """Offers what a half-typed argument may become; every keystroke asks, so the last project's names are kept."""
 
-    `chosen` holds the arguments that stand already; values that begin with what is typed come first. An experiment is
-    offered by its name, or by its id where that is typed or the name does not tell which one is meant. Any other
-    argument has no values. Raises what listing raises.
-    """
-    wanted = typed.casefold()
-    if name == "username":
-        names = [workspace.username for workspace in (await client.list_workspaces()).data or ()]
-        return _choose((one for one in names if wanted in one.casefold()), wanted)
-    if name == "project":
-        place = await locate_workspace(client, chosen.get("username", ""))
-        answer = await ask_about_workspace(
-            client, place, lambda: client.list_projects(place.username, search=typed, limit=_MOST, detail=False)
+    def __init__(self, client: SwanLabClient) -> None:
+        self._client = client
+        self._last: tuple[Reference, float, list[tuple[str, str]]] | None = None
+
+    async def complete(self, name: str, typed: str, chosen: Mapping[str, str]) -> ApiResponse[list[str]]:
+        """Return at most 100 values of `username`, `project` or `exp_cuid` that contain what is typed, in any case.
+
+        `chosen` holds the arguments that stand already; values that begin with what is typed come first. An experiment
+        is offered by its name, or by its id where that is typed or the name does not tell which one is meant. Any
+        other argument has no values. Raises what listing raises.
+        """
+        wanted = typed.casefold()
+        if name == "username":
+            names = [workspace.username for workspace in (await self._client.list_workspaces()).data or ()]
+            return _choose((one for one in names if wanted in one.casefold()), wanted)
+        if name == "project":
+            place = await locate_workspace(self._client, chosen.get("username", ""))
+            answer = await ask_about_workspace(
+                self._client,
+                place,
+                lambda: self._client.list_projects(place.username, search=typed, limit=_MOST, detail=False),
+            )
+            return _choose((project.name for project in answer.data or ()), wanted, answer.page)
+        if name == "exp_cuid":
+            place = await locate_project(self._client, chosen.get("project", ""), chosen.get("username", ""))
+            return _choose(_name_experiments(await self._list_experiments(place), wanted), wanted)
+        return _choose((), wanted)
+
+    async def _list_experiments(self, place: Reference) -> list[tuple[str, str]]:
+        """Return the name and id of each experiment of a project, as of the last half minute."""
+        if self._last and self._last[0] == place and time.monotonic() - self._last[1] < _KEPT:
+            return self._last[2]
+        answer = await ask_about_project(
+            self._client, place, lambda: self._client.list_experiments(place.username, place.project)
         )
-        return _choose((project.name for project in answer.data or ()), wanted, answer.page)
-    if name == "exp_cuid":
-        place = await locate_project(client, chosen.get("project", ""), chosen.get("username", ""))
-        answer = await ask_about_project(client, place, lambda: client.list_experiments(place.username, place.project))
-        return _choose(_name_experiments(answer.data or [], wanted), wanted)
-    return _choose((), wanted)
+        found = [(one.name, one.cuid) for one in answer.data or ()]
+        self._last = (place, time.monotonic(), found)
+        return found
 
 
-def _name_experiments(experiments: Sequence[Experiment], wanted: str) -> Iterator[str]:
-    holders = Counter(experiment.name for experiment in experiments)
-    for one in experiments:
-        if wanted in one.name.casefold():
-            is_telling = one.name and holders[one.name] == 1 and neutralise(one.name) == one.name
-            yield one.name if is_telling else one.cuid
-        elif wanted in one.cuid.casefold():
-            yield one.cuid
+def _name_experiments(experiments: Sequence[tuple[str, str]], wanted: str) -> Iterator[str]:
+    holders = Counter(name for name, _ in experiments)
+    for name, cuid in experiments:
+        if wanted in name.casefold():
+            is_telling = name and holders[name] == 1 and _is_plain(name)
+            yield name if is_telling else cuid
+        elif wanted in cuid.casefold():
+            yield cuid
 
 
 def _choose(values: Iterable[str], wanted: str, page: Page | None = None) -> ApiResponse[list[str]]:
-    # what hides characters could not be told from something else
-    found = [value for value in dict.fromkeys(values) if neutralise(value) == value]
+    found = [value for value in dict.fromkeys(values) if _is_plain(value)]
     found.sort(key=lambda value: not value.casefold().startswith(wanted))
     shown = found[:_MOST]
     return ApiResponse(data=shown, page=Page(returned=len(shown), total=page.total if page else len(found)))
+
+
+def _is_plain(value: str) -> bool:
+    # what hides characters could not be told from something else
+    return len(value) <= _LONGEST and neutralise(value) == value and not {"\n", "\t"}.intersection(value)

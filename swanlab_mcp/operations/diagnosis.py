@@ -57,6 +57,7 @@ _READ: Mapping[Role, int] = {
     "throughput": 1,
     "gpu_memory": 8,
     "gpu_load": 8,
+    "host_memory": 1,
 }
 _EVENTS = 10
 _LOG_LINES = 1000
@@ -64,6 +65,8 @@ _SIMILAR_READ = 20
 _SIMILAR_LINES = 200
 _LINE = 200
 _PATH = 80
+_LAST = 10
+_NAMED = 10
 _EXPLODED = 1e3
 _SEVERITIES = ("problem", "warning", "info")
 
@@ -127,7 +130,8 @@ async def diagnose_experiment(
         notes.append(f"{len(events) - _EVENTS} further events, none graver, are left out.")
     total = sum(len(one.steps) for one in points.values())
     sampled = any(not one.is_whole for one in points.values())
-    names = ", ".join(map(shorten, keys)) or "no key"
+    names = ", ".join(map(shorten, list(keys)[:_NAMED])) or "no key"
+    names += f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     notes.append(f"Read: {'a sample of' if sampled else 'all'} {total:,} points of {names}.")
     if left:
         notes.append(f"{left} further keys that may tell something were not read.")
@@ -174,7 +178,9 @@ def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
         add(event, key)
     for key in curves.of("loss", "quality", "gradient_norm"):
         if key not in flat and curves.finite[key][0]:
-            add(find_spikes(*curves.finite[key]), key)
+            spike = find_spikes(*curves.finite[key])
+            # gradients and batch accuracies have heavy tails when all is well
+            add(spike if curves.roles[key] == "loss" else spike and spike._replace(severity="info"), key)
             if curves.roles[key] == "loss":
                 add(find_plateau(*curves.finite[key]), key)
     for event, keys in _find_worsenings(curves, flat):
@@ -184,6 +190,8 @@ def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
             add(event, key)
     for key in curves.of("gpu_memory"):
         add(find_full_memory(curves.points[key].steps, curves.points[key].values), key)
+    for key in curves.of("host_memory"):
+        add(find_full_memory(curves.points[key].steps, curves.points[key].values, "host_memory_full"), key)
     for key in curves.of("gpu_load"):
         add(find_idle(curves.points[key].steps, curves.points[key].values), key)
     logged = curves.of("loss", "quality", "gradient_norm", "throughput")
@@ -206,36 +214,45 @@ def _find_stall(points: Points) -> Event | None:
         "stalled",
         "problem",
         points.steps[-1],
-        f"no point for {show_duration(silent)} (usually every {show_duration(usual)})",
+        f"no point for {show_duration(silent)}" + (f" (usually every {show_duration(usual)})" if usual else ""),
         f"silent > {DEFAULTS.stall_factor:g}x the usual interval and {show_duration(DEFAULTS.stall_seconds)}",
         silent,
     )
 
 
 def _find_never_learned(curves: _Curves) -> dict[str, Event]:
-    """Return the losses (of training, if there are any) that never got better, unless the model was good already."""
+    """Return the losses that never got better, of training if there are any; without losses the qualities.
+
+    None where a quality was good from the beginning: then the model was trained already.
+    """
     losses = [key for key in curves.of("loss") if not has_no_trend(key)]
-    trained = [key for key in losses if not is_validation(key)] or losses
+    judged = (
+        [key for key in losses if not is_validation(key)]
+        or losses
+        or (curves.of("quality") if not curves.of("loss") else [])
+    )
     begins_good = any(
-        -curves.finite[key][1][0] >= DEFAULTS.trained_accuracy
+        -values[0] >= DEFAULTS.trained_accuracy
         for key in curves.of("quality")
-        if curves.finite[key][1] and -min(curves.finite[key][1]) <= 1
+        if (values := curves.finite[key][1]) and -min(values) <= 1
     )
     found: dict[str, Event] = {}
-    for key in trained:
+    for key in judged:
         steps, values = curves.finite[key]
         course = find_flat(values) if values else None
         if course is None or begins_good:
             continue
-        classes = find_chance_classes(course.final)
+        is_loss = curves.roles[key] == "loss"
+        classes = find_chance_classes(course.final) if is_loss else None
         # a level passed by chance is no chance level
         classes = classes if classes == find_chance_classes(course.best) else None
         chance = f", the chance level ln({classes}) of {classes} classes" if classes else ""
+        began, best, ended = (value if is_loss else -value for value in (values[0], course.best, course.final))
         found[key] = Event(
             "never_learned",
             "problem",
             steps[0],
-            f"began at {values[0]:.4g}, best level {course.best:.4g}, ended at {course.final:.4g}{chance}",
+            f"began at {began:.4g}, best level {best:.4g}, ended at {ended:.4g}{chance}",
             f"gain < {DEFAULTS.flat_share:.0%} or < {DEFAULTS.flat_sigmas:g} sigmas of noise",
             course.final,
         )
@@ -293,13 +310,18 @@ def _tell_events(curves: _Curves, seen: Sequence[_Seen]) -> list[TimelineEvent]:
                 kind=one.event.kind,
                 severity=one.event.severity,
                 key=", ".join(shorten(key) for key in one.keys),
-                step=one.event.step,
+                step=None if _is_hardware(one) else one.event.step,
                 time=moment or None,
                 detail=one.event.detail,
                 rule=one.event.rule,
             )
         )
     return told
+
+
+def _is_hardware(one: _Seen) -> bool:
+    """Tell whether an event is of a system metric, whose steps only count its samples."""
+    return one.keys[0].startswith("__swanlab__")
 
 
 async def _explain_crash(
@@ -339,7 +361,7 @@ async def _read_error(client: SwanLabClient, place: Reference, experiment: Exper
 def _describe_crash(curves: _Curves, error: ErrorText, similar: Sequence[str]) -> Crash:
     values = {
         key: round_number(curves.points[key].values[-1])
-        for key in curves.of("loss", "quality", "learning_rate", "gradient_norm", "gpu_memory")[:8]
+        for key in curves.of("loss", "quality", "learning_rate", "gradient_norm", "gpu_memory", "host_memory")[:_LAST]
     }
     steps = [curves.points[key].steps[-1] for key in curves.of("loss", "quality")]
     return Crash(
@@ -374,11 +396,13 @@ def _find_causes(
         causes.append(Cause(cause="the GPU waits: data loading or the CPU", confidence="low", evidence=evidence))
     if "stalled" in kinds:
         state = "no end is recorded" if experiment.state == "UNKNOWN" else "its state is still RUNNING"
+        full = kinds.get("host_memory_full")
+        memory = f"; the machine's memory {full.event.detail}" if full else ""
         causes.append(
             Cause(
                 cause="it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)",
                 confidence="medium",
-                evidence=f"{state}; {kinds['stalled'].event.detail}",
+                evidence=f"{state}; {kinds['stalled'].event.detail}{memory}",
             )
         )
     order = ("high", "medium", "low")
@@ -394,6 +418,8 @@ def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cau
     evidence = [f"error line: {shorten(error.line, 120)}"]
     if "GPU ran out" in named and "gpu_memory_full" in kinds:
         evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
+    elif "memory" in named and "host_memory_full" in kinds:
+        evidence.append(f"the machine's memory {kinds['host_memory_full'].event.detail}")
     if not named:
         return [Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0])]
     return [Cause(cause=named, confidence="high" if error.frames else "medium", evidence="; ".join(evidence))]
@@ -440,7 +466,7 @@ def _explain_never_learned(curves: _Curves, one: _Seen, experiment: Experiment) 
         return Cause(
             cause="learning rate too high: the first updates made it worse, and it never recovered",
             confidence="medium",
-            evidence=f"{shorten(key)} was best at its first point ({best:.4g}){rate}",
+            evidence=f"{shorten(key)} was best at its first point ({abs(best):.4g}){rate}",
         )
     norms = [key for key in curves.of("gradient_norm") if curves.finite[key][1] and find_flat(curves.finite[key][1])]
     classes = find_chance_classes(one.event.value or 0.0)
@@ -497,7 +523,8 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
         parts.append(experiment.state.lower() + (f": {shorten(error.line, 120)}" if error else ""))
     for severity in ("problem", "warning"):
         parts += [
-            f"{one.event.kind} in {shorten(one.keys[0])} from step {one.event.step}"
+            f"{one.event.kind} in {shorten(one.keys[0])}"
+            + ("" if _is_hardware(one) else f" {'from' if severity == 'problem' else 'at'} step {one.event.step}")
             for one in seen
             if one.event.severity == severity
         ]

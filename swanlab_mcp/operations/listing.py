@@ -33,4 +33,6 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) ->
 
 
 def add_notes(answer: ApiResponse[T], *notes: str) -> ApiResponse[T]:
-    return answer.model_copy(update={"notes": [*answer.notes, *(note for note in notes if note)]})
+    """Return the answer with further notes; each stands once."""
+    told = dict.fromkeys([*answer.notes, *(note for note in notes if note)])
+    return answer.model_copy(update={"notes": list(told)})

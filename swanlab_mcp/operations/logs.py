@@ -5,8 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-
-import regex
+from typing import TYPE_CHECKING
 
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument
@@ -25,6 +24,9 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
+
+if TYPE_CHECKING:
+    import regex
 
 __all__ = ["get_logs"]
 
@@ -113,6 +115,8 @@ def _read_judge(search: str, pattern: str) -> Judge | None:
         return lambda message: wanted in message.casefold()
     if not pattern:
         return None
+    import regex
+
     try:
         expression = regex.compile(pattern, regex.IGNORECASE)
     except (regex.error, RecursionError, OverflowError) as error:

@@ -246,6 +246,7 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
         times=[show_time(time) for time in kept.times] if x_axis == "time" else None,
         x=x,
         source="all points" if part.is_whole else "sample",
+        returned=len(kept.steps),
         total=len(part.steps) if part.is_whole else None,
         first_step=part.steps[0] if part.steps else None,
         last_step=part.steps[-1] if part.steps else None,

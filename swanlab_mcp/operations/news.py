@@ -59,23 +59,29 @@ async def whats_new(
     now = int(time.time() * 1000)
     moment = _read_since(since, now)
     notes: list[str] = []
-    happenings: list[_Happening] = []
-    latest = moment
-    for name, user in await _list_projects(client, project, username, moment, notes):
-        place, experiments, told = await list_chosen(client, name, user, ())
-        notes += told
-        latest = max([latest, *(_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt))])
+
+    async def look_at(named: tuple[str, str]) -> tuple[int, list[_Happening]]:
+        """Return the latest moment that SwanLab tells of a project, and what happened in it."""
+        place, experiments, told = await list_chosen(client, *named, ())
+        notes.extend(told)
+        latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
         targets, summaries = await _read_targets(client, place, experiments, metrics, moment)
-        happenings += _find_changes(place, experiments, targets, summaries, moment)
-        happenings += await _find_stalls(client, place, experiments, moment, now, notes)
-        happenings += await _find_records(client, place, experiments, targets, summaries, moment)
+        return latest, [
+            *_find_changes(place, experiments, targets, summaries, moment),
+            *await _find_stalls(client, place, experiments, moment, now, notes),
+            *await _find_records(client, place, experiments, targets, summaries, moment),
+        ]
+
+    looked = await read_all(await _list_projects(client, project, username, moment, notes), look_at)
+    happenings = [one for _, found in looked for one in found]
+    latest = max([moment, *(last for last, _ in looked)])
     happenings.sort(key=lambda one: (one.item.what == "record", one.moment), reverse=True)
     rows = [one.item for one in happenings]
     if len({row.project for row in rows}) < 2:
         rows = [row.model_copy(update={"project": None}) for row in rows]
     offset, limit = get_stretch(page, size)
     shown = rows[offset : None if limit is None else offset + limit]
-    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=list(dict.fromkeys(notes)))
     counts = Counter(row.what for row in rows)
     told = ", ".join(f"{count} {what}" for what, count in counts.most_common()) or "nothing"
     cursor = show_time(max([latest, *(one.moment for one in happenings)]))

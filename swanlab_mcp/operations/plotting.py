@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.direction import infer_direction
-from swanlab_mcp.analysis.outlines import draw_sparkline, ends_far_above_minimum, smooth
+from swanlab_mcp.analysis.curves import keep_finite
+from swanlab_mcp.analysis.direction import find_role, has_no_trend, infer_direction
+from swanlab_mcp.analysis.events import find_worsening
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
+from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
 from swanlab_mcp.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
@@ -79,8 +81,8 @@ async def plot_metrics(
 ) -> ApiResponse[list[PlottedCurve]]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    Use get_metrics for values. Marked are the best point, the first NaN, a rise far above the minimum. Returns a
-    PNG and per curve last, min and max with their steps.
+    Use get_metrics for values. Marked are the best point, the first NaN, since when it is worse for good. Returns
+    a PNG and per curve last, min and max with their steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
@@ -100,7 +102,7 @@ async def plot_metrics(
         f"{shorten(one.name)} ({shorten(one.cuid)}) has not logged {shorten(key)}."
         for one in experiments
         for key in wanted
-        if key not in one.keys
+        if key not in one.keys and key in keys
     ]
     found = [
         (one, key, points)
@@ -108,12 +110,11 @@ async def plot_metrics(
         for key, points in (answer.data or {}).items()
     ]
     rows, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
-    links = [client.get_link(one.place.username, one.place.project, one.cuid) for one in experiments]
-    pages = [f"Page of {shorten(one.cuid)}: {link}" for one, link in zip(experiments, links, strict=True) if link]
+    links = [client.get_link(one.place.username, one.place.project, "<cuid>") for one in experiments]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
-        notes=list(dict.fromkeys([*notes, *remarks, *pages])),
+        notes=list(dict.fromkeys([*notes, *remarks, *(f"Pages: {link}" for link in links if link)])),
         pictures=pictures,
     )
 
@@ -167,7 +168,7 @@ def _plot(
         return rows, [], [_ADVICE, *notes]
     if chart.numbered:
         numbers = ", ".join(f"#{number}" for number in chart.numbered)
-        notes.append(f"In the picture {numbers} are named by number: no installed font shows their names.")
+        notes.append(f"In the picture {numbers} stand for names that no installed font can show.")
     return rows, [Picture(chart.png, "image/png")], notes
 
 
@@ -194,8 +195,18 @@ def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedC
         best=(mode or None) if finite else None,
         non_finite=len(odd) or None,
         first_non_finite_step=odd[0] if odd else None,
-        ends_far_above_min=mode == "min" and ends_far_above_minimum(part.values),
+        worse_since=_find_worse_since(key, part),
     )
+
+
+def _find_worse_since(key: str, part: Points) -> int | None:
+    """Return since which step a loss or a quality is worse for good, by the rule of diagnose_experiment."""
+    if find_role(key) not in ("loss", "quality") or has_no_trend(key):
+        return None
+    steps, values = keep_finite(part.steps, part.values)
+    sign = 1 if infer_direction(key).mode == "min" else -1
+    worse = find_worsening(steps, [sign * value for value in values])
+    return worse.onset_step if worse else None
 
 
 def _compare_sizes(lines: Sequence[_Line], style: _Style) -> list[str]:
@@ -298,7 +309,7 @@ def _mark(
         near = next((value for value in [*reversed(values[:odd]), *values[odd:]] if math.isfinite(value)), None)
         word = "NaN" if math.isnan(values[odd]) else "infinite"
         marks.append(Mark("non-finite", xs[steps[odd]], near, f"{word} {at} {steps[odd]}"))
-    if row.ends_far_above_min:
-        last = next(place for place in reversed(range(len(values))) if math.isfinite(values[place]))
-        marks.append(Mark("divergence", xs[steps[last]], values[last], f"ends at {values[last]:.4g}"))
+    if row.worse_since is not None and row.worse_since in xs:
+        value = values[steps.index(row.worse_since)]
+        marks.append(Mark("worsening", xs[row.worse_since], value, f"worse {at} {row.worse_since}"))
     return marks

@@ -3,13 +3,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import associate, find_varying, flatten, group_repeats, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
-from swanlab_mcp.analysis.noise import Noise, judge_difference, pool_noise
+from swanlab_mcp.analysis.noise import Noise, compute_variance, judge_difference, pool_noise
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.findings import RankedExperiment, round_number
@@ -34,6 +34,7 @@ __all__ = ["rank_experiments"]
 
 _COLUMNS = 6
 _STRONGEST = 2
+_JUDGED = 500
 _WHOLE_SERIES = 100
 _NAME = 60
 _TEXT = 30
@@ -115,14 +116,16 @@ async def rank_experiments(
         ]
         reasons = set_apart(results, by_state=by_state, by_length=not at.startswith("step:"))
         fields[end] = _Field(experiments, configs, results, reasons, end)
+    notes = list(dict.fromkeys(notes))
     link = link_pages(client, place)
     if wanted == "auto":
         return add_notes(_show_both_ends(fields, metric), *notes, link)
     why = direction.reason if mode == "auto" else "as asked"
     field = fields[wanted]
-    rows, told_noise = _rank_settings(field) if by_seed else _rank_each(field)
     offset, limit = get_stretch(page, size)
-    shown = _add_configs(field, rows[offset : None if limit is None else offset + limit], with_seeds=not by_seed)
+    stretch = slice(offset, None if limit is None else offset + limit)
+    rows, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field)
+    shown = _add_configs(field, rows[stretch], with_seeds=not by_seed)
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
     better = "smallest" if wanted == "min" else "largest"
     order = f"by {shorten(metric)} ({at}), {better} first"
@@ -160,8 +163,9 @@ def _read_points(points: Points, at: str, state: str) -> Result:
 
 
 def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
-    groups = group_repeats([field.configs[place] for place in field.ranked])
-    values = [[field.get_value(field.ranked[member]) for member in group] for group in groups]
+    ranked = field.ranked
+    groups = group_repeats([field.configs[place] for place in ranked])
+    values = [[field.get_value(ranked[member]) for member in group] for group in groups]
     noise = pool_noise(values)
     tie = noise.get_tie() if noise else 0.0
     order = order_results(field.results, field.reasons, field.mode)
@@ -179,10 +183,11 @@ def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
     return rows, [_describe_noise(noise, len(groups), field)]
 
 
-def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
+def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], list[str]]:
+    """Return a row per setting; only those of the stretch that is shown are judged."""
+    ranked = field.ranked
     groups = [
-        [field.ranked[member] for member in group]
-        for group in group_repeats([field.configs[place] for place in field.ranked])
+        [ranked[member] for member in group] for group in group_repeats([field.configs[place] for place in ranked])
     ]
     values = [[field.get_value(place) for place in group] for group in groups]
     noise = pool_noise(values)
@@ -190,17 +195,18 @@ def _rank_settings(field: _Field) -> tuple[list[_Row], list[str]]:
     order = sorted(range(len(groups)), key=lambda place: sign * mean(values[place]))
     rows: list[_Row] = []
     told = [_describe_noise(noise, len(groups), field)]
+    judgeable = {*range(len(order))[stretch], 1} - {0}
     for number, place in enumerate(order, 1):
         own = values[place]
         best = values[order[0]]
-        judged = judge_difference(best, own, noise) if number > 1 else None
+        judged = judge_difference(best, own, noise) if number - 1 in judgeable else None
         row = _describe(field, groups[place][0]).model_copy(
             update={
                 "rank": number,
                 "value": round_number(mean(own)),
                 "step": None,
                 "n": len(own),
-                "deviation": round_number(stdev(own), 3) if len(own) > 1 else None,
+                "deviation": round_number(math.sqrt(compute_variance(own)), 3) if len(own) > 1 else None,
                 "verdict": judged.verdict if judged else None,
                 "cuids": [field.experiments[one].cuid for one in groups[place]] if len(own) > 1 else [],
             }
@@ -248,10 +254,13 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
 
 
 def _add_configs(field: _Field, rows: Sequence[_Row], *, with_seeds: bool = True) -> list[RankedExperiment]:
-    """Add at most 6 config keys: two that go along with the value most, then those that vary most among the rows."""
-    configs = [field.configs[place] for place in field.ranked]
+    """Add at most 6 config keys: the two that go along with the value most, then those that vary most."""
+    # several hundred show which keys matter
+    ranked = field.ranked
+    some = ranked[:: len(ranked) // _JUDGED + 1]
+    configs = [field.configs[place] for place in some]
     settings = [key for key in find_varying(configs) if is_setting(key)]
-    known = [one.key for one in associate(configs, [field.get_value(place) for place in field.ranked], settings)]
+    known = [one.key for one in associate(configs, [field.get_value(place) for place in some], settings)]
     varying = find_varying([field.configs[place] for place, _ in rows])
     own = [key for key in varying if is_setting(key)]
     seeds = [key for key in varying if is_seed(key) and with_seeds]

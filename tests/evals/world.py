@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.fake_swanlab import BEGINNING, LogLine, Project, State
+from tests.fake_swanlab import BEGINNING, Fault, LogLine, Media, Project, State
 
 __all__ = ["KEY", "PLANTED", "build_world"]
 
@@ -38,6 +38,11 @@ def build_world() -> State:
     _add_pathologies(state, cifar)
     _add_crashes(state, cifar)
     _add_sweep(state)
+    # of whose list the second page always arrives cut in the middle
+    flaky = state.add_project(state.workspaces[0], "flaky")
+    for number in range(250):
+        state.add_experiment(flaky, f"attempt-{number}", cuid=f"f{number:03d}", config={"lr": 0.1})
+    state.faults.append(Fault(path="/project/ada/flaky/runs", query={"page": "2"}, is_truncated=True))
     archive = state.add_project(team, "archive", description=PLANTED)
     late_nan = next(one for one in cifar.experiments if one.name == "late-nan")
     state.add_experiment(archive, "late-nan-copy", cuid="copy1", clone_of=(cifar, late_nan))
@@ -142,6 +147,10 @@ def _add_pathologies(state: State, project: Project) -> None:
         logs=[LogLine(0, "epoch 1 done"), LogLine(1, f"\x1b[31m{PLANTED}\x1b[0m"), LogLine(2, "epoch 2 done")],
         metrics={"train/loss": [(0, 1.0), (1, 0.9)]},
     )
+    media = {"samples": [Media(step, [f"samples/{step}.txt"]) for step in (0, 500)]}
+    state.add_experiment(project, "writes-samples", cuid="smpl1", config={"lr": 0.1}, media=media)
+    for step, text in ((0, "blah blah"), (500, "the cat sat on the mat")):
+        state.files[f"{project.cuid}/smpl1/samples/{step}.txt"] = text.encode()
     lines = [LogLine(number, f"step {number}: loss={2.0 - number / 5000:.3f}") for number in range(5000)]
     lines[3210] = LogLine(3210, "step 3210: loss=nan, skipping this batch")
     state.add_experiment(project, "long-log", cuid="logs1", config={"lr": 0.1}, logs=lines)

@@ -55,7 +55,7 @@ async def _respond(state: State, request: Request) -> Response:
         await anyio.sleep(state.latency)
     fault = next((one for one in state.faults if one.takes(call.method, raw_path, call.query)), None)
     if fault:
-        await fault.wait()
+        await fault.wait(request.receive)
     if fault and (fault.status is not None or fault.body is not None):
         response = Response(fault.body or b"", fault.status or 200, dict(fault.headers))
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import anyio
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive
 
 __all__ = ["Dropped", "Fault", "spoil"]
 
@@ -31,8 +33,10 @@ class Fault:
     """What happens instead of the answer, for the first `times` requests that match (None: all of them).
 
     `path` is a regular expression, searched in the undecoded path. `skip` lets that many matching requests pass
-    before. `delay` seconds pass, and `until` is set, before anything else. `status` or `body` replace the answer;
-    the others change the true one: NaN for every float, whitespace after it, the same compressed.
+    before. `delay` seconds pass, and `until` is set, before anything else; `body_until` is set before the second half
+    of the body. With `hung_up` nothing is answered, and it is set when the client has closed the connection. `then` is
+    called when a request arrives. `status` or `body` replace the answer; the others change the true one: NaN for every
+    float, whitespace after it (its length told or not), the same compressed.
     """
 
     path: str = ""
@@ -45,11 +49,16 @@ class Fault:
     body: bytes | None = None
     delay: float = 0.0
     until: Event | None = None
+    body_until: Event | None = None
+    hung_up: threading.Event | None = None
+    then: Callable[[], object] | None = None
+    rewrite: Callable[[bytes], bytes] | None = None
     slow_body: float = 0.0
     is_dropped: bool = False
     is_truncated: bool = False
     has_bare_nan: bool = False
     padding: int = 0
+    is_length_told: bool = False
     gzip_padding: int = 0
     hits: int = 0
 
@@ -81,11 +90,21 @@ class Fault:
         self.hits += 1
         return True
 
-    async def wait(self) -> None:
+    async def wait(self, receive: Receive) -> None:
+        if self.then:
+            self.then()
         if self.delay:
             await anyio.sleep(self.delay)
-        while self.until and not self.until.is_set():  # noqa: ASYNC110 it may belong to another thread or event loop
-            await anyio.sleep(0.002)
+        await _wait(self.until)
+        if self.hung_up:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.hung_up.set()
+
+
+async def _wait(event: Event | None) -> None:
+    while event and not event.is_set():  # noqa: ASYNC110 it may belong to another thread or event loop
+        await anyio.sleep(0.002)
 
 
 def spoil(response: Response, fault: Fault) -> Response:
@@ -95,13 +114,17 @@ def spoil(response: Response, fault: Fault) -> Response:
     if fault.has_bare_nan:
         body = re.sub(rb"(?<=[:\[,] )-?\d+\.\d+(e[-+]?\d+)?(?=[,}\]])", b"NaN", body)
         return Response(body, status, headers)
+    if fault.rewrite:
+        return Response(fault.rewrite(body), status, headers)
     if fault.is_truncated:
         return Response(body[: len(body) // 2], status, headers)
     if fault.gzip_padding:
         return Response(_compress(body, fault.gzip_padding), status, {**headers, "content-encoding": "gzip"})
     if fault.padding:
+        if fault.is_length_told:
+            headers["content-length"] = str(len(body) + fault.padding)
         return StreamingResponse(_pad(body, fault.padding), status, headers)
-    if not (fault.is_dropped or fault.slow_body):
+    if not (fault.is_dropped or fault.slow_body or fault.body_until):
         return response
 
     async def stream() -> AsyncIterator[bytes]:
@@ -109,6 +132,7 @@ def spoil(response: Response, fault: Fault) -> Response:
         if fault.is_dropped:
             raise Dropped
         await anyio.sleep(fault.slow_body)
+        await _wait(fault.body_until)
         yield body[len(body) // 2 :]
 
     return StreamingResponse(stream(), status, {**headers, "content-length": str(len(body))})

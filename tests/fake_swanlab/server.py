@@ -27,11 +27,13 @@ def listen(port: int = 0) -> socket.socket:
 
 
 @contextmanager
-def serve(served: State | ASGIApp) -> Iterator[str]:
-    """Serve a state, or any app, on a free port in a thread; yield its base URL."""
+def serve(served: State | ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve a state, or any app, on a port (0: a free one) in a thread; yield its base URL."""
     app = create_app(served) if isinstance(served, State) else served
-    listener = listen()
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+    listener = listen(port)
+    # the date is left to those who play a clock
+    options = {"log_level": "critical", "lifespan": "off", "ws": "none", "date_header": False}
+    config = uvicorn.Config(app, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from swanlab_mcp.client.offline.background import Work, run_in_thread
-from swanlab_mcp.client.offline.discovery import find_runs
+from swanlab_mcp.client.offline.discovery import RunFinder
 from swanlab_mcp.client.offline.experiment import LocalExperiment
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.errors import NotAvailableOffline, NotFound
@@ -49,7 +49,7 @@ class OfflineClient:
     """Answers about the runs in `log_dirs`, as the workspace `local`; reads only, off the event loop."""
 
     def __init__(self, log_dirs: Sequence[Path]) -> None:
-        self._log_dirs = tuple(log_dirs)
+        self._finder = RunFinder(log_dirs)
         self._runs: dict[Path, Run] = {}
         self._lock = threading.Lock()
 
@@ -193,7 +193,7 @@ class OfflineClient:
         exp_cuid: str,
         question: Callable[[LocalExperiment, Work], tuple[T, list[str]]],
     ) -> ApiResponse[T]:
-        experiment, notes = await self._find_experiment(username, project, exp_cuid)
+        experiment = await self._find_experiment(username, project, exp_cuid)
 
         def answer(*, work: Work) -> tuple[T, list[str]]:
             found = question(experiment, work)
@@ -201,7 +201,7 @@ class OfflineClient:
             return found
 
         data, about = await run_in_thread(answer)
-        return ApiResponse(data=data, notes=[*notes, *about])
+        return ApiResponse(data=data, notes=about)
 
     def _summarise_all(
         self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
@@ -209,11 +209,16 @@ class OfflineClient:
         summaries: dict[str, Summary] = {}
         notes: list[str] = []
         expected = sum(run.unread for one in experiments for run in one.runs)
+        used: list[Run] = []
         for experiment in experiments:
             work.total = max(work.total, expected)
             summaries[experiment.cuid], about = experiment.summarise(keys or None, work)
             notes += about if not experiment.is_open else experiment.note_defects()
-            self._bound_memory(experiment.runs)
+            used += experiment.runs
+            if sum(run.kept for run in used) > _KEPT_POINTS // 2:
+                self._bound_memory(used)
+                used = []
+        self._bound_memory(used)
         return summaries, [*_cap(notes), *_note_open(experiments)]
 
     def _bound_memory(self, used: Sequence[Run]) -> None:
@@ -229,70 +234,89 @@ class OfflineClient:
                 return
             kept -= run.release()
 
-    async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> tuple[LocalExperiment, list[str]]:
-        experiments, notes = await self._find_project(username, project, exp_cuid)
-        for experiment in experiments:
-            if experiment.cuid == exp_cuid:
-                return experiment, notes
+    async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> LocalExperiment:
+        """Return the experiment; raises NotFound, or NotAvailableOffline when its files cannot be read."""
+        _check_workspace(username)
+        opened = await run_in_thread(self._open_runs, exp_cuid)
+        same = [run for run in opened.runs if run.run_id == exp_cuid]
+        sound = [run for run in same if not run.problem and run.project == project]
+        broken = [run for run in same if run.problem]
+        if sound:
+            return LocalExperiment(sound, broken)
+        if broken:
+            raise NotAvailableOffline(
+                f"The run {shorten(exp_cuid)!r} is there, but {broken[0].problem}.",
+                hint="Look at the permissions and the content of its folder.",
+            )
+        if all(run.project != project for run in opened.runs):
+            raise _miss_project(project, opened.note())
         raise NotFound(f"There is no run {shorten(exp_cuid)!r} in {LOCAL}/{shorten(project)}.")
 
-    async def _find_project(
-        self, username: str, project: str, exp_cuid: str = ""
-    ) -> tuple[list[LocalExperiment], list[str]]:
-        groups, notes = await self._find(username, exp_cuid)
+    async def _find_project(self, username: str, project: str) -> tuple[list[LocalExperiment], list[str]]:
+        groups, notes = await self._find(username)
         if project not in groups:
-            raise NotFound(" ".join([f"No run on this machine belongs to a project {shorten(project)!r}.", *notes]))
+            raise _miss_project(project, notes)
         return groups[project], notes
 
-    async def _find(self, username: str, exp_cuid: str = "") -> tuple[dict[str, list[LocalExperiment]], list[str]]:
-        """Return the experiments of each project, and what kept others from being among them.
-
-        Raises NotAvailableOffline when `exp_cuid` is a run whose file cannot be read.
-        """
-        if username != LOCAL:
-            raise NotFound(f"There is no workspace {shorten(username)!r} here: only runs on this machine are open.")
-        runs, notes = await run_in_thread(self._open_runs)
+    async def _find(self, username: str) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
+        """Return the experiments of each project, and what kept others from being among them."""
+        _check_workspace(username)
+        opened = await run_in_thread(self._open_runs, "")
         groups: dict[str, dict[str, list[Run]]] = {}
-        problems: list[str] = []
-        for run in runs:
-            if run.problem:
-                problems.append(f"The run in {shorten(run.folder.name)!r} is left out: {run.problem}.")
-                if run.run_id == exp_cuid:
-                    raise NotAvailableOffline(
-                        f"The run {shorten(exp_cuid)!r} is there, but {run.problem}.",
-                        hint="Look at the permissions and the content of its folder.",
-                    )
-            else:
+        for run in opened.runs:
+            if not run.problem:
                 groups.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
         ordered = {
             project: [LocalExperiment(same) for same in experiments.values()] for project, experiments in groups.items()
         }
-        return ordered, [*notes, *_cap(problems)]
+        return ordered, opened.note()
 
-    def _open_runs(self, *, work: Work) -> tuple[list[Run], list[str]]:
-        """Find the runs and learn about each what its head and tail tell."""
+    def _open_runs(self, exp_cuid: str, *, work: Work) -> _Opened:
+        """Find the runs and learn about each what its head and tail tell; of known ones only `exp_cuid`, if given."""
         work.what = "runs"
-        found = find_runs(self._log_dirs)
         with self._lock:
-            known = self._runs
-            # in the order of use, which decides whose points are let go first
+            found = self._finder.find()
             files = set(found.files)
-            kept = {file: run for file, run in known.items() if file in files}
+            # in the order of use, which decides whose points are let go first
+            kept = {file: run for file, run in self._runs.items() if file in files}
             self._runs = kept | {file: Run(file) for file in found.files if file not in kept}
             runs = [self._runs[file] for file in found.files]
-        stale = [run for run in runs if not run.is_current()]
+        meant = [run for run in runs if not run.is_known or run.run_id == exp_cuid] if exp_cuid else runs
+        stale = [run for run in meant if not run.is_current()]
         work.total = len(stale)
         if len(stale) < _READERS:
             for run in stale:
                 run.outline()
-            return runs, found.notes
+            return _Opened(runs, found.notes)
         with ThreadPoolExecutor(_READERS) as pool:
             try:
                 for _ in pool.map(Run.outline, stale):
                     work.advance(1)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        return runs, found.notes
+        return _Opened(runs, found.notes)
+
+
+class _Opened(NamedTuple):
+    """All runs, those with a problem too, and what else is to be said about their folders."""
+
+    runs: list[Run]
+    notes: list[str]
+
+    def note(self) -> list[str]:
+        problems = [
+            f"The run in {shorten(run.folder.name)!r} is left out: {run.problem}." for run in self.runs if run.problem
+        ]
+        return [*self.notes, *_cap(problems)]
+
+
+def _check_workspace(username: str) -> None:
+    if username != LOCAL:
+        raise NotFound(f"There is no workspace {shorten(username)!r} here: only runs on this machine are open.")
+
+
+def _miss_project(project: str, notes: Sequence[str]) -> NotFound:
+    return NotFound(" ".join([f"No run on this machine belongs to a project {shorten(project)!r}.", *notes]))
 
 
 def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) -> ApiResponse[Any]:

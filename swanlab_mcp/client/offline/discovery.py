@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["Discovery", "find_runs"]
+__all__ = ["Discovery", "RunFinder"]
 
 _DEPTH = 3
 _MOST_FOLDERS = 20_000
+_SETTLED = 2_000_000_000
+_STAMP = tuple[int, int] | None
 _RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
 
 
@@ -24,24 +27,53 @@ class Discovery(NamedTuple):
     notes: list[str]
 
 
-def find_runs(log_dirs: Sequence[Path]) -> Discovery:
-    """Find run files by their names in log folders and up to three levels below; links are not followed."""
-    files: dict[Path, None] = {}
-    notes: list[str] = []
-    for folder in log_dirs:
-        if not folder.is_dir():
-            notes.append(f"The log folder {shorten(folder.name)!r} does not exist or is no folder.")
-            continue
-        search = _Search()
-        files |= dict.fromkeys(search.find(folder, _DEPTH))
-        notes += search.note(folder)
-    return Discovery(list(files), notes)
+class RunFinder:
+    """Finds run files by their names in log folders and up to three levels below; links are not followed.
+
+    The folders are searched again only when one of those that may come to hold other runs has changed.
+    """
+
+    def __init__(self, log_dirs: Sequence[Path]) -> None:
+        self._log_dirs = tuple(log_dirs)
+        self._seen: dict[Path, _STAMP] = {}
+        self._found = Discovery([], [])
+
+    def find(self) -> Discovery:
+        if self._seen and all(_stamp_of(folder) == stamp for folder, stamp in self._seen.items()):
+            return self._found
+        began = time.time_ns()
+        files: dict[Path, None] = {}
+        notes: list[str] = []
+        seen: dict[Path, _STAMP] = {}
+        for folder in self._log_dirs:
+            search = _Search(seen)
+            if folder.is_dir():
+                files |= dict.fromkeys(search.find(folder, _DEPTH))
+                notes += search.note(folder)
+            else:
+                seen[folder] = _stamp_of(folder)
+                notes.append(f"The log folder {shorten(folder.name)!r} does not exist or is no folder.")
+        # what changed a moment ago may change again without a new time
+        is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
+        self._seen = seen if is_settled else {}
+        self._found = Discovery(list(files), notes)
+        return self._found
+
+
+def _stamp_of(folder: Path) -> _STAMP:
+    """Return when a folder's entries and rights were last changed (ns), None where it is not to be seen."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_ctime_ns
 
 
 class _Search:
     """A search of one log folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: dict[Path, _STAMP]) -> None:
+        self._seen = seen
         self._folders = 0
         self._found = 0
         self._boards: list[str] = []
@@ -54,6 +86,7 @@ class _Search:
             return
         files: list[str] = []
         folders: list[str] = []
+        stamp = _stamp_of(folder)
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -64,6 +97,7 @@ class _Search:
         except FileNotFoundError:
             return  # it vanished while we looked
         except OSError as error:
+            self._seen[folder] = stamp
             self._unreadable.append(f"The folder {shorten(folder.name)!r} cannot be read ({error.strerror}).")
             return
         runs = sorted(name for name in files if name == "backup.swanlab" or name.startswith("run-"))
@@ -71,6 +105,7 @@ class _Search:
             self._found += len(runs)
             yield from (folder / name for name in runs)
             return
+        self._seen[folder] = stamp
         if "runs.swanlab" in files:
             self._boards.append(folder.name)
         if _RUN_FOLDER.match(folder.name):

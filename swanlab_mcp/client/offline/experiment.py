@@ -31,16 +31,20 @@ __all__ = ["LocalExperiment"]
 
 # a state and a config are told without reading more than this
 _QUICK = 32 << 20
+# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the beginning of the file cannot be read
+_FORMATS = (None, 0, 1, 2)
 
 
 class LocalExperiment:
     """An experiment made of its run folders, in order of their start; the latest speaks for all.
 
+    `broken` are those that could not be read from the beginning.
     Every method reads files and belongs into a thread. Those that take `work` raise Stopped, and NotAvailableOffline
     when no folder can be read.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], broken: Sequence[Run] = ()) -> None:
+        self._broken = broken
         self.runs = sorted(runs, key=lambda run: (run.started_at, run.folder.name))
         self.cuid = self.runs[0].run_id
         self.started_at = self.runs[0].started_at
@@ -109,29 +113,36 @@ class LocalExperiment:
                 if known.last and tally.first is not None and tally.first <= known.last[0]:
                     overlapping.append(key)
                 known.merge(tally)
+        notes = self.note()
         if overlapping:
-            for key, series in self._merge(overlapping, work).items():
-                merged[key] = series.tally()
-        return {key: tally.summarise() for key, tally in merged.items()}, self.note()
+            series, about = self._merge(overlapping, work)
+            merged |= {key: one.tally() for key, one in series.items()}
+            notes += about
+        return {key: tally.summarise() for key, tally in merged.items()}, notes
 
     def read_points(self, keys: Collection[str], work: Work) -> tuple[dict[str, Points], list[str]]:
-        if len(self.runs) == 1:
-            self._refresh(work, keys)
-            points = self.runs[0].read_points(keys, work)
-            self._check()
-        else:
-            points = {key: series.to_points() for key, series in self._merge(keys, work).items()}
-        return {key: points[key] for key in keys if key in points}, self.note()
+        if len(self.runs) > 1:
+            series, about = self._merge(keys, work)
+            return {key: series[key].to_points() for key in keys if key in series}, [*self.note(), *about]
+        self._refresh(work, keys)
+        points = self.runs[0].read_points(keys, work)
+        self._check()
+        return points, self.note()
 
-    def _merge(self, keys: Collection[str], work: Work) -> dict[str, Series]:
+    def _merge(self, keys: Collection[str], work: Work) -> tuple[dict[str, Series], list[str]]:
+        """Return the series of all folders put together, and a note where they hold the same steps."""
         merged: dict[str, Series] = {}
+        recorded = 0
         self._refresh(work, keys)
         for run in self.runs:
             for key, points in run.read_points(keys, work).items():
                 whole = merged.setdefault(key, Series())
+                recorded += len(points.steps)
                 for point in zip(points.steps, points.values, points.times, strict=True):
                     whole.add(*point)
-        return merged
+        same = recorded - sum(len(series) for series in merged.values())
+        note = f"{self._name}: {same} points have the same step in several folders; the one of the later folder counts."
+        return merged, [note] if same else []
 
     def list_keys(self, work: Work) -> tuple[LoggedKeys, list[str]]:
         self._refresh(work)
@@ -266,6 +277,15 @@ class LocalExperiment:
         notes: list[str] = []
         for run in self.runs:
             damage = run.assess_damage()
+            if not run.reader.is_marked:
+                notes.append(
+                    f"{self._name}: the beginning of its file is damaged, so name, project and start may be missing."
+                )
+            if run.reader.version not in _FORMATS:
+                notes.append(
+                    f"{self._name}: its file says that it has format {run.reader.version}, which is not known here; "
+                    "what is told of it may be wrong or incomplete."
+                )
             name = f"{self._name}: {damage.records} records read"
             mended = f"{damage.repaired} that the SDK wrote into one another were put together again"
             what = "points and log lines" if run.is_legacy else "records"
@@ -281,9 +301,10 @@ class LocalExperiment:
         return notes
 
     def _note_problems(self) -> list[str]:
+        every = [*self.runs, *self._broken]
         return [
-            f"{self._name}: of its {len(self.runs)} folders {shorten(run.folder.name)!r} is left out: {run.problem}."
-            for run in self.runs
+            f"{self._name}: of its {len(every)} folders {shorten(run.folder.name)!r} is left out: {run.problem}."
+            for run in every
             if run.problem
         ]
 

@@ -15,7 +15,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-__all__ = ["FileHeader", "FragmentReader", "NotARunFile", "read_file_header"]
+__all__ = ["FragmentReader"]
 
 MAGIC = b":SWL\xd6\xe1"
 HEADER_SIZE = 7
@@ -28,18 +28,11 @@ _BEGUN = {kind: crc32(bytes((kind,))) for kind in range(5)}
 _COMMON = 4096
 _PENDING = 32
 _OPEN = 4
+_NEAR = 24_576
 _TOKENS = 500
 _WIDEST_HOLE = 1 << 20
 _SEARCHED = 4096
 _EFFORT = 1 << 28
-
-
-class NotARunFile(ValueError):
-    """The file does not begin as a run file does."""
-
-
-class FileHeader(NamedTuple):
-    version: int
 
 
 class _Header(NamedTuple):
@@ -50,18 +43,12 @@ class _Header(NamedTuple):
     kind: int
 
 
-def read_file_header(start: bytes) -> FileHeader | None:
-    """Return the file's header, None when too few bytes are there; raises NotARunFile."""
-    if not MAGIC.startswith(start[: len(MAGIC)]):
-        raise NotARunFile("the file does not begin with SwanLab's mark")
-    return FileHeader(start[6]) if len(start) >= HEADER_SIZE else None
-
-
 class FragmentReader:
     """Give the record payloads of a growing file, in the order of their data.
 
     `is_record` tells whether assembled bytes are a record: it decides between two records that were split at the same
-    time. `at_start` False begins anywhere in a file, without its header. Counts: `records` given, `repaired` fragments
+    time. `at_start` False begins anywhere in a file, without its header. `is_marked` is False where the file does not
+    begin as a run file does: it is another, or its beginning is damaged. Counts: `records` given, `repaired` fragments
     whose data stood apart from their header, `damaged` holes that remain unexplained with `unexplained` bytes in all,
     `unpaired` headers without data (as yet), `lost` parts of records that were split.
     """
@@ -71,10 +58,12 @@ class FragmentReader:
         self._data = b""
         self._scanned = 0
         self._pending: list[_Header] = []
-        self._open: list[list[bytes]] = []
+        self._open: list[_Parts] = []
+        self._place = 0
         self._effort = _EFFORT
         self._begun = not at_start
         self.version: int | None = None
+        self.is_marked = True
         self.consumed = 0
         self.records = 0
         self.repaired = 0
@@ -92,7 +81,7 @@ class FragmentReader:
         return len(self._data)
 
     def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
-        """Take the file's next bytes and return the payloads that are whole by now; raises NotARunFile.
+        """Take the file's next bytes and return the payloads that are whole by now.
 
         `at_end` says that the file holds no more at present: then what cannot be an unfinished fragment is settled.
         """
@@ -100,10 +89,13 @@ class FragmentReader:
         payloads: list[bytes] = []
         position = 0
         if not self._begun:
-            header = read_file_header(self._data)
-            if header is None:
+            start = self._data[:HEADER_SIZE]
+            self.is_marked = MAGIC.startswith(start[: len(MAGIC)])
+            if self.is_marked and len(start) < HEADER_SIZE:
                 return payloads
-            self.version, self._begun, position = header.version, True, HEADER_SIZE
+            self._begun = True
+            if self.is_marked:
+                self.version, position = start[-1], HEADER_SIZE
         position = self._read(position, payloads, at_end=at_end)
         self.consumed += position
         self._data = self._data[position:]
@@ -122,10 +114,13 @@ class FragmentReader:
                 if stop <= end and 1 <= kind <= 4:
                     part = data[position + HEADER_SIZE : stop]
                     if crc32(part, _BEGUN[kind]) == crc:
+                        if kind != _WHOLE:
+                            self._place = self.consumed + position
                         self._assemble(kind, part, payloads)
                         position = stop
                         continue
                 is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
+            self._place = self.consumed + position
             # only where no fragment stands: else every pending header would be tried at every fragment
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
@@ -236,22 +231,36 @@ class FragmentReader:
         if kind == _WHOLE:
             payloads.append(part)
             self.records += 1
-        elif kind == _FIRST:
-            self._open.append([part])
-            if len(self._open) > _OPEN:
-                del self._open[0]
+            return
+        # the parts of a record stand close together: what stands apart belongs to two records, each of them damaged
+        near = [one for one in self._open if self._place - one.end <= _NEAR]
+        self.lost += len(self._open) - len(near)
+        self._open = near
+        end = self._place + HEADER_SIZE + len(part)
+        if kind == _FIRST:
+            near.append(_Parts([part], end))
+            if len(near) > _OPEN:
+                del near[0]
                 self.lost += 1
-        elif not self._open:
-            self.lost += 1
-        elif kind == _MIDDLE:
-            self._open[-1].append(part)
+        elif kind == _MIDDLE and near:
+            near[-1] = _Parts([*near[-1].data, part], end)
         else:
-            parts = self._open[0]
-            if len(self._open) > 1:
-                parts = next((one for one in self._open if self._is_record(b"".join([*one, part]))), self._open[-1])
-            self._open.remove(parts)
-            payloads.append(b"".join([*parts, part]))
+            whole = (
+                index for index in reversed(range(len(near))) if self._is_record(b"".join([*near[index].data, part]))
+            )
+            index = next(whole, None) if kind == _LAST else None
+            if index is None:
+                self.lost += 1
+                return
+            payloads.append(b"".join([*near.pop(index).data, part]))
             self.records += 1
+
+
+class _Parts(NamedTuple):
+    """The first parts of a record that was split, and where in the file the last of them ends."""
+
+    data: list[bytes]
+    end: int
 
 
 class _Token(NamedTuple):

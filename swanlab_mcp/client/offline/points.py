@@ -45,10 +45,6 @@ class PointReader:
         """Add what is a plain point and return the other payloads, in their order."""
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Ask for every series anew."""
-        self._known.clear()
-
 
 class ProtobufPoints(PointReader):
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:

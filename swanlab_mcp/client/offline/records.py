@@ -6,13 +6,13 @@ left out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from struct import Struct
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.client.wire import is_object, read_number
+from swanlab_mcp.untrusted import parse_json
 
 __all__ = [
     "Finish",
@@ -287,7 +287,7 @@ def _text(value: Any) -> str:
 
 def decode_json(payload: bytes) -> Record | None:
     """Return what a record of SDK 0.6.2 to 0.7.20 says, None where it is of no interest here. Raises ValueError."""
-    record: Any = json.loads(payload)
+    record: Any = parse_json(payload)
     if not is_object(record) or not is_object(record.get("data")):
         raise ValueError("not a record")
     data: dict[str, Any] = record["data"]

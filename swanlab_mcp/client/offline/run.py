@@ -16,7 +16,7 @@ import yaml
 
 from swanlab_mcp.client.offline.background import Work
 from swanlab_mcp.client.offline.folder import read_inside
-from swanlab_mcp.client.offline.framing import FragmentReader, NotARunFile
+from swanlab_mcp.client.offline.framing import FragmentReader
 from swanlab_mcp.client.offline.points import JsonPoints, ProtobufPoints
 from swanlab_mcp.client.offline.records import (
     Finish,
@@ -34,6 +34,7 @@ from swanlab_mcp.client.offline.records import (
 from swanlab_mcp.client.offline.series import Numbering, Series, Tally
 from swanlab_mcp.client.wire import unwrap_config
 from swanlab_mcp.models import LoggedKeys, Points
+from swanlab_mcp.untrusted import limit_value, parse_json
 
 __all__ = ["Damage", "Ending", "Run"]
 
@@ -46,6 +47,8 @@ _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
 _KEPT_LINES = 20_000
 _UNORDERED = 64
+_COMPARED = 256
+_LOG_TAG = b"\x82\x01"
 _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
@@ -59,6 +62,10 @@ class Ending(NamedTuple):
     error: str
     finished_at: int
     last_time: int
+
+
+class NotARunFile(ValueError):
+    """The file does not begin as a run file does, and no record follows."""
 
 
 class Damage(NamedTuple):
@@ -87,6 +94,7 @@ class Run:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.folder = file.parent
+        self._named = _FOLDER.fullmatch(self.folder.name)
         self.lock = threading.Lock()
         self.is_legacy = file.name == "backup.swanlab"
         self._decode = decode_json if self.is_legacy else decode_protobuf
@@ -116,15 +124,15 @@ class Run:
         self._wanted: Collection[str] = ()
         self._is_full = False
         self._offset = 0
+        self._head = b""
         self._read_stamp: _STAMP | None = None
         self.kept = 0
 
     @property
     def run_id(self) -> str:
-        named = _FOLDER.fullmatch(self.folder.name)
         recorded = self.start.run_id or self.file.stem.removeprefix("run-")
         if not self.start.run_id and self.is_legacy:
-            return named[2] if named else self.folder.name
+            return self._named[2] if self._named else self.folder.name
         return recorded
 
     @property
@@ -138,11 +146,10 @@ class Run:
     @property
     def started_at(self) -> int:
         """Return the start in Unix milliseconds, from the folder's name (local time) while the file is empty."""
-        named = _FOLDER.fullmatch(self.folder.name)
-        if self.start.started_at or not named:
+        if self.start.started_at or not self._named:
             return self.start.started_at
         try:
-            return int(datetime.strptime(named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
+            return int(datetime.strptime(self._named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
         except (ValueError, OverflowError):
             return 0
 
@@ -171,10 +178,15 @@ class Run:
             return Damage(
                 reader.records - self._unreadable,
                 reader.repaired,
-                reader.damaged + self._unreadable + reader.lost,
+                max(reader.damaged, reader.lost) + self._unreadable,
                 reader.unexplained,
                 missing + max(0, self._last_number - self._numbered),
             )
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the file was looked into before."""
+        return self._outline_stamp is not None or self._read_stamp is not None
 
     def is_current(self) -> bool:
         """Tell whether the file is as it was when it was last looked into."""
@@ -195,13 +207,15 @@ class Run:
             stamp = self._look()
             if stamp is None or (stamp in (self._read_stamp, self._outline_stamp) and not self.problem):
                 return
-            if self._offset:
+            if self._offset and 0 <= stamp[0] - self._offset <= _CHUNK:
                 self._read_on(stamp, Work())
                 return
-            if self._outline_stamp and self._outline_stamp[2] != stamp[2]:
-                self._clear()
+            # apart, because what has been read of the file already stays good
+            ends = Run(self.file)
             with self.file.open("rb") as file:
-                self._read_ends(file, stamp[0])
+                ends._read_ends(file, stamp[0])
+            self.start, self.finish, self.error_lines = ends.start, ends.finish, ends.error_lines
+            self._last_time = ends.ending.last_time
             self._outline_stamp, self.problem = stamp, ""
         except (OSError, NotARunFile) as error:
             self.problem = _explain(error)
@@ -209,17 +223,20 @@ class Run:
             self.lock.release()
 
     def _read_ends(self, file: BinaryIO, size: int) -> None:
+        reader, payloads = self.reader, list[bytes]()
         for length in _HEADS:
-            self._start_anew()
+            self._clear()
             file.seek(0)
             reader = FragmentReader(self._is_record)
             payloads = reader.feed(file.read(length), at_end=length >= size)
             if length >= size:
+                self._check_mark(reader, payloads)
                 self._take_outline(payloads)
                 return
             self._take_outline(payloads[:_FIRST_RECORDS])
             if self.start.project:
                 break
+        self._check_mark(reader, payloads)
         for length in _TAILS:
             # what was found by the shorter look comes again
             self.error_lines = []
@@ -229,12 +246,13 @@ class Run:
             if self.finish:
                 return
 
+    def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
+        if not reader.is_marked and not any(map(self._is_record, payloads)):
+            raise NotARunFile("the file does not begin with SwanLab's mark, and no record follows")
+
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
             self._take(payload)
-        self.series.clear()
-        self._points.forget()
-        self._lines.clear()
 
     def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
         """Read what has been appended since the last time; all of it again when the file was replaced.
@@ -327,42 +345,46 @@ class Run:
 
     def _start_anew(self) -> None:
         """Forget what was read but for what the outline tells, which others may be looking at."""
-        start, finish, wanted = self.start, self.finish, self._wanted
+        start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
         self._clear()
-        self.start, self.finish, self._wanted = start, finish, wanted
+        self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
 
     def _read_on(self, stamp: _STAMP, work: Work) -> None:
-        known = self._read_stamp or self._outline_stamp
-        if stamp[0] < self._offset or (known is not None and stamp[2] != known[2]):
-            self._clear()
-        elif not self._offset:
+        if not self._offset:
             self._start_anew()
-        self._read_stamp = (self._offset, 0, stamp[2])
+        work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
             # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
             with self.file.open("rb", buffering=0) as file:
+                if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
+                    # another file in its place, perhaps even with its inode
+                    wanted = self._wanted
+                    self._clear()
+                    self._wanted = wanted
+                self._read_stamp = (self._offset, 0, stamp[2])
                 file.seek(self._offset)
                 while chunk := file.read(min(_CHUNK, stamp[0] - self._offset)):
+                    self._head += chunk[: _COMPARED - len(self._head)]
                     self._offset += len(chunk)
                     self._take_all(self.reader.feed(chunk))
                     self._bound_memory()
                     work.advance(len(chunk))
             self._take_all(self.reader.feed(b"", at_end=True))
-        except (OSError, NotARunFile) as error:
+        except OSError as error:
             self.problem = _explain(error)
             return
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
 
     def _bound_memory(self) -> None:
         for series in self.series.values():
-            series.settle()
-        self.kept = sum(len(series.steps) for series in self.series.values())
+            series.tidy()
+        self.kept = sum(series.held for series in self.series.values())
         if self._is_full or self.kept > _KEPT_POINTS:
             self._is_full = True
             for key, series in self.series.items():
                 if series.is_kept and key not in self._wanted:
                     series.release()
-            self.kept = sum(len(series.steps) for series in self.series.values())
+            self.kept = sum(series.held for series in self.series.values())
 
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
@@ -421,9 +443,9 @@ class Run:
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Return the record when it may be of the kind and can be read."""
-        mark = f'"model_type": "{kind.__name__}"'.encode()
-        if self.is_legacy and mark not in payload:
+        """Return the record when it may be a log line, or media of SDK before 0.8, and can be read."""
+        mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
+        if mark not in payload:
             return None
         with suppress(*_UNREADABLE):
             return self._decode(payload)
@@ -445,7 +467,7 @@ class Run:
         if text is None:
             return {}
         try:
-            config = unwrap_config(_parse_yaml(text))
+            config = unwrap_config(limit_value(_parse_yaml(text)))
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ValueError("files/config.yaml cannot be read as YAML") from error
         return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
@@ -479,7 +501,7 @@ class Run:
         if text is None:
             return {}
         try:
-            metadata: Any = json.loads(text)
+            metadata: Any = limit_value(parse_json(text))
         except (ValueError, RecursionError) as error:
             raise ValueError("files/swanlab-metadata.json cannot be read as JSON") from error
         return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}

@@ -10,6 +10,8 @@ from swanlab_mcp.models import Extreme, MetricSummary, Points
 
 __all__ = ["Numbering", "Series", "Tally"]
 
+_FEW = 10_000
+
 
 class Tally:
     """Count, first and last step, and smallest and largest finite value of points that arrive in any order.
@@ -131,6 +133,16 @@ class Series:
         else:
             self._late.append((step, value, time))
 
+    @property
+    def held(self) -> int:
+        """Return how many points are in memory."""
+        return len(self.steps) + len(self._late)
+
+    def tidy(self) -> None:
+        """Settle where it costs little beside what has been added since."""
+        if not self.is_kept or len(self._late) > _FEW + len(self.steps) // 8:
+            self.settle()
+
     def settle(self) -> None:
         """Put late points in their places; of equal steps the last recorded stays. Let go of what is not kept."""
         if self._late:
@@ -164,6 +176,7 @@ class Series:
 
     def to_points(self) -> Points:
         """Return a copy of the points, which must be kept."""
+        assert self.is_kept
         self.settle()
         return Points(self.steps[:], self.values[:], self.times[:])
 

@@ -1,18 +1,12 @@
-"""What a drawn curve shows beside its points: a smoothed course, whether it ends far from its minimum, a sparkline."""
+"""A curve in fewer or calmer points: its smoothed course, and a sparkline."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import statistics
 from collections.abc import Sequence
 
-__all__ = ["draw_sparkline", "ends_far_above_minimum", "smooth"]
+__all__ = ["draw_sparkline", "smooth"]
 
-_BLOCKS = 20
-_FEWEST = 8
-_NOISE = 6.0  # times the usual change between neighbours
-_RISE = 0.5  # of the way that it had come down, or of the minimum itself
 _BARS = "▁▂▃▄▅▆▇█"
 _ODD = "x"
 
@@ -32,24 +26,6 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
         else:
             smoothed.append(value)
     return smoothed
-
-
-def ends_far_above_minimum(values: Sequence[float]) -> bool:
-    """Tell whether a curve that should fall ends clearly above the lowest level it had reached.
-
-    Levels are medians of 20 stretches of the finite values. Clearly: the rise is more than 6 times the usual change
-    between neighbours, and more than half of the way down before it or half of the lowest level.
-    """
-    finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < _FEWEST:
-        return False
-    width = max(1, len(finite) // _BLOCKS)
-    levels = [statistics.median(finite[start : start + width]) for start in range(0, len(finite) - width + 1, width)]
-    lowest = min(range(len(levels)), key=levels.__getitem__)
-    rise = levels[-1] - levels[lowest]
-    noise = statistics.median(abs(after - before) for before, after in itertools.pairwise(finite))
-    way_down = max(levels[: lowest + 1]) - levels[lowest]
-    return rise > _NOISE * noise and (rise > _RISE * way_down or rise > _RISE * levels[lowest] > 0)
 
 
 def draw_sparkline(values: Sequence[float], width: int = 32, *, is_log: bool = False) -> str:

@@ -1,0 +1,124 @@
+"""A warm call beside the bare HTTP exchange that it needs: python benchmarks/calls.py [--repetitions 10].
+
+Of each question the requests are recorded once; then they are sent again, in the same order, with plain httpx and
+nothing read out of the answers. Nothing is kept (`--no-cache`): each call asks anew. What a second call costs with
+what is kept stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.measuring import compute_spread, interleave_async, show_ratio, show_seconds
+from benchmarks.world import build, start
+from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.settings import Settings
+from tests.fake_swanlab import Call, serve
+
+QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("list_workspaces", {}),
+    ("list_projects", {}),
+    ("list_project_exps", {"project": "many"}),
+    ("get_experiment", {"project": "many", "exp_cuid": "r0001"}),
+    ("get_exp_summary", {"project": "many", "exp_cuid": "r0001"}),
+    ("list_metrics", {"project": "wide", "exp_cuids": ["wide1"]}),
+    ("get_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": ["curve01"]}),
+    ("find_experiments", {"project": "many", "filters": [{"field": "config.seed", "op": "=", "value": 1}], "size": 20}),
+    ("rank_experiments", {"project": "many", "metric": "loss"}),
+)
+
+
+async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
+    result = await client.call_tool(tool, dict(arguments))
+    if result.is_error:
+        raise RuntimeError(f"{tool}: {result.content}")
+
+
+async def record() -> list[Sequence[Call]]:
+    """Return the requests of each question when all before were asked already."""
+    state = build()
+    found: list[Sequence[Call]] = []
+    with serve(state) as host:
+        settings = Settings(api_host=host, web_host=host, api_key="test-key", is_cached=False)
+        async with connect(create_server(settings)) as client:
+            for tool, arguments in QUESTIONS:
+                await ask(client, tool, arguments)
+                state.calls.clear()
+                await ask(client, tool, arguments)
+                found.append(tuple(state.calls))
+    return found
+
+
+async def replay(http: httpx.AsyncClient, calls: Sequence[Call]) -> None:
+    """Send requests as they were sent: those that need nothing of each other at once, at most 8."""
+    room = asyncio.Semaphore(8)
+
+    async def send(call: Call) -> None:
+        async with room:
+            url = f"{call.raw_path}?{call.raw_query}" if call.raw_query else call.raw_path
+            (await http.request(call.method, url, json=call.body)).raise_for_status()
+
+    # what is asked first in a list tells how many pages follow
+    for call in calls[:1]:
+        await send(call)
+    await asyncio.gather(*(send(call) for call in calls[1:]))
+
+
+async def measure(repetitions: int) -> list[str]:
+    """Return a Markdown table."""
+    recorded = await record()
+    rows = [
+        "| call | requests | exchange | call | ratio | at most 1.3 times + 2 ms | kept |",
+        "|---|---:|---|---|---|---|---|",
+    ]
+    with start() as settings:
+        async with (
+            httpx.AsyncClient(base_url=settings.api_host, timeout=600.0) as http,
+            connect(create_server(replace(settings, is_cached=False))) as fresh,
+            connect(create_server(settings)) as kept,
+        ):
+            answer = await http.post("/api/login/api_key", headers={"authorization": settings.api_key})
+            http.cookies.set("sid", answer.json()["sid"])
+            for (tool, arguments), calls in zip(QUESTIONS, recorded, strict=True):
+                ways = {
+                    "exchange": lambda calls=calls: replay(http, calls),
+                    "call": lambda tool=tool, arguments=arguments: ask(fresh, tool, arguments),
+                    "kept": lambda tool=tool, arguments=arguments: ask(kept, tool, arguments),
+                }
+                times = await interleave_async(ways, repetitions)
+                bare, whole = compute_spread(times["exchange"])[0], compute_spread(times["call"])[0]
+                holds = (
+                    "yes" if whole <= 1.3 * bare + 0.002 else f"no, {1000 * (whole - 1.3 * bare - 0.002):.1f} ms above"
+                )
+                cells = [
+                    tool,
+                    str(len(calls)),
+                    show_seconds(times["exchange"]),
+                    show_seconds(times["call"]),
+                    show_ratio(times["call"], times["exchange"]),
+                    holds,
+                    show_seconds(times["kept"]),
+                ]
+                rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=10)
+    print("\n".join(asyncio.run(measure(parser.parse_args().repetitions))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Times of several ways, taken in turn so that a busy machine slows all alike, and what they tell."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+__all__ = ["compute_spread", "interleave", "interleave_async", "show_ratio", "show_seconds"]
+
+
+def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
+    """Return the seconds that each way tells, one repetition of all after another; a first round does not count."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(repetitions + 1):
+        for name, measure in ways.items():
+            seconds = measure()
+            if number:
+                times[name].append(seconds)
+    return times
+
+
+async def interleave_async(
+    ways: Mapping[str, Callable[[], Awaitable[object]]], repetitions: int
+) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(repetitions + 1):
+        for name, run in ways.items():
+            began = time.perf_counter()
+            await run()
+            if number:
+                times[name].append(time.perf_counter() - began)
+    return times
+
+
+def compute_spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median and the quartiles around it (lowest and highest of fewer than 4)."""
+    if len(values) < 4:
+        return statistics.median(values), min(values), max(values)
+    low, middle, high = statistics.quantiles(values, n=4)
+    return middle, low, high
+
+
+def show_seconds(values: Sequence[float]) -> str:
+    middle, low, high = compute_spread(values)
+    if middle < 1:
+        return f"{1000 * middle:.1f} ms ({1000 * low:.1f} to {1000 * high:.1f})"
+    return f"{middle:.2f} s ({low:.2f} to {high:.2f})"
+
+
+def show_ratio(values: Sequence[float], others: Sequence[float]) -> str:
+    """Return the ratio of medians, and the quartiles of the ratios of repetitions that were taken together."""
+    ratio = statistics.median(values) / statistics.median(others)
+    _, low, high = compute_spread([value / other for value, other in zip(values, others, strict=True)])
+    return f"{ratio:.2f} ({low:.2f} to {high:.2f})"

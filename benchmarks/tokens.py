@@ -1,0 +1,201 @@
+"""What 30 usual questions cost in tokens (o200k), beside a recorded baseline: python benchmarks/tokens.py [--update].
+
+Half of them go to the embedded demo, half to the fake SwanLab of the evaluations. Of each answer both forms count, as
+an assistant reads one of them. The tool list is paid once in each conversation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpe_openai
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import swanlab_mcp
+from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.settings import Settings
+from tests.evals.world import KEY, build_world
+from tests.fake_swanlab import serve
+
+BASELINE = Path(__file__).with_name("tokens.json")
+ALLOWED = 1.05
+# the same links on every run, although the port differs
+WEB_HOST = "https://swanlab.example"
+DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+
+Question = tuple[str, str, Mapping[str, Any]]
+
+_DIGITS = {"project": "digits-mlp"}
+_CIFAR = {"project": "cifar"}
+_GOOD = {"field": "metric.val/acc", "op": ">", "value": 0.949}
+_LARGE_LR = {"field": "config.lr", "op": ">", "value": 0.05}
+
+ON_DEMO: tuple[Question, ...] = (
+    ("Which projects do I have here?", "list_projects", {}),
+    ("What did I run?", "list_project_exps", _DIGITS),
+    ("The newest one?", "list_project_exps", {**_DIGITS, "size": 1}),
+    (
+        "Which ones crashed?",
+        "find_experiments",
+        {**_DIGITS, "filters": [{"field": "state", "op": "=", "value": "CRASHED"}]},
+    ),
+    ("Which used a large learning rate?", "find_experiments", {**_DIGITS, "filters": [_LARGE_LR]}),
+    ("What were the settings of lr-0.1?", "get_experiment", {**_DIGITS, "exp_cuid": "l4q9h9qs", "profile": ["config"]}),
+    ("How good was it?", "get_exp_summary", {**_DIGITS, "exp_cuid": "l4q9h9qs"}),
+    ("Which metrics are there?", "list_metrics", {**_DIGITS, "exp_cuids": ["l4q9h9qs"]}),
+    ("How did the loss go?", "get_metrics", {**_DIGITS, "exp_cuids": ["l4q9h9qs"], "keys": ["train/loss"]}),
+    (
+        "Beside the one with lr 0.01?",
+        "get_metrics",
+        {**_DIGITS, "exp_cuids": ["l4q9h9qs", "uynk8vtj"], "keys": ["val/*"]},
+    ),
+    ("Which one is best?", "rank_experiments", {**_DIGITS, "metric": "val/acc"}),
+    ("And over the seeds?", "rank_experiments", {**_DIGITS, "metric": "val/acc", "by_seed": True}),
+    (
+        "What made the difference?",
+        "compare_experiments",
+        {**_DIGITS, "exp_cuids": ["l4q9h9qs", "ib4xdc5p", "a7mda5lt"]},
+    ),
+    ("What is wrong with lr-100?", "diagnose_experiment", {**_DIGITS, "exp_cuid": "xzjvwi5m"}),
+    ("On which machine did it run?", "get_environment", {**_DIGITS, "exp_cuids": ["l4q9h9qs"]}),
+)
+ON_SWANLAB: tuple[Question, ...] = (
+    ("Which workspaces can I see?", "list_workspaces", {}),
+    ("Which projects are in mine?", "list_projects", {}),
+    ("List the CIFAR experiments.", "list_project_exps", _CIFAR),
+    (
+        "Which of them crashed?",
+        "find_experiments",
+        {**_CIFAR, "filters": [{"field": "state", "op": "=", "value": "CRASHED"}]},
+    ),
+    ("Rank them by validation accuracy.", "rank_experiments", {**_CIFAR, "metric": "val/acc"}),
+    (
+        "Does augmentation help, or is it the seed?",
+        "rank_experiments",
+        {**_CIFAR, "metric": "val/acc", "by_seed": True},
+    ),
+    ("Best of the sweep?", "rank_experiments", {"project": "sweep", "metric": "val/acc"}),
+    (
+        "Which setting of the sweep matters?",
+        "compare_experiments",
+        {"project": "sweep", "metrics": ["val/acc"], "filters": [_GOOD]},
+    ),
+    ("Why did oom-batch-512 crash?", "diagnose_experiment", {**_CIFAR, "exp_cuid": "oom-batch-512"}),
+    ("The end of its log?", "get_logs", {**_CIFAR, "exp_cuid": "oom-batch-512"}),
+    ("When did late-nan go wrong?", "diagnose_experiment", {**_CIFAR, "exp_cuid": "nan1"}),
+    (
+        "Its last points, please.",
+        "get_metrics",
+        {**_CIFAR, "exp_cuids": ["nan1"], "keys": ["train/loss"], "mode": "exact", "tail": 20},
+    ),
+    (
+        "Where do the environments differ?",
+        "get_environment",
+        {**_CIFAR, "exp_cuids": ["plain-seed0", "augmented-seed0"]},
+    ),
+    (
+        "Which keys does the large one have?",
+        "list_metrics",
+        {"project": "vision-lab/many-keys", "exp_cuids": ["keys1"]},
+    ),
+    ("Is there anything called cifer?", "list_project_exps", {"project": "cifer"}),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens of an answer in its two forms."""
+
+    text: int
+    structured: int
+
+
+def count(text: str) -> int:
+    return len(bpe_openai.get_encoding("o200k_base").encode(text))
+
+
+def to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> Cost:
+    result = await client.call_tool(tool, dict(arguments))
+    if result.is_error and "cifer" not in str(arguments):
+        raise RuntimeError(f"{tool} {arguments}: {result.content}")
+    text = "\n".join(block.text for block in result.content if block.type == "text")
+    return Cost(count(text), count(to_json(result.structured_content)))
+
+
+async def measure(host: str) -> dict[str, Cost]:
+    """Return what the tool list and each question cost; SwanLab's stand-in is at `host`."""
+    cloud = Settings(api_host=host, web_host=WEB_HOST, api_key=KEY, key_source="SWANLAB_API_KEY", backoff=0.001)
+    costs: dict[str, Cost] = {}
+    for settings, questions in ((DEMO, ON_DEMO), (cloud, ON_SWANLAB)):
+        async with connect(create_server(settings)) as client:
+            tools = [
+                tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+                for tool in (await client.list_tools()).tools
+            ]
+            costs["(the tool list)"] = Cost(count(to_json(tools)), count(to_json(tools)))
+            for question, tool, arguments in questions:
+                costs[question] = await ask(client, tool, arguments)
+    return costs
+
+
+def play() -> dict[str, Cost]:
+    with serve(build_world()) as host:
+        return asyncio.run(measure(host))
+
+
+def read_baseline() -> dict[str, Cost]:
+    return {question: Cost(*pair) for question, pair in json.loads(BASELINE.read_text(encoding="utf-8")).items()}
+
+
+def write_baseline(costs: Mapping[str, Cost]) -> None:
+    rows = [f"  {json.dumps(question)}: [{cost.text}, {cost.structured}]" for question, cost in costs.items()]
+    BASELINE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+
+
+def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list[str]:
+    """Return what costs more than 5 % above the baseline, or is not in it."""
+    grown = [f"{question}: not in the baseline" for question in costs.keys() ^ baseline.keys()]
+    for question, cost in costs.items():
+        before = baseline.get(question, cost)
+        for form, now, then in (("text", cost.text, before.text), ("structured", cost.structured, before.structured)):
+            if now > then * ALLOWED:
+                grown.append(f"{question} ({form}): {now} tokens, {then} before")
+    return grown
+
+
+def report(costs: Mapping[str, Cost]) -> list[str]:
+    """Return a Markdown table, and what all questions cost together."""
+    answers = [cost for question, cost in costs.items() if not question.startswith("(")]
+    rows = [f"| {question} | {cost.text:,} | {cost.structured:,} |" for question, cost in costs.items()]
+    total = Cost(sum(one.text for one in answers), sum(one.structured for one in answers))
+    last = f"| **{len(answers)} answers together** | {total.text:,} | {total.structured:,} |"
+    return ["| question | text | structured |", "|---|---:|---:|", *rows, last]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true", help="record what is measured as the new baseline")
+    costs = play()
+    if parser.parse_args().update:
+        write_baseline(costs)
+    print("\n".join(report(costs)))
+    grown = find_growth(costs, read_baseline())
+    print("\n".join(grown))
+    sys.exit(1 if grown else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A fake SwanLab in a process of its own, with something large of each kind."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import uvicorn
+
+from swanlab_mcp.settings import Settings
+from tests.fake_swanlab import BEGINNING, LogLine, State, build_sample_state, create_app
+from tests.fake_swanlab.server import listen
+
+__all__ = ["KEYS", "MANY", "ME", "build", "start"]
+
+ME = "kites-test3"
+MANY = 3000
+KEYS = [f"curve{number:02}" for number in range(32)]
+POINTS = 500_000
+LOG_LINES = 20_000
+
+
+def build(latency: float = 0.0, *, is_large: bool = False) -> State:
+    """Return 3,000 finished experiments, one with 32 keys, and (`is_large`) one of 500,000 points and 10 MB of log."""
+    state = build_sample_state()
+    state.latency = latency
+    ended = BEGINNING + timedelta(days=1)
+    many = state.add_project(state.workspaces[0], "many")
+    for number in range(MANY):
+        losses = [(step, 2.0 / (1 + step + number % 7)) for step in range(20)]
+        config = {"lr": 0.1 / (1 + number % 50), "seed": number % 4, "width": 64 + number % 3}
+        state.add_experiment(
+            many, f"run-{number}", cuid=f"r{number:04}", config=config, metrics={"loss": losses}, finished_at=ended
+        )
+    wide = state.add_project(state.workspaces[0], "wide")
+    series = {key: [(step, step / 100) for step in range(200)] for key in KEYS}
+    state.add_experiment(wide, "wide", cuid="wide1", metrics=series, finished_at=ended)
+    if is_large:
+        large = state.add_project(state.workspaces[0], "large")
+        points = [(step, 1 / (1 + step)) for step in range(POINTS)]
+        one = state.add_experiment(large, "large", cuid="large1", metrics={"loss": points}, finished_at=ended)
+        one.logs = [LogLine(number, f"step {number} " + "x" * 490) for number in range(LOG_LINES)]
+    return state
+
+
+@contextmanager
+def start(latency_ms: float = 0.0, *, is_large: bool = False) -> Iterator[Settings]:
+    """Serve the world in a new process; yield the settings that reach it."""
+    command = [sys.executable, __file__, "--latency", str(latency_ms), *(["--large"] if is_large else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        if server.stdout is None:
+            raise RuntimeError("the server has no pipe")
+        host = server.stdout.readline().strip()
+        try:
+            yield Settings(
+                api_host=host, web_host=host, api_key="test-key", key_source="SWANLAB_API_KEY", timeout=600.0
+            )
+        finally:
+            server.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--latency", type=float, default=0.0, help="of every answer, in milliseconds")
+    parser.add_argument("--large", action="store_true")
+    given = parser.parse_args()
+    state = build(given.latency / 1000, is_large=given.large)
+    listener = listen()
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    config = uvicorn.Config(create_app(state), log_level="critical", lifespan="off", ws="none")
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run([listener])
+
+
+if __name__ == "__main__":
+    main()

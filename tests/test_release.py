@@ -1,0 +1,116 @@
+"""What is published besides the code: versions, the desktop bundle, the container."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+import yaml
+
+import swanlab_mcp
+
+ROOT = Path(__file__).parents[1]
+CHECKLIST = ROOT / "release" / "checklist.py"
+
+
+def load_json(name: str) -> Any:
+    return json.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_the_checklist_finds_one_version_everywhere() -> None:
+    done = subprocess.run([sys.executable, CHECKLIST, "--versions"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    assert {line.split()[0] for line in lines} == {swanlab_mcp.__version__}
+
+
+@pytest.mark.parametrize("name", ["server.json", "CHANGELOG.md", "release/manifest.json", "swanlab_mcp/__init__.py"])
+def test_the_checklist_fails_when_one_place_was_forgotten(name: str, tmp_path: Path) -> None:
+    for one in (
+        "release/checklist.py",
+        "release/manifest.json",
+        "server.json",
+        "CHANGELOG.md",
+        "swanlab_mcp/__init__.py",
+    ):
+        text = (ROOT / one).read_text(encoding="utf-8")
+        changed = text.replace(swanlab_mcp.__version__, "99.0.0") if one == name else text
+        assert one != name or changed != text
+        (tmp_path / one).parent.mkdir(exist_ok=True)
+        (tmp_path / one).write_text(changed, encoding="utf-8")
+    command = [sys.executable, tmp_path / "release" / "checklist.py", "--versions"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Versions do not agree.\n")
+
+
+def test_the_bundle_starts_the_command_and_sets_what_the_package_reads() -> None:
+    manifest = load_json("release/manifest.json")
+    server = manifest["server"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (manifest["manifest_version"], server["type"]) == ("0.4", "uv")
+    assert (ROOT / server["entry_point"]).is_file()
+    assert server["mcp_config"]["args"][-1] in project["scripts"]
+    assert "plot" in project["optional-dependencies"]
+    registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
+    environment = server["mcp_config"]["env"]
+    assert set(environment) <= registry
+    used = {re.fullmatch(r"\$\{user_config\.(\w+)\}", value)[1] for value in environment.values()}
+    assert used == set(manifest["user_config"])
+    # what is left empty must reach the server as empty, not as the placeholder
+    assert all(one["default"] == "" and not one["required"] for one in manifest["user_config"].values())
+    assert manifest["user_config"]["api_key"]["sensitive"] is True
+
+
+def test_the_container_runs_as_nobody_special_and_holds_no_key() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    user = next(line.split()[1] for line in lines if line.startswith("USER "))
+    assert int(user) > 0
+    assert lines.index(f"USER {user}") < next(at for at, line in enumerate(lines) if line.startswith("ENTRYPOINT"))
+    copied = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]}
+    assert all((ROOT / name).exists() for name in copied)
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert kept[0] == "*"
+    assert copied == {line[1:] for line in kept if line.startswith("!")}
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["swanlab"]
+    assert service["environment"]["SWANLAB_API_KEY"] == "${SWANLAB_API_KEY:-}"
+    assert service["read_only"] is True
+    assert service["volumes"][0].endswith(":/swanlog:ro")
+
+
+def test_the_registry_entry_knows_the_options_that_the_command_has() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "swanlab_mcp", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    for argument in load_json("server.json")["packages"][0]["packageArguments"]:
+        assert argument["name"] in done.stdout
+
+
+def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", readme))
+    registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
+    # other spellings, and where the SDK keeps its login
+    assert documented - registry == {"SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"}
+    assert registry <= documented
+
+
+def test_the_guide_for_agents_stays_short_and_names_what_is_there() -> None:
+    text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 80
+    for name in re.findall(r"`((?:swanlab_mcp|tests|docs|release|benchmarks)/[\w./]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_hooks_before_a_commit_fetch_nothing() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"]
+    assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}
+    entries = [hook["entry"].split()[0] for hook in hooks[0]["hooks"]]
+    assert entries == ["ruff", "ruff", "pyright", "python"]

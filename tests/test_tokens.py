@@ -1,0 +1,24 @@
+"""What usual questions cost an assistant, beside what they cost before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks import tokens
+
+
+def test_no_answer_costs_5_percent_more_than_recorded() -> None:
+    grown = tokens.find_growth(tokens.play(), tokens.read_baseline())
+    assert not grown, "if it is worth it: python benchmarks/tokens.py --update"
+
+
+def test_growth_and_questions_that_come_or_go_are_told() -> None:
+    baseline = tokens.read_baseline()
+    assert len(baseline) == 1 + 30
+    question = "Which one is best?"
+    dearer = replace(baseline[question], text=int(baseline[question].text * 1.06) + 1)
+    assert tokens.find_growth(baseline, baseline) == []
+    (told,) = tokens.find_growth({**baseline, question: dearer}, baseline)
+    assert told.startswith(f"{question} (text): {dearer.text} tokens")
+    assert len(tokens.find_growth({**baseline, "new": dearer}, baseline)) == 1
+    assert len(tokens.find_growth({question: baseline[question]}, baseline)) == 30

@@ -1,0 +1,164 @@
+"""Record runs with real SDKs in every way a run can end, and compare what we read with what was logged.
+
+python -m tests.with_sdk.check PYTHON [PYTHON …], from the project's folder, in its own environment; each PYTHON is one
+whose environment holds requirements.txt (or an older swanlab). The cloud is a stand-in on loopback. Where the SDK's own
+reader gets through a file, it is compared too. Exits with 1 and says what differs, if anything does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from swanlab_mcp.client.offline import OfflineClient
+from tests.with_sdk.cloud import serve
+
+HERE = Path(__file__).parent
+WAYS = [("offline", end) for end in ("finish", "exit", "crash", "interrupt", "kill")]
+WAYS += [("local", "finish"), ("disabled", "finish")] + [("online", end) for end in ("finish", "resume", "share")]
+STATES = {"crash": "CRASHED", "interrupt": "ABORTED", "kill": "UNKNOWN"}
+
+
+def record(python: str, folder: Path, mode: str, end: str, host: str) -> dict[str, Any] | None:
+    """Record a run and return what was logged, None where this SDK cannot record it."""
+    folder.mkdir()
+    (folder / "home").mkdir()
+    command = [python, str(HERE / "record.py"), str(folder), mode, end]
+    environment = {
+        **os.environ,
+        "HOME": str(folder / "home"),
+        "SWANLAB_API_HOST": host,
+        "SWANLAB_WEB_HOST": host,
+        "SWANLAB_API_KEY": "a" * 21,
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, cwd=folder, env=environment
+    )
+    if (folder / "truth.json").exists():
+        truth: dict[str, Any] = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+        return truth
+    reason = (done.stderr.strip().splitlines() or ["no reason told"])[-1]
+    print(f"  {mode}-{end}: this SDK could not record it here ({reason[:120]})")
+    return None
+
+
+def read_back(python: str, file: Path) -> dict[str, Any] | None:
+    """Return what the SDK's own reader tells, None where it does not get through."""
+    command = [python, str(HERE / "read_back.py"), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        return None
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]:
+    """Return what differs between a recorded run and what we read of it."""
+    client = OfflineClient([folder])
+    if truth["name"] == "disabled-finish":
+        return [f"{truth['name']}: something was recorded"] if (await client.list_projects("local")).data else []
+    project, is_killed = truth["project"], truth["end"] == "kill"
+    listed = (await client.list_experiments("local", project)).data or []
+    if [one.name for one in listed] != [truth["name"]]:
+        return [f"listed were {[one.name for one in listed]}"]
+    cuid = listed[0].cuid
+    answer = await client.get_experiment("local", project, cuid)
+    experiment = answer.data
+    assert experiment is not None
+    faults: list[str] = []
+    # before 0.8 an interrupt is stored as a crash
+    is_crash = truth["is_legacy"] and truth["end"] == "interrupt"
+    state = "CRASHED" if is_crash else STATES.get(truth["end"], "FINISHED")
+    if experiment.state != state:
+        faults.append(f"state {experiment.state} instead of {state}")
+    if experiment.profile.get("config") != truth["config"]:
+        faults.append(f"config {experiment.profile.get('config')}")
+    if truth["error"] not in (experiment.error or ""):
+        faults.append(f"error {experiment.error!r}")
+    keys = (await client.list_keys("local", project, cuid)).data
+    assert keys is not None
+    points = (await client.read_points("local", project, cuid, keys.scalars, exact=True)).data or {}
+    for key, logged in truth["points"].items():
+        read = list(zip(points[key].steps, points[key].values, strict=True)) if key in points else []
+        expected = sorted(logged)
+        lacking = len(expected) - len(read)
+        found = dict(read)
+        wrong = [step for step, value in expected if step in found and not same(found[step], value)]
+        if wrong or len(found) != len(read) or lacking < 0 or (lacking and not is_killed):
+            faults.append(f"{key}: {len(read)} of {len(expected)} points, wrong at {wrong[:5]}")
+    logs = (await client.read_logs("local", project, cuid, start=0, count=10_000)).data
+    assert logs is not None
+    messages = [line.message for line in logs.lines]
+    lines = [line for line in truth["printed"] if any(line in message for message in messages)]
+    if lines != truth["printed"] and not is_killed:
+        faults.append(f"{len(lines)} of {len(truth['printed'])} lines")
+    for step, (text, caption) in truth["texts"].items():
+        part = (await client.list_media("local", project, cuid, "sample", step=int(step))).data
+        if part is None or not part.items:
+            faults += [] if is_killed else [f"no text at {step}"]
+            continue
+        files = (await client.read_media("local", project, cuid, part.items, limit=1 << 20)).data or []
+        if (files[0].content, part.items[0].caption) != (text.encode(), caption):
+            faults.append(f"text at {step}: {files[0].content!r}")
+    files = list(client._runs)
+    if len(files) != truth["folders"]:
+        faults.append(f"{len(files)} folders instead of {truth['folders']}")
+    told = None if truth["is_legacy"] or len(files) > 1 else read_back(python, files[0])
+    if told is not None:
+        faults += compare_readers(told, points, messages)
+    damage = [note for note in answer.notes if "records read" in note]
+    print(f"  {truth['name']:18} {'differs' if faults else 'equal'}" + "".join(f"\n    {one}" for one in damage))
+    return [f"{truth['name']}: {fault}" for fault in faults]
+
+
+def compare_readers(told: dict[str, Any], points: dict[str, Any], messages: list[str]) -> list[str]:
+    """Return what the SDK's own reader tells and we do not; it may stop early, at the first interleaved record."""
+    faults: list[str] = []
+    for key, theirs in told["points"].items():
+        ours = {
+            step: (value, moment)
+            for step, value, moment in zip(points[key].steps, points[key].values, points[key].times, strict=True)
+        }
+        odd = [
+            step
+            for step, value, moment in theirs
+            if step not in ours or not same(ours[step][0], value) or ours[step][1] != moment
+        ]
+        if odd:
+            faults.append(f"{key}: the SDK's reader tells otherwise at {odd[:5]}")
+    if told["lines"] != messages[: len(told["lines"])]:
+        faults.append("the SDK's reader tells other log lines")
+    return faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("python", nargs="+")
+    faults: list[str] = []
+    for python in parser.parse_args().python:
+        print(python)
+        with tempfile.TemporaryDirectory() as temporary, serve() as host:
+            for mode, end in WAYS:
+                folder = Path(temporary) / f"{mode}-{end}"
+                truth = record(python, folder, mode, end, host)
+                if truth:
+                    about = f"SDK {truth['sdk']}, "
+                    faults += [about + fault for fault in asyncio.run(compare(python, folder, truth))]
+    print("\n".join(faults) or "all equal")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
