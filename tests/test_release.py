@@ -96,8 +96,9 @@ def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", readme))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
-    # other spellings, and where the SDK keeps its login
-    assert documented - registry == {"SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"}
+    # other spellings, where the SDK keeps its login, and what the server on stdio has no use for
+    others = {"SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR", "SWANLAB_MCP_CONFIRMATION_SECRET"}
+    assert documented - registry == others
     assert registry <= documented
 
 
