@@ -20,6 +20,7 @@ from swanlab_mcp.settings import Settings, load_settings
 
 __all__ = ["main"]
 
+_SHORTEST_SECRET = 32
 _WAITING = """\
 swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) to speak to it.
 To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp
@@ -41,12 +42,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         max_output_tokens=arguments.max_output_tokens,
         allow_insecure_host=arguments.allow_insecure_host,
         show_secrets=arguments.show_secrets,
+        allow_writes=arguments.allow_writes,
         is_cached=not arguments.no_cache,
     )
     if arguments.command == "check":
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
         sys.exit(asyncio.run(_export(settings, arguments)))
+    if arguments.command == "serve" and getattr(arguments, "transport", "stdio") == "http":
+        sys.exit(_serve_http(settings, arguments))
     if arguments.command == "report":
         sys.exit(asyncio.run(_report(settings, arguments)))
     if arguments.command == "install":
@@ -105,7 +109,14 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_options(options, default=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export,report,install}")
     parser.set_defaults(command="serve")
-    commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default)")
+    serve = commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default), or by HTTP")
+    serve.add_argument("--transport", default="stdio", choices=("stdio", "http"), help="default stdio")
+    serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)")
+    serve.add_argument("--http-port", default=8000, type=int, metavar="PORT", help="default 8000; 0 takes a free one")
+    serve.add_argument("--allowed-host", default=[], action="append", metavar="NAME", help="callers use; repeatable")
+    serve.add_argument(
+        "--shared-key", action="store_true", default=False, help="callers without a key use the server's"
+    )
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
     call.add_argument("tool")
     call.add_argument("argument", nargs="*", metavar="name=value")
@@ -153,6 +164,7 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--host", "", help="SwanLab's API host, e.g. https://swanlab.example.com")
     add("--allow-insecure-host", fallback=False, action="store_true", help="accept an http:// host")
     add("--show-secrets", fallback=False, action="store_true", help="show what looks like passwords and tokens")
+    add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
     add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
@@ -177,6 +189,41 @@ def _positive(kind: type[float | int]) -> Any:
 
     read.__name__ = "number above 0"
     return read
+
+
+def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Serve a team by HTTP; refuses what would be open without anybody having said so."""
+    from swanlab_mcp.gateway import is_loopback, serve_http
+    from swanlab_mcp.server import create_http_app
+
+    problem = settings.host_problem
+    if not is_loopback(arguments.http_host) and not arguments.allowed_host:
+        problem = (
+            f"Listening on {arguments.http_host} needs --allowed-host NAME: the name or address that callers use. "
+            "Their keys travel with every request: put an HTTPS proxy before it."
+        )
+    if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
+        problem = (
+            "With --allow-writes, SWANLAB_MCP_CONFIRMATION_SECRET must hold at least "
+            f"{_SHORTEST_SECRET} random characters, the same for all workers: it signs the confirmations."
+        )
+    if arguments.shared_key and not (settings.api_key or settings.log_dirs):
+        problem = "--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY."
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
+    app = create_http_app(
+        settings,
+        allowed_hosts=arguments.allowed_host,
+        shared_key=arguments.shared_key,
+        log_level=arguments.log_level,
+    )
+    try:
+        serve_http(app, arguments.http_host, arguments.http_port)
+    except (OSError, OverflowError) as error:
+        print(f"Cannot listen on {arguments.http_host}:{arguments.http_port}: {error}.", file=sys.stderr)
+        return 1
+    return 0
 
 
 async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, output: Path | None) -> int:

@@ -39,7 +39,10 @@ class SharedAnswers(Generic[T]):
         """Return the answer to the question that goes by `name`."""
         asked = self._asked.get(name)
         if asked is None:
-            asked = self._asked[name] = _Asked(asyncio.create_task(question()))
+            task = asyncio.create_task(question())
+            # a failure of one that was given up must not leave a warning behind
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            asked = self._asked[name] = _Asked(task)
         asked.waiting += 1
         answer = asyncio.shield(asked.task)
         try:

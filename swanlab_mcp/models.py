@@ -11,7 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic.json_schema import SkipJsonSchema
 
 __all__ = [
+    "AffectedExperiment",
     "ApiResponse",
+    "Change",
     "EnvironmentFact",
     "Experiment",
     "Extreme",
@@ -193,6 +195,33 @@ class Experiment(Record):
     # set on a clone: where its metrics lie
     rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
     rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
+
+
+class AffectedExperiment(Record):
+    """An experiment that a change is about."""
+
+    cuid: str
+    name: Text = ""
+    state: Text = ""
+    createdAt: Text = ""
+
+
+class Change(Record):
+    """What a write would do (`done` False, then with the `confirmation` that makes it happen), or has done."""
+
+    action: str = Field(description="In words")
+    done: bool
+    username: str
+    project: str
+    experiments: list[AffectedExperiment] = Field(
+        default_factory=list["AffectedExperiment"], exclude_if=_is_empty, description="Up to 20 of them"
+    )
+    experiment_count: int | None = Field(default=None, exclude_if=_is_none)
+    running_count: int | None = Field(default=None, exclude_if=_is_none, description="Of them in state RUNNING")
+    visibility: str | None = Field(default=None, exclude_if=_is_none)
+    description: str | None = Field(default=None, exclude_if=_is_none)
+    confirmation: str | None = Field(default=None, exclude_if=_is_none, description="For the call that does it")
+    confirm_before: str | None = Field(default=None, exclude_if=_is_none, description="UTC")
 
 
 class Filter(Record):

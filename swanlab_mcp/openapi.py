@@ -17,6 +17,7 @@ from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.errors import SwanLabError
 from swanlab_mcp.models import (
     ApiResponse,
+    Change,
     Experiment,
     Filter,
     LogLine,
@@ -241,6 +242,36 @@ class OpenApi:
         answer = self.get_experiment(project, exp_cuid, username, exp_id=exp_id)
         return _replace(answer, None if answer.data is None else answer.data.state)
 
+    def create_project(
+        self, name: str, username: str = "", *, description: str = "", visibility: str = "PRIVATE"
+    ) -> ApiResponse[Project]:
+        """Create an empty project, PRIVATE or PUBLIC, and return it."""
+        answer = self._change(
+            operations.create_project,
+            project=_text(name, "name"),
+            username=_text(username, "username"),
+            description=_text(description, "description"),
+            visibility=_text(visibility, "visibility"),
+        )
+        return self.get_project(name, username) if answer.data is not None else _replace(answer, None)
+
+    def delete_experiment(
+        self, project: str, exp_cuid: str = "", username: str = "", *, user: str = "", exp_id: str = ""
+    ) -> ApiResponse[dict[str, Any]]:
+        """Delete an experiment for ever, at once; `data` is an empty dict where that worked."""
+        return self._change(
+            operations.delete_experiments,
+            project=_text(project, "project"),
+            exp_cuids=[_choose(exp_cuid, exp_id, "exp_cuid", "exp_id")],
+            username=_choose(username, user, "username", "user", needed=False),
+        )
+
+    def delete_project(self, project: str, username: str = "") -> ApiResponse[dict[str, Any]]:
+        """Delete a project with all its experiments for ever, at once; `data` is an empty dict where that worked."""
+        return self._change(
+            operations.delete_project, project=_text(project, "project"), username=_text(username, "username")
+        )
+
     list_experiments = list_project_exps
     get_summary = get_exp_summary
 
@@ -262,6 +293,15 @@ class OpenApi:
 
     def __repr__(self) -> str:
         return f"OpenApi(host={self._settings.api_host!r})"
+
+    def _change(
+        self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[Change]]], **arguments: Any
+    ) -> ApiResponse[dict[str, Any]]:
+        """Make a change on the confirmation of its own dry run: whoever writes the call has decided."""
+        answer = self._ask(operation, **arguments)
+        if answer.data is not None:
+            answer = self._ask(operation, **arguments, confirmation=answer.data.confirmation)
+        return _replace(answer, None if answer.data is None else {})
 
     def _ask_list(
         self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[list[T]]]], **arguments: Any

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from io import TextIOWrapper
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 import anyio
 from mcp import Client, MCPError
@@ -15,20 +18,27 @@ from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
 from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp.server.mcpserver.tools import ToolManager
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgument, CompletionContext
 
 from swanlab_mcp import __version__, operations
+from swanlab_mcp.accounts import Accounts, caller
 from swanlab_mcp.client import open_client
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.operations.completion import Completer
+from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
+from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["connect", "create_server", "serve"]
+if TYPE_CHECKING:
+    from swanlab_mcp.gateway import Gateway, Limits
+
+__all__ = ["connect", "create_http_app", "create_server", "serve"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NAME = "swanlab-mcp-server"
@@ -54,11 +64,13 @@ Tools: {tools}."""
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Server:
     """Return a server over the client that `settings` choose; opens nothing before the first call that needs it."""
     running: list[_Running] = []
+    entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
+    tokens = Confirmations(settings.confirmation_secret)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
         client = open_client(settings, is_cached=settings.is_cached)
-        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets)
+        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets, tokens)
         running.append(one := _Running(app, Completer(client)))
         try:
             yield app
@@ -69,14 +81,17 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
     server = _Server(
         NAME,
         title="SwanLab",
-        instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in TOOLS)),
+        instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
         log_level=log_level,
+        request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
+        # nothing of ours ever changes, and a stream without end would hold a shared server's slot
+        subscriptions=False,
     )
-    server.entries = TOOLS
+    server.entries = entries
     _add_resources(server, running)
     for entry in PROMPTS:
         server.add_prompt(_TaskPrompt.of(entry))
@@ -95,6 +110,47 @@ def serve(server: _Server, stdout: BinaryIO, then: Callable[[], None]) -> None:
         then()
 
     anyio.run(run)
+
+
+def create_http_app(
+    settings: Settings,
+    *,
+    allowed_hosts: Sequence[str] = (),
+    shared_key: bool = False,
+    log_level: LogLevel = "WARNING",
+    limits: Limits | None = None,
+) -> Gateway:
+    """Return the shared server as an ASGI app: stateless, JSON answers, every caller with a SwanLab key of its own.
+
+    Only with `shared_key` do callers without a key work with the server's account and its runs on disk; the demo asks
+    nobody for a key.
+    """
+    from swanlab_mcp.gateway import Gateway  # noqa: PLC0415 who serves stdio must not wait for it
+
+    own = (
+        settings
+        if shared_key or settings.demo
+        else replace(settings, api_key="", key_source="", log_dirs=(), problems=())
+    )
+    app = create_server(own, log_level=log_level).streamable_http_app(
+        stateless_http=True,
+        json_response=True,
+        # the gateway has judged host and origin
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    accounts = None if settings.demo else Accounts(settings)
+    return Gateway(app, accounts, allowed_hosts=allowed_hosts, shares_key=shared_key, limits=limits)
+
+
+def _seal_state(secret: str) -> RequestStateSecurity:
+    """Return what protects the state that an assistant carries while the user is asked; for one account alone."""
+    key = hmac.digest(secret.encode(), b"request state", "sha256") if secret else secrets.token_bytes(32)
+
+    def get_principal(_ctx: Any) -> str | None:
+        account = caller.get()
+        return account.username if account else None
+
+    return RequestStateSecurity(keys=[key], bind_principal=get_principal)
 
 
 def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
@@ -205,6 +261,8 @@ def _add_completion(server: MCPServer[App], running: list[_Running]) -> None:
         if argument.name == "language":
             return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
         app, completer = running[-1]
+        account = caller.get()
+        completer = account.completer if account else completer
         chosen = (context and context.arguments) or {}
         try:
             answer = await keep_deadline(completer.complete(argument.name, argument.value, chosen), app.timeout)

@@ -40,6 +40,8 @@ class Settings:
     backoff: float = 0.5
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     show_secrets: bool = False
+    allow_writes: bool = False
+    confirmation_secret: str = field(default="", repr=False)
     is_cached: bool = True
     problems: tuple[str, ...] = ()
 
@@ -62,6 +64,7 @@ def load_settings(
     max_output_tokens: int | None = None,
     allow_insecure_host: bool = False,
     show_secrets: bool = False,
+    allow_writes: bool = False,
     is_cached: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
@@ -83,6 +86,7 @@ def load_settings(
             timeout=seconds,
             max_output_tokens=tokens,
             show_secrets=show_secrets,
+            allow_writes=allow_writes,
             is_cached=is_cached,
             problems=tuple(problems),
         )
@@ -125,6 +129,8 @@ def load_settings(
         timeout=seconds,
         max_output_tokens=tokens,
         show_secrets=show_secrets,
+        allow_writes=allow_writes,
+        confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
         is_cached=is_cached,
         problems=tuple(problems),
     )

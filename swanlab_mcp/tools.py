@@ -7,27 +7,42 @@ import inspect
 import logging
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from swanlab_mcp import operations
+from swanlab_mcp.accounts import caller
 from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.models import ApiResponse, Picture
+from swanlab_mcp.errors import InvalidArgument, PermissionDenied, SwanLabError
+from swanlab_mcp.models import ApiResponse, Change, Picture
 from swanlab_mcp.operations.budget import output_tokens
+from swanlab_mcp.operations.changes import describe_change
+from swanlab_mcp.operations.confirmation import Confirmations, confirmations, is_rehearsal
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
-from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.untrusted import neutralise, shorten
 
-__all__ = ["TOOLS", "App", "Operation", "StrictTool", "ToolEntry", "bind", "make_reply", "tell_error"]
+__all__ = [
+    "TOOLS",
+    "WRITE_TOOLS",
+    "App",
+    "Consent",
+    "Operation",
+    "StrictTool",
+    "ToolEntry",
+    "bind",
+    "make_reply",
+    "tell_error",
+]
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +88,34 @@ TOOLS = (
     ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
 )
 
+# there only with --allow-writes
+WRITE_TOOLS = (
+    ToolEntry(operations.create_project, "Create a project", toolset="write", read_only=False),
+    ToolEntry(operations.delete_experiments, "Delete experiments", toolset="write", read_only=False),
+    ToolEntry(operations.delete_project, "Delete a project", toolset="write", read_only=False),
+)
+
 
 @dataclass(frozen=True)
 class App:
-    """What the tools of one running server share."""
+    """What the tools of one running server share; `client` is the caller's own where each has one."""
 
-    client: SwanLabClient
+    own_client: SwanLabClient
     timeout: float
     max_output_tokens: int
     show_secrets: bool = False
+    confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+
+    @property
+    def client(self) -> SwanLabClient:
+        account = caller.get()
+        return account.client if account else self.own_client
+
+
+class Consent(BaseModel):
+    """The user's answer before a change is made."""
+
+    agreed: bool = Field(title="Yes, do this", description="It cannot be undone from here")
 
 
 class StrictTool(Tool):
@@ -130,13 +164,17 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
 
     async def call(ctx: Context[App, Any], **given: Any) -> CallToolResult:
         app: App = ctx.request_context.lifespan_context
+        consent = given.pop("consent", None)
 
         async def tell(done: int, total: int, what: str) -> None:
             await ctx.report_progress(done, total, f"{done} of {total} {what}")
 
         token = progress.listener.set(tell)
         limit = output_tokens.set(app.max_output_tokens)
+        confirming = confirmations.set(app.confirmations)
         try:
+            if consent is not None:
+                _require_consent(consent, given["confirmation"])
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
@@ -155,6 +193,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         finally:
             progress.listener.reset(token)
             output_tokens.reset(limit)
+            confirmations.reset(confirming)
         text = TextContent(type="text", text=reply.text)
         if entry.shows_pictures:
             # a row that was cut takes its picture along
@@ -165,11 +204,49 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             return CallToolResult(content=[*map(_show, kept), text])
         return CallToolResult(content=[text], structured_content=reply.structured)
 
-    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
-    call.__signature__ = inspect.Signature([*arguments, context], return_annotation=CallToolResult)  # type: ignore[attr-defined]
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, context)}
+    context = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
+    if not entry.read_only:
+        asking = Annotated[ElicitationResult[Consent], Resolve(_ask_for_consent(entry, arguments))]
+        context.append(inspect.Parameter("consent", inspect.Parameter.KEYWORD_ONLY, annotation=asking))
+    call.__signature__ = inspect.Signature([*arguments, *context], return_annotation=CallToolResult)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in (*arguments, *context)}
     call.__name__ = call.__qualname__ = entry.name
     return call
+
+
+def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return what asks the user, where the assistant can, before a confirmed change is made."""
+
+    async def ask(ctx: Context[App, Any], **given: Any) -> Consent | Elicit[Consent]:
+        app: App = ctx.request_context.lifespan_context
+        asked = ctx.client_capabilities and ctx.client_capabilities.elicitation
+        if not given["confirmation"] or asked is None or (asked.form is None and asked.url is not None):
+            return Consent(agreed=True)
+        confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
+        try:
+            answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+        except SwanLabError:
+            return Consent(agreed=True)  # the call itself fails alike, and tells it
+        finally:
+            confirmations.reset(confirming)
+            is_rehearsal.reset(rehearsing)
+        return Elicit(neutralise(describe_change(cast("Change", answer.data))), Consent)
+
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
+    ask.__signature__ = inspect.Signature([*arguments, context])  # type: ignore[attr-defined]
+    ask.__annotations__ = {"ctx": Context}
+    ask.__name__ = ask.__qualname__ = f"ask_{entry.name}"
+    return ask
+
+
+def _require_consent(outcome: Any, confirmation: str) -> None:
+    """Raise PermissionDenied unless the user agreed; the confirmation is then worth nothing any more."""
+    if isinstance(outcome, AcceptedElicitation) and cast("AcceptedElicitation[Consent]", outcome).data.agreed:
+        return
+    confirmations.get().spend(confirmation)
+    raise PermissionDenied(
+        "The user was asked and did not agree; nothing was done.", hint="Do not try again unless the user asks for it."
+    )
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
@@ -250,8 +327,8 @@ def _shorten_output(schema: dict[str, Any]) -> dict[str, Any]:
     short["properties"] |= {"page": {"type": "object"}, "notes": {"type": "array"}}
     data = short["properties"]["data"]
     row = data.get("items") or data.get("additionalProperties") or data
-    for field, about in row.get("properties", {}).items():
-        row["properties"][field] = {key: about[key] for key in ("type", "anyOf") if key in about}
+    for name, about in row.get("properties", {}).items():
+        row["properties"][name] = {key: about[key] for key in ("type", "anyOf") if key in about}
     data["type"] = [data["type"], "null"]
     return short
 

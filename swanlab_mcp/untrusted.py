@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
-__all__ = ["limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
+__all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
 
 # deeper than any config; what reads or shows a value may follow it level by level
-_DEEPEST = 100
+DEEPEST = 100
 _LARGEST = 10**308
 
 # C0 and C1 controls (ANSI escapes begin with one), zero-width and bidirectional characters, line and paragraph
@@ -31,15 +31,15 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
     """
     text = content if isinstance(content, str) else content.decode("utf-8-sig", errors="replace")
     value = json.loads(text, object_hook=hook)
-    return _spell_surrogates(limit_value(value, _DEEPEST + 10)) if _ESCAPED_SURROGATE.search(text) else value
+    return _spell_surrogates(limit_value(value, DEEPEST + 10)) if _ESCAPED_SURROGATE.search(text) else value
 
 
-def limit_value(value: Any, depth: int = _DEEPEST) -> Any:
+def limit_value(value: Any, depth: int = DEEPEST) -> Any:
     """Return a JSON value with words for what lies deeper than `depth` levels; integers beyond any float as text."""
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
-        return f"(nested deeper than {_DEEPEST} levels)"
+        return f"(nested deeper than {DEEPEST} levels)"
     if isinstance(value, dict):
         return {key: limit_value(item, depth - 1) for key, item in cast("dict[Any, Any]", value).items()}
     return [limit_value(item, depth - 1) for item in cast("list[Any]", value)]

@@ -34,7 +34,17 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "work").mkdir()
     monkeypatch.chdir(home / "work")
     monkeypatch.setenv("HOME", str(home))
-    for name in ("API_KEY", "API_HOST", "WEB_HOST", "ROOT", "SAVE_DIR", "LOG_DIR", "LOGDIR", "MCP_MAX_OUTPUT_TOKENS"):
+    for name in (
+        "API_KEY",
+        "API_HOST",
+        "WEB_HOST",
+        "ROOT",
+        "SAVE_DIR",
+        "LOG_DIR",
+        "LOGDIR",
+        "MCP_MAX_OUTPUT_TOKENS",
+        "MCP_CONFIRMATION_SECRET",
+    ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import gzip
 import json
 import logging
@@ -23,6 +24,7 @@ from mcp.types import ResourceTemplateReference
 from PIL import Image
 
 from swanlab_mcp.client.transport import Transport
+from swanlab_mcp.concurrency import SharedAnswers
 from swanlab_mcp.errors import AuthenticationFailed, RateLimited, ServerUnavailable, SwanLabError, UnexpectedResponse
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
@@ -381,6 +383,31 @@ async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
         state.faults = [Fault(pages, then=grow, times=1, **third)]
         grown = show(await ask(client))
         assert grown == show(await ask(client)) != whole
+
+
+async def test_a_question_that_fails_when_it_is_given_up_leaves_no_warning_behind() -> None:
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+            raise ServerUnavailable("gone")
+
+    waiting = asyncio.create_task(SharedAnswers[None]().ask("name", fail))
+    await asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await ended.wait()
+    del waiting
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])

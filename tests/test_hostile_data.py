@@ -267,15 +267,17 @@ async def test_texts_of_megabytes_are_cut_with_their_true_size(settings: Setting
     assert "Cut to the last 1 of 2 rows" in text_of(logs)
 
 
-async def test_notes_are_bounded_too(settings: Settings, state: State) -> None:
-    project = state.projects[0]
-    cuids = [f"r{number}" for number in range(18)]
-    for cuid in cuids:
-        state.add_experiment(project, f"run {cuid}", cuid=cuid, metrics={f"key-{cuid}": FALLING})
-    async with session(settings) as client:
-        result = await client.call_tool("plot_metrics", {"project": "project1", "exp_cuids": cuids, "keys": ["key-*"]})
-    assert "\nnote: 285 further notes are left out.\n" in text_of(result)
-    assert text_of(result).splitlines()[-1].startswith("note: Page of r17: ")
+def test_notes_are_bounded_too() -> None:
+    payload = {
+        "code": 200,
+        "errmsg": "",
+        "data": {"a": 1},
+        "notes": [f"{number}: {HOSTILE[:50]}" for number in range(300)],
+    }
+    notes = fit(payload, BUDGET).structured["notes"]
+    assert [note.partition(":")[0] for note in notes[:37]] == [str(number) for number in range(37)]
+    assert notes[37] == "261 further notes are left out."
+    assert [note.partition(":")[0] for note in notes[38:]] == ["298", "299"]
 
 
 async def test_nothing_recorded_changes_a_later_answer(settings: Settings, state: State) -> None:

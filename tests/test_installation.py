@@ -209,11 +209,8 @@ def test_a_python_that_cannot_read_toml_shows_what_to_add(
 
 
 names = st.text(st.sampled_from('ab"\\/*,{}[]: é中'), max_size=6)
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | names,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
-    max_leaves=8,
-)
+plain = st.none() | st.booleans() | st.integers() | names
+values = plain | st.lists(plain, max_size=3) | st.dictionaries(names, plain | st.dictionaries(names, plain, max_size=2))
 
 
 @given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, values, max_size=3), st.integers(0, 4))

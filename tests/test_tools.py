@@ -53,6 +53,15 @@ def check_forms(result: Any) -> dict[str, Any]:
     return structured
 
 
+def check_snapshot(folder: Path, tool: Any) -> None:
+    shown = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+    text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+    file = folder / f"{tool.name}.json"
+    if os.environ.get("UPDATE_TOOL_SCHEMAS") and not os.environ.get("CI"):
+        file.write_text(text, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == text, f"{tool.name}: review, then rewrite with UPDATE_TOOL_SCHEMAS=1"
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
 async def test_both_protocol_eras_list_and_call(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
@@ -71,16 +80,7 @@ async def test_schemas_are_those_last_reviewed() -> None:
     async with session(DEMO) as client:
         tools = (await client.list_tools()).tools
     for tool in tools:
-        shown = (
-            json.dumps(tool.model_dump(mode="json", by_alias=True, exclude_none=True), indent=1, ensure_ascii=False)
-            + "\n"
-        )
-        file = SCHEMAS / f"{tool.name}.json"
-        if os.environ.get("UPDATE_TOOL_SCHEMAS") and not os.environ.get("CI"):
-            file.write_text(shown, encoding="utf-8")
-        assert file.read_text(encoding="utf-8") == shown, (
-            f"{tool.name}: review, then rewrite with UPDATE_TOOL_SCHEMAS=1"
-        )
+        check_snapshot(SCHEMAS, tool)
     assert {file.stem for file in SCHEMAS.glob("*.json")} == {tool.name for tool in tools}
 
 

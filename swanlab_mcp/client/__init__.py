@@ -120,6 +120,24 @@ class SwanLabClient(Protocol):
         """Return the files of listed items in their order, each only if it has at most `limit` bytes."""
         ...
 
+    def require_writable(self, username: str) -> None:
+        """Raise NotAvailableOffline where nothing is ever written."""
+        ...
+
+    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
+        """Delete one experiment by its cuid; asks once, whatever comes back."""
+        ...
+
+    async def delete_project(self, username: str, project: str) -> None:
+        """Delete a project with all its experiments; asks once, whatever comes back."""
+        ...
+
+    async def create_project(
+        self, username: str, project: str, *, visibility: str, description: str
+    ) -> ApiResponse[Project]:
+        """Create an empty project; asks once, whatever comes back."""
+        ...
+
     async def aclose(self) -> None: ...
 
 

@@ -250,6 +250,31 @@ class CachedClient:
             lambda: self._client.read_media(username, project, exp_cuid, items, limit=limit),
         )
 
+    def require_writable(self, username: str) -> None:
+        """Forget first: a change is judged by what is there now."""
+        self.forget()
+        self._client.require_writable(username)
+
+    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
+        try:
+            await self._client.delete_experiment(username, project, exp_cuid)
+        finally:
+            self.forget()
+
+    async def delete_project(self, username: str, project: str) -> None:
+        try:
+            await self._client.delete_project(username, project)
+        finally:
+            self.forget()
+
+    async def create_project(
+        self, username: str, project: str, *, visibility: str, description: str
+    ) -> ApiResponse[Project]:
+        try:
+            return await self._client.create_project(username, project, visibility=visibility, description=description)
+        finally:
+            self.forget()
+
     async def aclose(self) -> None:
         self.forget()
         await self._client.aclose()

@@ -131,6 +131,22 @@ class CombinedClient:
     ) -> ApiResponse[list[MediaFile]]:
         return await self._choose(username).read_media(username, project, exp_cuid, items, limit=limit)
 
+    def require_writable(self, username: str) -> None:
+        self._choose(username).require_writable(username)
+
+    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
+        await self._choose(username).delete_experiment(username, project, exp_cuid)
+
+    async def delete_project(self, username: str, project: str) -> None:
+        await self._choose(username).delete_project(username, project)
+
+    async def create_project(
+        self, username: str, project: str, *, visibility: str, description: str
+    ) -> ApiResponse[Project]:
+        return await self._choose(username).create_project(
+            username, project, visibility=visibility, description=description
+        )
+
     async def aclose(self) -> None:
         await self._cloud.aclose()
         if self._offline:

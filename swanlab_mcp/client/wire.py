@@ -26,7 +26,7 @@ from swanlab_mcp.models import (
     is_moment,
     read_time,
 )
-from swanlab_mcp.untrusted import limit_value
+from swanlab_mcp.untrusted import DEEPEST, limit_value
 
 __all__ = [
     "PointsTable",
@@ -127,9 +127,11 @@ def read_experiment(item: Any) -> Experiment:
     if not is_object(item):
         raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
     cuid = _require(item, "cuid", "an experiment")
-    profile = {key: value for key, value in _object(limit_value(item.get("profile"))).items() if value is not None}
-    if "config" in profile:
-        profile["config"] = unwrap_config(_object(profile["config"]))
+    profile = {
+        key: unwrap_config(_object(value)) if key == "config" else limit_value(value)
+        for key, value in _object(item.get("profile")).items()
+        if value is not None
+    }
     slug = _optional_text(item.get("slug"))
     return Experiment(
         cuid=cuid,
@@ -186,18 +188,21 @@ def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str
     return {"key": key, "type": kind, "op": op, "value": list(values), "active": True}
 
 
-def unwrap_config(config: Any) -> Any:
+def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     """Undo SwanLab's wrapping of each config value as `{"value", "desc", "sort"}`, at any depth.
 
-    Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping.
+    Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping. What lies too
+    deep is limited (see `limit_value`) in the same walk.
     """
+    if not depth or type(config) is int:
+        return limit_value(config, depth)
     if is_object(config):
         keys = set(config)
         if "value" in keys and len(keys) > 1 and keys <= {"value", "desc", "sort"}:
-            return unwrap_config(config["value"])
-        return {key: unwrap_config(value) for key, value in config.items()}
+            return unwrap_config(config["value"], depth - 1)
+        return {key: unwrap_config(value, depth - 1) for key, value in config.items()}
     if isinstance(config, list):
-        return [unwrap_config(value) for value in cast("list[Any]", config)]
+        return [unwrap_config(value, depth - 1) for value in cast("list[Any]", config)]
     return config
 
 

@@ -5,6 +5,7 @@ A function's docstring is what an assistant reads about the tool of the same nam
 
 from __future__ import annotations
 
+from swanlab_mcp.operations.changes import create_project, delete_experiments, delete_project
 from swanlab_mcp.operations.comparison import compare_experiments
 from swanlab_mcp.operations.diagnosis import diagnose_experiment
 from swanlab_mcp.operations.environments import get_environment
@@ -23,6 +24,9 @@ from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_work
 
 __all__ = [
     "compare_experiments",
+    "create_project",
+    "delete_experiments",
+    "delete_project",
     "diagnose_experiment",
     "find_experiments",
     "get_environment",

@@ -16,6 +16,7 @@ __all__ = [
     "BySeed",
     "ComparedExperiments",
     "ComparedMetrics",
+    "Confirmation",
     "Descending",
     "Detail",
     "End",
@@ -43,6 +44,8 @@ __all__ = [
     "MediaSteps",
     "MetricKeys",
     "Mode",
+    "NewDescription",
+    "NewProjectName",
     "PageNumber",
     "PageSize",
     "PlotAxis",
@@ -62,6 +65,7 @@ __all__ = [
     "Unfinished",
     "Username",
     "ValueAt",
+    "Visibility",
     "WatchedMetrics",
     "XAxis",
 ]
@@ -221,6 +225,12 @@ Since = Annotated[
         examples=["24h"],
     ),
 ]
+Confirmation = Annotated[str, Field(max_length=128, description="Of the dry run")]
+NewProjectName = Annotated[
+    str, Field(pattern=r"^[0-9a-zA-Z_.+-]{1,100}$", description="1 to 100 of 0-9 a-z A-Z - _ . +")
+]
+NewDescription = Annotated[str, Field(max_length=2000, description="What it is about")]
+Visibility = Annotated[Literal["PRIVATE", "PUBLIC"], Field(description="Who may see it")]
 AnyProject = Annotated[str, Field(max_length=1024, description="Default: all")]
 WatchedMetrics = Annotated[
     Sequence[Annotated[str, Field(min_length=1, max_length=512)]],

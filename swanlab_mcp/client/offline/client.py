@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from swanlab_mcp.client.offline.background import Work, run_in_thread
 from swanlab_mcp.client.offline.discovery import RunFinder
@@ -160,6 +160,28 @@ class OfflineClient:
         self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         return await self._ask(username, project, exp_cuid, lambda one, work: one.read_media(items, limit, work))
+
+    def require_writable(self, username: str) -> NoReturn:
+        raise NotAvailableOffline(
+            f"The workspace {shorten(username)!r} holds runs on this machine's disk, and those are never written.",
+            hint="Name a workspace of SwanLab in username, or delete the run's folder by hand.",
+        )
+
+    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:  # noqa: ARG002 never done
+        self.require_writable(username)
+
+    async def delete_project(self, username: str, project: str) -> None:  # noqa: ARG002 never done
+        self.require_writable(username)
+
+    async def create_project(
+        self,
+        username: str,
+        project: str,  # noqa: ARG002 never done
+        *,
+        visibility: str,  # noqa: ARG002
+        description: str,  # noqa: ARG002
+    ) -> ApiResponse[Project]:
+        self.require_writable(username)
 
     async def aclose(self) -> None:
         self._runs.clear()

@@ -467,7 +467,7 @@ class Run:
         if text is None:
             return {}
         try:
-            config = unwrap_config(limit_value(_parse_yaml(text)))
+            config = unwrap_config(_parse_yaml(text))
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise ValueError("files/config.yaml cannot be read as YAML") from error
         return cast("dict[str, Any]", config) if isinstance(config, dict) else {}

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# MCP's own conformance suite and the Inspector's strict check of tool schemas, against this server over HTTP and stdio.
+#
+#   scripts/conformance.sh [--install] FOLDER
+#
+# FOLDER holds the suite's node_modules (default: $CONFORMANCE_SUITE); --install puts it there with npm where it is
+# missing. What cannot run here is skipped, with the reason; what runs and fails, beyond the baseline, is an error.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+# the newest that run on Node 20
+packages=(@modelcontextprotocol/conformance@0.1.13 @modelcontextprotocol/inspector@2.12.0)
+
+install=""
+if [ "${1:-}" = "--install" ]; then
+  install=yes
+  shift
+fi
+folder="${1:-${CONFORMANCE_SUITE:-}}"
+
+skip() {
+  echo "conformance: skipped, $1"
+  exit 0
+}
+
+command -v node >/dev/null || skip "Node is not at hand"
+[ -n "$folder" ] || skip "no folder of an installed suite was named (argument or CONFORMANCE_SUITE)"
+suite="$folder/node_modules/.bin"
+if [ ! -x "$suite/conformance" ] || [ ! -x "$suite/mcp-inspector" ]; then
+  [ -n "$install" ] || skip "$folder holds no installed suite (--install puts it there)"
+  command -v npm >/dev/null || skip "npm is not at hand"
+  mkdir -p "$folder"
+  npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "${packages[@]}" >&2 ||
+    skip "the suite could not be installed"
+fi
+
+work="$(mktemp -d)"
+server=""
+finish() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap finish EXIT
+python="${PYTHON:-python}"
+
+"$python" -m swanlab_mcp --demo serve --transport http --http-port 0 2>"$work/log" &
+server=$!
+url=""
+for _ in $(seq 300); do
+  url="$(sed -n 's/^serving MCP on //p' "$work/log")"
+  [ -z "$url" ] || break
+  kill -0 "$server" 2>/dev/null || break
+  sleep 0.1
+done
+[ -n "$url" ] || { echo "conformance: the server did not start:" >&2; cat "$work/log" >&2; exit 1; }
+
+if ! "$suite/conformance" server --url "$url" --expected-failures "$here/conformance-baseline.yml" >"$work/suite" 2>&1; then
+  sed -n '/=== SUMMARY ===/,$p' "$work/suite" >&2
+  echo "conformance: the suite disagrees with scripts/conformance-baseline.yml" >&2
+  exit 1
+fi
+sed -n 's/^Total: /conformance suite: /p' "$work/suite"
+
+# both eras of the protocol and both transports
+for era in legacy modern; do
+  "$suite/mcp-inspector" --cli "$python" -m swanlab_mcp --demo --allow-writes --protocol-era "$era" \
+    --method tools/list --strict >"$work/tools" 2>"$work/report" || { cat "$work/report" >&2; exit 1; }
+  echo "inspector, stdio, $era: $(tail -n 1 "$work/report")"
+  "$suite/mcp-inspector" --cli "$url" --transport http --protocol-era "$era" \
+    --method tools/list --strict >"$work/tools" 2>"$work/report" || { cat "$work/report" >&2; exit 1; }
+  echo "inspector, http, $era: $(tail -n 1 "$work/report")"
+done

@@ -1,0 +1,296 @@
+"""What changes SwanLab: a dry run first, then, with its confirmation, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.concurrency import gather
+from swanlab_mcp.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
+from swanlab_mcp.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
+from swanlab_mcp.operations.arguments import (
+    Confirmation,
+    ExpCuids,
+    NewDescription,
+    NewProjectName,
+    ProjectName,
+    Username,
+    Visibility,
+)
+from swanlab_mcp.operations.confirmation import confirmations, is_rehearsal
+from swanlab_mcp.operations.location import (
+    ask_about_experiment,
+    ask_about_project,
+    locate_experiment,
+    locate_project,
+    locate_workspace,
+)
+from swanlab_mcp.refs import Reference
+from swanlab_mcp.untrusted import shorten
+
+__all__ = ["create_project", "delete_experiments", "delete_project", "describe_change"]
+
+_SHOWN = 20
+# neither refuses for certain: what is gone may be gone by this very request, and 408 comes from a proxy
+_OPEN_STATUSES = {404, 408, 410}
+
+
+async def delete_experiments(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    exp_cuids: ExpCuids,
+    username: Username = "",
+    confirmation: Confirmation = "",
+) -> ApiResponse[Change]:
+    """Delete experiments of a project for ever, with metrics, logs and media; the first call only shows what would go.
+
+    Show that to the user; only if they agree, call again with the same arguments and its confirmation. delete_project
+    deletes a whole project. Returns the action, the experiments, done, and before it is done the confirmation.
+    Example: {"project": "mnist", "exp_cuids": ["lr-0.1"]}.
+    """
+    found = await gather(*(_find_experiment(client, one, project, username) for one in exp_cuids))
+    place = found[0][0]
+    if any((one.username, one.project) != (place.username, place.project) for one, _ in found):
+        raise InvalidArgument(
+            "The experiments are of several projects.", hint="Delete those of one project with one call."
+        )
+    by_cuid = {one.cuid: one for _, one in found}
+    experiments = [by_cuid[cuid] for cuid in sorted(by_cuid)]
+    change = Change(
+        action=f"delete {_count(len(experiments))} of {_name(place)} for ever, with metrics, logs and media",
+        done=False,
+        username=place.username,
+        project=place.project,
+        experiments=_show(experiments),
+        experiment_count=len(experiments),
+        running_count=_count_running(experiments),
+    )
+    state = [[one.cuid, one.name, one.state, one.createdAt, one.finishedAt] for one in experiments]
+
+    async def do() -> list[str]:
+        notes: list[str] = []
+        for number, one in enumerate(experiments):
+            delete = partial(client.delete_experiment, place.username, place.project, one.cuid)
+            look = partial(client.get_experiment, place.username, place.project, one.cuid)
+            try:
+                note = await _write(delete, partial(_is_gone, look), f"the experiment {one.cuid} was deleted")
+            except SwanLabError as error:
+                raise _tell_part(error, [each.cuid for each in experiments], number) from error
+            notes += [note] if note else []
+        return notes
+
+    return await _settle(client, place, change, ["delete_experiments", *sorted(by_cuid)], state, confirmation, do)
+
+
+async def delete_project(
+    client: SwanLabClient, *, project: ProjectName, username: Username = "", confirmation: Confirmation = ""
+) -> ApiResponse[Change]:
+    """Delete a project for ever, with all its experiments; the first call only shows what would go.
+
+    Show that to the user; only if they agree, call again with the same arguments and its confirmation. Use
+    delete_experiments for some experiments. Returns the action, the project's experiments (up to 20, and how many),
+    done, and before it is done the confirmation.
+    Example: {"project": "team/mnist"}.
+    """
+    place = await locate_project(client, project, username)
+    client.require_writable(place.username)
+    answer = await ask_about_project(client, place, lambda: client.get_project(place.username, place.project))
+    there = answer.data
+    experiments = (await client.list_experiments(place.username, place.project)).data or []
+    change = Change(
+        action=f"delete the project {_name(place)} for ever, with its {_count(len(experiments))}",
+        done=False,
+        username=place.username,
+        project=place.project,
+        experiments=_show(experiments),
+        experiment_count=len(experiments),
+        running_count=_count_running(experiments),
+        visibility=there.visibility if there else None,
+    )
+    state = [there and [there.cuid, there.createdAt], sorted([one.cuid, one.state] for one in experiments)]
+    delete = partial(client.delete_project, place.username, place.project)
+    look = partial(client.get_project, place.username, place.project)
+
+    async def do() -> list[str]:
+        note = await _write(delete, partial(_is_gone, look), f"the project {_name(place)} was deleted")
+        return [note] if note else []
+
+    return await _settle(client, place, change, ["delete_project"], state, confirmation, do)
+
+
+async def create_project(
+    client: SwanLabClient,
+    *,
+    project: NewProjectName,
+    username: Username = "",
+    visibility: Visibility = "PRIVATE",
+    description: NewDescription = "",
+    confirmation: Confirmation = "",
+) -> ApiResponse[Change]:
+    """Create an empty project; the first call only shows what would be created.
+
+    Show that to the user; only if they agree, call again with the same arguments and its confirmation. Training code
+    creates its project by itself. Returns the action, done, and before it is done the confirmation.
+    Example: {"project": "mnist-v2", "username": "team"}.
+    """
+    where = await locate_workspace(client, username)
+    place = Reference(where.username, project, host=where.host)
+    client.require_writable(place.username)
+    look = partial(client.get_project, place.username, place.project)
+    if not await _is_gone(look):
+        raise InvalidArgument(
+            f"There is a project {_name(place)} already; nothing was done.",
+            hint="Choose another name; list_projects shows those that are taken.",
+            status=409,
+        )
+    change = Change(
+        action=f"create the {visibility.lower()} project {_name(place)}",
+        done=False,
+        username=place.username,
+        project=place.project,
+        visibility=visibility,
+        description=description or None,
+    )
+    create = partial(
+        client.create_project, place.username, place.project, visibility=visibility, description=description
+    )
+
+    async def is_there() -> bool:
+        return not await _is_gone(look)
+
+    async def do() -> list[str]:
+        note = await _write(create, is_there, f"the project {_name(place)} was created")
+        link = client.get_link(place.username, place.project)
+        return [one for one in (note, f"Page: {link}" if link else "") if one]
+
+    request = ["create_project", visibility, description]
+    return await _settle(client, place, change, request, None, confirmation, do)
+
+
+def describe_change(change: Change) -> str:
+    """Return the question that is put to the user before a change is made."""
+    names = [f"{shorten(one.name)} ({one.cuid}, {one.state})" for one in change.experiments]
+    more = (change.experiment_count or 0) - len(names)
+    lines = [f"SwanLab: {change.action}?", *names, *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(lines)
+
+
+async def _find_experiment(
+    client: SwanLabClient, exp_cuid: str, project: str, username: str
+) -> tuple[Reference, Experiment]:
+    place = await locate_experiment(client, exp_cuid, project, username)
+    client.require_writable(place.username)
+    _, answer = await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
+    assert answer.data
+    return place, answer.data
+
+
+async def _settle(
+    client: SwanLabClient,
+    place: Reference,
+    change: Change,
+    request: Sequence[str],
+    state: Any,
+    confirmation: str,
+    do: Callable[[], Awaitable[list[str]]],
+) -> ApiResponse[Change]:
+    """Return a dry run with its confirmation; with that confirmation, do it and return what was done."""
+    account = [await client.get_username(), client.get_link(place.username, place.project)]
+    bound = [*account, place.username, place.project, *request]
+    tokens = confirmations.get()
+    if not confirmation:
+        await _require_role(client, place.username)
+        token, ends = tokens.issue(bound, state)
+        shown = change.model_copy(update={"confirmation": token, "confirm_before": show_time(ends * 1000)})
+        note = (
+            "Dry run: nothing was done. Show the user what it would do; only if they agree, call again with the same "
+            "arguments and this confirmation."
+        )
+        return ApiResponse(data=shown, notes=[note])
+    tokens.check(confirmation, bound, state)
+    if is_rehearsal.get():
+        return ApiResponse(data=change)
+    tokens.spend(confirmation)
+    notes = await do()
+    return ApiResponse(data=change.model_copy(update={"done": True}), notes=notes)
+
+
+async def _require_role(client: SwanLabClient, username: str) -> None:
+    """Raise PermissionDenied where the user's role is known not to allow changes; else SwanLab judges."""
+    for workspace in (await client.list_workspaces()).data or []:
+        if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
+            raise PermissionDenied(
+                f"The signed-in user is {workspace.role} of the workspace {shorten(username)!r}.",
+                hint="Only its owner and members may create and delete; ask them.",
+            )
+
+
+async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], Awaitable[bool]], what: str) -> str:
+    """Write once; where the answer leaves open whether `what` is true, look, and return a note about it.
+
+    Raises SwanLabError where it was not done, or where even that is not known.
+    """
+    try:
+        try:
+            await write()
+        except SwanLabError as error:
+            if 400 <= error.status < 500 and error.status not in _OPEN_STATUSES:
+                raise
+            try:
+                is_true = await is_done()
+            except SwanLabError as second:
+                message = f"It is not known whether {what}. {error.message} Nor could it be looked up: {second.message}"
+                raise _reword(error, message, "Look whether it was done before anything else.") from error
+            if not is_true:
+                raise _reword(error, f"It is not true that {what}, as a look shows. {error.message}") from error
+            return f"SwanLab's answer was lost or an error ({error.message}), but {what}, as a look shows."
+    except asyncio.CancelledError as error:
+        raise ServerUnavailable(
+            f"Time ran out before it was known whether {what}.",
+            hint="Look whether it was done before anything else.",
+            status=0,
+        ) from error
+    return ""
+
+
+async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
+    try:
+        await look()
+    except NotFound:
+        return True
+    return False
+
+
+def _tell_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
+    """Say which experiments were deleted before the one at `number`, and which were not tried."""
+    done = f"Deleted: {', '.join(cuids[:number])}." if number else "Nothing else was deleted before."
+    left = f"Not tried: {', '.join(cuids[number + 1 :])}." if cuids[number + 1 :] else ""
+    message = " ".join(part for part in (error.message, done, left) if part)
+    return _reword(error, message, " ".join(part for part in (error.hint, "What is left needs a new dry run.") if part))
+
+
+def _reword(error: SwanLabError, message: str, hint: str = "") -> SwanLabError:
+    return type(error)(message, hint=hint or error.hint, status=error.status, trace_id=error.trace_id)
+
+
+def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
+    return [
+        AffectedExperiment(cuid=one.cuid, name=one.name, state=one.state, createdAt=one.createdAt)
+        for one in experiments[:_SHOWN]
+    ]
+
+
+def _count(experiments: int) -> str:
+    return f"{experiments} experiment{'' if experiments == 1 else 's'}"
+
+
+def _count_running(experiments: Sequence[Experiment]) -> int | None:
+    return sum(one.state == "RUNNING" for one in experiments) or None
+
+
+def _name(place: Reference) -> str:
+    return f"{shorten(place.username)}/{shorten(place.project)}"

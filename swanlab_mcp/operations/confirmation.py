@@ -1,0 +1,95 @@
+"""Confirmation tokens: what a dry run has shown is what a second call may do, once, within ten minutes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from swanlab_mcp.errors import InvalidArgument
+
+__all__ = ["LIFETIME", "Confirmations", "confirmations", "is_rehearsal"]
+
+LIFETIME = 600  # seconds
+_TIME, _NONCE, _MAC = 5, 6, 12
+_AGAIN = "Call it again without confirmation, show the user what it would do, and use the new token."
+
+
+class Confirmations:
+    """Issues tokens and accepts each once; all that share `secret` accept one another's.
+
+    A token is a time, a nonce, and a signature (HMAC-SHA-256, 96 bits each) of the request and of what is there. Spent
+    ones are remembered here alone: elsewhere a token ends with what it is about, because that changes what is there.
+    """
+
+    def __init__(self, secret: str = "") -> None:
+        self._secret = secret.encode() or secrets.token_bytes(32)
+        self._spent: dict[bytes, int] = {}
+
+    def issue(self, request: Sequence[Any], state: Any) -> tuple[str, int]:
+        """Return a token for a request (JSON values) on what is there now, and the Unix time when it ends."""
+        ends = int(time.time()) + LIFETIME
+        salt = ends.to_bytes(_TIME, "big") + secrets.token_bytes(_NONCE)
+        signed = salt + self._sign(salt, request) + self._sign(salt, [request, state])
+        return base64.urlsafe_b64encode(signed).decode().rstrip("="), ends
+
+    def check(self, token: str, request: Sequence[Any], state: Any) -> None:
+        """Raise InvalidArgument unless `token` was issued for this, is in time and not spent."""
+        content = _decode(token)
+        salt, signed, signed_state = (
+            content[: _TIME + _NONCE],
+            content[_TIME + _NONCE : -_MAC],
+            content[-_MAC:],
+        )
+        if not hmac.compare_digest(signed, self._sign(salt, request)):
+            raise InvalidArgument(
+                "The confirmation is not one that was given for these arguments by this server and account; "
+                "nothing was done.",
+                hint=_AGAIN,
+            )
+        if int.from_bytes(salt[:_TIME], "big") <= time.time():
+            raise InvalidArgument(
+                f"The confirmation is older than {LIFETIME // 60} minutes; nothing was done.", hint=_AGAIN
+            )
+        if salt in self._spent:
+            raise InvalidArgument("The confirmation was used before; nothing was done this time.", hint=_AGAIN)
+        if not hmac.compare_digest(signed_state, self._sign(salt, [request, state])):
+            raise InvalidArgument(
+                "What this is about has changed since the dry run, so the confirmation does not hold; "
+                "nothing was done.",
+                hint=_AGAIN,
+            )
+
+    def spend(self, token: str) -> None:
+        """Let no call use `token` any more."""
+        now = time.time()
+        self._spent = {salt: ends for salt, ends in self._spent.items() if ends > now}
+        salt = _decode(token)[: _TIME + _NONCE]
+        self._spent[salt] = int.from_bytes(salt[:_TIME], "big")
+
+    def _sign(self, salt: bytes, value: Any) -> bytes:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        return hmac.digest(self._secret, salt + text.encode(), hashlib.sha256)[:_MAC]
+
+
+def _decode(token: str) -> bytes:
+    """Return a token's bytes, so many as every token has; what is none becomes zeros."""
+    size = _TIME + _NONCE + 2 * _MAC
+    try:
+        content = base64.b64decode(token.strip() + "=" * (-len(token.strip()) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return bytes(size)
+    return content if len(content) == size else bytes(size)
+
+
+confirmations: ContextVar[Confirmations] = ContextVar("confirmations", default=Confirmations())  # noqa: B039 a server sets its own
+
+# set while a call only finds out what it would do
+is_rehearsal: ContextVar[bool] = ContextVar("is_rehearsal", default=False)
