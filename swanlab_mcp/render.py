@@ -19,6 +19,7 @@ __all__ = ["Reply", "count_tokens", "fit", "render"]
 # sizes of a continuing page: any of them divides an offset that is a multiple of it
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
+_FEW = 32
 _LONGEST_NAME = 64
 _MISSING: Any = object()
 # a bar between spaces parts the cells of a row
@@ -136,7 +137,8 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
 def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep_last: bool) -> Mapping[str, Any]:
     """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
     data = payload.get("data")
-    if "page" not in payload or not isinstance(data, (list, dict)):
+    # a few rows cost more to look at twice than to cut later
+    if "page" not in payload or not isinstance(data, (list, dict)) or len(cast("Any", data)) <= _FEW:
         return payload
     rows = list(cast("dict[str, Any]", data).items()) if isinstance(data, dict) else cast("list[Any]", data)
     left = budget
