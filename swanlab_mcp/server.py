@@ -185,17 +185,19 @@ class _Server(MCPServer[App]):
     entries: Sequence[ToolEntry] = ()
 
     async def list_tools(self) -> list[Any]:
-        self._add_tools()
+        self._make_tools(self.entries)
         return await super().list_tools()
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
-        self._add_tools()
+        self._make_tools([entry for entry in self.entries if entry.name == name])
         return await super().call_tool(name, arguments, context)
 
-    def _add_tools(self) -> None:
-        if self.entries:
-            self._tool_manager = ToolManager(tools=[StrictTool.of(entry) for entry in self.entries])
-            self.entries = ()
+    def _make_tools(self, entries: Sequence[ToolEntry]) -> None:
+        made = {tool.name: tool for tool in self._tool_manager.list_tools()}
+        if any(entry.name not in made for entry in entries):
+            made |= {entry.name: StrictTool.of(entry) for entry in entries if entry.name not in made}
+            # the list keeps its order, whatever was called first
+            self._tool_manager = ToolManager(tools=[made[one.name] for one in self.entries if one.name in made])
 
     async def serve(self, stdout: BinaryIO) -> None:
         async with stdio_server(stdout=anyio.wrap_file(_Output(stdout, encoding="utf-8"))) as (received, sent):

@@ -23,7 +23,6 @@ from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, PermissionDenied, SwanLabError
 from swanlab_mcp.models import ApiResponse, Change, Picture
 from swanlab_mcp.operations.budget import output_tokens
-from swanlab_mcp.operations.changes import describe_change
 from swanlab_mcp.operations.confirmation import Confirmations, confirmations, is_rehearsal
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
@@ -53,46 +52,46 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """One tool: the operation whose name, signature and docstring it shows, its title, and what it does to data.
+    """One tool: the name of the operation whose signature and docstring it shows, its title, and what it does to data.
 
     One that `shows_pictures` answers with images and text alone: some assistants drop images beside structured content.
     """
 
-    operation: Operation
+    name: str
     title: str
     toolset: str = "read"
     read_only: bool = True
     shows_pictures: bool = False
 
     @property
-    def name(self) -> str:
-        return self.operation.__name__
+    def operation(self) -> Operation:
+        return getattr(operations, self.name)
 
 
 TOOLS = (
-    ToolEntry(operations.list_workspaces, "List workspaces"),
-    ToolEntry(operations.list_projects, "List projects"),
-    ToolEntry(operations.list_project_exps, "List a project's experiments"),
-    ToolEntry(operations.find_experiments, "Find experiments"),
-    ToolEntry(operations.get_experiment, "Get an experiment"),
-    ToolEntry(operations.get_environment, "Get or compare environments"),
-    ToolEntry(operations.get_exp_summary, "Get an experiment's metric summary"),
-    ToolEntry(operations.get_logs, "Get log lines"),
-    ToolEntry(operations.list_metrics, "List metric keys"),
-    ToolEntry(operations.get_metrics, "Get metric series"),
-    ToolEntry(operations.plot_metrics, "Plot metrics", shows_pictures=True),
-    ToolEntry(operations.rank_experiments, "Rank experiments"),
-    ToolEntry(operations.compare_experiments, "Compare experiments"),
-    ToolEntry(operations.diagnose_experiment, "Diagnose an experiment"),
-    ToolEntry(operations.whats_new, "Tell what is new"),
-    ToolEntry(operations.get_media, "Show recorded media", shows_pictures=True),
+    ToolEntry("list_workspaces", "List workspaces"),
+    ToolEntry("list_projects", "List projects"),
+    ToolEntry("list_project_exps", "List a project's experiments"),
+    ToolEntry("find_experiments", "Find experiments"),
+    ToolEntry("get_experiment", "Get an experiment"),
+    ToolEntry("get_environment", "Get or compare environments"),
+    ToolEntry("get_exp_summary", "Get an experiment's metric summary"),
+    ToolEntry("get_logs", "Get log lines"),
+    ToolEntry("list_metrics", "List metric keys"),
+    ToolEntry("get_metrics", "Get metric series"),
+    ToolEntry("plot_metrics", "Plot metrics", shows_pictures=True),
+    ToolEntry("rank_experiments", "Rank experiments"),
+    ToolEntry("compare_experiments", "Compare experiments"),
+    ToolEntry("diagnose_experiment", "Diagnose an experiment"),
+    ToolEntry("whats_new", "Tell what is new"),
+    ToolEntry("get_media", "Show recorded media", shows_pictures=True),
 )
 
 # there only with --allow-writes
 WRITE_TOOLS = (
-    ToolEntry(operations.create_project, "Create a project", toolset="write", read_only=False),
-    ToolEntry(operations.delete_experiments, "Delete experiments", toolset="write", read_only=False),
-    ToolEntry(operations.delete_project, "Delete a project", toolset="write", read_only=False),
+    ToolEntry("create_project", "Create a project", toolset="write", read_only=False),
+    ToolEntry("delete_experiments", "Delete experiments", toolset="write", read_only=False),
+    ToolEntry("delete_project", "Delete a project", toolset="write", read_only=False),
 )
 
 
@@ -230,6 +229,8 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)
+        from swanlab_mcp.operations.changes import describe_change
+
         return Elicit(neutralise(describe_change(cast("Change", answer.data))), Consent)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)

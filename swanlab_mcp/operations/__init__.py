@@ -5,22 +5,26 @@ A function's docstring is what an assistant reads about the tool of the same nam
 
 from __future__ import annotations
 
-from swanlab_mcp.operations.changes import create_project, delete_experiments, delete_project
-from swanlab_mcp.operations.comparison import compare_experiments
-from swanlab_mcp.operations.diagnosis import diagnose_experiment
-from swanlab_mcp.operations.environments import get_environment
-from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
-from swanlab_mcp.operations.finding import find_experiments
-from swanlab_mcp.operations.logs import get_logs
-from swanlab_mcp.operations.media import get_media
-from swanlab_mcp.operations.metric_keys import list_metrics
-from swanlab_mcp.operations.metrics import get_metrics
-from swanlab_mcp.operations.news import whats_new
-from swanlab_mcp.operations.plotting import plot_metrics
-from swanlab_mcp.operations.projects import get_project, list_projects
-from swanlab_mcp.operations.ranking import rank_experiments
-from swanlab_mcp.operations.summaries import get_exp_summary
-from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swanlab_mcp.operations.changes import create_project, delete_experiments, delete_project
+    from swanlab_mcp.operations.comparison import compare_experiments
+    from swanlab_mcp.operations.diagnosis import diagnose_experiment
+    from swanlab_mcp.operations.environments import get_environment
+    from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
+    from swanlab_mcp.operations.finding import find_experiments
+    from swanlab_mcp.operations.logs import get_logs
+    from swanlab_mcp.operations.media import get_media
+    from swanlab_mcp.operations.metric_keys import list_metrics
+    from swanlab_mcp.operations.metrics import get_metrics
+    from swanlab_mcp.operations.news import whats_new
+    from swanlab_mcp.operations.plotting import plot_metrics
+    from swanlab_mcp.operations.projects import get_project, list_projects
+    from swanlab_mcp.operations.ranking import rank_experiments
+    from swanlab_mcp.operations.summaries import get_exp_summary
+    from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
 
 __all__ = [
     "compare_experiments",
@@ -46,3 +50,35 @@ __all__ = [
     "rank_experiments",
     "whats_new",
 ]
+
+_HOMES = {
+    "compare_experiments": "comparison",
+    "create_project": "changes",
+    "delete_experiments": "changes",
+    "delete_project": "changes",
+    "diagnose_experiment": "diagnosis",
+    "find_experiments": "finding",
+    "get_environment": "environments",
+    "get_exp_summary": "summaries",
+    "get_experiment": "experiments",
+    "get_logs": "logs",
+    "get_media": "media",
+    "get_metrics": "metrics",
+    "get_project": "projects",
+    "get_user": "workspaces",
+    "get_workspace": "workspaces",
+    "list_metrics": "metric_keys",
+    "list_project_exps": "experiments",
+    "list_projects": "projects",
+    "list_workspaces": "workspaces",
+    "plot_metrics": "plotting",
+    "rank_experiments": "ranking",
+    "whats_new": "news",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a question at its first use: a server that has just started needs only their names."""
+    if name in _HOMES:
+        return getattr(import_module(f"swanlab_mcp.operations.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
