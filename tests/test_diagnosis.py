@@ -133,7 +133,7 @@ async def test_a_healthy_run_is_called_healthy_and_nothing_more(name: str) -> No
         ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points, to the end", "training exploded", "lr=100"),
         ("lr-1", "never_learned", 1, "began at 2.33", "learning rate too high", "lr=1"),
         ("uint8-input", "never_learned", 1, "ln(10) of 10 classes", "carry no signal", "grad_norm does not change"),
-        ("tiny-40-images", "overfitting", 60, "best 0.7398 at step 20", "memorises", "val/loss rises"),
+        ("tiny-40-images", "overfitting", 60, "best 0.7398 at step 20", "memorises", "val/loss worsens"),
     ],
 )
 async def test_planted_pathologies_are_found(

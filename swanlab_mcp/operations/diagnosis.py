@@ -389,7 +389,7 @@ def _find_causes(
         causes.append(_explain_never_learned(curves, kinds["never_learned"], experiment))
     if "overfitting" in kinds:
         one = kinds["overfitting"]
-        evidence = f"{shorten(one.keys[0])} rises while training still improves"
+        evidence = f"{shorten(one.keys[0])} worsens while training still improves"
         causes.append(Cause(cause="the model memorises its training data", confidence="medium", evidence=evidence))
     if "divergence" in kinds:
         causes.append(_explain_divergence(kinds, experiment))
@@ -499,7 +499,7 @@ def _explain_divergence(kinds: Mapping[str, _Seen], experiment: Experiment) -> C
     return Cause(
         cause="training became unstable: learning rate too high, or bad data from there on",
         confidence="low",
-        evidence=f"{shorten(one.keys[0])} rises from step {one.event.step} on" + (f"; {rates[0]}" if rates else ""),
+        evidence=f"{shorten(one.keys[0])} worsens from step {one.event.step} on" + (f"; {rates[0]}" if rates else ""),
     )
 
 
