@@ -388,6 +388,7 @@ class Series(Record):
     last_step: int | None = Field(default=None, exclude_if=_is_none)
     non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
     first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+    next_start: int | None = Field(default=None, exclude_if=_is_none, description="Where exact points go on")
 
 
 class PlottedCurve(Record):

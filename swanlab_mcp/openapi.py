@@ -222,7 +222,8 @@ class OpenApi:
         """Get every point of metric keys, put together by step.
 
         `data` is a pandas DataFrame (index `step`, one column per key, NaN where a key has no point at a step) where
-        pandas is installed; otherwise a dict of columns, `step` first, with None for such gaps.
+        pandas is installed; otherwise a dict of columns, `step` first, with None for such gaps. A metric that is itself
+        named step comes as `metric/step`.
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         answer = self._ask(
@@ -339,11 +340,12 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _join_by_step(series: Sequence[Series]) -> Any:
+    """Return the columns of the metrics beside that of the steps; a metric named step comes as `metric/step`."""
     steps = sorted({step for one in series for step in one.steps})
     columns: dict[str, list[Any]] = {"step": steps}
     for one in series:
         values = dict(zip(one.steps, one.values, strict=True))
-        columns[one.key] = [values.get(step) for step in steps]
+        columns["metric/step" if one.key == "step" else one.key] = [values.get(step) for step in steps]
     if find_spec("pandas") is None:
         return columns
     pandas: Any = import_module("pandas")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
+from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import neutralise_value, shorten
 
@@ -32,13 +33,6 @@ class Reply(NamedTuple):
 
     structured: dict[str, Any]
     text: str
-
-
-def count_tokens(text: str) -> int:
-    """Estimate, from above, the tokens that a text costs: 2.5 ASCII characters each, more than one for others."""
-    ascii_count = len(text.encode("ascii", "ignore"))
-    wide_count = 0 if ascii_count == len(text) else len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
-    return int(ascii_count / 2.5 + (len(text) - ascii_count - wide_count) * 1.3 + wide_count * 3) + 1
 
 
 def fit(

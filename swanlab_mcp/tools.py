@@ -176,7 +176,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
                 _require_consent(consent, given["confirmation"])
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-            is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
+            is_paged = "page" in signature.parameters
+            keep_last = given.get("start") is None and not given.get("from_traceback")
             reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         except SwanLabError as error:
             return _answer_error(error)

@@ -264,7 +264,7 @@ async def test_texts_of_megabytes_are_cut_with_their_true_size(settings: Setting
         assert f"profile.config.big is cut, {size} characters in all." in result.structured_content["notes"]
         assert any("a name of 100000 characters in all" in note for note in result.structured_content["notes"])
     assert [row["message"] for row in logs.structured_content["data"]] == ["last"]
-    assert "Cut to the last 1 of 2 rows" in text_of(logs)
+    assert "These are the last lines of 2; earlier ones: start=0 count=1." in text_of(logs)
 
 
 def test_notes_are_bounded_too() -> None:

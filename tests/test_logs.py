@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,7 @@ async def test_a_tail_does_not_load_the_log(settings: Settings, state: State) ->
     async with session(settings) as client:
         result = await client.call_tool("get_logs", {**ASK, "count": 3})
     assert [row["message"] for row in result.structured_content["data"]] == ["line 59997", "line 59998", "line 59999"]
-    assert "earlier ones: start=59994." in text_of(result)
+    assert "earlier ones: start=59994 count=3." in text_of(result)
     assert len(state.get_calls("/log$")) == 2
 
 
@@ -92,11 +93,53 @@ async def test_lines_are_found_with_those_around_them(settings: Settings, state:
     assert "1 lines with 'nan' among the lines 10000 to 29999." in text_of(result)
     assert "The lines before 10000 were not searched; give start=0" in text_of(result)
     assert [row["number"] for row in early.structured_content["data"]] == [5]
-    assert "The log goes on: start=20000." in text_of(early)
+    assert "The search goes on: start=20000." in text_of(early)
     assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
     assert nothing.structured_content["data"] == []
     assert "0 lines with 'zebra'" in text_of(nothing)
-    assert "Only the last 200 of them are shown" in text_of(many)
+    assert "Only the last 100 of them are shown; start=10000 begins with the first." in text_of(many)
+
+
+async def test_what_was_cut_from_a_stretch_is_read_on_in_both_directions(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "词 " * 60) for number in range(900)]
+    forward: list[int] = []
+    async with session(settings) as client:
+        arguments: dict[str, Any] = {**ASK, "start": 100, "count": 800}
+        while arguments:
+            result = await client.call_tool("get_logs", arguments)
+            forward += [row["number"] for row in result.structured_content["data"]]
+            on = re.search(r"The log goes on: start=(\d+)\.", text_of(result))
+            arguments = {**ASK, "start": int(on[1]), "count": 800} if on else {}
+        tail = await client.call_tool("get_logs", {**ASK, "count": 300})
+    backward = [row["number"] for row in tail.structured_content["data"]]
+    on = re.search(r"earlier ones: start=(\d+) count=(\d+)\.", text_of(tail))
+    assert on is not None
+    assert int(on[1]) + int(on[2]) == backward[0] > 600
+    assert forward == list(range(100, 900))
+    assert backward == list(range(backward[0], 900))
+
+
+async def test_every_line_found_can_be_reached(settings: Settings, state: State) -> None:
+    write_log(state, 2500)
+    found: list[int] = []
+    arguments: dict[str, Any] = {**ASK, "search": "7", "context": 0, "start": 0, "count": 90}
+    async with session(settings) as client:
+        while arguments:
+            result = await client.call_tool("get_logs", arguments)
+            rows = [row["number"] for row in result.structured_content["data"]]
+            assert len(rows) <= 90
+            found += rows
+            on = re.search(r"The search goes on: start=(\d+)\.", text_of(result))
+            arguments = {**arguments, "start": int(on[1])} if on else {}
+    assert found == [number for number in range(2500) if "7" in str(number)]
+
+
+@pytest.mark.parametrize("folder", ["0.10.3-offline", "0.7.20-offline"])
+async def test_the_end_of_a_crashed_run_on_disk_is_told(folder: str) -> None:
+    arguments = {"project": "vision-baselines", "exp_cuid": "resnet18-oom", "from_traceback": True}
+    async with session(Settings(log_dirs=(RUNS / folder,))) as client:
+        result = await client.call_tool("get_logs", arguments)
+    assert "out of memory" in text_of(result)
 
 
 async def test_lines_are_found_by_a_regular_expression(settings: Settings, state: State) -> None:
@@ -158,7 +201,8 @@ async def test_too_long_a_tail_keeps_its_end(settings: Settings, state: State) -
     rows = result.structured_content["data"]
     assert count_tokens(text_of(result)) <= 8000
     assert rows[-1]["number"] == 499
-    assert f"Cut to the last {len(rows)} of 500 rows" in text_of(result)
+    first = rows[0]["number"]
+    assert f"These are the last lines of 500; earlier ones: start=0 count={first}." in text_of(result)
     assert "next" not in result.structured_content["page"]
 
 

@@ -209,7 +209,7 @@ async def test_exact_points_continue_without_loss(settings: Settings, experiment
             following = [note for note in result.structured_content.get("notes", []) if "continue with start=" in note]
             if not following:
                 break
-            arguments["start"] = int(following[0].rstrip(".").split("=")[1])
+            arguments["start"] = int(following[0].rstrip(".").rpartition("=")[2])
     assert found == [step for step, _ in experiment.metrics["long"]]
 
 
@@ -229,7 +229,7 @@ async def test_more_points_than_fit_are_never_asked_of_the_reply(
             following = [note for note in result.structured_content.get("notes", []) if "continue with start=" in note]
             if mode == "sampled" or not following:
                 break
-            arguments["start"] = int(following[0].rstrip(".").split("=")[1])
+            arguments["start"] = int(following[0].rstrip(".").rpartition("=")[2])
     if mode == "exact":
         assert found == [step for step, _ in experiment.metrics["long"]]
 
@@ -391,6 +391,34 @@ async def test_keys_are_told_by_kind_and_who_lacks_them(settings: Settings, stat
         nothing = await ask(search="lsos")
     assert nothing["data"] == []
     assert nothing["notes"][0].startswith("No custom keys that match 'lsos' among the 4 that were logged.")
+
+
+async def test_each_series_tells_where_it_goes_on(settings: Settings, state: State) -> None:
+    metrics = {f"k{rate}": [(step, 1.0) for step in range(0, 100 * rate, rate)] for rate in (1, 10)}
+    state.add_experiment(state.projects[0], "rates", cuid="rates1", metrics=metrics)
+    base: dict[str, Any] = {"project": "project1", "exp_cuids": ["rates1"], "mode": "exact", "max_points": 30}
+    async with session(settings) as client:
+        both = await client.call_tool("get_metrics", {**base, "keys": ["k1", "k10"]})
+        head = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 40})
+        rest = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 10, "start": 30})
+    assert [row["next_start"] for row in both.structured_content["data"]] == [30, 300]
+    assert "2 series are cut at different steps: ask for each again with its next_start as start." in text_of(both)
+    assert "1 of 1 series are cut; continue with start=30 head=10." in text_of(head)
+    assert "next_start" not in rest.structured_content["data"][0]
+
+
+async def test_brackets_are_part_of_keys(settings: Settings, state: State) -> None:
+    metrics = {"loss[1]": [(0, 1.0)], "loss1": [(0, 2.0)], "a[0]/x": [(0, 3.0)]}
+    state.add_experiment(state.projects[0], "odd", cuid="odd1", metrics=metrics)
+    base: dict[str, Any] = {"project": "project1", "exp_cuids": ["odd1"]}
+    async with session(settings) as client:
+        for keys, expected in ((["loss[1]"], ["loss[1]"]), (["a[0]*"], ["a[0]/x"]), (["loss?1*"], ["loss[1]"])):
+            result = await client.call_tool("get_metrics", {**base, "keys": keys})
+            assert [row["key"] for row in result.structured_content["data"]] == expected
+        listed = await client.call_tool("list_metrics", {**base, "search": "a[0]*"})
+        unknown = await client.call_tool("get_metrics", {**base, "keys": ["[l]oss1"]})
+    assert [row["key"] for row in listed.structured_content["data"]] == ["a[0]/x"]
+    assert "No metric of this experiment matches '[l]oss1'" in text_of(unknown)
 
 
 async def test_2000_keys_come_as_groups_that_can_be_opened(settings: Settings, state: State) -> None:

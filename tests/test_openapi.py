@@ -107,6 +107,9 @@ def test_metrics_are_put_together_by_step(host: str, state: State) -> None:
     with OpenApi("test-key", host=host) as api:
         answer = api.get_metrics("c1", ["loss", "val/loss"], project="project1")
         assert answer.data == {"step": [0, 1, 2], "loss": [3.0, 2.0, 1.0], "val/loss": [None, 2.5, None]}
+        state.projects[0].experiments[0].metrics["step"] = [(0, 0.0), (2, 20.0)]
+        named = api.get_metrics("c1", ["loss", "step"], project="project1").data
+        assert named == {"step": [0, 1, 2], "loss": [3.0, 2.0, 1.0], "metric/step": [0.0, None, 20.0]}
         assert answer.page is None
         assert api.get_metrics("kites-test3/project1/c1", "loss").data["loss"] == [3.0, 2.0, 1.0]
         assert api.get_metrics("c1", "los", project="project1").code == 404

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["ErrorText", "find_error", "name_cause", "normalise_error"]
+__all__ = ["ErrorText", "find_error", "find_traceback", "name_cause", "normalise_error"]
 
 _FRAMES = 3
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -112,6 +112,11 @@ def _names_trouble(line: str) -> bool:
     return any(pattern.search(line.strip()) for pattern, _ in _CAUSES[:5]) or bool(
         re.search(r"segmentation fault|core dumped|bus error|CUDA error", line, re.IGNORECASE)
     )
+
+
+def find_traceback(lines: Sequence[str]) -> int | None:
+    """Return where the first traceback begins: with its head, or with a frame where the SDK left the head out."""
+    return next((place for place, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
 
 
 def _choose_frames(frames: Sequence[str]) -> list[str]:

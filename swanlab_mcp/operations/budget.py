@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 
-__all__ = ["count_points", "output_tokens"]
+__all__ = ["count_fitting", "count_points", "count_tokens", "output_tokens"]
 
 output_tokens: ContextVar[int | None] = ContextVar("output_tokens", default=None)
 
-# as render.count_tokens judges: 2.5 characters each; a step and a value with their commas in JSON
+# as count_tokens judges: 2.5 characters each; a step and a value with their commas in JSON
 _CHARACTERS_PER_TOKEN = 2.5
 _CHARACTERS_PER_POINT = 30
 _CHARACTERS_PER_EXTRA = 27
 _CHARACTERS_PER_ROW = 500
 _FEWEST = 10
+_TOKENS_PER_LINE = 4
+_TOKENS_OF_NOTES = 600
+
+
+def count_tokens(text: str) -> int:
+    """Estimate, from above, the tokens that a text costs: 2.5 ASCII characters each, more than one for others."""
+    ascii_count = len(text.encode("ascii", "ignore"))
+    wide_count = 0 if ascii_count == len(text) else len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
+    return int(ascii_count / 2.5 + (len(text) - ascii_count - wide_count) * 1.3 + wide_count * 3) + 1
 
 
 def count_points(rows: int, *, has_axis: bool) -> int | None:
@@ -24,3 +34,17 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
     characters = tokens * _CHARACTERS_PER_TOKEN * 0.9 / max(1, rows) - _CHARACTERS_PER_ROW
     each = _CHARACTERS_PER_POINT + (_CHARACTERS_PER_EXTRA if has_axis else 0)
     return max(_FEWEST, int(characters / each))
+
+
+def count_fitting(rows: Iterable[str]) -> int:
+    """Return how many rows (in JSON) fit from the first on: at least one, all without a limit."""
+    tokens = output_tokens.get()
+    left = None if tokens is None else tokens * 0.95 - min(_TOKENS_OF_NOTES, tokens / 4)
+    count = 0
+    for row in rows:
+        if left is not None:
+            left -= count_tokens(row) + _TOKENS_PER_LINE
+            if left < 0 and count:
+                break
+        count += 1
+    return count

@@ -7,7 +7,7 @@ from swanlab_mcp.errors import NotFound
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
 
-__all__ = ["has_pattern", "match_keys"]
+__all__ = ["has_pattern", "match_keys", "matches_pattern"]
 
 _SHOWN = 10
 
@@ -16,12 +16,17 @@ def has_pattern(keys: Sequence[str]) -> bool:
     return any(character in key for key in keys for character in "*?")
 
 
+def matches_pattern(key: str, pattern: str) -> bool:
+    """Tell whether a key is what * and ? stand for; brackets are part of keys."""
+    return fnmatchcase(key, pattern.replace("[", "[[]"))
+
+
 def match_keys(logged: Collection[str], patterns: Sequence[str], what: str = "metric") -> list[str]:
     """Return the logged keys that are or match one of `patterns`, in the order they were logged.
 
     Raises NotFound with near keys when a pattern matches none.
     """
-    unmatched = [one for one in patterns if one not in logged and not any(fnmatchcase(key, one) for key in logged)]
+    unmatched = [one for one in patterns if one not in logged and not any(matches_pattern(key, one) for key in logged)]
     if unmatched:
         names = ", ".join(repr(shorten(one)) for one in unmatched)
         near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
@@ -30,4 +35,4 @@ def match_keys(logged: Collection[str], patterns: Sequence[str], what: str = "me
             f"No {what} of this experiment matches {names}.",
             hint=f"Near ones of its {len(logged)}: {shown}." if logged else f"It has logged no {what} (yet).",
         )
-    return [key for key in logged if key in patterns or any(fnmatchcase(key, one) for one in patterns)]
+    return [key for key in logged if key in patterns or any(matches_pattern(key, one) for one in patterns)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from swanlab_mcp.analysis.causes import find_traceback
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.models import ApiResponse, LogLine, LogPart, Page
@@ -22,8 +23,9 @@ from swanlab_mcp.operations.arguments import (
     ProjectName,
     Username,
 )
+from swanlab_mcp.operations.budget import count_fitting
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.untrusted import neutralise, shorten
 
 if TYPE_CHECKING:
     import regex
@@ -31,9 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["get_logs"]
 
 _SEARCHED = 20_000
-_FOUND = 200
 _PATTERN_SECONDS = 2.0
-_TRACEBACK = "Traceback (most recent call last)"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # what is not listed counts as a warning: it is something else than usual
 _SEVERITY = {"": 0, "DEBUG": 0, "INFO": 0, "ERROR": 2, "CRITICAL": 2, "FATAL": 2}
@@ -74,36 +74,89 @@ async def get_logs(
         client, place, partial(client.read_logs, place.username, place.project, start=start, count=wanted)
     )
     part = answer.data or LogPart((), 0, 0)
-    stop = part.start + len(part.lines)
-    notes = [*answer.notes]
-    lines: Sequence[LogLine] = part.lines
-    if not part.total:
-        notes.append(f"No log line was recorded for {shorten(cuid)}.")
-    elif not lines:
-        notes.append(f"start={start} lies beyond the end: the log has the lines 0 to {part.total - 1}.")
-    elif is_search:
-        lines, found = await asyncio.to_thread(_filter, lines, judge, level, context)
+    if not part.lines:
+        told = [f"No log line was recorded for {shorten(cuid)}."]
+        if part.total:
+            told = [f"start={start} lies beyond the end: the log has the lines 0 to {part.total - 1}."]
+        return _answer([], [*answer.notes, *told])
+    if is_search:
+        find = partial(_find, judge=judge, level=level)
+        places = await asyncio.to_thread(find, part.lines)
+        rows, notes = _show_found(part, places, count, context, is_first=start is not None)
         what = f" with {shorten(search or pattern)!r}" if judge else ""
-        notes.append(f"{found} lines{what} among the lines {part.start} to {stop - 1}.")
-        if found > _FOUND:
-            notes.append(f"Only the last {_FOUND} of them are shown; a longer text finds fewer.")
+        stop = part.start + len(part.lines)
+        notes = [f"{len(places)} lines{what} among the lines {part.start} to {stop - 1}.", *notes]
     elif from_traceback:
-        lines = _cut_before_traceback(lines)[:count]
-        if lines:
-            stop = lines[-1].number + 1
-            where = f"{part.start} to {part.start + len(part.lines) - 1}"
-            notes.append(f"From the first traceback among the lines {where} on.")
-        else:
-            notes.append(f"There is no traceback among the lines {part.start} to {stop - 1}.")
+        rows, notes = _show_traceback(part, count)
+        if not rows:
+            experiment = (await client.get_experiment(place.username, place.project, cuid)).data
+            if experiment and experiment.error:
+                last = shorten(experiment.error.strip().splitlines()[-1], 300)
+                notes.append(f"The SDK recorded how it ended: {last}. get_experiment shows all of it.")
+    else:
+        rows, notes = _show_part(part, count, is_tail=start is None)
     if part.start and start is None and (is_search or from_traceback):
         notes.append(f"The lines before {part.start} were not searched; give start=0 to begin there.")
-    if stop < part.total and (start is not None or from_traceback) and part.lines:
-        notes.append(f"The log goes on: start={stop}.")
-    elif start is None and part.start and not (is_search or from_traceback):
-        notes.append(f"These are the last lines of {part.total}; earlier ones: start={max(0, part.start - count)}.")
-    folded = _fold(line.model_copy(update={"message": _clean(line.message)}) for line in lines)
-    page = Page(returned=len(folded), total=len(folded), order="oldest first")
-    return ApiResponse(data=folded, page=page, notes=notes)
+    return _answer(rows, [*answer.notes, *notes])
+
+
+def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]:
+    return ApiResponse(data=rows, page=Page(returned=len(rows), total=len(rows), order="oldest first"), notes=notes)
+
+
+def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLine], list[str]]:
+    """Return the lines that fit, the last ones of a tail, and how to read on."""
+    rows = _fit(_fold(map(_clean_line, part.lines)), keep_last=is_tail)
+    first, stop = rows[0].number, _find_stop(rows)
+    if is_tail and first:
+        earlier = max(0, first - count)
+        return rows, [
+            f"These are the last lines of {part.total}; earlier ones: start={earlier} count={first - earlier}."
+        ]
+    return rows, [f"The log goes on: start={stop}."] if stop < part.total else []
+
+
+def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]]:
+    where = f"{part.start} to {part.start + len(part.lines) - 1}"
+    begin = find_traceback([line.message for line in part.lines])
+    if begin is None:
+        return [], [f"There is no traceback among the lines {where}."]
+    rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
+    stop = _find_stop(rows)
+    on = [f"The log goes on: start={stop}."] if stop < part.total else []
+    return rows, [f"From the first traceback among the lines {where} on.", *on]
+
+
+def _show_found(
+    part: LogPart, places: Sequence[int], count: int, context: int, *, is_first: bool
+) -> tuple[list[LogLine], list[str]]:
+    """Return the first or the last `count` lines found with those around them, as many as fit, and how to read on."""
+    chosen = places[:count] if is_first else places[-count:]
+    near = {
+        place for found in chosen for place in range(max(0, found - context), min(len(part.lines), found + context + 1))
+    }
+    rows = _fit(_fold(_clean_line(part.lines[place]) for place in sorted(near)), keep_last=not is_first)
+    if not rows:
+        stop = part.start + len(part.lines)
+        return [], [f"The log goes on: start={stop}."] if is_first and stop < part.total else []
+    first, stop = rows[0].number - part.start, _find_stop(rows) - part.start
+    shown = sum(first <= place < stop for place in places)
+    if not is_first:
+        some = f"Only the last {shown} of them are shown; start={part.start} begins with the first."
+        return rows, [some] if shown < len(places) else []
+    following = next((place for place in places if place >= stop), len(part.lines)) + part.start
+    return rows, [f"The search goes on: start={following}."] if following < part.total else []
+
+
+def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
+    """Return as many whole lines as the answer may hold, at least one."""
+    ordered = rows[::-1] if keep_last else rows
+    count = count_fitting(neutralise(row.model_dump_json(exclude_none=True)) for row in ordered)
+    return rows[len(rows) - count :] if keep_last else rows[:count]
+
+
+def _find_stop(rows: Sequence[LogLine]) -> int:
+    return rows[-1].number + (rows[-1].repeated or 1)
 
 
 def _read_judge(search: str, pattern: str) -> Judge | None:
@@ -154,25 +207,18 @@ def _clean(message: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
-def _filter(lines: Sequence[LogLine], judge: Judge | None, level: str, context: int) -> tuple[list[LogLine], int]:
-    """Return the lines that are looked for with those around them, and how many are looked for."""
+def _clean_line(line: LogLine) -> LogLine:
+    return line.model_copy(update={"message": _clean(line.message)})
+
+
+def _find(lines: Sequence[LogLine], judge: Judge | None, level: str) -> list[int]:
+    """Return the places of the lines that are looked for."""
     lowest = _LEVELS[level]
-    found = [
+    return [
         place
         for place, line in enumerate(lines)
         if _SEVERITY.get((line.level or "").upper(), 1) >= lowest and (judge is None or judge(_clean(line.message)))
     ]
-    shown = {
-        near
-        for place in found[-_FOUND:]
-        for near in range(max(0, place - context), min(len(lines), place + context + 1))
-    }
-    return [lines[place] for place in sorted(shown)], len(found)
-
-
-def _cut_before_traceback(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    place = next((place for place, line in enumerate(lines) if _TRACEBACK in line.message), len(lines))
-    return lines[place:]
 
 
 def _fold(lines: Iterable[LogLine]) -> list[LogLine]:

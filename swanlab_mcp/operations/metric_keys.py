@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from functools import partial
 
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
 from swanlab_mcp.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
-from swanlab_mcp.operations.keys import has_pattern
+from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import find_near_names
@@ -40,7 +39,7 @@ async def list_metrics(
     asked: list[str] = []
     notes: list[str] = []
     answers = await gather(*(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
-    for cuid, answer in answers:
+    for cuid, answer in dict(answers).items():
         asked.append(cuid)
         notes += answer.notes
         if answer.data:
@@ -87,7 +86,7 @@ def _is_of(row: MetricKey, kind: str) -> bool:
 
 def _matches(key: str, search: str) -> bool:
     if has_pattern([search]):
-        return fnmatchcase(key.casefold(), search.casefold())
+        return matches_pattern(key.casefold(), search.casefold())
     return search.casefold() in key.casefold()
 
 

@@ -115,15 +115,18 @@ async def get_metrics(
         for key, points in one.points.items():
             part = select_points(points, selection, _NEIGHBOURS)
             kept = _take_first(part, count) if mode == "exact" else reduce_points(part, max(4, count or 0))
-            series.append(_describe(one.cuid, key, part, kept, one.axis, x_axis))
-            notes += _note_points(one.cuid, key, part, kept, is_exact=mode == "exact")
+            row = _describe(one.cuid, key, part, kept, one.axis, x_axis)
+            if mode == "exact" and len(kept.steps) < len(part.steps):
+                row = row.model_copy(update={"next_start": part.steps[len(kept.steps)]})
+            series.append(row)
+            notes += _note_points(one.cuid, key, part)
             gaps = sum(step not in one.axis for step in kept.steps) if x_axis not in _CLOCKS else 0
             if gaps:
                 name = f"{shorten(key)} of {shorten(one.cuid)}"
                 notes.append(f"{name}: {shorten(x_axis)} has no value at {gaps} of these steps (x is NaN there).")
     if missing and not series:
         raise missing[0]
-    notes += [str(error) for error in missing]
+    notes = [_note_cuts(series, head), *notes, *(str(error) for error in missing)]
     whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
     return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
 
@@ -255,14 +258,24 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
     )
 
 
-def _note_points(cuid: str, key: str, part: Points, kept: Points, *, is_exact: bool) -> list[str]:
+def _note_points(cuid: str, key: str, part: Points) -> list[str]:
     name = f"{shorten(key)} of {shorten(cuid)}"
     if not part.steps:
         return [f"{name}: no points in the asked part."]
     if not part.is_whole:
         return [f"{name}: from a sample; NaN between its points may be missing. mode=exact reads them all."]
-    if is_exact and len(kept.steps) < len(part.steps):
-        return [
-            f"{name}: {len(kept.steps)} of {len(part.steps)} points; continue with start={part.steps[len(kept.steps)]}."
-        ]
     return []
+
+
+def _note_cuts(series: Sequence[Series], head: int | None) -> str:
+    """Say how exact series go on, which may be at different steps."""
+    cut = [one for one in series if one.next_start is not None]
+    if not cut:
+        return ""
+    starts = {one.next_start for one in cut}
+    returned = {one.returned for one in cut}
+    rest = "" if head is None else f" head={head - min(returned)}"
+    if len(starts) == 1 and (head is None or len(returned) == 1):
+        return f"{len(cut)} of {len(series)} series are cut; continue with start={starts.pop()}{rest}."
+    which = "" if head is None else ", and head less what was returned"
+    return f"{len(cut)} series are cut at different steps: ask for each again with its next_start as start{which}."
