@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -23,7 +23,7 @@ from swanlab_mcp.errors import (
 )
 from swanlab_mcp.settings import Settings
 from tests.conftest import opened
-from tests.fake_swanlab import Fault, Project, State
+from tests.fake_swanlab import Fault, Media, Project, State, Variants
 
 pytestmark = pytest.mark.anyio
 ME = "kites-test3"
@@ -354,3 +354,32 @@ async def test_an_experiment_that_was_deleted_meanwhile_is_not_found(settings: S
                 await question(client)
             state.projects[0].experiments.append(experiment)
             await question(client)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+async def test_old_servers_tell_keys_and_points_in_their_own_way(
+    settings: Settings, state: State, status: Literal[400, 404, 405]
+) -> None:
+    state.variants = Variants.old_server(status)
+    metrics = {"loss": [(0, 3.0), (7, math.nan)], "a b/准": [(0, 1.0)], "empty": []}
+    media = {"image": [Media(0, ["a.png"])]}
+    state.add_experiment(state.projects[0], "old", cuid="old1", metrics=metrics, media=media)
+    async with opened(settings) as client:
+        for _ in range(2):
+            keys = (await client.list_keys("kites-test3", "project1", "old1")).data
+            assert (list(keys.scalars), list(keys.media)) == (list(metrics), ["image"])
+            for exact in (True, False):
+                asked = ["a b/准", "loss", "none", "empty"]
+                found = (await client.read_points("kites-test3", "project1", "old1", asked, exact=exact)).data
+                assert list(found) == ["a b/准", "loss", "empty"]
+                assert repr(list(zip(found["loss"].steps, found["loss"].values, strict=True))) == repr(metrics["loss"])
+        # what the server refused once is not asked for again
+        state.calls.clear()
+        await client.list_keys("kites-test3", "project1", "old1")
+        assert not state.get_calls("/house/")
+        with pytest.raises(SwanLabError, match="does not tell log lines, it may be too old"):
+            await client.read_logs("kites-test3", "project1", "old1", start=None, count=5)
+        state.variants.lacking = (*state.variants.lacking, "/column")
+    async with opened(settings) as client:
+        with pytest.raises(SwanLabError, match="does not tell metric keys, it may be too old; get_exp_summary"):
+            await client.list_keys("kites-test3", "project1", "old1")

@@ -85,7 +85,9 @@ def reduce_points(points: Points, count: int) -> Points:
         return points
     values = points.values
     odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
-    kept = {0, size - 1, *_choose_non_finite(values, odd, (count - 4) // 2), *_find_extremes(values, 0, size, odd)}
+    room = count - 4
+    chosen = odd if len(odd) <= room else _choose_non_finite(values, odd, room // 2)
+    kept = {0, size - 1, *chosen, *_find_extremes(values, 0, size, odd)}
     parts = max(1, (count - len(kept)) // 2)
     for part in range(parts):
         if len(kept) + 2 <= count:
@@ -94,8 +96,6 @@ def reduce_points(points: Points, count: int) -> Points:
 
 
 def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -> list[int]:
-    if len(places) <= count:
-        return places
     last = len(values) - 1
     places = [
         place

@@ -14,6 +14,7 @@ from swanlab_mcp.client.transport import Transport
 from swanlab_mcp.client.wire import (
     PointsTable,
     is_object,
+    read_columns,
     read_experiment,
     read_keys,
     read_list,
@@ -86,6 +87,7 @@ class CloudClient:
         self._web_host = web_host
         self._legacy_summaries = False
         self._lacks_shows = False
+        self._legacy_series = False
         self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self._known: dict[tuple[str, ...], _Known] = {}
         self._lookups = SharedAnswers[dict[str, Any]]()
@@ -241,7 +243,12 @@ class CloudClient:
 
     async def _read_shard(self, reference: dict[str, Any], shard: int) -> tuple[list[LogLine], int]:
         params = {**reference, "epoch": shard, "size": _SHARD}
-        return read_log(await self._transport.get("house", "metrics", "log", params=params))
+        try:
+            return read_log(await self._transport.get("house", "metrics", "log", params=params))
+        except SwanLabError as error:
+            if error.status not in _NOT_OFFERED:
+                raise
+            raise _tell_old(error, "log lines") from error
 
     async def _count_log_lines(self, reference: dict[str, Any]) -> int:
         """Return the log's length; some servers tell it, others only how many lines a shard has (section 8)."""
@@ -271,6 +278,26 @@ class CloudClient:
         return ApiResponse(data=LoggedKeys(scalars, media))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
+        """Ask in the current form; servers that do not know it list their columns, from then on (section 5)."""
+        refused: SwanLabError | None = None
+        if not self._legacy_series:
+            try:
+                return await self._list_current_keys(reference, kind)
+            except SwanLabError as error:
+                if error.status not in _NOT_OFFERED:
+                    raise
+                refused = error
+        try:
+            path = ("experiment", _as_root(reference)["experimentId"], "column")
+            items, _ = await self._read_stretch(path, {}, 0, None, "metric keys")
+        except SwanLabError as error:
+            if error.status not in _NOT_OFFERED:
+                raise
+            raise _tell_old(refused or error, "metric keys") from error
+        self._legacy_series = True
+        return [key for key, is_scalar in read_columns(items).items() if is_scalar == (kind == "scalar")]
+
+    async def _list_current_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
         asked = _as_root(reference)
         keys: list[str] = []
         cursor = ""
@@ -288,7 +315,14 @@ class CloudClient:
 
         async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
             async with self._series_slots:
-                return await (self._export_points if exact else self._sample_points)(reference, part)
+                if not self._legacy_series:
+                    try:
+                        return await (self._export_points if exact else self._sample_points)(reference, part)
+                    except SwanLabError as error:
+                        if error.status not in _NOT_OFFERED:
+                            raise
+                columns = await gather(*(self._read_column(reference, key) for key in part))
+            return {key: points for column in columns for key, points in column.items()}
 
         parts = [keys[start : start + _SERIES_AT_ONCE] for start in range(0, len(keys), _SERIES_AT_ONCE)]
 
@@ -306,6 +340,21 @@ class CloudClient:
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
         return ApiResponse(data=await self._ask(username, project, exp_cuid, ask))
+
+    async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
+        """Return one key's points as old servers export them: all of them; nothing where there is no such key."""
+        try:
+            path = ("experiment", _as_root(reference)["experimentId"], "column", "csv")
+            url = read_text_field(await self._transport.get(*path, params={"key": key}), "url")
+        except SwanLabError as error:
+            if error.status not in _NOT_OFFERED:
+                raise
+            return {}
+        table = PointsTable(None, [key])
+        async with aclosing(self._transport.download(url)) as lines:
+            async for line in lines:
+                table.add(line)
+        return table.get_points()
 
     async def _sample_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
         body = {
@@ -524,6 +573,15 @@ class CloudClient:
 
 def _number_lines(lines: Sequence[LogLine], first: int) -> list[LogLine]:
     return [line.model_copy(update={"number": first + place}) for place, line in enumerate(lines)]
+
+
+def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
+    return type(error)(
+        error.message,
+        hint=f"This SwanLab server does not tell {what}, it may be too old; get_exp_summary and get_experiment work.",
+        status=error.status,
+        trace_id=error.trace_id,
+    )
 
 
 def _write_reference(project_id: str, experiment: Experiment) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from swanlab_mcp.untrusted import DEEPEST, limit_value
 __all__ = [
     "PointsTable",
     "is_object",
+    "read_columns",
     "read_experiment",
     "read_keys",
     "read_list",
@@ -59,6 +60,7 @@ _SPELLED = {
     "+infinity": math.inf,
     "-infinity": -math.inf,
 }
+_SCALAR_TYPES = {"FLOAT", "INT", "INTEGER", "SCALAR"}
 _SERVER_ZONE = timezone(timedelta(hours=8))
 _LARGEST_STEP = 2**63
 _BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
@@ -241,6 +243,11 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     return [_text(key) for key in cast("list[Any]", keys)], _text(cursor)
 
 
+def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
+    """Return the keys that an old server lists, and whether each is a scalar (section 5, legacy)."""
+    return {_require(item, "key", "a metric key"): item.get("type") in _SCALAR_TYPES for item in items}
+
+
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
     """Return the points of each key; as many as `limit` may be a sample of more. Keys come in any order."""
     series: dict[str, Points] = {}
@@ -293,12 +300,13 @@ def read_text_field(answer: Any, field: str) -> str:
 class PointsTable:
     """Points out of an exported CSV, line by line: `step`, then for each key a value and a time column (section 5).
 
-    The value's column is named `<experiment>-<key>_step`, the time's `…_timestamp` (Unix milliseconds).
+    The value's column is named `<experiment>-<key>_step`, the time's `…_timestamp` (Unix milliseconds). Old servers
+    export one key at a time and name the experiment as they like: `experiment` None.
     """
 
-    def __init__(self, experiment: str, keys: Sequence[str]) -> None:
-        self._names = {f"{experiment}-{key}_step": key for key in keys}
-        self._times = {f"{experiment}-{key}_timestamp": key for key in keys}
+    def __init__(self, experiment: str | None, keys: Sequence[str]) -> None:
+        self._experiment = experiment
+        self._keys = keys
         self._columns: list[tuple[str, int, int]] | None = None
         self._series = {key: (array("q"), array("d"), array("q")) for key in keys}
 
@@ -311,8 +319,7 @@ class PointsTable:
         except csv.Error as error:
             raise UnexpectedResponse("SwanLab's export is not a readable table.", hint="Name fewer keys.") from error
         if self._columns is None:
-            times = {self._times[name]: place for place, name in enumerate(cells) if name in self._times}
-            places = {self._names[name]: place for place, name in enumerate(cells) if name in self._names}
+            places, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
             if cells[0] != "step":
                 raise UnexpectedResponse("SwanLab's export is not a table by steps.", hint="Try again; then report it.")
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
@@ -326,6 +333,13 @@ class PointsTable:
             steps.append(step)
             values.append(value)
             times.append(_moment(_to_float(cells[time_place])) if 0 <= time_place < len(cells) else 0)
+
+    def _find_columns(self, cells: Sequence[str], kind: str) -> dict[str, int]:
+        if self._experiment is None:
+            ends = {key: f"-{key}_{kind}" for key in self._keys}
+            return {key: place for key, end in ends.items() for place, name in enumerate(cells) if name.endswith(end)}
+        names = {f"{self._experiment}-{key}_{kind}": key for key in self._keys}
+        return {names[name]: place for place, name in enumerate(cells) if name in names}
 
     def get_points(self) -> dict[str, Points]:
         """Return the points of every key that has a column, even an empty one."""
