@@ -86,6 +86,23 @@ def test_one_text_among_numbers_does_not_spoil_the_comparison() -> None:
     assert [passes(one, ask(">", 1)) for one in candidates] == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("actual", "op", "value", "expected"),
+    [
+        ("2_1", "!=", "21", True),
+        ("2_1", "=", 21, False),
+        ("01", "=", "1", False),
+        ("01", "in", ["1", "2"], False),
+        ("1.0", "not-in", ["1"], True),
+        ("1.0", "=", 1, True),
+        (1, "=", "1.0", True),
+        ("2_1", ">", 20, False),
+    ],
+)
+def test_texts_are_equal_as_texts_and_numeric_ones_to_numbers(actual: Any, op: str, value: Any, expected: bool) -> None:
+    assert passes(make(actual), ask(op, value)) is expected
+
+
 @pytest.fixture
 def many(state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")

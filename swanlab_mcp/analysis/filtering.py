@@ -69,7 +69,8 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
 def passes(candidate: Candidate, condition: Filter) -> bool:
     """Tell whether a candidate meets a condition; what it does not have meets only `!=` and `not-in`.
 
-    Numbers compare as numbers, times as moments (UTC unless they say otherwise), texts as they are; `contains` looks
+    Numbers compare as numbers (with numeric texts too), times as moments (UTC unless they say otherwise), texts as they
+    are; only in order two numeric texts count as numbers. `contains` looks
     for a part of a text in any case, or for an element of a list. Values of different kinds have no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
@@ -150,6 +151,8 @@ def _to_list(value: Any) -> list[Any]:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return str(one).casefold() == str(other).casefold()
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
     left, right = _to_comparable(one), _to_comparable(other)
     return left == right if left is not None and type(left) is type(right) else one == other
 
@@ -165,6 +168,8 @@ def _to_comparable(value: Any) -> float | str | None:
             return math.inf if value > 0 else -math.inf
     if not isinstance(value, str):
         return None
+    if "_" in value:
+        return value  # only Python reads 2_1 as 21
     try:
         number = float(value)
     except ValueError:
