@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, time, timezone
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.errors import InvalidArgument
@@ -17,6 +17,7 @@ __all__ = [
     "check_comparable",
     "check_fields",
     "find_unknown_fields",
+    "normalise_states",
     "passes",
     "read_field",
     "sort_candidates",
@@ -24,6 +25,9 @@ __all__ = [
 
 _TEXTS = ("name", "description", "state", "group", "job")
 _TIMES = {"created": "createdAt", "finished": "finishedAt"}
+_STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
+_DAY = 86_400
+_EQUALITY = ("=", "in", "!=", "not-in")
 _FIELDS = (*_TEXTS, "labels", *_TIMES)
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">=": lambda left, right: left >= right,
@@ -42,12 +46,13 @@ class Candidate(NamedTuple):
 
 
 def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
-    """Return the fields that no candidate can have; metric keys are not judged here."""
+    """Return the fields that no candidate can have; metric keys are not judged here, nor config keys of none."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
         kind, _, key = field.partition(".")
-        if not (field in _FIELDS or (kind == "metric" and key) or (kind == "config" and key in config_keys)):
+        is_config = kind == "config" and (key in config_keys or (key and not candidates))
+        if not (field in _FIELDS or (kind == "metric" and key) or is_config):
             unknown.append(field)
     return unknown
 
@@ -66,17 +71,28 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
         )
 
 
+def normalise_states(condition: Filter) -> Filter:
+    """Return a condition with its states written as SwanLab writes them; raises InvalidArgument for an unknown one."""
+    if condition.field != "state" or condition.op not in _EQUALITY:
+        return condition
+    states = [str(value).strip().upper() for value in _to_list(condition.value)]
+    for state in states:
+        if state not in _STATES:
+            raise InvalidArgument(f"There is no state {shorten(state)!r}.", hint=f"States: {', '.join(_STATES)}.")
+    return condition.model_copy(update={"value": states if isinstance(condition.value, list) else states[0]})
+
+
 def passes(candidate: Candidate, condition: Filter) -> bool:
     """Tell whether a candidate meets a condition; what it does not have meets only `!=` and `not-in`.
 
     Numbers compare as numbers (with numeric texts too), times as moments (UTC unless they say otherwise), texts as they
-    are; only in order two numeric texts count as numbers. `contains` looks
+    are; only in order two numeric texts count as numbers, and only for equality a date alone is a day. `contains` looks
     for a part of a text in any case, or for an element of a list. Values of different kinds have no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
     wanted = _read_wanted(condition)
     options, held = _to_list(wanted), _to_list(actual)
-    if op in ("=", "in", "!=", "not-in"):
+    if op in _EQUALITY:
         is_same = any(_same(one, option) for one in [*held, actual] for option in [*options, wanted])
         return is_same == (op in ("=", "in"))
     if actual is None:
@@ -133,15 +149,23 @@ def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: 
 def _read_wanted(condition: Filter) -> Any:
     if condition.field not in _TIMES:
         return condition.value
-    times: list[datetime] = []
+    times: list[date] = []
     for value in _to_list(condition.value):
         moment = read_time(str(value))
         if moment is None:
             raise InvalidArgument(
                 f"{shorten(str(value))!r} is not a time.", hint="Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."
             )
-        times.append(moment)
+        times.append(_read_day(str(value)) or moment if condition.op in _EQUALITY else moment)
     return times if isinstance(condition.value, list) else times[0]
+
+
+def _read_day(text: str) -> date | None:
+    """Return a date without a time, None for anything else."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None
 
 
 def _to_list(value: Any) -> list[Any]:
@@ -151,6 +175,8 @@ def _to_list(value: Any) -> list[Any]:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return str(one).casefold() == str(other).casefold()
+    if isinstance(one, datetime) and type(other) is date:
+        return 0 <= one.timestamp() - datetime.combine(other, time(), timezone.utc).timestamp() < _DAY
     if isinstance(one, str) and isinstance(other, str):
         return one == other
     left, right = _to_comparable(one), _to_comparable(other)

@@ -8,6 +8,7 @@ from swanlab_mcp.analysis.filtering import (
     check_comparable,
     check_fields,
     find_unknown_fields,
+    normalise_states,
     passes,
     sort_candidates,
 )
@@ -67,6 +68,7 @@ async def choose_experiments(
     SwanLab narrows the list where it can. That it lets nothing through, or knows a field that what it lets through does
     not have, is believed only after a look at all experiments.
     """
+    filters = [normalise_states(condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     answer = await ask_about_project(
         client, place, lambda: client.narrow_experiments(place.username, place.project, filters)
@@ -82,8 +84,8 @@ async def choose_experiments(
         narrowed = answer.data or Narrowed(())
         candidates, logged = await _read_candidates(client, place, narrowed.experiments, fields)
         matching = _select(candidates, filters)
+    check_fields(fields, candidates)
     if candidates:
-        check_fields(fields, candidates)
         _check_keys(_metric_keys(fields), logged)
     for condition in filters:
         check_comparable(candidates, condition)
