@@ -107,6 +107,20 @@ def test_texts_are_equal_as_texts_and_numeric_ones_to_numbers(actual: Any, op: s
     assert passes(make(actual), ask(op, value)) is expected
 
 
+@pytest.mark.parametrize(
+    ("held", "wanted", "expected"),
+    [
+        (["baseline"], "B", True),
+        (["baseline"], "c", False),
+        ([21, True], 2, False),
+        ([21], "21", True),
+        ([2], 2.0, True),
+    ],
+)
+def test_a_list_contains_a_part_of_its_texts(held: list[Any], wanted: Any, expected: bool) -> None:
+    assert passes(make(held), ask("contains", wanted)) is expected
+
+
 @pytest.fixture
 def many(state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
@@ -142,6 +156,7 @@ async def find(settings: Settings, filters: list[tuple[str, str, Any]], **more: 
         ([("state", "not-in", ["Finished", "running"])], ["200", "150", "100", "50", "0"]),
         ([("created", "=", "2024-11-23")], [str(number) for number in reversed(range(12))]),
         ([("config.lr", ">", 2.46), ("labels", "contains", "odd")], ["249", "247"]),
+        ([("config.lr", ">", 2.46), ("labels", "contains", "D")], ["249", "247"]),
         ([("config.model.depth", "in", [1, 2]), ("config.lr", "<", 0.07)], ["6", "2", "1"]),
         ([("config.model.name", "contains", "resnet"), ("name", "=", "run-3")], ["3"]),
         ([("config.flag", "=", True), ("config.lr", "<=", 1.02)], ["102", "101"]),
@@ -227,6 +242,7 @@ async def test_a_wrong_filter_is_an_error_that_names_the_right_ones(settings: Se
         for condition, told in (
             ({"field": "config.lrr", "op": "=", "value": 1}, "Did you mean config.lr"),
             ({"field": "stat", "op": "=", "value": 1}, "Did you mean state"),
+            ({"field": "config.zzzzzz", "op": "=", "value": 1}, "Configs have config.lr, config.model.depth, "),
             ({"field": "metric.lss", "op": ">", "value": 1}, "Near ones: loss."),
             ({"field": "config.lr", "op": ">", "value": "high"}, "compares different kinds"),
             ({"field": "created", "op": ">", "value": "yesterday"}, "'yesterday' is not a time"),

@@ -87,7 +87,7 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
     Numbers compare as numbers (with numeric texts too), times as moments (UTC unless they say otherwise), texts as they
     are; only in order two numeric texts count as numbers, and only for equality a date alone is a day. `contains` looks
-    for a part of a text in any case, or for an element of a list. Values of different kinds have no order.
+    for a part of a text in any case, of a list's texts too, or for an element of a list. Values of different kinds have no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
     wanted = _read_wanted(condition)
@@ -99,8 +99,8 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
         return False
     if op == "contains":
         if isinstance(actual, list):
-            return any(_same(one, option) for one in held for option in options)
-        return any(str(option).casefold() in str(actual).casefold() for option in options)
+            return any(_same(one, option) or _holds(one, option) for one in held for option in options)
+        return any(_holds(str(actual), str(option)) for option in options)
     left, right = _to_comparable(actual), _to_comparable(wanted)
     return left is not None and type(left) is type(right) and _ORDERED[op](left, right)
 
@@ -170,6 +170,10 @@ def _read_day(text: str) -> date | None:
 
 def _to_list(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _holds(one: Any, part: Any) -> bool:
+    return isinstance(one, str) and isinstance(part, str) and part.casefold() in one.casefold()
 
 
 def _same(one: Any, other: Any) -> bool:
