@@ -26,6 +26,7 @@ __all__ = [
 _TEXTS = ("name", "description", "state", "group", "job")
 _TIMES = {"created": "createdAt", "finished": "finishedAt"}
 _STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
+_NAMED = 10
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _FIELDS = (*_TEXTS, "labels", *_TIMES)
@@ -63,8 +64,13 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
         key = field.partition(".")[2]
         known = [*_FIELDS, *(f"config.{name}" for name in config_keys)]
-        near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
+        if field.startswith("config."):
+            near = [f"config.{name}" for name in find_near_names(key, config_keys)]
+        else:
+            near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
         hint = f"Did you mean {' or '.join(shorten(name) for name in near)}? " if near else ""
+        if config_keys and not near:
+            hint = f"Configs have {', '.join(shorten(f'config.{name}') for name in config_keys[:_NAMED])}. "
         raise InvalidArgument(
             f"There is no field {shorten(field)!r} here.",
             hint=f"{hint}Fields: {', '.join(_FIELDS)}, config.<key>, metric.<key>.",
@@ -87,7 +93,8 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
     Numbers compare as numbers (with numeric texts too), times as moments (UTC unless they say otherwise), texts as they
     are; only in order two numeric texts count as numbers, and only for equality a date alone is a day. `contains` looks
-    for a part of a text in any case, of a list's texts too, or for an element of a list. Values of different kinds have no order.
+    for a part of a text in any case, of a list's texts too, or for an element of a list. Values of different kinds have
+    no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
     wanted = _read_wanted(condition)
