@@ -64,6 +64,10 @@ def test_sorting_puts_what_has_no_order_last(numbers: list[Any], descending: boo
         ("<", "2024-11-23T20:28:04", True),
         ("<", "2024-11-23T20:28:04+08:00", False),
         ("in", ["2024-11-23T12:28:04", "2020-01-01"], True),
+        ("=", "2024-11-23", True),
+        ("!=", "2024-11-23", False),
+        ("=", "2024-11-22", False),
+        ("=", "2024-11-23T00:00:00", False),
     ],
 )
 def test_times_are_utc_unless_they_say_otherwise(op: str, value: Any, expected: bool) -> None:
@@ -84,6 +88,37 @@ def test_one_text_among_numbers_does_not_spoil_the_comparison() -> None:
     candidates = [make("auto"), make(5), make(None)]
     check_comparable(candidates, ask(">", 1))
     assert [passes(one, ask(">", 1)) for one in candidates] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("actual", "op", "value", "expected"),
+    [
+        ("2_1", "!=", "21", True),
+        ("2_1", "=", 21, False),
+        ("01", "=", "1", False),
+        ("01", "in", ["1", "2"], False),
+        ("1.0", "not-in", ["1"], True),
+        ("1.0", "=", 1, True),
+        (1, "=", "1.0", True),
+        ("2_1", ">", 20, False),
+    ],
+)
+def test_texts_are_equal_as_texts_and_numeric_ones_to_numbers(actual: Any, op: str, value: Any, expected: bool) -> None:
+    assert passes(make(actual), ask(op, value)) is expected
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "expected"),
+    [
+        (["baseline"], "B", True),
+        (["baseline"], "c", False),
+        ([21, True], 2, False),
+        ([21], "21", True),
+        ([2], 2.0, True),
+    ],
+)
+def test_a_list_contains_a_part_of_its_texts(held: list[Any], wanted: Any, expected: bool) -> None:
+    assert passes(make(held), ask("contains", wanted)) is expected
 
 
 @pytest.fixture
@@ -117,7 +152,11 @@ async def find(settings: Settings, filters: list[tuple[str, str, Any]], **more: 
     ("filters", "expected"),
     [
         ([("state", "=", "CRASHED")], ["200", "150", "100", "50", "0"]),
+        ([("state", "=", "crashed")], ["200", "150", "100", "50", "0"]),
+        ([("state", "not-in", ["Finished", "running"])], ["200", "150", "100", "50", "0"]),
+        ([("created", "=", "2024-11-23")], [str(number) for number in reversed(range(12))]),
         ([("config.lr", ">", 2.46), ("labels", "contains", "odd")], ["249", "247"]),
+        ([("config.lr", ">", 2.46), ("labels", "contains", "D")], ["249", "247"]),
         ([("config.model.depth", "in", [1, 2]), ("config.lr", "<", 0.07)], ["6", "2", "1"]),
         ([("config.model.name", "contains", "resnet"), ("name", "=", "run-3")], ["3"]),
         ([("config.flag", "=", True), ("config.lr", "<=", 1.02)], ["102", "101"]),
@@ -203,9 +242,11 @@ async def test_a_wrong_filter_is_an_error_that_names_the_right_ones(settings: Se
         for condition, told in (
             ({"field": "config.lrr", "op": "=", "value": 1}, "Did you mean config.lr"),
             ({"field": "stat", "op": "=", "value": 1}, "Did you mean state"),
+            ({"field": "config.zzzzzz", "op": "=", "value": 1}, "Configs have config.lr, config.model.depth, "),
             ({"field": "metric.lss", "op": ">", "value": 1}, "Near ones: loss."),
             ({"field": "config.lr", "op": ">", "value": "high"}, "compares different kinds"),
             ({"field": "created", "op": ">", "value": "yesterday"}, "'yesterday' is not a time"),
+            ({"field": "state", "op": "in", "value": ["failed"]}, "RUNNING, FINISHED, CRASHED, ABORTED, OFFLINE"),
             ({"field": "state", "op": "~", "value": 1}, "'filters.0.op'"),
             ({"field": "state", "op": "="}, "'filters.0.value' is missing"),
         ):
@@ -217,6 +258,24 @@ async def test_a_wrong_filter_is_an_error_that_names_the_right_ones(settings: Se
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
         )
     assert "note: 0 of the 250 experiments meet the filters, applied here." in text_of(nothing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"sort": "craeted"}, "Did you mean created"),
+        ({"filters": [{"field": "stat", "op": "=", "value": "x"}]}, "Did you mean state"),
+        ({"filters": [{"field": "config.lr", "op": "=", "value": 1}], "sort": "metric.loss"}, ""),
+    ],
+)
+async def test_a_field_is_checked_also_where_no_experiment_is(
+    settings: Settings, state: State, arguments: dict[str, Any], told: str
+) -> None:
+    state.add_project(state.workspaces[0], "bare")
+    async with session(settings) as client:
+        result = await client.call_tool("find_experiments", {"project": "bare", **arguments})
+    assert result.is_error is bool(told)
+    assert told in text_of(result)
 
 
 async def test_runs_on_disk_are_found_the_same_way() -> None:

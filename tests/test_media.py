@@ -149,7 +149,7 @@ async def test_wrong_questions_about_media_are_told(settings: Settings, state: S
     state.faults = [Fault(path="/resources/presigned/", body=b'{"urls": []}')]
     assert "lacks its address" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="^/storage/", status=404)]
-    assert "404 to a download" in text_of(await ask(settings, keys=["voice"]))
+    assert "storage has no file 100.wav" in text_of(await ask(settings, keys=["voice"]))
 
 
 @pytest.mark.usefixtures("gallery")
@@ -174,6 +174,37 @@ async def test_damaged_and_huge_files_are_told_and_not_shown(settings: Settings,
     assert "a.png at step 0: it is damaged or not an image." in words(result)
     assert "b.png at step 0: it is damaged or not an image." in words(result)
     assert "c.png at step 0: larger than 20 MB, so it is not shown." in words(result)
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_a_missing_file_is_told_and_the_others_are_shown(settings: Settings, state: State) -> None:
+    del state.files["project1/gallery1/image/grid-1.png"]
+    result = await ask(settings, keys=["grid"])
+    assert not result.is_error, words(result)
+    assert len(images(result)) == 3
+    assert "note: grid at step 0: SwanLab's storage has no file grid-1.png." in words(result)
+    assert "larger than" not in words(result)
+    # one look-up of the addresses for all
+    assert len(state.get_calls("resources/presigned")) == 1
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_a_step_that_one_of_the_keys_lacks_is_told(settings: Settings) -> None:
+    result = await ask(settings, keys=["samples/image", "grid"], steps=[50, 0])
+    assert "note: Steps of grid: 0 (1); none at step 50." in words(result)
+    assert "note: Steps of samples/image: 0-150 by 50, 400 (5).\n" in words(result)
+
+
+async def test_of_many_keys_a_few_are_looked_at_and_the_others_told(settings: Settings, state: State) -> None:
+    media = {f"view/{number:03d}": [Media(0, ["text/1.txt"])] for number in range(300)}
+    state.add_experiment(state.projects[0], "gallery", cuid="gallery1", media=media)
+    state.files["project1/gallery1/text/1.txt"] = b"short"
+    result = await ask(settings, keys=["*"])
+    assert len(state.get_calls("house/metrics/media$")) == 16
+    assert "4 of 16" in words(result)
+    assert "Only the first 16 of 300 keys were looked at; go on with view/016, view/017, " in words(result)
+    result = await ask(settings, keys=["view/299"])
+    assert "1 of 1" in words(result)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])

@@ -18,7 +18,8 @@ from swanlab_mcp.client.offline import OfflineClient
 from swanlab_mcp.client.offline.framing import MAGIC, FragmentReader
 from swanlab_mcp.client.offline.records import is_protobuf
 from swanlab_mcp.client.offline.run import Damage, Run
-from tests.conftest import RUNS
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
 from tests.run_files import build_file, encode_bytes, encode_varint, frame
 
 pytestmark = pytest.mark.anyio
@@ -309,3 +310,23 @@ def test_points_written_by_older_sdks_in_unusual_ways_are_read_too(tmp_path: Pat
     assert (found['q"\\'].steps[0], found["中"].values[0], found["late"].times[0]) == (-4, 1.25, 0)
     # the fourth point of `a` is the fifth by its number
     assert run.assess_damage() == Damage(8, 0, 0, 0, 1)
+
+
+async def test_damage_is_told_with_lists_filters_and_news_too(tmp_path: Path) -> None:
+    folder = tmp_path / INTERLEAVED.parent.name
+    shutil.copytree(INTERLEAVED.parent, folder)
+    content = bytearray(INTERLEAVED.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 300] = bytes(300)
+    (folder / INTERLEAVED.name).write_bytes(content)
+    key = "train/loss"
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("list_metrics", {"exp_cuids": ["0fixrilp"]}),
+        ("find_experiments", {"filters": [{"field": f"metric.{key}", "op": ">", "value": -1e9}]}),
+        ("whats_new", {"since": "2026-11-01", "metrics": [key]}),
+        ("whats_new", {"since": "2026-11-01"}),
+    ]
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        for tool, arguments in calls:
+            result = await client.call_tool(tool, {"project": "stress", **arguments})
+            assert not result.is_error, text_of(result)
+            assert text_of(result).count("its file is damaged in") == 1, tool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, time, timezone
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.errors import InvalidArgument
@@ -17,6 +17,7 @@ __all__ = [
     "check_comparable",
     "check_fields",
     "find_unknown_fields",
+    "normalise_states",
     "passes",
     "read_field",
     "sort_candidates",
@@ -24,6 +25,10 @@ __all__ = [
 
 _TEXTS = ("name", "description", "state", "group", "job")
 _TIMES = {"created": "createdAt", "finished": "finishedAt"}
+_STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
+_NAMED = 10
+_DAY = 86_400
+_EQUALITY = ("=", "in", "!=", "not-in")
 _FIELDS = (*_TEXTS, "labels", *_TIMES)
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">=": lambda left, right: left >= right,
@@ -42,12 +47,13 @@ class Candidate(NamedTuple):
 
 
 def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
-    """Return the fields that no candidate can have; metric keys are not judged here."""
+    """Return the fields that no candidate can have; metric keys are not judged here, nor config keys of none."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
         kind, _, key = field.partition(".")
-        if not (field in _FIELDS or (kind == "metric" and key) or (kind == "config" and key in config_keys)):
+        is_config = kind == "config" and (key in config_keys or (key and not candidates))
+        if not (field in _FIELDS or (kind == "metric" and key) or is_config):
             unknown.append(field)
     return unknown
 
@@ -58,32 +64,50 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
         key = field.partition(".")[2]
         known = [*_FIELDS, *(f"config.{name}" for name in config_keys)]
-        near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
+        if field.startswith("config."):
+            near = [f"config.{name}" for name in find_near_names(key, config_keys)]
+        else:
+            near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
         hint = f"Did you mean {' or '.join(shorten(name) for name in near)}? " if near else ""
+        if config_keys and not near:
+            hint = f"Configs have {', '.join(shorten(f'config.{name}') for name in config_keys[:_NAMED])}. "
         raise InvalidArgument(
             f"There is no field {shorten(field)!r} here.",
             hint=f"{hint}Fields: {', '.join(_FIELDS)}, config.<key>, metric.<key>.",
         )
 
 
+def normalise_states(condition: Filter) -> Filter:
+    """Return a condition with its states written as SwanLab writes them; raises InvalidArgument for an unknown one."""
+    if condition.field != "state" or condition.op not in _EQUALITY:
+        return condition
+    states = [str(value).strip().upper() for value in _to_list(condition.value)]
+    for state in states:
+        if state not in _STATES:
+            raise InvalidArgument(f"There is no state {shorten(state)!r}.", hint=f"States: {', '.join(_STATES)}.")
+    return condition.model_copy(update={"value": states if isinstance(condition.value, list) else states[0]})
+
+
 def passes(candidate: Candidate, condition: Filter) -> bool:
     """Tell whether a candidate meets a condition; what it does not have meets only `!=` and `not-in`.
 
-    Numbers compare as numbers, times as moments (UTC unless they say otherwise), texts as they are; `contains` looks
-    for a part of a text in any case, or for an element of a list. Values of different kinds have no order.
+    Numbers compare as numbers (with numeric texts too), times as moments (UTC unless they say otherwise), texts as they
+    are; only in order two numeric texts count as numbers, and only for equality a date alone is a day. `contains` looks
+    for a part of a text in any case, of a list's texts too, or for an element of a list. Values of different kinds have
+    no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
     wanted = _read_wanted(condition)
     options, held = _to_list(wanted), _to_list(actual)
-    if op in ("=", "in", "!=", "not-in"):
+    if op in _EQUALITY:
         is_same = any(_same(one, option) for one in [*held, actual] for option in [*options, wanted])
         return is_same == (op in ("=", "in"))
     if actual is None:
         return False
     if op == "contains":
         if isinstance(actual, list):
-            return any(_same(one, option) for one in held for option in options)
-        return any(str(option).casefold() in str(actual).casefold() for option in options)
+            return any(_same(one, option) or _holds(one, option) for one in held for option in options)
+        return any(_holds(str(actual), str(option)) for option in options)
     left, right = _to_comparable(actual), _to_comparable(wanted)
     return left is not None and type(left) is type(right) and _ORDERED[op](left, right)
 
@@ -132,24 +156,40 @@ def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: 
 def _read_wanted(condition: Filter) -> Any:
     if condition.field not in _TIMES:
         return condition.value
-    times: list[datetime] = []
+    times: list[date] = []
     for value in _to_list(condition.value):
         moment = read_time(str(value))
         if moment is None:
             raise InvalidArgument(
                 f"{shorten(str(value))!r} is not a time.", hint="Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."
             )
-        times.append(moment)
+        times.append(_read_day(str(value)) or moment if condition.op in _EQUALITY else moment)
     return times if isinstance(condition.value, list) else times[0]
+
+
+def _read_day(text: str) -> date | None:
+    """Return a date without a time, None for anything else."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None
 
 
 def _to_list(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
+def _holds(one: Any, part: Any) -> bool:
+    return isinstance(one, str) and isinstance(part, str) and part.casefold() in one.casefold()
+
+
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return str(one).casefold() == str(other).casefold()
+    if isinstance(one, datetime) and type(other) is date:
+        return 0 <= one.timestamp() - datetime.combine(other, time(), timezone.utc).timestamp() < _DAY
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
     left, right = _to_comparable(one), _to_comparable(other)
     return left == right if left is not None and type(left) is type(right) else one == other
 
@@ -165,6 +205,8 @@ def _to_comparable(value: Any) -> float | str | None:
             return math.inf if value > 0 else -math.inf
     if not isinstance(value, str):
         return None
+    if "_" in value:
+        return value  # only Python reads 2_1 as 21
     try:
         number = float(value)
     except ValueError:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -32,7 +33,7 @@ from swanlab_mcp.client.wire import (
     write_filter,
 )
 from swanlab_mcp.concurrency import SharedAnswers, gather
-from swanlab_mcp.errors import SwanLabError, UnexpectedResponse
+from swanlab_mcp.errors import NotFound, SwanLabError, UnexpectedResponse
 from swanlab_mcp.models import (
     ApiResponse,
     Experiment,
@@ -395,14 +396,28 @@ class CloudClient:
     async def read_media(
         self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Ask for all addresses at once; the files of a clone lie under its root's ids."""
+        """Ask for all addresses at once; the files of a clone lie under its root's ids.
+
+        A file that is missing has neither content nor size, and a note.
+        """
         reference = _as_root(await self._refer(username, project, exp_cuid))
         body = {
             "prefix": f"{reference['projectId']}/{reference['experimentId']}",
             "paths": [item.path for item in items],
         }
         urls = read_urls(await self._transport.query("resources", "presigned", "get", body=body), len(items))
-        return ApiResponse(data=await gather(*(self._transport.fetch(url, limit) for url in urls)))
+        notes: list[str] = []
+
+        async def fetch(url: str, item: MediaItem) -> MediaFile:
+            try:
+                return await self._transport.fetch(url, limit)
+            except NotFound:
+                name = shorten(PurePosixPath(item.path).name)
+                notes.append(f"{shorten(item.key)} at step {item.step}: SwanLab's storage has no file {name}.")
+                return MediaFile(None, None)
+
+        files = await gather(*(fetch(url, item) for url, item in zip(urls, items, strict=True)))
+        return ApiResponse(data=files, notes=notes)
 
     async def _ask(
         self, username: str, project: str, exp_cuid: str, question: Callable[[dict[str, Any]], Awaitable[T]]

@@ -8,6 +8,7 @@ from swanlab_mcp.analysis.filtering import (
     check_comparable,
     check_fields,
     find_unknown_fields,
+    normalise_states,
     passes,
     sort_candidates,
 )
@@ -67,12 +68,13 @@ async def choose_experiments(
     SwanLab narrows the list where it can. That it lets nothing through, or knows a field that what it lets through does
     not have, is believed only after a look at all experiments.
     """
+    filters = [normalise_states(condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     answer = await ask_about_project(
         client, place, lambda: client.narrow_experiments(place.username, place.project, filters)
     )
     narrowed = answer.data or Narrowed(())
-    candidates, logged = await _read_candidates(client, place, narrowed.experiments, fields)
+    candidates, logged, about = await _read_candidates(client, place, narrowed.experiments, fields)
     matching = _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
@@ -80,28 +82,30 @@ async def choose_experiments(
             client, place, lambda: client.narrow_experiments(place.username, place.project, ())
         )
         narrowed = answer.data or Narrowed(())
-        candidates, logged = await _read_candidates(client, place, narrowed.experiments, fields)
+        candidates, logged, about = await _read_candidates(client, place, narrowed.experiments, fields)
         matching = _select(candidates, filters)
+    check_fields(fields, candidates)
     if candidates:
-        check_fields(fields, candidates)
         _check_keys(_metric_keys(fields), logged)
     for condition in filters:
         check_comparable(candidates, condition)
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
-    return Choice(matching, [*answer.notes, *_note_filters(filters, narrowed, len(matching))])
+    notes = [*answer.notes, *about, *_note_filters(filters, narrowed, len(matching))]
+    return Choice(matching, list(dict.fromkeys(notes)))
 
 
 async def _read_candidates(
     client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], fields: Sequence[str]
-) -> tuple[list[Candidate], list[str]]:
-    """Return the experiments with what the fields ask about, and which metric keys of these were logged by any."""
+) -> tuple[list[Candidate], list[str], list[str]]:
+    """Return the experiments with what the fields ask about, which metric keys of these any logged, and notes."""
     keys = _metric_keys(fields)
     summaries: dict[str, Summary] = {}
     logged: list[str] = []
+    notes: list[str] = []
     if keys and experiments:
         found = await client.get_summaries(place.username, place.project, experiments, keys)
-        summaries = found.data or {}
+        summaries, notes = found.data or {}, found.notes
         logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
         if not all(key in logged for key in keys):
             # the whole summaries tell near keys
@@ -115,7 +119,7 @@ async def _read_candidates(
         )
         for experiment in experiments
     ]
-    return candidates, logged
+    return candidates, logged, notes
 
 
 def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:

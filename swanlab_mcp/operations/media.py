@@ -35,6 +35,8 @@ __all__ = ["get_media"]
 
 _LARGEST_FILE = 20_000_000
 _SHOWN_TEXT = 4000
+_KEYS_AT_ONCE = 16
+_NAMED = 10
 _TYPES = {
     "image": ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff"),
     "text": ("txt", "md", "csv", "log"),
@@ -77,6 +79,8 @@ async def get_media(
         client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
     )
     chosen = _choose_keys(logged.data.scalars if logged.data else (), logged.data.media if logged.data else (), keys)
+    left = chosen[_KEYS_AT_ONCE:]
+    chosen = chosen[:_KEYS_AT_ONCE]
     wanted = list(dict.fromkeys(steps)) or [None]
     answers = await gather(
         *(
@@ -88,13 +92,21 @@ async def get_media(
     notes = [note for answer in answers for note in answer.notes]
     for number, key in enumerate(chosen):
         known = parts[number * len(wanted)].steps
-        notes.append(f"Steps of {shorten(key)}: {describe_steps(known)} ({len(known)}).")
+        lacking = ", ".join(str(step) for step in dict.fromkeys(steps) if step not in known)
+        none = f"; none at step {lacking}" if lacking else ""
+        notes.append(f"Steps of {shorten(key)}: {describe_steps(known)} ({len(known)}){none}.")
+    if left:
+        following = ", ".join(shorten(key) for key in left[:_NAMED])
+        notes.append(
+            f"Only the first {len(chosen)} of {len(chosen) + len(left)} keys were looked at; go on with {following}"
+            f"{', …' if len(left) > _NAMED else ''} as keys."
+        )
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
     offset, limit = get_stretch(page, size)
     listed = items[offset : None if limit is None else offset + limit]
-    shown = await _show(client, place, cuid, listed, text_start)
-    notes += [one.note for one in shown]
+    shown, about = await _show(client, place, cuid, listed, text_start)
+    notes += [*about, *(one.note for one in shown)]
     link = client.get_link(place.username, place.project, cuid)
     answer = ApiResponse(
         data=[one.row for one in shown],
@@ -128,25 +140,35 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
 
 async def _show(
     client: SwanLabClient, place: Reference, cuid: str, items: Sequence[MediaItem], text_start: int
-) -> list[_Shown]:
+) -> tuple[list[_Shown], list[str]]:
+    """Return what is shown of each item, and what the client notes of their files; one question per limit."""
     kinds = [_find_kind(item.path) for item in items]
     ask = partial(client.read_media, place.username, place.project, cuid)
 
-    async def read(kind: str, item: MediaItem) -> MediaFile:
-        answer = await ask([item], limit=_LARGEST_FILE if kind in _READ else 0)
-        return answer.data[0] if answer.data else MediaFile(None, None)
+    files: dict[MediaItem, MediaFile] = {}
+    notes: list[str] = []
 
-    files = await gather(*(read(kind, item) for kind, item in zip(kinds, items, strict=True)))
+    async def read(limit: int) -> None:
+        group = [item for item, kind in zip(items, kinds, strict=True) if bool(limit) == (kind in _READ)]
+        if group:
+            answer = await ask(group, limit=limit)
+            files.update(zip(group, answer.data or (), strict=False))
+            notes.extend(answer.notes)
+
+    await gather(read(_LARGEST_FILE), read(0))
     shown: list[_Shown] = []
     pictures = 0
-    for place_in_list, (item, kind, file) in enumerate(zip(items, kinds, files, strict=True)):
+    for place_in_list, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+        file = files.get(item, MediaFile(None, None))
         one = await asyncio.to_thread(_describe, item, kind, file, text_start)
+        if notes and file == (None, None):
+            one = one._replace(note="")  # the client has said why
         if one.picture:
             pictures += 1
             row = one.row.model_copy(update={"picture": pictures})
             one = one._replace(row=row, picture=one.picture._replace(row=place_in_list))
         shown.append(one)
-    return shown
+    return shown, notes
 
 
 def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int) -> _Shown:

@@ -65,7 +65,7 @@ async def whats_new(
         place, experiments, told = await list_chosen(client, *named, ())
         notes.extend(told)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
-        targets, summaries = await _read_targets(client, place, experiments, metrics, moment)
+        targets, summaries = await _read_targets(client, place, experiments, metrics, moment, notes)
         return latest, [
             *_find_changes(place, experiments, targets, summaries, moment),
             *await _find_stalls(client, place, experiments, moment, now, notes),
@@ -133,7 +133,12 @@ async def _list_projects(
 
 
 async def _read_targets(
-    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], metrics: Sequence[str], moment: int
+    client: SwanLabClient,
+    place: Reference,
+    experiments: Sequence[Experiment],
+    metrics: Sequence[str],
+    moment: int,
+    notes: list[str],
 ) -> tuple[list[str], Mapping[str, Summary]]:
     """Return the metrics whose records count, and every experiment's summary of them."""
     recent = [one for one in experiments if _is_active(one, moment)]
@@ -151,6 +156,7 @@ async def _read_targets(
     if not targets:
         return [], {}
     answer = await client.get_summaries(place.username, place.project, experiments, targets)
+    notes += answer.notes
     return targets, answer.data or {}
 
 

@@ -149,7 +149,7 @@ class LocalExperiment:
         found = [run.list_keys() for run in self.runs]
         scalars = dict.fromkeys(key for one in found for key in one.scalars)
         media = dict.fromkeys(key for one in found for key in one.media)
-        return LoggedKeys(list(scalars), list(media)), self._note_problems()
+        return LoggedKeys(list(scalars), list(media)), self.note_defects()
 
     def read_logs(self, start: int | None, count: int, work: Work) -> tuple[LogPart, list[str]]:
         self._refresh(work)
