@@ -87,6 +87,62 @@ def test_without_a_traceback_the_line_that_tells_of_trouble_is_found() -> None:
     assert find_error([]) is None
 
 
+STEPS = [f"step {step} loss 0.3" for step in range(300)]
+
+
+def test_the_end_of_a_log_comes_before_a_traceback_that_was_handled() -> None:
+    killed = find_error([*OOM, "retrying with half the batch", *STEPS, "Killed"])
+    assert killed == ("Killed", (), 0)
+    handled = find_error([*OOM, "retrying with half the batch", *STEPS])
+    assert handled
+    assert (handled.line[:22], handled.later) == ("torch.OutOfMemoryError", 301)
+    hint = ["CUDA kernel errors might be asynchronously reported", "For debugging", "Compile with", "", "Killed"]
+    assert find_error([*OOM[:-1], *hint[:-1]]) == find_error(OOM)
+    mismatch = find_error([*OOM[:3], "RuntimeError: Error(s) in loading", *["\tsize mismatch for a.b"] * 30])
+    assert mismatch
+    assert mismatch.later == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Using time limit 3600 s",
+        "disk quota ok",
+        "worker 3 exited normally",
+        "worker 3 exited with code 0",
+        "out of memory guard enabled",
+        "UserWarning: foo is deprecated",
+        "val error: 0.25",
+        "TestError: 0.25",
+        "error: 0.03",
+        "signal 15 handler installed",
+        "Killed old workers before the start",
+        "oom killer is disabled",
+    ],
+)
+def test_harmless_lines_are_no_crash(line: str) -> None:
+    assert find_error(["epoch 1", line, "epoch 2"]) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***",
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "cp: write error: No space left on device",
+        "bash: line 1: 77 Killed                  python train.py",
+        "failed (exitcode: -9) local_rank: 0",
+        "Process 7 exited with code 137",
+        "error: could not open the data set",
+        "DataLoader worker (pid 7) is killed by signal: Killed.",
+        "Received SIGTERM, stopping",
+    ],
+)
+def test_lines_that_tell_of_an_end_count_among_the_last(line: str) -> None:
+    assert find_error([*STEPS, line, "swanlab: done"]) == (line, (), 0)
+    assert find_error([line, *STEPS]) is None
+
+
 @given(st.text(max_size=30), st.integers(0, 10**9))
 def test_errors_that_differ_in_numbers_and_names_are_the_same(name: str, number: int) -> None:
     plain = name.replace("'", "").replace('"', "")
@@ -289,6 +345,21 @@ async def test_a_crash_in_the_cloud_is_explained_from_its_log(settings: Settings
     assert silent["verdict"] == "crashed"
     assert silent["causes"][0]["cause"] == "not enough evidence"
     assert "crash" not in silent
+
+
+async def test_an_error_that_was_handled_is_weak_evidence(settings: Settings, state: State) -> None:
+    for name, lines in (("real", OOM), ("handled", [*OOM, *STEPS]), ("killed", [*OOM, *STEPS, "Killed"])):
+        logs = [LogLine(epoch, line) for epoch, line in enumerate(lines)]
+        add(state, name, {"loss": series(learn(300))}, state="CRASHED", logs=logs)
+    told = await diagnose(settings, project="study", exp_cuid="handled")
+    assert told["verdict"].startswith("crashed; last error 300 lines before the end: torch.OutOfMemoryError")
+    assert told["causes"][0]["confidence"] == "low"
+    assert "300 lines of log follow it, so it may have been handled" in told["causes"][0]["evidence"]
+    assert "similar" not in told["crash"]
+    assert "similar" not in (await diagnose(settings, project="study", exp_cuid="real"))["crash"]
+    killed = await diagnose(settings, project="study", exp_cuid="killed")
+    assert killed["verdict"] == "crashed: Killed"
+    assert killed["causes"][0]["cause"].startswith("a process was killed from outside")
 
 
 async def test_an_error_of_no_known_kind_is_told_as_such(settings: Settings, state: State) -> None:

@@ -333,7 +333,7 @@ async def _explain_crash(
     if experiment.state not in ("CRASHED", "ABORTED"):
         return None, []
     error = await _read_error(client, place, experiment, _LOG_LINES)
-    if error is None or experiment.state != "CRASHED":
+    if error is None or error.later or experiment.state != "CRASHED":
         return error, []
     listed = (await client.list_experiments(place.username, place.project)).data or []
     others = [one for one in listed if one.state == "CRASHED" and one.cuid != experiment.cuid]
@@ -348,13 +348,15 @@ async def _explain_crash(
     return error, [
         f"{shorten(one.name, 40)} ({one.cuid})"
         for one, other in zip(others, errors, strict=True)
-        if other and normalise_error(other.line) == wanted
+        if other and not other.later and normalise_error(other.line) == wanted
     ]
 
 
 async def _read_error(client: SwanLabClient, place: Reference, experiment: Experiment, lines: int) -> ErrorText | None:
     if experiment.error:
-        return find_error(experiment.error.splitlines()) or ErrorText(experiment.error.strip().splitlines()[-1])
+        found = find_error(experiment.error.splitlines())
+        # what is recorded as the error is no log that goes on
+        return found._replace(later=0) if found else ErrorText(experiment.error.strip().splitlines()[-1])
     answer = await client.read_logs(place.username, place.project, experiment.cuid, start=None, count=lines)
     part = answer.data or LogPart((), 0, 0)
     return find_error([line.message for line in part.lines])
@@ -418,13 +420,16 @@ def _find_causes(
 def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cause]:
     named = name_cause(error.line)
     evidence = [f"error line: {shorten(error.line, 120)}"]
+    if error.later:
+        evidence.append(f"{error.later} lines of log follow it, so it may have been handled")
     if "GPU ran out" in named and "gpu_memory_full" in kinds:
         evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
     elif "memory" in named and "host_memory_full" in kinds:
         evidence.append(f"the machine's memory {kinds['host_memory_full'].event.detail}")
     if not named:
-        return [Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0])]
-    return [Cause(cause=named, confidence="high" if error.frames else "medium", evidence="; ".join(evidence))]
+        return [Cause(cause="an exception of no known kind", confidence="low", evidence="; ".join(evidence))]
+    confidence = "low" if error.later else "high" if error.frames else "medium"
+    return [Cause(cause=named, confidence=confidence, evidence="; ".join(evidence))]
 
 
 def _explain_non_finite(curves: _Curves, one: _Seen, experiment: Experiment) -> Cause:
@@ -522,7 +527,8 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
     """Return the verdict in one line: the end first, then the gravest events, "healthy" if there are none."""
     parts: list[str] = []
     if experiment.state in ("CRASHED", "ABORTED"):
-        parts.append(experiment.state.lower() + (f": {shorten(error.line, 120)}" if error else ""))
+        old = f"; last error {error.later} lines before the end" if error and error.later else ""
+        parts.append(experiment.state.lower() + old + (f": {shorten(error.line, 120)}" if error else ""))
     for severity in ("problem", "warning"):
         parts += [
             f"{one.event.kind} in {shorten(one.keys[0])}"
