@@ -282,6 +282,42 @@ async def test_the_pair_tells_overfitting_from_divergence(settings: Settings, st
     assert 1500 <= kinds["over"]["overfitting"] <= 2400
 
 
+async def test_values_are_told_with_their_sign_and_qualities_fall(settings: Settings, state: State) -> None:
+    falling = [0.95 - 0.3 * (value - 0.3) for value in bottom(400)]
+    rising = [1 - 0.3 * value for value in learn(400)]
+    level = [0.9 + random.Random(step).gauss(0, 0.003) for step in range(400)]
+    dropped = [*rising[:300], rising[300] - 0.6, *rising[301:]]
+    add(state, "slow", {"train/acc": series(level), "val/acc": series(falling)})
+    add(state, "fast", {"train/acc": series([step / 400 for step in range(400)]), "val/acc": series(falling)})
+    add(state, "below", {"train/loss": series([value - 5 for value in bottom(4000)])})
+    add(state, "reward", {"episode_reward": series([-100 * value for value in bottom(4000)])})
+    add(state, "drop", {"train/acc": series(dropped), "loss": series(bottom(400))})
+    add(state, "burst", {"episode_reward": series([*[1.0] * 200, 5e4, 1e6, 1e7, *[math.nan] * 100])})
+    add(state, "minus", {"loss": series([*[0.5] * 200, *[-math.inf] * 200])})
+    add(state, "start", {"train/loss": series([-5.0, *[-4.0 + step % 2 / 100 for step in range(99)]])})
+    told = {name: await diagnose(settings, project="study", exp_cuid=name) for name in (
+        "slow", "fast", "below", "reward", "drop", "burst", "minus", "start",
+    )}  # fmt: skip
+    detail = {name: {one["kind"]: one["detail"] for one in found["events"]} for name, found in told.items()}
+    assert detail["slow"]["overfitting"] == (
+        "best 0.9291 at step 160, falls for good from step 188 on, level at the end 0.8089; "
+        "train/acc does not worsen, ends at 0.9046"
+    )
+    assert told["slow"]["causes"][0]["evidence"] == "val/acc worsens while training does not worsen"
+    assert told["slow"]["events"][0]["rule"].startswith("fall > 5% of the gain")
+    assert detail["fast"]["overfitting"].endswith("; train/acc still improves, ends at 0.9975")
+    assert told["fast"]["causes"][0]["evidence"] == "val/acc worsens while training still improves"
+    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse for good from step 1920 on, ")
+    assert detail["below"]["divergence"].endswith("level at the end -4.207 (+10%)")
+    assert told["below"]["events"][0]["rule"].startswith("rise > 5% of the gain")
+    assert detail["reward"]["divergence"].startswith("best -33.27 at step 1631, falls for good from step 1920 on")
+    assert detail["reward"]["divergence"].endswith("level at the end -79.34")
+    assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
+    assert told["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"
+    assert detail["minus"]["non_finite"].startswith("first -infinity; 200 of 400")
+    assert "best at its first point (-5)" in told["start"]["causes"][0]["evidence"]
+
+
 async def test_a_loss_flat_at_ln_10_never_learned(settings: Settings, state: State) -> None:
     source = random.Random(2)
     flat = [math.log(10) + source.gauss(0, 0.01) for _ in range(2000)]
