@@ -87,6 +87,62 @@ def test_without_a_traceback_the_line_that_tells_of_trouble_is_found() -> None:
     assert find_error([]) is None
 
 
+STEPS = [f"step {step} loss 0.3" for step in range(300)]
+
+
+def test_the_end_of_a_log_comes_before_a_traceback_that_was_handled() -> None:
+    killed = find_error([*OOM, "retrying with half the batch", *STEPS, "Killed"])
+    assert killed == ("Killed", (), 0)
+    handled = find_error([*OOM, "retrying with half the batch", *STEPS])
+    assert handled
+    assert (handled.line[:22], handled.later) == ("torch.OutOfMemoryError", 301)
+    hint = ["CUDA kernel errors might be asynchronously reported", "For debugging", "Compile with", "", "Killed"]
+    assert find_error([*OOM[:-1], *hint[:-1]]) == find_error(OOM)
+    mismatch = find_error([*OOM[:3], "RuntimeError: Error(s) in loading", *["\tsize mismatch for a.b"] * 30])
+    assert mismatch
+    assert mismatch.later == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Using time limit 3600 s",
+        "disk quota ok",
+        "worker 3 exited normally",
+        "worker 3 exited with code 0",
+        "out of memory guard enabled",
+        "UserWarning: foo is deprecated",
+        "val error: 0.25",
+        "TestError: 0.25",
+        "error: 0.03",
+        "signal 15 handler installed",
+        "Killed old workers before the start",
+        "oom killer is disabled",
+    ],
+)
+def test_harmless_lines_are_no_crash(line: str) -> None:
+    assert find_error(["epoch 1", line, "epoch 2"]) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***",
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "cp: write error: No space left on device",
+        "bash: line 1: 77 Killed                  python train.py",
+        "failed (exitcode: -9) local_rank: 0",
+        "Process 7 exited with code 137",
+        "error: could not open the data set",
+        "DataLoader worker (pid 7) is killed by signal: Killed.",
+        "Received SIGTERM, stopping",
+    ],
+)
+def test_lines_that_tell_of_an_end_count_among_the_last(line: str) -> None:
+    assert find_error([*STEPS, line, "swanlab: done"]) == (line, (), 0)
+    assert find_error([line, *STEPS]) is None
+
+
 @given(st.text(max_size=30), st.integers(0, 10**9))
 def test_errors_that_differ_in_numbers_and_names_are_the_same(name: str, number: int) -> None:
     plain = name.replace("'", "").replace('"', "")
@@ -226,6 +282,42 @@ async def test_the_pair_tells_overfitting_from_divergence(settings: Settings, st
     assert 1500 <= kinds["over"]["overfitting"] <= 2400
 
 
+async def test_values_are_told_with_their_sign_and_qualities_fall(settings: Settings, state: State) -> None:
+    falling = [0.95 - 0.3 * (value - 0.3) for value in bottom(400)]
+    rising = [1 - 0.3 * value for value in learn(400)]
+    level = [0.9 + random.Random(step).gauss(0, 0.003) for step in range(400)]
+    dropped = [*rising[:300], rising[300] - 0.6, *rising[301:]]
+    add(state, "slow", {"train/acc": series(level), "val/acc": series(falling)})
+    add(state, "fast", {"train/acc": series([step / 400 for step in range(400)]), "val/acc": series(falling)})
+    add(state, "below", {"train/loss": series([value - 5 for value in bottom(4000)])})
+    add(state, "reward", {"episode_reward": series([-100 * value for value in bottom(4000)])})
+    add(state, "drop", {"train/acc": series(dropped), "loss": series(bottom(400))})
+    add(state, "burst", {"episode_reward": series([*[1.0] * 200, 5e4, 1e6, 1e7, *[math.nan] * 100])})
+    add(state, "minus", {"loss": series([*[0.5] * 200, *[-math.inf] * 200])})
+    add(state, "start", {"train/loss": series([-5.0, *[-4.0 + step % 2 / 100 for step in range(99)]])})
+    told = {name: await diagnose(settings, project="study", exp_cuid=name) for name in (
+        "slow", "fast", "below", "reward", "drop", "burst", "minus", "start",
+    )}  # fmt: skip
+    detail = {name: {one["kind"]: one["detail"] for one in found["events"]} for name, found in told.items()}
+    assert detail["slow"]["overfitting"] == (
+        "best 0.9291 at step 160, falls for good from step 188 on, level at the end 0.8089; "
+        "train/acc does not worsen, ends at 0.9046"
+    )
+    assert told["slow"]["causes"][0]["evidence"] == "val/acc worsens while training does not worsen"
+    assert told["slow"]["events"][0]["rule"].startswith("fall > 5% of the gain")
+    assert detail["fast"]["overfitting"].endswith("; train/acc still improves, ends at 0.9975")
+    assert told["fast"]["causes"][0]["evidence"] == "val/acc worsens while training still improves"
+    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse for good from step 1920 on, ")
+    assert detail["below"]["divergence"].endswith("level at the end -4.207 (+10%)")
+    assert told["below"]["events"][0]["rule"].startswith("rise > 5% of the gain")
+    assert detail["reward"]["divergence"].startswith("best -33.27 at step 1631, falls for good from step 1920 on")
+    assert detail["reward"]["divergence"].endswith("level at the end -79.34")
+    assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
+    assert told["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"
+    assert detail["minus"]["non_finite"].startswith("first -infinity; 200 of 400")
+    assert "best at its first point (-5)" in told["start"]["causes"][0]["evidence"]
+
+
 async def test_a_loss_flat_at_ln_10_never_learned(settings: Settings, state: State) -> None:
     source = random.Random(2)
     flat = [math.log(10) + source.gauss(0, 0.01) for _ in range(2000)]
@@ -289,6 +381,21 @@ async def test_a_crash_in_the_cloud_is_explained_from_its_log(settings: Settings
     assert silent["verdict"] == "crashed"
     assert silent["causes"][0]["cause"] == "not enough evidence"
     assert "crash" not in silent
+
+
+async def test_an_error_that_was_handled_is_weak_evidence(settings: Settings, state: State) -> None:
+    for name, lines in (("real", OOM), ("handled", [*OOM, *STEPS]), ("killed", [*OOM, *STEPS, "Killed"])):
+        logs = [LogLine(epoch, line) for epoch, line in enumerate(lines)]
+        add(state, name, {"loss": series(learn(300))}, state="CRASHED", logs=logs)
+    told = await diagnose(settings, project="study", exp_cuid="handled")
+    assert told["verdict"].startswith("crashed; last error 300 lines before the end: torch.OutOfMemoryError")
+    assert told["causes"][0]["confidence"] == "low"
+    assert "300 lines of log follow it, so it may have been handled" in told["causes"][0]["evidence"]
+    assert "similar" not in told["crash"]
+    assert "similar" not in (await diagnose(settings, project="study", exp_cuid="real"))["crash"]
+    killed = await diagnose(settings, project="study", exp_cuid="killed")
+    assert killed["verdict"] == "crashed: Killed"
+    assert killed["causes"][0]["cause"].startswith("a process was killed from outside")
 
 
 async def test_an_error_of_no_known_kind_is_told_as_such(settings: Settings, state: State) -> None:

@@ -14,6 +14,26 @@ _RANK = re.compile(r"^\[?rank\s?\d+\]?:\s?", re.IGNORECASE)
 _FRAME = re.compile(r'\s*File "([^"]{1,400})", line (\d{1,7}), in (.{1,200})')
 _ERROR = re.compile(r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Warning|Timeout|Iteration)\b(?::|$|\s)")
 _TRACEBACK = "Traceback (most recent call last)"
+# so many lines of log may follow an error that ended the process: a hint of CUDA has three
+_CLOSING = 3
+_END = 10
+_TOOL = re.compile(r"\s*(?:swanlab|wandb):")
+# what ends a process, in the form in which it is told: a log may well speak of time limits, memory and workers
+_TROUBLE = re.compile(
+    r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Timeout|Iteration)(?:$|:(?!\s*-?\.?\d))"
+    r"|^KeyboardInterrupt\b"
+    r"|^(?:[\w./\[\]-]{1,80}:\s){0,3}(?:fatal |runtime )?(?:error|fatal):\s+(?!-?\.?\d|none\b|nan\b|inf\b|no\b)"
+    r"|^(?:.{0,80}line \d+:\s*\d+\s+)?killed(?:\s*$|\s{2,}|:\s*9)"
+    r"|oom[-_ ]?kill(?:ed)?[-_ ]event|killed by (?:the )?(?:oom|cgroup)|out of memory: killed process"
+    r"|(?:CUDA|HIP|NPU|MPS|GPU|XPU)\b.{0,40}out of memory\s*(?:$|[.,:;!(])"
+    r"|no space left on device|disk quota exceeded|can(?:not|'t) allocate memory|std::bad_alloc"
+    r"|segmentation fault|core dumped|bus error|(?:CUDA|NCCL|cuDNN|HIP) error(?::| in\b)"
+    r"|(?:killed|terminated|died|exited) (?:by|with|on) (?:signal\b|SIG[A-Z])|signal: killed"
+    r"|(?:received|caught|got) (?:signal )?(?:SIG(?:TERM|KILL|INT|SEGV|ABRT)|signal \d)"
+    r"|exit(?:ed)?[ _]?(?:with )?(?:code|status)?\W{0,3}(?:-[1-9]|1[2-4]\d\b)"
+    r"|cancelled at\b|due to (?:time limit|preemption)|time limit (?:exceeded|reached)",
+    re.IGNORECASE,
+)
 
 # the first that matches names the cause; the order goes from the particular to the general
 _CAUSES = tuple(
@@ -66,35 +86,61 @@ _CAUSES = tuple(
 
 
 class ErrorText(NamedTuple):
-    """The line that names an error, and the innermost frames of its traceback (the last raised it)."""
+    """The line that names an error, the innermost frames of its traceback (the last raised it), and what came after.
+
+    `later` counts the lines of log after it where they are so many that it was probably handled; else it is 0.
+    """
 
     line: str
     frames: tuple[str, ...] = ()
+    later: int = 0
 
 
 def find_error(lines: Sequence[str]) -> ErrorText | None:
-    """Return the last traceback's error, or else the last line that tells of one; None where no line does.
+    """Return the last traceback's error, or else one of the last lines that tells of an end; None where none does.
 
-    A process's prefix, as [rank0]:, and colours are ignored.
+    After a traceback that the log goes on from, such a line at the end comes first. A process's prefix, as [rank0]:,
+    and colours are ignored.
     """
     plain = [_RANK.sub("", _ESCAPES.sub("", part)) for line in lines for part in line.splitlines()]
+    found = _find_traceback(plain)
+    if found is None:
+        return _find_end(plain)
+    error, place = found
+    after = plain[place + 1 :]
+    while after and after[0][:1].isspace():
+        # a message of several lines
+        after = after[1:]
+    after = [line for line in after if line.strip() and not _TOOL.match(line)]
+    if len(after) <= _CLOSING:
+        return error
+    return _find_end(after) or error._replace(later=len(after))
+
+
+def _find_traceback(plain: Sequence[str]) -> tuple[ErrorText, int] | None:
+    """Return the last traceback's error and the place of its last line."""
     starts = [place for place, line in enumerate(plain) if _TRACEBACK in line or _FRAME.match(line)]
     begin = next((place for place in reversed(starts) if _TRACEBACK in plain[place]), starts[0] if starts else None)
-    if begin is not None:
-        frames: list[str] = []
-        for line in plain[begin:]:
-            frame = _FRAME.match(line)
-            if frame:
-                frames.append(f"{frame[1]}:{frame[2]} in {frame[3].strip()}")
-            elif frames and _ERROR.match(line):
-                return ErrorText(line.strip(), tuple(_choose_frames(frames)))
-        named = next((line.strip() for line in plain[:begin][::-1] if _ERROR.match(line.strip())), "")
-        if named:
-            return ErrorText(named, tuple(_choose_frames(frames)))
-    for line in reversed(plain):
-        if _ERROR.match(line.strip()) or _names_trouble(line):
-            return ErrorText(line.strip())
-    return None
+    if begin is None:
+        return None
+    frames: list[str] = []
+    last = begin
+    for place in range(begin, len(plain)):
+        frame = _FRAME.match(plain[place])
+        if frame:
+            frames.append(f"{frame[1]}:{frame[2]} in {frame[3].strip()}")
+            last = place
+        elif frames and _ERROR.match(plain[place]):
+            return ErrorText(plain[place].strip(), tuple(_choose_frames(frames))), place
+    # frames that stand below their error
+    above = (line.strip() for line in plain[max(0, begin - _END) : begin][::-1])
+    named = next((line for line in above if _ERROR.match(line) and _TROUBLE.search(line)), "")
+    return (ErrorText(named, tuple(_choose_frames(frames))), last) if named else None
+
+
+def _find_end(plain: Sequence[str]) -> ErrorText | None:
+    ends = [line.strip() for line in plain if line.strip() and not _TOOL.match(line)][-_END:]
+    return next((ErrorText(line) for line in reversed(ends) if _TROUBLE.search(line)), None)
 
 
 def name_cause(error: str) -> str:
@@ -105,13 +151,6 @@ def name_cause(error: str) -> str:
 def normalise_error(error: str) -> str:
     """Return an error line without what differs from run to run: numbers, and what stands in quotes."""
     return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", error)).strip()
-
-
-def _names_trouble(line: str) -> bool:
-    # only what ends a process: a log may well speak of shapes and infinity
-    return any(pattern.search(line.strip()) for pattern, _ in _CAUSES[:5]) or bool(
-        re.search(r"segmentation fault|core dumped|bus error|CUDA error", line, re.IGNORECASE)
-    )
 
 
 def find_traceback(lines: Sequence[str]) -> int | None:

@@ -49,6 +49,12 @@ _NEUTRAL = _read("scale std stddev weight weights coef coefficient lambda thresh
 _WEAK_UP = frozenset({"score", "scores"})
 _FLIP = frozenset({"neg", "negative", "minus"})
 _TIMES = _read("s sec secs second seconds ms millis us ns min minute minutes hour hours time")
+# what is known as small where it stands alone, but is a good that flows where it is counted by time
+_FLOWS = frozenset({"bit", "bits", "distance"})
+_COUNTS = _TIMES | _read("step steps epoch epochs episode episodes iteration iterations")
+_CHOSEN = _read("best first last top peak")
+# a high score of these is not known to be good
+_AMBIGUOUS = _read("anomaly outlier novelty ood risk fraud uncertainty difficulty")
 _TRAIN = frozenset({"train", "training", "trn"})
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "dev"})
 _TEST = frozenset({"test", "testing"})
@@ -113,7 +119,8 @@ def infer_direction(key: str) -> Direction:
         numerator, denominator = words[place - 1], words[place + 1]
         if numerator in _TIMES:
             return Direction("min", f"'{numerator} per {denominator}' is a time: smaller is better")
-        if denominator in _TIMES:
+        is_down = _find_known(numerator) in _DOWN - _FLOWS
+        if denominator in _TIMES and not is_down:
             return Direction("max", f"'per {denominator}' is a speed: larger is better")
         words = words[:place]
     for place in range(len(words) - 1, -1, -1):
@@ -124,8 +131,16 @@ def infer_direction(key: str) -> Direction:
         if known:
             is_down = (known in _DOWN) != bool(_FLIP.intersection(words[:place]))
             better = "smaller" if is_down else "larger"
+            counted = "" if is_down else _find_count(words, place)
+            if words[-1] in ("epoch", "step") and _CHOSEN.intersection(words[:place]):
+                counted = words[-1]
+            if counted:
+                return Direction("", f"'{counted}' may be what is counted, not '{known}'")
             return Direction("min" if is_down else "max", f"'{known}' in the key: {better} is better")
     weak = _WEAK_UP.intersection(words)
+    ambiguous = _AMBIGUOUS.intersection(words)
+    if weak and ambiguous:
+        return Direction("", f"a high score of '{min(ambiguous)}' may be good or bad")
     if weak:
         return Direction("max", f"'{min(weak)}' in the key: larger is better")
     return Direction("", "no word of the key tells")
@@ -179,6 +194,16 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
         if train and held_out:
             found.append((train, held_out))
     return found
+
+
+def _find_count(words: Sequence[str], place: int) -> str:
+    """Return the word of a key that counts on the way to the one at `place`, as in time_to_success or acc_step."""
+    if words[-1] == "step":
+        return words[-1]
+    if "to" not in words[1:place]:
+        return ""
+    before = words[words.index("to", 1) - 1]
+    return before if before in _COUNTS else ""
 
 
 def _find_known(word: str) -> str:

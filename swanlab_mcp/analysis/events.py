@@ -16,6 +16,7 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
 __all__ = [
     "Event",
+    "PairJudgement",
     "Worsening",
     "describe_worsening_rule",
     "find_chance_classes",
@@ -56,6 +57,14 @@ class Worsening(NamedTuple):
     final: float
 
 
+class PairJudgement(NamedTuple):
+    """How a held-out series worsened; whether training did not meanwhile, and whether it even improved."""
+
+    worsening: Worsening
+    is_overfitting: bool
+    improves: bool
+
+
 def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | None:
     """Return the first NaN or infinite value, and whether any finite one came after it."""
     if math.isfinite(sum(values)):
@@ -66,19 +75,22 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
     first = odd[0]
     lasts = odd[-1] == len(values) - 1
     until = "to the end" if lasts and len(odd) == len(values) - first else "finite again later"
+    name = "NaN" if math.isnan(values[first]) else "infinity" if values[first] > 0 else "-infinity"
     return Event(
         "non_finite",
         "problem" if lasts else "warning",
         steps[first],
-        f"first {'NaN' if math.isnan(values[first]) else 'infinity'}; {len(odd)} of {len(values)} points, {until}",
+        f"first {name}; {len(odd)} of {len(values)} points, {until}",
         "any value that is NaN or infinite",
     )
 
 
-def find_spikes(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
+def find_spikes(
+    steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS, side: str = "above"
+) -> Event | None:
     """Return the largest of the short rises above what lies before and after, and how many there are.
 
-    `values` must be finite.
+    `values` must be finite; `side` is how a rise is told, "below" where they were negated.
     """
     size = len(values)
     near = thresholds.spike_neighbours
@@ -118,9 +130,9 @@ def find_spikes(steps: Sequence[int], values: Sequence[float], thresholds: Thres
         "spike",
         "warning" if grave else "info",
         steps[place],
-        f"{height:.3g} above its neighbours" + (f"; the largest of {clusters}" if clusters > 1 else ""),
+        f"{height:.3g} {side} its neighbours" + (f"; the largest of {clusters}" if clusters > 1 else ""),
         f"excess > {thresholds.spike_sigmas:g} robust sigmas",
-        abs(values[place]),
+        values[place],
     )
 
 
@@ -163,9 +175,9 @@ def find_worsening(
     )
 
 
-def describe_worsening_rule(thresholds: Thresholds = DEFAULTS) -> str:
+def describe_worsening_rule(thresholds: Thresholds = DEFAULTS, move: str = "rise") -> str:
     return (
-        f"rise > {thresholds.worse_share:.0%} of the gain before it, {thresholds.worse_sigmas:g} sigmas, "
+        f"{move} > {thresholds.worse_share:.0%} of the gain before it, {thresholds.worse_sigmas:g} sigmas, "
         f"{thresholds.worse_scatter:g}x its scatter"
     )
 
@@ -209,7 +221,7 @@ def find_plateau(steps: Sequence[int], values: Sequence[float], thresholds: Thre
         steps[min(len(steps) - 1, onset)],
         f"the last {share:.0%} of the points gained next to nothing",
         f"gain < {thresholds.plateau_share:.0%} of the whole",
-        abs(course.levels[level]),
+        course.levels[level],
     )
 
 
@@ -217,7 +229,7 @@ def find_overfitting(
     train: tuple[Sequence[int], Sequence[float]],
     held_out: tuple[Sequence[int], Sequence[float]],
     thresholds: Thresholds = DEFAULTS,
-) -> tuple[Worsening, bool] | None:
+) -> PairJudgement | None:
     """Return how the held-out series worsened, and whether training meanwhile did not: then it is overfitting.
 
     Each is (steps, finite values).
@@ -227,11 +239,16 @@ def find_overfitting(
         return None
     steps, values = train
     if len(values) < thresholds.fewest_points:
-        return worse, False
+        return PairJudgement(worse, is_overfitting=False, improves=False)
     before = [value for step, value in zip(steps, values, strict=True) if step <= worse.best_step]
     level = median(before[-thresholds.smoothing :]) if before else values[0]
     final = median(values[-thresholds.smoothing :])
-    return worse, final <= level + thresholds.worse_sigmas * outline(values, thresholds).noise
+    noise = thresholds.worse_sigmas * outline(values, thresholds).noise
+    return PairJudgement(
+        worse,
+        is_overfitting=final <= level + noise,
+        improves=final < level - noise,
+    )
 
 
 def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> list[Event]:

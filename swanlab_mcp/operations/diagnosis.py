@@ -69,6 +69,7 @@ _PATH = 80
 _LAST = 10
 _NAMED = 10
 _EXPLODED = 1e3
+_IMPROVES = "still improves"
 _SEVERITIES = ("problem", "warning", "info")
 
 
@@ -88,6 +89,10 @@ class _Curves(NamedTuple):
 
     def of(self, *roles: Role) -> list[str]:
         return [key for key, role in self.roles.items() if role in roles]
+
+    def restore(self, key: str, value: float) -> float:
+        """Return a value of `finite` with the sign that was logged."""
+        return -value if self.roles[key] == "quality" else value
 
 
 async def diagnose_experiment(
@@ -180,7 +185,8 @@ def _find_events(curves: _Curves, experiment: Experiment) -> list[_Seen]:
         add(event, key)
     for key in curves.of("loss", "quality", "gradient_norm"):
         if key not in flat and curves.finite[key][0]:
-            spike = find_spikes(*curves.finite[key])
+            side = "below" if curves.roles[key] == "quality" else "above"
+            spike = find_spikes(*curves.finite[key], side=side)
             # gradients and batch accuracies have heavy tails when all is well
             add(spike if curves.roles[key] == "loss" else spike and spike._replace(severity="info"), key)
             if curves.roles[key] == "loss":
@@ -249,7 +255,7 @@ def _find_never_learned(curves: _Curves) -> dict[str, Event]:
         # a level passed by chance is no chance level
         classes = classes if classes == find_chance_classes(course.best) else None
         chance = f", the chance level ln({classes}) of {classes} classes" if classes else ""
-        began, best, ended = (value if is_loss else -value for value in (values[0], course.best, course.final))
+        began, best, ended = (curves.restore(key, value) for value in (values[0], course.best, course.final))
         found[key] = Event(
             "never_learned",
             "problem",
@@ -264,37 +270,40 @@ def _find_never_learned(curves: _Curves) -> dict[str, Event]:
 def _find_worsenings(curves: _Curves, flat: Mapping[str, Event]) -> list[tuple[Event, tuple[str, ...]]]:
     found: list[tuple[Event, tuple[str, ...]]] = []
     paired: set[str] = set()
-    for role in ("loss", "quality"):
+    roles: tuple[Role, ...] = ("loss", "quality")
+    for role in roles:
         keys = [key for key in curves.of(role) if curves.finite[key][0] and not has_no_trend(key)]
         for train, held_out in find_pairs(keys):
             paired.add(held_out)
             judged = find_overfitting(curves.finite[train], curves.finite[held_out])
             if judged is None or train in flat:
                 continue
-            worse, is_overfitting = judged
-            kind = "overfitting" if is_overfitting else "divergence"
-            train_final = curves.finite[train][1][-1]
-            extra = f"; {shorten(train)} ends at {abs(train_final):.4g}" if is_overfitting else ""
-            found.append((_describe_worsening(kind, worse, extra, is_main=role == "loss"), (held_out,)))
+            kind = "overfitting" if judged.is_overfitting else "divergence"
+            ends = f"ends at {curves.restore(train, curves.finite[train][1][-1]):.4g}"
+            course = _IMPROVES if judged.improves else "does not worsen"
+            extra = f"; {shorten(train)} {course}, {ends}" if judged.is_overfitting else ""
+            found.append((_describe_worsening(kind, judged.worsening, extra, role), (held_out,)))
         for key in keys:
             worse = None if key in paired or key in flat else find_worsening(*curves.finite[key])
             if worse:
                 kind = "worsening" if is_validation(key) else "divergence"
                 extra = "; overfitting or divergence: no training metric to tell" if kind == "worsening" else ""
-                found.append((_describe_worsening(kind, worse, extra, is_main=role == "loss"), (key,)))
+                found.append((_describe_worsening(kind, worse, extra, role), (key,)))
     return found
 
 
-def _describe_worsening(kind: str, worse: Worsening, extra: str, *, is_main: bool) -> Event:
-    best, final = worse.best_value, worse.final
+def _describe_worsening(kind: str, worse: Worsening, extra: str, role: Role) -> Event:
+    is_main = role == "loss"
+    best, final = (value if is_main else -value for value in (worse.best_value, worse.final))
     share = f" ({(final - best) / abs(best):+.0%})" if is_main and best else ""
+    change = "worse" if is_main else "falls"
     return Event(
         kind,
         "problem" if is_main else "warning",
         worse.onset_step,
-        f"best {abs(best):.4g} at step {worse.best_step}, worse for good from step {worse.onset_step} on, "
-        f"level at the end {abs(final):.4g}{share}{extra}",
-        describe_worsening_rule(),
+        f"best {best:.4g} at step {worse.best_step}, {change} for good from step {worse.onset_step} on, "
+        f"level at the end {final:.4g}{share}{extra}",
+        describe_worsening_rule(move="rise" if is_main else "fall"),
         final,
     )
 
@@ -333,7 +342,7 @@ async def _explain_crash(
     if experiment.state not in ("CRASHED", "ABORTED"):
         return None, []
     error = await _read_error(client, place, experiment, _LOG_LINES)
-    if error is None or experiment.state != "CRASHED":
+    if error is None or error.later or experiment.state != "CRASHED":
         return error, []
     listed = (await client.list_experiments(place.username, place.project)).data or []
     others = [one for one in listed if one.state == "CRASHED" and one.cuid != experiment.cuid]
@@ -348,13 +357,15 @@ async def _explain_crash(
     return error, [
         f"{shorten(one.name, 40)} ({one.cuid})"
         for one, other in zip(others, errors, strict=True)
-        if other and normalise_error(other.line) == wanted
+        if other and not other.later and normalise_error(other.line) == wanted
     ]
 
 
 async def _read_error(client: SwanLabClient, place: Reference, experiment: Experiment, lines: int) -> ErrorText | None:
     if experiment.error:
-        return find_error(experiment.error.splitlines()) or ErrorText(experiment.error.strip().splitlines()[-1])
+        found = find_error(experiment.error.splitlines())
+        # what is recorded as the error is no log that goes on
+        return found._replace(later=0) if found else ErrorText(experiment.error.strip().splitlines()[-1])
     answer = await client.read_logs(place.username, place.project, experiment.cuid, start=None, count=lines)
     part = answer.data or LogPart((), 0, 0)
     return find_error([line.message for line in part.lines])
@@ -389,7 +400,8 @@ def _find_causes(
         causes.append(_explain_never_learned(curves, kinds["never_learned"], experiment))
     if "overfitting" in kinds:
         one = kinds["overfitting"]
-        evidence = f"{shorten(one.keys[0])} worsens while training still improves"
+        course = _IMPROVES if f" {_IMPROVES}, ends at " in one.event.detail else "does not worsen"
+        evidence = f"{shorten(one.keys[0])} worsens while training {course}"
         causes.append(Cause(cause="the model memorises its training data", confidence="medium", evidence=evidence))
     if "divergence" in kinds:
         causes.append(_explain_divergence(kinds, experiment))
@@ -418,13 +430,16 @@ def _find_causes(
 def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cause]:
     named = name_cause(error.line)
     evidence = [f"error line: {shorten(error.line, 120)}"]
+    if error.later:
+        evidence.append(f"{error.later} lines of log follow it, so it may have been handled")
     if "GPU ran out" in named and "gpu_memory_full" in kinds:
         evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
     elif "memory" in named and "host_memory_full" in kinds:
         evidence.append(f"the machine's memory {kinds['host_memory_full'].event.detail}")
     if not named:
-        return [Cause(cause="an exception of no known kind", confidence="low", evidence=evidence[0])]
-    return [Cause(cause=named, confidence="high" if error.frames else "medium", evidence="; ".join(evidence))]
+        return [Cause(cause="an exception of no known kind", confidence="low", evidence="; ".join(evidence))]
+    confidence = "low" if error.later else "high" if error.frames else "medium"
+    return [Cause(cause=named, confidence=confidence, evidence="; ".join(evidence))]
 
 
 def _explain_non_finite(curves: _Curves, one: _Seen, experiment: Experiment) -> Cause:
@@ -435,10 +450,11 @@ def _explain_non_finite(curves: _Curves, one: _Seen, experiment: Experiment) -> 
         tail = before[-3:]
         usual = sorted(before)[len(before) // 2] if before else 0.0
         if tail and usual and (max(map(abs, tail)) > _EXPLODED * abs(usual) or abs(usual) > 1e9):
+            last = f"{curves.restore(key, tail[-1]):.3g}"
             return Cause(
                 cause="training exploded: learning rate too high or no gradient clipping",
                 confidence="medium",
-                evidence=f"{shorten(key)} was {tail[-1]:.3g} just before step {first}{_tell_rate(curves, experiment)}",
+                evidence=f"{shorten(key)} was {last} just before step {first}{_tell_rate(curves, experiment)}",
             )
     grown = [key for key in curves.of("gradient_norm") if _grew(curves.finite[key], first)]
     if grown:
@@ -468,7 +484,7 @@ def _explain_never_learned(curves: _Curves, one: _Seen, experiment: Experiment) 
         return Cause(
             cause="learning rate too high: the first updates made it worse, and it never recovered",
             confidence="medium",
-            evidence=f"{shorten(key)} was best at its first point ({abs(best):.4g}){rate}",
+            evidence=f"{shorten(key)} was best at its first point ({curves.restore(key, best):.4g}){rate}",
         )
     norms = [key for key in curves.of("gradient_norm") if curves.finite[key][1] and find_flat(curves.finite[key][1])]
     classes = find_chance_classes(one.event.value or 0.0)
@@ -522,7 +538,8 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
     """Return the verdict in one line: the end first, then the gravest events, "healthy" if there are none."""
     parts: list[str] = []
     if experiment.state in ("CRASHED", "ABORTED"):
-        parts.append(experiment.state.lower() + (f": {shorten(error.line, 120)}" if error else ""))
+        old = f"; last error {error.later} lines before the end" if error and error.later else ""
+        parts.append(experiment.state.lower() + old + (f": {shorten(error.line, 120)}" if error else ""))
     for severity in ("problem", "warning"):
         parts += [
             f"{one.event.kind} in {shorten(one.keys[0])}"
