@@ -79,9 +79,8 @@ def _divert_stdout() -> BinaryIO:
 
     Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # the SDK's loop would hold Ctrl-C back until standard input ends
-        signal.signal(number, lambda number, _frame: _end(128 + number))
+    # the SDK's loop would hold Ctrl-C back until standard input ends
+    _end_on_signals()
     protocol = os.fdopen(os.dup(1), "wb")
     try:
         os.dup2(2, 1)
@@ -89,6 +88,11 @@ def _divert_stdout() -> BinaryIO:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
     return protocol
+
+
+def _end_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: _end(128 + number))
 
 
 def _end(code: int) -> NoReturn:
@@ -218,6 +222,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         shared_key=arguments.shared_key,
         log_level=arguments.log_level,
     )
+    _end_on_signals()
     try:
         serve_http(app, arguments.http_host, arguments.http_port)
     except (OSError, OverflowError) as error:

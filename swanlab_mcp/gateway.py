@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -28,6 +29,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PATH = "/mcp"
 _RETRY_AFTER = "2"
+_GRACE = 0.5
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -71,16 +73,39 @@ class Gateway:
         self._shares_key = shares_key
         self._limits = limits or Limits()
         self._under_way: dict[Account | None, int] = {}
+        self._requests: set[asyncio.Task[Any]] = set()
+        self._is_ending = False
+
+    def stop(self) -> None:
+        """Stop the requests under way, those with half a body too: what is not answered yet gets 503."""
+        self._is_ending = True
+        for request in self._requests:
+            request.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, partial(self._send_state, send))
             return
+        is_begun = False
+
+        async def tell(part: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(part)
+
+        request = asyncio.current_task()
+        assert request
+        self._requests.add(request)
         try:
-            await self._serve(scope, receive, send)
+            await self._serve(scope, receive, tell)
         except _Refused as refusal:
-            error = {"code": -32000, "message": refusal.message}
-            await _answer(send, refusal.status, {"jsonrpc": "2.0", "id": None, "error": error}, refusal.headers)
+            await _refuse(tell, refusal)
+        except asyncio.CancelledError:
+            if not self._is_ending or is_begun:
+                raise
+            await _refuse(tell, _Refused(503, "The server is ending.", **{"retry-after": _RETRY_AFTER}))
+        finally:
+            self._requests.discard(request)
 
     async def _send_state(self, send: Send, message: Message) -> None:
         # once this is told, the event loop may end at any moment
@@ -201,6 +226,11 @@ async def _run(app: AsgiApp, scope: Scope, body: bytes, receive: Receive, send: 
         work.result()
 
 
+async def _refuse(send: Send, refusal: _Refused) -> None:
+    error = {"code": -32000, "message": refusal.message}
+    await _answer(send, refusal.status, {"jsonrpc": "2.0", "id": None, "error": error}, refusal.headers)
+
+
 async def _answer(send: Send, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
     body = json.dumps(content).encode()
     told = {"content-type": "application/json", "content-length": str(len(body)), **headers}
@@ -233,9 +263,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def serve_http(app: AsgiApp, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM; raises OSError where the address cannot be had. Port 0 takes a free one."""
+def serve_http(app: Gateway, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM, then end within a second; their handlers as set before are called at the end.
+
+    Raises OSError where the address cannot be had. Port 0 takes a free one.
+    """
     import uvicorn  # noqa: PLC0415 who serves stdio must not wait for it
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # that requests are stopped is no error, and they are told
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            asyncio.get_running_loop().call_later(_GRACE, app.stop)
+            await super().shutdown(sockets)
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=512)
@@ -249,6 +289,6 @@ def serve_http(app: AsgiApp, host: str, port: int) -> None:
         server_header=False,
         lifespan="on",
         ws="none",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])

@@ -148,16 +148,16 @@ class StrictTool(Tool):
         try:
             return await super().run(arguments, context, convert_result)
         except ToolError as error:
-            if not isinstance(error.__cause__, ValidationError):
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                cause = _explain_arguments(cause, self.parameters["properties"])
+            if not isinstance(cause, SwanLabError):
                 raise
-            return _answer_error(_explain_arguments(error.__cause__, self.parameters["properties"]))
+            return _answer_error(cause)
 
 
 def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]:
-    """Return the operation without its client, answering with both forms of the reply, or with the error.
-
-    The one place where an error becomes an MCP result.
-    """
+    """Return the operation without its client, answering with both forms of the reply, or with the error."""
     signature = inspect.signature(entry.operation, eval_str=True)
     arguments = [parameter for name, parameter in signature.parameters.items() if name != "client"]
 
@@ -224,9 +224,8 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
             return Consent(agreed=True)
         confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
         try:
+            # an error ends the call here, in `StrictTool.run`: who could not be asked has not agreed
             answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
-        except SwanLabError:
-            return Consent(agreed=True)  # the call itself fails alike, and tells it
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)

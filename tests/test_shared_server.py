@@ -22,9 +22,9 @@ import httpx2
 import pytest
 import uvicorn
 import yaml
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import ElicitResult
+from mcp.types import ElicitResult, ResourceTemplateReference
 from starlette.types import Receive, Scope, Send
 
 from swanlab_mcp import accounts as accounts_module
@@ -440,8 +440,8 @@ def started(*arguments: str, **more: str) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGTERM)
             rest = process.stderr.read()
-            assert process.wait(timeout=30) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-            assert "Traceback" not in rest
+            assert process.wait(timeout=30) == 128 + signal.SIGTERM
+            assert rest == ""
 
 
 @contextmanager
@@ -518,6 +518,49 @@ async def test_two_workers_behind_a_balancer_need_no_shared_state(host: str, tea
     assert len(questions) == (mode != "legacy")
     assert taken.count(one) >= 4
     assert taken.count(two) >= 4
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_completion_and_resources_are_the_callers_own_beside_a_shared_account(
+    settings: Settings, team: State, mode: str
+) -> None:
+    expected = {"test-key": ["kites-test3", "kites-test2"], "other-key": ["colleague"]}
+    assert team.users[0].api_key == "test-key"
+    with serve(settings, shared_key=True) as url:
+        for key in (*expected, *expected):
+            async with connected(url, key=key, mode=mode) as client:
+                reference = ResourceTemplateReference(uri="swanlab://{username}/{project}")
+                answer = await client.complete(reference, {"name": "username", "value": ""})
+                assert answer.completion.values == expected[key]
+                told = (await client.read_resource("swanlab://workspaces")).contents[0].text
+                assert [name for name in ("kites-test3", "kites-test2", "colleague") if name in told] == expected[key]
+
+
+async def test_neither_a_confirmation_nor_the_state_of_a_question_is_worth_anything_with_another_key(
+    settings: Settings, team: State
+) -> None:
+    made = team.add_project(team.workspaces[1], "mnist")
+    team.add_experiment(made, "a", cuid="cuid-a")
+    made.workspace.roles["colleague"] = "MEMBER"
+    agreed = {"action": "accept", "content": {"agreed": True}}
+    how = {"mode": "2026-07-28", "elicitation_callback": lambda *_: None}
+    own = dataclasses.replace(settings, allow_writes=True, confirmation_secret=SECRET)
+    with serve(own) as url:
+        async with connected(url, **how) as mine, connected(url, key="other-key", **how) as theirs:
+            arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+            dry = await mine.call_tool("delete_experiments", arguments)
+            arguments["confirmation"] = dry.structured_content["data"]["confirmation"]
+            call = {"name": "delete_experiments", "arguments": arguments, "allow_input_required": True}
+            asked = await mine.session.call_tool(**call)
+            answers = {name: ElicitResult.model_validate(agreed) for name in asked.input_requests}
+            refused = await theirs.session.call_tool(**call)
+            assert "given for these arguments by this server and account" in refused.content[0].text
+            with pytest.raises(MCPError, match="requestState"):
+                await theirs.session.call_tool(**call, input_responses=answers, request_state=asked.request_state)
+            assert len(made.experiments) == 1
+            done = await mine.session.call_tool(**call, input_responses=answers, request_state=asked.request_state)
+            assert done.structured_content["data"]["done"] is True
+    assert made.experiments == []
 
 
 def refuse(*arguments: str, **more: str) -> str:

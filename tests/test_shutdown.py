@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -133,3 +134,43 @@ def test_stdout_holds_nothing_but_json_rpc_whatever_prints_and_no_thread_keeps_t
     for noise in ("printed at import", "written to the descriptor", "printed by a child", "printed by a thread"):
         assert noise in errors
     assert "UserWarning: warned" in errors
+
+
+def post(url: str, body: bytes, length: int) -> socket.socket:
+    """Send a request of the handshake era with a body of `length`, of which `body` comes now."""
+    host, port = url.removeprefix("http://").removesuffix("/mcp").split(":")
+    head = (
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"
+        f"\r\naccept: application/json, text/event-stream\r\ncontent-length: {length}\r\n\r\n"
+    )
+    caller = socket.create_connection((host, int(port)))
+    caller.settimeout(PATIENCE)
+    caller.sendall(head.encode() + body)
+    return caller
+
+
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_by_http_too_the_process_ends_with_its_code_and_without_a_word_though_calls_run(
+    host: str, state: State, end: signal.Signals, code: int
+) -> None:
+    fault = hold(state)
+    body = json.dumps({"jsonrpc": "2.0", **CALL}).encode()
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ()) as server:
+        try:
+            assert server.stderr is not None
+            url = server.stderr.readline().split()[-1]
+            with post(url, body[:1], len(body)) as unfinished, post(url, body, len(body)) as under_way:
+                assert fault.until is not None
+                assert fault.until.wait(PATIENCE)
+                server.send_signal(end)
+                for caller in (unfinished, under_way):
+                    answer = caller.recv(10_000)
+                    assert answer.startswith(b"HTTP/1.1 503 ")
+                    assert b"The server is ending" in answer + caller.recv(10_000)
+            assert server.wait(PATIENCE) == code
+            assert server.stderr.read() == ""
+        finally:
+            server.kill()
+    assert fault.hung_up is not None
+    assert fault.hung_up.wait(PATIENCE)

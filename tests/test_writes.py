@@ -437,6 +437,57 @@ async def test_nobody_is_asked_about_what_would_fail_anyway(writable: Settings) 
     assert "not one that was given" in text_of(refused)
 
 
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["cuid-a"]}),
+        ("delete_project", {"project": "kites-test2/mnist"}),
+        ("create_project", {"project": "new", "username": "kites-test2"}),
+    ],
+)
+@pytest.mark.usefixtures("project")
+async def test_what_could_not_be_put_to_the_user_is_not_done_and_may_be_confirmed_later(
+    writable: Settings, state: State, mode: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    from mcp import Client
+
+    questions: list[str] = []
+
+    async def decline(_context: Any, params: Any) -> ElicitResult:
+        questions.append(params.message)
+        return ElicitResult(action="decline")
+
+    async with Client(create_server(writable), mode=mode, elicitation_callback=decline) as client:
+        token = (await client.call_tool(tool, arguments)).structured_content["data"]["confirmation"]
+        # as many as the question's own look with its repetitions meets: the call's would succeed
+        state.faults.append(Fault("", method="GET", times=5, status=503))
+        failed = await client.call_tool(tool, {**arguments, "confirmation": token})
+        state.faults.clear()
+        assert failed.is_error
+        assert failed.structured_content["code"] == 503
+        assert questions == []
+        asked = await client.call_tool(tool, {**arguments, "confirmation": token})
+    assert "did not agree; nothing was done" in text_of(asked)
+    assert len(questions) == 1
+    assert changes(state) == []
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.usefixtures("project")
+async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Settings, state: State, mode: str) -> None:
+    from mcp import Client
+
+    async def decline(_context: Any, _params: Any) -> ElicitResult:
+        state.faults.append(Fault("", method="GET", times=5, status=503))
+        return ElicitResult(action="decline")
+
+    async with Client(create_server(writable), mode=mode, elicitation_callback=decline) as client:
+        failed = await confirm(client, "delete_project", {"project": "kites-test2/mnist"})
+    assert failed.structured_content["code"] in (403, 503)
+    assert changes(state) == []
+
+
 # --- in Python ---
 
 
