@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["ErrorText", "find_error", "find_traceback", "name_cause", "normalise_error"]
+__all__ = ["ErrorText", "find_error", "find_first_traceback", "name_cause", "normalise_error"]
 
 _FRAMES = 3
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -153,7 +153,7 @@ def normalise_error(error: str) -> str:
     return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", error)).strip()
 
 
-def find_traceback(lines: Sequence[str]) -> int | None:
+def find_first_traceback(lines: Sequence[str]) -> int | None:
     """Return where the first traceback begins: with its head, or with a frame where the SDK left the head out."""
     return next((place for place, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
 

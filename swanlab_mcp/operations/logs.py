@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.analysis.causes import find_traceback
+from swanlab_mcp.analysis.causes import find_first_traceback
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.models import ApiResponse, LogLine, LogPart, Page
@@ -118,7 +118,7 @@ def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLin
 
 def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]]:
     where = f"{part.start} to {part.start + len(part.lines) - 1}"
-    begin = find_traceback([line.message for line in part.lines])
+    begin = find_first_traceback([line.message for line in part.lines])
     if begin is None:
         return [], [f"There is no traceback among the lines {where}."]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
