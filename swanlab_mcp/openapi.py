@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from pydantic import TypeAdapter, ValidationError
+
 from swanlab_mcp import operations
 from swanlab_mcp.client import SwanLabClient, open_client
 from swanlab_mcp.errors import SwanLabError
@@ -131,10 +133,16 @@ class OpenApi:
         username: str = "",
     ) -> ApiResponse[RecordList[Experiment]]:
         """Find all experiments that meet the filters: dicts of field, op and value, as the tool of this name takes."""
+        try:
+            conditions = TypeAdapter(list[Filter]).validate_python(list(filters))
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            where = ".".join(map(str, ("filters", *wrong["loc"])))
+            return ApiResponse(code=400, errmsg=f"{where}: {wrong['msg']}.")
         return self._ask_list(
             operations.find_experiments,
             project=_text(project, "project"),
-            filters=[Filter.model_validate(one) for one in filters],
+            filters=conditions,
             sort=_text(sort, "sort"),
             descending=descending,
             username=_text(username, "username"),

@@ -207,7 +207,11 @@ def _find_log_dirs(log_dirs: Sequence[str | Path], environ: Mapping[str, str]) -
         given = [part.strip() for part in listed.split(os.pathsep) if part.strip()]
     if not given and Path("swanlog").is_dir():
         given = ["swanlog"]
-    return tuple(dict.fromkeys(Path(folder).expanduser().absolute() for folder in given))
+    folders: dict[str, Path] = {}
+    for folder in given:
+        path = Path(folder).expanduser().absolute()
+        folders.setdefault(os.path.realpath(path), path)
+    return tuple(folders.values())
 
 
 def _read_number(environ: Mapping[str, str], name: str, problems: list[str]) -> int | None:

@@ -60,6 +60,30 @@ async def test_the_environment_names_several_log_folders(tmp_path: Path) -> None
         assert "2 of 2" in text_of(listed)
 
 
+@pytest.mark.parametrize("how", ["twice", "link", "link below", "copy"])
+async def test_a_run_that_is_there_twice_is_counted_once(tmp_path: Path, how: str) -> None:
+    source = next((RUNS / "0.10.3-offline").glob(f"*{CUID}"))
+    first, other = tmp_path / "a", tmp_path / "b"
+    shutil.copytree(source, first / "team" / NAME)
+    if how == "copy":
+        shutil.copytree(source, other / NAME)
+    elif how != "twice":
+        other.symlink_to(first if how == "link" else first / "team", target_is_directory=True)
+    given = [first, first / ".." / "a"] if how == "twice" else [first, other]
+    settings = load_settings(log_dirs=given, environ={})
+    assert len(settings.log_dirs) == (1 if how in ("twice", "link") else 2)
+    totals: list[int] = []
+    for folders in ([first], settings.log_dirs):
+        client = OfflineClient(folders)
+        for _ in range(2):
+            part = (await client.read_logs("local", "vision-baselines", CUID, start=0, count=5)).data
+            assert part
+            totals.append(part.total)
+            assert await list_cuids(client, "vision-baselines") == [CUID]
+    assert totals == [totals[0]] * 4
+    assert totals[0] > 0
+
+
 async def test_a_tree_without_end_is_not_searched_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.offline.discovery._MOST_FOLDERS", 3)
     for number in range(5):
@@ -214,6 +238,9 @@ async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
     source = next((RUNS / "0.10.3-offline").glob(f"*{CUID}"))
     for name in (f"{NAME}-a-1", f"{NAME}-b-2"):
         shutil.copytree(source, tmp_path / name)
+    # identical files would count once
+    (first,) = (tmp_path / f"{NAME}-a-1").glob("*.swanlab")
+    first.write_bytes(first.read_bytes()[:-1])
     client = OfflineClient([tmp_path])
     assert await list_cuids(client, "vision-baselines") == [CUID]
     answer = await client.get_experiment("local", "vision-baselines", CUID)

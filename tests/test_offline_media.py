@@ -15,6 +15,7 @@ from swanlab_mcp.client.offline import OfflineClient
 from swanlab_mcp.client.offline.run import Run
 from swanlab_mcp.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.models import MediaItem
+from swanlab_mcp.operations import get_media
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session
 from tests.test_offline_runs import read_truth
@@ -120,6 +121,19 @@ async def test_what_is_no_file_of_the_run_is_not_available(copied: Path, tmp_pat
     assert answer.data[0] == (None, None)
     assert answer.data[1].content == "step 0: the quick brown fox\n第二行".encode()
     assert any("sample/input at step 0" in note for note in answer.notes)
+
+
+async def test_a_missing_file_of_another_kind_does_not_hide_what_is_there(copied: Path) -> None:
+    client = OfflineClient([copied.parent])
+    item = await find_item(client)
+    run: Run = next(iter(client._runs.values()))
+    run.media[IMAGE][0] = (run.media[IMAGE][0][0]._replace(filename="gone.wav"),)
+    given = {"project": f"local/{PROJECT}", "exp_cuid": CUID, "steps": [0]}
+    answer = await get_media(client, keys=[IMAGE, "sample/answer"], **given)
+    assert [one.type for one in answer.data or ()] == ["audio", "text"]
+    assert any("gone.wav is not in the run's folder" in note for note in answer.notes)
+    with pytest.raises(NotAvailableOffline, match=r"gone\.wav is not in the run's folder"):
+        await get_media(client, keys=[item.key], **given)
 
 
 @pytest.mark.parametrize("name", ["../../files/config.yaml", "/etc/hostname", "..", "a\\b"])

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,8 +204,34 @@ def test_keys_logs_and_finds_are_complete_lists(host: str, state: State) -> None
         wanted = [{"field": "metric.k0007", "op": "=", "value": 7}]
         assert [one.name for one in api.find_experiments("project1", wanted).data] == ["wide"]
         assert api.find_experiments("project1", sort="nothing").code == 400
-        with pytest.raises(ValueError, match="op"):
-            api.find_experiments("project1", [{"field": "name", "op": "~", "value": 1}])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"count": 0}, "count=0 is too small. Give 1 or more lines."),
+        ({"start": -1}, "start=-1 is too small. Lines are numbered from 0."),
+        ({"level": "warning"}, "There is no level 'warning'. Levels: all, warn, error."),
+    ],
+)
+def test_wrong_questions_about_logs_are_answered_with_400(host: str, arguments: dict[str, Any], told: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        answer = api.get_logs("project1", "cuid1", **arguments)
+    assert (answer.code, answer.data, answer.errmsg) == (400, None, told)
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ({"field": "name", "op": "==", "value": 1}, "filters.1.op: Input should be '=', '!='"),
+        ({"field": "name", "op": "="}, "filters.1.value: Field required"),
+    ],
+)
+def test_a_wrong_filter_is_answered_with_400(host: str, condition: dict[str, Any], told: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        answer = api.find_experiments("project1", [{"field": "name", "op": "!=", "value": "x"}, condition])
+    assert (answer.code, answer.data) == (400, None)
+    assert told in answer.errmsg
 
 
 def test_the_key_is_in_no_repr(host: str) -> None:

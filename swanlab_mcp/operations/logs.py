@@ -62,6 +62,7 @@ async def get_logs(
     INFO, time, `repeated`.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "search": "error", "context": 5}.
     """
+    _check(count, start, level)
     judge = _read_judge(search, pattern)
     is_search = judge is not None or level != "all"
     if from_traceback and is_search:
@@ -157,6 +158,16 @@ def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
 
 def _find_stop(rows: Sequence[LogLine]) -> int:
     return rows[-1].number + (rows[-1].repeated or 1)
+
+
+def _check(count: int, start: int | None, level: str) -> None:
+    """Raise InvalidArgument for what a Python caller may give although no tool call can."""
+    if count < 1:
+        raise InvalidArgument(f"count={count} is too small.", hint="Give 1 or more lines.")
+    if start is not None and start < 0:
+        raise InvalidArgument(f"start={start} is too small.", hint="Lines are numbered from 0.")
+    if level not in _LEVELS:
+        raise InvalidArgument(f"There is no level {shorten(level)!r}.", hint=f"Levels: {', '.join(_LEVELS)}.")
 
 
 def _read_judge(search: str, pattern: str) -> Judge | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from swanlab_mcp.analysis.steps import describe_steps
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.concurrency import gather
-from swanlab_mcp.errors import InvalidArgument, NotFound
+from swanlab_mcp.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
@@ -151,7 +151,13 @@ async def _show(
     async def read(limit: int) -> None:
         group = [item for item, kind in zip(items, kinds, strict=True) if bool(limit) == (kind in _READ)]
         if group:
-            answer = await ask(group, limit=limit)
+            try:
+                answer = await ask(group, limit=limit)
+            except NotAvailableOffline as error:
+                if len(group) == len(items):
+                    raise
+                notes.append(str(error))
+                return
             files.update(zip(group, answer.data or (), strict=False))
             notes.extend(answer.notes)
 

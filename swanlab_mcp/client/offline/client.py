@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -42,6 +45,7 @@ _WORKSPACE = Workspace(name=_TITLE, username=LOCAL, role="OWNER")
 _NOT_RECORDED = "Visibility and members are not available offline: a run's files do not record them."
 _KEPT_POINTS = 4_000_000
 _READERS = 4
+_SAMPLED = 1 << 16
 _NAMED = 5
 
 
@@ -287,14 +291,14 @@ class OfflineClient:
         if len(stale) < _READERS:
             for run in stale:
                 run.outline()
-            return _Opened(runs, found.notes)
+            return _Opened(_drop_copies(runs), found.notes)
         with ThreadPoolExecutor(_READERS) as pool:
             try:
                 for _ in pool.map(Run.outline, stale):
                     work.advance(1)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        return _Opened(runs, found.notes)
+        return _Opened(_drop_copies(runs), found.notes)
 
 
 class _Opened(NamedTuple):
@@ -308,6 +312,38 @@ class _Opened(NamedTuple):
             f"The run in {shorten(run.folder.name)!r} is left out: {run.problem}." for run in self.runs if run.problem
         ]
         return [*self.notes, *_cap(problems)]
+
+
+def _drop_copies(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs but those whose file is another's of the same run: of the same size, head and tail."""
+    counts = Counter(run.run_id for run in runs)
+    if len(counts) == len(runs):
+        return list(runs)
+    seen: set[tuple[str, int, bytes]] = set()
+    kept: list[Run] = []
+    for run in runs:
+        if counts[run.run_id] > 1 and not run.problem:
+            try:
+                mark = (run.run_id, *_sample(run.file))
+            except OSError:
+                mark = None  # what it has become is told where it is read
+            if mark in seen:
+                continue
+            if mark:
+                seen.add(mark)
+        kept.append(run)
+    return kept
+
+
+def _sample(file: Path) -> tuple[int, bytes]:
+    """Return a file's size, and a hash of its head and tail."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, SEEK_END)
+        digest = sha256()
+        for start in (0, max(0, size - _SAMPLED)):
+            opened.seek(start)
+            digest.update(opened.read(_SAMPLED))
+    return size, digest.digest()
 
 
 def _check_workspace(username: str) -> None:
