@@ -398,6 +398,24 @@ async def test_an_error_that_was_handled_is_weak_evidence(settings: Settings, st
     assert killed["causes"][0]["cause"].startswith("a process was killed from outside")
 
 
+async def test_many_losses_leave_room_for_rate_gradient_and_memory(settings: Settings, state: State) -> None:
+    metrics = {f"loss_{number}": series(learn(100, number)) for number in range(8)}
+    metrics |= {f"acc{number}": series([1 - 0.3 * value for value in learn(100, number)]) for number in range(4)}
+    metrics |= {f"__swanlab__.gpu.{card}.mem.pct": series([50.0 + card] * 100) for card in range(4)}
+    metrics |= {key: series([1.0] * 100) for key in ("lr", "grad_norm", "__swanlab__.mem.pct")}
+    logs = [LogLine(epoch, line) for epoch, line in enumerate(OOM)]
+    add(state, "many", metrics, state="CRASHED", logs=logs)
+    few = {key: points for key, points in metrics.items() if "acc" not in key and "loss" not in key}
+    add(state, "few", {"loss": series(learn(100)), **few}, state="CRASHED", logs=logs)
+    last = (await diagnose(settings, project="study", exp_cuid="many"))["crash"]["last_values"]
+    assert list(last) == [
+        "loss_0", "loss_1", "loss_2", "loss_3", "loss_4", "lr", "grad_norm",
+        "__swanlab__.gpu.3.mem.pct", "__swanlab__.gpu.2.mem.pct", "__swanlab__.mem.pct",
+    ]  # fmt: skip
+    last = (await diagnose(settings, project="study", exp_cuid="few"))["crash"]["last_values"]
+    assert len(last) == 8
+
+
 async def test_an_error_of_no_known_kind_is_told_as_such(settings: Settings, state: State) -> None:
     add(state, "own", {"loss": series(learn(300))}, state="CRASHED", logs=[LogLine(0, "MyOwnError: strange")])
     told = await diagnose(settings, project="study", exp_cuid="own")

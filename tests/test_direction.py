@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.direction import find_pairs, find_role, has_no_trend, infer_direction, is_validation
 
@@ -111,6 +113,24 @@ def test_large_is_good_for_qualities_and_speeds(key: str) -> None:
 def test_what_the_words_do_not_tell_is_left_open(key: str) -> None:
     assert infer_direction(key).mode == ""
     assert infer_direction(key).reason
+
+
+WORDS = (
+    "train val loss acc error rate neg cost per hour second time to success score best epoch step reward fid lr bits"
+)
+
+
+@given(
+    st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=5), st.sampled_from([" ", "/", "-", ".", "__", ":"])
+)
+def test_case_and_separators_do_not_matter(words: list[str], separator: str) -> None:
+    expected = infer_direction("_".join(words))
+    assert expected.reason
+    assert infer_direction(separator.join(words)) == expected
+    assert infer_direction(separator.join(words).upper()) == expected
+    assert infer_direction(separator.join(word.title() for word in words)) == expected
+    camel = words[0] + "".join(word.title() for word in words[1:])
+    assert infer_direction(camel) == expected
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,13 @@ def test_what_worsens_is_overfitting_only_if_training_does_not() -> None:
     better, worse = (range(size), learn(size)), (range(size), bottom(size))
     judged = find_overfitting(better, worse)
     assert judged
-    assert judged[1]
+    assert judged.is_overfitting
+    level = find_overfitting((range(size), [1 + 0.01 * (step % 3) for step in range(size)]), worse)
+    assert level
+    assert (level.is_overfitting, level.improves) == (True, False)
+    falling = find_overfitting((range(size), [5 - step / 100 for step in range(size)]), worse)
+    assert falling
+    assert (falling.is_overfitting, falling.improves) == (True, True)
     both = find_overfitting(worse, worse)
     assert both
     assert not both[1]
@@ -308,6 +314,88 @@ def test_a_running_series_is_stalled_when_it_is_far_overdue() -> None:
     assert find_stall(patient, patient[-1] + 7_200_000) is None
     assert find_stall([], 5) is None
     assert find_stall([0, 0, 0], 5) is None
+
+
+waits = st.lists(st.integers(0, 10**7), min_size=1, max_size=60)
+
+
+@given(waits, st.integers(0, 10**9), st.integers(1, 10**12))
+def test_a_stall_does_not_depend_on_when_the_run_began_and_lasts(gaps: list[int], silent: int, shift: int) -> None:
+    times = [10**12 + sum(gaps[:place]) for place in range(len(gaps) + 1)]
+    now = times[-1] + silent
+    stall = find_stall(times, now)
+    moved = find_stall([one + shift for one in times], now + shift)
+    assert (stall is None) == (moved is None)
+    # silence that goes on only makes it worse, and the moment it became overdue stays
+    later = find_stall(times, now + 10**6)
+    if stall:
+        assert moved == (stall[0] + shift, *stall[1:])
+        assert times[-1] < stall[0] < now
+        assert later
+        assert later[0] == pytest.approx(stall[0], abs=1)
+    # a run that pauses longer is given more patience, never less
+    if stall is None:
+        assert find_stall([*times, times[-1] + max(gaps) + silent], times[-1] + max(gaps) + 2 * silent) is None
+
+
+loads = st.lists(st.floats(0, 100), min_size=1, max_size=80)
+
+
+@given(
+    st.lists(st.floats(0, 30), min_size=25, max_size=40),
+    st.integers(0, 10**6),
+    st.randoms(use_true_random=False),
+    st.integers(0, 5),
+)
+def test_an_idle_gpu_is_told_whatever_the_order_steps_or_lost_samples(
+    values: list[float], start: int, source: random.Random, lost: int
+) -> None:
+    idle = find_idle(range(len(values)), values)
+    mixed = source.sample([*values, *[math.nan] * lost], len(values) + lost)
+    again = find_idle(range(start, start + len(mixed)), mixed)
+    assert (idle and (idle.value, idle.detail)) == (again and (again.value, again.detail))
+    # a GPU that works harder is not idler
+    busier = find_idle(range(len(values)), [value + 10 for value in values])
+    assert idle or busier is None
+    if idle:
+        assert sum(value < 15 for value in values) * 2 >= len(values) >= 30
+
+
+@given(loads, st.integers(0, 10**6), st.integers(0, 79))
+def test_a_full_memory_is_told_at_its_largest_value_and_by_nothing_else(
+    values: list[float], start: int, place: int
+) -> None:
+    full = find_full_memory(range(len(values)), values)
+    assert (full is not None) == (max(values) >= 97)
+    odd = [*values[:place], math.nan, *values[place:]]
+    again = find_full_memory(range(start, start + len(odd)), odd)
+    assert (full and full.value) == (again and again.value)
+    if full and again:
+        assert values[full.step] == max(values)
+        assert odd[again.step - start] == max(values)
+
+
+@given(
+    st.floats(-10, 10), st.floats(0.01, 100), st.floats(-10, 10), st.floats(0.01, 100),
+    st.integers(0, 50), st.sampled_from([learn, bottom]),
+)  # fmt: skip
+@settings(max_examples=25)
+def test_overfitting_does_not_depend_on_the_origin_or_unit_of_either_series(
+    shift: float, scale: float, other_shift: float, other_scale: float, seed: int, course: Any
+) -> None:
+    train, held_out = course(300, seed), bottom(300, seed + 1)
+    steps = range(300)
+    plain = find_overfitting((steps, train), (steps, held_out))
+    moved = find_overfitting(
+        (steps, [scale * value + shift for value in train]),
+        (steps, [other_scale * value + other_shift for value in held_out]),
+    )
+    assert plain
+    assert moved
+    assert plain.is_overfitting == moved.is_overfitting == (course is learn)
+    assert plain.improves == moved.improves
+    assert plain.worsening.onset_step == moved.worsening.onset_step
+    assert plain.worsening.best_step == moved.worsening.best_step
 
 
 def test_hardware_at_its_limits_is_told() -> None:

@@ -130,6 +130,29 @@ async def test_a_whole_workspace_is_looked_at(settings: Settings, state: State) 
     assert [row["project"] for row in recent["data"]] == ["p24", "p23"]
 
 
+async def test_a_stall_is_found_in_a_workspace_though_nothing_was_updated(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "live", updated_at=MORNING + timedelta(hours=1))
+    stuck = state.add_experiment(project, "stuck", cuid="c-stuck", created_at=MORNING + timedelta(hours=1))
+    stuck.state, stuck.finished_at = "RUNNING", None
+    stuck.metrics = {"loss": [(step, 1.0) for step in range(100)]}
+    since = "2026-01-01T09:05:00Z"
+    alone = await ask(settings, project="live", since=since)
+    told = await ask(settings, since=since)
+    for one in (alone, told):
+        assert [row["name"] for row in one["data"] if row["what"] == "stalled"] == ["stuck"]
+
+
+async def test_metrics_that_nobody_has_or_that_cannot_be_judged_are_told(settings: Settings, state: State) -> None:
+    add(state, "old", 0, 0.5)
+    better = add(state, "new", 9, 0.9)
+    better.metrics = {**better.metrics, "foo": [(0, 1.0)]}
+    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/ac", "foo", "val/acc"])
+    assert "No experiment has a metric 'val/ac'. Near ones: val/acc." in told["notes"]
+    assert "The direction of foo is not known, so no records are judged." in told["notes"]
+    assert [row["what"] for row in told["data"]] == ["record", "finished"]
+    assert sum("val/acc" in note for note in told["notes"]) == 1
+
+
 async def test_times_may_be_told_as_how_long_ago(settings: Settings, state: State) -> None:
     add(state, "run", 1, 0.5)
     for since in ("24h", "90m", "7 d", "2w"):

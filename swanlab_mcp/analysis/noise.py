@@ -142,6 +142,9 @@ def judge_difference(
         more = count_repeats(difference, noise.deviation, thresholds) - min(len(first), len(second))
         return Difference("cannot tell", difference, low, high, p, f"{test}; about {more} more repeats of each needed")
     welch = compute_welch(first, second)
+    if difference and not welch.error and max(len(first), len(second)) < thresholds.few_repeats:
+        told = f"no scatter at all in {len(first)} and {len(second)} repeats: too few to know the noise"
+        return Difference("cannot tell", difference, None, None, None, told)
     reach = compute_t_quantile(1 - thresholds.significance / 2, welch.freedom) * welch.error
     verdict: Verdict = "real" if welch.p < thresholds.significance else "within noise"
     weak = "; weak: few repeats" if min(len(first), len(second)) < thresholds.few_repeats else ""

@@ -67,6 +67,7 @@ _SIMILAR_LINES = 200
 _LINE = 200
 _PATH = 80
 _LAST = 10
+_CARDS = 2
 _NAMED = 10
 _EXPLODED = 1e3
 _IMPROVES = "still improves"
@@ -372,10 +373,12 @@ async def _read_error(client: SwanLabClient, place: Reference, experiment: Exper
 
 
 def _describe_crash(curves: _Curves, error: ErrorText, similar: Sequence[str]) -> Crash:
-    values = {
-        key: round_number(curves.points[key].values[-1])
-        for key in curves.of("loss", "quality", "learning_rate", "gradient_norm", "gpu_memory", "host_memory")[:_LAST]
-    }
+    # the fullest of many GPUs tell
+    cards = sorted(curves.of("gpu_memory"), key=lambda key: -max(curves.finite[key][1], default=0.0))
+    reserved = [*curves.of("learning_rate", "gradient_norm"), *cards[:_CARDS], *curves.of("host_memory")]
+    results = curves.of("loss", "quality")[: _LAST - len(reserved)]
+    told = [*results, *reserved, *cards[_CARDS:]][:_LAST]
+    values = {key: round_number(curves.points[key].values[-1]) for key in told}
     steps = [curves.points[key].steps[-1] for key in curves.of("loss", "quality")]
     return Crash(
         error=shorten(error.line, _LINE),

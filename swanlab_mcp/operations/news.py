@@ -18,7 +18,7 @@ from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 from swanlab_mcp.operations.targets import choose_targets
-from swanlab_mcp.refs import Reference
+from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["whats_new"]
@@ -30,6 +30,7 @@ _WATCHED = 20
 _TARGETS = 2
 _ASKED_FOR_KEYS = 3
 _NAME = 40
+_NAMED = 10
 _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
 
@@ -59,13 +60,14 @@ async def whats_new(
     now = int(time.time() * 1000)
     moment = _read_since(since, now)
     notes: list[str] = []
+    watched = _Watched(set(), set(), {})
 
     async def look_at(named: tuple[str, str]) -> tuple[int, list[_Happening]]:
         """Return the latest moment that SwanLab tells of a project, and what happened in it."""
         place, experiments, told = await list_chosen(client, *named, ())
         notes.extend(told)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
-        targets, summaries = await _read_targets(client, place, experiments, metrics, moment, notes)
+        targets, summaries = await _read_targets(client, place, experiments, metrics, moment, watched, notes)
         return latest, [
             *_find_changes(place, experiments, targets, summaries, moment),
             *await _find_stalls(client, place, experiments, moment, now, notes),
@@ -73,6 +75,7 @@ async def whats_new(
         ]
 
     looked = await read_all(await _list_projects(client, project, username, moment, notes), look_at)
+    notes += _explain_watched(metrics, watched)
     happenings = [one for _, found in looked for one in found]
     latest = max([moment, *(last for last, _ in looked)])
     happenings.sort(key=lambda one: (one.item.what == "record", one.moment), reverse=True)
@@ -90,6 +93,26 @@ async def whats_new(
         f"Since {show_time(moment)}: {told}.",
         f"Cursor for the next call: since={cursor}",
     )
+
+
+class _Watched(NamedTuple):
+    """Of the metrics that were asked for: those that were found, those that a project lacks, and what it has."""
+
+    found: set[str]
+    absent: set[str]
+    logged: dict[str, None]
+
+
+def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
+    notes: list[str] = []
+    for key in dict.fromkeys(metrics):
+        if key in watched.absent - watched.found:
+            near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
+            told = f" Near ones: {', '.join(shorten(one) for one in near)}." if near else ""
+            notes.append(f"No experiment has a metric {shorten(key)!r}.{told}")
+        elif not infer_direction(key).mode:
+            notes.append(f"The direction of {shorten(key)} is not known, so no records are judged.")
+    return notes
 
 
 def _read_since(since: str, now: int) -> int:
@@ -117,17 +140,22 @@ async def _list_projects(
     if project:
         return [(project, username)]
     place = await locate_workspace(client, username)
-    answer = await ask_about_workspace(client, place, lambda: client.list_projects(place.username, detail=False))
+    answer = await ask_about_workspace(client, place, lambda: client.list_projects(place.username))
     notes += answer.notes
     listed = answer.data or []
     # without a time of its update a project may have changed
-    changed = [one for one in listed if not one.updatedAt or _read_moment(one.updatedAt) >= moment]
+    # and a running experiment may be silent: no update tells of a stall
+    changed = [
+        one
+        for one in listed
+        if not one.updatedAt or _read_moment(one.updatedAt) >= moment or one.count.get("runningExps")
+    ]
     changed.sort(key=lambda one: one.updatedAt or "9", reverse=True)
     if len(changed) > _PROJECTS:
         left = ", ".join(shorten(one.name, _NAME) for one in changed[_PROJECTS:][:10])
         notes.append(
-            f"Only the {_PROJECTS} most recently updated of {len(changed)} changed projects were looked at; left out: "
-            f"{left}."
+            f"Only the {_PROJECTS} most recently updated of {len(changed)} changed or running projects were looked at; "
+            f"left out: {left}."
         )
     return [(one.name, place.username) for one in changed[:_PROJECTS]]
 
@@ -138,26 +166,37 @@ async def _read_targets(
     experiments: Sequence[Experiment],
     metrics: Sequence[str],
     moment: int,
+    watched: _Watched,
     notes: list[str],
 ) -> tuple[list[str], Mapping[str, Summary]]:
     """Return the metrics whose records count, and every experiment's summary of them."""
     recent = [one for one in experiments if _is_active(one, moment)]
     if not recent:
         return [], {}
+
+    async def list_keys(experiment: Experiment) -> Sequence[str]:
+        answer = await client.list_keys(place.username, place.project, experiment.cuid)
+        return answer.data.scalars if answer.data else ()
+
     targets = list(metrics)
     if not targets:
-
-        async def list_keys(experiment: Experiment) -> Sequence[str]:
-            answer = await client.list_keys(place.username, place.project, experiment.cuid)
-            return answer.data.scalars if answer.data else ()
-
         logged = await read_all(recent[:_ASKED_FOR_KEYS], list_keys)
         targets = choose_targets(dict.fromkeys(key for keys in logged for key in keys), _TARGETS)
     if not targets:
         return [], {}
     answer = await client.get_summaries(place.username, place.project, experiments, targets)
     notes += answer.notes
-    return targets, answer.data or {}
+    summaries = answer.data or {}
+    found = {key for summary in summaries.values() for key in summary}
+    watched.found.update(found.intersection(metrics))
+    absent = set(metrics) - found
+    if absent:
+        watched.absent.update(absent)
+        logged = await read_all(recent[:_ASKED_FOR_KEYS], list_keys)
+        watched.logged.update(
+            dict.fromkeys(key for keys in logged for key in keys if not key.startswith("__swanlab__"))
+        )
+    return targets, summaries
 
 
 def _is_active(experiment: Experiment, moment: int) -> bool:
