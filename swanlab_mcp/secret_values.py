@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
-__all__ = ["mask_secrets"]
+__all__ = ["mask_exactly", "mask_secrets"]
 
 _MASK = "***"
 _SHORTEST = 6
@@ -83,6 +84,25 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     for pattern in (_IN_HEADER, _IN_QUERY):
         text = pattern.sub(rf"\g<name>{_MASK}", text)
     return _KNOWN.sub(_MASK, text)
+
+
+def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
+    """Return a JSON value with these texts, of at least 6 characters, masked wherever they stand, in keys too."""
+    longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
+    if not longest_first:
+        return value
+    pattern = re.compile("|".join(longest_first))
+
+    def mask(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub(_MASK, value)
+        if isinstance(value, dict):
+            return {mask(key): mask(item) for key, item in cast("dict[Any, Any]", value).items()}
+        if isinstance(value, list):
+            return [mask(item) for item in cast("list[Any]", value)]
+        return value
+
+    return mask(value)
 
 
 def _mask_all(value: Any) -> Any:
