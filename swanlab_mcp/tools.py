@@ -183,7 +183,9 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         try:
             if consent is not None:
                 _require_consent(consent, given["confirmation"])
-            answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+            answer = await keep_deadline(
+                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+            )
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged, keep_last = "page" in signature.parameters, given.get("start") is None
             reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
@@ -234,7 +236,9 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
         confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
         try:
             # an error ends the call here, in `StrictTool.run`: who could not be asked has not agreed
-            answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+            answer = await keep_deadline(
+                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+            )
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)

