@@ -8,11 +8,11 @@ from __future__ import annotations
 import bisect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, cast
 
 from swanlab_mcp.operations.budget import count_tokens
-from swanlab_mcp.secret_values import mask_secrets
+from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import neutralise_value, shorten
 
 __all__ = ["Reply", "count_tokens", "fit", "render"]
@@ -43,17 +43,20 @@ def fit(
     is_paged: bool = True,
     keep_last: bool = False,
     is_masked: bool = False,
+    secrets: Collection[str] = (),
 ) -> Reply:
     """Return both forms of a payload within `budget` tokens.
 
     Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
     the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
     (`is_paged` False) tell their own positions; of them the last are kept if `keep_last`. What is a single record is
-    kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked.
+    kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked;
+    `secrets` always are.
     """
     sizes: dict[str, str] = {}
     shown = _take_rows(payload, budget, is_masked=is_masked, keep_last=keep_last and not is_paged)
-    bounded = _bound(shown, budget, sizes)
+    # before anything is cut: half a secret would not be found
+    bounded = _bound(mask_exactly(shown, secrets), budget, sizes)
     safe = neutralise_value(mask_secrets(bounded) if is_masked else bounded)
     reply = _reply(safe)
     if _fits(reply, budget):

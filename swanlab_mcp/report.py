@@ -20,7 +20,7 @@ from swanlab_mcp.models import ApiResponse, Picture
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import Reference
-from swanlab_mcp.secret_values import mask_secrets
+from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["LANGUAGES", "write_report"]
@@ -109,7 +109,7 @@ class _Page(NamedTuple):
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
         """Return what an answer holds, and add what it notes."""
-        payload = answer.model_dump(mode="json", exclude_none=True)
+        payload = mask_exactly(answer.model_dump(mode="json", exclude_none=True), self.client.get_secrets())
         if not self.show_secrets:
             payload = mask_secrets(payload)
         notes += payload.get("notes", ())

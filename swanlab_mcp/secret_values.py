@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
-__all__ = ["mask_secrets"]
+__all__ = ["mask_exactly", "mask_secrets"]
 
 _MASK = "***"
 _SHORTEST = 6
@@ -29,10 +30,14 @@ _IN_OBJECT = re.compile(
     rf"(?P<name>[\"'](?:[\w\-.]{{0,40}}[_\-.])?{_WORD}[\"']\s?:\s?)(?P<quote>[\"'])[^\"']{{6,}}", re.IGNORECASE
 )
 _IN_HEADER = re.compile(
-    r"\b(?P<name>bearer\s(?=[\w.~+/\-]{0,99}\d)|authorization[\"']?\s?[:=]\s?[\"']?(?:basic|token)\s)"
+    # a scheme before it, or the bare key, as SwanLab is asked; a word of prose is short and has no digit
+    r"\b(?P<name>bearer\s(?=[\w.~+/\-]{0,99}\d)"
+    r"|authorization[\"']?\s?[:=]\s?[\"']?(?:(?:basic|token)\s|(?=[\w.~+/\-]{0,99}\d|[\w.~+/\-]{16})))"
     r"[\w.~+/\-]{8,}=*",
     re.IGNORECASE,
 )
+_SESSION = re.compile(r"(?<![\w\-])(?P<name>sid=[\"']?)[^\s&;,\"']{8,}", re.IGNORECASE)
+_LOGIN = re.compile(r"(?P<name>\bswanlab\s{1,9}login\b[^\n|;&]{0,80}?\s-k[\s=]{0,9}[\"']?)[^\s\"'*]{6,}")
 # what signs an address, SwanLab's own downloads too
 _IN_QUERY = re.compile(
     r"(?P<name>[?&](?:[\w\-]{0,40}[_\-])?(?:signature|sig|token|access[_-]?key|api[_-]?key|secret)=)[^&\s\"']{6,}",
@@ -52,8 +57,9 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     """Return a JSON value with texts masked whose name or shape looks like a secret's.
 
     Names: password, token, api_key and such as a whole word at the end (`hf_token`, not `max_tokens` or `tokenizer`).
-    Shapes: credentials in addresses and headers, signed addresses, `--token value` in commands and argument lists,
-    `"token": "value"` in printed objects, private keys, and the forms of well-known tokens.
+    Shapes: credentials in addresses, headers and cookies, signed addresses, `--token value` in commands and argument
+    lists, `swanlab login -k value`, `"token": "value"` in printed objects, private keys, and the forms of well-known
+    tokens.
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
@@ -80,9 +86,28 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     text = _IN_ADDRESS.sub(_MASK, text)
     text = _IN_COMMAND.sub(rf"\g<name>\g<quote>{_MASK}", text)
     text = _IN_OBJECT.sub(rf"\g<name>\g<quote>{_MASK}", text)
-    for pattern in (_IN_HEADER, _IN_QUERY):
+    for pattern in (_IN_HEADER, _SESSION, _LOGIN, _IN_QUERY):
         text = pattern.sub(rf"\g<name>{_MASK}", text)
     return _KNOWN.sub(_MASK, text)
+
+
+def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
+    """Return a JSON value with these texts, of at least 6 characters, masked wherever they stand, in keys too."""
+    longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
+    if not longest_first:
+        return value
+    pattern = re.compile("|".join(longest_first))
+
+    def mask(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub(_MASK, value)
+        if isinstance(value, dict):
+            return {mask(key): mask(item) for key, item in cast("dict[Any, Any]", value).items()}
+        if isinstance(value, list):
+            return [mask(item) for item in cast("list[Any]", value)]
+        return value
+
+    return mask(value)
 
 
 def _mask_all(value: Any) -> Any:

@@ -228,9 +228,9 @@ def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
         try:
             answer = await keep_deadline(operation(app.client, **arguments), app.timeout)
         except NotFound as error:
-            raise ResourceNotFoundError(tell_error(error)) from error
+            raise ResourceNotFoundError(tell_error(error, app)) from error
         except SwanLabError as error:
-            raise ResourceError(tell_error(error)) from error
+            raise ResourceError(tell_error(error, app)) from error
         return make_reply(app, answer).text
 
     @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
@@ -269,8 +269,11 @@ def _add_completion(server: MCPServer[App], running: list[_Running]) -> None:
         try:
             answer = await keep_deadline(completer.complete(argument.name, argument.value, chosen), app.timeout)
         except SwanLabError as error:
-            raise _to_protocol_error(error) from error
-        values, total = answer.data or [], answer.page.total if answer.page else 0
+            raise _to_protocol_error(error, app) from error
+        # a name that must not be shown cannot be chosen
+        found, total = answer.data or [], answer.page.total if answer.page else 0
+        values = [one for one in found if app.mask(one) == one]
+        total -= len(found) - len(values)
         return Completion(values=values, total=total, has_more=total > len(values))
 
 
@@ -302,6 +305,6 @@ class _TaskPrompt(Prompt):
             raise _to_protocol_error(error) from error
 
 
-def _to_protocol_error(error: SwanLabError) -> MCPError:
+def _to_protocol_error(error: SwanLabError, app: App | None = None) -> MCPError:
     is_theirs = isinstance(error, (InvalidArgument, NotFound))
-    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=tell_error(error))
+    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=tell_error(error, app))

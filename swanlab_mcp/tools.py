@@ -28,6 +28,7 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
+from swanlab_mcp.secret_values import mask_exactly
 from swanlab_mcp.untrusted import neutralise, shorten
 
 __all__ = [
@@ -110,6 +111,14 @@ class App:
         account = caller.get()
         return account.client if account else self.own_client
 
+    @property
+    def secrets(self) -> set[str]:
+        """The keys and sessions that the server and this caller work with."""
+        return {*self.own_client.get_secrets(), *self.client.get_secrets()}
+
+    def mask(self, text: str) -> str:
+        return mask_exactly(text, self.secrets)
+
 
 class Consent(BaseModel):
     """The user's answer before a change is made."""
@@ -153,7 +162,7 @@ class StrictTool(Tool):
                 cause = _explain_arguments(cause, self.parameters["properties"])
             if not isinstance(cause, SwanLabError):
                 raise
-            return _answer_error(cause)
+            return _answer_error(cause, context.request_context.lifespan_context)
 
 
 def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]:
@@ -174,13 +183,15 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         try:
             if consent is not None:
                 _require_consent(consent, given["confirmation"])
-            answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+            answer = await keep_deadline(
+                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+            )
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged = "page" in signature.parameters
             keep_last = given.get("start") is None and not given.get("from_traceback")
             reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
         except SwanLabError as error:
-            return _answer_error(error)
+            return _answer_error(error, app)
         except Exception:  # the edge: a defect of ours must neither end the server nor look like an answer
             incident = uuid.uuid4().hex[:8]
             log.exception("internal error %s in %s", incident, entry.name)
@@ -188,7 +199,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
                 SwanLabError(
                     f"Internal error {incident} in {entry.name}.",
                     hint="Its trace is in the server's log; please report it.",
-                )
+                ),
+                app,
             )
         finally:
             progress.listener.reset(token)
@@ -225,13 +237,15 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
         confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
         try:
             # an error ends the call here, in `StrictTool.run`: who could not be asked has not agreed
-            answer = await keep_deadline(entry.operation(app.client, **given), app.timeout)
+            answer = await keep_deadline(
+                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+            )
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)
         from swanlab_mcp.operations.changes import describe_change
 
-        return Elicit(neutralise(describe_change(cast("Change", answer.data))), Consent)
+        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), Consent)
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     ask.__signature__ = inspect.Signature([*arguments, context])  # type: ignore[attr-defined]
@@ -253,7 +267,7 @@ def _require_consent(outcome: Any, confirmation: str) -> None:
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
     payload = answer.model_dump(mode="json", exclude_none=True)
-    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, **how)
+    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, secrets=app.secrets, **how)
 
 
 def _show(picture: Picture) -> ImageContent:
@@ -262,13 +276,14 @@ def _show(picture: Picture) -> ImageContent:
     )
 
 
-def tell_error(error: SwanLabError) -> str:
-    """Return an error as one line of bounded length, because names that others chose stand in it."""
-    return shorten(str(error), _LONGEST_ERROR)
+def tell_error(error: SwanLabError, app: App | None = None) -> str:
+    """Return an error as one line of bounded length, masked by `app`, because names that others chose stand in it."""
+    text = str(error)
+    return shorten(app.mask(text) if app else text, _LONGEST_ERROR)
 
 
-def _answer_error(error: SwanLabError) -> CallToolResult:
-    text = tell_error(error)
+def _answer_error(error: SwanLabError, app: App) -> CallToolResult:
+    text = tell_error(error, app)
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
         structured_content={"code": error.status, "errmsg": text, "data": None},

@@ -74,6 +74,18 @@ def test_what_only_sounds_alike_is_left(name: str, value: Any) -> None:
         ("eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSM", "***"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIEabc+/=\n-----END RSA PRIVATE KEY-----", "***"),
         ("ghp_abcdefghijklmnopqrstuvwx", "***"),
+        ("Authorization: abcdef123", "Authorization: ***"),
+        ("{'Authorization': 'abcdef123', 'lr': 1}", "{'Authorization': '***', 'lr': 1}"),
+        ("authorization=abcdef123 lr=1", "authorization=*** lr=1"),
+        ("Authorization: required for writes", "Authorization: required for writes"),
+        ("Cookie: a=1; sid=abcdef123; b=2", "Cookie: a=1; sid=***; b=2"),
+        ("sid=abcdef123", "sid=***"),
+        ("https://swanlab.cn/x?sid=abcdef123&a=1", "https://swanlab.cn/x?sid=***&a=1"),
+        ("the resid=abcdef123", "the resid=abcdef123"),
+        ("swanlab login -k abcdef123", "swanlab login -k ***"),
+        ("swanlab login --relogin -k 'abcdef123' && python x.py", "swanlab login --relogin -k '***' && python x.py"),
+        ("swanlab login --relogin --api-key=abcdef123", "swanlab login --relogin --api-key=***"),
+        ("sort -k abcdef123", "sort -k abcdef123"),
     ],
 )
 def test_a_secret_inside_a_text_is_masked(text: str, expected: str) -> None:

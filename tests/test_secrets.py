@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.types import ResourceTemplateReference
 
 from swanlab_mcp import OpenApi
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.report import write_report
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import Fault, LogLine, Media, State, create_app, serve
@@ -323,6 +325,48 @@ async def test_recorded_secrets_are_shown_where_that_is_asked_for(settings: Sett
             result = await client.call_tool(name, {"project": "project1", "exp_cuid": "cuid1"})
             assert RECORDED in text_of(result)
             assert "***" not in text_of(result)
+
+
+@pytest.mark.parametrize("show_secrets", [False, True])
+async def test_our_own_key_and_session_are_masked_wherever_they_stand_recorded(
+    settings: Settings, state: State, *, show_secrets: bool
+) -> None:
+    for number, experiment in enumerate(state.projects[0].experiments):
+        experiment.state = "CRASHED"
+        experiment.name = f"by {KEY} {number}"
+        experiment.description = f"started with {KEY}, sid-canary-1"
+        experiment.config = {"note": f"<{KEY}>", "n": number, KEY: 1, "deep": [{"cookie": "a=1; x=sid-canary-1"}]}
+        experiment.metadata = {"command": f"train.py {KEY}"}
+        experiment.metrics = {"loss": [(step, 1 / (1 + step)) for step in range(20)], KEY: [(0, 1.0)]}
+        experiment.logs = [LogLine(0, f"I am {KEY}"), LogLine(0, "Traceback\nValueError: sid-canary-1", "ERROR")]
+    state.files["project1/cuid1/a.txt"] = f"{KEY} is recorded".encode()
+    seen: dict[str, str] = {}
+    async with session(replace(settings, show_secrets=show_secrets)) as client:
+        for tool in (await client.list_tools()).tools:
+            given = choose_arguments(tool)
+            given |= {"keys": ["texts"]} if tool.name == "get_media" else {}
+            given |= {"since": "2000-01-01"} if tool.name == "whats_new" else {}
+            result = await client.call_tool(tool.name, given)
+            assert not result.is_error, text_of(result)
+            seen[tool.name] = result.model_dump_json()
+        near = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "by key-canari 0"})
+        assert near.is_error
+        seen["error"] = near.model_dump_json()
+        for address in ("swanlab://kites-test3/project1", "swanlab://kites-test3/project1/cuid1"):
+            seen[address] = (await client.read_resource(address)).model_dump_json()
+        with pytest.raises(MCPError) as failed:
+            await client.read_resource("swanlab://kites-test3/project1/by%20key-canari%200")
+        seen["failed resource"] = str(failed.value)
+        reference = ResourceTemplateReference(uri="swanlab://{username}/{project}/{exp_cuid}")
+        chosen = {"username": "kites-test3", "project": "project1"}
+        typed = {"name": "exp_cuid", "value": ""}
+        async with opened(settings) as own:
+            page = await write_report(own, project="project1", show_secrets=show_secrets)
+            # it has a session of its own
+            seen["report"] = page.replace("sid-canary-1", "")
+        seen["completion"] = (await client.complete(reference, typed, context_arguments=chosen)).model_dump_json()
+    assert not [name for name, reply in seen.items() if CANARY in reply]
+    assert sum("***" in reply for reply in seen.values()) >= 12
 
 
 def test_the_environment_of_the_server_is_not_changed_or_shown(host: str) -> None:

@@ -377,6 +377,25 @@ async def test_a_deadline_in_the_middle_tells_what_is_known(writable: Settings, 
     assert "Deleted: cuid-a. Not tried: cuid-c." in text_of(failed)
 
 
+@pytest.mark.parametrize("is_confirmed", [False, True])
+@pytest.mark.usefixtures("project")
+async def test_a_deadline_before_the_change_was_asked_for_says_that_nothing_was_changed(
+    writable: Settings, state: State, *, is_confirmed: bool
+) -> None:
+    never = threading.Event()
+    async with session(dataclasses.replace(writable, timeout=1.0)) as client:
+        arguments = {"project": "kites-test2/mnist"}
+        if is_confirmed:
+            arguments |= (await client.call_tool("delete_project", arguments)).structured_content["data"]
+            arguments = {name: arguments[name] for name in ("project", "username", "confirmation")}
+        state.faults.append(Fault("mnist", method="GET", until=never))
+        failed = await client.call_tool("delete_project", arguments)
+        never.set()
+    assert failed.structured_content["code"] == 0
+    assert "Nothing was changed" in text_of(failed)
+    assert changes(state) == []
+
+
 async def test_an_expired_session_is_renewed_and_the_change_made_once(
     writable: Settings, state: State, project: Project
 ) -> None:

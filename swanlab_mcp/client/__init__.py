@@ -34,6 +34,10 @@ class SwanLabClient(Protocol):
     stands in `notes`.
     """
 
+    def get_secrets(self) -> tuple[str, ...]:
+        """Return the API key and the session that questions are asked with, which no reply may hold."""
+        ...
+
     async def get_username(self) -> str:
         """Return the workspace that is meant when none is named."""
         ...

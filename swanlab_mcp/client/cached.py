@@ -250,6 +250,9 @@ class CachedClient:
             lambda: self._client.read_media(username, project, exp_cuid, items, limit=limit),
         )
 
+    def get_secrets(self) -> tuple[str, ...]:
+        return self._client.get_secrets()
+
     def require_writable(self, username: str) -> None:
         """Forget first: a change is judged by what is there now."""
         self.forget()

@@ -464,6 +464,9 @@ class CloudClient:
             del self._known[next(iter(self._known))]
         return reference
 
+    def get_secrets(self) -> tuple[str, ...]:
+        return self._transport.secrets
+
     def require_writable(self, username: str) -> None:
         """Let SwanLab judge: whoever may write there, may."""
 

@@ -131,6 +131,9 @@ class CombinedClient:
     ) -> ApiResponse[list[MediaFile]]:
         return await self._choose(username).read_media(username, project, exp_cuid, items, limit=limit)
 
+    def get_secrets(self) -> tuple[str, ...]:
+        return self._cloud.get_secrets()
+
     def require_writable(self, username: str) -> None:
         self._choose(username).require_writable(username)
 

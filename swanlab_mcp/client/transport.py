@@ -112,6 +112,11 @@ class Transport:
         self._session: Session | None = None
         self._logins = SharedAnswers[Session]()
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The API key and the session, if there is one."""
+        return tuple(one for one in (self._settings.api_key, self._session and self._session.sid) if one)
+
     async def get(self, *path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """Read the resource at the path segments (each is percent-encoded); raises SwanLabError."""
         return await self._ask("GET", path, params=params)

@@ -11,13 +11,16 @@ __all__ = ["keep_deadline"]
 T = TypeVar("T")
 
 
-async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Await an operation for at most `seconds`; raises ServerUnavailable (status 0) when there is no answer by then."""
+async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_write: bool = False) -> T:
+    """Await an operation for at most `seconds`; raises ServerUnavailable (status 0) when there is no answer by then.
+
+    `is_write`: it changes SwanLab. Once it has asked for a change, its own error tells what is known of that, not this.
+    """
     try:
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError as error:
         raise ServerUnavailable(
-            f"There was no whole answer within {seconds:g} seconds.",
+            f"There was no whole answer within {seconds:g} seconds." + " Nothing was changed." * is_write,
             hint="Try again, ask for less at once, or start the server with a longer --timeout.",
             status=0,
         ) from error

@@ -165,6 +165,9 @@ class OfflineClient:
     ) -> ApiResponse[list[MediaFile]]:
         return await self._ask(username, project, exp_cuid, lambda one, work: one.read_media(items, limit, work))
 
+    def get_secrets(self) -> tuple[str, ...]:
+        return ()
+
     def require_writable(self, username: str) -> NoReturn:
         raise NotAvailableOffline(
             f"The workspace {shorten(username)!r} holds runs on this machine's disk, and those are never written.",
