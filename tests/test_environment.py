@@ -179,3 +179,15 @@ async def test_environments_of_runs_on_disk_are_told() -> None:
     async with session(Settings(log_dirs=(RUNS / "0.10.3-offline",))) as client:
         result = await client.call_tool("get_environment", arguments)
     assert {row["name"] for row in result.structured_content["data"]} >= {"runtime.python_version"}
+
+
+async def test_one_without_an_environment_does_not_make_the_others_differ(settings: Settings, state: State) -> None:
+    project = state.projects[0]
+    for cuid, version in (("a1", "2.5.0"), ("b1", "2.6.0")):
+        state.add_experiment(project, cuid, cuid=cuid, metadata=METADATA, requirements=f"torch=={version}")
+    state.add_experiment(project, "bare", cuid="bare1", has_profile=False)
+    async with session(settings) as client:
+        arguments = {"project": "project1", "exp_cuids": ["a1", "bare1", "b1"]}
+        result = await client.call_tool("get_environment", arguments)
+    assert result.structured_content["data"] == [{"name": "package.torch", "values": {"a1": "2.5.0", "b1": "2.6.0"}}]
+    assert "No environment was recorded for bare1." in text_of(result)

@@ -322,6 +322,12 @@ async def test_the_number_of_requests_is_small(settings: Settings, state: State)
         state.max_in_flight = 0
         assert await count("get_metrics", keys=list(metrics), max_points=5) == 5
         assert state.max_in_flight <= 4
+        # of more rows than a reply can hold, the first page is read
+        state.projects[0].experiments[0].metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2000)}
+        assert await count("get_metrics", exp_cuids=["wide2"], keys=["*"], max_points=5) == 2 + 7
+        result = await client.call_tool("get_metrics", {**arguments, "exp_cuids": ["wide2", "wide2"], "keys": ["*"]})
+        assert result.structured_content["page"]["total"] == 2000
+        assert result.structured_content["page"]["next"].startswith("page=2 size=")
 
 
 @pytest.mark.usefixtures("experiment")

@@ -48,6 +48,8 @@ async def get_environment(
         notes += answer.notes
         if not found[cuid]:
             notes.append(f"No environment was recorded for {shorten(cuid)}.")
+    # one without any would make all facts of the others differ
+    found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
     matching = [name for name in names if search.casefold() in name.casefold()]
     if names and not matching:

@@ -28,7 +28,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
     XAxis,
 )
-from swanlab_mcp.operations.budget import count_points
+from swanlab_mcp.operations.budget import count_points, output_tokens
 from swanlab_mcp.operations.keys import has_pattern, match_keys
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
@@ -93,15 +93,16 @@ async def get_metrics(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)
-    offset, limit = get_stretch(page, size)
-    stop = None if limit is None else offset + limit
     wanted = await gather(
         *(_choose(client, exp_cuid, project, username, keys) for exp_cuid in dict.fromkeys(exp_cuids))
     )
-    rows = [(one.place, key) for one in wanted for key in one.keys]
+    rows = list(dict.fromkeys((one.place, key) for one in wanted for key in one.keys))
     if not rows:
         raise next(one.missing for one in wanted if one.missing)
-    shown = rows[offset:stop]
+    if output_tokens.get() is not None and len(rows) > size:
+        page = page or 1  # what no reply can hold need not be read
+    offset, limit = get_stretch(page, size)
+    shown = rows[offset : None if limit is None else offset + limit]
     places = list(dict.fromkeys(place for place, _ in shown))
     read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
     found = await gather(*(read(place, [key for at, key in shown if at == place]) for place in places))
