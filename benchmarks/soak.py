@@ -90,7 +90,9 @@ def judge(result: Any, whole: Any) -> str:
 
 
 async def soak(url: str, pipe: Connection, calls: int, at_once: int, rate: float) -> bool:
-    settings = Settings(api_host=url, web_host=url, api_key="test-key", key_source="SWANLAB_API_KEY", backoff=0.01)
+    settings = Settings(
+        api_host=url, web_host=url, api_key="test-key", key_source="SWANLAB_API_KEY", backoff=0.01, is_cached=False
+    )
     outcomes: Counter[str] = Counter()
     memory: list[float] = []
     tools = random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=calls)  # noqa: S311 no secret
