@@ -191,3 +191,18 @@ async def test_one_without_an_environment_does_not_make_the_others_differ(settin
         result = await client.call_tool("get_environment", arguments)
     assert result.structured_content["data"] == [{"name": "package.torch", "values": {"a1": "2.5.0", "b1": "2.6.0"}}]
     assert "No environment was recorded for bare1." in text_of(result)
+
+
+async def test_what_older_sdks_called_otherwise_is_the_same_fact(settings: Settings, state: State) -> None:
+    project = state.projects[0]
+    old = {"hostname": "a", "python": "3.11.7", "git_info": ["main", "abc"], "git_remote": "x"}
+    new = {
+        "runtime": {"hostname": "b", "python_version": "3.11.7"},
+        "git": {"branch": "main", "commit": "abc", "remote_url": "x"},
+    }
+    state.add_experiment(project, "old", cuid="old1", metadata=old)
+    state.add_experiment(project, "new", cuid="new1", metadata=new)
+    async with session(settings) as client:
+        arguments = {"project": "project1", "exp_cuids": ["old1", "new1"]}
+        result = await client.call_tool("get_environment", arguments)
+    assert result.structured_content["data"] == [{"name": "runtime.hostname", "values": {"old1": "a", "new1": "b"}}]

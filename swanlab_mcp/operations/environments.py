@@ -23,6 +23,20 @@ __all__ = ["get_environment", "read_facts"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
+# what SDKs before 0.8 called otherwise: one fact must not differ by its name
+_NEWER_NAMES = {
+    "os": "runtime.os",
+    "os_pretty_name": "runtime.os_pretty",
+    "hostname": "runtime.hostname",
+    "pid": "runtime.pid",
+    "cwd": "runtime.cwd",
+    "python": "runtime.python_version",
+    "python_verbose": "runtime.python_verbose",
+    "executable": "runtime.python_executable",
+    "command": "runtime.command",
+    "git_remote": "git.remote_url",
+}
+
 
 async def get_environment(
     client: SwanLabClient,
@@ -77,7 +91,11 @@ def read_facts(experiment: Experiment) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     metadata: Any = experiment.profile.get("metadata")
     if isinstance(metadata, dict):
-        facts |= _flatten(cast("dict[str, Any]", metadata), "")
+        flat = _flatten(cast("dict[str, Any]", metadata), "")
+        facts |= {_NEWER_NAMES.get(name, name): fact for name, fact in flat.items()}
+        git = facts.get("git_info")
+        if isinstance(git, list) and len(cast("list[Any]", git)) == 2:
+            facts["git.branch"], facts["git.commit"] = facts.pop("git_info")
     for line in str(experiment.profile.get("requirements") or "").splitlines():
         pinned = _PINNED.match(line)
         if pinned:
