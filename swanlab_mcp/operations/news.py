@@ -18,7 +18,7 @@ from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 from swanlab_mcp.operations.targets import choose_targets
-from swanlab_mcp.refs import Reference, find_near_names
+from swanlab_mcp.refs import LOCAL, Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
 
 __all__ = ["whats_new"]
@@ -144,11 +144,14 @@ async def _list_projects(
     notes += answer.notes
     listed = answer.data or []
     # without a time of its update a project may have changed
-    # and a running experiment may be silent: no update tells of a stall
+    # and a running experiment may be silent: no update tells of a stall, and no file of what still runs
     changed = [
         one
         for one in listed
-        if not one.updatedAt or _read_moment(one.updatedAt) >= moment or one.count.get("runningExps")
+        if place.username == LOCAL
+        or not one.updatedAt
+        or _read_moment(one.updatedAt) >= moment
+        or one.count.get("runningExps")
     ]
     changed.sort(key=lambda one: one.updatedAt or "9", reverse=True)
     if len(changed) > _PROJECTS:
