@@ -67,7 +67,7 @@ def make_faults(state: State, rate: float) -> list[Fault]:
 def play_swanlab(pipe: Connection) -> None:
     state = build_world()
     # what it keeps of each request would fill the memory
-    state.calls = deque(maxlen=10)  # type: ignore[assignment]
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would grow with every call
     with serve(state) as url:
         pipe.send(url)
         state.faults = make_faults(state, pipe.recv())

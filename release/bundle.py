@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         gather(Path(folder))
         for command in (["validate", f"{folder}/manifest.json"], ["pack", folder, str(target)]):
-            done = subprocess.run([tool, *_TOOL[1:], *command], check=False)  # noqa: S603
+            done = subprocess.run([tool, *_TOOL[1:], *command], check=False)  # noqa: S603 the official tool, by a fixed name
             if done.returncode:
                 return done.returncode
     print(target)

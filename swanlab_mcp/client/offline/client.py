@@ -185,8 +185,8 @@ class OfflineClient:
         username: str,
         project: str,  # noqa: ARG002 never done
         *,
-        visibility: str,  # noqa: ARG002
-        description: str,  # noqa: ARG002
+        visibility: str,  # noqa: ARG002 never done
+        description: str,  # noqa: ARG002 never done
     ) -> ApiResponse[Project]:
         self.require_writable(username)
 
