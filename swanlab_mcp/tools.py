@@ -31,7 +31,7 @@ from swanlab_mcp.operations.confirmation import Confirmations, confirmations, is
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import Reply, fit
+from swanlab_mcp.render import Reply, Rows, fit
 from swanlab_mcp.secret_values import mask_exactly
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import neutralise, shorten
@@ -299,7 +299,16 @@ def _require_consent(outcome: Any, confirmation: str) -> None:
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
-    payload = answer.model_dump(mode="json", exclude_none=True)
+    records: Any = answer.data
+    if (
+        answer.page
+        and isinstance(records, list)
+        and all(isinstance(one, BaseModel) for one in cast("list[Any]", records))
+    ):
+        empty = answer.model_copy(update={"data": []})
+        payload = {**empty.model_dump(mode="json", exclude_none=True), "data": Rows(cast("list[BaseModel]", records))}
+    else:
+        payload = answer.model_dump(mode="json", exclude_none=True)
     settings = app.settings
     return fit(payload, settings.max_output_tokens, is_masked=not settings.show_secrets, secrets=app.secrets, **how)
 
