@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import httpx
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.measuring import compute_spread, interleave_async, show_ratio, show_seconds
+from benchmarks.measuring import compute_spread, freeze, interleave_async, show_ratio, show_seconds
 from benchmarks.world import build, start
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
@@ -45,14 +46,14 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
         raise RuntimeError(f"{tool}: {result.content}")
 
 
-async def record() -> list[Sequence[Call]]:
+async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Sequence[Call]]:
     """Return the requests of each question when all before were asked already."""
     state = build()
     found: list[Sequence[Call]] = []
     with serve(state) as host:
         settings = Settings(api_host=host, web_host=host, api_key="test-key", is_cached=False)
         async with connect(create_server(settings)) as client:
-            for tool, arguments in QUESTIONS:
+            for tool, arguments in questions:
                 await ask(client, tool, arguments)
                 state.calls.clear()
                 await ask(client, tool, arguments)
@@ -60,36 +61,42 @@ async def record() -> list[Sequence[Call]]:
     return found
 
 
-async def replay(http: httpx.AsyncClient, calls: Sequence[Call]) -> None:
-    """Send requests as they were sent: those that need nothing of each other at once, at most 8."""
-    room = asyncio.Semaphore(8)
+async def replay(http: httpx.AsyncClient, calls: Sequence[Call], stages: Sequence[int] = (1,)) -> None:
+    """Send requests as they were sent, so many of each stage at once (the last stage is the rest)."""
 
     async def send(call: Call) -> None:
-        async with room:
-            url = f"{call.raw_path}?{call.raw_query}" if call.raw_query else call.raw_path
-            (await http.request(call.method, url, json=call.body)).raise_for_status()
+        url = f"{call.raw_path}?{call.raw_query}" if call.raw_query else call.raw_path
+        (await http.request(call.method, url, json=call.body)).raise_for_status()
 
-    # what is asked first in a list tells how many pages follow
-    for call in calls[:1]:
-        await send(call)
-    await asyncio.gather(*(send(call) for call in calls[1:]))
+    left = list(calls)
+    for count in (*stages, len(left)):
+        await asyncio.gather(*(send(call) for call in left[:count]))
+        del left[:count]
+
+
+@asynccontextmanager
+async def open_bare(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a plain HTTP client that is signed in."""
+    async with httpx.AsyncClient(base_url=settings.api_host, timeout=600.0) as http:
+        answer = await http.post("/api/login/api_key", headers={"authorization": settings.api_key})
+        http.cookies.set("sid", answer.json()["sid"])
+        yield http
 
 
 async def measure(repetitions: int) -> list[str]:
     """Return a Markdown table."""
-    recorded = await record()
+    recorded = await record(QUESTIONS)
+    freeze()
     rows = [
         "| call | requests | exchange | call | ratio | at most 1.3 times + 2 ms | kept |",
         "|---|---:|---|---|---|---|---|",
     ]
     with start() as settings:
         async with (
-            httpx.AsyncClient(base_url=settings.api_host, timeout=600.0) as http,
+            open_bare(settings) as http,
             connect(create_server(replace(settings, is_cached=False))) as fresh,
             connect(create_server(settings)) as kept,
         ):
-            answer = await http.post("/api/login/api_key", headers={"authorization": settings.api_key})
-            http.cookies.set("sid", answer.json()["sid"])
             for (tool, arguments), calls in zip(QUESTIONS, recorded, strict=True):
                 ways = {
                     "exchange": lambda calls=calls: replay(http, calls),

@@ -56,7 +56,7 @@ def build(latency: float = 0.0, *, is_large: bool = False) -> State:
 
 
 def replay(app: ASGIApp, latency: float) -> ASGIApp:
-    """Answer an equal question as it was answered before, after `latency`: what the world works is not to be measured."""
+    """Answer an equal question as before, after `latency`: what the world itself works is not to be measured."""
     known: dict[tuple[str, bytes, bytes, bytes], list[Message]] = {}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
