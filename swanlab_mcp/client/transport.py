@@ -53,7 +53,7 @@ _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
 _PIECE = 2**16
-_LARGE = 2**20
+_LARGE = 2**18
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 _SIGN_IN = (
     "Sign in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run `swanlab login`, "
