@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,8 @@ from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import Call, serve
 
+Send = Callable[[Call], Awaitable[None]]
+
 QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("list_workspaces", {}),
     ("list_projects", {}),
@@ -35,6 +37,13 @@ QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("get_exp_summary", {"project": "many", "exp_cuid": "r0001"}),
     ("list_metrics", {"project": "wide", "exp_cuids": ["wide1"]}),
     ("get_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": ["curve01"]}),
+    ("get_environment", {"project": "many", "exp_cuids": ["r0001"]}),
+    ("get_logs", {"project": "wide", "exp_cuid": "wide1"}),
+    ("get_media", {"project": "wide", "exp_cuid": "wide1", "keys": ["sample"]}),
+    ("compare_experiments", {"project": "many", "exp_cuids": [f"r{number:04}" for number in range(5)]}),
+    ("diagnose_experiment", {"project": "wide", "exp_cuid": "wide1"}),
+    ("whats_new", {"project": "wide", "since": "2024-11-01"}),
+    ("plot_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": ["curve01"]}),
     ("find_experiments", {"project": "many", "filters": [{"field": "config.seed", "op": "=", "value": 1}], "size": 20}),
     ("rank_experiments", {"project": "many", "metric": "loss"}),
 )
@@ -61,13 +70,21 @@ async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Seq
     return found
 
 
-async def replay(http: httpx.AsyncClient, calls: Sequence[Call], stages: Sequence[int] = (1,)) -> None:
+def find_stages(calls: Sequence[Call]) -> list[int]:
+    """Return how many requests go out together: of a list the first page alone, each link of an export alone."""
+    stages = [1]
+    for call in calls[1:]:
+        if call.raw_path.endswith(("/export", "/presigned/get")) or call.raw_path.startswith("/storage/"):
+            stages += [1, 0]
+        elif len(stages) == 1:
+            stages.append(1)
+        else:
+            stages[-1] += 1
+    return stages
+
+
+async def replay(send: Send, calls: Sequence[Call], stages: Sequence[int]) -> None:
     """Send requests as they were sent, so many of each stage at once (the last stage is the rest)."""
-
-    async def send(call: Call) -> None:
-        url = f"{call.raw_path}?{call.raw_query}" if call.raw_query else call.raw_path
-        (await http.request(call.method, url, json=call.body)).raise_for_status()
-
     left = list(calls)
     for count in (*stages, len(left)):
         await asyncio.gather(*(send(call) for call in left[:count]))
@@ -75,12 +92,31 @@ async def replay(http: httpx.AsyncClient, calls: Sequence[Call], stages: Sequenc
 
 
 @asynccontextmanager
-async def open_bare(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a plain HTTP client that is signed in."""
+async def open_bare(settings: Settings) -> AsyncIterator[Send]:
+    """Yield what sends a recorded request again, with plain httpx, signed in."""
     async with httpx.AsyncClient(base_url=settings.api_host, timeout=600.0) as http:
         answer = await http.post("/api/login/api_key", headers={"authorization": settings.api_key})
-        http.cookies.set("sid", answer.json()["sid"])
-        yield http
+        session = {"cookie": f"sid={answer.json()['sid']}"}
+
+        # each export has a path and an address of its own
+        exported: list[str] = []
+        signed = ""
+
+        async def send(call: Call) -> None:
+            nonlocal exported, signed
+            url = f"{call.raw_path}?{call.raw_query}" if call.raw_query else call.raw_path
+            headers, body = session, call.body
+            if call.raw_path.startswith("/storage/"):
+                url, headers = signed, {}
+            elif call.raw_path.endswith("/files/presigned/get"):
+                body = {"paths": exported}
+            answer = (await http.request(call.method, url, json=body, headers=headers)).raise_for_status()
+            if call.raw_path.endswith("/export"):
+                exported = [answer.json()["cosKey"]]
+            elif call.raw_path.endswith("/presigned/get"):
+                signed = answer.json()["urls"][0]
+
+        yield send
 
 
 async def measure(repetitions: int) -> list[str]:
@@ -93,13 +129,13 @@ async def measure(repetitions: int) -> list[str]:
     ]
     with start() as settings:
         async with (
-            open_bare(settings) as http,
+            open_bare(settings) as send,
             connect(create_server(replace(settings, is_cached=False))) as fresh,
             connect(create_server(settings)) as kept,
         ):
             for (tool, arguments), calls in zip(QUESTIONS, recorded, strict=True):
                 ways = {
-                    "exchange": lambda calls=calls: replay(http, calls),
+                    "exchange": lambda calls=calls: replay(send, calls, find_stages(calls)),
                     "call": lambda tool=tool, arguments=arguments: ask(fresh, tool, arguments),
                     "kept": lambda tool=tool, arguments=arguments: ask(kept, tool, arguments),
                 }

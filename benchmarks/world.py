@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from swanlab_mcp.settings import Settings
-from tests.fake_swanlab import BEGINNING, LogLine, State, build_sample_state, create_app
+from tests.fake_swanlab import BEGINNING, LogLine, Media, State, build_sample_state, create_app
 from tests.fake_swanlab.server import listen
 
 __all__ = ["KEYS", "MANY", "ME", "build", "start"]
@@ -46,7 +46,10 @@ def build(latency: float = 0.0, *, is_large: bool = False) -> State:
         )
     wide = state.add_project(state.workspaces[0], "wide")
     series = {key: [(step, step / 100) for step in range(200)] for key in KEYS}
-    state.add_experiment(wide, "wide", cuid="wide1", metrics=series, finished_at=ended)
+    one = state.add_experiment(wide, "wide", cuid="wide1", metrics=series, finished_at=ended)
+    one.logs = [LogLine(number, f"epoch {number} loss {1 / (1 + number):.4f}") for number in range(500)]
+    one.media = {"sample": [Media(199, ["sample.txt"])]}
+    state.files |= {f"{wide.cuid}/wide1/sample.txt": b"a recorded text\n" * 20}
     if is_large:
         large = state.add_project(state.workspaces[0], "large")
         points = [(step, 1 / (1 + step)) for step in range(POINTS)]
