@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -50,7 +51,9 @@ QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 
 async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
-    result = await client.call_tool(tool, dict(arguments))
+    """Call a tool; that the SDK's client checks each reply against its schema is the assistant's time, not ours."""
+    asked = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=dict(arguments)))
+    result = await client.session.send_request(asked, CallToolResult)
     if result.is_error:
         raise RuntimeError(f"{tool}: {result.content}")
 
