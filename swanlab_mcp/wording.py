@@ -1,0 +1,30 @@
+"""The language of the text that is ours: English in the code, other languages in the catalogues of `locale/`."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import cache
+from gettext import NullTranslations, translation
+from pathlib import Path
+
+__all__ = ["LANGUAGES", "language", "say"]
+
+LANGUAGES = ("en", "zh")
+
+language: ContextVar[str] = ContextVar("language", default="en")
+
+
+def say(text: str, /, **values: object) -> str:
+    """Return a text of ours in the language of this call, with `values` in its places (as of `str.format`).
+
+    `text` is the English one, as a literal: the catalogues are kept by what stands in the calls of this function.
+    Without values, braces are braces.
+    """
+    if language.get() != "en":
+        text = _open_catalogue(language.get()).gettext(text)
+    return text.format(**values) if values else text
+
+
+@cache
+def _open_catalogue(name: str) -> NullTranslations:
+    return translation("swanlab_mcp", Path(__file__).parent / "locale", [name])
