@@ -29,8 +29,6 @@ def tell_fault(fault: ErrorDetails) -> str:
             return say("Unable to parse input string as an integer, exceeded maximum size")
         case "float_type" | "float_parsing":
             return say("Input should be a valid number")
-        case "finite_number":
-            return say("Input should be a finite number")
         case "list_type" | "sequence_str" | "is_instance_of":
             return say("Input should be a valid list")
         case "model_type":
