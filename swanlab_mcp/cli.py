@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
 from swanlab_mcp.settings import Settings, load_settings
+from swanlab_mcp.wording import LANGUAGES, speak
 
 __all__ = ["main"]
 
@@ -44,7 +45,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         show_secrets=arguments.show_secrets,
         allow_writes=arguments.allow_writes,
         is_cached=not arguments.no_cache,
+        lang=arguments.lang,
     )
+    with speak(settings.language):
+        _run(settings, arguments, protocol)
+
+
+def _run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | None) -> NoReturn:
     if arguments.command == "check":
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
@@ -141,7 +148,6 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
     report.add_argument("project", help="name, path or address of the project")
     report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")
-    report.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the page (default en)")
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="a new file")
     install = commands.add_parser(
         "install",
@@ -171,6 +177,7 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
     add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
+    add("--lang", "", choices=("auto", *LANGUAGES), metavar="NAME", help="of what is ours: auto (default), en or zh")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
     add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -378,7 +385,6 @@ async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
             client,
             project=arguments.project,
             metric=arguments.metric,
-            language=arguments.lang,
             show_secrets=settings.show_secrets,
         )
     except SwanLabError as error:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from swanlab_mcp.accounts import Account, Accounts, caller
 from swanlab_mcp.errors import AuthenticationFailed, PermissionDenied, SwanLabError
 from swanlab_mcp.untrusted import neutralise
+from swanlab_mcp.wording import say, speak
 
 __all__ = ["Gateway", "Limits", "is_loopback", "serve_http"]
 
@@ -66,12 +67,14 @@ class Gateway:
         allowed_hosts: Iterable[str] = (),
         shares_key: bool = False,
         limits: Limits | None = None,
+        language: str = "en",
     ) -> None:
         self._app = app
         self._accounts = accounts
         self._hosts = {*_LOOPBACK, *(host.lower() for host in allowed_hosts)}
         self._shares_key = shares_key
         self._limits = limits or Limits()
+        self._language = language
         self._under_way: dict[Account | None, int] = {}
         self._requests: set[asyncio.Task[Any]] = set()
         self._is_ending = False
@@ -96,16 +99,17 @@ class Gateway:
         request = asyncio.current_task()
         assert request
         self._requests.add(request)
-        try:
-            await self._serve(scope, receive, tell)
-        except _Refused as refusal:
-            await _refuse(tell, refusal)
-        except asyncio.CancelledError:
-            if not self._is_ending or is_begun:
-                raise
-            await _refuse(tell, _Refused(503, "The server is ending.", **{"retry-after": _RETRY_AFTER}))
-        finally:
-            self._requests.discard(request)
+        with speak(self._language):
+            try:
+                await self._serve(scope, receive, tell)
+            except _Refused as refusal:
+                await _refuse(tell, refusal)
+            except asyncio.CancelledError:
+                if not self._is_ending or is_begun:
+                    raise
+                await _refuse(tell, _Refused(503, say("The server is ending."), **{"retry-after": _RETRY_AFTER}))
+            finally:
+                self._requests.discard(request)
 
     async def _send_state(self, send: Send, message: Message) -> None:
         # once this is told, the event loop may end at any moment

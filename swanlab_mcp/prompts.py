@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.wording import LANGUAGES
+from swanlab_mcp.wording import language as spoken
 
-__all__ = ["LANGUAGES", "PROMPTS", "PromptEntry", "write_prompt"]
+__all__ = ["PROMPTS", "PromptEntry", "write_prompt"]
 
-LANGUAGES = ("en", "zh")
 _LONGEST = 2048
 
 _PROJECT = ("project", "Project name, 'workspace/project', or its page's address", True)
 _USERNAME = ("username", "Workspace; empty: the signed-in user's own, or the one that project names", False)
-_LANGUAGE = ("language", "Language of the answer: en (default) or zh", False)
+_LANGUAGE = ("language", "Language of the answer, en or zh; default: the server's own", False)
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
     long = [name for name, value in values.items() if len(value) > _LONGEST]
     if long:
         raise InvalidArgument(f"{long[0]!r} has more than {_LONGEST} characters.", hint=hint)
-    language = values.pop("language") or "en"
+    language = values.pop("language") or spoken.get()
     if language not in LANGUAGES:
         raise InvalidArgument(f"language={shorten(language)!r} is not known.", hint="Give en or zh.")
     quoted = {name: _quote(value) for name, value in values.items()}

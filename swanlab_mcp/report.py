@@ -22,8 +22,9 @@ from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import language
 
-__all__ = ["LANGUAGES", "write_report"]
+__all__ = ["write_report"]
 
 _RANKED = 30  # rows of the ranking
 _COMPARED = 50
@@ -66,7 +67,6 @@ _WORDS = {
         "detail": "详情", "rule": "规则", "crash": "如何中断", "none": "没有。", "notes": "说明",
     },
 }  # fmt: skip
-LANGUAGES = tuple(_WORDS)
 
 _STYLE = """\
 :root{color-scheme:light dark;--line:#d5d9de;--soft:#5b6470;--back:#fff;--text:#1b1f24;--card:#f5f7f9;--link:#0058a8}
@@ -122,7 +122,6 @@ async def write_report(
     project: str,
     metric: str = "",
     username: str = "",
-    language: str = "en",
     show_secrets: bool = False,
 ) -> str:
     """Return the page as HTML; `metric` "": the one that tells most of how good a model is, by its key.
@@ -132,7 +131,7 @@ async def write_report(
     place, experiments, _ = await list_chosen(client, project, username, ())
     if not experiments:
         raise NotFound("The project holds no experiments yet, so there is nothing to report.")
-    page = _Page(client, place, _WORDS[language], show_secrets)
+    page = _Page(client, place, _WORDS[language.get()], show_secrets)
     where: dict[str, Any] = {"project": place.project, "username": place.username}
     logged = await read_all(
         # the newest may not have begun
@@ -180,7 +179,7 @@ async def write_report(
         head.append(_tag("p", _link(page.words["open"], address)))
     remarks = [note for note in dict.fromkeys(notes) if not note.startswith("Pages: ")]
     parts.append(_join([_tag("h2", page.words["notes"]), _list(remarks)]))
-    return _frame(page, language, [*head, *parts])
+    return _frame(page, [*head, *parts])
 
 
 def _show_ranking(page: _Page, rows: Sequence[Mapping[str, Any]], metric: str) -> _Markup:
@@ -286,13 +285,13 @@ def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:
     return _tag("section", _join(parts), "one")
 
 
-def _frame(page: _Page, language: str, parts: Sequence[str]) -> str:
+def _frame(page: _Page, parts: Sequence[str]) -> str:
     time = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M")
     title = page.say("title", project=shorten(page.place.project))
     made = page.say("made", time=time, version=__version__, username=shorten(page.place.username))
     return f"""\
 <!DOCTYPE html>
-<html lang="{language}">
+<html lang="{language.get()}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from io import TextIOWrapper
@@ -30,10 +30,11 @@ from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
-from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
+from swanlab_mcp.prompts import PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import LANGUAGES, speak
 
 if TYPE_CHECKING:
     from swanlab_mcp.gateway import Gateway, Limits
@@ -67,6 +68,11 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
     entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
     tokens = Confirmations(settings.confirmation_secret)
 
+    async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        # every request is a task of its own, started before anybody knew the language
+        with speak(settings.language):
+            return await call_next(ctx)
+
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
         client = open_client(settings, is_cached=settings.is_cached)
@@ -86,6 +92,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
         version=__version__,
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
+        middleware=[answer],
         log_level=log_level,
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
         # nothing of ours ever changes, and a stream without end would hold a shared server's slot
@@ -139,7 +146,14 @@ def create_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     accounts = None if settings.demo else Accounts(settings)
-    return Gateway(app, accounts, allowed_hosts=allowed_hosts, shares_key=shared_key, limits=limits)
+    return Gateway(
+        app,
+        accounts,
+        allowed_hosts=allowed_hosts,
+        shares_key=shared_key,
+        limits=limits,
+        language=settings.language,
+    )
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import locale
 import netrc
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import LANGUAGES, language, say, speak
 
 __all__ = ["DEFAULT_API_HOST", "DEFAULT_WEB_HOST", "Settings", "load_settings", "normalise_host"]
 
@@ -43,6 +46,7 @@ class Settings:
     allow_writes: bool = False
     confirmation_secret: str = field(default="", repr=False)
     is_cached: bool = True
+    language: str = "en"
     problems: tuple[str, ...] = ()
 
 
@@ -66,74 +70,84 @@ def load_settings(
     show_secrets: bool = False,
     allow_writes: bool = False,
     is_cached: bool = True,
+    lang: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
 
     Key: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, then `.netrc` in `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or
     `~/.swanlab`. A file's key is used for the host of that file only. `demo` uses neither account nor other folders.
+    `lang` (or `SWANLAB_MCP_LANG`) is en, zh, or auto: what the environment, then the operating system names.
     """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
-    seconds = DEFAULT_TIMEOUT if timeout is None else timeout
-    tokens = max_output_tokens or _read_number(environ, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
-    tokens = tokens or DEFAULT_MAX_OUTPUT_TOKENS
-    if demo:
-        runs = Path(__file__).parent / "demo"
+    wanted_language = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
+    with speak(_find_language(wanted_language, environ)):
+        if wanted_language not in ("", "auto", *LANGUAGES):
+            problems.append(
+                say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; auto is used.", value=shorten(wanted_language))
+            )
+        seconds = DEFAULT_TIMEOUT if timeout is None else timeout
+        tokens = max_output_tokens or _read_number(environ, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
+        tokens = tokens or DEFAULT_MAX_OUTPUT_TOKENS
+        if demo:
+            runs = Path(__file__).parent / "demo"
+            return Settings(
+                demo=True,
+                log_dirs=(runs,),
+                timeout=seconds,
+                max_output_tokens=tokens,
+                show_secrets=show_secrets,
+                allow_writes=allow_writes,
+                is_cached=is_cached,
+                language=language.get(),
+                problems=tuple(problems),
+            )
+
+        wanted = host.strip() or environ.get("SWANLAB_API_HOST", "").strip()
+        api_host, host_problem = DEFAULT_API_HOST, ""
+        if wanted:
+            try:
+                api_host = normalise_host(wanted)
+            except InvalidArgument as error:
+                host_problem = str(error)
+        web_host = DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host
+        key, source = api_key.strip(), "the api_key argument"
+        if not key:
+            key, source = environ.get("SWANLAB_API_KEY", "").strip(), "SWANLAB_API_KEY"
+        for login in _read_logins(environ, problems):
+            if wanted and login.api_host != api_host:
+                if not key:
+                    problems.append(
+                        f"The key in {login.source} belongs to {login.api_host}; it is not used for {api_host}."
+                    )
+            elif not key:
+                key, source, api_host, web_host = login.api_key, login.source, login.api_host, login.web_host
+            elif login.api_host == api_host:
+                web_host = login.web_host
+        if environ.get("SWANLAB_WEB_HOST", "").strip():
+            try:
+                web_host = normalise_host(environ["SWANLAB_WEB_HOST"])
+            except InvalidArgument as error:
+                problems.append(f"SWANLAB_WEB_HOST is not used: {error}")
+        if not host_problem and not allow_insecure_host:
+            host_problem = _find_insecurity(api_host)
         return Settings(
-            demo=True,
-            log_dirs=(runs,),
+            api_host=api_host,
+            web_host=web_host,
+            api_key=key,
+            key_source=source if key else "",
+            host_problem=host_problem,
+            log_dirs=_find_log_dirs(log_dirs, environ),
             timeout=seconds,
             max_output_tokens=tokens,
             show_secrets=show_secrets,
             allow_writes=allow_writes,
+            confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             is_cached=is_cached,
+            language=language.get(),
             problems=tuple(problems),
         )
-
-    wanted = host.strip() or environ.get("SWANLAB_API_HOST", "").strip()
-    api_host, host_problem = DEFAULT_API_HOST, ""
-    if wanted:
-        try:
-            api_host = normalise_host(wanted)
-        except InvalidArgument as error:
-            host_problem = str(error)
-    web_host = DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host
-    key, source = api_key.strip(), "the api_key argument"
-    if not key:
-        key, source = environ.get("SWANLAB_API_KEY", "").strip(), "SWANLAB_API_KEY"
-    for login in _read_logins(environ, problems):
-        if wanted and login.api_host != api_host:
-            if not key:
-                problems.append(
-                    f"The key in {login.source} belongs to {login.api_host}; it is not used for {api_host}."
-                )
-        elif not key:
-            key, source, api_host, web_host = login.api_key, login.source, login.api_host, login.web_host
-        elif login.api_host == api_host:
-            web_host = login.web_host
-    if environ.get("SWANLAB_WEB_HOST", "").strip():
-        try:
-            web_host = normalise_host(environ["SWANLAB_WEB_HOST"])
-        except InvalidArgument as error:
-            problems.append(f"SWANLAB_WEB_HOST is not used: {error}")
-    if not host_problem and not allow_insecure_host:
-        host_problem = _find_insecurity(api_host)
-    return Settings(
-        api_host=api_host,
-        web_host=web_host,
-        api_key=key,
-        key_source=source if key else "",
-        host_problem=host_problem,
-        log_dirs=_find_log_dirs(log_dirs, environ),
-        timeout=seconds,
-        max_output_tokens=tokens,
-        show_secrets=show_secrets,
-        allow_writes=allow_writes,
-        confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
-        is_cached=is_cached,
-        problems=tuple(problems),
-    )
 
 
 def normalise_host(host: str) -> str:
@@ -152,6 +166,18 @@ def normalise_host(host: str) -> str:
         name = f"[{name}]"
     is_default = port is None or (parts.scheme, port) in (("https", 443), ("http", 80))
     return f"{parts.scheme}://{name}" + ("" if is_default else f":{port}")
+
+
+def _find_language(wanted: str, environ: Mapping[str, str]) -> str:
+    if wanted in LANGUAGES:
+        return wanted
+    name = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"))), None)
+    if name is None:
+        # a desktop's programs are started without those variables; it raises for names that it does not know
+        with suppress(ValueError):
+            name = locale.getlocale()[0]
+    # Windows spells it out: "Chinese (Simplified)_China"
+    return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
 
 
 def _find_insecurity(api_host: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from gettext import NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "language", "say"]
+__all__ = ["LANGUAGES", "language", "say", "speak"]
 
 LANGUAGES = ("en", "zh")
 
@@ -23,6 +25,16 @@ def say(text: str, /, **values: object) -> str:
     if language.get() != "en":
         text = _open_catalogue(language.get()).gettext(text)
     return text.format(**values) if values else text
+
+
+@contextmanager
+def speak(name: str) -> Generator[None, None, None]:
+    """Say everything in this language, one of LANGUAGES, until the end of the block."""
+    token = language.set(name)
+    try:
+        yield
+    finally:
+        language.reset(token)
 
 
 @cache

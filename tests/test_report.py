@@ -16,8 +16,9 @@ from PIL import Image, ImageStat
 
 from swanlab_mcp import cli
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.report import LANGUAGES, write_report
+from swanlab_mcp.report import write_report
 from swanlab_mcp.settings import Settings
+from swanlab_mcp.wording import LANGUAGES, speak
 from tests.conftest import opened
 from tests.fake_swanlab import State
 from tests.test_tools import DEMO
@@ -87,7 +88,8 @@ async def test_a_report_tells_ranking_differences_curves_and_diagnoses() -> None
 @pytest.mark.anyio
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_page_stands_alone_in_either_language(language: str) -> None:
-    page = await make(DEMO, "digits-mlp", language=language, metric="val/loss")
+    with speak(language):
+        page = await make(DEMO, "digits-mlp", metric="val/loss")
     assert page.find("html") == [{"lang": language}]
     assert not page.find("script") + page.find("link") + page.find("iframe") + page.find("a")
     policy = next(one["content"] for one in page.find("meta") if "http-equiv" in one)
