@@ -34,7 +34,7 @@ from swanlab_mcp.prompts import PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import LANGUAGES, speak
+from swanlab_mcp.wording import LANGUAGES, say, speak
 
 if TYPE_CHECKING:
     from swanlab_mcp.gateway import Gateway, Limits
@@ -220,7 +220,10 @@ class _Server(MCPServer[App]):
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
         names = [entry.name for entry in PROMPTS]
         if name not in names:
-            told = InvalidArgument(f"There is no prompt {shorten(name)!r}.", hint=f"There are: {', '.join(names)}.")
+            told = InvalidArgument(
+                say("There is no prompt {name!r}.", name=shorten(name)),
+                hint=say("There are: {names}.", names=", ".join(names)),
+            )
             raise _to_protocol_error(told)
         return await super().get_prompt(name, arguments, context)
 

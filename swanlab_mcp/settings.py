@@ -112,14 +112,19 @@ def load_settings(
             except InvalidArgument as error:
                 host_problem = str(error)
         web_host = DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host
-        key, source = api_key.strip(), "the api_key argument"
+        key, source = api_key.strip(), say("the api_key argument")
         if not key:
             key, source = environ.get("SWANLAB_API_KEY", "").strip(), "SWANLAB_API_KEY"
         for login in _read_logins(environ, problems):
             if wanted and login.api_host != api_host:
                 if not key:
                     problems.append(
-                        f"The key in {login.source} belongs to {login.api_host}; it is not used for {api_host}."
+                        say(
+                            "The key in {source} belongs to {owner}; it is not used for {host}.",
+                            source=login.source,
+                            owner=login.api_host,
+                            host=api_host,
+                        )
                     )
             elif not key:
                 key, source, api_host, web_host = login.api_key, login.source, login.api_host, login.web_host
@@ -129,7 +134,7 @@ def load_settings(
             try:
                 web_host = normalise_host(environ["SWANLAB_WEB_HOST"])
             except InvalidArgument as error:
-                problems.append(f"SWANLAB_WEB_HOST is not used: {error}")
+                problems.append(say("SWANLAB_WEB_HOST is not used: {error}", error=error))
         if not host_problem and not allow_insecure_host:
             host_problem = _find_insecurity(api_host)
         return Settings(
@@ -160,7 +165,8 @@ def normalise_host(host: str) -> str:
         name, port, parts = "", None, urlsplit("")
     if not name or parts.scheme not in ("http", "https") or not name.isprintable() or " " in name:
         raise InvalidArgument(
-            f"{shorten(host)!r} is not a usable SwanLab host.", hint="Give it like https://swanlab.example.com:8000."
+            say("{host!r} is not a usable SwanLab host.", host=shorten(host)),
+            hint=say("Give it like https://swanlab.example.com:8000."),
         )
     if ":" in name:
         name = f"[{name}]"
@@ -184,9 +190,10 @@ def _find_insecurity(api_host: str) -> str:
     parts = urlsplit(api_host)
     if parts.scheme == "https" or parts.hostname in _LOOPBACK:
         return ""
-    return (
-        f"{api_host} is not encrypted, so the API key would travel readable. "
-        "Use https, or start with --allow-insecure-host if that network is yours."
+    return say(
+        "{host} is not encrypted, so the API key would travel readable. "
+        "Use https, or start with --allow-insecure-host if that network is yours.",
+        host=api_host,
     )
 
 
@@ -203,11 +210,15 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name} cannot be read ({type(error).__name__}).")
+            problems.append(say("{name} cannot be read ({kind}).", name=name, kind=type(error).__name__))
             continue
         except netrc.NetrcParseError as error:
             problems.append(
-                f"{name} is not a valid netrc file (line {error.lineno}); log in again with `swanlab login`."
+                say(
+                    "{name} is not a valid netrc file (line {line}); log in again with `swanlab login`.",
+                    name=name,
+                    line=error.lineno,
+                )
             )
             continue
         # what stands for any host would be sent to any host
@@ -216,7 +227,11 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
             try:
                 api_host = normalise_host(machine)
             except InvalidArgument:
-                problems.append(f"{name} has an entry for {shorten(machine)!r}, which is not a host.")
+                problems.append(
+                    say(
+                        "{name} has an entry for {machine!r}, which is not a host.", name=name, machine=shorten(machine)
+                    )
+                )
                 continue
             try:
                 web_host = normalise_host(login or "")
@@ -245,6 +260,13 @@ def _read_number(environ: Mapping[str, str], name: str, problems: list[str]) -> 
     if not text:
         return None
     if not text.isdecimal() or int(text) < 1:
-        problems.append(f"{name}={shorten(text)!r} is not a whole number above 0; {DEFAULT_MAX_OUTPUT_TOKENS} is used.")
+        problems.append(
+            say(
+                "{name}={text!r} is not a whole number above 0; {default} is used.",
+                name=name,
+                text=shorten(text),
+                default=DEFAULT_MAX_OUTPUT_TOKENS,
+            )
+        )
         return None
     return int(text)

@@ -30,6 +30,7 @@ from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
 from swanlab_mcp.secret_values import mask_exactly
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.wording import say
 
 __all__ = [
     "TOOLS",
@@ -175,7 +176,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         consent = given.pop("consent", None)
 
         async def tell(done: int, total: int, what: str) -> None:
-            await ctx.report_progress(done, total, f"{done} of {total} {what}")
+            await ctx.report_progress(done, total, _tell_progress(done, total, what))
 
         token = progress.listener.set(tell)
         limit = output_tokens.set(app.max_output_tokens)
@@ -197,8 +198,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             log.exception("internal error %s in %s", incident, entry.name)
             return _answer_error(
                 SwanLabError(
-                    f"Internal error {incident} in {entry.name}.",
-                    hint="Its trace is in the server's log; please report it.",
+                    say("Internal error {incident} in {tool}.", incident=incident, tool=entry.name),
+                    hint=say("Its trace is in the server's log; please report it."),
                 ),
                 app,
             )
@@ -260,7 +261,8 @@ def _require_consent(outcome: Any, confirmation: str) -> None:
         return
     confirmations.get().spend(confirmation)
     raise PermissionDenied(
-        "The user was asked and did not agree; nothing was done.", hint="Do not try again unless the user asks for it."
+        say("The user was asked and did not agree; nothing was done."),
+        hint=say("Do not try again unless the user asks for it."),
     )
 
 
@@ -297,14 +299,29 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
         path = ".".join(shorten(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             near = find_near_names(path, properties, 1)
-            faults.append(f"there is no argument {path!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            faults.append(
+                say("there is no argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+                if near
+                else say("there is no argument {name!r}", name=path)
+            )
         elif fault["type"] == "missing":
-            faults.append(f"{path!r} is missing")
+            faults.append(say("{name!r} is missing", name=path))
         else:
-            faults.append(f"{path!r}: {fault['msg']}")
+            faults.append(say("{name!r}: {fault}", name=path, fault=fault["msg"]))
     return InvalidArgument(
-        f"The arguments do not fit: {'; '.join(faults)}.", hint=f"Accepted arguments: {', '.join(properties)}."
+        say("The arguments do not fit: {faults}.", faults=say("; ").join(faults)),
+        hint=say("Accepted arguments: {names}.", names=", ".join(properties)),
     )
+
+
+def _tell_progress(done: int, total: int, what: str) -> str:
+    if what == "pages":
+        return say("{done} of {total} pages", done=done, total=total)
+    if what == "runs":
+        return say("{done} of {total} runs", done=done, total=total)
+    if what == "bytes":
+        return say("{done} of {total} bytes", done=done, total=total)
+    return f"{done} of {total} {what}"
 
 
 def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:
