@@ -87,7 +87,18 @@ async def whats_new(
     shown = rows[offset : None if limit is None else offset + limit]
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=list(dict.fromkeys(notes)))
     counts = Counter(row.what for row in rows)
-    happened = ", ".join(f"{count} {what}" for what, count in counts.most_common())
+    words = {
+        "new": say("new"),
+        "finished": say("finished"),
+        "crashed": say("crashed"),
+        "aborted": say("aborted"),
+        "stalled": say("stalled"),
+        "no end recorded": say("no end recorded"),
+        "record": say("record"),
+    }
+    happened = say(", ").join(
+        say("{count} {reason}", count=count, reason=words[what]) for what, count in counts.most_common()
+    )
     cursor = show_time(max([latest, *(one.moment for one in happenings)]))
     return add_notes(
         tell_page(whole, page, size, say("records first, then the newest")),
