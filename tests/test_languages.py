@@ -19,9 +19,11 @@ from mcp.types import ElicitResult, ResourceTemplateReference
 import swanlab_mcp
 from swanlab_mcp import OpenApi, cli
 from swanlab_mcp.gateway import Limits
+from swanlab_mcp.report import write_report
 from swanlab_mcp.server import create_server
 from swanlab_mcp.settings import Settings, load_settings
-from tests.conftest import RUNS, session, text_of
+from swanlab_mcp.wording import speak
+from tests.conftest import RUNS, opened, session, text_of
 from tests.fake_swanlab import Fault, State
 from tests.run_files import encode_point, write_run
 from tests.test_command import run
@@ -438,3 +440,16 @@ def test_a_process_takes_its_language_from_the_environment() -> None:
     for name, told in (("zh_CN.UTF-8", "参数不符合要求"), ("C", "The arguments do not fit")):
         done = run("--demo", "call", "list_projects", "nope=1", LC_ALL=name, PYTHONIOENCODING="utf-8")
         assert told in done.stderr
+
+
+@pytest.mark.anyio
+async def test_a_report_counts_the_same_in_both_languages() -> None:
+    pages = {}
+    for language in ("en", "zh"):
+        with speak(language):
+            async with opened(DEMO) as client:
+                pages[language] = await write_report(client, project="digits-mlp", metric="val/loss")
+    assert "诊断了 19 个实验中的 19 个；其中 12 个健康。" in pages["zh"]
+    assert "19 of 19 experiments were diagnosed from all their points; 12 are healthy." in pages["en"]
+    assert pages["zh"].count("<tr>") == pages["en"].count("<tr>")
+    assert pages["zh"].count('<section class="one">') == pages["en"].count('<section class="one">')
