@@ -9,7 +9,7 @@ from functools import cache
 from gettext import NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "language", "say", "speak"]
+__all__ = ["LANGUAGES", "join_sentences", "language", "say", "speak"]
 
 LANGUAGES = ("en", "zh")
 
@@ -25,6 +25,14 @@ def say(text: str, /, **values: object) -> str:
     if language.get() != "en":
         text = _open_catalogue(language.get()).gettext(text)
     return text.format(**values) if values else text
+
+
+def join_sentences(*sentences: str) -> str:
+    """Return sentences as one text, without those that are empty; Chinese has no space between them."""
+    text = ""
+    for one in filter(None, sentences):
+        text += f" {one}" if text and not text.endswith("。") else one
+    return text
 
 
 @contextmanager

@@ -126,11 +126,11 @@ def chinese(settings: Settings) -> Settings:
         ),
         ("plot_metrics", {**PROJECT, "exp_cuids": ["x"], "keys": ["x"], "smoothing": 1}, "'smoothing'：应小于 1"),
         ("find_experiments", {**PROJECT, "filters": [1]}, "'filters.0'：应为 Filter 对象"),
-        ("list_project_exps", {"project": ""}, "没有给出 project。 可用 list_projects 查看工作空间中的项目。"),
+        ("list_project_exps", {"project": ""}, "没有给出 project。可用 list_projects 查看工作空间中的项目。"),
         (
             "list_project_exps",
             {"project": "a\nb"},
-            "不可能是 SwanLab 中的名称。 请给出名称、形如 'workspace/project/exp",
+            "不可能是 SwanLab 中的名称。请给出名称、形如 'workspace/project/exp",
         ),
         ("list_project_exps", {"project": "https://x.cn/a"}, "不是 SwanLab 页面的网址"),
         (
@@ -166,15 +166,15 @@ async def test_the_words_of_pydantic_stay_as_they_are_in_english(settings: Setti
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (Fault(path="/login", status=401), "拒绝了来自 SWANLAB_API_KEY 的 API key。 请确认 key 没有过期"),
+        (Fault(path="/login", status=401), "拒绝了来自 SWANLAB_API_KEY 的 API key。请确认 key 没有过期"),
         (Fault(path="/login", status=403), "不允许这个账号登录"),
         (Fault(path="/project/", status=403), "“GET /project/kites-test3”返回了 403"),
         (
             Fault(path="/project/", status=429, headers={"retry-after": "60"}),
-            "返回了 429。 请等 60 秒再问。",
+            "返回了 429。请等 60 秒再问。",
         ),
         (Fault(path="/project/", status=429), "请等一分钟再问。"),
-        (Fault(path="/project/", status=503), "SwanLab 自身出了问题，请稍后再试。 （SwanLab 追踪号 trace-"),
+        (Fault(path="/project/", status=503), "SwanLab 自身出了问题，请稍后再试。（SwanLab 追踪号 trace-"),
         (Fault(path="/project/", status=302), "不会跟随重定向"),
         (Fault(path="/project/", status=400), "请检查调用的参数。"),
         (Fault(path="/project/", status=200, body=b"<html>"), "的回答不是 JSON。"),
@@ -194,7 +194,7 @@ async def test_faults_of_swanlab_are_told_in_chinese(chinese: Settings, state: S
 @pytest.mark.anyio
 async def test_who_is_not_signed_in_reads_how_in_chinese(chinese: Settings) -> None:
     async with session(replace(chinese, api_key="", key_source="")) as client:
-        assert "没有找到 SwanLab 的 API key。 请先登录" in check_chinese(
+        assert "没有找到 SwanLab 的 API key。请先登录" in check_chinese(
             text_of(await client.call_tool("list_projects", {}))
         )
     with socket.socket() as taken:
@@ -202,7 +202,7 @@ async def test_who_is_not_signed_in_reads_how_in_chinese(chinese: Settings) -> N
         closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
         async with session(replace(chinese, api_host=closed)) as client:
             answer = check_chinese(text_of(await client.call_tool("list_projects", {})))
-    assert f"SwanLab（{closed}） 在 5 次尝试中都没有应答（ConnectError）。 请检查地址、网络和代理变量" in answer
+    assert f"SwanLab（{closed}） 在 5 次尝试中都没有应答（ConnectError）。请检查地址、网络和代理变量" in answer
 
 
 @pytest.mark.anyio
@@ -273,14 +273,14 @@ async def test_resources_prompts_and_completion_speak_chinese(chinese: Settings,
             (
                 "weekly_report",
                 {"projekt": "p"},
-                "没有参数 'projekt'（是指 'project' 吗？）。 weekly_report 的参数：project,",
+                "没有参数 'projekt'（是指 'project' 吗？）。weekly_report 的参数：project,",
             ),
             ("weekly_report", {"odd": "p"}, "没有参数 'odd'。"),
-            ("weekly_report", {"language": "fr"}, "不支持 language='fr'。 请填 en 或 zh。"),
+            ("weekly_report", {"language": "fr"}, "不支持 language='fr'。请填 en 或 zh。"),
             ("explain_crash", {"project": "p"}, "缺少 'exp_cuid'。"),
             ("explain_crash", {}, "缺少 'project' 和 'exp_cuid'。"),
             ("weekly_report", {"project": "p" * 3000}, "'project' 超过 2048 个字符。"),
-            ("nothing", {}, "没有提示词 'nothing'。 可用的有：triage_project,"),
+            ("nothing", {}, "没有提示词 'nothing'。可用的有：triage_project,"),
         ):
             with pytest.raises(MCPError) as caught:
                 await client.get_prompt(name, arguments)
@@ -327,7 +327,7 @@ async def test_the_user_is_asked_in_chinese(chinese: Settings) -> None:
         token = (await client.call_tool("create_project", arguments)).structured_content["data"]["confirmation"]
         refused = await client.call_tool("create_project", {**arguments, "confirmation": token})
     assert [(form["title"], form["description"]) for form in forms] == [("是，执行", "此操作无法从这里撤销")]
-    assert "已询问用户，用户没有同意；什么都没有做。 除非用户要求，否则请不要重试。" in text_of(refused)
+    assert "已询问用户，用户没有同意；什么都没有做。除非用户要求，否则请不要重试。" in text_of(refused)
 
 
 def test_the_gateway_refuses_in_chinese(chinese: Settings, state: State) -> None:
@@ -382,7 +382,7 @@ def ended(code: int) -> Iterator[None]:
         (
             ["--demo", "export", "lr-1", "--project", "digits-mlp", "-o", "old.csv"],
             1,
-            "old.csv 已存在，不会覆盖。 请用 -o",
+            "old.csv 已存在，不会覆盖。请用 -o",
         ),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--keys", "lr"], 0, "1 个指标的 40 个数据点："),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--format", "log"], 0, "17 行：w3e6axyt.log"),

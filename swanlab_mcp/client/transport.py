@@ -37,7 +37,7 @@ from swanlab_mcp.errors import (
 from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import parse_json, shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["Session", "Transport"]
 
@@ -236,7 +236,7 @@ class Transport:
         key, source = self._settings.api_key, self._settings.key_source
         if not key:
             raise NotLoggedIn(
-                " ".join([say("No SwanLab API key was found."), *self._settings.problems]),
+                join_sentences(say("No SwanLab API key was found."), *self._settings.problems),
                 hint=say(
                     "Sign in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run `swanlab login`, "
                     "then restart the server. "

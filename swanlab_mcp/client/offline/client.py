@@ -36,7 +36,7 @@ from swanlab_mcp.models import (
 )
 from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import language, say
+from swanlab_mcp.wording import join_sentences, language, say
 
 __all__ = ["OfflineClient"]
 
@@ -370,7 +370,7 @@ def _check_workspace(username: str) -> None:
 
 def _miss_project(project: str, notes: Sequence[str]) -> NotFound:
     told = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
-    return NotFound(" ".join([told, *notes]))
+    return NotFound(join_sentences(told, *notes))
 
 
 def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) -> ApiResponse[Any]:

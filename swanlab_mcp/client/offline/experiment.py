@@ -26,7 +26,7 @@ from swanlab_mcp.models import (
     show_time,
 )
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["LocalExperiment"]
 
@@ -210,7 +210,7 @@ class LocalExperiment:
         problems = [answer for answer in answers if isinstance(answer, str)]
         if problems and len(problems) == len(items):
             raise NotAvailableOffline(
-                " ".join(dict.fromkeys(problems)),
+                join_sentences(*dict.fromkeys(problems)),
                 hint=say("That it was logged is recorded; its file may have been moved or deleted."),
             )
         files = [MediaFile(None, None) if isinstance(answer, str) else answer for answer in answers]
