@@ -14,7 +14,7 @@ SwanLabError
 
 from __future__ import annotations
 
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = [
     "AuthenticationFailed",
@@ -48,7 +48,7 @@ class SwanLabError(Exception):
 
     def __str__(self) -> str:
         trace = say("(SwanLab trace id {trace_id})", trace_id=self.trace_id) if self.trace_id else ""
-        return " ".join(part for part in (self.message, self.hint, trace) if part)
+        return join_sentences(self.message, self.hint, trace)
 
 
 class NotLoggedIn(SwanLabError):

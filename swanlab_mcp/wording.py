@@ -9,7 +9,7 @@ from functools import cache
 from gettext import NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "language", "say", "speak"]
+__all__ = ["LANGUAGES", "join_sentences", "language", "say", "speak"]
 
 LANGUAGES = ("en", "zh")
 
@@ -35,6 +35,11 @@ def speak(name: str) -> Generator[None, None, None]:
         yield
     finally:
         language.reset(token)
+
+
+def join_sentences(*sentences: str) -> str:
+    """Return whole sentences as one text, without the empty ones; between Chinese ones stands nothing."""
+    return ("" if language.get() == "zh" else " ").join(one for one in sentences if one)
 
 
 @cache
