@@ -33,7 +33,8 @@ from swanlab_mcp.models import (
 )
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings, load_settings
-from swanlab_mcp.wording import speak
+from swanlab_mcp.validation import tell_fault
+from swanlab_mcp.wording import say, speak
 
 __all__ = ["OpenApi"]
 
@@ -140,7 +141,8 @@ class OpenApi:
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             where = ".".join(map(str, ("filters", *wrong["loc"])))
-            return ApiResponse(code=400, errmsg=f"{where}: {wrong['msg']}.")
+            with speak(self._settings.language):
+                return ApiResponse(code=400, errmsg=say("{name}: {problem}.", name=where, problem=tell_fault(wrong)))
         return self._ask_list(
             operations.find_experiments,
             project=_text(project, "project"),

@@ -15,7 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from swanlab_mcp import operations
 from swanlab_mcp.accounts import caller
@@ -30,6 +30,7 @@ from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, fit
 from swanlab_mcp.secret_values import mask_exactly
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.validation import tell_fault
 from swanlab_mcp.wording import say
 
 __all__ = [
@@ -124,7 +125,7 @@ class App:
 class Consent(BaseModel):
     """The user's answer before a change is made."""
 
-    agreed: bool = Field(title="Yes, do this", description="It cannot be undone from here")
+    agreed: bool
 
 
 class StrictTool(Tool):
@@ -246,13 +247,19 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
             is_rehearsal.reset(rehearsing)
         from swanlab_mcp.operations.changes import describe_change
 
-        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), Consent)
+        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), _word_consent())
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     ask.__signature__ = inspect.Signature([*arguments, context])  # type: ignore[attr-defined]
     ask.__annotations__ = {"ctx": Context}
     ask.__name__ = ask.__qualname__ = f"ask_{entry.name}"
     return ask
+
+
+def _word_consent() -> type[Consent]:
+    """Return the form with the words that the user reads, in the language of this call."""
+    agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
+    return create_model("Consent", __base__=Consent, agreed=(bool, agreed))
 
 
 def _require_consent(outcome: Any, confirmation: str) -> None:
@@ -295,7 +302,7 @@ def _answer_error(error: SwanLabError, app: App) -> CallToolResult:
 
 def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) -> InvalidArgument:
     faults: list[str] = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
+    for fault in error.errors(include_url=False, include_input=False)[:5]:
         path = ".".join(shorten(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             near = find_near_names(path, properties, 1)
@@ -307,7 +314,7 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
         elif fault["type"] == "missing":
             faults.append(say("{name!r} is missing", name=path))
         else:
-            faults.append(say("{name!r}: {fault}", name=path, fault=fault["msg"]))
+            faults.append(say("{name!r}: {fault}", name=path, fault=tell_fault(fault)))
     return InvalidArgument(
         say("The arguments do not fit: {faults}.", faults=say("; ").join(faults)),
         hint=say("Accepted arguments: {names}.", names=", ".join(properties)),

@@ -22,7 +22,7 @@ MODULES = {
 
 # each may import those before it, and what its own package holds
 LAYERS = [
-    {"concurrency", "errors", "untrusted", "secret_values", "wording"},
+    {"concurrency", "errors", "untrusted", "secret_values", "validation", "wording"},
     {"models", "refs", "settings"},
     {"client", "analysis", "charts", "findings", "pictures"},
     {"operations"},

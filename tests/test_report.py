@@ -188,7 +188,7 @@ def test_the_command_writes_a_new_file_and_never_over_one(
     written = Path("report.html").read_text("utf-8")
     assert '<html lang="zh">' in written
     assert "test-key" not in written
-    assert re.fullmatch(r"report\.html: \d+ bytes\n", capsys.readouterr().err)
+    assert re.fullmatch(r"report\.html：\d+ 字节\n", capsys.readouterr().err)
     assert report("--host", host, "report", "project1") == 1
     assert "report.html was not written: File exists" in capsys.readouterr().err
     assert Path("report.html").read_text("utf-8") == written
