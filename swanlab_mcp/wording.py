@@ -27,14 +27,6 @@ def say(text: str, /, **values: object) -> str:
     return text.format(**values) if values else text
 
 
-def join_sentences(*sentences: str) -> str:
-    """Return sentences as one text, without those that are empty; Chinese has no space between them."""
-    text = ""
-    for one in filter(None, sentences):
-        text += f" {one}" if text and not text.endswith("。") else one
-    return text
-
-
 @contextmanager
 def speak(name: str) -> Generator[None, None, None]:
     """Say everything in this language, one of LANGUAGES, until the end of the block."""
@@ -43,6 +35,11 @@ def speak(name: str) -> Generator[None, None, None]:
         yield
     finally:
         language.reset(token)
+
+
+def join_sentences(*sentences: str) -> str:
+    """Return whole sentences as one text, without the empty ones; between Chinese ones stands nothing."""
+    return ("" if language.get() == "zh" else " ").join(one for one in sentences if one)
 
 
 @cache

@@ -190,7 +190,7 @@ async def test_what_a_change_would_do_is_told_in_chinese(settings: Settings, sta
         taken = await client.call_tool("create_project", {"project": "mnist"})
     assert told.structured_content["data"]["action"] == "创建私有项目 kites-test3/new-one"
     assert told.structured_content["notes"][0].startswith("预演：什么都没有改。")
-    assert "不是本服务器和当前账号为这些参数给出的" in text_of(other)
+    assert "不是本服务器针对这些参数和当前账号给出的" in text_of(other)
     assert whole.structured_content["data"]["action"] == "永久删除项目 kites-test3/mnist，连同其中的 2 个实验"
     assert some.structured_content["data"]["action"].startswith("永久删除 kites-test3/mnist 中的 1 个实验，")
     assert "已经存在" in text_of(taken)

@@ -416,12 +416,14 @@ def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int 
 def show_duration(seconds: float) -> str:
     """Return a length of time in the two units that matter, as 3 h 20 min."""
     if seconds < 120:
-        return f"{seconds:.3g} s"
+        return say("{seconds:.3g} s", seconds=seconds)
     minutes = round(seconds / 60)
     if minutes < 120:
-        return f"{minutes} min"
+        return say("{minutes} min", minutes=minutes)
     hours = round(minutes / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    if hours < 48:
+        return say("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
+    return say("{days} d {hours} h", days=hours // 24, hours=hours % 24)
 
 
 def _describe_gap_rule(thresholds: Thresholds) -> str:

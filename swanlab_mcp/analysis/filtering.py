@@ -11,7 +11,7 @@ from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.models import Experiment, Filter, read_time
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = [
     "Candidate",
@@ -75,7 +75,9 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
         elif config_keys:
             held = ", ".join(shorten(f"config.{name}") for name in config_keys[:_NAMED])
             hints.insert(0, say("Configs have {names}.", names=held))
-        raise InvalidArgument(say("There is no field {field!r} here.", field=shorten(field)), hint=" ".join(hints))
+        raise InvalidArgument(
+            say("There is no field {field!r} here.", field=shorten(field)), hint=join_sentences(*hints)
+        )
 
 
 def normalise_states(condition: Filter) -> Filter:

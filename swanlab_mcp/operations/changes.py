@@ -30,7 +30,7 @@ from swanlab_mcp.operations.location import (
 )
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["create_project", "delete_experiments", "delete_project", "describe_change"]
 
@@ -300,9 +300,8 @@ def _tell_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLa
     before, after = ", ".join(cuids[:number]), ", ".join(cuids[number + 1 :])
     done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")
     left = say("Not tried: {cuids}.", cuids=after) if after else ""
-    message = " ".join(part for part in (error.message, done, left) if part)
-    rest = say("What is left needs a new dry run.")
-    return _reword(error, message, " ".join(part for part in (error.hint, rest) if part))
+    hint = join_sentences(error.hint, say("What is left needs a new dry run."))
+    return _reword(error, join_sentences(error.message, done, left), hint)
 
 
 def _reword(error: SwanLabError, message: str, hint: str = "") -> SwanLabError:

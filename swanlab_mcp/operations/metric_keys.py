@@ -12,7 +12,7 @@ from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["list_metrics"]
 
@@ -114,13 +114,15 @@ def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not rows:
         return say("No metric has been logged (yet).")
     near = find_near_names(search.strip("*?"), [row.key for row in rows])
-    hint = " " + say("Near: {names}.", names=", ".join(shorten(key) for key in near)) if near else ""
+    hint = say("Near: {names}.", names=", ".join(shorten(key) for key in near)) if near else ""
     if not search:
-        return say("No {kind} keys among the {total} that were logged.", kind=kind, total=len(rows)) + hint
+        return join_sentences(
+            say("No {kind} keys among the {total} that were logged.", kind=kind, total=len(rows)), hint
+        )
     none = say(
         "No {kind} keys that match {text!r} among the {total} that were logged.",
         kind=kind,
         text=shorten(search),
         total=len(rows),
     )
-    return none + hint
+    return join_sentences(none, hint)

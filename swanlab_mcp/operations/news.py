@@ -20,7 +20,7 @@ from swanlab_mcp.operations.location import ask_about_workspace, locate_workspac
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import LOCAL, Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["whats_new"]
 
@@ -122,8 +122,8 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
     for key in dict.fromkeys(metrics):
         if key in watched.absent - watched.found:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
-            told = " " + say("Near ones: {names}.", names=", ".join(shorten(one) for one in near)) if near else ""
-            notes.append(say("No experiment has a metric {key!r}.", key=shorten(key)) + told)
+            told = say("Near ones: {names}.", names=", ".join(shorten(one) for one in near)) if near else ""
+            notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), told))
         elif not infer_direction(key).mode:
             notes.append(say("The direction of {key} is not known, so no records are judged.", key=shorten(key)))
     return notes

@@ -32,7 +32,7 @@ from swanlab_mcp.operations.location import ask_about_experiment, locate_experim
 from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["plot_metrics"]
 
@@ -162,7 +162,7 @@ def _plot(
                 else say("{key} of {name} ({cuid}): no points yet.", **which)
             )
     if not lines:
-        raise NotFound(say("There is nothing to draw."), hint=" ".join(notes))
+        raise NotFound(say("There is nothing to draw."), hint=join_sentences(*notes))
     notes += _compare_sizes(lines, style)
     rows = [line.row for line in lines]
     try:
