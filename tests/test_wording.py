@@ -101,6 +101,20 @@ def test_what_is_said_is_a_literal_and_errors_are_said(path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_place_of_a_text_has_its_value(path: Path) -> None:
+    """What is rarely said would fail only then."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say"):
+            continue
+        given = {one.arg for one in node.keywords}
+        places = (
+            {name for _, name, _, _ in Formatter().parse(ast.literal_eval(node.args[0])) if name} if given else set()
+        )
+        # a mapping gives names that only a call shows
+        assert given == places or (None in given and given - {None} < places), f"line {node.lineno}: {given ^ places}"
+
+
 def test_an_unknown_text_stays_english_and_braces_without_values_stay() -> None:
     token = language.set("zh")
     try:
