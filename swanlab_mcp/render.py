@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import neutralise_value, shorten
+from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -108,16 +109,16 @@ def render(payload: Mapping[str, Any]) -> str:
     page: Mapping[str, Any] = payload.get("page") or {}
     data = payload.get("data")
     if page:
-        more = f"; next: {page['next']}" if page.get("next") else ""
-        order = f", {page['order']}" if page.get("order") and page["returned"] > 1 else ""
-        lines.append(f"{page['returned']} of {page['total']}{order}{more}")
+        more = say("; next: {arguments}", arguments=page["next"]) if page.get("next") else ""
+        order = say(", {order}", order=page["order"]) if page.get("order") and page["returned"] > 1 else ""
+        lines.append(say("{returned} of {total}", returned=page["returned"], total=page["total"]) + order + more)
     if page and isinstance(data, dict):
         lines += _render_table([{"key": key, **row} for key, row in cast("dict[str, dict[str, Any]]", data).items()])
     elif isinstance(data, list):
         lines += _render_table(cast("list[dict[str, Any]]", data))
     elif isinstance(data, dict):
         lines += _render_record(cast("dict[str, Any]", data))
-    lines += [f"note: {_cell(note)}" for note in payload.get("notes") or ()]
+    lines += [say("note: ") + _cell(note) for note in payload.get("notes") or ()]
     return "\n".join(lines)
 
 
@@ -136,7 +137,7 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     else:
         kept = data[:count]
     following = f"page={offset // count + 2} size={count}"
-    notes = [*payload.get("notes", ()), f"Cut to {count} rows to stay within the output budget."]
+    notes = [*payload.get("notes", ()), say("Cut to {count} rows to stay within the output budget.", count=count)]
     has_more = offset + count < page["total"]
     told = {**page, "returned": count, "next": following}
     if not has_more:
@@ -147,8 +148,11 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
 def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: bool) -> dict[str, Any]:
     rows = payload["data"]
     kept = rows[-count:] if keep_last else rows[:count]
-    which = "last" if keep_last else "first"
-    note = f"Cut to the {which} {count} of {total} rows to stay within the output budget."
+    note = (
+        say("Cut to the last {count} of {total} rows to stay within the output budget.", count=count, total=total)
+        if keep_last
+        else say("Cut to the first {count} of {total} rows to stay within the output budget.", count=count, total=total)
+    )
     page = {**payload["page"], "returned": count}
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
 
@@ -196,7 +200,7 @@ def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> di
     most = max(4, budget // 200)
     if len(notes) > most:
         # the last ones tell how to go on
-        left = f"{len(notes) - most + 1} further notes are left out."
+        left = say("{count} further notes are left out.", count=len(notes) - most + 1)
         notes = [*notes[: most - 3], left, *notes[-2:]]
     return {**payload, "data": data, **({"notes": notes} if notes else {})}
 
@@ -211,10 +215,13 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         shortened.clear()
         data = _limit(payload["data"], length, "", shortened)
         told = {**shortened, **sizes}
-        notes = [f"{shorten(path, 120)} is cut, {size} in all." for path, size in list(told.items())[:10]]
+        notes = [
+            say("{path} is cut, {size} in all.", path=shorten(path, 120), size=size)
+            for path, size in list(told.items())[:10]
+        ]
         if len(told) > len(notes):
-            notes.append(f"{len(told) - len(notes)} further fields are cut.")
-        notes.append("Ask for less at once, or start the server with a larger --max-output-tokens.")
+            notes.append(say("{count} further fields are cut.", count=len(told) - len(notes)))
+        notes.append(say("Ask for less at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
 
@@ -224,23 +231,23 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any
     if isinstance(value, str):
         if len(value) <= length:
             return value
-        shortened[path or "data"] = f"{len(value)} characters"
+        shortened[path or "data"] = say("{count} characters", count=len(value))
         return value[:length] + "…"
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if len(items) > length:
-            shortened[path or "data"] = f"{len(items)} items"
+            shortened[path or "data"] = say("{count} items", count=len(items))
         return [_limit(item, length, path, shortened) for item in items[:length]]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         if len(fields) > length:
-            shortened[path or "data"] = f"{len(fields)} entries"
+            shortened[path or "data"] = say("{count} entries", count=len(fields))
         kept: dict[str, Any] = {}
         for number, (key, item) in enumerate(list(fields.items())[:length]):
             name = _cut_name(key, length, number)
             where = f"{path}.{name}" if path else name
             if name != key:
-                shortened[where] = f"a name of {len(key)} characters"
+                shortened[where] = say("a name of {count} characters", count=len(key))
             kept[name] = _limit(item, length, where, shortened)
         return kept
     return value
@@ -248,7 +255,9 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any
 
 def _cut_name(name: str, length: int, number: int) -> str:
     """Return the name of an entry, cut but still unlike the others."""
-    return name if len(name) <= max(length, _LONGEST_NAME) else f"{name[:_LONGEST_NAME]}… (entry {number})"
+    if len(name) <= max(length, _LONGEST_NAME):
+        return name
+    return say("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -262,7 +271,9 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     varying = [column for column in columns if column not in constant]
     lines: list[str] = []
     if constant:
-        lines.append("all rows: " + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant))
+        lines.append(
+            say("all rows: ") + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant)
+        )
     if varying:
         lines.append(" | ".join(_cell(column) for column in varying))
         lines += [_mark(" | ".join(_format(row.get(column, _MISSING)) for column in varying)) for row in flat]
@@ -324,7 +335,7 @@ def _cell(text: str) -> str:
 
 def _mark(row: str) -> str:
     """Return a line of a table that cannot pass for a line of ours."""
-    return f"\\{row}" if row.startswith(_OURS) else row
+    return f"\\{row}" if row.startswith((*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())) else row
 
 
 def _to_json(value: Any) -> str:

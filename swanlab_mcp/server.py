@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from io import TextIOWrapper
@@ -28,7 +28,7 @@ from swanlab_mcp.accounts import Accounts, caller
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
-from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
+from swanlab_mcp.prompts import PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import (
     TOOLS,
@@ -42,6 +42,7 @@ from swanlab_mcp.tools import (
     tell_error,
 )
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import LANGUAGES, say, speak
 
 if TYPE_CHECKING:
     from swanlab_mcp.gateway import Gateway, Limits
@@ -75,6 +76,11 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
     entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
     tokens = Confirmations(settings.confirmation_secret)
 
+    async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        # every request is a task of its own, started before anybody knew the language
+        with speak(settings.language):
+            return await call_next(ctx)
+
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
         running.append(app := App(settings, tokens))
@@ -92,6 +98,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
         version=__version__,
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
+        middleware=[answer],
         log_level=log_level,
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
         # nothing of ours ever changes, and a stream without end would hold a shared server's slot
@@ -145,7 +152,14 @@ def create_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     accounts = None if settings.demo else Accounts(settings)
-    return Gateway(app, accounts, allowed_hosts=allowed_hosts, shares_key=shared_key, limits=limits)
+    return Gateway(
+        app,
+        accounts,
+        allowed_hosts=allowed_hosts,
+        shares_key=shared_key,
+        limits=limits,
+        language=settings.language,
+    )
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:
@@ -216,7 +230,10 @@ class _Server(MCPServer[App]):
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
         names = [entry.name for entry in PROMPTS]
         if name not in names:
-            told = InvalidArgument(f"There is no prompt {shorten(name)!r}.", hint=f"There are: {', '.join(names)}.")
+            told = InvalidArgument(
+                say("There is no prompt {name!r}.", name=shorten(name)),
+                hint=say("There are: {names}.", names=", ".join(names)),
+            )
             raise _to_protocol_error(told)
         return await super().get_prompt(name, arguments, context)
 

@@ -19,7 +19,7 @@ from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, Elicitatio
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from mcp.types import Tool as McpTool
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from swanlab_mcp import operations
 from swanlab_mcp.accounts import caller
@@ -35,6 +35,8 @@ from swanlab_mcp.render import Reply, Rows, fit
 from swanlab_mcp.secret_values import mask_exactly
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.validation import tell_fault
+from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     from swanlab_mcp.operations.completion import Completer
@@ -150,7 +152,7 @@ class App:
 class Consent(BaseModel):
     """The user's answer before a change is made."""
 
-    agreed: bool = Field(title="Yes, do this", description="It cannot be undone from here")
+    agreed: bool
 
 
 class StrictTool(Tool):
@@ -208,7 +210,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         consent = given.pop("consent", None)
 
         async def tell(done: int, total: int, what: str) -> None:
-            await ctx.report_progress(done, total, f"{done} of {total} {what}")
+            await ctx.report_progress(done, total, _tell_progress(done, total, what))
 
         token = progress.listener.set(tell)
         limit = output_tokens.set(app.settings.max_output_tokens)
@@ -230,8 +232,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             log.exception("internal error %s in %s", incident, entry.name)
             return _answer_error(
                 SwanLabError(
-                    f"Internal error {incident} in {entry.name}.",
-                    hint="Its trace is in the server's log; please report it.",
+                    say("Internal error {incident} in {tool}.", incident=incident, tool=entry.name),
+                    hint=say("Its trace is in the server's log; please report it."),
                 ),
                 app,
             )
@@ -278,7 +280,7 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
             is_rehearsal.reset(rehearsing)
         from swanlab_mcp.operations.changes import describe_change
 
-        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), Consent)
+        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), _word_consent())
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     ask.__signature__ = inspect.Signature([*arguments, context])  # type: ignore[attr-defined]
@@ -287,13 +289,20 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
     return ask
 
 
+def _word_consent() -> type[Consent]:
+    """Return the form with the words that the user reads, in the language of this call."""
+    agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
+    return create_model("Consent", __base__=Consent, agreed=(bool, agreed))
+
+
 def _require_consent(outcome: Any, confirmation: str) -> None:
     """Raise PermissionDenied unless the user agreed; the confirmation is then worth nothing any more."""
     if isinstance(outcome, AcceptedElicitation) and cast("AcceptedElicitation[Consent]", outcome).data.agreed:
         return
     confirmations.get().spend(confirmation)
     raise PermissionDenied(
-        "The user was asked and did not agree; nothing was done.", hint="Do not try again unless the user asks for it."
+        say("The user was asked and did not agree; nothing was done."),
+        hint=say("Do not try again unless the user asks for it."),
     )
 
 
@@ -336,18 +345,33 @@ def _answer_error(error: SwanLabError, app: App) -> CallToolResult:
 
 def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) -> InvalidArgument:
     faults: list[str] = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
+    for fault in error.errors(include_url=False, include_input=False)[:5]:
         path = ".".join(shorten(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             near = find_near_names(path, properties, 1)
-            faults.append(f"there is no argument {path!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            faults.append(
+                say("there is no argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+                if near
+                else say("there is no argument {name!r}", name=path)
+            )
         elif fault["type"] == "missing":
-            faults.append(f"{path!r} is missing")
+            faults.append(say("{name!r} is missing", name=path))
         else:
-            faults.append(f"{path!r}: {fault['msg']}")
+            faults.append(say("{name!r}: {fault}", name=path, fault=tell_fault(fault)))
     return InvalidArgument(
-        f"The arguments do not fit: {'; '.join(faults)}.", hint=f"Accepted arguments: {', '.join(properties)}."
+        say("The arguments do not fit: {faults}.", faults=say("; ").join(faults)),
+        hint=say("Accepted arguments: {names}.", names=", ".join(properties)),
     )
+
+
+def _tell_progress(done: int, total: int, what: str) -> str:
+    if what == "pages":
+        return say("{done} of {total} pages", done=done, total=total)
+    if what == "runs":
+        return say("{done} of {total} runs", done=done, total=total)
+    if what == "bytes":
+        return say("{done} of {total} bytes", done=done, total=total)
+    return f"{done} of {total} {what}"
 
 
 def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:
