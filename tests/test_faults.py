@@ -572,6 +572,17 @@ async def test_an_answer_without_a_length_is_counted_as_it_comes(transport: Tran
     assert (await transport.get("group", ""))["list"]
 
 
+async def test_an_answer_that_tells_too_great_a_length_is_not_read(
+    settings: Settings, raw: tuple[str, list[bytes], list[bytes]]
+) -> None:
+    host, answers, _ = raw
+    answers += [SIGNED_IN, b"HTTP/1.1 200 OK\r\ncontent-length: 67108865\r\n\r\n{"]
+    transport = Transport(replace(settings, api_host=host))
+    with pytest.raises(UnexpectedResponse, match="more than 64 MB"):
+        await transport.get("group", "")
+    await transport.aclose()
+
+
 async def test_gzip_is_read_to_its_end_in_one_or_several_parts(transport: Transport, state: State) -> None:
     whole = json.dumps({"list": list(range(200_000))}).encode()
     parts = gzip.compress(whole[:300_000]) + gzip.compress(whole[300_000:])
