@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any, Literal
 
+import anyio
 import pytest
 
 from swanlab_mcp.client import progress
@@ -27,6 +28,8 @@ from tests.fake_swanlab import Fault, Media, Project, State, Variants
 
 pytestmark = pytest.mark.anyio
 ME = "kites-test3"
+# as long as a busy machine may need
+PATIENCE = 30
 
 
 @pytest.fixture
@@ -310,6 +313,19 @@ async def test_a_cancelled_question_stops_its_requests(settings: Settings, state
             await question
         state.latency = 0
         assert len((await client.list_experiments(ME, "many")).data) == 730
+
+
+@pytest.mark.usefixtures("many")
+async def test_the_first_failure_stops_the_other_requests(settings: Settings, state: State) -> None:
+    arrived, gone = threading.Event(), threading.Event()
+    state.faults = [
+        Fault("/many/runs", query={"page": "2"}, status=403, until=arrived),
+        Fault("/many/runs", query={"page": "3"}, then=arrived.set, hung_up=gone),
+    ]
+    async with opened(settings) as client:
+        with anyio.fail_after(PATIENCE), pytest.raises(PermissionDenied):
+            await client.list_experiments(ME, "many")
+    assert await asyncio.to_thread(gone.wait, PATIENCE)
 
 
 async def test_nothing_is_opened_before_the_first_question(settings: Settings, state: State) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from struct import pack
@@ -200,7 +201,7 @@ async def test_a_hostile_file_is_a_note(copied: Path, name: str, content: bytes,
     assert any(told in note for note in answer.notes)
 
 
-@pytest.mark.parametrize("how", ["file", "folder"])
+@pytest.mark.parametrize("how", ["file", "folder", "pipe"])
 async def test_links_out_of_the_run_are_not_followed(copied: Path, tmp_path: Path, how: str) -> None:
     secret = tmp_path / "secret"
     secret.mkdir()
@@ -208,9 +209,12 @@ async def test_links_out_of_the_run_are_not_followed(copied: Path, tmp_path: Pat
     if how == "file":
         (copied / "files" / "requirements.txt").unlink()
         (copied / "files" / "requirements.txt").symlink_to(secret / "requirements.txt")
-    else:
+    elif how == "folder":
         shutil.rmtree(copied / "files")
         (copied / "files").symlink_to(secret)
+    else:
+        (copied / "files" / "requirements.txt").unlink()
+        os.mkfifo(copied / "files" / "requirements.txt")
     answer = await OfflineClient([copied.parent]).get_experiment("local", "vision-baselines", "3hzj7gws")
     assert "canary" not in answer.model_dump_json()
     assert any("leads out of the run's folder" in note for note in answer.notes)

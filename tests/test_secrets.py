@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from mcp.types import ResourceTemplateReference
+from mcp.types import LOG_LEVEL_META_KEY, ResourceTemplateReference
 
 from swanlab_mcp import OpenApi
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.report import write_report
+from swanlab_mcp.server import create_server
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import Fault, LogLine, Media, State, create_app, serve
@@ -221,6 +222,23 @@ async def test_a_redirect_takes_neither_key_nor_session_along(settings: Settings
                 )
             assert result.is_error
     assert not theirs.calls
+
+
+async def test_what_an_assistant_is_sent_of_our_log_is_masked_and_short(
+    settings: Settings, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="swanlab_mcp")
+    told: list[Any] = []
+
+    async def listen(params: Any) -> None:
+        told.append(params.data)
+
+    state.faults = [Fault(status=503, times=2)]
+    async with Client(create_server(settings), logging_callback=listen) as client:
+        given = {"project": KEY, "exp_cuid": "x" * 2000}
+        await client.call_tool("get_experiment", given, meta={LOG_LEVEL_META_KEY: "info"})
+    assert len(told) == 2
+    assert not [one for one in told if KEY in one or len(one) > 1000]
 
 
 async def test_a_download_carries_neither_key_nor_session(settings: Settings, state: State) -> None:

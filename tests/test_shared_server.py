@@ -642,6 +642,28 @@ def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
     assert (root / "deploy" / compose["services"]["mcp"]["build"] / "Dockerfile").is_file()
 
 
+@pytest.mark.parametrize("name", [b"host", b"origin"])
+async def test_a_header_that_comes_twice_is_not_judged_by_one_of_them(name: bytes) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    values = [b"http://localhost", b"http://evil.example"] if name == b"origin" else [b"localhost", b"evil.example"]
+    for pair in (values, values[::-1]):
+        headers = [(b"host", b"localhost")] * (name == b"origin") + [(name, value) for value in pair]
+        scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": headers}
+        await Gateway(app, None)(scope, receive, send)
+        assert sent.pop(0)["status"] in (403, 421)
+        sent.clear()
+
+
 async def test_a_caller_who_goes_before_the_body_is_whole_reaches_nothing() -> None:
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError

@@ -11,10 +11,12 @@ from typing import Any
 
 import bpe_openai
 import pytest
+from mcp import Client
+from mcp.types import LOG_LEVEL_META_KEY, EmptyResult, LoggingLevel, SetLevelRequest, SetLevelRequestParams
 
 import swanlab_mcp
 from swanlab_mcp.render import count_tokens
-from swanlab_mcp.server import create_server
+from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS
 from tests.conftest import RUNS, session, text_of
@@ -416,6 +418,48 @@ async def test_a_defect_of_ours_is_an_internal_error_with_an_id(
     assert text.startswith("Internal error ")
     assert "canary" not in text
     assert text.split()[2] in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_an_assistant_is_sent_what_we_log_during_its_calls_from_the_level_on_that_it_chose(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    caplog.set_level("INFO", logger="swanlab_mcp")
+    monkeypatch.setattr("swanlab_mcp.client.cloud.read_project", lambda item: item["secret-canary"])
+    told: list[Any] = []
+
+    async def listen(params: Any) -> None:
+        told.append(params)
+
+    async def ask(client: Client, level: LoggingLevel) -> str:
+        meta: dict[str, Any] = {}
+        if mode == "legacy":
+            await client.session.send_request(SetLevelRequest(params=SetLevelRequestParams(level=level)), EmptyResult)
+        else:
+            meta = {LOG_LEVEL_META_KEY: level}
+        return text_of(await client.call_tool("list_projects", {}, meta=meta))
+
+    server = create_server(replace(settings, is_cached=False))
+    async with Client(server, mode=mode, logging_callback=listen) as client, connect(server) as other:
+        assert client.server_capabilities.logging is not None
+        # it was not asked for, and it is nobody else's
+        await client.call_tool("list_projects", {})
+        await other.call_tool("list_projects", {})
+        assert told == []
+        state.faults = [Fault("/project", status=503, times=1)]
+        text = await ask(client, "info")
+        await other.call_tool("list_projects", {})
+        assert [one.level for one in told] == ["info", "error"]
+        assert told[0].data.startswith("GET /project/kites-test3: try 1 of 5 failed")
+        assert told[1].data == text.split(".")[0].replace("Internal", "internal")
+        assert told[1].logger == "swanlab_mcp.tools"
+        await ask(client, "emergency")
+        assert len(told) == 2
+
+
+async def test_a_server_without_sessions_offers_no_choice_of_a_log_level(settings: Settings) -> None:
+    async with connect(create_server(settings, is_stateless=True), mode="legacy") as client:
+        assert client.server_capabilities.logging is None
 
 
 async def test_the_key_and_the_session_occur_nowhere(

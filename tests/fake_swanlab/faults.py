@@ -103,8 +103,11 @@ class Fault:
 
 
 async def _wait(event: Event | None) -> None:
-    while event and not event.is_set():  # noqa: ASYNC110 it may belong to another thread or event loop
-        await anyio.sleep(0.002)
+    pause = 0.002
+    while event and not event.is_set():  # it may belong to another thread or event loop
+        await anyio.sleep(pause)
+        # many may wait at once
+        pause = min(0.05, 1.5 * pause)
 
 
 def spoil(response: Response, fault: Fault) -> Response:

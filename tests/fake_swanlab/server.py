@@ -5,16 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.fake_swanlab.app import create_app
 from tests.fake_swanlab.state import State
 
-__all__ = ["listen", "serve"]
+__all__ = ["listen", "serve", "serve_each"]
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -29,19 +29,37 @@ def listen(port: int = 0) -> socket.socket:
 @contextmanager
 def serve(served: State | ASGIApp, port: int = 0) -> Iterator[str]:
     """Serve a state, or any app, on a port (0: a free one) in a thread; yield its base URL."""
-    app = create_app(served) if isinstance(served, State) else served
-    listener = listen(port)
+    with _run(create_app(served) if isinstance(served, State) else served, [listen(port)]) as urls:
+        yield urls[0]
+
+
+@contextmanager
+def serve_each(states: Sequence[State]) -> Iterator[list[str]]:
+    """Serve each state on a port of its own, all in one thread; yield their base URLs."""
+    listeners = [listen() for _ in states]
+    apps = {one.getsockname()[1]: create_app(state) for one, state in zip(listeners, states, strict=True)}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps[scope["server"][1]](scope, receive, send)
+
+    with _run(app, listeners) as urls:
+        yield urls
+
+
+@contextmanager
+def _run(app: ASGIApp, listeners: list[socket.socket]) -> Iterator[list[str]]:
     # the date is left to those who play a clock
     options = {"log_level": "critical", "lifespan": "off", "ws": "none", "date_header": False}
     config = uvicorn.Config(app, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread = threading.Thread(target=server.run, args=(listeners,), daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
     finally:
         server.should_exit = True
         thread.join()
-        listener.close()
+        for listener in listeners:
+            listener.close()
