@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 import anyio
 from mcp import Client, MCPError
 from mcp.server import CacheHint, MCPServer
+from mcp.server.apps import Apps
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
-from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.server.mcpserver.resources import FunctionResource, ResourceSecurity
 from mcp.server.mcpserver.tools import ToolManager
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
@@ -34,6 +35,7 @@ from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.views import CURVES, MIME_TYPE, read_curves
 
 if TYPE_CHECKING:
     from swanlab_mcp.gateway import Gateway, Limits
@@ -87,6 +89,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
         log_level=log_level,
+        extensions=[_make_views()],
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
         # nothing of ours ever changes, and a stream without end would hold a shared server's slot
         subscriptions=False,
@@ -97,6 +100,22 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
         server.add_prompt(_TaskPrompt.of(entry))
     _add_completion(server, running)
     return server
+
+
+def _make_views() -> Apps:
+    apps = Apps()
+    apps.add_resource(
+        FunctionResource(
+            uri=CURVES,
+            name="curves",
+            title="Interactive chart",
+            description="What plot_metrics answers, for assistants that can show pages",
+            mime_type=MIME_TYPE,
+            meta={"ui": {"prefersBorder": True}},
+            fn=read_curves,
+        )
+    )
+    return apps
 
 
 def serve(server: _Server, stdout: BinaryIO, then: Callable[[], None]) -> None:
