@@ -54,6 +54,7 @@ def describe_chart(
                 {
                     "experiment": numbers[curve.place, curve.row.exp_cuid],
                     "key": clean(curve.row.key),
+                    "non_finite": curve.row.non_finite or 0,
                     **_describe_points(curve.points, count),
                     "events": _list_events(curve),
                 }
