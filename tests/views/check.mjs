@@ -174,7 +174,7 @@ const checks = {
     await frame.check("#log");
     await settle();
     const [low, high] = await frame.evaluate(() => [chart.plot.scales.y.min, chart.plot.scales.y.max]);
-    assert.ok(low < -1 && high > 190 && high < 240);
+    assert.ok(low < -1 && high > 298 && high < 340);
     await take("log");
     await show(craft([{ values: [1, 0, -2, 4] }], { log_y: true }));
     assert.ok(await frame.isChecked("#log"));
@@ -343,7 +343,9 @@ const checks = {
       huge: [{ values: [1e300, -1e300, 1.7e308, "Infinity", "-Infinity"], non_finite: 2 }],
       tiny: [{ values: [1e-300, 2e-300, 5e-324] }],
       "far apart": [{ values: [1, 2, 3], steps: [0, 1, 9e15] }],
-      "a gap": [{ values: line(60, (place) => (place > 20 && place < 30 ? "NaN" : Math.sin(place / 9))), non_finite: 9 }],
+      "a gap": [{ values: line(60, (place) => (place > 20 && place < 30 ? "NaN" : Math.sin(place / 9))), non_finite: 9, events: [
+        { kind: "best", step: 42, time: null, value: Math.sin(42 / 9) }, { kind: "non-finite", step: 21, time: null, value: "NaN" },
+        { kind: "worsening", step: 45, time: null, value: Math.sin(45 / 9) }] }],
       twenty: line(20, (number) => ({ name: `a rather long name of an experiment, number ${number}`, values: line(300, (place) => Math.exp(-place / (20 + 9 * number)) + number / 40) })),
     };
     for (const [name, curves] of Object.entries(cases)) {

@@ -9,8 +9,8 @@ const DASHES = [[], [9, 4], [2, 3]];
 const BORDERS = ["solid", "dashed", "dotted"];
 const GLYPHS = { best: "★", "non-finite": "✕", worsening: "▲" };
 const AXES = ["step", "relative_time", "time"];
-// values beyond are drawn at these, because margins and ticks would overflow
-const END = 1e299, LOG_END = 200;
+// values beyond are drawn at it, because margins and ticks would overflow
+const END = 1e299;
 const WORDY = 6; // curves; of more the marks have no words
 const NEAR = 6; // pixels
 
@@ -100,9 +100,7 @@ function placeCurves(curves, axis, weight) {
 // where a value stands on the y scale; null where it cannot
 function raise(value, isLog) {
   if (!Number.isFinite(value) || (isLog && value <= 0)) return null;
-  const height = isLog ? Math.log10(value) : value;
-  const end = isLog ? LOG_END : END;
-  return Math.max(-end, Math.min(end, height));
+  return isLog ? Math.log10(value) : Math.max(-END, Math.min(END, value));
 }
 
 function widen(low, high) {
@@ -203,21 +201,21 @@ function drawChart(target, look, { onRange, onCursor }) {
 
   const tables = [];
   const series = [{}];
-  const lonely = [], dotted = [];
+  const lonely = [], owners = [];
   for (const { curve, points } of visible.filter((one) => one.points.length)) {
     const stroke = colourOf(curve, theme);
     const columns = [points.map((point) => point.x)];
     const add = (column, options) => {
       columns.push(column);
       const number = series.length;
-      series.push({ scale: "y", stroke, spanGaps: false, points: { show: false, filter: () => lonely[number], size: 6, fill: stroke }, ...options });
+      series.push({ scale: "y", stroke, pxAlign: false, points: { show: false, filter: () => lonely[number], size: 6, fill: stroke }, ...options });
     };
     if (weight) add(points.map((point) => raise(point.value, isLog)), { width: 1, alpha: 0.3 });
     add(points.map((point) => raise(weight ? point.smoothed : point.value, isLog)), { width: 1.8, dash: DASHES[dashOf(curve)] });
-    dotted[series.length - 1] = stroke;
+    owners[series.length - 1] = curve;
     if (points.some((point) => !Number.isFinite(point.value))) {
-      const edge = (value) => (Number.isFinite(value) ? undefined : value === Infinity ? 0.985 : 0.015);
-      add(points.map((point) => edge(point.value)), { scale: "edge", paths: () => null, points: { show: true, size: 5, fill: stroke } });
+      const side = (value) => (Number.isFinite(value) ? undefined : value === Infinity ? 0.985 : 0.015);
+      add(points.map((point) => side(point.value)), { scale: "edge", paths: () => null, points: { show: true, size: 5, fill: stroke } });
     }
     tables.push(columns);
   }
@@ -265,9 +263,9 @@ function drawChart(target, look, { onRange, onCursor }) {
     scale: "y",
     space: 34,
     splits: (self, number, low, high) => (isLog ? listLogTicks(low, high, room[1]) : listTicks(low, high, chooseStep((high - low) / room[1]))),
-    values: (self, splits) => splits.map((y) => showTick(isLog ? Number((10 ** y).toPrecision(6)) : y)),
+    values: (self, splits) => splits.map((y) => heights.length && showTick(isLog ? Number((10 ** y).toPrecision(6)) : y)),
     size(self, values) {
-      const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
+      const longest = Math.max(0, ...(values ?? []).map((text) => (text || "").length));
       return 14 + Math.ceil(longest * 6.6);
     },
   };
@@ -279,6 +277,9 @@ function drawChart(target, look, { onRange, onCursor }) {
       for (const event of events) putMark(plot, taken, curve, points, event);
     }
   }
+
+  // the dots at the edge stay free of words
+  const edge = series.some((one) => one.scale === "edge") ? 12 : 0;
 
   function putMark(plot, taken, curve, points, event) {
     // an event without a height stands at that of the last value before it
@@ -301,13 +302,22 @@ function drawChart(target, look, { onRange, onCursor }) {
     for (const down of [10, -10 - tall, 24, -24 - tall, 38, -38 - tall]) {
       const box = { left: left + across, top: top + down, right: left + across + width, bottom: top + down + tall };
       const isFree = taken.every((one) => box.right < one.left || box.left > one.right || box.bottom < one.top || box.top > one.bottom);
-      if (box.top >= 0 && box.bottom <= plot.over.clientHeight && isFree) {
+      if (box.top >= edge && box.bottom <= plot.over.clientHeight - edge && isFree) {
         words.style.cssText = `left: ${across}px; top: ${down}px`;
         taken.push(box);
         return;
       }
     }
     words.remove();
+  }
+
+  // what a curve has at the cursor: its nearest point, nothing beyond its ends
+  function read(curve, x) {
+    const { points } = whole.placed[curve.number];
+    if (!points.length) return null;
+    const near = (NEAR * (plot.scales.x.max - plot.scales.x.min)) / plot.over.clientWidth;
+    if (x < points[0].x - near || x > points[points.length - 1].x + near) return null;
+    return findNearest(points, x);
   }
 
   const plot = new uPlot({
@@ -317,14 +327,18 @@ function drawChart(target, look, { onRange, onCursor }) {
     series,
     axes: [xAxis, yAxis],
     scales: {
-      x: { time: false, range: (self, low, high) => (low === first && high === last ? ends : low < high ? [low, high] : ends) },
+      x: { time: false, range: (self, low, high) => (first === last || (low === first && high === last) ? ends : [low, high]) },
       y: { range: (self, low, high) => (heights.length ? (low === null ? widen(lowest, highest) : widen(low, high)) : [0, 1]) },
       edge: { range: [0, 1] },
     },
     cursor: {
       y: false,
       drag: { x: true, y: false, dist: 4 },
-      points: { size: 7, show: (self, number) => dotted[number] && makeDot(dotted[number]) },
+      points: { size: 7, show: (self, number) => owners[number] && makeDot(colourOf(owners[number], theme)) },
+      dataIdx: (self, number, closest) => {
+        const point = owners[number] && read(owners[number], data[0][closest]);
+        return point ? self.valToIdx(point.x) : null;
+      },
     },
     hooks: {
       draw: [putMarks],
@@ -342,14 +356,7 @@ function drawChart(target, look, { onRange, onCursor }) {
     ends,
     tellX: (x) => (axis === "time" ? `${new Date(x * 1000).toISOString().replace("T", " ").slice(0, 19)} UTC`
       : `${axis === "step" ? tell("step") : tell(whole.unit)} ${showTick(Number(x.toPrecision(6)))}`),
-    // what a curve has at the cursor: its nearest point, nothing beyond its ends
-    read(curve, x) {
-      const { points } = whole.placed[curve.number];
-      if (!points.length) return null;
-      const near = (NEAR * (plot.scales.x.max - plot.scales.x.min)) / plot.over.clientWidth;
-      if (x < points[0].x - near || x > points[points.length - 1].x + near) return null;
-      return findNearest(points, x);
-    },
+    read,
   };
 }
 
