@@ -83,7 +83,7 @@ async def plot_metrics(
 ) -> ApiResponse[list[PlottedCurve]]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    get_metrics gives values. Marks: best point, first NaN, since when worse for good. Returns a PNG and per curve last,
+    For values: get_metrics. Marks best point, first NaN, since when worse for good. Returns a PNG and per curve last,
     min and max with steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
