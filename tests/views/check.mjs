@@ -62,7 +62,14 @@ const range = () => frame.evaluate(() => [chart.plot.scales.x.min, chart.plot.sc
 const isVisible = (selector) => frame.$eval(selector, (one) => !one.closest("[hidden]"));
 
 async function take(name) {
-  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+  if (!pictures) return;
+  const { width } = page.viewportSize();
+  const height = await frame.evaluate(() => Math.ceil(document.documentElement.getBoundingClientRect().height));
+  await page.setViewportSize({ width, height });
+  await settle();
+  await page.screenshot({ path: `${pictures}/${name}.png` });
+  await page.setViewportSize({ width, height: 800 });
+  await settle();
 }
 
 function craft(curves, more = {}) {

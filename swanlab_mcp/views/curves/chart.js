@@ -263,9 +263,9 @@ function drawChart(target, look, { onRange, onCursor }) {
     scale: "y",
     space: 34,
     splits: (self, number, low, high) => (isLog ? listLogTicks(low, high, room[1]) : listTicks(low, high, chooseStep((high - low) / room[1]))),
-    values: (self, splits) => splits.map((y) => heights.length && showTick(isLog ? Number((10 ** y).toPrecision(6)) : y)),
+    values: (self, splits) => splits.map((y) => (heights.length ? showTick(isLog ? Number((10 ** y).toPrecision(6)) : y) : "")),
     size(self, values) {
-      const longest = Math.max(0, ...(values ?? []).map((text) => (text || "").length));
+      const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
       return 14 + Math.ceil(longest * 6.6);
     },
   };
