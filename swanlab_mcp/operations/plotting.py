@@ -83,8 +83,8 @@ async def plot_metrics(
 ) -> ApiResponse[list[PlottedCurve]]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    For values: get_metrics. Marks best point, first NaN, since when worse for good. Returns a PNG and per curve last,
-    min and max with steps.
+    Values: get_metrics. Returns a PNG with best point, first NaN and lasting worsening marked, and per curve last, min,
+    max with steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)

@@ -308,7 +308,7 @@ const checks = {
     const { _meta, ...rest } = losses;
     assert.ok(_meta);
     await show(rest);
-    assert.match(await text("#status"), /did not hand over the data/);
+    assert.match(await text("#status"), /did not arrive/);
     assert.ok(!(await isVisible("#chart")));
     assert.match(await frame.$eval("#pictures img", (one) => one.src), /^data:image\/png;base64,/);
     assert.ok(await frame.$eval("#pictures img", (one) => one.naturalWidth === 1000));
