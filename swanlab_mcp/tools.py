@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
+import json
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from mcp.server.apps import client_supports_apps
 from mcp.server.mcpserver import Context
@@ -17,11 +20,12 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
-from pydantic import BaseModel, Field, ValidationError
+from mcp.types import Tool as McpTool
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from swanlab_mcp import operations
 from swanlab_mcp.accounts import caller
-from swanlab_mcp.client import SwanLabClient, progress
+from swanlab_mcp.client import SwanLabClient, open_client, progress
 from swanlab_mcp.errors import InvalidArgument, PermissionDenied, SwanLabError
 from swanlab_mcp.models import ApiResponse, Change, Picture
 from swanlab_mcp.operations.budget import output_tokens
@@ -29,10 +33,16 @@ from swanlab_mcp.operations.confirmation import Confirmations, confirmations, is
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import Reply, fit
+from swanlab_mcp.render import Reply, Rows, fit
 from swanlab_mcp.secret_values import mask_exactly, mask_secrets
+from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.validation import tell_fault
 from swanlab_mcp.views import CURVES, DATA
+from swanlab_mcp.wording import say
+
+if TYPE_CHECKING:
+    from swanlab_mcp.operations.completion import Completer
 
 __all__ = [
     "TOOLS",
@@ -44,6 +54,7 @@ __all__ = [
     "ToolEntry",
     "bind",
     "make_reply",
+    "read_tool_list",
     "tell_error",
 ]
 
@@ -102,20 +113,38 @@ WRITE_TOOLS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class App:
     """What the tools of one running server share; `client` is the caller's own where each has one."""
 
-    own_client: SwanLabClient
-    timeout: float
-    max_output_tokens: int
-    show_secrets: bool = False
+    settings: Settings
     confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+
+    @cached_property
+    def own_client(self) -> SwanLabClient:
+        """The server's own account and runs, opened by the first call: the start needs nothing of it."""
+        return open_client(self.settings, is_cached=self.settings.is_cached)
+
+    @cached_property
+    def own_completer(self) -> Completer:
+        from swanlab_mcp.operations.completion import Completer
+
+        return Completer(self.own_client)
 
     @property
     def client(self) -> SwanLabClient:
         account = caller.get()
         return account.client if account else self.own_client
+
+    @property
+    def completer(self) -> Completer:
+        account = caller.get()
+        return account.completer if account else self.own_completer
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if "own_client" in vars(self):
+            await self.own_client.aclose()
 
     @property
     def secrets(self) -> set[str]:
@@ -128,13 +157,13 @@ class App:
     def clean(self, text: str) -> str:
         """Return a name as a view may show it."""
         text = self.mask(text)
-        return shorten(text if self.show_secrets else mask_secrets(text), _LONGEST_NAME)
+        return shorten(text if self.settings.show_secrets else mask_secrets(text), _LONGEST_NAME)
 
 
 class Consent(BaseModel):
     """The user's answer before a change is made."""
 
-    agreed: bool = Field(title="Yes, do this", description="It cannot be undone from here")
+    agreed: bool
 
 
 class StrictTool(Tool):
@@ -177,6 +206,12 @@ class StrictTool(Tool):
             return _answer_error(cause, context.request_context.lifespan_context)
 
 
+def read_tool_list(names: Sequence[str]) -> list[McpTool]:
+    """Return the tools of these names as an assistant is shown them."""
+    listed = json.loads((Path(__file__).parent / "tool_list.json").read_bytes())
+    return [McpTool.model_validate(one) for one in listed if one["name"] in names]
+
+
 def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]:
     """Return the operation without its client, answering with both forms of the reply, or with the error."""
     signature = inspect.signature(entry.operation, eval_str=True)
@@ -187,16 +222,16 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         consent = given.pop("consent", None)
 
         async def tell(done: int, total: int, what: str) -> None:
-            await ctx.report_progress(done, total, f"{done} of {total} {what}")
+            await ctx.report_progress(done, total, _tell_progress(done, total, what))
 
         token = progress.listener.set(tell)
-        limit = output_tokens.set(app.max_output_tokens)
+        limit = output_tokens.set(app.settings.max_output_tokens)
         confirming = confirmations.set(app.confirmations)
         try:
             if consent is not None:
                 _require_consent(consent, given["confirmation"])
             answer = await keep_deadline(
-                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+                entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged = "page" in signature.parameters
@@ -213,8 +248,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             log.exception("internal error %s in %s", incident, entry.name)
             return _answer_error(
                 SwanLabError(
-                    f"Internal error {incident} in {entry.name}.",
-                    hint="Its trace is in the server's log; please report it.",
+                    say("Internal error {incident} in {tool}.", incident=incident, tool=entry.name),
+                    hint=say("Its trace is in the server's log; please report it."),
                 ),
                 app,
             )
@@ -254,14 +289,14 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
         try:
             # an error ends the call here, in `StrictTool.run`: who could not be asked has not agreed
             answer = await keep_deadline(
-                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+                entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)
         from swanlab_mcp.operations.changes import describe_change
 
-        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), Consent)
+        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), _word_consent())
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     ask.__signature__ = inspect.Signature([*arguments, context])  # type: ignore[attr-defined]
@@ -270,20 +305,37 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
     return ask
 
 
+def _word_consent() -> type[Consent]:
+    """Return the form with the words that the user reads, in the language of this call."""
+    agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
+    return create_model("Consent", __base__=Consent, agreed=(bool, agreed))
+
+
 def _require_consent(outcome: Any, confirmation: str) -> None:
     """Raise PermissionDenied unless the user agreed; the confirmation is then worth nothing any more."""
     if isinstance(outcome, AcceptedElicitation) and cast("AcceptedElicitation[Consent]", outcome).data.agreed:
         return
     confirmations.get().spend(confirmation)
     raise PermissionDenied(
-        "The user was asked and did not agree; nothing was done.", hint="Do not try again unless the user asks for it."
+        say("The user was asked and did not agree; nothing was done."),
+        hint=say("Do not try again unless the user asks for it."),
     )
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
-    payload = answer.model_dump(mode="json", exclude_none=True)
-    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, secrets=app.secrets, **how)
+    records: Any = answer.data
+    if (
+        answer.page
+        and isinstance(records, list)
+        and all(isinstance(one, BaseModel) for one in cast("list[Any]", records))
+    ):
+        empty = answer.model_copy(update={"data": []})
+        payload = {**empty.model_dump(mode="json", exclude_none=True), "data": Rows(cast("list[BaseModel]", records))}
+    else:
+        payload = answer.model_dump(mode="json", exclude_none=True)
+    settings = app.settings
+    return fit(payload, settings.max_output_tokens, is_masked=not settings.show_secrets, secrets=app.secrets, **how)
 
 
 def _show(picture: Picture) -> ImageContent:
@@ -309,18 +361,33 @@ def _answer_error(error: SwanLabError, app: App) -> CallToolResult:
 
 def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) -> InvalidArgument:
     faults: list[str] = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
+    for fault in error.errors(include_url=False, include_input=False)[:5]:
         path = ".".join(shorten(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             near = find_near_names(path, properties, 1)
-            faults.append(f"there is no argument {path!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            faults.append(
+                say("there is no argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+                if near
+                else say("there is no argument {name!r}", name=path)
+            )
         elif fault["type"] == "missing":
-            faults.append(f"{path!r} is missing")
+            faults.append(say("{name!r} is missing", name=path))
         else:
-            faults.append(f"{path!r}: {fault['msg']}")
+            faults.append(say("{name!r}: {fault}", name=path, fault=tell_fault(fault)))
     return InvalidArgument(
-        f"The arguments do not fit: {'; '.join(faults)}.", hint=f"Accepted arguments: {', '.join(properties)}."
+        say("The arguments do not fit: {faults}.", faults=say("; ").join(faults)),
+        hint=say("Accepted arguments: {names}.", names=", ".join(properties)),
     )
+
+
+def _tell_progress(done: int, total: int, what: str) -> str:
+    if what == "pages":
+        return say("{done} of {total} pages", done=done, total=total)
+    if what == "runs":
+        return say("{done} of {total} runs", done=done, total=total)
+    if what == "bytes":
+        return say("{done} of {total} bytes", done=done, total=total)
+    return f"{done} of {total} {what}"
 
 
 def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:

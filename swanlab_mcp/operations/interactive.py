@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from swanlab_mcp.analysis.selection import reduce_points
 from swanlab_mcp.models import PlottedCurve, Points, is_moment, to_json_value
 from swanlab_mcp.refs import Reference
+from swanlab_mcp.wording import language
 
 __all__ = ["InteractiveCurve", "describe_chart"]
 
@@ -46,6 +47,7 @@ def describe_chart(
             "x_axis": x_axis,
             "smoothing": smoothing,
             "log_y": log_y,
+            "language": language.get(),
             "experiments": [
                 {"name": label, "began": round(curve.began * 1000) or None}
                 for label, curve in zip(labels, experiments.values(), strict=True)

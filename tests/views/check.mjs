@@ -289,6 +289,11 @@ const checks = {
     assert.match(await text("#notes"), /32 个值是 NaN 或无穷大/);
     assert.match(await text("#events summary"), /标记的事件/);
     await take("chinese");
+    const told = { ...losses, _meta: { [DATA]: { ...losses._meta[DATA], language: "zh" } } };
+    await show(told, { theme: "light" });
+    assert.equal(await text("#controls [data-word=smoothing]"), "平滑");
+    await show(told, { theme: "light", locale: "en-GB" });
+    assert.equal(await text("#controls [data-word=smoothing]"), "smoothing");
     const left = await frame.evaluate(() => Object.keys(WORDS.en).filter((word) => !(word in WORDS.zh)).concat(Object.keys(WORDS.zh).filter((word) => !(word in WORDS.en))));
     assert.deepEqual(left, []);
   },

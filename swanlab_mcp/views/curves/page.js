@@ -23,7 +23,7 @@ function applyContext(changes) {
   for (const [name, value] of Object.entries(changes.styles?.variables ?? {})) {
     if (name.startsWith("--") && typeof value === "string") root.style.setProperty(name, value);
   }
-  setLanguage(state.context.locale ?? navigator.language);
+  setLanguage(state.context.locale ?? state.data?.language ?? navigator.language);
   const insets = state.context.safeAreaInsets;
   if (insets) document.body.style.padding = ["top", "right", "bottom", "left"].map((side) => `${12 + insets[side]}px`).join(" ");
   if (state.curves) {
@@ -55,9 +55,8 @@ function receive(result) {
     : data.experiments.length === 1 ? data.experiments[0].name : [...keys].join(", ");
   get("log").checked = state.isLog;
   get("smoothing").value = String(state.weight);
-  listAxisChoices();
-  buildLegend();
-  listEvents();
+  // the server's language, where the host tells none
+  applyContext({});
   draw();
 }
 
