@@ -42,7 +42,8 @@ let frame;
 async function mount(context = {}, width = 820) {
   await page.setViewportSize({ width, height: 800 });
   const about = await page.evaluate(([text, given]) => window.mount(text, given), [html, context]);
-  frame = page.frames()[1];
+  // among the page's frames the one before may still be listed
+  frame = await (await page.$("iframe")).contentFrame();
   return about;
 }
 

@@ -11,9 +11,12 @@ function getTheme() {
 }
 
 function say(word) {
-  get("status").hidden = !word;
-  get("status").dataset.word = word ?? "waiting";
-  get("status").textContent = word ? tell(word) : "";
+  const status = get("status");
+  status.hidden = !word;
+  status.textContent = word ? tell(word) : "";
+  // said again where the language changes
+  if (word) status.dataset.word = word;
+  else delete status.dataset.word;
 }
 
 function applyContext(changes) {
