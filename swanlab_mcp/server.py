@@ -16,11 +16,12 @@ from weakref import WeakKeyDictionary
 import anyio
 from mcp import Client, MCPError
 from mcp.server import CacheHint, MCPServer
+from mcp.server.apps import Apps
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
-from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.server.mcpserver.resources import FunctionResource, ResourceSecurity
 from mcp.server.mcpserver.tools import ToolManager
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
@@ -56,6 +57,7 @@ from swanlab_mcp.tools import (
     tell_error,
 )
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.views import CURVES, MIME_TYPE, read_curves
 from swanlab_mcp.wording import LANGUAGES, say, speak
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         lifespan=lifespan,
         middleware=[answer],
         log_level=log_level,
+        extensions=[_make_views()],
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
         # nothing of ours ever changes, and a stream without end would hold a shared server's slot
         subscriptions=False,
@@ -142,6 +145,22 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
     if not is_stateless:
         server.add_logging()
     return server
+
+
+def _make_views() -> Apps:
+    apps = Apps()
+    apps.add_resource(
+        FunctionResource(
+            uri=CURVES,
+            name="curves",
+            title="Interactive chart",
+            description="What plot_metrics answers, for assistants that can show pages",
+            mime_type=MIME_TYPE,
+            meta={"ui": {"prefersBorder": True}},
+            fn=read_curves,
+        )
+    )
+    return apps
 
 
 def serve(server: _Server, stdout: BinaryIO, then: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import inspect
 import json
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+from mcp.server.apps import client_supports_apps
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
@@ -32,10 +34,11 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.render import Reply, Rows, fit
-from swanlab_mcp.secret_values import mask_exactly
+from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import neutralise, shorten
 from swanlab_mcp.validation import tell_fault
+from swanlab_mcp.views import CURVES, DATA
 from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 4000
+_LONGEST_NAME = 120  # in a view
 
 Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
@@ -67,6 +71,7 @@ class ToolEntry:
     """One tool: the name of the operation whose signature and docstring it shows, its title, and what it does to data.
 
     One that `shows_pictures` answers with images and text alone: some assistants drop images beside structured content.
+    `view` is the address of the page that shows its answers, where an assistant can show pages.
     """
 
     name: str
@@ -74,6 +79,7 @@ class ToolEntry:
     toolset: str = "read"
     read_only: bool = True
     shows_pictures: bool = False
+    view: str = ""
 
     @property
     def operation(self) -> Operation:
@@ -91,7 +97,7 @@ TOOLS = (
     ToolEntry("get_logs", "Get log lines"),
     ToolEntry("list_metrics", "List metric keys"),
     ToolEntry("get_metrics", "Get metric series"),
-    ToolEntry("plot_metrics", "Plot metrics", shows_pictures=True),
+    ToolEntry("plot_metrics", "Plot metrics", shows_pictures=True, view=CURVES),
     ToolEntry("rank_experiments", "Rank experiments"),
     ToolEntry("compare_experiments", "Compare experiments"),
     ToolEntry("diagnose_experiment", "Diagnose an experiment"),
@@ -148,6 +154,11 @@ class App:
     def mask(self, text: str) -> str:
         return mask_exactly(text, self.secrets)
 
+    def clean(self, text: str) -> str:
+        """Return a name as a view may show it."""
+        text = self.mask(text)
+        return shorten(text if self.settings.show_secrets else mask_secrets(text), _LONGEST_NAME)
+
 
 class Consent(BaseModel):
     """The user's answer before a change is made."""
@@ -168,6 +179,7 @@ class StrictTool(Tool):
             title=entry.title,
             description=inspect.getdoc(entry.operation),
             annotations=hints,
+            meta={"ui": {"resourceUri": entry.view}} if entry.view else None,
             # published below; the SDK would check each reply against it once more
             structured_output=False,
         )
@@ -225,6 +237,10 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             is_paged = "page" in signature.parameters
             keep_last = given.get("start") is None and not given.get("from_traceback")
             reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
+            meta: dict[str, Any] | None = None
+            if answer.view and client_supports_apps(ctx):
+                # not for the model: assistants hand `_meta` to the view alone
+                meta = {DATA: await asyncio.to_thread(answer.view, app.clean)}
         except SwanLabError as error:
             return _answer_error(error, app)
         except Exception:  # the edge: a defect of ours must neither end the server nor look like an answer
@@ -248,7 +264,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             kept = [
                 one for one in answer.pictures if not isinstance(rows, list) or one.row < len(cast("list[Any]", rows))
             ]
-            return CallToolResult(content=[*map(_show, kept), text])
+            return CallToolResult(content=[*map(_show, kept), text], _meta=meta)
         return CallToolResult(content=[text], structured_content=reply.structured)
 
     context = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]

@@ -24,7 +24,7 @@ MODULES = {
 LAYERS = [
     {"concurrency", "errors", "untrusted", "secret_values", "validation", "wording"},
     {"models", "refs", "settings"},
-    {"client", "analysis", "charts", "findings", "pictures"},
+    {"client", "analysis", "charts", "findings", "pictures", "views"},
     {"operations"},
     {"accounts", "render", "openapi", "export", "prompts", "installation", "report"},
     {"gateway", "tools"},

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.curves import keep_finite
@@ -27,6 +28,7 @@ from swanlab_mcp.operations.arguments import (
     Start,
     Username,
 )
+from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.operations.metrics import read_selection
@@ -78,8 +80,8 @@ async def plot_metrics(
 ) -> ApiResponse[list[PlottedCurve]]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    Use get_metrics for values. Marked are the best point, the first NaN, since when it is worse for good. Returns
-    a PNG and per curve last, min and max with their steps.
+    Values: get_metrics. Returns a PNG with best point, first NaN and lasting worsening marked, and per curve last, min,
+    max with steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
@@ -110,13 +112,21 @@ async def plot_metrics(
         for one, answer in zip(experiments, answers, strict=True)
         for key, points in (answer.data or {}).items()
     ]
-    rows, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    lines, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    rows = [line.row for line in lines]
     links = [client.get_link(one.place.username, one.place.project, "<cuid>") for one in experiments]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
         notes=list(dict.fromkeys([*notes, *remarks, *(say("Pages: {link}", link=link) for link in links if link)])),
         pictures=pictures,
+        view=partial(
+            describe_chart,
+            [InteractiveCurve(one.experiment.place, one.experiment.began, one.points, one.row) for one in lines],
+            x_axis=x_axis,
+            smoothing=smoothing,
+            log_y=log_y,
+        ),
     )
 
 
@@ -146,8 +156,8 @@ async def _read(client: SwanLabClient, one: _Experiment, wanted: Sequence[str]) 
 
 def _plot(
     found: Sequence[tuple[_Experiment, str, Points]], selection: Selection, style: _Style
-) -> tuple[list[PlottedCurve], list[Picture], list[str]]:
-    """Return the figures, the picture (none without matplotlib), and what is to be noted."""
+) -> tuple[list[_Line], list[Picture], list[str]]:
+    """Return what is drawn, the picture (none without matplotlib), and what is to be noted."""
     lines: list[_Line] = []
     notes: list[str] = []
     for one, key, points in found:
@@ -164,21 +174,20 @@ def _plot(
     if not lines:
         raise NotFound(say("There is nothing to draw."), hint=join_sentences(*notes))
     notes += _compare_sizes(lines, style)
-    rows = [line.row for line in lines]
     try:
         chart = _draw(lines, style, notes)
     except ImportError:
         drawn = [draw_sparkline(line.points.values, is_log=style.log_y) for line in lines]
-        rows = [row.model_copy(update={"sparkline": bars}) for row, bars in zip(rows, drawn, strict=True)]
+        rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
         advice = say(
             "matplotlib is not installed, so there is no picture; sparklines instead. "
             "`pip install 'swanlab-mcp-server[plot]'` adds it."
         )
-        return rows, [], [advice, *notes]
+        return [line._replace(row=row) for line, row in zip(lines, rows, strict=True)], [], [advice, *notes]
     if chart.numbered:
         numbers = ", ".join(f"#{number}" for number in chart.numbered)
         notes.append(say("In the picture {numbers} stand for names that no installed font can show.", numbers=numbers))
-    return rows, [Picture(chart.png, "image/png")], notes
+    return lines, [Picture(chart.png, "image/png")], notes
 
 
 def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedCurve:
