@@ -60,8 +60,13 @@ def _run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO |
         sys.exit(_install(settings, arguments))
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
     gc.disable()
+    from pydantic import BaseModel
+
+    # and it describes 550 records, of which a conversation needs some 50: each is built when it is first met
+    BaseModel.model_config["defer_build"] = True
     from swanlab_mcp.server import create_server, serve
 
+    del BaseModel.model_config["defer_build"]
     server = create_server(settings, log_level=arguments.log_level)
     gc.freeze()
     gc.enable()

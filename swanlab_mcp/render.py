@@ -9,14 +9,17 @@ import bisect
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import neutralise_value, shorten
 from swanlab_mcp.wording import say
 
-__all__ = ["Reply", "count_tokens", "fit", "render"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 
 # sizes of a continuing page: any of them divides an offset that is a multiple of it
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
@@ -27,6 +30,25 @@ _MISSING: Any = object()
 # a bar between spaces parts the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
 _OURS = ("note:", "all rows:")
+
+
+class Rows(Sequence[Any]):
+    """Records as their JSON forms, each made when it is looked at: of thousands only some can be shown."""
+
+    def __init__(self, records: Sequence[BaseModel]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> Rows: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return Rows(self._records[place])
+        return self._records[place].model_dump(mode="json", exclude_none=True)
 
 
 class Reply(NamedTuple):
@@ -46,7 +68,7 @@ def fit(
     is_masked: bool = False,
     secrets: Collection[str] = (),
 ) -> Reply:
-    """Return both forms of a payload within `budget` tokens.
+    """Return both forms of a payload within `budget` tokens; its `data` may be Rows.
 
     Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
     the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
@@ -138,19 +160,23 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
 def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep_last: bool) -> Mapping[str, Any]:
     """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
     data = payload.get("data")
-    # a few rows cost more to look at twice than to cut later
-    if "page" not in payload or not isinstance(data, (list, dict)) or len(cast("Any", data)) <= _FEW:
+    if "page" not in payload or not isinstance(data, (list, dict, Rows)):
         return payload
-    rows = list(cast("dict[str, Any]", data).items()) if isinstance(data, dict) else cast("list[Any]", data)
+    is_object = isinstance(data, dict)
+    rows = list(cast("dict[str, Any]", data).items()) if is_object else cast("Sequence[Any]", data)
+    taken: list[Any] = []
     left = budget
-    for number, row in enumerate(reversed(rows) if keep_last else rows, 1):
-        one: Any = dict((row,)) if isinstance(data, dict) else row
-        one = _limit(one, budget * 4, "", {})
-        left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
-        if left < 0 and number < len(rows):
-            taken = rows[-number:] if keep_last else rows[:number]
-            return {**payload, "data": dict(taken) if isinstance(data, dict) else taken}
-    return payload
+    for row in reversed(rows) if keep_last else rows:
+        taken.append(row)
+        # a few rows cost more to look at twice than to cut later
+        if len(rows) > _FEW:
+            one: Any = _limit(dict((row,)) if is_object else row, budget * 4, "", {})
+            left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
+            if left < 0:
+                break
+    if keep_last:
+        taken.reverse()
+    return {**payload, "data": dict(taken) if is_object else taken}
 
 
 def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> dict[str, Any]:

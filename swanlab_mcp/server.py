@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import anyio
 from mcp import Client, MCPError
@@ -25,14 +25,22 @@ from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgu
 
 from swanlab_mcp import __version__, operations
 from swanlab_mcp.accounts import Accounts, caller
-from swanlab_mcp.client import open_client
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
-from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
+from swanlab_mcp.tools import (
+    TOOLS,
+    WRITE_TOOLS,
+    App,
+    Operation,
+    StrictTool,
+    ToolEntry,
+    make_reply,
+    read_tool_list,
+    tell_error,
+)
 from swanlab_mcp.untrusted import shorten
 from swanlab_mcp.wording import LANGUAGES, say, speak
 
@@ -64,7 +72,7 @@ Tools: {tools}."""
 
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Server:
     """Return a server over the client that `settings` choose; opens nothing before the first call that needs it."""
-    running: list[_Running] = []
+    running: list[App] = []
     entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
     tokens = Confirmations(settings.confirmation_secret)
 
@@ -75,14 +83,12 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING") -> _Se
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
-        client = open_client(settings, is_cached=settings.is_cached)
-        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets, tokens)
-        running.append(one := _Running(app, Completer(client)))
+        running.append(app := App(settings, tokens))
         try:
             yield app
         finally:
-            running.remove(one)
-            await client.aclose()
+            running.remove(app)
+            await app.aclose()
 
     server = _Server(
         NAME,
@@ -192,13 +198,17 @@ class _Server(MCPServer[App]):
     """The SDK's server, with three of its habits mended.
 
     It says which prompts there are (the SDK calls an unknown one an internal error), its protocol may leave by
-    another stream than file descriptor 1, which anybody may print to, and the schemas of tools are made when they are
-    asked for: `initialize` needs none.
+    another stream than file descriptor 1, which anybody may print to, and a tool is made when it is called: the list
+    of tools, which every assistant asks for at once, was made ahead.
     """
 
     entries: Sequence[ToolEntry] = ()
 
     async def list_tools(self) -> list[Any]:
+        return read_tool_list([entry.name for entry in self.entries])
+
+    async def make_tool_list(self) -> list[Any]:
+        """Return the list that signatures and docstrings make; `tool_list.json` holds the one last reviewed."""
         self._make_tools(self.entries)
         return await super().list_tools()
 
@@ -228,22 +238,18 @@ class _Server(MCPServer[App]):
         return await super().get_prompt(name, arguments, context)
 
 
-class _Running(NamedTuple):
-    """What resources and completion need; the SDK hands them no context."""
+def _add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
+    """Register what a user can attach to a conversation: the texts of tools, under addresses.
 
-    app: App
-    completer: Completer
-
-
-def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
-    """Register what a user can attach to a conversation: the texts of tools, under addresses."""
+    `running` holds the app, for which the SDK has no other way to here.
+    """
     # what may stand in a name is judged where names are read, in words that tell what is wrong
     security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
 
     async def read(operation: Operation, **arguments: Any) -> str:
-        app = running[-1].app
+        app = running[-1]
         try:
-            answer = await keep_deadline(operation(app.client, **arguments), app.timeout)
+            answer = await keep_deadline(operation(app.client, **arguments), app.settings.timeout)
         except NotFound as error:
             raise ResourceNotFoundError(tell_error(error, app)) from error
         except SwanLabError as error:
@@ -273,18 +279,17 @@ def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
         return await read(operations.get_experiment, username=username, project=project, exp_cuid=exp_cuid)
 
 
-def _add_completion(server: MCPServer[App], running: list[_Running]) -> None:
+def _add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
     @server.completion()
     async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
         """Complete an argument of a resource or a prompt; both name their arguments alike."""
         if argument.name == "language":
             return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
-        app, completer = running[-1]
-        account = caller.get()
-        completer = account.completer if account else completer
+        app = running[-1]
         chosen = (context and context.arguments) or {}
         try:
-            answer = await keep_deadline(completer.complete(argument.name, argument.value, chosen), app.timeout)
+            question = app.completer.complete(argument.name, argument.value, chosen)
+            answer = await keep_deadline(question, app.settings.timeout)
         except SwanLabError as error:
             raise _to_protocol_error(error, app) from error
         # a name that must not be shown cannot be chosen

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import inspect
+import json
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
+from mcp.types import Tool as McpTool
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from swanlab_mcp import operations
 from swanlab_mcp.accounts import caller
-from swanlab_mcp.client import SwanLabClient, progress
+from swanlab_mcp.client import SwanLabClient, open_client, progress
 from swanlab_mcp.errors import InvalidArgument, PermissionDenied, SwanLabError
 from swanlab_mcp.models import ApiResponse, Change, Picture
 from swanlab_mcp.operations.budget import output_tokens
@@ -27,11 +31,15 @@ from swanlab_mcp.operations.confirmation import Confirmations, confirmations, is
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import Reply, fit
+from swanlab_mcp.render import Reply, Rows, fit
 from swanlab_mcp.secret_values import mask_exactly
+from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import neutralise, shorten
 from swanlab_mcp.validation import tell_fault
 from swanlab_mcp.wording import say
+
+if TYPE_CHECKING:
+    from swanlab_mcp.operations.completion import Completer
 
 __all__ = [
     "TOOLS",
@@ -43,6 +51,7 @@ __all__ = [
     "ToolEntry",
     "bind",
     "make_reply",
+    "read_tool_list",
     "tell_error",
 ]
 
@@ -98,20 +107,38 @@ WRITE_TOOLS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class App:
     """What the tools of one running server share; `client` is the caller's own where each has one."""
 
-    own_client: SwanLabClient
-    timeout: float
-    max_output_tokens: int
-    show_secrets: bool = False
+    settings: Settings
     confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+
+    @cached_property
+    def own_client(self) -> SwanLabClient:
+        """The server's own account and runs, opened by the first call: the start needs nothing of it."""
+        return open_client(self.settings, is_cached=self.settings.is_cached)
+
+    @cached_property
+    def own_completer(self) -> Completer:
+        from swanlab_mcp.operations.completion import Completer
+
+        return Completer(self.own_client)
 
     @property
     def client(self) -> SwanLabClient:
         account = caller.get()
         return account.client if account else self.own_client
+
+    @property
+    def completer(self) -> Completer:
+        account = caller.get()
+        return account.completer if account else self.own_completer
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if "own_client" in vars(self):
+            await self.own_client.aclose()
 
     @property
     def secrets(self) -> set[str]:
@@ -167,6 +194,12 @@ class StrictTool(Tool):
             return _answer_error(cause, context.request_context.lifespan_context)
 
 
+def read_tool_list(names: Sequence[str]) -> list[McpTool]:
+    """Return the tools of these names as an assistant is shown them."""
+    listed = json.loads((Path(__file__).parent / "tool_list.json").read_bytes())
+    return [McpTool.model_validate(one) for one in listed if one["name"] in names]
+
+
 def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]:
     """Return the operation without its client, answering with both forms of the reply, or with the error."""
     signature = inspect.signature(entry.operation, eval_str=True)
@@ -180,13 +213,13 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             await ctx.report_progress(done, total, _tell_progress(done, total, what))
 
         token = progress.listener.set(tell)
-        limit = output_tokens.set(app.max_output_tokens)
+        limit = output_tokens.set(app.settings.max_output_tokens)
         confirming = confirmations.set(app.confirmations)
         try:
             if consent is not None:
                 _require_consent(consent, given["confirmation"])
             answer = await keep_deadline(
-                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+                entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged = "page" in signature.parameters
@@ -240,7 +273,7 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
         try:
             # an error ends the call here, in `StrictTool.run`: who could not be asked has not agreed
             answer = await keep_deadline(
-                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+                entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
         finally:
             confirmations.reset(confirming)
@@ -275,8 +308,18 @@ def _require_consent(outcome: Any, confirmation: str) -> None:
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
-    payload = answer.model_dump(mode="json", exclude_none=True)
-    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, secrets=app.secrets, **how)
+    records: Any = answer.data
+    if (
+        answer.page
+        and isinstance(records, list)
+        and all(isinstance(one, BaseModel) for one in cast("list[Any]", records))
+    ):
+        empty = answer.model_copy(update={"data": []})
+        payload = {**empty.model_dump(mode="json", exclude_none=True), "data": Rows(cast("list[BaseModel]", records))}
+    else:
+        payload = answer.model_dump(mode="json", exclude_none=True)
+    settings = app.settings
+    return fit(payload, settings.max_output_tokens, is_masked=not settings.show_secrets, secrets=app.secrets, **how)
 
 
 def _show(picture: Picture) -> ImageContent:

@@ -146,16 +146,15 @@ class CloudClient:
     ) -> ApiResponse[list[Project]]:
         params = {"detail": "true" if detail else "false"}
         params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
-        items, total = await self._read_stretch(("project", username), params, offset, limit, say("projects"))
-        projects = [read_project(item) for item in items]
+        place = ("project", username)
+        projects, total = await self._read_stretch(place, params, read_project, offset, limit, say("projects"))
         return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
 
     async def list_experiments(
         self, username: str, project: str, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
         path = ("project", username, project, "runs")
-        items, total = await self._read_stretch(path, {}, offset, limit, say("experiments"))
-        experiments = [read_experiment(item) for item in items]
+        experiments, total = await self._read_stretch(path, {}, read_experiment, offset, limit, say("experiments"))
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
     async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
@@ -213,9 +212,7 @@ class CloudClient:
         batches = [
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
         ]
-        # the first alone finds out which form the server knows
-        answers = [await self._read_summaries(batch, keys) for batch in batches[:1]]
-        answers += await gather(*(self._read_summaries(batch, keys) for batch in batches[1:]))
+        answers = await gather(*(self._read_summaries(batch, keys) for batch in batches))
         summaries = {cuid: summary for answer in answers for cuid, summary in answer.items()}
         if keys:
             summaries = {
@@ -297,7 +294,7 @@ class CloudClient:
                 refused = error
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column")
-            items, _ = await self._read_stretch(path, {}, 0, None, say("metric keys"))
+            items, _ = await self._read_stretch(path, {}, _keep, 0, None, say("metric keys"))
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
@@ -549,9 +546,15 @@ class CloudClient:
             return error
 
     async def _read_stretch(
-        self, path: tuple[str, ...], params: dict[str, str], offset: int, limit: int | None, what: str
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Return the items from `offset` on, at most `limit`, and how many there are in all.
+        self,
+        path: tuple[str, ...],
+        params: dict[str, str],
+        read: Callable[[dict[str, Any]], T],
+        offset: int,
+        limit: int | None,
+        what: str,
+    ) -> tuple[list[T], int]:
+        """Return what `read` makes of the items from `offset` on, at most `limit`, and how many there are in all.
 
         A list that changes while its pages are read would come out with gaps or repetitions: it is read again, and
         after 3 readings that do not add up, UnexpectedResponse is raised.
@@ -562,11 +565,11 @@ class CloudClient:
         skipped = offset % size
         total = 0
         for _ in range(_READINGS):
-            items, total = await self._read_pages(path, params, size, first, stop, what)
+            rows, total = await self._read_pages(path, params, read, size, first, stop, what)
             expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
-            ids = {str(item.get("cuid") or item.get("name")) for item in items}
-            if len(items) == len(ids) == expected:
-                return items[skipped : None if limit is None else skipped + limit], total
+            if len(rows) == len(dict(rows)) == expected:
+                found = [row for _, row in rows]
+                return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
             say(
                 "SwanLab's list of {what} changed while it was read, "
@@ -578,9 +581,22 @@ class CloudClient:
         )
 
     async def _read_pages(
-        self, path: tuple[str, ...], params: dict[str, str], size: int, first: int, stop: int | None, what: str
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Return the items of the pages from `first` to the one that holds item `stop`, and the list's total."""
+        self,
+        path: tuple[str, ...],
+        params: dict[str, str],
+        read: Callable[[dict[str, Any]], T],
+        size: int,
+        first: int,
+        stop: int | None,
+        what: str,
+    ) -> tuple[list[tuple[str, T]], int]:
+        """Return the pages from `first` to the one that holds item `stop`, as (id, row), and the list's total.
+
+        A page is read while others are still on their way.
+        """
+
+        def read_rows(answer: Any) -> list[tuple[str, T]]:
+            return [(str(item.get("cuid") or item.get("name")), read(item)) for item in read_list(answer, what)]
 
         async def read_page(number: int) -> Any:
             return await self._transport.get(*path, params={**params, "page": number, "size": size})
@@ -597,19 +613,19 @@ class CloudClient:
             return [], total
         total = _require_total(answer, what)
         last = _count_pages(total if stop is None else min(total, stop), size)
-        pages = [read_list(answer, what)]
+        pages = [read_rows(answer)]
         done, count = 1, max(1, last - first + 1)
         await progress.report(done, count, "pages")
 
-        async def read_further(number: int) -> list[dict[str, Any]]:
+        async def read_further(number: int) -> list[tuple[str, T]]:
             nonlocal done
-            items = read_list(await read_page(number), what)
+            rows = read_rows(await read_page(number))
             done += 1
             await progress.report(done, count, "pages")
-            return items
+            return rows
 
         pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
-        return [item for page in pages for item in page], total
+        return [row for page in pages for row in page], total
 
 
 def _number_lines(lines: Sequence[LogLine], first: int) -> list[LogLine]:
@@ -643,6 +659,10 @@ def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
     """Return a reference with the ids of a clone's root in the place of its own, as some calls want them."""
     root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
     return {**reference, **{name: value for name, value in root.items() if value}}
+
+
+def _keep(item: dict[str, Any]) -> dict[str, Any]:
+    return item
 
 
 def _count_pages(items: int, size: int) -> int:

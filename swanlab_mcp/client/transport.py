@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import cache
+from heapq import heappop, heappush
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
@@ -53,7 +54,7 @@ _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
 _PIECE = 2**16
-_LARGE = 2**20
+_LARGE = 2**18
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
@@ -96,13 +97,51 @@ class _Answer(NamedTuple):
         return 200 <= self.status < 300
 
 
+class _Lanes:
+    """At most 32 clients of which each carries one request at a time.
+
+    httpx's own pool looks at all its connections for each request, which made 30 pages at once cost 2.5 times as much
+    processor time (benchmarks/RESULTS.md). The first free lane is taken: questions in turn share one connection.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._clients: list[httpx.AsyncClient] = []
+        self._free: list[int] = []
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    def build_request(self, method: str, path: str, **content: Any) -> httpx.Request:
+        if not self._clients:
+            self._add()
+        return self._clients[0].build_request(method, path, **content)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncGenerator[httpx.AsyncClient, None]:
+        """Wait for a free lane and yield its client."""
+        async with self._slots:
+            if not self._free:
+                self._add()
+            number = heappop(self._free)
+            try:
+                yield self._clients[number]
+            finally:
+                heappush(self._free, number)
+
+    async def aclose(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+    def _add(self) -> None:
+        self._clients.append(_make_client(self._base_url))
+        self._free.append(len(self._clients) - 1)
+
+
 class Transport:
     """Requests to `settings.api_host`, at most 32 at once; nothing is opened before the first one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http: httpx.AsyncClient | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._lanes = _Lanes(settings.api_host)
         self._storage: httpx.AsyncClient | None = None
         self._session: Session | None = None
         self._logins = SharedAnswers[Session]()
@@ -130,10 +169,9 @@ class Transport:
 
         async def send() -> _Answer:
             nonlocal session
-            async with self._slots:
-                session = await self.sign_in()
-                with _doubt():
-                    return await self._send(request, what, session)
+            session = await self.sign_in()
+            with _doubt():
+                return await self._send(request, what, session)
 
         answer = await self._exchange(send, what, is_repeatable=False)
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -227,10 +265,11 @@ class Transport:
         return await self._logins.ask("login", self._log_in)
 
     async def aclose(self) -> None:
-        opened = [http for http in (self._http, self._storage) if http]
-        self._http = self._storage = None
-        for http in opened:
-            await http.aclose()
+        lanes, self._lanes = self._lanes, _Lanes(self._settings.api_host)
+        storage, self._storage = self._storage, None
+        await lanes.aclose()
+        if storage:
+            await storage.aclose()
 
     async def _log_in(self) -> Session:
         key, source = self._settings.api_key, self._settings.key_source
@@ -248,7 +287,7 @@ class Transport:
                 say("The API key from {source} holds characters that no key has.", source=source),
                 hint=say("Copy it again from SwanLab's settings page."),
             )
-        request = self._open().build_request("POST", "/api/login/api_key", headers={"authorization": key})
+        request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
         what = say("signing in")
         answer = await self._exchange(lambda: self._send(request, what), what)
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -277,7 +316,7 @@ class Transport:
         self, method: str, path: Sequence[str], *, params: Mapping[str, str | int] | None = None, body: Any = None
     ) -> tuple[str, httpx.Request]:
         what = f"{method} /{'/'.join(shorten(part) for part in path)}"
-        return what, self._open().build_request(method, f"/api/{_encode(path)}", params=params, json=body)
+        return what, self._build_request(method, f"/api/{_encode(path)}", params=params, json=body)
 
     async def _ask(
         self, method: str, path: Sequence[str], *, params: Mapping[str, str | int] | None = None, body: Any = None
@@ -285,20 +324,19 @@ class Transport:
         what, request = self._build(method, path, params=params, body=body)
 
         async def send() -> _Answer:
-            # signing in takes no slot itself: it could wait for this one
-            async with self._slots:
-                session = await self.sign_in()
-                answer = await self._send(request, what, session)
-                if answer.status == HTTPStatus.UNAUTHORIZED:
-                    answer = await self._send(request, what, await self.sign_in(refused=session))
-                return answer
+            session = await self.sign_in()
+            answer = await self._send(request, what, session)
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                answer = await self._send(request, what, await self.sign_in(refused=session))
+            return answer
 
         return await _read_json(await self._exchange(send, what), what)
 
     async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> _Answer:
         if session:
             request.headers["cookie"] = f"sid={session.sid}"
-        return await _read_whole(await _send_silently(self._open(), request), what)
+        async with self._lanes.take() as http:
+            return await _read_whole(await _send_silently(http, request), what)
 
     async def _exchange(
         self, send: Callable[[], Awaitable[_Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
@@ -345,12 +383,10 @@ class Transport:
         # jitter spreads requests that failed together
         return self._settings.backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311 no secret
 
-    def _open(self) -> httpx.AsyncClient:
+    def _build_request(self, method: str, path: str, **content: Any) -> httpx.Request:
         if self._settings.host_problem:
             raise InvalidArgument(self._settings.host_problem)
-        if self._http is None:
-            self._http = _make_client(self._settings.api_host)
-        return self._http
+        return self._lanes.build_request(method, path, **content)
 
 
 @contextmanager

@@ -431,19 +431,20 @@ def _text(value: Any) -> str:
 
 def _optional_text(value: Any) -> str | None:
     """Return a text; null, as an empty one, is None. Another type is no form that SwanLab is known to send."""
-    if not isinstance(value, str | None):
+    # thousands of experiments pass here: a union would be made anew for each text
+    if value is not None and not isinstance(value, str):
         raise _refuse(value, say("a text"))
     return value or None
 
 
 def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list | None):
+    if value is not None and not isinstance(value, list):
         raise _refuse(value, say("a list"))
     return cast("list[Any]", value or [])
 
 
 def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict | None):
+    if value is not None and not isinstance(value, dict):
         raise _refuse(value, say("an object"))
     return cast("dict[str, Any]", value or {})
 
@@ -466,13 +467,17 @@ def _labels(value: Any) -> list[str]:
 
 
 def _number(value: Any) -> float | None:
+    if value is None or type(value) is float:
+        return value
     number = read_number(value)
-    if number is None and value is not None:
+    if number is None:
         raise _refuse(value, say("a number"))
     return number
 
 
 def _integer(value: Any) -> int | None:
+    if type(value) is int:
+        return value if abs(value) < _LARGEST_STEP else None
     number = _number(value)
     return int(number) if number is not None and abs(number) < _LARGEST_STEP else None
 

@@ -22,7 +22,8 @@ __all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "r
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-_AT_ONCE = 8
+_AT_ONCE = 32
+_SERIES_AT_ONCE = 8
 _ASKED_FOR_KEYS = 3
 _NAMED = 10
 
@@ -41,9 +42,9 @@ def link_pages(client: SwanLabClient, place: Reference) -> str:
     return say("Pages: {link}", link=link) if link else ""
 
 
-async def read_all(items: Sequence[Item], question: Callable[[Item], Awaitable[T]]) -> list[T]:
-    """Ask about each item, 8 at a time, and return the answers in order; the first failure stops the others."""
-    room = asyncio.Semaphore(_AT_ONCE)
+async def read_all(items: Sequence[Item], question: Callable[[Item], Awaitable[T]], at_once: int = _AT_ONCE) -> list[T]:
+    """Ask about each item, some at a time, and return the answers in order; the first failure stops the others."""
+    room = asyncio.Semaphore(at_once)
 
     async def ask(item: Item) -> T:
         async with room:
@@ -61,7 +62,7 @@ async def read_series(
         answer = await client.read_points(place.username, place.project, experiment.cuid, keys, exact=True)
         return answer.data or {}
 
-    return await read_all(experiments, ask)
+    return await read_all(experiments, ask, _SERIES_AT_ONCE)
 
 
 async def explain_missing_metric(

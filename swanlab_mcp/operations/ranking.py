@@ -130,9 +130,9 @@ async def rank_experiments(
     field = fields[wanted]
     offset, limit = get_stretch(page, size)
     stretch = slice(offset, None if limit is None else offset + limit)
-    rows, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field)
-    shown = _add_configs(field, rows[stretch], with_seeds=not by_seed)
-    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
+    rows, count, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field, stretch)
+    shown = _add_configs(field, rows, with_seeds=not by_seed)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=count), notes=notes)
     order = (
         say("by {metric} ({at}), smallest first", metric=shorten(metric), at=at)
         if wanted == "min"
@@ -178,29 +178,32 @@ def _read_points(points: Points, at: str, state: str) -> Result:
     return Result(value, step, value, step, state)
 
 
-def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
+def _rank_each(field: _Field, stretch: slice) -> tuple[list[_Row], int, list[str]]:
+    """Return the rows of the stretch that is shown, how many there are, and what is to be noted."""
     ranked = field.ranked
     groups = group_repeats([field.configs[place] for place in ranked])
     values = [[field.get_value(ranked[member]) for member in group] for group in groups]
     noise = pool_noise(values)
     tie = noise.get_tie() if noise else 0.0
     order = order_results(field.results, field.reasons, field.mode)
+    in_order = [field.get_value(place) for place in order]
+    ranks: list[int] = []
+    for number, value in enumerate(in_order):
+        ranks.append(ranks[-1] if number and value == in_order[number - 1] else number + 1)
     rows: list[_Row] = []
-    first = field.get_value(order[0])
-    for number, place in enumerate(order, 1):
+    for number in range(len(order))[stretch]:
+        place = order[number]
         is_ranked = not field.reasons[place]
-        value = field.get_value(place)
-        before = rows[-1][1].rank if number > 1 and value == field.get_value(order[number - 2]) else None
         told = {
-            "rank": (before or number) if is_ranked else None,
-            "within_noise": bool(noise) and is_ranked and number > 1 and abs(value - first) <= tie,
+            "rank": ranks[number] if is_ranked else None,
+            "within_noise": bool(noise) and is_ranked and number > 0 and abs(in_order[number] - in_order[0]) <= tie,
         }
         rows.append((place, _describe(field, place).model_copy(update=told)))
-    return rows, [_describe_noise(noise, len(groups), field)]
+    return rows, len(order), [_describe_noise(noise, len(groups), field)]
 
 
-def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], list[str]]:
-    """Return a row per setting; only those of the stretch that is shown are judged."""
+def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], int, list[str]]:
+    """Return a row per setting, else as `_rank_each`; only those of the stretch are judged."""
     ranked = field.ranked
     groups = [
         [ranked[member] for member in group] for group in group_repeats([field.configs[place] for place in ranked])
@@ -233,7 +236,8 @@ def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], list[str]
     if len(rows) > 2:
         told.append(say("Each verdict is against the first, not corrected for many comparisons."))
     apart = [place for place in order_results(field.results, field.reasons, field.mode) if field.reasons[place]]
-    return [*rows, *((place, _describe(field, place)) for place in apart)], told
+    rows += ((place, _describe(field, place)) for place in apart)
+    return rows[stretch], len(rows), told
 
 
 def _describe_difference(judged: Difference) -> str:
