@@ -300,6 +300,21 @@ async def test_schemas_and_descriptions_are_the_same_in_both_languages(settings:
 
 
 @pytest.mark.anyio
+async def test_progress_is_told_in_chinese(chinese: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(250):
+        state.add_experiment(project, f"run-{number}")
+    told: list[str | None] = []
+
+    async def listen(_done: float, _total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    async with session(chinese) as client:
+        await client.call_tool("list_project_exps", {"project": "many", "page": 0}, progress_callback=listen)
+    assert told == ["1/3 页", "2/3 页", "3/3 页"]
+
+
+@pytest.mark.anyio
 async def test_two_languages_at_once_do_not_mix(settings: Settings, chinese: Settings, state: State) -> None:
     state.latency = 0.01
     async with session(settings) as english, session(chinese) as other:
@@ -355,6 +370,8 @@ def test_errmsg_of_openapi_is_said_as_the_environment_wants(
     with OpenApi("test-key", host=host) as api:
         assert told in api.list_project_exps(" ").errmsg
         wrong = api.find_experiments("project1", [{"field": "state", "op": "~", "value": 1}]).errmsg
+        bare = api.find_experiments("project1", [{"field": "state"}]).errmsg
+    assert bare == ("filters.0.op：必填。" if value == "zh" else "filters.0.op: Field required.")
     assert wrong.startswith("filters.0.op：应为以下之一：" if value == "zh" else "filters.0.op: Input should be")
 
 
