@@ -174,10 +174,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         app: App = ctx.request_context.lifespan_context
         consent = given.pop("consent", None)
 
-        async def tell(done: int, total: int, what: str) -> None:
-            await ctx.report_progress(done, total, f"{done} of {total} {what}")
-
-        token = progress.listener.set(tell)
+        token = progress.listener.set(progress.Course(ctx.report_progress))
         limit = output_tokens.set(app.max_output_tokens)
         confirming = confirmations.set(app.confirmations)
         try:

@@ -22,7 +22,7 @@ MODULES = {
 
 # each may import those before it, and what its own package holds
 LAYERS = [
-    {"concurrency", "errors", "untrusted", "secret_values"},
+    {"concurrency", "errors", "untrusted", "secret_values", "progress_bar"},
     {"models", "refs", "settings"},
     {"client", "analysis", "charts", "findings", "pictures"},
     {"operations"},

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import NotFound
 from swanlab_mcp.models import Experiment, Filter, Points
 from swanlab_mcp.operations.finding import choose_experiments
@@ -40,15 +39,20 @@ def link_pages(client: SwanLabClient, place: Reference) -> str:
     return f"Pages: {link}" if link else ""
 
 
-async def read_all(items: Sequence[Item], question: Callable[[Item], Awaitable[T]]) -> list[T]:
-    """Ask about each item, 8 at a time, and return the answers in order; the first failure stops the others."""
+async def read_all(
+    items: Sequence[Item], question: Callable[[Item], Awaitable[T]], what: str = "experiments"
+) -> list[T]:
+    """Ask about each item, 8 at a time, and return the answers in order; the first failure stops the others.
+
+    `what` are the items, for whoever is told how far it is.
+    """
     room = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(item: Item) -> T:
         async with room:
             return await question(item)
 
-    return await gather(*(ask(item) for item in items))
+    return await progress.follow(what, *(ask(item) for item in items))
 
 
 async def read_series(
