@@ -17,7 +17,7 @@ from pathlib import Path
 import tomllib
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 120  # seconds; without its guard a test may wait for ever
+PATIENCE = 60  # seconds; without its guard a test may wait for ever
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "node_modules", ".coverage*")
 
 

@@ -12,23 +12,37 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
-from swanlab_mcp.settings import Settings, load_settings
+from swanlab_mcp.progress_bar import ProgressBar
+from swanlab_mcp.settings import Settings, load_settings, wants_plain_output
 from swanlab_mcp.wording import LANGUAGES, say, speak
 
 __all__ = ["main"]
 
 _SHORTEST_SECRET = 32
+_READER_GONE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 done, 1 the answer is an error or `check` found one, 2 wrong usage.
 
-    Serving ends with 0 at the end of input, 130 on SIGINT, 143 on SIGTERM.
+    Serving ends with 0 at the end of input, 130 on SIGINT, 143 on SIGTERM; what prints ends with 141 when whoever read
+    it has gone, as other programs do by SIGPIPE.
     """
+    try:
+        try:
+            _run(argv)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        _end(_READER_GONE)
+
+
+def _run(argv: Sequence[str] | None) -> NoReturn:
     arguments = _read_arguments(argv)
     protocol = _divert_stdout() if arguments.command == "serve" else None
     settings = load_settings(
@@ -44,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         lang=arguments.lang,
     )
     with speak(settings.language):
-        _run(settings, arguments, protocol)
+        _do(settings, arguments, protocol)
 
 
-def _run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | None) -> NoReturn:
+def _do(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | None) -> NoReturn:
     if arguments.command == "check":
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
@@ -264,7 +278,9 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
         if odd:
             print(say("Arguments are written name=value; {word!r} is not.", word=odd[0]), file=sys.stderr)
             return 2
-        result = await client.call_tool(tool, _read_values(words, known[tool].input_schema.get("properties", {})))
+        values = _read_values(words, known[tool].input_schema.get("properties", {}))
+        with _watch() as bar:
+            result = await client.call_tool(tool, values, progress_callback=bar)
     text = "\n".join(block.text for block in result.content if block.type == "text")
     if as_json and result.structured_content is None:
         print(say("{tool} answers with pictures and text; leave --json out.", tool=tool), file=sys.stderr)
@@ -277,6 +293,10 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
         return 1
     pictures = [base64.b64decode(block.data) for block in result.content if block.type == "image"]
     return _write(output, pictures) if output else 0
+
+
+def _watch(*, is_wanted: bool = True) -> closing[ProgressBar]:
+    return closing(ProgressBar(sys.stderr, is_wanted=is_wanted and not wants_plain_output()))
 
 
 def _write(output: Path, pictures: Sequence[bytes]) -> int:
@@ -312,13 +332,14 @@ async def _list_tools(server: Any) -> int:
     from swanlab_mcp.server import connect
 
     async with connect(server) as client:
-        for tool in (await client.list_tools()).tools:
-            arguments = " ".join(
-                name if name in tool.input_schema.get("required", ()) else f"[{name}]"
-                for name in tool.input_schema.get("properties", {})
-            )
-            print(f"{tool.name} {arguments}".rstrip())
-            print(f"    {(tool.description or '').splitlines()[0]}")
+        tools = (await client.list_tools()).tools
+    for tool in tools:
+        arguments = " ".join(
+            name if name in tool.input_schema.get("required", ()) else f"[{name}]"
+            for name in tool.input_schema.get("properties", {})
+        )
+        print(f"{tool.name} {arguments}".rstrip())
+        print(f"    {(tool.description or '').splitlines()[0]}")
     return 0
 
 
@@ -376,7 +397,7 @@ async def _check(settings: Settings) -> int:
 
 async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the file and say on stderr where it is and what is to be known about it."""
-    from swanlab_mcp.client import open_client
+    from swanlab_mcp.client import open_client, progress
     from swanlab_mcp.errors import SwanLabError
     from swanlab_mcp.export import export_log, export_series
     from swanlab_mcp.untrusted import neutralise
@@ -384,11 +405,14 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     client = open_client(settings)
     try:
         where = {"project": arguments.project, "exp_cuid": arguments.experiment, "output": arguments.output}
-        if arguments.format == "log":
-            exported = await export_log(client, **where)
-        else:
-            keys = [key for key in arguments.keys.split(",") if key]
-            exported = await export_series(client, **where, keys=keys, form=arguments.format)
+        # on the same terminal it would stand between the lines
+        with _watch(is_wanted=arguments.output != "-" or not sys.stdout.isatty()) as bar:
+            progress.listener.set(progress.Course(bar))
+            if arguments.format == "log":
+                exported = await export_log(client, **where)
+            else:
+                keys = [key for key in arguments.keys.split(",") if key]
+                exported = await export_series(client, **where, keys=keys, form=arguments.format)
     except SwanLabError as error:
         print(neutralise(str(error)), file=sys.stderr)
         return 1
@@ -401,19 +425,21 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
-    from swanlab_mcp.client import open_client
+    from swanlab_mcp.client import open_client, progress
     from swanlab_mcp.errors import SwanLabError
     from swanlab_mcp.report import write_report
     from swanlab_mcp.untrusted import neutralise
 
     client = open_client(settings)
     try:
-        page = await write_report(
-            client,
-            project=arguments.project,
-            metric=arguments.metric,
-            show_secrets=settings.show_secrets,
-        )
+        with _watch() as bar:
+            progress.listener.set(progress.Course(bar))
+            page = await write_report(
+                client,
+                project=arguments.project,
+                metric=arguments.metric,
+                show_secrets=settings.show_secrets,
+            )
     except SwanLabError as error:
         print(neutralise(str(error)), file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from swanlab_mcp.client import SwanLabClient
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, NotFound
 from swanlab_mcp.models import Points, show_time, to_json_value
 from swanlab_mcp.operations.keys import match_keys
@@ -76,11 +76,10 @@ async def export_series(
     if samples:
         notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
     about = {"username": place.username, "project": place.project, "exp_cuid": cuid}
-    if output == "-":
-        _WRITERS[form](sys.stdout, series, about, notes)
-    else:
-        with _open_new(path, is_text=form != "parquet") as file:
-            _WRITERS[form](file, series, about, notes)
+    stage = progress.Stage("metrics written", len(series))
+    with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=form != "parquet") as file:
+        for _ in _WRITERS[form](file, series, about, notes):
+            await stage.advance()
     where = say("standard output") if output == "-" else str(path)
     count = sum(len(points.steps) for points in series.values())
     return Exported(where, say("{count} points of {metrics} metrics", count=count, metrics=len(series)), notes)
@@ -105,12 +104,15 @@ async def export_log(
     path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.log")
     if output != "-":
         _refuse_existing(path)
+    stage = progress.Stage("lines", part.total)
     with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=True) as file:
         done = 0
         while part and part.lines:
             for line in part.lines:
                 file.write(f"{neutralise(line.message) if output == '-' else line.message}\n")
             done += len(part.lines)
+            stage.total = max(part.total, done)
+            await stage.advance(len(part.lines))
             part = (await ask(cuid, start=done, count=_LINES)).data
     return Exported(
         say("standard output") if output == "-" else str(path), say("{count} lines", count=done), answer.notes
@@ -143,15 +145,23 @@ def _open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
             path.unlink(missing_ok=True)
 
 
-def _write_csv(file: TextIO, series: Mapping[str, Points], _about: Mapping[str, str], _notes: Sequence[str]) -> None:
+# each writes one metric after another, so that it can be told how far it is
+
+
+def _write_csv(
+    file: TextIO, series: Mapping[str, Points], _about: Mapping[str, str], _notes: Sequence[str]
+) -> Iterator[None]:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("key", "step", "time", "value"))
     for key, points in series.items():
         for step, time, value in zip(points.steps, points.times, points.values, strict=True):
             writer.writerow((key, step, show_time(time), to_json_value(value)))
+        yield
 
 
-def _write_json(file: TextIO, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]) -> None:
+def _write_json(
+    file: TextIO, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]
+) -> Iterator[None]:
     head = json.dumps({**about, "notes": list(notes)}, ensure_ascii=False)
     file.write(head[:-1] + ', "series": {')
     for number, (key, points) in enumerate(series.items()):
@@ -162,10 +172,13 @@ def _write_json(file: TextIO, series: Mapping[str, Points], about: Mapping[str, 
         }
         text = json.dumps(columns, separators=(",", ":"), allow_nan=False)
         file.write(f"{',' if number else ''}\n{json.dumps(key, ensure_ascii=False)}: {text}")
+        yield
     file.write("\n}}\n")
 
 
-def _write_parquet(file: Any, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]) -> None:
+def _write_parquet(
+    file: Any, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]
+) -> Iterator[None]:
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
     moment = arrow.timestamp("ms", tz="UTC")
@@ -181,6 +194,7 @@ def _write_parquet(file: Any, series: Mapping[str, Points], about: Mapping[str, 
                 arrow.array(points.values, arrow.float64()),
             ]
             writer.write_table(arrow.table(columns, schema=schema))
+            yield
 
 
 _WRITERS = {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}

@@ -15,7 +15,7 @@ from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.untrusted import shorten
 from swanlab_mcp.wording import LANGUAGES, language, say, speak
 
-__all__ = ["DEFAULT_API_HOST", "DEFAULT_WEB_HOST", "Settings", "load_settings", "normalise_host"]
+__all__ = ["DEFAULT_API_HOST", "DEFAULT_WEB_HOST", "Settings", "load_settings", "normalise_host", "wants_plain_output"]
 
 DEFAULT_API_HOST = "https://api.swanlab.cn"
 DEFAULT_WEB_HOST = "https://swanlab.cn"
@@ -153,6 +153,12 @@ def load_settings(
             language=language.get(),
             problems=tuple(problems),
         )
+
+
+def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether the environment asks for lines of text alone: by `NO_COLOR`, or by a terminal without a cursor."""
+    environ = os.environ if environ is None else environ
+    return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
 def normalise_host(host: str) -> str:

@@ -221,10 +221,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         app: App = ctx.request_context.lifespan_context
         consent = given.pop("consent", None)
 
-        async def tell(done: int, total: int, what: str) -> None:
-            await ctx.report_progress(done, total, _tell_progress(done, total, what))
-
-        token = progress.listener.set(tell)
+        token = progress.listener.set(progress.Course(ctx.report_progress))
         limit = output_tokens.set(app.settings.max_output_tokens)
         confirming = confirmations.set(app.confirmations)
         try:
@@ -378,16 +375,6 @@ def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) ->
         say("The arguments do not fit: {faults}.", faults=say("; ").join(faults)),
         hint=say("Accepted arguments: {names}.", names=", ".join(properties)),
     )
-
-
-def _tell_progress(done: int, total: int, what: str) -> str:
-    if what == "pages":
-        return say("{done} of {total} pages", done=done, total=total)
-    if what == "runs":
-        return say("{done} of {total} runs", done=done, total=total)
-    if what == "bytes":
-        return say("{done} of {total} bytes", done=done, total=total)
-    return f"{done} of {total} {what}"
 
 
 def _shorten_input(schema: dict[str, Any]) -> dict[str, Any]:

@@ -355,9 +355,9 @@ async def test_everyone_who_waits_is_told_how_far_it_is(client: CachedClient, st
     told: dict[str, list[int]] = {"a": [], "b": []}
 
     async def ask(name: str) -> int:
-        async def listen(done: int, total: int, what: str) -> None:
-            assert (total, what) == (3, "pages")
-            told[name].append(done)
+        async def listen(stage: progress.Stage) -> None:
+            assert (stage.total, stage.what) == (3, "pages")
+            told[name].append(stage.done)
 
         progress.listener.set(listen)
         return len((await client.list_experiments(ME, "many")).data)

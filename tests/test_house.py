@@ -22,7 +22,7 @@ MODULES = {
 
 # each may import those before it, and what its own package holds
 LAYERS = [
-    {"concurrency", "errors", "untrusted", "secret_values", "validation", "wording"},
+    {"concurrency", "errors", "untrusted", "secret_values", "validation", "wording", "progress_bar"},
     {"models", "refs", "settings"},
     {"client", "analysis", "charts", "findings", "pictures", "views"},
     {"operations"},

@@ -340,9 +340,9 @@ class CachedClient:
         mine = progress.listener.get()
         waiting = self._listeners.setdefault(name, [])
 
-        async def tell(done: int, total: int, what: str) -> None:
+        async def tell(stage: progress.Stage) -> None:
             for listener in tuple(waiting):
-                await listener(done, total, what)
+                await listener(stage)
 
         async def ask() -> T:
             progress.listener.set(tell)

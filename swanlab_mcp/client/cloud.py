@@ -186,7 +186,9 @@ class CloudClient:
         if len(bare) > _PROFILES_AT_ONCE:
             return None
         found = {cuid: read_experiment(item) for cuid, item in items.items()}
-        for one in await gather(*(self.get_experiment(username, project, str(item["cuid"])) for item in bare)):
+        for one in await progress.follow(
+            "experiments", *(self.get_experiment(username, project, str(item["cuid"])) for item in bare)
+        ):
             if one.data:
                 config = {part: value for part, value in one.data.profile.items() if part == "config"}
                 found[one.data.cuid] = one.data.model_copy(update={"profile": config})
@@ -212,7 +214,15 @@ class CloudClient:
         batches = [
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
         ]
-        answers = await gather(*(self._read_summaries(batch, keys) for batch in batches))
+        stage = progress.Stage("summaries", len(references))
+
+        async def read(batch: list[dict[str, Any]]) -> dict[str, Summary]:
+            answer = await self._read_summaries(batch, keys)
+            if len(batches) > 1:
+                await stage.advance(len(batch))
+            return answer
+
+        answers = await gather(*map(read, batches))
         summaries = {cuid: summary for answer in answers for cuid, summary in answer.items()}
         if keys:
             summaries = {
@@ -229,7 +239,7 @@ class CloudClient:
         first = max(0, total - count) if start is None else min(start, total)
         stop = min(total, first + count)
         shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
-        answers = await gather(*(self._read_shard(reference, shard) for shard in shards))
+        answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in shards))
         lines = [line for lines, _ in answers for line in lines]
         skipped = first - shards.start * _SHARD if shards else 0
         # many thousands: other calls go on meanwhile
@@ -334,7 +344,7 @@ class CloudClient:
         async def ask(reference: dict[str, Any]) -> dict[str, Points]:
             found = {
                 key: points
-                for part in await gather(*(read(reference, part) for part in parts))
+                for part in await progress.follow("parts of the metrics", *(read(reference, part) for part in parts))
                 for key, points in part.items()
             }
             bare = [key for key in keys if not found.get(key, Points()).steps]
@@ -429,7 +439,7 @@ class CloudClient:
                 )
                 return MediaFile(None, None)
 
-        files = await gather(*(fetch(url, item) for url, item in zip(urls, items, strict=True)))
+        files = await progress.follow("files", *(fetch(url, item) for url, item in zip(urls, items, strict=True)))
         return ApiResponse(data=files, notes=notes)
 
     async def _ask(
@@ -614,14 +624,12 @@ class CloudClient:
         total = _require_total(answer, what)
         last = _count_pages(total if stop is None else min(total, stop), size)
         pages = [read_rows(answer)]
-        done, count = 1, max(1, last - first + 1)
-        await progress.report(done, count, "pages")
+        stage = progress.Stage("pages", max(1, last - first + 1))
+        await stage.advance()
 
         async def read_further(number: int) -> list[tuple[str, T]]:
-            nonlocal done
             rows = read_rows(await read_page(number))
-            done += 1
-            await progress.report(done, count, "pages")
+            await stage.advance()
             return rows
 
         pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))

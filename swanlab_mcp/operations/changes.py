@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
 from swanlab_mcp.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
 from swanlab_mcp.operations.arguments import (
@@ -53,7 +52,9 @@ async def delete_experiments(
     deletes a whole project. Returns the action, the experiments, done, and before it is done the confirmation.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1"]}.
     """
-    found = await gather(*(_find_experiment(client, one, project, username) for one in exp_cuids))
+    found = await progress.follow(
+        "experiments", *(_find_experiment(client, one, project, username) for one in exp_cuids)
+    )
     place = found[0][0]
     if any((one.username, one.project) != (place.username, place.project) for one, _ in found):
         raise InvalidArgument(

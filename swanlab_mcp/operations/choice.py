@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import NotFound
 from swanlab_mcp.models import Experiment, Filter, Points
 from swanlab_mcp.operations.finding import choose_experiments
@@ -42,15 +41,23 @@ def link_pages(client: SwanLabClient, place: Reference) -> str:
     return say("Pages: {link}", link=link) if link else ""
 
 
-async def read_all(items: Sequence[Item], question: Callable[[Item], Awaitable[T]], at_once: int = _AT_ONCE) -> list[T]:
-    """Ask about each item, some at a time, and return the answers in order; the first failure stops the others."""
+async def read_all(
+    items: Sequence[Item],
+    question: Callable[[Item], Awaitable[T]],
+    what: str = "experiments",
+    at_once: int = _AT_ONCE,
+) -> list[T]:
+    """Ask about each item, some at a time, and return the answers in order; the first failure stops the others.
+
+    `what` are the items, for whoever is told how far it is.
+    """
     room = asyncio.Semaphore(at_once)
 
     async def ask(item: Item) -> T:
         async with room:
             return await question(item)
 
-    return await gather(*(ask(item) for item in items))
+    return await progress.follow(what, *(ask(item) for item in items))
 
 
 async def read_series(
@@ -62,7 +69,7 @@ async def read_series(
         answer = await client.read_points(place.username, place.project, experiment.cuid, keys, exact=True)
         return answer.data or {}
 
-    return await read_all(experiments, ask, _SERIES_AT_ONCE)
+    return await read_all(experiments, ask, at_once=_SERIES_AT_ONCE)
 
 
 async def explain_missing_metric(

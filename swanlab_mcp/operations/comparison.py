@@ -8,8 +8,7 @@ from typing import Any, cast
 from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.findings import (
     Association,
@@ -110,7 +109,9 @@ async def _choose(
         raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Give one of them."))
     if exp_cuids:
         names = list(dict.fromkeys(exp_cuids))
-        places = await gather(*(locate_experiment(client, one, project, username) for one in names))
+        places = await progress.follow(
+            "experiments", *(locate_experiment(client, one, project, username) for one in names)
+        )
         if len({(one.username, one.project) for one in places}) > 1:
             raise InvalidArgument(
                 say("The experiments belong to several projects."), hint=say("Compare those of one project.")

@@ -4,8 +4,7 @@ import re
 from functools import partial
 from typing import Any, cast
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.models import ApiResponse, EnvironmentFact, Experiment, Page
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
@@ -57,7 +56,9 @@ async def get_environment(
     """
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
-    answers = await gather(*(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    answers = await progress.follow(
+        "experiments", *(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids))
+    )
     for cuid, answer in answers:
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes

@@ -3,8 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
@@ -39,7 +38,9 @@ async def list_metrics(
     found: dict[tuple[str, str], list[str]] = {}
     asked: list[str] = []
     notes: list[str] = []
-    answers = await gather(*(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids)))
+    answers = await progress.follow(
+        "experiments", *(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids))
+    )
     for cuid, answer in dict(answers).items():
         asked.append(cuid)
         notes += answer.notes

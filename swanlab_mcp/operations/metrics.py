@@ -7,8 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, NotFound
 from swanlab_mcp.models import ApiResponse, Page, Points, Series, read_time, show_time
 from swanlab_mcp.operations.arguments import (
@@ -94,8 +93,8 @@ async def get_metrics(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)
-    wanted = await gather(
-        *(_choose(client, exp_cuid, project, username, keys) for exp_cuid in dict.fromkeys(exp_cuids))
+    wanted = await progress.follow(
+        "experiments", *(_choose(client, exp_cuid, project, username, keys) for exp_cuid in dict.fromkeys(exp_cuids))
     )
     rows = list(dict.fromkeys((one.place, key) for one in wanted for key in one.keys))
     if not rows:
@@ -106,7 +105,9 @@ async def get_metrics(
     shown = rows[offset : None if limit is None else offset + limit]
     places = list(dict.fromkeys(place for place, _ in shown))
     read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
-    found = await gather(*(read(place, [key for at, key in shown if at == place]) for place in places))
+    found = await progress.follow(
+        "experiments", *(read(place, [key for at, key in shown if at == place]) for place in places)
+    )
     missing = [one.missing for one in (*wanted, *found) if one.missing]
     series: list[Series] = []
     notes: list[str] = [note for one in found for note in one.notes]

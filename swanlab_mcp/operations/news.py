@@ -75,7 +75,7 @@ async def whats_new(
             *await _find_records(client, place, experiments, targets, summaries, moment),
         ]
 
-    looked = await read_all(await _list_projects(client, project, username, moment, notes), look_at)
+    looked = await read_all(await _list_projects(client, project, username, moment, notes), look_at, "projects")
     notes += _explain_watched(metrics, watched)
     happenings = [one for _, found in looked for one in found]
     latest = max([moment, *(last for last, _ in looked)])

@@ -13,8 +13,7 @@ from swanlab_mcp.analysis.events import find_worsening
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
 from swanlab_mcp.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
+from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import InvalidArgument, NotFound
 from swanlab_mcp.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment, read_time
 from swanlab_mcp.operations.arguments import (
@@ -85,8 +84,8 @@ async def plot_metrics(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
-    experiments = await gather(
-        *(_find_experiment(client, exp_cuid, project, username) for exp_cuid in dict.fromkeys(exp_cuids))
+    experiments = await progress.follow(
+        "experiments", *(_find_experiment(client, exp_cuid, project, username) for exp_cuid in dict.fromkeys(exp_cuids))
     )
     wanted = match_keys(dict.fromkeys(key for one in experiments for key in one.keys), keys)
     count = sum(key in one.keys for one in experiments for key in wanted)
@@ -99,7 +98,7 @@ async def plot_metrics(
             ),
             hint=say("Name fewer experiments, or fewer keys."),
         )
-    answers = await gather(*(_read(client, one, wanted) for one in experiments))
+    answers = await progress.follow("experiments", *(_read(client, one, wanted) for one in experiments))
     notes = [note for answer in answers for note in answer.notes]
     notes += [
         say("{name} ({cuid}) has not logged {key}.", name=shorten(one.name), cuid=shorten(one.cuid), key=shorten(key))

@@ -44,12 +44,18 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
     """
     work = Work()
     task = asyncio.ensure_future(asyncio.to_thread(do, *given, work=work))
+    stage = progress.Stage(work.what, 0)
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=_TICK)
             if work.done and not task.done():
-                await progress.report(work.done, max(work.done, work.total), work.what)
+                stage.what, stage.done, stage.total = work.what, work.done, max(work.done, work.total)
+                await stage.tell()
     finally:
         work.stop()
         task.cancel()
-    return task.result()
+    answer = task.result()
+    if stage.done:
+        stage.done = stage.total = max(work.done, stage.total)
+        await stage.tell()
+    return answer
