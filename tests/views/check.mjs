@@ -55,8 +55,10 @@ async function show(result, context = { theme: "light", locale: "en-US" }, width
   return about;
 }
 
-// the library draws in a microtask, resizing in the next frames
-const settle = () => frame.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(resolve, 60)))));
+// the library draws in a microtask, what is resized in the frames after
+const settle = () => frame.evaluate(async () => {
+  for (let count = 0; count < 4; count += 1) await new Promise(requestAnimationFrame);
+});
 const texts = (selector) => frame.$$eval(selector, (found) => found.map((one) => one.textContent));
 const text = (selector) => frame.$eval(selector, (one) => one.textContent);
 const range = () => frame.evaluate(() => [chart.plot.scales.x.min, chart.plot.scales.x.max]);
@@ -90,6 +92,7 @@ const checks = {
     const about = await show(losses);
     assert.equal(about.app.name, "swanlab-curves");
     assert.deepEqual(about.capabilities, { availableDisplayModes: ["inline", "fullscreen"] });
+    await page.waitForFunction(() => window.sizes.at(-1)?.height > 300);
     const sizes = await page.evaluate(() => window.sizes);
     assert.ok(sizes.at(-1).height > 300 && sizes.at(-1).height < 900, JSON.stringify(sizes));
     await take("light");
@@ -268,6 +271,7 @@ const checks = {
     await show(losses);
     const light = await colours();
     await page.evaluate(() => window.bridge.sendHostContextChange({ theme: "dark", styles: { variables: { "--color-text-primary": "rgb(1, 2, 3)" } } }));
+    await frame.waitForFunction(() => document.documentElement.dataset.theme === "dark");
     await settle();
     const dark = await colours();
     assert.notEqual(light[0], dark[0]);
@@ -279,6 +283,7 @@ const checks = {
     await show(losses, {});
     assert.deepEqual(await colours(), dark);
     await page.emulateMedia({ colorScheme: "light" });
+    await frame.waitForFunction(() => document.documentElement.dataset.theme === "light");
     await settle();
     assert.deepEqual(await colours(), light);
   },
@@ -324,7 +329,7 @@ const checks = {
     assert.match(await text("#status"), /Nothing was drawn/);
     assert.equal(await text("#text"), "There is no experiment <b>x</b>");
     await page.evaluate((given) => window.bridge.sendToolResult(given), losses);
-    await settle();
+    await frame.waitForFunction(() => document.querySelector("#chart canvas"));
     assert.ok(await isVisible("#chart"));
     assert.equal(await text("#status"), "");
   },
