@@ -26,7 +26,14 @@ from PIL import Image
 
 from swanlab_mcp.client.transport import Transport
 from swanlab_mcp.concurrency import SharedAnswers
-from swanlab_mcp.errors import AuthenticationFailed, RateLimited, ServerUnavailable, SwanLabError, UnexpectedResponse
+from swanlab_mcp.errors import (
+    AuthenticationFailed,
+    InvalidArgument,
+    RateLimited,
+    ServerUnavailable,
+    SwanLabError,
+    UnexpectedResponse,
+)
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.tools import TOOLS
@@ -540,6 +547,13 @@ async def test_a_wrong_clock_changes_no_answer_and_signs_in_no_more_often(
         for tool, arguments in calls.items():
             assert show(await client.call_tool(tool, arguments)) == right[tool], tool
     assert state.logins == 1
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_of_dots_reaches_no_endpoint(transport: Transport, state: State, name: str) -> None:
+    with pytest.raises(InvalidArgument, match="cannot be a name"):
+        await transport.get("project", ME, name, "runs")
+    assert state.calls == []
 
 
 async def test_a_date_to_wait_for_is_measured_by_the_clock_of_swanlab(transport: Transport, state: State) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import LOG_LEVEL_META_KEY, ResourceTemplateReference
@@ -233,7 +234,7 @@ async def test_what_an_assistant_is_sent_of_our_log_is_masked_and_short(
     async def listen(params: Any) -> None:
         told.append(params.data)
 
-    state.faults = [Fault(status=503, times=2)]
+    state.faults = [Fault("/project", status=503, times=2)]
     async with Client(create_server(settings), logging_callback=listen) as client:
         given = {"project": KEY, "exp_cuid": "x" * 2000}
         await client.call_tool("get_experiment", given, meta={LOG_LEVEL_META_KEY: "info"})
@@ -407,3 +408,15 @@ def test_every_test_that_the_security_page_names_exists() -> None:
     known = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
     assert len(named) > 25
     assert named <= known | {file.stem for file in files}
+
+
+def test_the_table_of_guards_fits_the_source() -> None:
+    guards = tomllib.loads((ROOT / "tests" / "guards.toml").read_text(encoding="utf-8"))["guard"]
+    assert len(guards) > 100
+    for guard in guards:
+        source = (ROOT / "swanlab_mcp" / guard["file"]).read_text(encoding="utf-8")
+        assert source.count(guard["old"]) == 1, guard["promise"]
+        assert guard["new"] != guard["old"]
+        file, _, test = guard["test"].partition("::")
+        name = test.partition("[")[0]
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), guard["test"]

@@ -650,7 +650,7 @@ async def test_a_header_that_comes_twice_is_not_judged_by_one_of_them(name: byte
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
+        return {"type": "http.disconnect"}
 
     async def send(part: Any) -> None:
         sent.append(part)
@@ -662,6 +662,20 @@ async def test_a_header_that_comes_twice_is_not_judged_by_one_of_them(name: byte
         await Gateway(app, None)(scope, receive, send)
         assert sent.pop(0)["status"] in (403, 421)
         sent.clear()
+
+
+async def test_a_body_that_tells_too_great_a_length_is_not_waited_for() -> None:
+    async def never(*_: Any) -> None:
+        raise AssertionError
+
+    sent: list[Any] = []
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"1048577")]
+    await Gateway(never, None)({"type": "http", "path": "/mcp", "method": "POST", "headers": headers}, never, send)
+    assert sent[0]["status"] == 413
 
 
 async def test_a_caller_who_goes_before_the_body_is_whole_reaches_nothing() -> None:

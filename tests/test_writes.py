@@ -505,6 +505,25 @@ async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Setti
     assert changes(state) == []
 
 
+@pytest.mark.usefixtures("project")
+async def test_after_a_no_the_confirmation_is_worth_nothing_where_nobody_is_asked(
+    writable: Settings, state: State
+) -> None:
+    from mcp import Client
+
+    async def decline(_context: Any, _params: Any) -> ElicitResult:
+        return ElicitResult(action="decline")
+
+    server = create_server(writable)
+    asked = {"project": "kites-test2/mnist"}
+    async with Client(server, elicitation_callback=decline) as client, connect(server) as other:
+        token = (await client.call_tool("delete_project", asked)).structured_content["data"]["confirmation"]
+        assert "did not agree" in text_of(await client.call_tool("delete_project", {**asked, "confirmation": token}))
+        again = await other.call_tool("delete_project", {**asked, "confirmation": token})
+    assert "was used before" in text_of(again)
+    assert changes(state) == []
+
+
 # --- in Python ---
 
 
