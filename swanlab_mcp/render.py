@@ -77,7 +77,7 @@ def fit(
     `secrets` always are.
     """
     sizes: dict[str, str] = {}
-    shown = _take_rows(payload, budget, is_masked=is_masked, keep_last=keep_last and not is_paged)
+    shown = _take_rows(payload, budget, is_masked=is_masked, secrets=secrets, keep_last=keep_last and not is_paged)
     # before anything is cut: half a secret would not be found
     bounded = _bound(mask_exactly(shown, secrets), budget, sizes)
     safe = neutralise_value(mask_secrets(bounded) if is_masked else bounded)
@@ -157,7 +157,9 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
 
 
-def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep_last: bool) -> Mapping[str, Any]:
+def _take_rows(
+    payload: Mapping[str, Any], budget: int, *, is_masked: bool, secrets: Collection[str], keep_last: bool
+) -> Mapping[str, Any]:
     """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
     data = payload.get("data")
     if "page" not in payload or not isinstance(data, (list, dict, Rows)):
@@ -170,7 +172,7 @@ def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep
         taken.append(row)
         # a few rows cost more to look at twice than to cut later
         if len(rows) > _FEW:
-            one: Any = _limit(dict((row,)) if is_object else row, budget * 4, "", {})
+            one: Any = _limit(mask_exactly(dict((row,)) if is_object else row, secrets), budget * 4, "", {})
             left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
             if left < 0:
                 break

@@ -51,6 +51,14 @@ def test_a_list_keeps_the_budget_and_whole_rows_from_its_beginning(data: list[An
         assert (number - 1) * size == offset + len(kept)
 
 
+def test_rows_that_a_masked_key_makes_shorter_are_all_shown_or_counted() -> None:
+    key = "k" * 64
+    data = [{"name": f"run-{number}-{key * 5}"} for number in range(200)]
+    structured = fit(make_payload(data, 200), 8000, secrets=[key]).structured
+    assert [row["name"] for row in structured["data"]] == [f"run-{number}-{'***' * 5}" for number in range(200)]
+    assert structured["page"]["returned"] == 200
+
+
 @given(rows, st.integers(400, 3000), st.booleans())
 def test_of_rows_without_pages_as_many_are_kept_as_can_be(data: list[Any], budget: int, keep_last: bool) -> None:
     many = data * 5
