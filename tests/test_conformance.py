@@ -16,10 +16,17 @@ import httpx
 import jsonschema
 import pytest
 import yaml
-from mcp.types import methods
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import PromptReference, ResourceTemplateReference, methods
 
+from swanlab_mcp.prompts import PROMPTS
 from swanlab_mcp.settings import Settings
+from tests.conftest import session
+from tests.fake_swanlab import create_app
+from tests.fake_swanlab import serve as serve_fake
 from tests.test_command import environ
+from tests.test_faults import CALLS, build_world
 from tests.test_shared_server import ACCEPT, bearer, message, serve
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +115,61 @@ def test_what_is_no_question_of_ours_is_a_protocol_error(url: str, era: str) -> 
     assert exchange(url, era, "odd/method")["error"]["code"] == -32601
     assert exchange(url, era, "resources/read", uri="swanlab://kites-test3/nothing")["error"]["code"] == -32602
     assert exchange(url, era, "prompts/get", name="explain_crash", arguments={})["error"]["code"] == -32602
+
+
+async def ask_everything(client: Client) -> dict[str, Any]:
+    """Return all that the server tells of itself, and one answer or more of each kind."""
+    answers: dict[str, Any] = {
+        "tools": await client.list_tools(),
+        "prompts": await client.list_prompts(),
+        "resources": await client.list_resources(),
+        "templates": await client.list_resource_templates(),
+    }
+    writes: dict[str, dict[str, Any]] = {
+        "create_project": {"project": "new"},
+        "delete_experiments": {"project": "small", "exp_cuids": ["small0"]},
+        "delete_project": {"project": "small"},
+    }
+    for tool, arguments in {**CALLS, **writes}.items():
+        answers[tool] = await client.call_tool(tool, arguments)
+        answers[f"{tool}, wrongly asked"] = await client.call_tool(tool, {**arguments, "project": 5, "odd": 1})
+    texts = {"language": "zh", "since": "2024-11-01"}
+    for prompt in PROMPTS:
+        given = {name: texts.get(name, "small") for name, _, _ in prompt.arguments}
+        answers[prompt.name] = await client.get_prompt(prompt.name, given)
+    for address in ("swanlab://workspaces", "swanlab://kites-test3/small", "swanlab://kites-test3/small/small0"):
+        answers[address] = await client.read_resource(address)
+    template = ResourceTemplateReference(uri="swanlab://{username}/{project}")
+    place = {"username": "kites-test3"}
+    answers["project"] = await client.complete(template, {"name": "project", "value": "s"}, context_arguments=place)
+    answers["language"] = await client.complete(
+        PromptReference(name=PROMPTS[0].name), {"name": "language", "value": ""}
+    )
+    return {name: answer.model_dump(mode="json") for name, answer in answers.items()}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["legacy", MODERN])
+async def test_the_command_answers_everything_as_the_server_in_memory_does(settings: Settings, mode: str) -> None:
+    with serve_fake(create_app(build_world())) as host:
+        own = dataclasses.replace(settings, api_host=host, web_host=host, allow_writes=True)
+        async with session(own, mode) as client:
+            expected = await ask_everything(client)
+        parameters = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "swanlab_mcp", "--allow-writes", "--host", host],
+            env=environ(SWANLAB_API_KEY="test-key"),
+        )
+        async with Client(stdio_client(parameters), mode=mode) as client:
+            answers = await ask_everything(client)
+    # a confirmation is new each time
+    unlike = {name for name, answer in expected.items() if answers[name] != answer}
+    assert unlike == {"create_project", "delete_experiments", "delete_project"}
+    for name in unlike:
+        for structured in (expected[name]["structured_content"], answers[name]["structured_content"]):
+            assert structured["data"].pop("confirmation")
+            assert structured["data"].pop("confirm_before")
+        assert answers[name]["structured_content"] == expected[name]["structured_content"]
 
 
 def test_the_baseline_says_why_for_each_and_names_real_scenarios() -> None:
