@@ -36,7 +36,7 @@ from swanlab_mcp.errors import (
 )
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS
+from swanlab_mcp.tools import TOOLS, WRITE_TOOLS
 from tests.conftest import session, text_of
 from tests.fake_swanlab import BEGINNING, Fault, LogLine, Media, State, build_sample_state, create_app, serve
 from tests.fake_swanlab.server import listen, serve_each
@@ -251,6 +251,105 @@ async def test_a_fault_means_the_right_data_or_one_clear_error_and_the_next_call
                 assert read_code(result) == code, said
             state.faults = []
             assert show(await client.call_tool(again, CALLS[again])) == whole_again, f"after {said}"
+    assert elsewhere[1] == []
+
+
+WRITES: dict[str, dict[str, Any]] = {
+    "create_project": {"project": "new"},
+    "delete_experiments": {"project": "small", "exp_cuids": ["small0", "small1"]},
+    "delete_project": {"project": "small"},
+}
+# to a deletion, any JSON or nothing, with a status of success, says that it was done
+BELIEVED = {"empty", "null", "a number", "a text", "a list of numbers"}
+
+
+def build_little_world() -> State:
+    state = build_sample_state()
+    small = state.add_project(state.workspaces[0], "small", cuid="small")
+    for number in range(2):
+        state.add_experiment(small, f"run-{number}", cuid=f"small{number}")
+    return state
+
+
+def list_what_is_there(state: State) -> list[str]:
+    return [f"{project.name}/{one.cuid}" for project in state.projects for one in [project, *project.experiments]]
+
+
+def list_changes(state: State) -> list[str]:
+    """Return what was asked for that changes something."""
+    asked = [call for call in state.calls if call.method == "DELETE" or call.raw_path == "/api/project"]
+    return [f"{call.method} {call.raw_path}" for call in asked]
+
+
+def test_every_tool_that_writes_is_here() -> None:
+    assert list(WRITES) == [entry.name for entry in WRITE_TOOLS]
+
+
+@pytest.mark.parametrize("tool", WRITES)
+async def test_a_fault_makes_no_change_twice_and_what_is_said_of_it_is_true(
+    settings: Settings, fake: tuple[dict[str, Any], str], elsewhere: tuple[str, list[str]], tool: str
+) -> None:
+    server = create_server(replace(settings, allow_writes=True))
+    served, _ = fake
+
+    async def ask(client: Any, confirmation: str = "") -> Any:
+        return await client.call_tool(tool, {**WRITES[tool], "confirmation": confirmation})
+
+    async def prepare(client: Any) -> str:
+        return (await ask(client)).structured_content["data"]["confirmation"]
+
+    served["app"] = create_app(world := build_little_world())
+    before = list_what_is_there(world)
+    async with connect(server) as client:
+        assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True
+    after = list_what_is_there(world)
+    places = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
+    tried = 0
+    kinds = range(len(make_cases(elsewhere[0], world)))
+    for (method, path), kind, is_dry in itertools.product(places, kinds, (True, False)):
+        served["app"] = create_app(world := build_little_world())
+        case = make_cases(elsewhere[0], world)[kind]
+        is_change = method == "DELETE" or path == "/api/project$"
+        if (method == "DELETE" and case.name in BELIEVED) or (case.name == "bomb" and not is_change):
+            continue
+        fault = case.make(path)
+        fault.method = method
+        async with connect(server) as client:
+            token = "" if is_dry else await prepare(client)
+            if path.endswith("/api_key$"):
+                world.end_sessions()
+            world.faults = [fault]
+            result = await ask(client, token)
+            if not fault.hits:
+                continue
+            tried += 1
+            there, changes = list_what_is_there(world), list_changes(world)
+            said = f"{tool} ({is_dry=}) with {case.name} at {method} {path}: {there} {changes} {show(result)}"[:1500]
+            assert len(changes) == len(set(changes)), said
+            if is_dry or not is_change:
+                # half of the words that say that there is no such project say it too
+                code = None if (path, case.name) == (f"/api/project/{ME}/new$", "truncated") else case.code
+                assert result.is_error == (code is not None), said
+                assert not result.is_error or read_code(result) == code, said
+                assert there == (before if is_dry or result.is_error else after), said
+                assert not changes or not (is_dry or result.is_error), said
+            elif result.is_error:
+                text = show(result)[0]
+                assert read_code(result) in (case.code, 0, 401, 429, 500, 502, 503, 504), said
+                # a connection that the first deletion left broken fails the second one
+                deleted = [one for one in ("small0", "small1") if f"small/{one}" not in there]
+                told = ["small0"] if "Deleted: small0." in text else []
+                assert there == before or deleted == told or "not known" in text, said
+                assert deleted == told or not told, said
+                assert "as a look shows" not in text or "not known" not in text, said
+            else:
+                assert result.structured_content["data"]["done"] is True, said
+                assert there == after, said
+            world.faults = []
+            if there == before:
+                assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True, said
+                assert list_what_is_there(world) == after, said
+    assert tried > 100
     assert elsewhere[1] == []
 
 

@@ -273,7 +273,8 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                 raise _reword(error, message, say("Look whether it was done before anything else.")) from error
             if not is_true:
                 message = say("It is not true that {what}, as a look shows. {error}", what=what, error=error.message)
-                raise _reword(error, message) from error
+                # what was in doubt has been looked up
+                raise _reword(error, message, say("SwanLab has a problem of its own; try again later.")) from error
             return say(
                 "SwanLab's answer was lost or an error ({error}), but {what}, as a look shows.",
                 error=error.message,
@@ -305,8 +306,8 @@ def _tell_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLa
     return _reword(error, join_sentences(error.message, done, left), hint)
 
 
-def _reword(error: SwanLabError, message: str, hint: str = "") -> SwanLabError:
-    return type(error)(message, hint=hint or error.hint, status=error.status, trace_id=error.trace_id)
+def _reword(error: SwanLabError, message: str, hint: str) -> SwanLabError:
+    return type(error)(message, hint=hint, status=error.status, trace_id=error.trace_id)
 
 
 def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
