@@ -306,15 +306,15 @@ async def test_a_fault_makes_no_change_twice_and_what_is_said_of_it_is_true(
     places = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
     tried = 0
     kinds = range(len(make_cases(elsewhere[0], world)))
-    for (method, path), kind, is_dry in itertools.product(places, kinds, (True, False)):
-        served["app"] = create_app(world := build_little_world())
-        case = make_cases(elsewhere[0], world)[kind]
-        is_change = method == "DELETE" or path == "/api/project$"
-        if (method == "DELETE" and case.name in BELIEVED) or (case.name == "bomb" and not is_change):
-            continue
-        fault = case.make(path)
-        fault.method = method
-        async with connect(server) as client:
+    async with connect(server) as client:
+        for (method, path), kind, is_dry in itertools.product(places, kinds, (True, False)):
+            served["app"] = create_app(world := build_little_world())
+            case = make_cases(elsewhere[0], world)[kind]
+            is_change = method == "DELETE" or path == "/api/project$"
+            if (method == "DELETE" and case.name in BELIEVED) or (case.name == "bomb" and not is_change):
+                continue
+            fault = case.make(path)
+            fault.method = method
             token = "" if is_dry else await prepare(client)
             if path.endswith("/api_key$"):
                 world.end_sessions()
