@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from swanlab_mcp.errors import (
 )
 from swanlab_mcp.settings import Settings
 from tests.conftest import opened
-from tests.fake_swanlab import Fault, Media, Project, State, Variants
+from tests.fake_swanlab import Fault, Media, Project, State, Variants, create_app, serve
 
 pytestmark = pytest.mark.anyio
 ME = "kites-test3"
@@ -313,6 +314,50 @@ async def test_a_cancelled_question_stops_its_requests(settings: Settings, state
             await question
         state.latency = 0
         assert len((await client.list_experiments(ME, "many")).data) == 730
+
+
+async def test_questions_in_turn_share_a_connection_and_at_once_have_32_whatever_was_cancelled(
+    settings: Settings, state: State
+) -> None:
+    connections: list[Any] = []
+    app = create_app(state)
+
+    async def count(scope: Any, receive: Any, send: Any) -> None:
+        connections.append(scope["client"])
+        await app(scope, receive, send)
+
+    with serve(count) as host:
+        async with opened(replace(settings, api_host=host)) as client:
+
+            def ask_at_once(many: int) -> list[asyncio.Future[Any]]:
+                return [asyncio.ensure_future(client.list_projects(ME, search=str(one))) for one in range(many)]
+
+            for _ in range(3):
+                state.latency, state.arrived = 30, threading.Event()
+                questions = ask_at_once(40)
+                await asyncio.to_thread(state.arrived.wait)
+                for question in questions:
+                    question.cancel()
+                await asyncio.wait(questions)
+                assert all(question.cancelled() for question in questions)
+            state.latency = 0.05
+            questions = ask_at_once(80)
+            await asyncio.sleep(0)
+            for question in questions[::2]:
+                question.cancel()
+            # and they have to sign in anew
+            state.end_sessions()
+            with anyio.fail_after(PATIENCE):
+                assert len(await asyncio.gather(*questions[1::2])) == 40
+                state.latency = 0
+                connections.clear()
+                for _ in range(5):
+                    await client.list_projects(ME)
+                assert len(set(connections)) == 1
+                state.latency = 0.05
+                await asyncio.gather(*ask_at_once(80))
+    # one may have been closed meanwhile
+    assert 32 <= len(set(connections)) < 40
 
 
 @pytest.mark.usefixtures("many")

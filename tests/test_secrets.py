@@ -16,13 +16,16 @@ from typing import Any
 
 import pytest
 import tomllib
+from hypothesis import given
+from hypothesis import strategies as st
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import LOG_LEVEL_META_KEY, ResourceTemplateReference
 
-from swanlab_mcp import OpenApi
+from swanlab_mcp import OpenApi, secret_values
 from swanlab_mcp.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.report import write_report
+from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.server import create_server
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
@@ -335,6 +338,17 @@ async def test_recorded_secrets_are_masked_in_every_reply(settings: Settings, st
             seen[address] = (await client.read_resource(address)).model_dump_json()
     assert not [name for name, reply in seen.items() if RECORDED in reply]
     assert sum("***" in reply for reply in seen.values()) >= 9
+
+
+@given(st.data(), st.text(max_size=5), st.text(max_size=5))
+def test_no_text_that_a_pattern_finds_is_passed_by_unread(data: st.DataObject, before: str, after: str) -> None:
+    names = {"_NAME", "_CAMEL", "_OPTION", "_ANY"}
+    patterns = [one for name, one in vars(secret_values).items() if isinstance(one, re.Pattern) and name not in names]
+    assert len(patterns) == 9
+    for pattern in patterns:
+        found = data.draw(st.from_regex(pattern))
+        text = next(one for one in (f"{before}{found}{after}", found) if pattern.search(one))
+        assert "***" in mask_secrets(text), (pattern, text)
 
 
 async def test_recorded_secrets_are_shown_where_that_is_asked_for(settings: Settings, state: State) -> None:

@@ -42,6 +42,11 @@ def test_what_is_no_host_is_refused(given: str) -> None:
         normalise_host(given)
 
 
+def test_a_call_has_45_seconds_unless_the_option_says_otherwise() -> None:
+    assert load_settings().timeout == load_settings(demo=True).timeout == 45
+    assert load_settings(timeout=7).timeout == load_settings(demo=True, timeout=7).timeout == 7
+
+
 def test_the_key_is_taken_from_argument_then_environment_then_project_then_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
