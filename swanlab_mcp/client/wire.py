@@ -222,18 +222,18 @@ def read_summary(metrics: Any) -> Summary:
     return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
 
 
-def read_log(answer: Any) -> tuple[list[LogLine], int]:
-    """Return a shard's lines, and the count that comes with them (of the log or of the shard)."""
+def read_log(answer: Any, first: int) -> tuple[list[LogLine], int]:
+    """Return a shard's lines, from line `first` on, and the count that comes with them (of the log or of the shard)."""
     items: Any = answer.get("logs") if is_object(answer) else None
     lines = [
         LogLine(
-            number=0,
+            number=number,
             message=_text(item.get("message")),
-            level=None if item.get("level") in ("INFO", None) else str(item["level"]),
-            # what kind of time this is, nobody has told
-            time=item["timestamp"] if isinstance(item.get("timestamp"), str) else None,
+            level=None if item.get("level") == "INFO" else _optional_text(item.get("level")),
+            # what kind of time a number is, nobody has told
+            time=None if isinstance(item.get("timestamp"), (int, float)) else _optional_text(item.get("timestamp")),
         )
-        for item in read_list(items, say("log lines"))
+        for number, item in enumerate(read_list(items, say("log lines")), first)
     ]
     count: Any = answer.get("count")
     return lines, count if isinstance(count, int) else len(lines)
