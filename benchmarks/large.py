@@ -20,7 +20,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.measuring import compute_spread, show_seconds
+from benchmarks.measuring import compute_spread, freeze, show_seconds
 from benchmarks.world import start
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
@@ -55,6 +55,7 @@ async def ask(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> li
                 await asyncio.sleep(0.001)
                 longest = max(longest, time.perf_counter() - before - 0.001)
 
+        freeze()
         memory = read_memory("VmRSS")
         watching = asyncio.create_task(watch())
         began = time.perf_counter()

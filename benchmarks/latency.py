@@ -1,9 +1,10 @@
 """How much of SwanLab's latency is hidden: python benchmarks/latency.py [--repetitions 10] [--latencies 0,20,100].
 
 The ideal is the critical path: the requests of which each needs an answer of the one before, as if any number could be
-under way at once; `of 8 at once` is beside the path that is left when no more than 8 may be. `in turn` is a model of
-the official SDK's way: each page and each experiment's summary or series asked after the one before, at the latency
-alone. Nothing is kept (`--no-cache`), except for equal calls; each repetition is a new session that is signed in.
+under way at once and cost nothing but latency. `bare exchange`: the same requests, as many at once, with plain httpx
+and nothing read out of the answers: what the machine, httpx and the world cost. `in turn` is a model of the official
+SDK's way: each page and each experiment's summary or series asked after the one before, at the latency alone. Nothing
+is kept (`--no-cache`), except for equal calls; each repetition is a new session that is signed in.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,116 +21,127 @@ from typing import Any, NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.measuring import compute_spread, show_seconds
-from benchmarks.world import KEYS, MANY, start
+from benchmarks.calls import ask, open_bare, replay
+from benchmarks.measuring import compute_spread, freeze, show_seconds
+from benchmarks.world import KEYS, MANY, build, start
 from swanlab_mcp.server import connect, create_server
 from swanlab_mcp.settings import Settings
+from tests.fake_swanlab import Call, serve
 
 _PAGES = MANY // 100
 _TWENTY = [f"r{number:04}" for number in range(20)]
 
 
 class Task(NamedTuple):
-    """A task with its critical path, the same with 8 at once, and the requests of the model, in round trips."""
+    """Questions asked at once, their critical path and the requests of the model, in round trips.
+
+    `stages` counts the requests that go out together (the last stage is the rest).
+    """
 
     name: str
-    run: Callable[[Any], Awaitable[object]]
+    questions: Sequence[tuple[str, dict[str, Any]]]
     path: int
-    rounds: int
     in_turn: int
+    stages: Sequence[int]
+    is_cached: bool = False
 
 
-async def call(client: Any, tool: str, **arguments: Any) -> None:
-    result = await client.call_tool(tool, arguments)
-    if result.is_error:
-        raise RuntimeError(f"{tool}: {result.content}")
-
-
-async def ask_50(client: Any, *, are_equal: bool) -> None:
-    await asyncio.gather(
-        *(
-            call(client, "get_exp_summary", project="many", exp_cuid=f"r{0 if are_equal else one:04}")
-            for one in range(50)
-        )
-    )
+def ask_about(number: int) -> tuple[str, dict[str, Any]]:
+    return "get_exp_summary", {"project": "many", "exp_cuid": f"r{number:04}"}
 
 
 TASKS = (
     # the first page tells how many there are
-    Task(
-        "list 3,000 experiments",
-        lambda client: call(client, "list_project_exps", project="many", page=0),
-        2,
-        1 + 4,
-        _PAGES,
-    ),
-    # project id, the first batch of summaries, the others
+    Task("list 3,000 experiments", [("list_project_exps", {"project": "many", "page": 0})], 2, _PAGES, (1,)),
+    # then the project's id, and the summaries
     Task(
         "rank 3,000 experiments",
-        lambda client: call(client, "rank_experiments", project="many", metric="loss"),
-        5,
-        1 + 4 + 1 + 1 + 2,
+        [("rank_experiments", {"project": "many", "metric": "loss"})],
+        4,
         _PAGES + MANY,
+        (1, _PAGES - 1, 1),
     ),
-    # experiments, project id, one batch of summaries
+    # experiments, the project's id, one batch of summaries
     Task(
         "compare 20 experiments",
-        lambda client: call(client, "compare_experiments", project="many", exp_cuids=_TWENTY),
+        [("compare_experiments", {"project": "many", "exp_cuids": _TWENTY})],
         3,
-        3 + 1 + 1,
         20 * 3,
+        (20, 1),
     ),
     # experiment and keys, export, its address, the file
     Task(
         "32 series, exact",
-        lambda client: call(
-            client, "get_metrics", project="wide", exp_cuids=["wide1"], keys=KEYS, mode="exact", tail=2
-        ),
-        4,
+        [("get_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": KEYS, "mode": "exact", "tail": 2})],
         4,
         2 + 32 * 3,
+        (),
     ),
-    Task("one summary", lambda client: call(client, "get_exp_summary", project="many", exp_cuid="r0000"), 2, 2, 3),
-    Task("50 summaries at once", lambda client: ask_50(client, are_equal=False), 2, 7 + 7, 150),
-    Task("the same summary, 50 at once", lambda client: ask_50(client, are_equal=True), 2, 2, 150),
+    Task("one summary", [ask_about(0)], 2, 3, (2,)),
+    # the project's id is asked for once
+    Task("50 summaries at once", [ask_about(one) for one in range(50)], 2, 150, (51,)),
+    Task("the same summary, 50 at once", [ask_about(0)] * 50, 2, 150, (2,), is_cached=True),
 )
 
 
-async def measure_once(settings: Settings, task: Task, *, is_cached: bool) -> float:
-    async with connect(create_server(replace(settings, is_cached=is_cached))) as client:
-        await call(client, "list_projects")
+async def ask_all(client: Any, task: Task) -> None:
+    await asyncio.gather(*(ask(client, tool, arguments) for tool, arguments in task.questions))
+
+
+async def measure_once(settings: Settings, task: Task) -> float:
+    async with connect(create_server(replace(settings, is_cached=task.is_cached))) as client:
+        await ask(client, "list_projects", {})
         began = time.perf_counter()
-        await task.run(client)
+        await ask_all(client, task)
+        return time.perf_counter() - began
+
+
+async def record(task: Task) -> Sequence[Call]:
+    state = build()
+    with serve(state) as host:
+        settings = Settings(api_host=host, web_host=host, api_key="test-key", is_cached=task.is_cached)
+        async with connect(create_server(settings)) as client:
+            await ask(client, "list_projects", {})
+            state.calls.clear()
+            await ask_all(client, task)
+    return tuple(state.calls)
+
+
+async def measure_exchange(settings: Settings, task: Task, calls: Sequence[Call]) -> float:
+    async with open_bare(settings) as send:
+        began = time.perf_counter()
+        await replay(send, calls, task.stages)
         return time.perf_counter() - began
 
 
 async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
     """Return a Markdown table."""
     rows = [
-        "| task | latency | measured | ideal | of ideal | of 8 at once | in turn (model) | times faster |",
-        "|---|---:|---|---:|---:|---:|---:|---:|",
+        "| task | latency | measured | ideal | of ideal | bare exchange | of it | in turn (model) | times faster |",
+        "|---|---:|---|---:|---:|---|---:|---:|---:|",
     ]
+    # an export has an address of its own each time
+    recorded = {task.name: await record(task) for task in TASKS if task.stages}
+    freeze()
     for latency in latencies:
         with start(latency) as settings:
             times: dict[str, list[float]] = {task.name: [] for task in TASKS}
+            exchanges: dict[str, list[float]] = {task.name: [] for task in TASKS}
             for number in range(repetitions + 1):
                 for task in TASKS:
-                    seconds = await measure_once(settings, task, is_cached="same" in task.name)
+                    seconds = await measure_once(settings, task)
+                    bare = await measure_exchange(settings, task, recorded[task.name]) if task.stages else None
                     if number:
                         times[task.name].append(seconds)
+                        exchanges[task.name] += [bare] if bare else []
         for task in TASKS:
             middle = compute_spread(times[task.name])[0]
             ideal, turn = task.path * latency / 1000, task.in_turn * latency / 1000
+            bare = exchanges[task.name]
             cells = [task.name, f"{latency} ms", show_seconds(times[task.name])]
-            if latency:
-                cells += [
-                    f"{1000 * ideal:.0f} ms",
-                    f"{middle / ideal:.2f}",
-                    f"{middle / (task.rounds * latency / 1000):.2f}",
-                ]
-                cells += [f"{turn:.2f} s", f"{turn / middle:.1f}"]
-            else:
-                cells += [""] * 5
+            cells += [f"{1000 * ideal:.0f} ms", f"{middle / ideal:.2f}"] if latency else ["", ""]
+            cells += [show_seconds(bare), f"{middle / compute_spread(bare)[0]:.2f}"] if bare else ["", ""]
+            cells += [f"{turn:.2f} s", f"{turn / middle:.1f}"] if latency else ["", ""]
             rows.append(f"| {' | '.join(cells)} |")
     return rows
 

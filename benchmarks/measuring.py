@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-__all__ = ["compute_spread", "interleave", "interleave_async", "show_ratio", "show_seconds"]
+__all__ = ["compute_spread", "freeze", "interleave", "interleave_async", "show_ratio", "show_seconds"]
+
+
+def freeze() -> None:
+    """Leave what is there now out of garbage collection, as the server does after its start (`cli.main`)."""
+    gc.collect()
+    gc.freeze()
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:

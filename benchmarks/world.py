@@ -9,15 +9,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import anyio
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from swanlab_mcp.settings import Settings
-from tests.fake_swanlab import BEGINNING, LogLine, State, build_sample_state, create_app
+from tests.fake_swanlab import BEGINNING, LogLine, Media, State, build_sample_state, create_app
 from tests.fake_swanlab.server import listen
 
 __all__ = ["KEYS", "MANY", "ME", "build", "start"]
@@ -43,13 +46,49 @@ def build(latency: float = 0.0, *, is_large: bool = False) -> State:
         )
     wide = state.add_project(state.workspaces[0], "wide")
     series = {key: [(step, step / 100) for step in range(200)] for key in KEYS}
-    state.add_experiment(wide, "wide", cuid="wide1", metrics=series, finished_at=ended)
+    one = state.add_experiment(wide, "wide", cuid="wide1", metrics=series, finished_at=ended)
+    one.logs = [LogLine(number, f"epoch {number} loss {1 / (1 + number):.4f}") for number in range(500)]
+    one.media = {"sample": [Media(199, ["sample.txt"])]}
+    state.files |= {f"{wide.cuid}/wide1/sample.txt": b"a recorded text\n" * 20}
     if is_large:
         large = state.add_project(state.workspaces[0], "large")
         points = [(step, 1 / (1 + step)) for step in range(POINTS)]
         one = state.add_experiment(large, "large", cuid="large1", metrics={"loss": points}, finished_at=ended)
         one.logs = [LogLine(number, f"step {number} " + "x" * 490) for number in range(LOG_LINES)]
     return state
+
+
+def replay(app: ASGIApp, latency: float) -> ASGIApp:
+    """Answer an equal question as before, after `latency`: what the world itself works is not to be measured."""
+    known: dict[tuple[str, bytes, bytes, bytes], list[Message]] = {}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        name = (scope["method"], scope["raw_path"], scope["query_string"], body)
+        if name in known:
+            await anyio.sleep(latency)
+            for message in known[name]:
+                await send(message)
+            return
+        told: list[Message] = []
+
+        async def listen_in(message: Message) -> None:
+            told.append(message)
+            await send(message)
+
+        async def read() -> Message:
+            return {"type": "http.request", "body": body}
+
+        await app(scope, read, listen_in)
+        # a session is one caller's
+        if told[0].get("status") == HTTPStatus.OK and b"/login/" not in scope["raw_path"]:
+            known[name] = told
+
+    return answer
 
 
 @contextmanager
@@ -76,7 +115,8 @@ def main() -> None:
     state = build(given.latency / 1000, is_large=given.large)
     listener = listen()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    config = uvicorn.Config(create_app(state), log_level="critical", lifespan="off", ws="none")
+    app = replay(create_app(state), state.latency)
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listener])
 

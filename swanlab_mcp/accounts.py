@@ -18,6 +18,7 @@ from swanlab_mcp.errors import AuthenticationFailed, RateLimited
 from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings
+from swanlab_mcp.wording import say, speak
 
 __all__ = ["Account", "Accounts", "caller"]
 
@@ -45,7 +46,9 @@ class Accounts:
     """At most `most` clients, found by a hash of their keys; the least recently used is closed for a new one."""
 
     def __init__(self, settings: Settings, most: int = 256) -> None:
-        self._settings = replace(settings, log_dirs=(), demo=False, problems=(), key_source="the Authorization header")
+        with speak(settings.language):
+            source = say("the Authorization header")
+        self._settings = replace(settings, log_dirs=(), demo=False, problems=(), key_source=source)
         self._most = most
         self._salt = secrets.token_bytes(32)
         self._known: dict[bytes, Account] = {}
@@ -59,7 +62,7 @@ class Accounts:
         Raises AuthenticationFailed, RateLimited when too many keys are being verified, and what signing in raises.
         """
         if not (key and key.isascii() and key.isprintable()):
-            raise AuthenticationFailed("The Authorization header holds no SwanLab API key.")
+            raise AuthenticationFailed(say("The Authorization header holds no SwanLab API key."))
         digest = hmac.digest(self._salt, key.encode(), hashlib.sha256)
         account = await self._find(digest, key)
         account.calls += 1
@@ -88,7 +91,9 @@ class Accounts:
 
     async def _verify(self, digest: bytes, key: str) -> Account:
         if self._verifying >= _VERIFYING_AT_ONCE:
-            raise RateLimited("Many new callers are signing in at this moment.", hint="Try again in a second.")
+            raise RateLimited(
+                say("Many new callers are signing in at this moment."), hint=say("Try again in a second.")
+            )
         self._verifying += 1
         try:
             async with AsyncExitStack() as opened:

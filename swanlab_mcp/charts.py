@@ -31,6 +31,7 @@ _WIDTH, _HEIGHT, _DPI = 1000, 560, 100
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 MOST_CURVES = len(_COLOURS) * len(_DASHES) - 1
+# words in the picture are English: no font with Chinese letters can be relied on
 _MARKS = {
     "best": ("*", "best", 11),
     "non-finite": ("X", "first NaN or infinite value", 8),

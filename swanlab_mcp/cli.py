@@ -19,15 +19,12 @@ from typing import Any, BinaryIO, NoReturn
 from swanlab_mcp import __version__
 from swanlab_mcp.progress_bar import ProgressBar
 from swanlab_mcp.settings import Settings, load_settings, wants_plain_output
+from swanlab_mcp.wording import LANGUAGES, say, speak
 
 __all__ = ["main"]
 
 _SHORTEST_SECRET = 32
 _READER_GONE = 141
-_WAITING = """\
-swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) to speak to it.
-To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp
-Ctrl-C ends it."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -58,7 +55,13 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         show_secrets=arguments.show_secrets,
         allow_writes=arguments.allow_writes,
         is_cached=not arguments.no_cache,
+        lang=arguments.lang,
     )
+    with speak(settings.language):
+        _do(settings, arguments, protocol)
+
+
+def _do(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | None) -> NoReturn:
     if arguments.command == "check":
         sys.exit(asyncio.run(_check(settings)))
     if arguments.command == "export":
@@ -71,8 +74,13 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         sys.exit(_install(settings, arguments))
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
     gc.disable()
+    from pydantic import BaseModel
+
+    # and it describes 550 records, of which a conversation needs some 50: each is built when it is first met
+    BaseModel.model_config["defer_build"] = True
     from swanlab_mcp.server import create_server, serve
 
+    del BaseModel.model_config["defer_build"]
     server = create_server(settings, log_level=arguments.log_level)
     gc.freeze()
     gc.enable()
@@ -82,7 +90,14 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
     if arguments.command == "tools":
         sys.exit(asyncio.run(_list_tools(server)))
     if sys.stdin.isatty():
-        print(_WAITING.format(version=__version__), file=sys.stderr)
+        told = say(
+            "swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) "
+            "to speak to it.\n"
+            "To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp\n"
+            "Ctrl-C ends it.",
+            version=__version__,
+        )
+        print(told, file=sys.stderr)
     assert protocol is not None
     serve(server, protocol, then=lambda: _end(0))
     sys.exit(0)
@@ -155,7 +170,6 @@ def _read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
     report.add_argument("project", help="name, path or address of the project")
     report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")
-    report.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the page (default en)")
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="a new file")
     install = commands.add_parser(
         "install",
@@ -185,6 +199,7 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
     add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
+    add("--lang", "", choices=("auto", *LANGUAGES), metavar="NAME", help="of what is ours: auto (default), en or zh")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
     add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -216,17 +231,19 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
 
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
-        problem = (
-            f"Listening on {arguments.http_host} needs --allowed-host NAME: the name or address that callers use. "
-            "Their keys travel with every request: put an HTTPS proxy before it."
+        problem = say(
+            "Listening on {address} needs --allowed-host NAME: the name or address that callers use. "
+            "Their keys travel with every request: put an HTTPS proxy before it.",
+            address=arguments.http_host,
         )
     if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
-        problem = (
+        problem = say(
             "With --allow-writes, SWANLAB_MCP_CONFIRMATION_SECRET must hold at least "
-            f"{_SHORTEST_SECRET} random characters, the same for all workers: it signs the confirmations."
+            "{count} random characters, the same for all workers: it signs the confirmations.",
+            count=_SHORTEST_SECRET,
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):
-        problem = "--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY."
+        problem = say("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
     if problem:
         print(problem, file=sys.stderr)
         return 2
@@ -240,7 +257,8 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     try:
         serve_http(app, arguments.http_host, arguments.http_port)
     except (OSError, OverflowError) as error:
-        print(f"Cannot listen on {arguments.http_host}:{arguments.http_port}: {error}.", file=sys.stderr)
+        address = f"{arguments.http_host}:{arguments.http_port}"
+        print(say("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)
         return 1
     return 0
 
@@ -251,18 +269,21 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
     async with connect(server) as client:
         known = {entry.name: entry for entry in (await client.list_tools()).tools}
         if tool not in known:
-            print(f"There is no tool {tool!r}. There are: {', '.join(known)}.", file=sys.stderr)
+            print(
+                say("There is no tool {tool!r}. There are: {names}.", tool=tool, names=", ".join(known)),
+                file=sys.stderr,
+            )
             return 2
         odd = [word for word in words if "=" not in word]
         if odd:
-            print(f"Arguments are written name=value; {odd[0]!r} is not.", file=sys.stderr)
+            print(say("Arguments are written name=value; {word!r} is not.", word=odd[0]), file=sys.stderr)
             return 2
         values = _read_values(words, known[tool].input_schema.get("properties", {}))
         with _watch() as bar:
             result = await client.call_tool(tool, values, progress_callback=bar)
     text = "\n".join(block.text for block in result.content if block.type == "text")
     if as_json and result.structured_content is None:
-        print(f"{tool} answers with pictures and text; leave --json out.", file=sys.stderr)
+        print(say("{tool} answers with pictures and text; leave --json out.", tool=tool), file=sys.stderr)
         return 2
     if as_json:
         print(json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":")))
@@ -281,7 +302,7 @@ def _watch(*, is_wanted: bool = True) -> closing[ProgressBar]:
 def _write(output: Path, pictures: Sequence[bytes]) -> int:
     """Write the first content to `output` and further ones beside it, numbered; never over a file."""
     if not pictures:
-        print("There is no picture in this answer.", file=sys.stderr)
+        print(say("There is no picture in this answer."), file=sys.stderr)
         return 1
     for number, picture in enumerate(pictures, 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
@@ -289,9 +310,9 @@ def _write(output: Path, pictures: Sequence[bytes]) -> int:
             with path.open("xb") as file:
                 file.write(picture)
         except OSError as error:
-            print(f"{path} was not written: {error.strerror}.", file=sys.stderr)
+            print(say("{path} was not written: {why}.", path=path, why=error.strerror), file=sys.stderr)
             return 1
-        print(f"{path}: {len(picture)} bytes", file=sys.stderr)
+        print(say("{path}: {count} bytes", path=path, count=len(picture)), file=sys.stderr)
     return 0
 
 
@@ -330,34 +351,47 @@ async def _check(settings: Settings) -> int:
 
     print(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
-        print(f"problem: {problem}")
+        print(say("problem: {problem}", problem=problem))
     client = open_client(settings)
     works: list[bool] = []
     try:
         if not settings.demo:
-            print(f"host: {settings.api_host} (pages at {settings.web_host})")
-            print(f"API key: {'found in ' + settings.key_source if settings.api_key else 'none found'}")
+            print(say("host: {host} (pages at {pages})", host=settings.api_host, pages=settings.web_host))
+            print(
+                say("API key: found in {source}", source=settings.key_source)
+                if settings.api_key
+                else say("API key: none found")
+            )
             if settings.api_key or settings.host_problem:
                 began = time.perf_counter()
                 try:
                     username = await client.get_username()
                 except SwanLabError as error:
-                    print(f"login: failed. {error}")
+                    print(say("login: failed. {error}", error=error))
                     works.append(False)
                 else:
-                    print(f"login: works, as {username}, in {1000 * (time.perf_counter() - began):.0f} ms")
+                    took = 1000 * (time.perf_counter() - began)
+                    print(say("login: works, as {username}, in {took:.0f} ms", username=username, took=took))
                     works.append(True)
         for folder in settings.log_dirs:
-            print(f"runs on disk: {'the embedded demo' if settings.demo else folder}")
+            print(say("runs on disk: {folder}", folder=say("the embedded demo") if settings.demo else folder))
         if settings.log_dirs:
             projects = (await client.list_projects(LOCAL)).data or []
             experiments = sum(project.count.get("experiments", 0) for project in projects)
-            print(f"runs found: {experiments} experiments in {len(projects)} projects, as workspace '{LOCAL}'")
+            told = say(
+                "runs found: {experiments} experiments in {projects} projects, as workspace '{workspace}'",
+                experiments=experiments,
+                projects=len(projects),
+                workspace=LOCAL,
+            )
+            print(told)
             works.append(bool(projects))
     finally:
         await client.aclose()
     if not works:
-        print("Nothing to answer from: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo.")
+        print(
+            say("Nothing to answer from: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo.")
+        )
     return 0 if works and all(works) else 1
 
 
@@ -384,9 +418,9 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
         return 1
     finally:
         await client.aclose()
-    print(f"{exported.what}: {exported.where}", file=sys.stderr)
+    print(say("{what}: {where}", what=exported.what, where=exported.where), file=sys.stderr)
     for note in exported.notes:
-        print(f"note: {neutralise(note)}", file=sys.stderr)
+        print(say("note: {note}", note=neutralise(note)), file=sys.stderr)
     return 0
 
 
@@ -404,7 +438,6 @@ async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
                 client,
                 project=arguments.project,
                 metric=arguments.metric,
-                language=arguments.lang,
                 show_secrets=settings.show_secrets,
             )
     except SwanLabError as error:
@@ -422,13 +455,17 @@ def _install(settings: Settings, arguments: argparse.Namespace) -> int:
 
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
-        print(f"{arguments.assistant!r} is not known. There are: {', '.join(ASSISTANTS)}.", file=sys.stderr)
+        told = say("{name!r} is not known. There are: {names}.", name=arguments.assistant, names=", ".join(ASSISTANTS))
+        print(told, file=sys.stderr)
         return 2
     command = [*find_command(), *_repeat_options(arguments)]
     path = assistant.find_file(Path.home())
     if path is None:
         print(write_snippet(assistant, command), end="")
-        print(f"{assistant.title} keeps its servers itself: import this in its settings, under MCP.", file=sys.stderr)
+        told = say(
+            "{assistant} keeps its servers itself: import this in its settings, under MCP.", assistant=assistant.title
+        )
+        print(told, file=sys.stderr)
         return 0
     try:
         change = plan_change(assistant, command, path)
@@ -436,20 +473,25 @@ def _install(settings: Settings, arguments: argparse.Namespace) -> int:
             print(change.difference)
             return 0
         if not change.difference:
-            print(f"{path} has this entry already.", file=sys.stderr)
+            print(say("{path} has this entry already.", path=path), file=sys.stderr)
             return 0
         print(change.difference, flush=True)
         backup = write_change(change)
     except SwanLabError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{path}: written." + (f" What was there is in {backup}." if backup else ""), file=sys.stderr)
+    told = (
+        say("{path}: written. What was there is in {backup}.", path=path, backup=backup)
+        if backup
+        else say("{path}: written.", path=path)
+    )
+    print(told, file=sys.stderr)
     if not settings.demo and settings.key_source in ("", "SWANLAB_API_KEY"):
         print(
-            "The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment.",
+            say("The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment."),
             file=sys.stderr,
         )
-    print(f"Restart {assistant.title} to use it.", file=sys.stderr)
+    print(say("Restart {assistant} to use it.", assistant=assistant.title), file=sys.stderr)
     return 0
 
 

@@ -14,6 +14,8 @@ SwanLabError
 
 from __future__ import annotations
 
+from swanlab_mcp.wording import join_sentences, say
+
 __all__ = [
     "AuthenticationFailed",
     "InvalidArgument",
@@ -45,8 +47,8 @@ class SwanLabError(Exception):
         super().__init__(message)
 
     def __str__(self) -> str:
-        trace = f"(SwanLab trace id {self.trace_id})" if self.trace_id else ""
-        return " ".join(part for part in (self.message, self.hint, trace) if part)
+        trace = say("(SwanLab trace id {trace_id})", trace_id=self.trace_id) if self.trace_id else ""
+        return join_sentences(self.message, self.hint, trace)
 
 
 class NotLoggedIn(SwanLabError):

@@ -20,6 +20,7 @@ from swanlab_mcp.models import Points, show_time, to_json_value
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["FORMATS", "Exported", "export_log", "export_series"]
 
@@ -52,9 +53,11 @@ async def export_series(
     parquet: columns as csv. Raises InvalidArgument where the file exists or cannot be written, NotFound without points.
     """
     if form == "parquet" and find_spec("pyarrow") is None:
-        raise InvalidArgument("Parquet files need pyarrow, which is not installed.", hint="Use csv or json instead.")
+        raise InvalidArgument(
+            say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
+        )
     if form == "parquet" and output == "-":
-        raise InvalidArgument("Parquet cannot go to standard output.", hint="Name a file with -o.")
+        raise InvalidArgument(say("Parquet cannot go to standard output."), hint=say("Name a file with -o."))
     if output not in ("", "-"):
         _refuse_existing(Path(output))
     place = await locate_experiment(client, exp_cuid, project, username)
@@ -62,22 +65,24 @@ async def export_series(
     known = logged.data.scalars if logged.data else ()
     wanted = match_keys(known, keys) if keys else list(known)
     if not wanted:
-        raise NotFound(f"The experiment {shorten(cuid)} has logged no metric (yet).")
+        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=shorten(cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.{form}")
     if output != "-":
         _refuse_existing(path)
     answer = await client.read_points(place.username, place.project, cuid, wanted, exact=True)
     series = answer.data or {}
     samples = [shorten(key) for key, points in series.items() if not points.is_whole]
-    notes = [*answer.notes, *([f"Only a sample of the points was sent for: {', '.join(samples)}."] if samples else [])]
+    notes = list(answer.notes)
+    if samples:
+        notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
     about = {"username": place.username, "project": place.project, "exp_cuid": cuid}
     stage = progress.Stage("metrics written", len(series))
     with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=form != "parquet") as file:
         for _ in _WRITERS[form](file, series, about, notes):
             await stage.advance()
-    where = "standard output" if output == "-" else str(path)
+    where = say("standard output") if output == "-" else str(path)
     count = sum(len(points.steps) for points in series.values())
-    return Exported(where, f"{count} points of {len(series)} metrics", notes)
+    return Exported(where, say("{count} points of {metrics} metrics", count=count, metrics=len(series)), notes)
 
 
 async def export_log(
@@ -95,7 +100,7 @@ async def export_log(
     cuid, answer = await ask_about_experiment(client, place, partial(ask, start=0, count=_LINES))
     part = answer.data
     if part is None or not part.total:
-        raise NotFound(f"No log line was recorded for {shorten(cuid)}.")
+        raise NotFound(say("No log line was recorded for {cuid}.", cuid=shorten(cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.log")
     if output != "-":
         _refuse_existing(path)
@@ -109,12 +114,16 @@ async def export_log(
             stage.total = max(part.total, done)
             await stage.advance(len(part.lines))
             part = (await ask(cuid, start=done, count=_LINES)).data
-    return Exported("standard output" if output == "-" else str(path), f"{done} lines", answer.notes)
+    return Exported(
+        say("standard output") if output == "-" else str(path), say("{count} lines", count=done), answer.notes
+    )
 
 
 def _refuse_existing(path: Path) -> None:
     if path.exists() or path.is_symlink():
-        raise InvalidArgument(f"{path} exists already and is not overwritten.", hint="Name another file with -o.")
+        raise InvalidArgument(
+            say("{path} exists already and is not overwritten.", path=path), hint=say("Name another file with -o.")
+        )
 
 
 @contextmanager
@@ -128,7 +137,8 @@ def _open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
         is_whole = True
     except OSError as error:
         raise InvalidArgument(
-            f"{path} cannot be written ({error.strerror}).", hint="Name another file with -o."
+            say("{path} cannot be written ({why}).", path=path, why=error.strerror),
+            hint=say("Name another file with -o."),
         ) from error
     finally:
         if is_ours and not is_whole:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from swanlab_mcp.accounts import Account, Accounts, caller
 from swanlab_mcp.errors import AuthenticationFailed, PermissionDenied, SwanLabError
 from swanlab_mcp.untrusted import neutralise
+from swanlab_mcp.wording import say, speak
 
 __all__ = ["Gateway", "Limits", "is_loopback", "serve_http"]
 
@@ -66,12 +67,14 @@ class Gateway:
         allowed_hosts: Iterable[str] = (),
         shares_key: bool = False,
         limits: Limits | None = None,
+        language: str = "en",
     ) -> None:
         self._app = app
         self._accounts = accounts
         self._hosts = {*_LOOPBACK, *(host.lower() for host in allowed_hosts)}
         self._shares_key = shares_key
         self._limits = limits or Limits()
+        self._language = language
         self._under_way: dict[Account | None, int] = {}
         self._requests: set[asyncio.Task[Any]] = set()
         self._is_ending = False
@@ -96,16 +99,17 @@ class Gateway:
         request = asyncio.current_task()
         assert request
         self._requests.add(request)
-        try:
-            await self._serve(scope, receive, tell)
-        except _Refused as refusal:
-            await _refuse(tell, refusal)
-        except asyncio.CancelledError:
-            if not self._is_ending or is_begun:
-                raise
-            await _refuse(tell, _Refused(503, "The server is ending.", **{"retry-after": _RETRY_AFTER}))
-        finally:
-            self._requests.discard(request)
+        with speak(self._language):
+            try:
+                await self._serve(scope, receive, tell)
+            except _Refused as refusal:
+                await _refuse(tell, refusal)
+            except asyncio.CancelledError:
+                if not self._is_ending or is_begun:
+                    raise
+                await _refuse(tell, _Refused(503, say("The server is ending."), **{"retry-after": _RETRY_AFTER}))
+            finally:
+                self._requests.discard(request)
 
     async def _send_state(self, send: Send, message: Message) -> None:
         # once this is told, the event loop may end at any moment
@@ -120,10 +124,10 @@ class Gateway:
             await _answer(send, 200, {"status": "ok"}, {})
             return
         if scope["path"] != _PATH:
-            raise _Refused(404, f"There is nothing here; the MCP endpoint is {_PATH}.")
+            raise _Refused(404, say("There is nothing here; the MCP endpoint is {path}.", path=_PATH))
         self._check_host(headers)
         if scope["method"] != "POST":
-            raise _Refused(405, "Only POST is served: there are no sessions or streams.", allow="POST")
+            raise _Refused(405, say("Only POST is served: there are no sessions or streams."), allow="POST")
         async with AsyncExitStack() as stack:
             account = await self._admit(headers, stack)
             body = await self._read_body(headers, receive)
@@ -136,10 +140,10 @@ class Gateway:
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse names that are not ours: a page that has its own name point here must get no answer."""
         if _read_host(f"//{headers.get('host', '')}") not in self._hosts:
-            raise _Refused(421, "This Host is not served; the operator allows one with --allowed-host.")
+            raise _Refused(421, say("This Host is not served; the operator allows one with --allowed-host."))
         origin = headers.get("origin")
         if origin is not None and (not origin.startswith("http") or _read_host(origin) not in self._hosts):
-            raise _Refused(403, "Pages of this Origin may not call; the operator allows one with --allowed-host.")
+            raise _Refused(403, say("Pages of this Origin may not call; the operator allows one with --allowed-host."))
 
     async def _admit(self, headers: dict[str, str], stack: AsyncExitStack) -> Account | None:
         """Return whose request this is, None for the server's own account, and count it while `stack` is open."""
@@ -150,14 +154,18 @@ class Gateway:
         elif self._accounts and (headers.get("authorization") or not self._shares_key):
             raise _Refused(
                 401,
-                "Send your own SwanLab API key: 'Authorization: Bearer <key>'.",
+                say("Send your own SwanLab API key: 'Authorization: Bearer <key>'."),
                 **{"www-authenticate": 'Bearer realm="SwanLab API key"'},
             )
         ours = self._under_way.get(account, 0)
         is_full = sum(self._under_way.values()) >= self._limits.requests
         if is_full or (account is not None and ours >= self._limits.requests_per_caller):
-            whose = "The server is" if is_full else "Too many of your calls are"
-            raise _Refused(503, f"{whose} busy; try again in {_RETRY_AFTER} seconds.", **{"retry-after": _RETRY_AFTER})
+            told = (
+                say("The server is busy; try again in {seconds} seconds.", seconds=_RETRY_AFTER)
+                if is_full
+                else say("Too many of your calls are busy; try again in {seconds} seconds.", seconds=_RETRY_AFTER)
+            )
+            raise _Refused(503, told, **{"retry-after": _RETRY_AFTER})
         self._under_way[account] = ours + 1
         stack.callback(self._leave, account)
         return account
@@ -181,21 +189,23 @@ class Gateway:
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
         told = headers.get("content-length", "")
         if told.isdecimal() and int(told) > self._limits.body:
-            raise _Refused(413, f"The body has more than {self._limits.body} bytes.")
+            raise _Refused(413, say("The body has more than {size} bytes.", size=self._limits.body))
         try:
             return await asyncio.wait_for(self._collect(receive), self._limits.body_seconds)
         except asyncio.TimeoutError as error:
-            raise _Refused(408, f"The body did not arrive within {self._limits.body_seconds:g} seconds.") from error
+            raise _Refused(
+                408, say("The body did not arrive within {seconds:g} seconds.", seconds=self._limits.body_seconds)
+            ) from error
 
     async def _collect(self, receive: Receive) -> bytes:
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _Refused(400, "The caller has gone.")
+                raise _Refused(400, say("The caller has gone."))
             body += message.get("body", b"")
             if len(body) > self._limits.body:
-                raise _Refused(413, f"The body has more than {self._limits.body} bytes.")
+                raise _Refused(413, say("The body has more than {size} bytes.", size=self._limits.body))
             if not message.get("more_body"):
                 return bytes(body)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.untrusted import neutralise
+from swanlab_mcp.wording import say
 
 __all__ = ["ASSISTANTS", "Assistant", "Change", "find_command", "plan_change", "write_change", "write_snippet"]
 
@@ -116,16 +117,23 @@ def plan_change(assistant: Assistant, command: Sequence[str], path: Path) -> Cha
 
     Raises InvalidArgument where that is not certain: no such folder, not valid, another entry that cannot be edited.
     """
-    advice = f"Put this there by hand:\n{write_snippet(assistant, command)}"
+    advice = say("Put this there by hand:") + f"\n{write_snippet(assistant, command)}"
     if not path.parent.is_dir():
         raise InvalidArgument(
-            f"{assistant.title} seems not to be installed: there is no folder {path.parent}.", hint=advice
+            say(
+                "{assistant} seems not to be installed: there is no folder {folder}.",
+                assistant=assistant.title,
+                folder=path.parent,
+            ),
+            hint=advice,
         )
     before: str | None = None
     try:
         before = path.read_bytes().decode("utf-8") if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} cannot be read ({type(error).__name__}).", hint=advice) from error
+        raise InvalidArgument(
+            say("{name} cannot be read ({kind}).", name=path, kind=type(error).__name__), hint=advice
+        ) from error
     entry = _make_entry(assistant, command)
     mark = "\ufeff" if before and before.startswith("\ufeff") else ""
     text, newline = (before or "").removeprefix("\ufeff"), "\n"
@@ -135,7 +143,9 @@ def plan_change(assistant: Assistant, command: Sequence[str], path: Path) -> Cha
     try:
         edited, secrets = edit(text, assistant, entry)
     except ValueError as error:
-        raise InvalidArgument(f"{path} is left as it is: {neutralise(str(error))}.", hint=advice) from error
+        raise InvalidArgument(
+            say("{path} is left as it is: {why}.", path=path, why=neutralise(str(error))), hint=advice
+        ) from error
     after = mark + edited.replace("\n", newline)
     # neither lines around nor texts of the line itself: they may be the keys of other servers
     lines = unified_diff(text.splitlines(), edited.splitlines(), str(path), str(path), n=0, lineterm="")
@@ -158,7 +168,9 @@ def write_change(change: Change) -> Path | None:
         # whole or not at all: an assistant may read it now
         Path(name).replace(path)
     except OSError as error:
-        raise InvalidArgument(f"{path} was not written: {error.strerror}.", hint="Use --print instead.") from error
+        raise InvalidArgument(
+            say("{path} was not written: {why}.", path=path, why=error.strerror), hint=say("Use --print instead.")
+        ) from error
     return backup
 
 
@@ -199,7 +211,7 @@ def _edit_json(text: str, assistant: Assistant, entry: Mapping[str, Any]) -> tup
     unit = found[1] if (found := re.search(r"^([ \t]+)\S", text, re.MULTILINE)) else "  "
     servers = None if whole is None else whole.get(assistant.table, {})
     if whole is None or not isinstance(servers, dict):
-        raise ValueError(f"it does not hold servers under {assistant.table!r}")
+        raise ValueError(say("it does not hold servers under {table!r}", table=assistant.table))
     known = cast("dict[str, Any]", servers).get(NAME)
     kept = cast("dict[str, Any]", known) if isinstance(known, dict) else {}
     if known == {**kept, **entry}:
@@ -218,12 +230,12 @@ def _edit_json(text: str, assistant: Assistant, entry: Mapping[str, Any]) -> tup
         if NAME in inner:
             begin, end = inner[NAME]
             if text[begin:end] != plain[begin:end]:
-                raise ValueError(f"the entry {NAME!r} holds comments, which would be lost")
+                raise ValueError(say("the entry {name!r} holds comments, which would be lost", name=NAME))
             edited = text[:begin] + _to_json(new, unit, 2) + text[end:]
         else:
             edited = _insert(text, start, bool(inner), f'"{NAME}": {_to_json(new, unit, 2)}', unit, 2)
     if json.loads(_blank(edited)) != {**whole, assistant.table: {**servers, NAME: new}}:
-        raise ValueError("it could not be edited without changing other parts")
+        raise ValueError(say("it could not be edited without changing other parts"))
     return edited, list(_find_texts(whole))
 
 
@@ -272,7 +284,7 @@ def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
         begin = skip(place, " \t\r\n:")
         _, place = decoder.raw_decode(text, begin)
         if name in found:
-            raise ValueError(f"it holds {name!r} twice")
+            raise ValueError(say("it holds {name!r} twice", name=name))
         found[name] = (begin, place)
         place = skip(place, " \t\r\n,")
     return found
@@ -281,7 +293,7 @@ def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
 def _edit_toml(text: str, assistant: Assistant, entry: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Return the text with the entry at its end. Raises ValueError where in doubt, and before Python 3.11."""
     if find_spec("tomllib") is None:
-        raise ValueError("this Python cannot read TOML")
+        raise ValueError(say("this Python cannot read TOML"))
     tomllib: Any = import_module("tomllib")
     whole = tomllib.loads(text)
     servers = whole.get(assistant.table, {})
@@ -289,9 +301,9 @@ def _edit_toml(text: str, assistant: Assistant, entry: Mapping[str, Any]) -> tup
         known = servers[NAME]
         if isinstance(known, dict) and known == {**known, **entry}:
             return text, []
-        raise ValueError(f"it holds another entry {NAME!r}")
+        raise ValueError(say("it holds another entry {name!r}", name=NAME))
     gap = "" if not text.strip() else "\n" if text.endswith("\n") else "\n\n"
     edited = text + gap + _to_toml(assistant, entry)
     if tomllib.loads(edited) != {**whole, assistant.table: {**servers, NAME: dict(entry)}}:
-        raise ValueError("it could not be edited without changing other parts")
+        raise ValueError(say("it could not be edited without changing other parts"))
     return edited, []

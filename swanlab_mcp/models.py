@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import KeysView, Sequence
+from collections.abc import Callable, KeysView, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
@@ -38,6 +38,7 @@ __all__ = [
     "Series",
     "Summary",
     "User",
+    "View",
     "Workspace",
     "is_moment",
     "read_time",
@@ -419,6 +420,10 @@ class Picture(NamedTuple):
     row: int = 0
 
 
+# the data of an interactive view, made where one is shown; given what masks and shortens the texts that others wrote
+View = Callable[[Callable[[str], str]], dict[str, Any]]
+
+
 class RecordList(list[T]):
     """A complete list; `.items` is the list itself, because the OpenApi document writes `data.items[0]`."""
 
@@ -442,8 +447,8 @@ class ApiResponse(BaseModel, Generic[T]):
     """The answer to one question.
 
     `code` is an HTTP status (0: no answer at all), `errmsg` is empty unless something went wrong, and `data` is
-    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` are no part
-    of a dump.
+    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` and `view`
+    are no part of a dump.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -454,3 +459,4 @@ class ApiResponse(BaseModel, Generic[T]):
     page: Page | None = Field(default=None, exclude_if=_is_none)
     notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)
     pictures: SkipJsonSchema[list[Picture]] = Field(default_factory=list[Picture], exclude=True, repr=False)
+    view: SkipJsonSchema[View | None] = Field(default=None, exclude=True, repr=False)

@@ -33,6 +33,8 @@ from swanlab_mcp.models import (
 )
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings, load_settings
+from swanlab_mcp.validation import tell_fault
+from swanlab_mcp.wording import say, speak
 
 __all__ = ["OpenApi"]
 
@@ -44,8 +46,9 @@ class OpenApi:
 
     Without `api_key` the key is found as `swanlab.login()` finds it. `host` is the API host of a self-hosted server,
     `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the seconds that one call may take.
-    Whatever SwanLab or the network refuse comes back as `code` and `errmsg` (code 0: no answer at all); wrong types
-    raise TypeError. Lists are complete. Works in scripts, notebooks and running event loops; closing it is optional.
+    Whatever SwanLab or the network refuse comes back as `code` and `errmsg` (code 0: no answer at all), in the language
+    of `SWANLAB_MCP_LANG` (en, zh, or auto: the environment's); wrong types raise TypeError. Lists are complete. Works
+    in scripts, notebooks and running event loops; closing it is optional.
     """
 
     def __init__(
@@ -138,7 +141,8 @@ class OpenApi:
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             where = ".".join(map(str, ("filters", *wrong["loc"])))
-            return ApiResponse(code=400, errmsg=f"{where}: {wrong['msg']}.")
+            with speak(self._settings.language):
+                return ApiResponse(code=400, errmsg=say("{name}: {problem}.", name=where, problem=tell_fault(wrong)))
         return self._ask_list(
             operations.find_experiments,
             project=_text(project, "project"),
@@ -321,11 +325,14 @@ class OpenApi:
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
         question = keep_deadline(operation(client, **arguments), self._settings.timeout)
-        future = asyncio.run_coroutine_threadsafe(question, loop)
+        # the task over there speaks as this thread does here
+        with speak(self._settings.language):
+            future = asyncio.run_coroutine_threadsafe(question, loop)
         try:
             return future.result().model_copy(update={"page": None})
         except SwanLabError as error:
-            return ApiResponse(code=error.status, errmsg=str(error))
+            with speak(self._settings.language):
+                return ApiResponse(code=error.status, errmsg=str(error))
         finally:
             future.cancel()  # an interrupt here must not leave requests running there
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.models import Picture
+from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +24,6 @@ _FIRST_BYTES = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
-_ADVICE = "`pip install 'swanlab-mcp-server[plot]'` adds what scales it down"
 
 
 def find_image_type(content: bytes) -> str:
@@ -42,9 +42,15 @@ def prepare_picture(content: bytes) -> Picture | str:
     if find_spec("PIL") is None:
         size = _read_png_size(content) if kind == "image/png" else (0, 0)
         if not kind:
-            return f"its format is not one that assistants can see; {_ADVICE}"
+            return say(
+                "its format is not one that assistants can see; `pip install 'swanlab-mcp-server[plot]'` adds what "
+                "scales it down"
+            )
         if len(content) > LARGEST_BYTES or max(size) > LARGEST_SIDE:
-            return f"it is too large to be shown as it is; {_ADVICE}"
+            return say(
+                "it is too large to be shown as it is; `pip install 'swanlab-mcp-server[plot]'` adds what scales it "
+                "down"
+            )
         return Picture(content, kind)
     return _scale(content, kind)
 
@@ -55,14 +61,16 @@ def _scale(content: bytes, kind: str) -> Picture | str:
     try:
         opened: Image.Image = Image.open(BytesIO(content))
         if opened.width * opened.height > _MOST_PIXELS:
-            return f"it has {opened.width} x {opened.height} pixels, more than is opened here"
+            return say(
+                "it has {width} x {height} pixels, more than is opened here", width=opened.width, height=opened.height
+            )
         opened.load()
         if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
             return Picture(content, kind)
         image = opened.convert("RGBA" if "transparency" in opened.info or "A" in opened.mode else "RGB")
     # Pillow's decoders raise many kinds for what is no image
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
-        return "it is damaged or not an image"
+        return say("it is damaged or not an image")
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     lossless = _save(image, "PNG", optimize=True)
     if len(lossless) <= LARGEST_BYTES:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.wording import LANGUAGES, say
+from swanlab_mcp.wording import language as spoken
 
-__all__ = ["LANGUAGES", "PROMPTS", "PromptEntry", "write_prompt"]
+__all__ = ["PROMPTS", "PromptEntry", "write_prompt"]
 
-LANGUAGES = ("en", "zh")
 _LONGEST = 2048
 
 _PROJECT = ("project", "Project name, 'workspace/project', or its page's address", True)
 _USERNAME = ("username", "Workspace; empty: the signed-in user's own, or the one that project names", False)
-_LANGUAGE = ("language", "Language of the answer: en (default) or zh", False)
+_LANGUAGE = ("language", "Language of the answer, en or zh; default: the server's own", False)
 
 
 @dataclass(frozen=True)
@@ -200,23 +201,35 @@ def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
     missing or too long, and for a language that is not one of LANGUAGES.
     """
     known = [name for name, _, _ in entry.arguments]
-    hint = f"Arguments of {entry.name}: {', '.join(known)}."
+    hint = say("Arguments of {prompt}: {names}.", prompt=entry.name, names=", ".join(known))
     for name in given:
         if name not in known:
             near = find_near_names(name, known, 1)
-            meant = f" (did you mean {near[0]!r}?)" if near else ""
-            raise InvalidArgument(f"There is no argument {shorten(name)!r}{meant}.", hint=hint)
+            raise InvalidArgument(
+                say("There is no argument {name!r} (did you mean {near!r}?).", name=shorten(name), near=near[0])
+                if near
+                else say("There is no argument {name!r}.", name=shorten(name)),
+                hint=hint,
+            )
     values = {name: given.get(name, "").strip() for name in known}
     missing = [name for name, _, is_required in entry.arguments if is_required and not values[name]]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        raise InvalidArgument(f"{' and '.join(map(repr, missing))} {verb} missing.", hint=hint)
+        raise InvalidArgument(
+            say("{name!r} is missing.", name=missing[0])
+            if len(missing) == 1
+            else say("{names} are missing.", names=say(" and ").join(map(repr, missing))),
+            hint=hint,
+        )
     long = [name for name, value in values.items() if len(value) > _LONGEST]
     if long:
-        raise InvalidArgument(f"{long[0]!r} has more than {_LONGEST} characters.", hint=hint)
-    language = values.pop("language") or "en"
+        raise InvalidArgument(
+            say("{name!r} has more than {count} characters.", name=long[0], count=_LONGEST), hint=hint
+        )
+    language = values.pop("language") or spoken.get()
     if language not in LANGUAGES:
-        raise InvalidArgument(f"language={shorten(language)!r} is not known.", hint="Give en or zh.")
+        raise InvalidArgument(
+            say("language={language!r} is not known.", language=shorten(language)), hint=say("Give en or zh.")
+        )
     quoted = {name: _quote(value) for name, value in values.items()}
     quoted["where"] = _tell_where(values["project"], values["username"], language)
     lines = entry.texts[language].split("\n")

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = [
     "LOCAL",
@@ -25,7 +26,6 @@ __all__ = [
 
 LOCAL = "local"  # the workspace of the runs on this machine
 _SHORTEST_PART = 3
-_FORMS = "a name, a path like 'workspace/project/experiment', or the address of a SwanLab page"
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,15 @@ def parse_project(project: str, username: str = "") -> Reference:
     if pasted:
         if not pasted.project:
             raise InvalidArgument(
-                f"project={shorten(project)!r} is the address of a workspace, not of a project.",
-                hint="Use list_projects to see its projects.",
+                say("project={project!r} is the address of a workspace, not of a project.", project=shorten(project)),
+                hint=say("Use list_projects to see its projects."),
             )
         return _agree(pasted, workspace, "")
     text = project.strip()
     if not text:
-        raise InvalidArgument("No project was given.", hint="Use list_projects to see the projects of a workspace.")
+        raise InvalidArgument(
+            say("No project was given."), hint=say("Use list_projects to see the projects of a workspace.")
+        )
     path = _split(text)
     if len(path) >= 2 and (not workspace.username or path[0] == workspace.username):
         text = path[1]
@@ -81,20 +83,22 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
     if pasted:
         if not pasted.experiment:
             raise InvalidArgument(
-                f"exp_cuid={shorten(exp_cuid)!r} is not the address of an experiment.",
-                hint="An experiment's address holds /runs/<id>; use list_project_exps to see the experiments.",
+                say("exp_cuid={exp_cuid!r} is not the address of an experiment.", exp_cuid=shorten(exp_cuid)),
+                hint=say("An experiment's address holds /runs/<id>; use list_project_exps to see the experiments."),
             )
         given = parse_project(project, username) if project.strip() else parse_workspace(username)
         return _agree(pasted, given, given.project)
     text = exp_cuid.strip()
     if not text:
-        raise InvalidArgument("No exp_cuid was given.", hint="Use list_project_exps to see a project's experiments.")
+        raise InvalidArgument(
+            say("No exp_cuid was given."), hint=say("Use list_project_exps to see a project's experiments.")
+        )
     path = _split(text)
     if not project.strip():
         if len(path) < 3:
             raise InvalidArgument(
-                f"exp_cuid={shorten(text)!r} was given without a project.",
-                hint="Give project, or exp_cuid as 'workspace/project/experiment' or as the address of its page.",
+                say("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
+                hint=say("Give project, or exp_cuid as 'workspace/project/experiment' or as the address of its page."),
             )
         return _reference(path, parse_workspace(username))
     given = parse_project(project, username)
@@ -130,23 +134,33 @@ def _split(text: str) -> list[str]:
 def _reference(path: list[str], given: Reference) -> Reference:
     if given.username not in ("", path[0]):
         raise InvalidArgument(
-            f"exp_cuid names the workspace {shorten(path[0])!r}, username says {shorten(given.username)!r}.",
-            hint="Leave username empty, or make them agree.",
+            say(
+                "exp_cuid names the workspace {theirs!r}, username says {ours!r}.",
+                theirs=shorten(path[0]),
+                ours=shorten(given.username),
+            ),
+            hint=say("Leave username empty, or make them agree."),
         )
     username, project, experiment = (_check(part, "exp_cuid") for part in path)
     return Reference(username, project, experiment, given.host)
 
 
 def _agree(pasted: Reference, given: Reference, project: str) -> Reference:
-    for what, theirs, ours in (
-        ("workspace", pasted.username, given.username),
-        ("project", pasted.project, project),
-    ):
-        if ours and ours != theirs:
-            raise InvalidArgument(
-                f"The address names the {what} {shorten(theirs)!r}, the other arguments say {shorten(ours)!r}.",
-                hint="Give the address alone, or make them agree.",
-            )
+    hint = say("Give the address alone, or make them agree.")
+    if given.username and given.username != pasted.username:
+        told = say(
+            "The address names the workspace {theirs!r}, the other arguments say {ours!r}.",
+            theirs=shorten(pasted.username),
+            ours=shorten(given.username),
+        )
+        raise InvalidArgument(told, hint=hint)
+    if project and project != pasted.project:
+        told = say(
+            "The address names the project {theirs!r}, the other arguments say {ours!r}.",
+            theirs=shorten(pasted.project),
+            ours=shorten(project),
+        )
+        raise InvalidArgument(told, hint=hint)
     return pasted
 
 
@@ -159,17 +173,22 @@ def _parse_address(text: str, argument: str) -> Reference | None:
         host = f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}" + (f":{parts.port}" if parts.port else "")
     except ValueError as error:
         raise InvalidArgument(
-            f"{argument}={shorten(text)!r} is not a readable address.", hint=f"Give {_FORMS}."
+            say("{argument}={text!r} is not a readable address.", argument=argument, text=shorten(text)),
+            hint=_tell_forms(),
         ) from error
     path = [_check(unquote(part), argument) for part in parts.path.split("/") if part]
     if not path or not path[0].startswith("@") or len(path[0]) == 1:
         raise InvalidArgument(
-            f"{argument}={shorten(text)!r} is not the address of a SwanLab page.",
-            hint="Such an address looks like https://swanlab.cn/@workspace/project/runs/<id>/chart.",
+            say("{argument}={text!r} is not the address of a SwanLab page.", argument=argument, text=shorten(text)),
+            hint=say("Such an address looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
         )
     project = path[1] if len(path) > 1 else ""
     experiment = path[3] if len(path) > 3 and path[2] == "runs" else ""
     return Reference(path[0][1:], project, experiment, host)
+
+
+def _tell_forms() -> str:
+    return say("Give a name, a path like 'workspace/project/experiment', or the address of a SwanLab page.")
 
 
 def _check(name: str, argument: str) -> str:
@@ -178,8 +197,12 @@ def _check(name: str, argument: str) -> str:
     except UnicodeEncodeError:
         name = name.encode(errors="replace").decode()
         raise InvalidArgument(
-            f"{argument}={shorten(name)!r} holds a broken character.", hint=f"Give {_FORMS}."
+            say("{argument}={name!r} holds a broken character.", argument=argument, name=shorten(name)),
+            hint=_tell_forms(),
         ) from None
     if name in (".", "..") or any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
-        raise InvalidArgument(f"{argument}={shorten(name)!r} cannot be a name in SwanLab.", hint=f"Give {_FORMS}.")
+        raise InvalidArgument(
+            say("{argument}={name!r} cannot be a name in SwanLab.", argument=argument, name=shorten(name)),
+            hint=_tell_forms(),
+        )
     return name

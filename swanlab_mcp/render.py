@@ -9,13 +9,17 @@ import bisect
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import neutralise_value, shorten
+from swanlab_mcp.wording import say
 
-__all__ = ["Reply", "count_tokens", "fit", "render"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 
 # sizes of a continuing page: any of them divides an offset that is a multiple of it
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
@@ -26,6 +30,25 @@ _MISSING: Any = object()
 # a bar between spaces parts the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
 _OURS = ("note:", "all rows:")
+
+
+class Rows(Sequence[Any]):
+    """Records as their JSON forms, each made when it is looked at: of thousands only some can be shown."""
+
+    def __init__(self, records: Sequence[BaseModel]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> Rows: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return Rows(self._records[place])
+        return self._records[place].model_dump(mode="json", exclude_none=True)
 
 
 class Reply(NamedTuple):
@@ -45,7 +68,7 @@ def fit(
     is_masked: bool = False,
     secrets: Collection[str] = (),
 ) -> Reply:
-    """Return both forms of a payload within `budget` tokens.
+    """Return both forms of a payload within `budget` tokens; its `data` may be Rows.
 
     Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
     the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
@@ -86,16 +109,16 @@ def render(payload: Mapping[str, Any]) -> str:
     page: Mapping[str, Any] = payload.get("page") or {}
     data = payload.get("data")
     if page:
-        more = f"; next: {page['next']}" if page.get("next") else ""
-        order = f", {page['order']}" if page.get("order") and page["returned"] > 1 else ""
-        lines.append(f"{page['returned']} of {page['total']}{order}{more}")
+        more = say("; next: {arguments}", arguments=page["next"]) if page.get("next") else ""
+        order = say(", {order}", order=page["order"]) if page.get("order") and page["returned"] > 1 else ""
+        lines.append(say("{returned} of {total}", returned=page["returned"], total=page["total"]) + order + more)
     if page and isinstance(data, dict):
         lines += _render_table([{"key": key, **row} for key, row in cast("dict[str, dict[str, Any]]", data).items()])
     elif isinstance(data, list):
         lines += _render_table(cast("list[dict[str, Any]]", data))
     elif isinstance(data, dict):
         lines += _render_record(cast("dict[str, Any]", data))
-    lines += [f"note: {_cell(note)}" for note in payload.get("notes") or ()]
+    lines += [say("note: ") + _cell(note) for note in payload.get("notes") or ()]
     return "\n".join(lines)
 
 
@@ -114,7 +137,7 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     else:
         kept = data[:count]
     following = f"page={offset // count + 2} size={count}"
-    notes = [*payload.get("notes", ()), f"Cut to {count} rows to stay within the output budget."]
+    notes = [*payload.get("notes", ()), say("Cut to {count} rows to stay within the output budget.", count=count)]
     has_more = offset + count < page["total"]
     told = {**page, "returned": count, "next": following}
     if not has_more:
@@ -125,8 +148,11 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
 def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: bool) -> dict[str, Any]:
     rows = payload["data"]
     kept = rows[-count:] if keep_last else rows[:count]
-    which = "last" if keep_last else "first"
-    note = f"Cut to the {which} {count} of {total} rows to stay within the output budget."
+    note = (
+        say("Cut to the last {count} of {total} rows to stay within the output budget.", count=count, total=total)
+        if keep_last
+        else say("Cut to the first {count} of {total} rows to stay within the output budget.", count=count, total=total)
+    )
     page = {**payload["page"], "returned": count}
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
 
@@ -134,19 +160,23 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
 def _take_rows(payload: Mapping[str, Any], budget: int, *, is_masked: bool, keep_last: bool) -> Mapping[str, Any]:
     """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
     data = payload.get("data")
-    # a few rows cost more to look at twice than to cut later
-    if "page" not in payload or not isinstance(data, (list, dict)) or len(cast("Any", data)) <= _FEW:
+    if "page" not in payload or not isinstance(data, (list, dict, Rows)):
         return payload
-    rows = list(cast("dict[str, Any]", data).items()) if isinstance(data, dict) else cast("list[Any]", data)
+    is_object = isinstance(data, dict)
+    rows = list(cast("dict[str, Any]", data).items()) if is_object else cast("Sequence[Any]", data)
+    taken: list[Any] = []
     left = budget
-    for number, row in enumerate(reversed(rows) if keep_last else rows, 1):
-        one: Any = dict((row,)) if isinstance(data, dict) else row
-        one = _limit(one, budget * 4, "", {})
-        left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
-        if left < 0 and number < len(rows):
-            taken = rows[-number:] if keep_last else rows[:number]
-            return {**payload, "data": dict(taken) if isinstance(data, dict) else taken}
-    return payload
+    for row in reversed(rows) if keep_last else rows:
+        taken.append(row)
+        # a few rows cost more to look at twice than to cut later
+        if len(rows) > _FEW:
+            one: Any = _limit(dict((row,)) if is_object else row, budget * 4, "", {})
+            left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
+            if left < 0:
+                break
+    if keep_last:
+        taken.reverse()
+    return {**payload, "data": dict(taken) if is_object else taken}
 
 
 def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> dict[str, Any]:
@@ -170,7 +200,7 @@ def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> di
     most = max(4, budget // 200)
     if len(notes) > most:
         # the last ones tell how to go on
-        left = f"{len(notes) - most + 1} further notes are left out."
+        left = say("{count} further notes are left out.", count=len(notes) - most + 1)
         notes = [*notes[: most - 3], left, *notes[-2:]]
     return {**payload, "data": data, **({"notes": notes} if notes else {})}
 
@@ -185,10 +215,13 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         shortened.clear()
         data = _limit(payload["data"], length, "", shortened)
         told = {**shortened, **sizes}
-        notes = [f"{shorten(path, 120)} is cut, {size} in all." for path, size in list(told.items())[:10]]
+        notes = [
+            say("{path} is cut, {size} in all.", path=shorten(path, 120), size=size)
+            for path, size in list(told.items())[:10]
+        ]
         if len(told) > len(notes):
-            notes.append(f"{len(told) - len(notes)} further fields are cut.")
-        notes.append("Ask for less at once, or start the server with a larger --max-output-tokens.")
+            notes.append(say("{count} further fields are cut.", count=len(told) - len(notes)))
+        notes.append(say("Ask for less at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
 
@@ -198,23 +231,23 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any
     if isinstance(value, str):
         if len(value) <= length:
             return value
-        shortened[path or "data"] = f"{len(value)} characters"
+        shortened[path or "data"] = say("{count} characters", count=len(value))
         return value[:length] + "…"
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if len(items) > length:
-            shortened[path or "data"] = f"{len(items)} items"
+            shortened[path or "data"] = say("{count} items", count=len(items))
         return [_limit(item, length, path, shortened) for item in items[:length]]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         if len(fields) > length:
-            shortened[path or "data"] = f"{len(fields)} entries"
+            shortened[path or "data"] = say("{count} entries", count=len(fields))
         kept: dict[str, Any] = {}
         for number, (key, item) in enumerate(list(fields.items())[:length]):
             name = _cut_name(key, length, number)
             where = f"{path}.{name}" if path else name
             if name != key:
-                shortened[where] = f"a name of {len(key)} characters"
+                shortened[where] = say("a name of {count} characters", count=len(key))
             kept[name] = _limit(item, length, where, shortened)
         return kept
     return value
@@ -222,7 +255,9 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any
 
 def _cut_name(name: str, length: int, number: int) -> str:
     """Return the name of an entry, cut but still unlike the others."""
-    return name if len(name) <= max(length, _LONGEST_NAME) else f"{name[:_LONGEST_NAME]}… (entry {number})"
+    if len(name) <= max(length, _LONGEST_NAME):
+        return name
+    return say("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -236,7 +271,9 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     varying = [column for column in columns if column not in constant]
     lines: list[str] = []
     if constant:
-        lines.append("all rows: " + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant))
+        lines.append(
+            say("all rows: ") + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant)
+        )
     if varying:
         lines.append(" | ".join(_cell(column) for column in varying))
         lines += [_mark(" | ".join(_format(row.get(column, _MISSING)) for column in varying)) for row in flat]
@@ -298,7 +335,7 @@ def _cell(text: str) -> str:
 
 def _mark(row: str) -> str:
     """Return a line of a table that cannot pass for a line of ours."""
-    return f"\\{row}" if row.startswith(_OURS) else row
+    return f"\\{row}" if row.startswith((*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())) else row
 
 
 def _to_json(value: Any) -> str:

@@ -22,8 +22,9 @@ from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.secret_values import mask_exactly, mask_secrets
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import language, say
 
-__all__ = ["LANGUAGES", "write_report"]
+__all__ = ["write_report"]
 
 _RANKED = 30  # rows of the ranking
 _COMPARED = 50
@@ -31,42 +32,6 @@ _BESIDE = 5  # experiments side by side and in a picture
 _DIAGNOSED = 20
 _ASKED_FOR_KEYS = 5
 _CELL = 80  # characters
-
-_WORDS = {
-    "en": {
-        "title": "Report on {project}",
-        "made": "Made {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
-        "count": "{total} experiments: {states}.", "open": "Open in SwanLab", "ranking": "Ranking by {metric}",
-        "apart": "Not ranked", "shown": "{shown} of {total} are shown.", "rank": "rank", "name": "experiment",
-        "value": "value", "step": "step", "why": "why", "end": "end", "noise": "within noise of the first",
-        "curves": "Curves", "chart": "{metric} of {names}", "last": "last", "smallest": "smallest",
-        "largest": "largest", "course": "course", "differs": "What differs",
-        "first": "The first {shown} of {total} compared.",
-        "setting": "setting", "associations": "What goes along with the result",
-        "proof": "No proof of an effect. Strength runs from 0 to 1.", "strength": "strength", "how": "how",
-        "mixed": "cannot be told apart from", "diagnoses": "Diagnoses",
-        "read": "{read} of {total} experiments were diagnosed from all their points; {healthy} are healthy.",
-        "causes": "Possible causes", "confidence": "confidence", "evidence": "evidence", "cause": "cause",
-        "events": "Events", "event": "event", "key": "metric", "detail": "detail", "rule": "rule",
-        "crash": "How it broke off", "none": "None.", "notes": "Notes",
-    },
-    "zh": {
-        "title": "{project} 项目报告",
-        "made": "由 swanlab-mcp-server {version} 生成于 {time} UTC；工作空间 {username}。",
-        "count": "共 {total} 个实验：{states}。", "open": "在 SwanLab 中打开", "ranking": "按 {metric} 排名",
-        "apart": "未参与排名", "shown": "显示 {total} 个中的 {shown} 个。", "rank": "名次", "name": "实验",
-        "value": "值", "step": "步数", "why": "原因", "end": "端", "noise": "与第一名的差距在噪声之内",
-        "curves": "曲线",
-        "chart": "{names} 的 {metric}", "last": "最后值", "smallest": "最小值", "largest": "最大值", "course": "走势",
-        "differs": "不同之处", "first": "只列出参与比较的 {total} 个中的前 {shown} 个。", "setting": "设置",
-        "associations": "与结果相关的设置", "proof": "相关不等于因果。强度从 0 到 1。", "strength": "强度",
-        "how": "依据", "mixed": "无法与之区分", "diagnoses": "诊断",
-        "read": "根据全部数据点诊断了 {total} 个实验中的 {read} 个；其中 {healthy} 个健康。", "causes": "可能的原因",
-        "confidence": "把握", "evidence": "证据", "cause": "原因", "events": "事件", "event": "事件", "key": "指标",
-        "detail": "详情", "rule": "规则", "crash": "如何中断", "none": "没有。", "notes": "说明",
-    },
-}  # fmt: skip
-LANGUAGES = tuple(_WORDS)
 
 _STYLE = """\
 :root{color-scheme:light dark;--line:#d5d9de;--soft:#5b6470;--back:#fff;--text:#1b1f24;--card:#f5f7f9;--link:#0058a8}
@@ -94,15 +59,11 @@ class _Markup(str):
 
 
 class _Page(NamedTuple):
-    """What every part of the page needs: where it is about, how to link to an experiment, and the words."""
+    """What every part of the page needs: where it is about, and how to link to an experiment."""
 
     client: SwanLabClient
     place: Reference
-    words: Mapping[str, str]
     show_secrets: bool
-
-    def say(self, word: str, **values: Any) -> str:
-        return self.words[word].format_map(values)
 
     def link(self, name: str, cuid: str) -> _Markup:
         return _link(name, self.client.get_link(self.place.username, self.place.project, cuid))
@@ -122,7 +83,6 @@ async def write_report(
     project: str,
     metric: str = "",
     username: str = "",
-    language: str = "en",
     show_secrets: bool = False,
 ) -> str:
     """Return the page as HTML; `metric` "": the one that tells most of how good a model is, by its key.
@@ -131,8 +91,8 @@ async def write_report(
     """
     place, experiments, _ = await list_chosen(client, project, username, ())
     if not experiments:
-        raise NotFound("The project holds no experiments yet, so there is nothing to report.")
-    page = _Page(client, place, _WORDS[language], show_secrets)
+        raise NotFound(say("The project holds no experiments yet, so there is nothing to report."))
+    page = _Page(client, place, show_secrets)
     where: dict[str, Any] = {"project": place.project, "username": place.username}
     logged = await read_all(
         # the newest may not have begun
@@ -142,7 +102,7 @@ async def write_report(
     keys = list(dict.fromkeys(key for answer in logged if answer.data for key in answer.data.scalars))
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
     if not targets:
-        raise NotFound("No metric tells by its key how good a model is.", hint="Name one with --metric.")
+        raise NotFound(say("No metric tells by its key how good a model is."), hint=say("Name one with --metric."))
     ranking = await operations.rank_experiments(client, **where, metric=targets[0], page=0)
     notes: list[str] = []
     rows: list[dict[str, Any]] = page.read(ranking, notes) or []
@@ -174,13 +134,15 @@ async def write_report(
     parts.append(_show_diagnoses(page, [page.read(one, []) for one in diagnoses], len(experiments)))
     states = Counter(one.state or "UNKNOWN" for one in experiments)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    head = [_tag("p", page.say("count", total=len(experiments), states=told))]
+    head = [_tag("p", say("{total} experiments: {states}.", total=len(experiments), states=told))]
     address = client.get_link(place.username, place.project)
     if address:
-        head.append(_tag("p", _link(page.words["open"], address)))
-    remarks = [note for note in dict.fromkeys(notes) if not note.startswith("Pages: ")]
-    parts.append(_join([_tag("h2", page.words["notes"]), _list(remarks)]))
-    return _frame(page, language, [*head, *parts])
+        head.append(_tag("p", _link(say("Open in SwanLab"), address)))
+    # the page links to every experiment by itself
+    links = client.get_link(place.username, place.project, "<cuid>")
+    remarks = [note for note in dict.fromkeys(notes) if not links or links not in note]
+    parts.append(_join([_tag("h2", say("Notes")), _list(remarks)]))
+    return _frame(page, [*head, *parts])
 
 
 def _show_ranking(page: _Page, rows: Sequence[Mapping[str, Any]], metric: str) -> _Markup:
@@ -188,9 +150,9 @@ def _show_ranking(page: _Page, rows: Sequence[Mapping[str, Any]], metric: str) -
     apart = [row for row in rows if "apart" in row]
     columns = list(dict.fromkeys(key for row in ranked for key in row.get("config", ())))
     has_ends = any("end" in row for row in ranked)
-    heads = ["end" if has_ends else "rank", "name", "value", "step"]
+    heads = [say("end") if has_ends else say("rank"), say("experiment"), say("value"), say("step")]
     table = _table(
-        [*(page.words[head] for head in heads), *columns, *([] if has_ends else [page.words["noise"]])],
+        [*heads, *columns, *([] if has_ends else [say("within noise of the first")])],
         [
             [
                 row.get("end" if has_ends else "rank", ""), page.link(row["name"], row["cuid"]), row.get("value", ""),
@@ -200,23 +162,27 @@ def _show_ranking(page: _Page, rows: Sequence[Mapping[str, Any]], metric: str) -
             for row in ranked[:_RANKED]
         ],
     )  # fmt: skip
-    parts = [_tag("h2", page.say("ranking", metric=metric)), table, _tell_cut(page, ranked, _RANKED)]
+    parts = [_tag("h2", say("Ranking by {metric}", metric=metric)), table, _tell_cut(ranked, _RANKED)]
     if apart:
         others = [
             [page.link(row["name"], row["cuid"]), row.get("value", ""), row.get("step", ""), row["apart"]]
             for row in apart[:_RANKED]
         ]
-        heads = [page.words[head] for head in ("name", "value", "step", "why")]
-        parts += [_tag("h3", page.words["apart"]), _table(heads, others), _tell_cut(page, apart, _RANKED)]
+        heads = [say("experiment"), say("value"), say("step"), say("why")]
+        parts += [_tag("h3", say("Not ranked")), _table(heads, others), _tell_cut(apart, _RANKED)]
     return _join(parts)
 
 
-def _tell_cut(page: _Page, rows: Sequence[Any], most: int) -> _Markup:
-    return _tag("p", page.say("shown", shown=most, total=len(rows)), "soft") if len(rows) > most else _Markup()
+def _tell_cut(rows: Sequence[Any], most: int) -> _Markup:
+    return (
+        _tag("p", say("{shown} of {total} are shown.", shown=most, total=len(rows)), "soft")
+        if len(rows) > most
+        else _Markup()
+    )
 
 
 def _show_chart(page: _Page, key: str, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Picture]) -> _Markup:
-    alternative = page.say("chart", metric=key, names=", ".join(row["name"] for row in rows))
+    alternative = say("{metric} of {names}", metric=key, names=", ".join(row["name"] for row in rows))
     images = [
         _Markup(
             f'<figure class="wide"><img alt="{_escape(alternative)}" '
@@ -229,43 +195,56 @@ def _show_chart(page: _Page, key: str, rows: Sequence[Mapping[str, Any]], pictur
         extreme = row.get(name)
         return f"{_show(extreme['value'])} @ {extreme['step']}" if extreme else ""
 
-    heads = [page.words[head] for head in ("name", "last", "smallest", "largest")]
+    heads = [say("experiment"), say("last"), say("smallest"), say("largest")]
     lines = [
         [page.link(row["name"], row["exp_cuid"]), *(tell(row, name) for name in ("last", "min", "max"))] for row in rows
     ]
     if not images:
-        heads.append(page.words["course"])
+        heads.append(say("course"))
         lines = [[*line, row.get("sparkline", "")] for line, row in zip(lines, rows, strict=True)]
-    return _join([_tag("h2", f"{page.words['curves']}: {shorten(key)}"), *images, _table(heads, lines)])
+    return _join([_tag("h2", say("Curves: {metric}", metric=shorten(key))), *images, _table(heads, lines)])
 
 
 def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
     experiments = found["experiments"]
     beside = experiments[:_BESIDE]
-    heads = [page.words["setting"], *(page.link(one["name"], one["cuid"]) for one in beside)]
+    heads = [say("setting"), *(page.link(one["name"], one["cuid"]) for one in beside)]
     # what is the same in all that are shown says nothing beside them
     lines = [
         [one["name"], *one["values"][:_BESIDE]]
         for one in found.get("differences", ())
         if any(value != one["values"][0] for value in one["values"][:_BESIDE])
     ]
-    told = page.say("first", shown=len(beside), total=len(experiments)) if len(experiments) > _BESIDE else ""
-    parts = [_tag("h2", page.words["differs"]), _tag("p", told, "soft")]
-    parts.append(_table(heads, lines) if lines else _tag("p", page.words["none"]))
+    told = (
+        say("The first {shown} of {total} compared.", shown=len(beside), total=len(experiments))
+        if len(experiments) > _BESIDE
+        else ""
+    )
+    parts = [_tag("h2", say("What differs")), _tag("p", told, "soft")]
+    parts.append(_table(heads, lines) if lines else _tag("p", say("None.")))
     if found.get("associations"):
-        heads = [page.words[head] for head in ("setting", "strength", "how", "mixed")]
+        heads = [say("setting"), say("strength"), say("how"), say("cannot be told apart from")]
         lines = [
             [one["key"], one["strength"], one["how"], ", ".join(one.get("varies_with", ()))]
             for one in found["associations"]
         ]
-        parts += [_tag("h3", page.words["associations"]), _tag("p", page.words["proof"], "soft"), _table(heads, lines)]
+        parts += [
+            _tag("h3", say("What goes along with the result")),
+            _tag("p", say("No proof of an effect. Strength runs from 0 to 1."), "soft"),
+            _table(heads, lines),
+        ]
     return _join(parts)
 
 
 def _show_diagnoses(page: _Page, found: Sequence[Mapping[str, Any]], total: int) -> _Markup:
-    ill = [one for one in found if not one["verdict"].startswith("healthy")]
-    told = page.say("read", read=len(found), total=total, healthy=len(found) - len(ill))
-    return _join([_tag("h2", page.words["diagnoses"]), _tag("p", told), *(_show_diagnosis(page, one) for one in ill)])
+    ill = [one for one in found if one["verdict"] not in (say("healthy"), say("healthy so far"))]
+    told = say(
+        "{read} of {total} experiments were diagnosed from all their points; {healthy} are healthy.",
+        read=len(found),
+        total=total,
+        healthy=len(found) - len(ill),
+    )
+    return _join([_tag("h2", say("Diagnoses")), _tag("p", told), *(_show_diagnosis(page, one) for one in ill)])
 
 
 def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:
@@ -273,26 +252,31 @@ def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:
     parts = [_tag("h3", title), _tag("p", one["verdict"])]
     if one.get("causes"):
         lines = [[cause["cause"], cause["confidence"], cause["evidence"]] for cause in one["causes"]]
-        parts += [_table([page.words[head] for head in ("cause", "confidence", "evidence")], lines)]
+        parts += [_table([say("cause"), say("confidence"), say("evidence")], lines)]
     events = [event for event in one.get("events", ()) if event["severity"] != "info"]
     if events:
         lines = [
             [event["kind"], event["key"], event.get("step", ""), event["detail"], event["rule"]] for event in events
         ]
-        parts += [_table([page.words[head] for head in ("event", "key", "step", "detail", "rule")], lines)]
+        parts += [_table([say("event"), say("metric"), say("step"), say("detail"), say("rule")], lines)]
     frames = one.get("crash", {}).get("frames", ())
     if frames:
-        parts += [_tag("p", page.words["crash"], "soft"), _list(frames)]
+        parts += [_tag("p", say("How it broke off"), "soft"), _list(frames)]
     return _tag("section", _join(parts), "one")
 
 
-def _frame(page: _Page, language: str, parts: Sequence[str]) -> str:
+def _frame(page: _Page, parts: Sequence[str]) -> str:
     time = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M")
-    title = page.say("title", project=shorten(page.place.project))
-    made = page.say("made", time=time, version=__version__, username=shorten(page.place.username))
+    title = say("Report on {project}", project=shorten(page.place.project))
+    made = say(
+        "Made {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
+        time=time,
+        version=__version__,
+        username=shorten(page.place.username),
+    )
     return f"""\
 <!DOCTYPE html>
-<html lang="{language}">
+<html lang="{language.get()}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">

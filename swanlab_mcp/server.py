@@ -5,22 +5,23 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from weakref import WeakKeyDictionary
 
 import anyio
 from mcp import Client, MCPError
 from mcp.server import CacheHint, MCPServer
+from mcp.server.apps import Apps
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.prompts import Prompt
 from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
-from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.server.mcpserver.resources import FunctionResource, ResourceSecurity
 from mcp.server.mcpserver.tools import ToolManager
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
@@ -39,15 +40,25 @@ from mcp.types import (
 
 from swanlab_mcp import __version__, operations
 from swanlab_mcp.accounts import Accounts, caller
-from swanlab_mcp.client import open_client
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
-from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
-from swanlab_mcp.prompts import LANGUAGES, PROMPTS, PromptEntry, write_prompt
+from swanlab_mcp.prompts import PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, App, Operation, StrictTool, ToolEntry, make_reply, tell_error
+from swanlab_mcp.tools import (
+    TOOLS,
+    WRITE_TOOLS,
+    App,
+    Operation,
+    StrictTool,
+    ToolEntry,
+    make_reply,
+    read_tool_list,
+    tell_error,
+)
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.views import CURVES, MIME_TYPE, read_curves
+from swanlab_mcp.wording import LANGUAGES, say, speak
 
 if TYPE_CHECKING:
     from swanlab_mcp.gateway import Gateway, Limits
@@ -93,20 +104,23 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
     One that `is_stateless` keeps nothing for an assistant between two requests, so it offers no choice of a log level.
     """
-    running: list[_Running] = []
+    running: list[App] = []
     entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
     tokens = Confirmations(settings.confirmation_secret)
 
+    async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        # every request is a task of its own, started before anybody knew the language
+        with speak(settings.language):
+            return await call_next(ctx)
+
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
-        client = open_client(settings, is_cached=settings.is_cached)
-        app = App(client, settings.timeout, settings.max_output_tokens, settings.show_secrets, tokens)
-        running.append(one := _Running(app, Completer(client)))
+        running.append(app := App(settings, tokens))
         try:
             yield app
         finally:
-            running.remove(one)
-            await client.aclose()
+            running.remove(app)
+            await app.aclose()
 
     server = _Server(
         NAME,
@@ -116,7 +130,9 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         version=__version__,
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         lifespan=lifespan,
+        middleware=[answer],
         log_level=log_level,
+        extensions=[_make_views()],
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
         # nothing of ours ever changes, and a stream without end would hold a shared server's slot
         subscriptions=False,
@@ -129,6 +145,22 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
     if not is_stateless:
         server.add_logging()
     return server
+
+
+def _make_views() -> Apps:
+    apps = Apps()
+    apps.add_resource(
+        FunctionResource(
+            uri=CURVES,
+            name="curves",
+            title="Interactive chart",
+            description="What plot_metrics answers, for assistants that can show pages",
+            mime_type=MIME_TYPE,
+            meta={"ui": {"prefersBorder": True}},
+            fn=read_curves,
+        )
+    )
+    return apps
 
 
 def serve(server: _Server, stdout: BinaryIO, then: Callable[[], None]) -> None:
@@ -171,7 +203,14 @@ def create_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     accounts = None if settings.demo else Accounts(settings)
-    return Gateway(app, accounts, allowed_hosts=allowed_hosts, shares_key=shared_key, limits=limits)
+    return Gateway(
+        app,
+        accounts,
+        allowed_hosts=allowed_hosts,
+        shares_key=shared_key,
+        limits=limits,
+        language=settings.language,
+    )
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:
@@ -223,13 +262,17 @@ class _Server(MCPServer[App]):
     """The SDK's server, with three of its habits mended.
 
     It says which prompts there are (the SDK calls an unknown one an internal error), its protocol may leave by
-    another stream than file descriptor 1, which anybody may print to, and the schemas of tools are made when they are
-    asked for: `initialize` needs none.
+    another stream than file descriptor 1, which anybody may print to, and a tool is made when it is called: the list
+    of tools, which every assistant asks for at once, was made ahead.
     """
 
     entries: Sequence[ToolEntry] = ()
 
     async def list_tools(self) -> list[Any]:
+        return read_tool_list([entry.name for entry in self.entries])
+
+    async def make_tool_list(self) -> list[Any]:
+        """Return the list that signatures and docstrings make; `tool_list.json` holds the one last reviewed."""
         self._make_tools(self.entries)
         return await super().list_tools()
 
@@ -284,27 +327,26 @@ class _Server(MCPServer[App]):
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
         names = [entry.name for entry in PROMPTS]
         if name not in names:
-            told = InvalidArgument(f"There is no prompt {shorten(name)!r}.", hint=f"There are: {', '.join(names)}.")
+            told = InvalidArgument(
+                say("There is no prompt {name!r}.", name=shorten(name)),
+                hint=say("There are: {names}.", names=", ".join(names)),
+            )
             raise _to_protocol_error(told)
         return await super().get_prompt(name, arguments, context)
 
 
-class _Running(NamedTuple):
-    """What resources and completion need; the SDK hands them no context."""
+def _add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
+    """Register what a user can attach to a conversation: the texts of tools, under addresses.
 
-    app: App
-    completer: Completer
-
-
-def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
-    """Register what a user can attach to a conversation: the texts of tools, under addresses."""
+    `running` holds the app, for which the SDK has no other way to here.
+    """
     # what may stand in a name is judged where names are read, in words that tell what is wrong
     security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
 
     async def read(operation: Operation, **arguments: Any) -> str:
-        app = running[-1].app
+        app = running[-1]
         try:
-            answer = await keep_deadline(operation(app.client, **arguments), app.timeout)
+            answer = await keep_deadline(operation(app.client, **arguments), app.settings.timeout)
         except NotFound as error:
             raise ResourceNotFoundError(tell_error(error, app)) from error
         except SwanLabError as error:
@@ -334,18 +376,17 @@ def _add_resources(server: MCPServer[App], running: list[_Running]) -> None:
         return await read(operations.get_experiment, username=username, project=project, exp_cuid=exp_cuid)
 
 
-def _add_completion(server: MCPServer[App], running: list[_Running]) -> None:
+def _add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
     @server.completion()
     async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
         """Complete an argument of a resource or a prompt; both name their arguments alike."""
         if argument.name == "language":
             return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
-        app, completer = running[-1]
-        account = caller.get()
-        completer = account.completer if account else completer
+        app = running[-1]
         chosen = (context and context.arguments) or {}
         try:
-            answer = await keep_deadline(completer.complete(argument.name, argument.value, chosen), app.timeout)
+            question = app.completer.complete(argument.name, argument.value, chosen)
+            answer = await keep_deadline(question, app.settings.timeout)
         except SwanLabError as error:
             raise _to_protocol_error(error, app) from error
         # a name that must not be shown cannot be chosen

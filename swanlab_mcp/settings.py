@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import locale
 import netrc
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import LANGUAGES, language, say, speak
 
 __all__ = ["DEFAULT_API_HOST", "DEFAULT_WEB_HOST", "Settings", "load_settings", "normalise_host", "wants_plain_output"]
 
@@ -43,6 +46,7 @@ class Settings:
     allow_writes: bool = False
     confirmation_secret: str = field(default="", repr=False)
     is_cached: bool = True
+    language: str = "en"
     problems: tuple[str, ...] = ()
 
 
@@ -66,74 +70,89 @@ def load_settings(
     show_secrets: bool = False,
     allow_writes: bool = False,
     is_cached: bool = True,
+    lang: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
 
     Key: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, then `.netrc` in `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or
     `~/.swanlab`. A file's key is used for the host of that file only. `demo` uses neither account nor other folders.
+    `lang` (or `SWANLAB_MCP_LANG`) is en, zh, or auto: what the environment, then the operating system names.
     """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
-    seconds = DEFAULT_TIMEOUT if timeout is None else timeout
-    tokens = max_output_tokens or _read_number(environ, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
-    tokens = tokens or DEFAULT_MAX_OUTPUT_TOKENS
-    if demo:
-        runs = Path(__file__).parent / "demo"
+    wanted_language = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
+    with speak(_find_language(wanted_language, environ)):
+        if wanted_language not in ("", "auto", *LANGUAGES):
+            problems.append(
+                say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; auto is used.", value=shorten(wanted_language))
+            )
+        seconds = DEFAULT_TIMEOUT if timeout is None else timeout
+        tokens = max_output_tokens or _read_number(environ, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
+        tokens = tokens or DEFAULT_MAX_OUTPUT_TOKENS
+        if demo:
+            runs = Path(__file__).parent / "demo"
+            return Settings(
+                demo=True,
+                log_dirs=(runs,),
+                timeout=seconds,
+                max_output_tokens=tokens,
+                show_secrets=show_secrets,
+                allow_writes=allow_writes,
+                is_cached=is_cached,
+                language=language.get(),
+                problems=tuple(problems),
+            )
+
+        wanted = host.strip() or environ.get("SWANLAB_API_HOST", "").strip()
+        api_host, host_problem = DEFAULT_API_HOST, ""
+        if wanted:
+            try:
+                api_host = normalise_host(wanted)
+            except InvalidArgument as error:
+                host_problem = str(error)
+        web_host = DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host
+        key, source = api_key.strip(), say("the api_key argument")
+        if not key:
+            key, source = environ.get("SWANLAB_API_KEY", "").strip(), "SWANLAB_API_KEY"
+        for login in _read_logins(environ, problems):
+            if wanted and login.api_host != api_host:
+                if not key:
+                    problems.append(
+                        say(
+                            "The key in {source} belongs to {owner}; it is not used for {host}.",
+                            source=login.source,
+                            owner=login.api_host,
+                            host=api_host,
+                        )
+                    )
+            elif not key:
+                key, source, api_host, web_host = login.api_key, login.source, login.api_host, login.web_host
+            elif login.api_host == api_host:
+                web_host = login.web_host
+        if environ.get("SWANLAB_WEB_HOST", "").strip():
+            try:
+                web_host = normalise_host(environ["SWANLAB_WEB_HOST"])
+            except InvalidArgument as error:
+                problems.append(say("SWANLAB_WEB_HOST is not used: {error}", error=error))
+        if not host_problem and not allow_insecure_host:
+            host_problem = _find_insecurity(api_host)
         return Settings(
-            demo=True,
-            log_dirs=(runs,),
+            api_host=api_host,
+            web_host=web_host,
+            api_key=key,
+            key_source=source if key else "",
+            host_problem=host_problem,
+            log_dirs=_find_log_dirs(log_dirs, environ),
             timeout=seconds,
             max_output_tokens=tokens,
             show_secrets=show_secrets,
             allow_writes=allow_writes,
+            confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             is_cached=is_cached,
+            language=language.get(),
             problems=tuple(problems),
         )
-
-    wanted = host.strip() or environ.get("SWANLAB_API_HOST", "").strip()
-    api_host, host_problem = DEFAULT_API_HOST, ""
-    if wanted:
-        try:
-            api_host = normalise_host(wanted)
-        except InvalidArgument as error:
-            host_problem = str(error)
-    web_host = DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host
-    key, source = api_key.strip(), "the api_key argument"
-    if not key:
-        key, source = environ.get("SWANLAB_API_KEY", "").strip(), "SWANLAB_API_KEY"
-    for login in _read_logins(environ, problems):
-        if wanted and login.api_host != api_host:
-            if not key:
-                problems.append(
-                    f"The key in {login.source} belongs to {login.api_host}; it is not used for {api_host}."
-                )
-        elif not key:
-            key, source, api_host, web_host = login.api_key, login.source, login.api_host, login.web_host
-        elif login.api_host == api_host:
-            web_host = login.web_host
-    if environ.get("SWANLAB_WEB_HOST", "").strip():
-        try:
-            web_host = normalise_host(environ["SWANLAB_WEB_HOST"])
-        except InvalidArgument as error:
-            problems.append(f"SWANLAB_WEB_HOST is not used: {error}")
-    if not host_problem and not allow_insecure_host:
-        host_problem = _find_insecurity(api_host)
-    return Settings(
-        api_host=api_host,
-        web_host=web_host,
-        api_key=key,
-        key_source=source if key else "",
-        host_problem=host_problem,
-        log_dirs=_find_log_dirs(log_dirs, environ),
-        timeout=seconds,
-        max_output_tokens=tokens,
-        show_secrets=show_secrets,
-        allow_writes=allow_writes,
-        confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
-        is_cached=is_cached,
-        problems=tuple(problems),
-    )
 
 
 def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
@@ -152,7 +171,8 @@ def normalise_host(host: str) -> str:
         name, port, parts = "", None, urlsplit("")
     if not name or parts.scheme not in ("http", "https") or not name.isprintable() or " " in name:
         raise InvalidArgument(
-            f"{shorten(host)!r} is not a usable SwanLab host.", hint="Give it like https://swanlab.example.com:8000."
+            say("{host!r} is not a usable SwanLab host.", host=shorten(host)),
+            hint=say("Give it like https://swanlab.example.com:8000."),
         )
     if ":" in name:
         name = f"[{name}]"
@@ -160,13 +180,26 @@ def normalise_host(host: str) -> str:
     return f"{parts.scheme}://{name}" + ("" if is_default else f":{port}")
 
 
+def _find_language(wanted: str, environ: Mapping[str, str]) -> str:
+    if wanted in LANGUAGES:
+        return wanted
+    name = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"))), None)
+    if name is None:
+        # a desktop's programs are started without those variables; it raises for names that it does not know
+        with suppress(ValueError):
+            name = locale.getlocale()[0]
+    # Windows spells it out: "Chinese (Simplified)_China"
+    return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
+
+
 def _find_insecurity(api_host: str) -> str:
     parts = urlsplit(api_host)
     if parts.scheme == "https" or parts.hostname in _LOOPBACK:
         return ""
-    return (
-        f"{api_host} is not encrypted, so the API key would travel readable. "
-        "Use https, or start with --allow-insecure-host if that network is yours."
+    return say(
+        "{host} is not encrypted, so the API key would travel readable. "
+        "Use https, or start with --allow-insecure-host if that network is yours.",
+        host=api_host,
     )
 
 
@@ -183,11 +216,15 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name} cannot be read ({type(error).__name__}).")
+            problems.append(say("{name} cannot be read ({kind}).", name=name, kind=type(error).__name__))
             continue
         except netrc.NetrcParseError as error:
             problems.append(
-                f"{name} is not a valid netrc file (line {error.lineno}); log in again with `swanlab login`."
+                say(
+                    "{name} is not a valid netrc file (line {line}); log in again with `swanlab login`.",
+                    name=name,
+                    line=error.lineno,
+                )
             )
             continue
         # what stands for any host would be sent to any host
@@ -196,7 +233,11 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
             try:
                 api_host = normalise_host(machine)
             except InvalidArgument:
-                problems.append(f"{name} has an entry for {shorten(machine)!r}, which is not a host.")
+                problems.append(
+                    say(
+                        "{name} has an entry for {machine!r}, which is not a host.", name=name, machine=shorten(machine)
+                    )
+                )
                 continue
             try:
                 web_host = normalise_host(login or "")
@@ -225,6 +266,13 @@ def _read_number(environ: Mapping[str, str], name: str, problems: list[str]) -> 
     if not text:
         return None
     if not text.isdecimal() or int(text) < 1:
-        problems.append(f"{name}={shorten(text)!r} is not a whole number above 0; {DEFAULT_MAX_OUTPUT_TOKENS} is used.")
+        problems.append(
+            say(
+                "{name}={text!r} is not a whole number above 0; {default} is used.",
+                name=name,
+                text=shorten(text),
+                default=DEFAULT_MAX_OUTPUT_TOKENS,
+            )
+        )
         return None
     return int(text)

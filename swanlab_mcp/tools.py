@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import inspect
+import json
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
+from mcp.server.apps import client_supports_apps
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
-from pydantic import BaseModel, Field, ValidationError
+from mcp.types import Tool as McpTool
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from swanlab_mcp import operations
 from swanlab_mcp.accounts import caller
-from swanlab_mcp.client import SwanLabClient, progress
+from swanlab_mcp.client import SwanLabClient, open_client, progress
 from swanlab_mcp.errors import InvalidArgument, PermissionDenied, SwanLabError
 from swanlab_mcp.models import ApiResponse, Change, Picture
 from swanlab_mcp.operations.budget import output_tokens
@@ -27,9 +33,16 @@ from swanlab_mcp.operations.confirmation import Confirmations, confirmations, is
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.render import Reply, fit
-from swanlab_mcp.secret_values import mask_exactly
+from swanlab_mcp.render import Reply, Rows, fit
+from swanlab_mcp.secret_values import mask_exactly, mask_secrets
+from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.validation import tell_fault
+from swanlab_mcp.views import CURVES, DATA
+from swanlab_mcp.wording import say
+
+if TYPE_CHECKING:
+    from swanlab_mcp.operations.completion import Completer
 
 __all__ = [
     "TOOLS",
@@ -41,12 +54,14 @@ __all__ = [
     "ToolEntry",
     "bind",
     "make_reply",
+    "read_tool_list",
     "tell_error",
 ]
 
 log = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 4000
+_LONGEST_NAME = 120  # in a view
 
 Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
@@ -56,6 +71,7 @@ class ToolEntry:
     """One tool: the name of the operation whose signature and docstring it shows, its title, and what it does to data.
 
     One that `shows_pictures` answers with images and text alone: some assistants drop images beside structured content.
+    `view` is the address of the page that shows its answers, where an assistant can show pages.
     """
 
     name: str
@@ -63,6 +79,7 @@ class ToolEntry:
     toolset: str = "read"
     read_only: bool = True
     shows_pictures: bool = False
+    view: str = ""
 
     @property
     def operation(self) -> Operation:
@@ -80,7 +97,7 @@ TOOLS = (
     ToolEntry("get_logs", "Get log lines"),
     ToolEntry("list_metrics", "List metric keys"),
     ToolEntry("get_metrics", "Get metric series"),
-    ToolEntry("plot_metrics", "Plot metrics", shows_pictures=True),
+    ToolEntry("plot_metrics", "Plot metrics", shows_pictures=True, view=CURVES),
     ToolEntry("rank_experiments", "Rank experiments"),
     ToolEntry("compare_experiments", "Compare experiments"),
     ToolEntry("diagnose_experiment", "Diagnose an experiment"),
@@ -96,20 +113,38 @@ WRITE_TOOLS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class App:
     """What the tools of one running server share; `client` is the caller's own where each has one."""
 
-    own_client: SwanLabClient
-    timeout: float
-    max_output_tokens: int
-    show_secrets: bool = False
+    settings: Settings
     confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+
+    @cached_property
+    def own_client(self) -> SwanLabClient:
+        """The server's own account and runs, opened by the first call: the start needs nothing of it."""
+        return open_client(self.settings, is_cached=self.settings.is_cached)
+
+    @cached_property
+    def own_completer(self) -> Completer:
+        from swanlab_mcp.operations.completion import Completer
+
+        return Completer(self.own_client)
 
     @property
     def client(self) -> SwanLabClient:
         account = caller.get()
         return account.client if account else self.own_client
+
+    @property
+    def completer(self) -> Completer:
+        account = caller.get()
+        return account.completer if account else self.own_completer
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if "own_client" in vars(self):
+            await self.own_client.aclose()
 
     @property
     def secrets(self) -> set[str]:
@@ -119,11 +154,16 @@ class App:
     def mask(self, text: str) -> str:
         return mask_exactly(text, self.secrets)
 
+    def clean(self, text: str) -> str:
+        """Return a name as a view may show it."""
+        text = self.mask(text)
+        return shorten(text if self.settings.show_secrets else mask_secrets(text), _LONGEST_NAME)
+
 
 class Consent(BaseModel):
     """The user's answer before a change is made."""
 
-    agreed: bool = Field(title="Yes, do this", description="It cannot be undone from here")
+    agreed: bool
 
 
 class StrictTool(Tool):
@@ -139,6 +179,7 @@ class StrictTool(Tool):
             title=entry.title,
             description=inspect.getdoc(entry.operation),
             annotations=hints,
+            meta={"ui": {"resourceUri": entry.view}} if entry.view else None,
             # published below; the SDK would check each reply against it once more
             structured_output=False,
         )
@@ -165,6 +206,12 @@ class StrictTool(Tool):
             return _answer_error(cause, context.request_context.lifespan_context)
 
 
+def read_tool_list(names: Sequence[str]) -> list[McpTool]:
+    """Return the tools of these names as an assistant is shown them."""
+    listed = json.loads((Path(__file__).parent / "tool_list.json").read_bytes())
+    return [McpTool.model_validate(one) for one in listed if one["name"] in names]
+
+
 def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]:
     """Return the operation without its client, answering with both forms of the reply, or with the error."""
     signature = inspect.signature(entry.operation, eval_str=True)
@@ -175,18 +222,22 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
         consent = given.pop("consent", None)
 
         token = progress.listener.set(progress.Course(ctx.report_progress))
-        limit = output_tokens.set(app.max_output_tokens)
+        limit = output_tokens.set(app.settings.max_output_tokens)
         confirming = confirmations.set(app.confirmations)
         try:
             if consent is not None:
                 _require_consent(consent, given["confirmation"])
             answer = await keep_deadline(
-                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+                entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged = "page" in signature.parameters
             keep_last = given.get("start") is None and not given.get("from_traceback")
             reply = make_reply(app, answer, offset=offset, is_paged=is_paged, keep_last=keep_last)
+            meta: dict[str, Any] | None = None
+            if answer.view and client_supports_apps(ctx):
+                # not for the model: assistants hand `_meta` to the view alone
+                meta = {DATA: await asyncio.to_thread(answer.view, app.clean)}
         except SwanLabError as error:
             return _answer_error(error, app)
         except Exception:  # the edge: a defect of ours must neither end the server nor look like an answer
@@ -194,8 +245,8 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             log.exception("internal error %s in %s", incident, entry.name)
             return _answer_error(
                 SwanLabError(
-                    f"Internal error {incident} in {entry.name}.",
-                    hint="Its trace is in the server's log; please report it.",
+                    say("Internal error {incident} in {tool}.", incident=incident, tool=entry.name),
+                    hint=say("Its trace is in the server's log; please report it."),
                 ),
                 app,
             )
@@ -210,7 +261,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             kept = [
                 one for one in answer.pictures if not isinstance(rows, list) or one.row < len(cast("list[Any]", rows))
             ]
-            return CallToolResult(content=[*map(_show, kept), text])
+            return CallToolResult(content=[*map(_show, kept), text], _meta=meta)
         return CallToolResult(content=[text], structured_content=reply.structured)
 
     context = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
@@ -235,14 +286,14 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
         try:
             # an error ends the call here, in `StrictTool.run`: who could not be asked has not agreed
             answer = await keep_deadline(
-                entry.operation(app.client, **given), app.timeout, is_write=not entry.read_only
+                entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)
         from swanlab_mcp.operations.changes import describe_change
 
-        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), Consent)
+        return Elicit(neutralise(app.mask(describe_change(cast("Change", answer.data)))), _word_consent())
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
     ask.__signature__ = inspect.Signature([*arguments, context])  # type: ignore[attr-defined]
@@ -251,20 +302,37 @@ def _ask_for_consent(entry: ToolEntry, arguments: list[inspect.Parameter]) -> Ca
     return ask
 
 
+def _word_consent() -> type[Consent]:
+    """Return the form with the words that the user reads, in the language of this call."""
+    agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
+    return create_model("Consent", __base__=Consent, agreed=(bool, agreed))
+
+
 def _require_consent(outcome: Any, confirmation: str) -> None:
     """Raise PermissionDenied unless the user agreed; the confirmation is then worth nothing any more."""
     if isinstance(outcome, AcceptedElicitation) and cast("AcceptedElicitation[Consent]", outcome).data.agreed:
         return
     confirmations.get().spend(confirmation)
     raise PermissionDenied(
-        "The user was asked and did not agree; nothing was done.", hint="Do not try again unless the user asks for it."
+        say("The user was asked and did not agree; nothing was done."),
+        hint=say("Do not try again unless the user asks for it."),
     )
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
-    payload = answer.model_dump(mode="json", exclude_none=True)
-    return fit(payload, app.max_output_tokens, is_masked=not app.show_secrets, secrets=app.secrets, **how)
+    records: Any = answer.data
+    if (
+        answer.page
+        and isinstance(records, list)
+        and all(isinstance(one, BaseModel) for one in cast("list[Any]", records))
+    ):
+        empty = answer.model_copy(update={"data": []})
+        payload = {**empty.model_dump(mode="json", exclude_none=True), "data": Rows(cast("list[BaseModel]", records))}
+    else:
+        payload = answer.model_dump(mode="json", exclude_none=True)
+    settings = app.settings
+    return fit(payload, settings.max_output_tokens, is_masked=not settings.show_secrets, secrets=app.secrets, **how)
 
 
 def _show(picture: Picture) -> ImageContent:
@@ -290,17 +358,22 @@ def _answer_error(error: SwanLabError, app: App) -> CallToolResult:
 
 def _explain_arguments(error: ValidationError, properties: Mapping[str, Any]) -> InvalidArgument:
     faults: list[str] = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
+    for fault in error.errors(include_url=False, include_input=False)[:5]:
         path = ".".join(shorten(str(part)) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             near = find_near_names(path, properties, 1)
-            faults.append(f"there is no argument {path!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            faults.append(
+                say("there is no argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+                if near
+                else say("there is no argument {name!r}", name=path)
+            )
         elif fault["type"] == "missing":
-            faults.append(f"{path!r} is missing")
+            faults.append(say("{name!r} is missing", name=path))
         else:
-            faults.append(f"{path!r}: {fault['msg']}")
+            faults.append(say("{name!r}: {fault}", name=path, fault=tell_fault(fault)))
     return InvalidArgument(
-        f"The arguments do not fit: {'; '.join(faults)}.", hint=f"Accepted arguments: {', '.join(properties)}."
+        say("The arguments do not fit: {faults}.", faults=say("; ").join(faults)),
+        hint=say("Accepted arguments: {names}.", names=", ".join(properties)),
     )
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from swanlab_mcp.wording import say
+
 __all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
 
 # deeper than any config; what reads or shows a value may follow it level by level
@@ -39,7 +41,7 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
-        return f"(nested deeper than {DEEPEST} levels)"
+        return say("(nested deeper than {levels} levels)", levels=DEEPEST)
     if isinstance(value, dict):
         return {key: limit_value(item, depth - 1) for key, item in cast("dict[Any, Any]", value).items()}
     return [limit_value(item, depth - 1) for item in cast("list[Any]", value)]

@@ -43,9 +43,12 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "LOG_DIR",
         "LOGDIR",
         "MCP_MAX_OUTPUT_TOKENS",
+        "MCP_LANG",
         "MCP_CONFIRMATION_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
+    # what is compared is English, whatever the machine speaks
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -16,8 +16,9 @@ from PIL import Image, ImageStat
 
 from swanlab_mcp import cli
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.report import LANGUAGES, write_report
+from swanlab_mcp.report import write_report
 from swanlab_mcp.settings import Settings
+from swanlab_mcp.wording import LANGUAGES, speak
 from tests.conftest import opened
 from tests.fake_swanlab import State
 from tests.test_tools import DEMO
@@ -87,7 +88,8 @@ async def test_a_report_tells_ranking_differences_curves_and_diagnoses() -> None
 @pytest.mark.anyio
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_page_stands_alone_in_either_language(language: str) -> None:
-    page = await make(DEMO, "digits-mlp", language=language, metric="val/loss")
+    with speak(language):
+        page = await make(DEMO, "digits-mlp", metric="val/loss")
     assert page.find("html") == [{"lang": language}]
     assert not page.find("script") + page.find("link") + page.find("iframe") + page.find("a")
     policy = next(one["content"] for one in page.find("meta") if "http-equiv" in one)
@@ -186,7 +188,7 @@ def test_the_command_writes_a_new_file_and_never_over_one(
     written = Path("report.html").read_text("utf-8")
     assert '<html lang="zh">' in written
     assert "test-key" not in written
-    assert re.fullmatch(r"report\.html: \d+ bytes\n", capsys.readouterr().err)
+    assert re.fullmatch(r"report\.html：\d+ 字节\n", capsys.readouterr().err)
     assert report("--host", host, "report", "project1") == 1
     assert "report.html was not written: File exists" in capsys.readouterr().err
     assert Path("report.html").read_text("utf-8") == written

@@ -39,7 +39,8 @@ async def complete(client: Any, name: str, value: str, **chosen: str) -> Any:
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
 async def test_resources_hold_what_the_tools_answer(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
-        assert [one.uri for one in (await client.list_resources()).resources] == ["swanlab://workspaces"]
+        listed = [one.uri for one in (await client.list_resources()).resources]
+        assert listed == ["ui://swanlab/curves.html", "swanlab://workspaces"]
         templates = (await client.list_resource_templates()).resource_templates
         assert [one.uri_template for one in templates] == [PROJECT, EXPERIMENT]
         assert all(one.title and one.description for one in templates)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
-__all__ = ["ErrorText", "find_error", "find_first_traceback", "name_cause", "normalise_error"]
+from swanlab_mcp.wording import say
+
+__all__ = [
+    "ErrorText",
+    "find_error",
+    "find_first_traceback",
+    "find_lacking_memory",
+    "name_cause",
+    "normalise_error",
+]
+
+Memory = Literal["gpu", "host", ""]
 
 _FRAMES = 3
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -35,53 +46,62 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 
-# the first that matches names the cause; the order goes from the particular to the general
-_CAUSES = tuple(
-    (re.compile(pattern, re.IGNORECASE), cause)
-    for pattern, cause in (
-        (r"can't allocate memory|cannot allocate memory|^MemoryError|std::bad_alloc", "the machine ran out of memory"),
+# which memory there was too little of, and the cause; the first that matches, from the particular to the general
+_CAUSES: tuple[tuple[str, Memory, Callable[[], str]], ...] = (
+    (
+        r"can't allocate memory|cannot allocate memory|^MemoryError|std::bad_alloc",
+        "host",
+        lambda: say("the machine ran out of memory"),
+    ),
+    (
+        r"(?:CUDA|HIP|NPU|MPS|GPU|XPU)\b.{0,40}out of memory|OutOfMemoryError|ALLOC_FAILED|out of memory",
+        "gpu",
+        lambda: say("the GPU ran out of memory"),
+    ),
+    (
+        r"worker.{0,80}(?:killed|exited)|signal: killed|exit ?code:? -?(?:9|137)\b|^killed\b|oom.?kill",
+        "host",
+        lambda: say("a process was killed from outside, often for want of memory"),
+    ),
+    (
+        r"time limit|preempt|slurmstepd|SIGTERM|signal 15|cancelled at",
+        "",
+        lambda: say("it was ended from outside: time limit, pre-emption or a stop"),
+    ),
+    (r"no space left|disk quota", "", lambda: say("the disk is full")),
+    (r"FileNotFoundError|no such file or directory", "", lambda: say("a file or its folder does not exist")),
+    (r"PermissionError|permission denied", "", lambda: say("a file may not be opened")),
+    (
+        r"NCCL|ProcessGroup|collective|connection (?:reset|refused|closed)|timed? ?out|ConnectionError|broken pipe",
+        "",
+        lambda: say("the connection between processes or to a server broke"),
+    ),
+    (
+        r"device-side assert|index(?:es)? out of (?:bounds|range)|IndexError|target \d+ is out",
+        "",
+        lambda: say("an index or label is out of range"),
+    ),
+    (
+        r"illegal memory access|CUDNN|CUDA error|\bECC\b|\bXid\b|segmentation fault|bus error|core dumped",
+        "",
+        lambda: say("the GPU, its driver or native code failed"),
+    ),
+    (r"\bnan\b|non-?finite|\binfinite\b|\binf\b", "", lambda: say("a value was NaN or infinite")),
+    (
         (
-            r"(?:CUDA|HIP|NPU|MPS|GPU|XPU)\b.{0,40}out of memory|OutOfMemoryError|ALLOC_FAILED|out of memory",
-            "the GPU ran out of memory",
+            r"size mismatch|size of tensor|shape|dimension|broadcast|cannot be multiplied|same number of"
+            r"|Expected .{0,40} to match"
         ),
-        (
-            r"worker.{0,80}(?:killed|exited)|signal: killed|exit ?code:? -?(?:9|137)\b|^killed\b|oom.?kill",
-            "a process was killed from outside, often for want of memory",
-        ),
-        (
-            r"time limit|preempt|slurmstepd|SIGTERM|signal 15|cancelled at",
-            "it was ended from outside: time limit, pre-emption or a stop",
-        ),
-        (r"no space left|disk quota", "the disk is full"),
-        (r"FileNotFoundError|no such file or directory", "a file or its folder does not exist"),
-        (r"PermissionError|permission denied", "a file may not be opened"),
-        (
-            r"NCCL|ProcessGroup|collective|connection (?:reset|refused|closed)|timed? ?out|ConnectionError|broken pipe",
-            "the connection between processes or to a server broke",
-        ),
-        (
-            r"device-side assert|index(?:es)? out of (?:bounds|range)|IndexError|target \d+ is out",
-            "an index or label is out of range",
-        ),
-        (
-            r"illegal memory access|CUDNN|CUDA error|\bECC\b|\bXid\b|segmentation fault|bus error|core dumped",
-            "the GPU, its driver or native code failed",
-        ),
-        (r"\bnan\b|non-?finite|\binfinite\b|\binf\b", "a value was NaN or infinite"),
-        (
-            (
-                r"size mismatch|size of tensor|shape|dimension|broadcast|cannot be multiplied|same number of"
-                r"|Expected .{0,40} to match"
-            ),
-            "shapes do not fit together",
-        ),
-        (r"ModuleNotFoundError|ImportError|undefined symbol", "a module is missing or does not fit"),
-        (r"KeyboardInterrupt", "it was stopped by hand (Ctrl-C or a signal)"),
-        (
-            r"(?:Key|Attribute|Type|Name|Value|ZeroDivision|Assertion|Unbound\w+|NotImplemented|JSONDecode)Error",
-            "a mistake in the code, its settings or its data",
-        ),
-    )
+        "",
+        lambda: say("shapes do not fit together"),
+    ),
+    (r"ModuleNotFoundError|ImportError|undefined symbol", "", lambda: say("a module is missing or does not fit")),
+    (r"KeyboardInterrupt", "", lambda: say("it was stopped by hand (Ctrl-C or a signal)")),
+    (
+        r"(?:Key|Attribute|Type|Name|Value|ZeroDivision|Assertion|Unbound\w+|NotImplemented|JSONDecode)Error",
+        "",
+        lambda: say("a mistake in the code, its settings or its data"),
+    ),
 )
 
 
@@ -145,7 +165,15 @@ def _find_end(plain: Sequence[str]) -> ErrorText | None:
 
 def name_cause(error: str) -> str:
     """Return the kind of trouble that an error line tells of, "" where it is none of the known ones."""
-    return next((cause for pattern, cause in _CAUSES if pattern.search(error)), "")
+    return next((tell() for pattern, _, tell in _CAUSES if re.search(pattern, error, re.IGNORECASE)), "")
+
+
+def find_lacking_memory(error: str) -> Memory:
+    """Return which memory ran out by what an error line tells, "" where it is none or not known."""
+    for pattern, memory, _ in _CAUSES:
+        if re.search(pattern, error, re.IGNORECASE):
+            return memory
+    return ""
 
 
 def normalise_error(error: str) -> str:

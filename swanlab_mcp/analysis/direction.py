@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from swanlab_mcp.wording import say
+
 __all__ = [
     "Direction",
     "Role",
@@ -96,10 +98,11 @@ _DIGITS = re.compile(r"\d+$")
 
 
 class Direction(NamedTuple):
-    """`mode` is "min", "max", or "" where the key does not tell; `reason` says why."""
+    """`mode` is "min", "max", or "" where the key does not tell; `reason` says why; `is_speed`: so many per time."""
 
     mode: Literal["min", "max", ""]
     reason: str
+    is_speed: bool = False
 
 
 def split_words(key: str) -> list[str]:
@@ -118,32 +121,34 @@ def infer_direction(key: str) -> Direction:
         place = words.index("per", 1)
         numerator, denominator = words[place - 1], words[place + 1]
         if numerator in _TIMES:
-            return Direction("min", f"'{numerator} per {denominator}' is a time: smaller is better")
+            told = say("'{first} per {second}' is a time: smaller is better", first=numerator, second=denominator)
+            return Direction("min", told)
         is_down = _find_known(numerator) in _DOWN - _FLOWS
         if denominator in _TIMES and not is_down:
-            return Direction("max", f"'per {denominator}' is a speed: larger is better")
+            return Direction("max", say("'per {unit}' is a speed: larger is better", unit=denominator), is_speed=True)
         words = words[:place]
     for place in range(len(words) - 1, -1, -1):
         word = words[place]
         if word in _NEUTRAL:
-            return Direction("", f"'{word}' tells neither")
+            return Direction("", say("'{word}' tells neither", word=word))
         known = _find_known(word)
         if known:
             is_down = (known in _DOWN) != bool(_FLIP.intersection(words[:place]))
-            better = "smaller" if is_down else "larger"
             counted = "" if is_down else _find_count(words, place)
             if words[-1] in ("epoch", "step") and _CHOSEN.intersection(words[:place]):
                 counted = words[-1]
             if counted:
-                return Direction("", f"'{counted}' may be what is counted, not '{known}'")
-            return Direction("min" if is_down else "max", f"'{known}' in the key: {better} is better")
+                return Direction("", say("'{unit}' may be what is counted, not '{word}'", unit=counted, word=known))
+            if is_down:
+                return Direction("min", say("'{word}' in the key: smaller is better", word=known))
+            return Direction("max", say("'{word}' in the key: larger is better", word=known))
     weak = _WEAK_UP.intersection(words)
     ambiguous = _AMBIGUOUS.intersection(words)
     if weak and ambiguous:
-        return Direction("", f"a high score of '{min(ambiguous)}' may be good or bad")
+        return Direction("", say("a high score of '{word}' may be good or bad", word=min(ambiguous)))
     if weak:
-        return Direction("max", f"'{min(weak)}' in the key: larger is better")
-    return Direction("", "no word of the key tells")
+        return Direction("max", say("'{word}' in the key: larger is better", word=min(weak)))
+    return Direction("", say("no word of the key tells"))
 
 
 def find_role(key: str) -> Role:
@@ -160,7 +165,7 @@ def find_role(key: str) -> Role:
     if "learning_rate" in joined or "lr" in words:
         return "learning_rate"
     direction = infer_direction(key)
-    if "throughput" in words or direction.reason.startswith("'per "):
+    if "throughput" in words or direction.is_speed:
         return "throughput"
     if not direction.mode:
         return ""

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.curves import SIGMA, Outline, outline
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+from swanlab_mcp.wording import say
 
 __all__ = [
     "Event",
@@ -38,7 +39,10 @@ Severity = Literal["problem", "warning", "info"]
 
 
 class Event(NamedTuple):
-    """Something that happened at a step: how grave it is, its size in the metric's unit, and the rule that told it."""
+    """Something that happened at a step: how grave it is, its size in the metric's unit, and the rule that told it.
+
+    `trait` is what its cause is judged by: training still improves, or the loss stays at the level of chance.
+    """
 
     kind: str
     severity: Severity
@@ -46,6 +50,7 @@ class Event(NamedTuple):
     detail: str
     rule: str
     value: float | None = None
+    trait: Literal["improves", "chance", ""] = ""
 
 
 class Worsening(NamedTuple):
@@ -74,19 +79,24 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
         return None
     first = odd[0]
     lasts = odd[-1] == len(values) - 1
-    until = "to the end" if lasts and len(odd) == len(values) - first else "finite again later"
-    name = "NaN" if math.isnan(values[first]) else "infinity" if values[first] > 0 else "-infinity"
+    name = "NaN" if math.isnan(values[first]) else say("infinity") if values[first] > 0 else say("-infinity")
+    told = {"name": name, "count": len(odd), "total": len(values)}
     return Event(
         "non_finite",
         "problem" if lasts else "warning",
         steps[first],
-        f"first {name}; {len(odd)} of {len(values)} points, {until}",
-        "any value that is NaN or infinite",
+        say("first {name}; {count} of {total} points, to the end", **told)
+        if lasts and len(odd) == len(values) - first
+        else say("first {name}; {count} of {total} points, finite again later", **told),
+        say("any value that is NaN or infinite"),
     )
 
 
 def find_spikes(
-    steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS, side: str = "above"
+    steps: Sequence[int],
+    values: Sequence[float],
+    thresholds: Thresholds = DEFAULTS,
+    side: Literal["above", "below"] = "above",
 ) -> Event | None:
     """Return the largest of the short rises above what lies before and after, and how many there are.
 
@@ -130,9 +140,23 @@ def find_spikes(
         "spike",
         "warning" if grave else "info",
         steps[place],
-        f"{height:.3g} {side} its neighbours" + (f"; the largest of {clusters}" if clusters > 1 else ""),
-        f"excess > {thresholds.spike_sigmas:g} robust sigmas",
+        _describe_spike(height, clusters, side),
+        say("excess > {sigmas:g} robust sigmas", sigmas=thresholds.spike_sigmas),
         values[place],
+    )
+
+
+def _describe_spike(height: float, clusters: int, side: Literal["above", "below"]) -> str:
+    if clusters > 1:
+        return (
+            say("{height:.3g} above its neighbours; the largest of {count}", height=height, count=clusters)
+            if side == "above"
+            else say("{height:.3g} below its neighbours; the largest of {count}", height=height, count=clusters)
+        )
+    return (
+        say("{height:.3g} above its neighbours", height=height)
+        if side == "above"
+        else say("{height:.3g} below its neighbours", height=height)
     )
 
 
@@ -175,11 +199,15 @@ def find_worsening(
     )
 
 
-def describe_worsening_rule(thresholds: Thresholds = DEFAULTS, move: str = "rise") -> str:
-    return (
-        f"{move} > {thresholds.worse_share:.0%} of the gain before it, {thresholds.worse_sigmas:g} sigmas, "
-        f"{thresholds.worse_scatter:g}x its scatter"
-    )
+def describe_worsening_rule(thresholds: Thresholds = DEFAULTS, move: Literal["rise", "fall"] = "rise") -> str:
+    limits = {
+        "share": thresholds.worse_share,
+        "sigmas": thresholds.worse_sigmas,
+        "scatter": thresholds.worse_scatter,
+    }
+    if move == "fall":
+        return say("fall > {share:.0%} of the gain before it, {sigmas:g} sigmas, {scatter:g}x its scatter", **limits)
+    return say("rise > {share:.0%} of the gain before it, {sigmas:g} sigmas, {scatter:g}x its scatter", **limits)
 
 
 def find_flat(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outline | None:
@@ -219,8 +247,8 @@ def find_plateau(steps: Sequence[int], values: Sequence[float], thresholds: Thre
         "plateau",
         "info",
         steps[min(len(steps) - 1, onset)],
-        f"the last {share:.0%} of the points gained next to nothing",
-        f"gain < {thresholds.plateau_share:.0%} of the whole",
+        say("the last {share:.0%} of the points gained next to nothing", share=share),
+        say("gain < {share:.0%} of the whole", share=thresholds.plateau_share),
         course.levels[level],
     )
 
@@ -267,8 +295,12 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
             "learning_rate_jump",
             "warning",
             steps[place],
-            f"from {values[place - 1]:.3g} to {values[place]:.3g} between two points",
-            f"rises more than x{thresholds.jump_factor:g} at once, fewer than {thresholds.restarts} times",
+            say("from {old:.3g} to {new:.3g} between two points", old=values[place - 1], new=values[place]),
+            say(
+                "rises more than x{factor:g} at once, fewer than {count} times",
+                factor=thresholds.jump_factor,
+                count=thresholds.restarts,
+            ),
             values[place],
         )
         for place in jumps
@@ -290,8 +322,13 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
                 "missing_steps",
                 "warning",
                 steps[place + 1],
-                f"no point between the steps {steps[place]} and {steps[place + 1]} (usually every {usual:g})",
-                _GAP_RULE.format(thresholds),
+                say(
+                    "no point between the steps {first} and {last} (usually every {usual:g})",
+                    first=steps[place],
+                    last=steps[place + 1],
+                    usual=usual,
+                ),
+                _describe_gap_rule(thresholds),
                 float(pause),
             )
         )
@@ -305,8 +342,12 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
                     "logging_gap",
                     "warning",
                     steps[place + 1],
-                    f"no point for {show_duration(pause / 1000)} (usually every {show_duration(usual / 1000)})",
-                    _GAP_RULE.format(thresholds),
+                    say(
+                        "no point for {duration} (usually every {usual})",
+                        duration=show_duration(pause / 1000),
+                        usual=show_duration(usual / 1000),
+                    ),
+                    _describe_gap_rule(thresholds),
                     pause / 1000,
                 )
             )
@@ -317,8 +358,8 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
                 "resumed",
                 "info",
                 steps[back[0] + 1],
-                "was recorded before the steps in front of it, which were then logged again",
-                f"time goes back by more than {thresholds.gap_seconds:g} s",
+                say("was recorded before the steps in front of it, which were then logged again"),
+                say("time goes back by more than {seconds:g} s", seconds=thresholds.gap_seconds),
             )
         )
     return events
@@ -352,7 +393,7 @@ def find_full_memory(
     if top < thresholds.full_memory:
         return None
     step = steps[list(values).index(top)]
-    return Event(kind, "info", step, f"up to {top:.4g} %", f">= {thresholds.full_memory:g} %", top)
+    return Event(kind, "info", step, say("up to {top:.4g} %", top=top), f">= {thresholds.full_memory:g} %", top)
 
 
 def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
@@ -360,8 +401,9 @@ def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresho
     loads = [value for value in values if math.isfinite(value)]
     if len(loads) < thresholds.idle_points or median(loads) >= thresholds.idle_gpu:
         return None
-    detail = f"median load {median(loads):.3g} % of {len(loads)} samples"
-    return Event("gpu_idle", "warning", steps[0], detail, f"median < {thresholds.idle_gpu:g} %", median(loads))
+    detail = say("median load {load:.3g} % of {count} samples", load=median(loads), count=len(loads))
+    rule = say("median < {load:g} %", load=thresholds.idle_gpu)
+    return Event("gpu_idle", "warning", steps[0], detail, rule, median(loads))
 
 
 def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int | None:
@@ -374,17 +416,23 @@ def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int 
 def show_duration(seconds: float) -> str:
     """Return a length of time in the two units that matter, as 3 h 20 min."""
     if seconds < 120:
-        return f"{seconds:.3g} s"
+        return say("{seconds:.3g} s", seconds=seconds)
     minutes = round(seconds / 60)
     if minutes < 120:
-        return f"{minutes} min"
+        return say("{minutes} min", minutes=minutes)
     hours = round(minutes / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    if hours < 48:
+        return say("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
+    return say("{days} d {hours} h", days=hours // 24, hours=hours % 24)
 
 
-_GAP_RULE = (
-    "longer than {0.gap_factor:g}x the usual interval and {0.gap_outstanding:g}x the interval of rank {0.gap_rank}"
-)
+def _describe_gap_rule(thresholds: Thresholds) -> str:
+    return say(
+        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval of rank {rank}",
+        factor=thresholds.gap_factor,
+        outstanding=thresholds.gap_outstanding,
+        rank=thresholds.gap_rank,
+    )
 
 
 def _find_outstanding(intervals: Sequence[int], thresholds: Thresholds) -> list[tuple[int, int, float]]:

@@ -11,6 +11,7 @@ from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.models import Experiment, Filter, read_time
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = [
     "Candidate",
@@ -68,12 +69,14 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
             near = [f"config.{name}" for name in find_near_names(key, config_keys)]
         else:
             near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
-        hint = f"Did you mean {' or '.join(shorten(name) for name in near)}? " if near else ""
-        if config_keys and not near:
-            hint = f"Configs have {', '.join(shorten(f'config.{name}') for name in config_keys[:_NAMED])}. "
+        hints = [say("Fields: {names}, config.<key>, metric.<key>.", names=", ".join(_FIELDS))]
+        if near:
+            hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(shorten(name) for name in near)))
+        elif config_keys:
+            held = ", ".join(shorten(f"config.{name}") for name in config_keys[:_NAMED])
+            hints.insert(0, say("Configs have {names}.", names=held))
         raise InvalidArgument(
-            f"There is no field {shorten(field)!r} here.",
-            hint=f"{hint}Fields: {', '.join(_FIELDS)}, config.<key>, metric.<key>.",
+            say("There is no field {field!r} here.", field=shorten(field)), hint=join_sentences(*hints)
         )
 
 
@@ -84,7 +87,10 @@ def normalise_states(condition: Filter) -> Filter:
     states = [str(value).strip().upper() for value in _to_list(condition.value)]
     for state in states:
         if state not in _STATES:
-            raise InvalidArgument(f"There is no state {shorten(state)!r}.", hint=f"States: {', '.join(_STATES)}.")
+            raise InvalidArgument(
+                say("There is no state {state!r}.", state=shorten(state)),
+                hint=say("States: {names}.", names=", ".join(_STATES)),
+            )
     return condition.model_copy(update={"value": states if isinstance(condition.value, list) else states[0]})
 
 
@@ -121,9 +127,13 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
     held = [value for one in candidates if (value := _to_comparable(read_field(one, condition.field))) is not None]
     if wanted is None or (held and all(type(value) is not type(wanted) for value in held)):
         raise InvalidArgument(
-            f"{shorten(condition.field)} {condition.op} {shorten(str(condition.value))!r} compares different kinds of "
-            "values.",
-            hint="Give one number for numbers, one ISO 8601 time for created and finished.",
+            say(
+                "{field} {op} {value!r} compares different kinds of values.",
+                field=shorten(condition.field),
+                op=condition.op,
+                value=shorten(str(condition.value)),
+            ),
+            hint=say("Give one number for numbers, one ISO 8601 time for created and finished."),
         )
 
 
@@ -161,7 +171,8 @@ def _read_wanted(condition: Filter) -> Any:
         moment = read_time(str(value))
         if moment is None:
             raise InvalidArgument(
-                f"{shorten(str(value))!r} is not a time.", hint="Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."
+                say("{text!r} is not a time.", text=shorten(str(value))),
+                hint=say("Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."),
             )
         times.append(_read_day(str(value)) or moment if condition.op in _EQUALITY else moment)
     return times if isinstance(condition.value, list) else times[0]

@@ -8,10 +8,20 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+from swanlab_mcp.wording import say
 
-__all__ = ["Result", "order_results", "set_apart"]
+__all__ = ["Reason", "Result", "order_results", "set_apart"]
 
-_STATES = {"FINISHED": "", "UNKNOWN": "no end recorded"}
+
+class Reason(NamedTuple):
+    """Why a result is not ranked: `kind` is the same in every language, `name` tells it, `detail` adds figures."""
+
+    kind: str
+    name: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return say("{reason}: {detail}", reason=self.name, detail=self.detail) if self.detail else self.name
 
 
 class Result(NamedTuple):
@@ -22,13 +32,13 @@ class Result(NamedTuple):
     last_value: float | None
     last_step: int | None
     state: str
-    missing: str = ""
+    missing: Reason | None = None
 
 
 def set_apart(
     results: Sequence[Result], *, by_state: bool = True, by_length: bool = True, thresholds: Thresholds = DEFAULTS
-) -> list[str]:
-    """Return for each result why it is not ranked, "" where it is.
+) -> list[Reason | None]:
+    """Return for each result why it is not ranked, None where it is.
 
     In this order: without the metric, not finite at its end, not finished (`by_state`), and far shorter than the
     others that are ranked (`by_length`).
@@ -45,27 +55,37 @@ def set_apart(
     for place, result in enumerate(results):
         last = result.last_step
         if not reasons[place] and last is not None and last < thresholds.short_share * usual:
-            reasons[place] = f"short: ends at step {last}, others at {usual:g}"
+            detail = say("ends at step {last}, others at {usual:g}", last=last, usual=usual)
+            reasons[place] = Reason("short", say("short"), detail)
     return reasons
 
 
-def order_results(results: Sequence[Result], reasons: Sequence[str], mode: Literal["min", "max"]) -> list[int]:
+def order_results(
+    results: Sequence[Result], reasons: Sequence[Reason | None], mode: Literal["min", "max"]
+) -> list[int]:
     """Return the places of all results: the ranked ones, best first, then those set apart, grouped by their reason."""
     sign = 1 if mode == "min" else -1
     ranked = [place for place, reason in enumerate(reasons) if not reason]
-    others = [place for place, reason in enumerate(reasons) if reason]
+    others = [(place, reason.kind) for place, reason in enumerate(reasons) if reason]
     ranked.sort(key=lambda place: sign * (results[place].value or 0.0))
 
-    def judge(place: int) -> tuple[str, float]:
+    def judge(other: tuple[int, str]) -> tuple[str, float]:
+        place, kind = other
         value = results[place].value
-        return reasons[place].partition(":")[0], math.inf if value is None or math.isnan(value) else sign * value
+        return kind, math.inf if value is None or math.isnan(value) else sign * value
 
-    return ranked + sorted(others, key=judge)
+    return ranked + [place for place, _ in sorted(others, key=judge)]
 
 
-def _find_reason(result: Result, *, by_state: bool) -> str:
+def _find_reason(result: Result, *, by_state: bool) -> Reason | None:
     if result.value is None:
-        return result.missing or "without the metric"
+        return result.missing or Reason("without the metric", say("without the metric"))
     if not math.isfinite(result.value) or (result.last_value is not None and not math.isfinite(result.last_value)):
-        return "NaN or infinite"
-    return _STATES.get(result.state, result.state.lower()) if by_state else ""
+        return Reason("NaN or infinite", say("NaN or infinite"))
+    if not by_state or result.state == "FINISHED":
+        return None
+    if result.state == "UNKNOWN":
+        return Reason("no end recorded", say("no end recorded"))
+    names = {"RUNNING": say("running"), "CRASHED": say("crashed"), "ABORTED": say("aborted")}
+    kind = result.state.lower()
+    return Reason(kind, names.get(result.state, kind))

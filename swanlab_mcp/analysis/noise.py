@@ -8,6 +8,7 @@ from statistics import NormalDist, mean
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+from swanlab_mcp.wording import say
 
 __all__ = [
     "Difference",
@@ -130,25 +131,39 @@ def judge_difference(
                 None,
                 None,
                 None,
-                "one seed each; about 2 more of each needed to know the noise",
+                say("one seed each; about 2 more of each needed to know the noise"),
             )
         error = noise.deviation * math.sqrt(1 / len(first) + 1 / len(second))
         reach = compute_t_quantile(1 - thresholds.significance / 2, noise.freedom) * error
         low, high = difference - reach, difference + reach
         p = 2 * (1 - compute_t_cdf(abs(difference) / error, noise.freedom))
-        test = f"t test with the noise of {noise.groups} other repeated settings (df {noise.freedom})"
+        known = {"groups": noise.groups, "freedom": noise.freedom}
         if p < thresholds.significance:
-            return Difference("real", difference, low, high, p, f"{test}; assumes the same noise here")
+            test = say(
+                "t test with the noise of {groups} other repeated settings (df {freedom}); assumes the same noise here",
+                **known,
+            )
+            return Difference("real", difference, low, high, p, test)
         more = count_repeats(difference, noise.deviation, thresholds) - min(len(first), len(second))
-        return Difference("cannot tell", difference, low, high, p, f"{test}; about {more} more repeats of each needed")
+        test = say(
+            "t test with the noise of {groups} other repeated settings (df {freedom}); about {more} more repeats of "
+            "each needed",
+            more=more,
+            **known,
+        )
+        return Difference("cannot tell", difference, low, high, p, test)
     welch = compute_welch(first, second)
+    sizes = {"first": len(first), "second": len(second)}
     if difference and not welch.error and max(len(first), len(second)) < thresholds.few_repeats:
-        told = f"no scatter at all in {len(first)} and {len(second)} repeats: too few to know the noise"
-        return Difference("cannot tell", difference, None, None, None, told)
+        test = say("no scatter at all in {first} and {second} repeats: too few to know the noise", **sizes)
+        return Difference("cannot tell", difference, None, None, None, test)
     reach = compute_t_quantile(1 - thresholds.significance / 2, welch.freedom) * welch.error
     verdict: Verdict = "real" if welch.p < thresholds.significance else "within noise"
-    weak = "; weak: few repeats" if min(len(first), len(second)) < thresholds.few_repeats else ""
-    test = f"Welch's t, n={len(first)} and {len(second)}{weak}"
+    test = (
+        say("Welch's t, n={first} and {second}; weak: few repeats", **sizes)
+        if min(len(first), len(second)) < thresholds.few_repeats
+        else say("Welch's t, n={first} and {second}", **sizes)
+    )
     return Difference(verdict, difference, difference - reach, difference + reach, welch.p, test)
 
 

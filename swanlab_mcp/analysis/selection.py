@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.models import Points
+from swanlab_mcp.wording import say
 
 __all__ = ["Selection", "reduce_points", "select_points"]
 
@@ -33,17 +34,21 @@ class Selection(NamedTuple):
         """Raise InvalidArgument when the parts contradict one another."""
         if self.start is not None and self.end is not None and self.start > self.end:
             raise InvalidArgument(
-                f"start={self.start} lies after end={self.end}.", hint="Give the smaller step as start."
+                say("start={start} lies after end={end}.", start=self.start, end=self.end),
+                hint=say("Give the smaller step as start."),
             )
         if self.since is not None and self.until is not None and self.since > self.until:
-            raise InvalidArgument("start lies after end.", hint="Give the earlier time as start.")
+            raise InvalidArgument(say("start lies after end."), hint=say("Give the earlier time as start."))
         if self.last_minutes is not None and (self.since is not None or self.until is not None):
             raise InvalidArgument(
-                "last_minutes and a time as start or end cannot go together.", hint="Give one of them."
+                say("last_minutes and a time as start or end cannot go together."), hint=say("Give one of them.")
             )
         chosen = [name for name in ("head", "tail", "around") if getattr(self, name) is not None]
         if len(chosen) > 1:
-            raise InvalidArgument(f"{' and '.join(chosen)} cannot go together.", hint=f"Give {chosen[0]} alone.")
+            raise InvalidArgument(
+                say("{names} cannot go together.", names=say(" and ").join(chosen)),
+                hint=say("Give {name} alone.", name=chosen[0]),
+            )
 
 
 def select_points(points: Points, selection: Selection, neighbours: int) -> Points:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from swanlab_mcp.wording import say
+
 __all__ = ["describe_steps"]
 
 _LONGEST = 40
@@ -20,8 +22,8 @@ def describe_steps(steps: Sequence[int]) -> str:
             while end + 1 < len(steps) and steps[end + 1] - steps[end] == distance:
                 end += 1
             if end - place >= 2:
-                by = f" by {distance}" if distance > 1 else ""
-                runs.append(f"{steps[place]}-{steps[end]}{by}")
+                span = f"{steps[place]}-{steps[end]}"
+                runs.append(say("{span} by {distance}", span=span, distance=distance) if distance > 1 else span)
                 place = end + 1
                 continue
         runs.append(str(steps[place]))
@@ -29,4 +31,4 @@ def describe_steps(steps: Sequence[int]) -> str:
     if len(runs) > _LONGEST:
         half = _LONGEST // 2
         runs = [*runs[:half], "…", *runs[-half:]]
-    return ", ".join(runs) or "none"
+    return ", ".join(runs) or say("none")

@@ -37,6 +37,7 @@ from swanlab_mcp.models import (
     read_time,
 )
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     from swanlab_mcp.client import SwanLabClient
@@ -301,7 +302,7 @@ class CachedClient:
         """Ask about one experiment; what was seen as a name is no id, and SwanLab need not be asked."""
         seen = self._seen.get(place[:2], {})
         if place[:2] in self._wholes and place[2] not in seen and any(one.name == place[2] for one in seen.values()):
-            raise NotFound(f"{shorten(place[2])!r} is the name of an experiment, not its id.")
+            raise NotFound(say("{name!r} is the name of an experiment, not its id.", name=shorten(place[2])))
         return await self._ask((place, *what), place, question, see)
 
     async def _ask(

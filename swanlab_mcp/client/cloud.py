@@ -53,6 +53,7 @@ from swanlab_mcp.models import (
     Workspace,
 )
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["CloudClient"]
 
@@ -145,16 +146,15 @@ class CloudClient:
     ) -> ApiResponse[list[Project]]:
         params = {"detail": "true" if detail else "false"}
         params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
-        items, total = await self._read_stretch(("project", username), params, offset, limit, "projects")
-        projects = [read_project(item) for item in items]
+        place = ("project", username)
+        projects, total = await self._read_stretch(place, params, read_project, offset, limit, say("projects"))
         return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
 
     async def list_experiments(
         self, username: str, project: str, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
         path = ("project", username, project, "runs")
-        items, total = await self._read_stretch(path, {}, offset, limit, "experiments")
-        experiments = [read_experiment(item) for item in items]
+        experiments, total = await self._read_stretch(path, {}, read_experiment, offset, limit, say("experiments"))
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
     async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
@@ -181,7 +181,7 @@ class CloudClient:
             await self._find_project_id(username, project)
             self._lacks_shows = True
             return None
-        items = {str(item.get("cuid")): item for item in read_list(answer, "experiments")}
+        items = {str(item.get("cuid")): item for item in read_list(answer, say("experiments"))}
         bare = [item for item in items.values() if "profile" not in item]
         if len(bare) > _PROFILES_AT_ONCE:
             return None
@@ -222,9 +222,7 @@ class CloudClient:
                 await stage.advance(len(batch))
             return answer
 
-        # the first alone finds out which form the server knows
-        answers = [await read(batch) for batch in batches[:1]]
-        answers += await gather(*map(read, batches[1:]))
+        answers = await gather(*map(read, batches))
         summaries = {cuid: summary for answer in answers for cuid, summary in answer.items()}
         if keys:
             summaries = {
@@ -248,7 +246,13 @@ class CloudClient:
         shown = await asyncio.to_thread(_number_lines, lines[skipped : skipped + stop - first], first)
         if len(shown) != stop - first:
             raise UnexpectedResponse(
-                f"SwanLab gave {len(shown)} of the log's lines {first} to {stop - 1}.", hint="Ask again."
+                say(
+                    "SwanLab gave {count} of the log's lines {first} to {last}.",
+                    count=len(shown),
+                    first=first,
+                    last=stop - 1,
+                ),
+                hint=say("Ask again."),
             )
         return ApiResponse(data=LogPart(shown, first, total))
 
@@ -259,7 +263,7 @@ class CloudClient:
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
-            raise _tell_old(error, "log lines") from error
+            raise _tell_old(error, say("log lines")) from error
 
     async def _count_log_lines(self, reference: dict[str, Any]) -> int:
         """Return the log's length; some servers tell it, others only how many lines a shard has (section 8)."""
@@ -300,11 +304,11 @@ class CloudClient:
                 refused = error
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column")
-            items, _ = await self._read_stretch(path, {}, 0, None, "metric keys")
+            items, _ = await self._read_stretch(path, {}, _keep, 0, None, say("metric keys"))
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
-            raise _tell_old(refused or error, "metric keys") from error
+            raise _tell_old(refused or error, say("metric keys")) from error
         self._legacy_series = True
         return [key for key, is_scalar in read_columns(items).items() if is_scalar == (kind == "scalar")]
 
@@ -347,7 +351,9 @@ class CloudClient:
             logged = set(await self._list_keys(reference, "scalar")) if bare else set[str]()
             lost = [key for key in bare if key in logged and key not in found]
             if lost and exact:
-                raise UnexpectedResponse(f"SwanLab's export lacks the metric {shorten(lost[0])!r}.", hint="Ask again.")
+                raise UnexpectedResponse(
+                    say("SwanLab's export lacks the metric {key!r}.", key=shorten(lost[0])), hint=say("Ask again.")
+                )
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
         return ApiResponse(data=await self._ask(username, project, exp_cuid, ask))
@@ -423,7 +429,14 @@ class CloudClient:
                 return await self._transport.fetch(url, limit)
             except NotFound:
                 name = shorten(PurePosixPath(item.path).name)
-                notes.append(f"{shorten(item.key)} at step {item.step}: SwanLab's storage has no file {name}.")
+                notes.append(
+                    say(
+                        "{key} at step {step}: SwanLab's storage has no file {name}.",
+                        key=shorten(item.key),
+                        step=item.step,
+                        name=name,
+                    )
+                )
                 return MediaFile(None, None)
 
         files = await progress.follow("files", *(fetch(url, item) for url, item in zip(urls, items, strict=True)))
@@ -502,13 +515,15 @@ class CloudClient:
         answer = await self._query_summaries(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
-                "SwanLab's answer about metrics is not an object.", hint="Try again; then report it."
+                say("SwanLab's answer about metrics is not an object."), hint=say("Try again; then report it.")
             )
         asked = {
             reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
         }
         if answer and not asked & set(answer):
-            raise UnexpectedResponse("SwanLab's answer about metrics is about other experiments.", hint="Ask again.")
+            raise UnexpectedResponse(
+                say("SwanLab's answer about metrics is about other experiments."), hint=say("Ask again.")
+            )
         summaries: dict[str, Summary] = {}
         for reference in references:
             cuid = reference["experimentId"]
@@ -534,16 +549,22 @@ class CloudClient:
 
     async def _try_list(self, *path: str) -> list[dict[str, Any]] | SwanLabError:
         try:
-            return read_list(await self._transport.get(*path), "workspaces")
+            return read_list(await self._transport.get(*path), say("workspaces"))
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
             return error
 
     async def _read_stretch(
-        self, path: tuple[str, ...], params: dict[str, str], offset: int, limit: int | None, what: str
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Return the items from `offset` on, at most `limit`, and how many there are in all.
+        self,
+        path: tuple[str, ...],
+        params: dict[str, str],
+        read: Callable[[dict[str, Any]], T],
+        offset: int,
+        limit: int | None,
+        what: str,
+    ) -> tuple[list[T], int]:
+        """Return what `read` makes of the items from `offset` on, at most `limit`, and how many there are in all.
 
         A list that changes while its pages are read would come out with gaps or repetitions: it is read again, and
         after 3 readings that do not add up, UnexpectedResponse is raised.
@@ -554,20 +575,38 @@ class CloudClient:
         skipped = offset % size
         total = 0
         for _ in range(_READINGS):
-            items, total = await self._read_pages(path, params, size, first, stop, what)
+            rows, total = await self._read_pages(path, params, read, size, first, stop, what)
             expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
-            ids = {str(item.get("cuid") or item.get("name")) for item in items}
-            if len(items) == len(ids) == expected:
-                return items[skipped : None if limit is None else skipped + limit], total
+            if len(rows) == len(dict(rows)) == expected:
+                found = [row for _, row in rows]
+                return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
-            f"SwanLab's list of {what} changed while it was read, or its pages do not add up to the {total} it tells.",
-            hint="Ask again.",
+            say(
+                "SwanLab's list of {what} changed while it was read, "
+                "or its pages do not add up to the {total} it tells.",
+                what=what,
+                total=total,
+            ),
+            hint=say("Ask again."),
         )
 
     async def _read_pages(
-        self, path: tuple[str, ...], params: dict[str, str], size: int, first: int, stop: int | None, what: str
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Return the items of the pages from `first` to the one that holds item `stop`, and the list's total."""
+        self,
+        path: tuple[str, ...],
+        params: dict[str, str],
+        read: Callable[[dict[str, Any]], T],
+        size: int,
+        first: int,
+        stop: int | None,
+        what: str,
+    ) -> tuple[list[tuple[str, T]], int]:
+        """Return the pages from `first` to the one that holds item `stop`, as (id, row), and the list's total.
+
+        A page is read while others are still on their way.
+        """
+
+        def read_rows(answer: Any) -> list[tuple[str, T]]:
+            return [(str(item.get("cuid") or item.get("name")), read(item)) for item in read_list(answer, what)]
 
         async def read_page(number: int) -> Any:
             return await self._transport.get(*path, params={**params, "page": number, "size": size})
@@ -584,17 +623,17 @@ class CloudClient:
             return [], total
         total = _require_total(answer, what)
         last = _count_pages(total if stop is None else min(total, stop), size)
-        pages = [read_list(answer, what)]
+        pages = [read_rows(answer)]
         stage = progress.Stage("pages", max(1, last - first + 1))
         await stage.advance()
 
-        async def read_further(number: int) -> list[dict[str, Any]]:
-            items = read_list(await read_page(number), what)
+        async def read_further(number: int) -> list[tuple[str, T]]:
+            rows = read_rows(await read_page(number))
             await stage.advance()
-            return items
+            return rows
 
         pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
-        return [item for page in pages for item in page], total
+        return [row for page in pages for row in page], total
 
 
 def _number_lines(lines: Sequence[LogLine], first: int) -> list[LogLine]:
@@ -604,7 +643,10 @@ def _number_lines(lines: Sequence[LogLine], first: int) -> list[LogLine]:
 def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
     return type(error)(
         error.message,
-        hint=f"This SwanLab server does not tell {what}, it may be too old; get_exp_summary and get_experiment work.",
+        hint=say(
+            "This SwanLab server does not tell {what}, it may be too old; get_exp_summary and get_experiment work.",
+            what=what,
+        ),
         status=error.status,
         trace_id=error.trace_id,
     )
@@ -627,6 +669,10 @@ def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
     return {**reference, **{name: value for name, value in root.items() if value}}
 
 
+def _keep(item: dict[str, Any]) -> dict[str, Any]:
+    return item
+
+
 def _count_pages(items: int, size: int) -> int:
     return -(-items // size)
 
@@ -634,5 +680,7 @@ def _count_pages(items: int, size: int) -> int:
 def _require_total(answer: Any, what: str) -> int:
     total = read_total(answer)
     if total is None:
-        raise UnexpectedResponse(f"SwanLab's list of {what} does not tell how long it is.", hint="Try again.")
+        raise UnexpectedResponse(
+            say("SwanLab's list of {what} does not tell how long it is.", what=what), hint=say("Try again.")
+        )
     return total

@@ -23,6 +23,7 @@ from swanlab_mcp.models import (
     Workspace,
 )
 from swanlab_mcp.refs import LOCAL
+from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     from swanlab_mcp.client import SwanLabClient
@@ -65,7 +66,7 @@ class CombinedClient:
             return await self._cloud.list_workspaces()
         local = await self._offline.list_workspaces()
         if not self._signed_in:
-            note = "Not signed in to SwanLab: these are the runs on this machine alone."
+            note = say("Not signed in to SwanLab: these are the runs on this machine alone.")
             return local.model_copy(update={"notes": [*local.notes, note]})
         answer = await self._cloud.list_workspaces()
         workspaces = [*(answer.data or []), *(local.data or [])]

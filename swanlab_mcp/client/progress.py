@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from swanlab_mcp.concurrency import gather
+from swanlab_mcp.wording import say
 
 __all__ = ["Course", "Listener", "Stage", "follow", "listener"]
 
@@ -24,8 +25,8 @@ class Stage:
 
     def __str__(self) -> str:
         if self.what == "bytes":
-            return f"{self.done / 2**20:.1f} of {self.total / 2**20:.1f} MB"
-        return f"{self.done} of {self.total} {self.what}"
+            return say("{done:.1f} of {total:.1f} MB", done=self.done / 2**20, total=self.total / 2**20)
+        return say("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
 
     async def advance(self, count: int = 1) -> None:
         """Count `count` more pieces as done and tell whoever listens."""
@@ -83,6 +84,22 @@ class Course:
         if done > self._told:
             self._told = done
             await self._tell(done, sum(_weigh(one, one.total) for one in self._stages), str(stage))
+
+
+def _name(what: str) -> str:
+    names = {
+        "pages": say("pages"),
+        "experiments": say("experiments"),
+        "projects": say("projects"),
+        "summaries": say("summaries"),
+        "parts of the log": say("parts of the log"),
+        "parts of the metrics": say("parts of the metrics"),
+        "files": say("files"),
+        "runs": say("runs"),
+        "lines": say("lines"),
+        "metrics written": say("metrics written"),
+    }
+    return names[what]
 
 
 def _weigh(stage: Stage, count: int) -> float:

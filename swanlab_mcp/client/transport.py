@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import cache
+from heapq import heappop, heappush
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
@@ -37,6 +38,7 @@ from swanlab_mcp.errors import (
 from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import parse_json, shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["Session", "Transport"]
 
@@ -52,14 +54,8 @@ _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
 _PIECE = 2**16
-_LARGE = 2**20
+_LARGE = 2**18
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
-_SIGN_IN = (
-    "Sign in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run `swanlab login`, "
-    "then restart the server. "
-    "Without an account: start it with --demo, or with --log-dir FOLDER for runs on this machine."
-)
-_LOOK = "It is not known whether this was done: look before you ask again."
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
@@ -101,13 +97,51 @@ class _Answer(NamedTuple):
         return 200 <= self.status < 300
 
 
+class _Lanes:
+    """At most 32 clients of which each carries one request at a time.
+
+    httpx's own pool looks at all its connections for each request, which made 30 pages at once cost 2.5 times as much
+    processor time (benchmarks/RESULTS.md). The first free lane is taken: questions in turn share one connection.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._clients: list[httpx.AsyncClient] = []
+        self._free: list[int] = []
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    def build_request(self, method: str, path: str, **content: Any) -> httpx.Request:
+        if not self._clients:
+            self._add()
+        return self._clients[0].build_request(method, path, **content)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncGenerator[httpx.AsyncClient, None]:
+        """Wait for a free lane and yield its client."""
+        async with self._slots:
+            if not self._free:
+                self._add()
+            number = heappop(self._free)
+            try:
+                yield self._clients[number]
+            finally:
+                heappush(self._free, number)
+
+    async def aclose(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+    def _add(self) -> None:
+        self._clients.append(_make_client(self._base_url))
+        self._free.append(len(self._clients) - 1)
+
+
 class Transport:
     """Requests to `settings.api_host`, at most 32 at once; nothing is opened before the first one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http: httpx.AsyncClient | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._lanes = _Lanes(settings.api_host)
         self._storage: httpx.AsyncClient | None = None
         self._session: Session | None = None
         self._logins = SharedAnswers[Session]()
@@ -135,18 +169,17 @@ class Transport:
 
         async def send() -> _Answer:
             nonlocal session
-            async with self._slots:
-                session = await self.sign_in()
-                with _doubt():
-                    return await self._send(request, what, session)
+            session = await self.sign_in()
+            with _doubt():
+                return await self._send(request, what, session)
 
         answer = await self._exchange(send, what, is_repeatable=False)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             if self._session is session:
                 self._session = None
             raise AuthenticationFailed(
-                f"The session with SwanLab had ended: {what} was not done.",
-                hint="Ask again; then it signs in anew.",
+                say("The session with SwanLab had ended: {what} was not done.", what=what),
+                hint=say("Ask again; then it signs in anew."),
                 trace_id=_read_trace_id(answer),
             )
         if answer.is_success and not answer.content:
@@ -159,14 +192,14 @@ class Transport:
         async with self._open_download(url) as response, aclosing(_read_body(response, _LARGEST_DOWNLOAD)) as pieces:
             headers = response.headers
             if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
-                raise UnexpectedResponse("A download from SwanLab's storage does not tell where it ends.")
+                raise UnexpectedResponse(say("A download from SwanLab's storage does not tell where it ends."))
             rest = b""
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     yield line.removesuffix(b"\r").decode(errors="replace")
                 if len(rest) > _LONGEST_LINE:
-                    raise UnexpectedResponse("A download from SwanLab's storage has a line of more than 1 MB.")
+                    raise UnexpectedResponse(say("A download from SwanLab's storage has a line of more than 1 MB."))
             if rest:
                 yield rest.decode(errors="replace")
 
@@ -188,7 +221,7 @@ class Transport:
 
     @asynccontextmanager
     async def _open_download(self, url: str) -> AsyncGenerator[httpx.Response, None]:
-        what = "a download"
+        what = say("a download")
         if self._storage is None:
             # a client of its own: neither the session nor a cookie of it may reach the storage
             self._storage = _make_client()
@@ -199,7 +232,9 @@ class Transport:
             request = storage.build_request("GET", "")
         own = httpx.URL(self._settings.api_host)
         if request.url.scheme != "https" and (request.url.scheme, request.url.netloc) != (own.scheme, own.netloc):
-            raise UnexpectedResponse("SwanLab named a download that is not encrypted.", hint="Check the host.")
+            raise UnexpectedResponse(
+                say("SwanLab named a download that is not encrypted."), hint=say("Check the host.")
+            )
 
         async def send() -> _Answer:
             response = await _send_silently(storage, request)
@@ -207,7 +242,7 @@ class Transport:
                 return _Answer(response.status_code, response.headers, opened=response)
             return await _read_whole(response, what)
 
-        answer = await self._exchange(send, what, place="The storage of SwanLab")
+        answer = await self._exchange(send, what, place=say("The storage of SwanLab"))
         if answer.opened is None:
             await _read_json(answer, what)
             raise AssertionError("unreachable: an answer without success raises")
@@ -215,7 +250,9 @@ class Transport:
             yield answer.opened
         except httpx.TransportError as error:
             raise ServerUnavailable(
-                f"The storage of SwanLab broke off a download ({type(error).__name__}).", hint="Ask again.", status=0
+                say("The storage of SwanLab broke off a download ({kind}).", kind=type(error).__name__),
+                hint=say("Ask again."),
+                status=0,
             ) from error
         finally:
             await answer.opened.aclose()
@@ -228,33 +265,48 @@ class Transport:
         return await self._logins.ask("login", self._log_in)
 
     async def aclose(self) -> None:
-        opened = [http for http in (self._http, self._storage) if http]
-        self._http = self._storage = None
-        for http in opened:
-            await http.aclose()
+        lanes, self._lanes = self._lanes, _Lanes(self._settings.api_host)
+        storage, self._storage = self._storage, None
+        await lanes.aclose()
+        if storage:
+            await storage.aclose()
 
     async def _log_in(self) -> Session:
         key, source = self._settings.api_key, self._settings.key_source
         if not key:
-            raise NotLoggedIn(" ".join(["No SwanLab API key was found.", *self._settings.problems]), hint=_SIGN_IN)
+            raise NotLoggedIn(
+                join_sentences(say("No SwanLab API key was found."), *self._settings.problems),
+                hint=say(
+                    "Sign in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run `swanlab login`, "
+                    "then restart the server. "
+                    "Without an account: start it with --demo, or with --log-dir FOLDER for runs on this machine."
+                ),
+            )
         if not (key.isascii() and key.isprintable()):
             raise AuthenticationFailed(
-                f"The API key from {source} holds characters that no key has.",
-                hint="Copy it again from SwanLab's settings page.",
+                say("The API key from {source} holds characters that no key has.", source=source),
+                hint=say("Copy it again from SwanLab's settings page."),
             )
-        request = self._open().build_request("POST", "/api/login/api_key", headers={"authorization": key})
-        what = "signing in"
+        request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
+        what = say("signing in")
         answer = await self._exchange(lambda: self._send(request, what), what)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise AuthenticationFailed(
-                f"SwanLab at {self._settings.api_host} refused the API key from {source}.",
-                hint="Check that the key is current and belongs to this host, then restart the server.",
+                say(
+                    "SwanLab at {host} refused the API key from {source}.",
+                    host=self._settings.api_host,
+                    source=source,
+                ),
+                hint=say("Check that the key is current and belongs to this host, then restart the server."),
                 trace_id=_read_trace_id(answer),
             )
         if answer.status == HTTPStatus.FORBIDDEN:
+            host, why = self._settings.api_host, _read_message(answer)
             raise PermissionDenied(
-                f"SwanLab at {self._settings.api_host} does not let this account in{_read_message(answer)}.",
-                hint="Its e-mail or phone may not be verified yet: open SwanLab in a browser.",
+                say("SwanLab at {host} does not let this account in: {why}.", host=host, why=why)
+                if why
+                else say("SwanLab at {host} does not let this account in.", host=host),
+                hint=say("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
                 trace_id=_read_trace_id(answer),
             )
         self._session = _read_session(await _read_json(answer, what))
@@ -264,7 +316,7 @@ class Transport:
         self, method: str, path: Sequence[str], *, params: Mapping[str, str | int] | None = None, body: Any = None
     ) -> tuple[str, httpx.Request]:
         what = f"{method} /{'/'.join(shorten(part) for part in path)}"
-        return what, self._open().build_request(method, f"/api/{_encode(path)}", params=params, json=body)
+        return what, self._build_request(method, f"/api/{_encode(path)}", params=params, json=body)
 
     async def _ask(
         self, method: str, path: Sequence[str], *, params: Mapping[str, str | int] | None = None, body: Any = None
@@ -272,40 +324,48 @@ class Transport:
         what, request = self._build(method, path, params=params, body=body)
 
         async def send() -> _Answer:
-            # signing in takes no slot itself: it could wait for this one
-            async with self._slots:
-                session = await self.sign_in()
-                answer = await self._send(request, what, session)
-                if answer.status == HTTPStatus.UNAUTHORIZED:
-                    answer = await self._send(request, what, await self.sign_in(refused=session))
-                return answer
+            session = await self.sign_in()
+            answer = await self._send(request, what, session)
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                answer = await self._send(request, what, await self.sign_in(refused=session))
+            return answer
 
         return await _read_json(await self._exchange(send, what), what)
 
     async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> _Answer:
         if session:
             request.headers["cookie"] = f"sid={session.sid}"
-        return await _read_whole(await _send_silently(self._open(), request), what)
+        async with self._lanes.take() as http:
+            return await _read_whole(await _send_silently(http, request), what)
 
     async def _exchange(
         self, send: Callable[[], Awaitable[_Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
     ) -> _Answer:
         """Send until there is an answer worth having: at most 5 tries, and at most 20 s that SwanLab asks to wait."""
         waited = 0.0
-        place = place or f"SwanLab at {self._settings.api_host}"
+        place = place or say("SwanLab at {host}", host=self._settings.api_host)
         for attempt in range(1, _TRIES + 1):
             try:
                 answer = await send()
             except httpx.TransportError as error:
                 if not is_repeatable and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
                     raise ServerUnavailable(
-                        f"{place} broke off {what} ({type(error).__name__}).", hint=_LOOK, status=0
+                        say("{place} broke off {what} ({kind}).", place=place, what=what, kind=type(error).__name__),
+                        hint=_tell_doubt(),
+                        status=0,
                     ) from error
                 if attempt == _TRIES:
                     raise ServerUnavailable(
-                        f"{place} did not answer in {_TRIES} tries ({type(error).__name__}).",
-                        hint="Check the host, the network and the proxy variables; "
-                        "`swanlab-mcp-server check` shows what is used.",
+                        say(
+                            "{place} did not answer in {tries} tries ({kind}).",
+                            place=place,
+                            tries=_TRIES,
+                            kind=type(error).__name__,
+                        ),
+                        hint=say(
+                            "Check the host, the network and the proxy variables; "
+                            "`swanlab-mcp-server check` shows what is used."
+                        ),
                         status=0,
                     ) from error
                 asked = 0.0
@@ -323,12 +383,10 @@ class Transport:
         # jitter spreads requests that failed together
         return self._settings.backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311 no secret
 
-    def _open(self) -> httpx.AsyncClient:
+    def _build_request(self, method: str, path: str, **content: Any) -> httpx.Request:
         if self._settings.host_problem:
             raise InvalidArgument(self._settings.host_problem)
-        if self._http is None:
-            self._http = _make_client(self._settings.api_host)
-        return self._http
+        return self._lanes.build_request(method, path, **content)
 
 
 @contextmanager
@@ -337,8 +395,12 @@ def _doubt() -> Generator[None, None, None]:
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:
-        error.hint = _LOOK
+        error.hint = _tell_doubt()
         raise
+
+
+def _tell_doubt() -> str:
+    return say("It is not known whether this was done: look before you ask again.")
 
 
 @cache
@@ -358,8 +420,8 @@ def _make_client(base_url: str = "") -> httpx.AsyncClient:
         )
     except (ImportError, ValueError) as error:
         raise ServerUnavailable(
-            "The proxy that the environment names cannot be used.",
-            hint="Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (socks proxies need the package socksio).",
+            say("The proxy that the environment names cannot be used."),
+            hint=say("Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (socks proxies need the package socksio)."),
             status=0,
         ) from error
 
@@ -384,17 +446,21 @@ async def _read_whole(response: httpx.Response, what: str) -> _Answer:
     return _Answer(response.status_code, response.headers, bytes(content))
 
 
-async def _read_body(response: httpx.Response, limit: int, what: str = "a download") -> AsyncGenerator[bytes, None]:
+async def _read_body(response: httpx.Response, limit: int, what: str = "") -> AsyncGenerator[bytes, None]:
     """Yield a body in small pieces, decompressed here: httpx would blow up all that has arrived at once.
 
     Raises UnexpectedResponse when it has more than `limit` bytes, or is not the gzip that it claims to be.
     """
+    what = what or say("a download")
     told = response.headers.get("content-length", "")
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity", "gzip"):
-        raise UnexpectedResponse(f"SwanLab's answer to {what} is compressed in a way that was not asked for.")
+        raise UnexpectedResponse(
+            say("SwanLab's answer to {what} is compressed in a way that was not asked for.", what=what)
+        )
     too_large = UnexpectedResponse(
-        f"SwanLab's answer to {what} has more than {limit // 2**20} MB.", hint="Ask for less at once."
+        say("SwanLab's answer to {what} has more than {size} MB.", what=what, size=limit // 2**20),
+        hint=say("Ask for less at once."),
     )
     if told.isdecimal() and int(told) > limit:
         raise too_large
@@ -413,7 +479,9 @@ async def _read_body(response: httpx.Response, limit: int, what: str = "a downlo
         if gzip:
             gzip.finish()
     except zlib.error as error:
-        raise UnexpectedResponse(f"SwanLab's answer to {what} could not be decompressed.", hint="Ask again.") from error
+        raise UnexpectedResponse(
+            say("SwanLab's answer to {what} could not be decompressed.", what=what), hint=say("Ask again.")
+        ) from error
 
 
 class _Gzip:
@@ -441,7 +509,7 @@ class _Gzip:
 def _encode(path: Sequence[str]) -> str:
     for part in path:
         if part in (".", ".."):
-            raise InvalidArgument(f"{part!r} cannot be a name in SwanLab.")
+            raise InvalidArgument(say("{name!r} cannot be a name in SwanLab.", name=part))
     return "/".join(quote(part, safe="") for part in path)
 
 
@@ -472,8 +540,8 @@ def _read_session(answer: Any) -> Session:
             return Session(sid, username, str(info.get("name") or ""), _plan_renewal(answer.get("expiredAt")))
         case _:
             raise UnexpectedResponse(
-                "SwanLab's answer to signing in lacks the session or the user.",
-                hint="Check that the host is a SwanLab API host.",
+                say("SwanLab's answer to signing in lacks the session or the user."),
+                hint=say("Check that the host is a SwanLab API host."),
             )
 
 
@@ -496,38 +564,50 @@ async def _read_json(answer: _Answer, what: str) -> Any:
         try:
             return await _parse(answer.content)
         except (ValueError, RecursionError) as error:
-            kind = "not JSON" if answer.content else "empty"
             raise UnexpectedResponse(
-                f"SwanLab's answer to {what} is {kind}.",
-                hint="Check that the host is a SwanLab API host; a proxy or login page may answer in its place.",
+                say("SwanLab's answer to {what} is not JSON.", what=what)
+                if answer.content
+                else say("SwanLab's answer to {what} is empty.", what=what),
+                hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
                 trace_id=trace_id,
             ) from error
-    message = f"SwanLab answered {status} to {what}{_read_message(answer)}."
+    why = _read_message(answer)
+    message = (
+        say("SwanLab answered {status} to {what}: {why}.", status=status, what=what, why=why)
+        if why
+        else say("SwanLab answered {status} to {what}.", status=status, what=what)
+    )
     if status == HTTPStatus.UNAUTHORIZED:
-        raise AuthenticationFailed(message, hint="The session was refused twice; check the API key.", trace_id=trace_id)
+        raise AuthenticationFailed(
+            message, hint=say("The session was refused twice; check the API key."), trace_id=trace_id
+        )
     if status == HTTPStatus.FORBIDDEN:
         raise PermissionDenied(
-            message, hint="Ask the workspace's owner for access, or use another account's key.", trace_id=trace_id
+            message, hint=say("Ask the workspace's owner for access, or use another account's key."), trace_id=trace_id
         )
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise NotFound(message, status=status, trace_id=trace_id)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         asked = _read_retry_after(answer.headers)
-        wait = f"Wait {asked:.0f} seconds, then ask again." if asked else "Wait a minute, then ask again."
+        wait = (
+            say("Wait {seconds:.0f} seconds, then ask again.", seconds=asked)
+            if asked
+            else say("Wait a minute, then ask again.")
+        )
         raise RateLimited(message, hint=wait, trace_id=trace_id)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServerUnavailable(
-            message, hint="SwanLab has a problem of its own; try again later.", status=status, trace_id=trace_id
+            message, hint=say("SwanLab has a problem of its own; try again later."), status=status, trace_id=trace_id
         )
     if status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(
             message,
-            hint="A redirect is not followed: check the host's scheme and name.",
+            hint=say("A redirect is not followed: check the host's scheme and name."),
             status=status,
             trace_id=trace_id,
         )
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY):
-        raise InvalidArgument(message, hint="Check the arguments of the call.", status=status, trace_id=trace_id)
+        raise InvalidArgument(message, hint=say("Check the arguments of the call."), status=status, trace_id=trace_id)
     raise SwanLabError(message, status=status, trace_id=trace_id)
 
 
@@ -545,7 +625,7 @@ def _read_message(answer: _Answer) -> str:
         return ""
     match body:
         case {"message": str(message)} if message:
-            return f": {shorten(message, 200)}"
+            return shorten(message, 200)
         case _:
             return ""
 

@@ -27,6 +27,7 @@ from swanlab_mcp.models import (
     read_time,
 )
 from swanlab_mcp.untrusted import DEEPEST, limit_value
+from swanlab_mcp.wording import say
 
 __all__ = [
     "PointsTable",
@@ -83,10 +84,14 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
     """Return the objects of a bare list or of a page's `list`; raises UnexpectedResponse."""
     items: Any = answer.get("list") if is_object(answer) else answer
     if not isinstance(items, list):
-        raise UnexpectedResponse(f"SwanLab's list of {what} is not a list.", hint="Try again; then report it.")
+        raise UnexpectedResponse(
+            say("SwanLab's list of {what} is not a list.", what=what), hint=say("Try again; then report it.")
+        )
     objects = [item for item in cast("list[Any]", items) if is_object(item)]
     if len(objects) != len(cast("list[Any]", items)):
-        raise UnexpectedResponse(f"SwanLab's list of {what} holds something else.", hint="Try again; then report it.")
+        raise UnexpectedResponse(
+            say("SwanLab's list of {what} holds something else.", what=what), hint=say("Try again; then report it.")
+        )
     return objects
 
 
@@ -98,8 +103,8 @@ def read_total(answer: Any) -> int | None:
 
 def read_workspace(item: Any) -> Workspace:
     if not is_object(item):
-        raise UnexpectedResponse("SwanLab's answer about a workspace is not an object.")
-    username = _require(item, "username", "a workspace")
+        raise UnexpectedResponse(say("SwanLab's answer about a workspace is not an object."))
+    username = _require(item, "username", say("a workspace"))
     return Workspace(name=_text(item.get("name")), username=username, role=_text(item.get("role")))
 
 
@@ -111,10 +116,10 @@ def read_user(item: Any, username: str, name: str) -> User:
 
 def read_project(item: Any) -> Project:
     if not is_object(item):
-        raise UnexpectedResponse("SwanLab's answer about a project is not an object.")
+        raise UnexpectedResponse(say("SwanLab's answer about a project is not an object."))
     return Project(
         cuid=_text(item.get("cuid")),
-        name=_require(item, "name", "a project"),
+        name=_require(item, "name", say("a project")),
         description=_text(item.get("description")),
         visibility=_text(item.get("visibility")),
         createdAt=_text(item.get("createdAt")),
@@ -127,8 +132,8 @@ def read_project(item: Any) -> Project:
 def read_experiment(item: Any) -> Experiment:
     """Return an experiment with its config unwrapped (see `unwrap_config`)."""
     if not is_object(item):
-        raise UnexpectedResponse("SwanLab's answer about an experiment is not an object.")
-    cuid = _require(item, "cuid", "an experiment")
+        raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
+    cuid = _require(item, "cuid", say("an experiment"))
     profile = {
         key: unwrap_config(_object(value)) if key == "config" else limit_value(value)
         for key, value in _object(item.get("profile")).items()
@@ -213,7 +218,7 @@ def read_summary(metrics: Any) -> Summary:
     if metrics is None:
         return {}
     if not is_object(metrics):
-        raise UnexpectedResponse("SwanLab's summary of metrics is not an object.")
+        raise UnexpectedResponse(say("SwanLab's summary of metrics is not an object."))
     return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
 
 
@@ -228,7 +233,7 @@ def read_log(answer: Any) -> tuple[list[LogLine], int]:
             # what kind of time this is, nobody has told
             time=item["timestamp"] if isinstance(item.get("timestamp"), str) else None,
         )
-        for item in read_list(items, "log lines")
+        for item in read_list(items, say("log lines"))
     ]
     count: Any = answer.get("count")
     return lines, count if isinstance(count, int) else len(lines)
@@ -238,28 +243,30 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     """Return a page of metric keys and the cursor of the next one, empty at the end."""
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
-        raise UnexpectedResponse("SwanLab's list of metric keys is not a list.", hint="Try again; then report it.")
+        raise UnexpectedResponse(
+            say("SwanLab's list of metric keys is not a list."), hint=say("Try again; then report it.")
+        )
     cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
     return [_text(key) for key in cast("list[Any]", keys)], _text(cursor)
 
 
 def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
     """Return the keys that an old server lists, and whether each is a scalar (section 5, legacy)."""
-    return {_require(item, "key", "a metric key"): item.get("type") in _SCALAR_TYPES for item in items}
+    return {_require(item, "key", say("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
     """Return the points of each key; as many as `limit` may be a sample of more. Keys come in any order."""
     series: dict[str, Points] = {}
-    for item in read_list(answer, "series"):
+    for item in read_list(answer, say("series")):
         found: dict[int, tuple[float, int]] = {}
         metrics: Any = item.get("metrics") or []
-        for point in read_list(metrics, "points"):
+        for point in read_list(metrics, say("points")):
             step, value = _integer(point.get("index")), _number(point.get("data"))
             if step is not None and value is not None:
                 found[step] = (value, _moment(point.get("timestamp")))
         steps = sorted(found)
-        series[_require(item, "key", "a series")] = Points(
+        series[_require(item, "key", say("a series"))] = Points(
             steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(steps) < limit
         )
     return series
@@ -269,9 +276,11 @@ def read_media(answer: Any, key: str) -> MediaPart:
     """Return a key's steps and the items of one of them, captioned or not; raises UnexpectedResponse."""
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
-        raise UnexpectedResponse("SwanLab's list of media steps is not a list.", hint="Try again; then report it.")
+        raise UnexpectedResponse(
+            say("SwanLab's list of media steps is not a list."), hint=say("Try again; then report it.")
+        )
     known = sorted({step for one in cast("list[Any]", steps) if (step := _integer(one)) is not None})
-    metrics = read_list(answer.get("metrics") or [], "media")
+    metrics = read_list(answer.get("metrics") or [], say("media"))
     metric = next((one for one in metrics if _text(one.get("key")) == key), dict[str, Any]())
     paths, more = _items(metric.get("data")), _items(metric.get("more"))
     step = _integer(answer.get("step"))
@@ -289,12 +298,12 @@ def read_urls(answer: Any, count: int) -> list[str]:
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
-        raise UnexpectedResponse("SwanLab's answer about a download lacks its address.", hint="Try again.")
+        raise UnexpectedResponse(say("SwanLab's answer about a download lacks its address."), hint=say("Try again."))
     return found
 
 
 def read_text_field(answer: Any, field: str) -> str:
-    return _require(answer if is_object(answer) else {}, field, "an export")
+    return _require(answer if is_object(answer) else {}, field, say("an export"))
 
 
 class PointsTable:
@@ -317,11 +326,15 @@ class PointsTable:
         try:
             cells = next(csv.reader([line]))
         except csv.Error as error:
-            raise UnexpectedResponse("SwanLab's export is not a readable table.", hint="Name fewer keys.") from error
+            raise UnexpectedResponse(
+                say("SwanLab's export is not a readable table."), hint=say("Name fewer keys.")
+            ) from error
         if self._columns is None:
             places, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
             if cells[0] != "step":
-                raise UnexpectedResponse("SwanLab's export is not a table by steps.", hint="Try again; then report it.")
+                raise UnexpectedResponse(
+                    say("SwanLab's export is not a table by steps."), hint=say("Try again; then report it.")
+                )
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
             return
         step = _integer(_to_float(cells[0]))
@@ -375,7 +388,7 @@ def read_seconds(moment: str) -> int | None:
 
 def _read_metric(entry: Any) -> MetricSummary:
     if not is_object(entry):
-        raise UnexpectedResponse("SwanLab's summary of a metric is not an object.")
+        raise UnexpectedResponse(say("SwanLab's summary of a metric is not an object."))
     bounds: Any = entry.get("minMax")
     low, high = (
         cast("list[Any]", bounds) if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 2 else (None, None)
@@ -405,7 +418,10 @@ def _read_extreme(extreme: Any, bound: Any) -> Extreme | None:
 def _require(item: Mapping[str, Any], field: str, what: str) -> str:
     value = item.get(field)
     if not isinstance(value, str) or not value:
-        raise UnexpectedResponse(f"SwanLab's answer about {what} lacks its {field}.", hint="Try again; then report it.")
+        raise UnexpectedResponse(
+            say("SwanLab's answer about {what} lacks its {field}.", what=what, field=field),
+            hint=say("Try again; then report it."),
+        )
     return value
 
 
@@ -415,27 +431,29 @@ def _text(value: Any) -> str:
 
 def _optional_text(value: Any) -> str | None:
     """Return a text; null, as an empty one, is None. Another type is no form that SwanLab is known to send."""
-    if not isinstance(value, str | None):
-        raise _refuse(value, "a text")
+    # thousands of experiments pass here: a union would be made anew for each text
+    if value is not None and not isinstance(value, str):
+        raise _refuse(value, say("a text"))
     return value or None
 
 
 def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list | None):
-        raise _refuse(value, "a list")
+    if value is not None and not isinstance(value, list):
+        raise _refuse(value, say("a list"))
     return cast("list[Any]", value or [])
 
 
 def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict | None):
-        raise _refuse(value, "an object")
+    if value is not None and not isinstance(value, dict):
+        raise _refuse(value, say("an object"))
     return cast("dict[str, Any]", value or {})
 
 
 def _refuse(value: Any, wanted: str) -> UnexpectedResponse:
     kind = type(value).__name__
     return UnexpectedResponse(
-        f"SwanLab's answer holds {kind} where {wanted} belongs.", hint="Try again; then report it."
+        say("SwanLab's answer holds {kind} where {wanted} belongs.", kind=kind, wanted=wanted),
+        hint=say("Try again; then report it."),
     )
 
 
@@ -449,13 +467,17 @@ def _labels(value: Any) -> list[str]:
 
 
 def _number(value: Any) -> float | None:
+    if value is None or type(value) is float:
+        return value
     number = read_number(value)
-    if number is None and value is not None:
-        raise _refuse(value, "a number")
+    if number is None:
+        raise _refuse(value, say("a number"))
     return number
 
 
 def _integer(value: Any) -> int | None:
+    if type(value) is int:
+        return value if abs(value) < _LARGEST_STEP else None
     number = _number(value)
     return int(number) if number is not None and abs(number) < _LARGEST_STEP else None
 

@@ -29,6 +29,7 @@ from swanlab_mcp.operations.location import (
 )
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["create_project", "delete_experiments", "delete_project", "describe_change"]
 
@@ -57,12 +58,12 @@ async def delete_experiments(
     place = found[0][0]
     if any((one.username, one.project) != (place.username, place.project) for one, _ in found):
         raise InvalidArgument(
-            "The experiments are of several projects.", hint="Delete those of one project with one call."
+            say("The experiments are of several projects."), hint=say("Delete those of one project with one call.")
         )
     by_cuid = {one.cuid: one for _, one in found}
     experiments = [by_cuid[cuid] for cuid in sorted(by_cuid)]
     change = Change(
-        action=f"delete {_count(len(experiments))} of {_name(place)} for ever, with metrics, logs and media",
+        action=_describe_deletion(place, len(experiments)),
         done=False,
         username=place.username,
         project=place.project,
@@ -78,7 +79,8 @@ async def delete_experiments(
             delete = partial(client.delete_experiment, place.username, place.project, one.cuid)
             look = partial(client.get_experiment, place.username, place.project, one.cuid)
             try:
-                note = await _write(delete, partial(_is_gone, look), f"the experiment {one.cuid} was deleted")
+                what = say("the experiment {cuid} was deleted", cuid=one.cuid)
+                note = await _write(delete, partial(_is_gone, look), what)
             except SwanLabError as error:
                 raise _tell_part(error, [each.cuid for each in experiments], number) from error
             notes += [note] if note else []
@@ -103,7 +105,15 @@ async def delete_project(
     there = answer.data
     experiments = (await client.list_experiments(place.username, place.project)).data or []
     change = Change(
-        action=f"delete the project {_name(place)} for ever, with its {_count(len(experiments))}",
+        action=(
+            say("delete the project {project} for ever, with its 1 experiment", project=_name(place))
+            if len(experiments) == 1
+            else say(
+                "delete the project {project} for ever, with its {count} experiments",
+                project=_name(place),
+                count=len(experiments),
+            )
+        ),
         done=False,
         username=place.username,
         project=place.project,
@@ -117,7 +127,8 @@ async def delete_project(
     look = partial(client.get_project, place.username, place.project)
 
     async def do() -> list[str]:
-        note = await _write(delete, partial(_is_gone, look), f"the project {_name(place)} was deleted")
+        what = say("the project {project} was deleted", project=_name(place))
+        note = await _write(delete, partial(_is_gone, look), what)
         return [note] if note else []
 
     return await _settle(client, place, change, ["delete_project"], state, confirmation, do)
@@ -144,12 +155,16 @@ async def create_project(
     look = partial(client.get_project, place.username, place.project)
     if not await _is_gone(look):
         raise InvalidArgument(
-            f"There is a project {_name(place)} already; nothing was done.",
-            hint="Choose another name; list_projects shows those that are taken.",
+            say("There is a project {project} already; nothing was done.", project=_name(place)),
+            hint=say("Choose another name; list_projects shows those that are taken."),
             status=409,
         )
     change = Change(
-        action=f"create the {visibility.lower()} project {_name(place)}",
+        action=(
+            say("create the private project {project}", project=_name(place))
+            if visibility == "PRIVATE"
+            else say("create the public project {project}", project=_name(place))
+        ),
         done=False,
         username=place.username,
         project=place.project,
@@ -164,9 +179,9 @@ async def create_project(
         return not await _is_gone(look)
 
     async def do() -> list[str]:
-        note = await _write(create, is_there, f"the project {_name(place)} was created")
+        note = await _write(create, is_there, say("the project {project} was created", project=_name(place)))
         link = client.get_link(place.username, place.project)
-        return [one for one in (note, f"Page: {link}" if link else "") if one]
+        return [one for one in (note, say("Page: {link}", link=link) if link else "") if one]
 
     request = ["create_project", visibility, description]
     return await _settle(client, place, change, request, None, confirmation, do)
@@ -176,7 +191,8 @@ def describe_change(change: Change) -> str:
     """Return the question that is put to the user before a change is made."""
     names = [f"{shorten(one.name)} ({one.cuid}, {one.state})" for one in change.experiments]
     more = (change.experiment_count or 0) - len(names)
-    lines = [f"SwanLab: {change.action}?", *names, *([f"and {more} more"] if more > 0 else [])]
+    question = say("SwanLab: {action}?", action=change.action)
+    lines = [question, *names, *([say("and {count} more", count=more)] if more > 0 else [])]
     return "\n".join(lines)
 
 
@@ -207,7 +223,7 @@ async def _settle(
         await _require_role(client, place.username)
         token, ends = tokens.issue(bound, state)
         shown = change.model_copy(update={"confirmation": token, "confirm_before": show_time(ends * 1000)})
-        note = (
+        note = say(
             "Dry run: nothing was done. Show the user what it would do; only if they agree, call again with the same "
             "arguments and this confirmation."
         )
@@ -225,8 +241,12 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
     for workspace in (await client.list_workspaces()).data or []:
         if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
             raise PermissionDenied(
-                f"The signed-in user is {workspace.role} of the workspace {shorten(username)!r}.",
-                hint="Only its owner and members may create and delete; ask them.",
+                say(
+                    "The signed-in user is {role} of the workspace {username!r}.",
+                    role=workspace.role,
+                    username=shorten(username),
+                ),
+                hint=say("Only its owner and members may create and delete; ask them."),
             )
 
 
@@ -244,15 +264,25 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
             try:
                 is_true = await is_done()
             except SwanLabError as second:
-                message = f"It is not known whether {what}. {error.message} Nor could it be looked up: {second.message}"
-                raise _reword(error, message, "Look whether it was done before anything else.") from error
+                message = say(
+                    "It is not known whether {what}. {first} Nor could it be looked up: {second}",
+                    what=what,
+                    first=error.message,
+                    second=second.message,
+                )
+                raise _reword(error, message, say("Look whether it was done before anything else.")) from error
             if not is_true:
-                raise _reword(error, f"It is not true that {what}, as a look shows. {error.message}") from error
-            return f"SwanLab's answer was lost or an error ({error.message}), but {what}, as a look shows."
+                message = say("It is not true that {what}, as a look shows. {error}", what=what, error=error.message)
+                raise _reword(error, message) from error
+            return say(
+                "SwanLab's answer was lost or an error ({error}), but {what}, as a look shows.",
+                error=error.message,
+                what=what,
+            )
     except asyncio.CancelledError as error:
         raise ServerUnavailable(
-            f"Time ran out before it was known whether {what}.",
-            hint="Look whether it was done before anything else.",
+            say("Time ran out before it was known whether {what}.", what=what),
+            hint=say("Look whether it was done before anything else."),
             status=0,
         ) from error
     return ""
@@ -268,10 +298,11 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 
 def _tell_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
     """Say which experiments were deleted before the one at `number`, and which were not tried."""
-    done = f"Deleted: {', '.join(cuids[:number])}." if number else "Nothing else was deleted before."
-    left = f"Not tried: {', '.join(cuids[number + 1 :])}." if cuids[number + 1 :] else ""
-    message = " ".join(part for part in (error.message, done, left) if part)
-    return _reword(error, message, " ".join(part for part in (error.hint, "What is left needs a new dry run.") if part))
+    before, after = ", ".join(cuids[:number]), ", ".join(cuids[number + 1 :])
+    done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")
+    left = say("Not tried: {cuids}.", cuids=after) if after else ""
+    hint = join_sentences(error.hint, say("What is left needs a new dry run."))
+    return _reword(error, join_sentences(error.message, done, left), hint)
 
 
 def _reword(error: SwanLabError, message: str, hint: str = "") -> SwanLabError:
@@ -285,8 +316,14 @@ def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
     ]
 
 
-def _count(experiments: int) -> str:
-    return f"{experiments} experiment{'' if experiments == 1 else 's'}"
+def _describe_deletion(place: Reference, count: int) -> str:
+    if count == 1:
+        return say("delete 1 experiment of {project} for ever, with metrics, logs and media", project=_name(place))
+    return say(
+        "delete {count} experiments of {project} for ever, with metrics, logs and media",
+        count=count,
+        project=_name(place),
+    )
 
 
 def _count_running(experiments: Sequence[Experiment]) -> int | None:

@@ -14,13 +14,15 @@ from swanlab_mcp.operations.finding import choose_experiments
 from swanlab_mcp.operations.location import locate_project
 from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "read_series"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-_AT_ONCE = 8
+_AT_ONCE = 32
+_SERIES_AT_ONCE = 8
 _ASKED_FOR_KEYS = 3
 _NAMED = 10
 
@@ -36,17 +38,20 @@ async def list_chosen(
 
 def link_pages(client: SwanLabClient, place: Reference) -> str:
     link = client.get_link(place.username, place.project, "<cuid>")
-    return f"Pages: {link}" if link else ""
+    return say("Pages: {link}", link=link) if link else ""
 
 
 async def read_all(
-    items: Sequence[Item], question: Callable[[Item], Awaitable[T]], what: str = "experiments"
+    items: Sequence[Item],
+    question: Callable[[Item], Awaitable[T]],
+    what: str = "experiments",
+    at_once: int = _AT_ONCE,
 ) -> list[T]:
-    """Ask about each item, 8 at a time, and return the answers in order; the first failure stops the others.
+    """Ask about each item, some at a time, and return the answers in order; the first failure stops the others.
 
     `what` are the items, for whoever is told how far it is.
     """
-    room = asyncio.Semaphore(_AT_ONCE)
+    room = asyncio.Semaphore(at_once)
 
     async def ask(item: Item) -> T:
         async with room:
@@ -64,7 +69,7 @@ async def read_series(
         answer = await client.read_points(place.username, place.project, experiment.cuid, keys, exact=True)
         return answer.data or {}
 
-    return await read_all(experiments, ask)
+    return await read_all(experiments, ask, at_once=_SERIES_AT_ONCE)
 
 
 async def explain_missing_metric(
@@ -78,9 +83,13 @@ async def explain_missing_metric(
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]
-        told = f"Near ones: {', '.join(shorten(key) for key in near)}." if near else "None has logged a metric (yet)."
-        raise NotFound(f"No experiment of the project has a metric {shorten(metric)!r}.", hint=told)
+        told = (
+            say("Near ones: {names}.", names=", ".join(shorten(key) for key in near))
+            if near
+            else say("None has logged a metric (yet).")
+        )
+        raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=told)
     raise NotFound(
-        f"None of the {len(experiments)} experiments has a value of this metric (yet).",
-        hint="list_metrics shows which experiments lack it.",
+        say("None of the {count} experiments has a value of this metric (yet).", count=len(experiments)),
+        hint=say("list_metrics shows which experiments lack it."),
     )

@@ -40,6 +40,7 @@ from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.secret_values import mask_secrets
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["compare_experiments"]
 
@@ -95,7 +96,7 @@ async def compare_experiments(
         associations=associations,
     )
     if not targets:
-        notes.append("No metric whose direction is known is logged; name some in metrics.")
+        notes.append(say("No metric whose direction is known is logged; name some in metrics."))
     return add_notes(ApiResponse(data=comparison), *dict.fromkeys(notes), *about, *more, link_pages(client, place))
 
 
@@ -105,14 +106,16 @@ async def _choose(
     """Return 2 to 50 experiments with their whole profiles; raises InvalidArgument for fewer or more."""
     notes: list[str] = []
     if exp_cuids and filters:
-        raise InvalidArgument("exp_cuids and filters cannot go together.", hint="Give one of them.")
+        raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Give one of them."))
     if exp_cuids:
         names = list(dict.fromkeys(exp_cuids))
         places = await progress.follow(
             "experiments", *(locate_experiment(client, one, project, username) for one in names)
         )
         if len({(one.username, one.project) for one in places}) > 1:
-            raise InvalidArgument("The experiments belong to several projects.", hint="Compare those of one project.")
+            raise InvalidArgument(
+                say("The experiments belong to several projects."), hint=say("Compare those of one project.")
+            )
         answers = await read_all(
             places,
             lambda one: ask_about_experiment(client, one, partial(client.get_experiment, one.username, one.project)),
@@ -125,8 +128,12 @@ async def _choose(
         notes += told
         if len(listed) > _MOST:
             raise InvalidArgument(
-                f"{len(listed)} experiments are too many to compare; at most {_MOST} at once.",
-                hint="Name some in exp_cuids, or narrow the filters; rank_experiments orders them all.",
+                say(
+                    "{count} experiments are too many to compare; at most {most} at once.",
+                    count=len(listed),
+                    most=_MOST,
+                ),
+                hint=say("Name some in exp_cuids, or narrow the filters; rank_experiments orders them all."),
             )
         whole = await read_all(
             [one.cuid for one in listed], partial(client.get_experiment, place.username, place.project)
@@ -135,8 +142,10 @@ async def _choose(
     distinct = list({one.cuid: one for one in found}.values())
     if len(distinct) < 2:
         raise InvalidArgument(
-            f"A comparison needs 2 experiments or more; {len(distinct)} {'is' if len(distinct) == 1 else 'are'} meant.",
-            hint="Name them in exp_cuids, or choose them by filters; get_experiment tells about one.",
+            say("A comparison needs 2 experiments or more; 1 is meant.")
+            if distinct
+            else say("A comparison needs 2 experiments or more; 0 are meant."),
+            hint=say("Name them in exp_cuids, or choose them by filters; get_experiment tells about one."),
         )
     return place, distinct, notes
 
@@ -199,16 +208,26 @@ def _find_differences(
     notes: list[str] = []
     same = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
     alike = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
-    notes.append(f"The same in all: {same} config keys and {alike} facts of the environment.")
+    notes.append(
+        say("The same in all: {keys} config keys and {facts} facts of the environment.", keys=same, facts=alike)
+    )
     if others:
         names = ", ".join(shorten(key, _NAME) for key in others[:10])
-        notes.append(f"{len(others)} config keys that are no settings differ too: {names}.")
+        notes.append(
+            say("{count} config keys that are no settings differ too: {names}.", count=len(others), names=names)
+        )
     if len(ordered) > _KEYS:
         left = ", ".join(shorten(key, _NAME) for key in ordered[_KEYS:][:10])
-        notes.append(f"{len(ordered) - _KEYS} more config keys differ: {left}.")
+        notes.append(say("{count} more config keys differ: {names}.", count=len(ordered) - _KEYS, names=left))
     if len(differing) > _FACTS:
         left = ", ".join(shorten(name, _NAME) for name in differing[_FACTS:][:10])
-        notes.append(f"{len(differing) - _FACTS} more facts of the environment differ (get_environment): {left}.")
+        notes.append(
+            say(
+                "{count} more facts of the environment differ (get_environment): {names}.",
+                count=len(differing) - _FACTS,
+                names=left,
+            )
+        )
     return shown, notes
 
 
@@ -253,16 +272,27 @@ def _find_associations(
     ]
     keys = [key for key in open_keys if is_setting(key)]
     found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
-    which = "best" if target.best else "last"
-    notes = [f"Associations with the {which} {shorten(target.key)} prove no effect; varies_with: cannot be told apart."]
+    metric = shorten(target.key)
+    notes = [
+        say("Associations with the best {metric} prove no effect; varies_with: cannot be told apart.", metric=metric)
+        if target.best
+        else say(
+            "Associations with the last {metric} prove no effect; varies_with: cannot be told apart.", metric=metric
+        )
+    ]
     if len(places) < len(configs):
-        notes.append(f"{len(configs) - len(places)} experiments have no finite value of it and do not count there.")
+        lacking = len(configs) - len(places)
+        notes.append(say("{count} experiments have no finite value of it and do not count there.", count=lacking))
     return [
         Association(
             key=one.key,
             strength=round(one.strength, 2),
             n=one.n,
-            how=f"{one.method}: {shorten(one.text, 120)}",
+            how=(
+                say("rank correlation: {text}", text=shorten(one.text, 120))
+                if one.method == "rank correlation"
+                else say("group means: {text}", text=shorten(one.text, 120))
+            ),
             varies_with=find_confounded(kept, one.key, keys)[:_CONFOUNDED],
         )
         for one in found

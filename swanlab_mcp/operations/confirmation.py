@@ -14,12 +14,12 @@ from contextvars import ContextVar
 from typing import Any
 
 from swanlab_mcp.errors import InvalidArgument
+from swanlab_mcp.wording import say
 
 __all__ = ["LIFETIME", "Confirmations", "confirmations", "is_rehearsal"]
 
 LIFETIME = 600  # seconds
 _TIME, _NONCE, _MAC = 5, 6, 12
-_AGAIN = "Call it again without confirmation, show the user what it would do, and use the new token."
 
 
 class Confirmations:
@@ -50,21 +50,26 @@ class Confirmations:
         )
         if not hmac.compare_digest(signed, self._sign(salt, request)):
             raise InvalidArgument(
-                "The confirmation is not one that was given for these arguments by this server and account; "
-                "nothing was done.",
-                hint=_AGAIN,
+                say(
+                    "The confirmation is not one that was given for these arguments by this server and account; "
+                    "nothing was done."
+                ),
+                hint=_advise(),
             )
         if int.from_bytes(salt[:_TIME], "big") <= time.time():
             raise InvalidArgument(
-                f"The confirmation is older than {LIFETIME // 60} minutes; nothing was done.", hint=_AGAIN
+                say("The confirmation is older than {minutes} minutes; nothing was done.", minutes=LIFETIME // 60),
+                hint=_advise(),
             )
         if salt in self._spent:
-            raise InvalidArgument("The confirmation was used before; nothing was done this time.", hint=_AGAIN)
+            raise InvalidArgument(say("The confirmation was used before; nothing was done this time."), hint=_advise())
         if not hmac.compare_digest(signed_state, self._sign(salt, [request, state])):
             raise InvalidArgument(
-                "What this is about has changed since the dry run, so the confirmation does not hold; "
-                "nothing was done.",
-                hint=_AGAIN,
+                say(
+                    "What this is about has changed since the dry run, so the confirmation does not hold; "
+                    "nothing was done."
+                ),
+                hint=_advise(),
             )
 
     def spend(self, token: str) -> None:
@@ -77,6 +82,10 @@ class Confirmations:
     def _sign(self, salt: bytes, value: Any) -> bytes:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
         return hmac.digest(self._secret, salt + text.encode(), hashlib.sha256)[:_MAC]
+
+
+def _advise() -> str:
+    return say("Call it again without confirmation, show the user what it would do, and use the new token.")
 
 
 def _decode(token: str) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from swanlab_mcp.errors import ServerUnavailable
+from swanlab_mcp.wording import say
 
 __all__ = ["keep_deadline"]
 
@@ -20,7 +21,9 @@ async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError as error:
         raise ServerUnavailable(
-            f"There was no whole answer within {seconds:g} seconds." + " Nothing was changed." * is_write,
-            hint="Try again, ask for less at once, or start the server with a longer --timeout.",
+            say("There was no whole answer within {seconds:g} seconds. Nothing was changed.", seconds=seconds)
+            if is_write
+            else say("There was no whole answer within {seconds:g} seconds.", seconds=seconds),
+            hint=say("Try again, ask for less at once, or start the server with a longer --timeout."),
             status=0,
         ) from error

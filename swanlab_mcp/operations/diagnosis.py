@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.causes import ErrorText, find_error, name_cause, normalise_error
+from swanlab_mcp.analysis.causes import ErrorText, find_error, find_lacking_memory, name_cause, normalise_error
 from swanlab_mcp.analysis.curves import keep_finite
 from swanlab_mcp.analysis.differences import flatten
 from swanlab_mcp.analysis.direction import (
@@ -46,6 +46,7 @@ from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["diagnose_experiment"]
 
@@ -70,7 +71,6 @@ _LAST = 10
 _CARDS = 2
 _NAMED = 10
 _EXPLODED = 1e3
-_IMPROVES = "still improves"
 _SEVERITIES = ("problem", "warning", "info")
 
 
@@ -135,16 +135,20 @@ async def diagnose_experiment(
         crash=_describe_crash(curves, error, similar) if error else None,
     )
     if len(events) > _EVENTS:
-        notes.append(f"{len(events) - _EVENTS} further events, none graver, are left out.")
+        notes.append(say("{count} further events, none graver, are left out.", count=len(events) - _EVENTS))
     total = sum(len(one.steps) for one in points.values())
     sampled = any(not one.is_whole for one in points.values())
-    names = ", ".join(map(shorten, list(keys)[:_NAMED])) or "no key"
-    names += f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    notes.append(f"Read: {'a sample of' if sampled else 'all'} {total:,} points of {names}.")
+    names = ", ".join(map(shorten, list(keys)[:_NAMED])) or say("no key")
+    names += say(" and {count} more", count=len(keys) - _NAMED) if len(keys) > _NAMED else ""
+    notes.append(
+        say("Read: a sample of {total:,} points of {names}.", total=total, names=names)
+        if sampled
+        else say("Read: all {total:,} points of {names}.", total=total, names=names)
+    )
     if left:
-        notes.append(f"{left} further keys that may tell something were not read.")
+        notes.append(say("{count} further keys that may tell something were not read.", count=left))
     link = client.get_link(place.username, place.project, cuid)
-    return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes), f"Page: {link}" if link else "")
+    return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes), say("Page: {link}", link=link) if link else "")
 
 
 def _choose_keys(logged: Sequence[str]) -> tuple[dict[str, Role], int]:
@@ -219,14 +223,21 @@ def _find_stall(points: Points) -> Event | None:
     if stall is None:
         return None
     _, silent, usual = stall
-    return Event(
-        "stalled",
-        "problem",
-        points.steps[-1],
-        f"no point for {show_duration(silent)}" + (f" (usually every {show_duration(usual)})" if usual else ""),
-        f"silent > {DEFAULTS.stall_factor:g}x the usual interval and {show_duration(DEFAULTS.stall_seconds)}",
-        silent,
+    detail = (
+        say(
+            "no point for {duration} (usually every {usual})",
+            duration=show_duration(silent),
+            usual=show_duration(usual),
+        )
+        if usual
+        else say("no point for {duration}", duration=show_duration(silent))
     )
+    rule = say(
+        "silent > {factor:g}x the usual interval and {duration}",
+        factor=DEFAULTS.stall_factor,
+        duration=show_duration(DEFAULTS.stall_seconds),
+    )
+    return Event("stalled", "problem", points.steps[-1], detail, rule, silent)
 
 
 def _find_never_learned(curves: _Curves) -> dict[str, Event]:
@@ -255,15 +266,30 @@ def _find_never_learned(curves: _Curves) -> dict[str, Event]:
         classes = find_chance_classes(course.final) if is_loss else None
         # a level passed by chance is no chance level
         classes = classes if classes == find_chance_classes(course.best) else None
-        chance = f", the chance level ln({classes}) of {classes} classes" if classes else ""
-        began, best, ended = (curves.restore(key, value) for value in (values[0], course.best, course.final))
+        names = ("first", "best", "last")
+        levels = {
+            name: curves.restore(key, value)
+            for name, value in zip(names, (values[0], course.best, course.final), strict=True)
+        }
         found[key] = Event(
             "never_learned",
             "problem",
             steps[0],
-            f"began at {began:.4g}, best level {best:.4g}, ended at {ended:.4g}{chance}",
-            f"gain < {DEFAULTS.flat_share:.0%} or < {DEFAULTS.flat_sigmas:g} sigmas of noise",
+            say(
+                "began at {first:.4g}, best level {best:.4g}, ended at {last:.4g}, the chance level ln({classes}) of "
+                "{classes} classes",
+                classes=classes,
+                **levels,
+            )
+            if classes
+            else say("began at {first:.4g}, best level {best:.4g}, ended at {last:.4g}", **levels),
+            say(
+                "gain < {share:.0%} or < {sigmas:g} sigmas of noise",
+                share=DEFAULTS.flat_share,
+                sigmas=DEFAULTS.flat_sigmas,
+            ),
             course.final,
+            "chance" if classes else "",
         )
     return found
 
@@ -279,16 +305,24 @@ def _find_worsenings(curves: _Curves, flat: Mapping[str, Event]) -> list[tuple[E
             judged = find_overfitting(curves.finite[train], curves.finite[held_out])
             if judged is None or train in flat:
                 continue
-            kind = "overfitting" if judged.is_overfitting else "divergence"
-            ends = f"ends at {curves.restore(train, curves.finite[train][1][-1]):.4g}"
-            course = _IMPROVES if judged.improves else "does not worsen"
-            extra = f"; {shorten(train)} {course}, {ends}" if judged.is_overfitting else ""
-            found.append((_describe_worsening(kind, judged.worsening, extra, role), (held_out,)))
+            if not judged.is_overfitting:
+                found.append((_describe_worsening("divergence", judged.worsening, "", role), (held_out,)))
+                continue
+            end = {"key": shorten(train), "value": curves.restore(train, curves.finite[train][1][-1])}
+            course = (
+                say("; {key} still improves, ends at {value:.4g}", **end)
+                if judged.improves
+                else say("; {key} does not worsen, ends at {value:.4g}", **end)
+            )
+            event = _describe_worsening("overfitting", judged.worsening, course, role)
+            found.append((event._replace(trait="improves" if judged.improves else ""), (held_out,)))
         for key in keys:
             worse = None if key in paired or key in flat else find_worsening(*curves.finite[key])
             if worse:
                 kind = "worsening" if is_validation(key) else "divergence"
-                extra = "; overfitting or divergence: no training metric to tell" if kind == "worsening" else ""
+                extra = ""
+                if kind == "worsening":
+                    extra = say("; overfitting or divergence: no training metric to tell")
                 found.append((_describe_worsening(kind, worse, extra, role), (key,)))
     return found
 
@@ -297,13 +331,24 @@ def _describe_worsening(kind: str, worse: Worsening, extra: str, role: Role) -> 
     is_main = role == "loss"
     best, final = (value if is_main else -value for value in (worse.best_value, worse.final))
     share = f" ({(final - best) / abs(best):+.0%})" if is_main and best else ""
-    change = "worse" if is_main else "falls"
+    course = {"best": best, "at": worse.best_step, "since": worse.onset_step, "final": final}
     return Event(
         kind,
         "problem" if is_main else "warning",
         worse.onset_step,
-        f"best {best:.4g} at step {worse.best_step}, {change} for good from step {worse.onset_step} on, "
-        f"level at the end {final:.4g}{share}{extra}",
+        (
+            say(
+                "best {best:.4g} at step {at}, worse for good from step {since} on, level at the end {final:.4g}",
+                **course,
+            )
+            if is_main
+            else say(
+                "best {best:.4g} at step {at}, falls for good from step {since} on, level at the end {final:.4g}",
+                **course,
+            )
+        )
+        + share
+        + extra,
         describe_worsening_rule(move="rise" if is_main else "fall"),
         final,
     )
@@ -403,46 +448,55 @@ def _find_causes(
         causes.append(_explain_never_learned(curves, kinds["never_learned"], experiment))
     if "overfitting" in kinds:
         one = kinds["overfitting"]
-        course = _IMPROVES if f" {_IMPROVES}, ends at " in one.event.detail else "does not worsen"
-        evidence = f"{shorten(one.keys[0])} worsens while training {course}"
-        causes.append(Cause(cause="the model memorises its training data", confidence="medium", evidence=evidence))
+        key = shorten(one.keys[0])
+        evidence = (
+            say("{key} worsens while training still improves", key=key)
+            if one.event.trait == "improves"
+            else say("{key} worsens while training does not worsen", key=key)
+        )
+        causes.append(Cause(cause=say("the model memorises its training data"), confidence="medium", evidence=evidence))
     if "divergence" in kinds:
         causes.append(_explain_divergence(kinds, experiment))
     if "gpu_idle" in kinds:
         evidence = kinds["gpu_idle"].event.detail
-        causes.append(Cause(cause="the GPU waits: data loading or the CPU", confidence="low", evidence=evidence))
+        causes.append(Cause(cause=say("the GPU waits: data loading or the CPU"), confidence="low", evidence=evidence))
     if "stalled" in kinds:
-        state = "no end is recorded" if experiment.state == "UNKNOWN" else "its state is still RUNNING"
         full = kinds.get("host_memory_full")
-        memory = f"; the machine's memory {full.event.detail}" if full else ""
+        evidence = [
+            say("no end is recorded") if experiment.state == "UNKNOWN" else say("its state is still RUNNING"),
+            kinds["stalled"].event.detail,
+            *([say("the machine's memory {detail}", detail=full.event.detail)] if full else []),
+        ]
         causes.append(
             Cause(
-                cause="it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)",
+                cause=say("it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)"),
                 confidence="medium",
-                evidence=f"{state}; {kinds['stalled'].event.detail}{memory}",
+                evidence=say("; ").join(evidence),
             )
         )
     order = ("high", "medium", "low")
     causes.sort(key=lambda one: order.index(one.confidence))
     if not causes and experiment.state == "CRASHED":
-        evidence = f"no error in the last {_LOG_LINES} log lines, and no event in the metrics"
-        return [Cause(cause="not enough evidence", confidence="low", evidence=evidence)]
+        evidence = say("no error in the last {count} log lines, and no event in the metrics", count=_LOG_LINES)
+        return [Cause(cause=say("not enough evidence"), confidence="low", evidence=evidence)]
     return causes
 
 
 def _find_crash_causes(kinds: Mapping[str, _Seen], error: ErrorText) -> list[Cause]:
     named = name_cause(error.line)
-    evidence = [f"error line: {shorten(error.line, 120)}"]
+    memory = find_lacking_memory(error.line)
+    evidence = [say("error line: {line}", line=shorten(error.line, 120))]
     if error.later:
-        evidence.append(f"{error.later} lines of log follow it, so it may have been handled")
-    if "GPU ran out" in named and "gpu_memory_full" in kinds:
-        evidence.append(f"GPU memory {kinds['gpu_memory_full'].event.detail}")
-    elif "memory" in named and "host_memory_full" in kinds:
-        evidence.append(f"the machine's memory {kinds['host_memory_full'].event.detail}")
+        evidence.append(say("{count} lines of log follow it, so it may have been handled", count=error.later))
+    if memory == "gpu" and "gpu_memory_full" in kinds:
+        evidence.append(say("GPU memory {detail}", detail=kinds["gpu_memory_full"].event.detail))
+    elif memory and "host_memory_full" in kinds:
+        evidence.append(say("the machine's memory {detail}", detail=kinds["host_memory_full"].event.detail))
+    told = say("; ").join(evidence)
     if not named:
-        return [Cause(cause="an exception of no known kind", confidence="low", evidence="; ".join(evidence))]
+        return [Cause(cause=say("an exception of no known kind"), confidence="low", evidence=told)]
     confidence = "low" if error.later else "high" if error.frames else "medium"
-    return [Cause(cause=named, confidence=confidence, evidence="; ".join(evidence))]
+    return [Cause(cause=named, confidence=confidence, evidence=told)]
 
 
 def _explain_non_finite(curves: _Curves, one: _Seen, experiment: Experiment) -> Cause:
@@ -453,23 +507,29 @@ def _explain_non_finite(curves: _Curves, one: _Seen, experiment: Experiment) -> 
         tail = before[-3:]
         usual = sorted(before)[len(before) // 2] if before else 0.0
         if tail and usual and (max(map(abs, tail)) > _EXPLODED * abs(usual) or abs(usual) > 1e9):
-            last = f"{curves.restore(key, tail[-1]):.3g}"
+            evidence = say(
+                "{key} was {value:.3g} just before step {step}",
+                key=shorten(key),
+                value=curves.restore(key, tail[-1]),
+                step=first,
+            )
             return Cause(
-                cause="training exploded: learning rate too high or no gradient clipping",
+                cause=say("training exploded: learning rate too high or no gradient clipping"),
                 confidence="medium",
-                evidence=f"{shorten(key)} was {last} just before step {first}{_tell_rate(curves, experiment)}",
+                evidence=evidence + _tell_rate(curves, experiment),
             )
     grown = [key for key in curves.of("gradient_norm") if _grew(curves.finite[key], first)]
     if grown:
+        evidence = say("{key} rose at least tenfold before step {step}", key=shorten(grown[0]), step=first)
         return Cause(
-            cause="the gradient exploded",
+            cause=say("the gradient exploded"),
             confidence="medium",
-            evidence=f"{shorten(grown[0])} rose at least tenfold before step {first}{_tell_rate(curves, experiment)}",
+            evidence=evidence + _tell_rate(curves, experiment),
         )
     return Cause(
-        cause="a single bad value: a batch, a division, a logarithm of 0, or half precision",
+        cause=say("a single bad value: a batch, a division, a logarithm of 0, or half precision"),
         confidence="low",
-        evidence=f"no growth before step {first}{_tell_rate(curves, experiment)}",
+        evidence=say("no growth before step {step}", step=first) + _tell_rate(curves, experiment),
     )
 
 
@@ -484,24 +544,29 @@ def _explain_never_learned(curves: _Curves, one: _Seen, experiment: Experiment) 
     rate = _tell_rate(curves, experiment)
     best = min(values)
     if best == values[0] and one.event.value is not None and one.event.value > values[0] + abs(values[0]) * 0.01:
+        evidence = say(
+            "{key} was best at its first point ({value:.4g})", key=shorten(key), value=curves.restore(key, best)
+        )
         return Cause(
-            cause="learning rate too high: the first updates made it worse, and it never recovered",
+            cause=say("learning rate too high: the first updates made it worse, and it never recovered"),
             confidence="medium",
-            evidence=f"{shorten(key)} was best at its first point ({curves.restore(key, best):.4g}){rate}",
+            evidence=evidence + rate,
         )
     norms = [key for key in curves.of("gradient_norm") if curves.finite[key][1] and find_flat(curves.finite[key][1])]
     classes = find_chance_classes(one.event.value or 0.0)
-    if classes and "chance" in one.event.detail:
-        still = f"; {shorten(norms[0])} does not change either" if norms else ""
+    if classes and one.event.trait == "chance":
+        evidence = say("{key} stays at chance, ln({classes})", key=shorten(key), classes=classes)
+        if norms:
+            evidence += say("; ") + say("{key} does not change either", key=shorten(norms[0]))
         return Cause(
-            cause="inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)",
+            cause=say("inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)"),
             confidence="medium",
-            evidence=f"{shorten(key)} stays at chance, ln({classes}){still}{rate}; look at a batch and its labels",
+            evidence=evidence + rate + say("; ") + say("look at a batch and its labels"),
         )
     return Cause(
-        cause="not enough evidence: learning rate, data or a loss that need not fall",
+        cause=say("not enough evidence: learning rate, data or a loss that need not fall"),
         confidence="low",
-        evidence=f"{shorten(key)} is flat{rate}",
+        evidence=say("{key} is flat", key=shorten(key)) + rate,
     )
 
 
@@ -510,15 +575,21 @@ def _explain_divergence(kinds: Mapping[str, _Seen], experiment: Experiment) -> C
     jump = kinds.get("learning_rate_jump")
     if jump and jump.event.step <= one.event.step:
         return Cause(
-            cause="the learning rate jumped: a resumed or restarted schedule",
+            cause=say("the learning rate jumped: a resumed or restarted schedule"),
             confidence="medium",
-            evidence=f"learning rate {jump.event.detail} at step {jump.event.step}, before step {one.event.step}",
+            evidence=say(
+                "learning rate {detail} at step {step}, before step {later}",
+                detail=jump.event.detail,
+                step=jump.event.step,
+                later=one.event.step,
+            ),
         )
     rates = [f"{key}={value:.4g}" for key, value in _read_rates(experiment).items()]
+    evidence = say("{key} worsens from step {step} on", key=shorten(one.keys[0]), step=one.event.step)
     return Cause(
-        cause="training became unstable: learning rate too high, or bad data from there on",
+        cause=say("training became unstable: learning rate too high, or bad data from there on"),
         confidence="low",
-        evidence=f"{shorten(one.keys[0])} worsens from step {one.event.step} on" + (f"; {rates[0]}" if rates else ""),
+        evidence=evidence + (say("; ") + rates[0] if rates else ""),
     )
 
 
@@ -526,7 +597,7 @@ def _tell_rate(curves: _Curves, experiment: Experiment) -> str:
     """Return the learning rate as evidence, from the config or its series; "" where neither tells."""
     rates = [f"{shorten(key, 40)}={value:.4g}" for key, value in _read_rates(experiment).items()]
     rates += [f"{shorten(key)}={max(curves.finite[key][1]):.4g}" for key in curves.of("learning_rate")]
-    return f"; {rates[0]}" if rates else ""
+    return say("; ") + rates[0] if rates else ""
 
 
 def _read_rates(experiment: Experiment) -> dict[str, float]:
@@ -541,22 +612,39 @@ def _judge(curves: _Curves, seen: Sequence[_Seen], experiment: Experiment, error
     """Return the verdict in one line: the end first, then the gravest events, "healthy" if there are none."""
     parts: list[str] = []
     if experiment.state in ("CRASHED", "ABORTED"):
-        old = f"; last error {error.later} lines before the end" if error and error.later else ""
-        parts.append(experiment.state.lower() + old + (f": {shorten(error.line, 120)}" if error else ""))
+        parts.append(_describe_end(experiment, error))
     for severity in ("problem", "warning"):
-        parts += [
-            f"{one.event.kind} in {shorten(one.keys[0])}"
-            + ("" if _is_hardware(one) else f" {'from' if severity == 'problem' else 'at'} step {one.event.step}")
-            for one in seen
-            if one.event.severity == severity
-        ]
+        parts += [_name_event(one) for one in seen if one.event.severity == severity]
     if parts:
-        more = f"; {len(parts) - 3} more" if len(parts) > 3 else ""
-        return "; ".join(parts[:3]) + more
+        more = [say("{count} more", count=len(parts) - 3)] if len(parts) > 3 else []
+        return say("; ").join([*parts[:3], *more])
     judged = curves.of("loss", "quality")
     longest = max((len(curves.points[key].steps) for key in judged), default=0)
     if not judged:
-        return "cannot tell: no loss, accuracy or the like was logged"
+        return say("cannot tell: no loss, accuracy or the like was logged")
     if longest < DEFAULTS.fewest_points:
-        return f"cannot tell: only {longest} points were logged, {DEFAULTS.fewest_points} are needed"
-    return "healthy so far" if experiment.state in ("RUNNING", "UNKNOWN") else "healthy"
+        return say(
+            "cannot tell: only {count} points were logged, {needed} are needed",
+            count=longest,
+            needed=DEFAULTS.fewest_points,
+        )
+    return say("healthy so far") if experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
+
+
+def _describe_end(experiment: Experiment, error: ErrorText | None) -> str:
+    end = say("crashed") if experiment.state == "CRASHED" else say("aborted")
+    if error is None:
+        return end
+    told = {"end": end, "error": shorten(error.line, 120)}
+    if error.later:
+        return say("{end}; last error {count} lines before the end: {error}", count=error.later, **told)
+    return say("{end}: {error}", **told)
+
+
+def _name_event(one: _Seen) -> str:
+    event = {"kind": one.event.kind, "key": shorten(one.keys[0])}
+    if _is_hardware(one):
+        return say("{kind} in {key}", **event)
+    if one.event.severity == "problem":
+        return say("{kind} in {key} from step {step}", step=one.event.step, **event)
+    return say("{kind} in {key} at step {step}", step=one.event.step, **event)

@@ -17,6 +17,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["get_environment", "read_facts"]
 
@@ -62,22 +63,23 @@ async def get_environment(
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
-            notes.append(f"No environment was recorded for {shorten(cuid)}.")
+            notes.append(say("No environment was recorded for {cuid}.", cuid=shorten(cuid)))
     # one without any would make all facts of the others differ
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
     matching = [name for name in names if search.casefold() in name.casefold()]
     if names and not matching:
-        notes.append(f"None of the {len(names)} facts has {shorten(search)!r} in its name.")
+        notes.append(say("None of the {count} facts has {text!r} in its name.", count=len(names), text=shorten(search)))
     facts = [_compare(name, found) for name in matching]
     if len(found) > 1:
         differing = [fact for fact in facts if fact.values]
-        notes.append(f"{len(facts) - len(differing)} facts are the same in all {len(found)} and left out.")
+        same = len(facts) - len(differing)
+        notes.append(say("{count} facts are the same in all {total} and left out.", count=same, total=len(found)))
         facts = differing
     offset, limit = get_stretch(page, size)
     shown = facts[offset : None if limit is None else offset + limit]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
-    return add_notes(tell_page(answer, page, size, "as recorded"), *dict.fromkeys(notes))
+    return add_notes(tell_page(answer, page, size, say("as recorded")), *dict.fromkeys(notes))
 
 
 async def _get_experiment(

@@ -19,6 +19,7 @@ from swanlab_mcp.operations.location import (
 )
 from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["get_experiment", "list_project_exps"]
 
@@ -47,10 +48,11 @@ async def list_project_exps(
     )
     total = answer.page.total if answer.page else 0
     where = f"{shorten(place.username)}/{shorten(place.project)}"
-    note = "" if total else f"The project {where} holds no experiments yet."
+    note = "" if total else say("The project {project} holds no experiments yet.", project=where)
     link = client.get_link(place.username, place.project, "<cuid>")
-    order = "newest first" if place.username == LOCAL else "SwanLab's order"
-    return add_notes(tell_page(answer, page, size, order), note, f"Pages: {link}" if link and total else "")
+    order = say("newest first") if place.username == LOCAL else say("SwanLab's order")
+    pages = say("Pages: {link}", link=link) if link and total else ""
+    return add_notes(tell_page(answer, page, size, order), note, pages)
 
 
 async def get_experiment(
@@ -75,6 +77,7 @@ async def get_experiment(
         parts = {part: value for part, value in answer.data.profile.items() if part in profile}
         lacking = [part for part in profile if part not in parts]
         answer = answer.model_copy(update={"data": answer.data.model_copy(update={"profile": parts})})
-        answer = add_notes(answer, f"Not recorded for it: {', '.join(lacking)}." if lacking else "")
+        names = ", ".join(lacking)
+        answer = add_notes(answer, say("Not recorded for it: {names}.", names=names) if lacking else "")
     link = client.get_link(place.username, place.project, cuid)
-    return add_notes(answer, f"Page: {link}" if link else "")
+    return add_notes(answer, say("Page: {link}", link=link) if link else "")

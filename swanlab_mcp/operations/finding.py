@@ -20,6 +20,7 @@ from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_project, locate_project
 from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["Choice", "choose_experiments", "find_experiments"]
 
@@ -54,10 +55,14 @@ async def find_experiments(
     chosen = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in choice.candidates]
     offset, limit = get_stretch(page, size)
     shown = chosen[offset : None if limit is None else offset + limit]
-    order = f"by {shorten(sort)}, {'largest' if descending else 'smallest'} first" if sort else "as listed"
+    order = say("as listed")
+    if sort and descending:
+        order = say("by {field}, largest first", field=shorten(sort))
+    elif sort:
+        order = say("by {field}, smallest first", field=shorten(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
     link = client.get_link(place.username, place.project, "<cuid>")
-    return add_notes(tell_page(whole, page, size, order), f"Pages: {link}" if link and chosen else "")
+    return add_notes(tell_page(whole, page, size, order), say("Pages: {link}", link=link) if link and chosen else "")
 
 
 async def choose_experiments(
@@ -130,9 +135,16 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
     if not filters:
         return []
     if narrowed.is_whole:
-        return [f"{count} of the {len(narrowed.experiments)} experiments meet the filters, applied here."]
+        total = len(narrowed.experiments)
+        return [say("{count} of the {total} experiments meet the filters, applied here.", count=count, total=total)]
     theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
-    return [f"{count} experiments meet the filters: SwanLab narrowed by {theirs}; all were applied here."]
+    return [
+        say(
+            "{count} experiments meet the filters: SwanLab narrowed by {fields}; all were applied here.",
+            count=count,
+            fields=theirs,
+        )
+    ]
 
 
 def _metric_keys(fields: Sequence[str]) -> list[str]:
@@ -144,9 +156,11 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
         if key not in logged:
             near = find_near_names(key, logged) or logged[:10]
             hint = (
-                f"Near ones: {', '.join(shorten(one) for one in near)}." if near else "None has logged a metric (yet)."
+                say("Near ones: {names}.", names=", ".join(shorten(one) for one in near))
+                if near
+                else say("None has logged a metric (yet).")
             )
-            raise NotFound(f"No experiment of the project has a metric {shorten(key)!r}.", hint=hint)
+            raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(key)), hint=hint)
 
 
 def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from swanlab_mcp.errors import NotFound
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["has_pattern", "match_keys", "matches_pattern"]
 
@@ -21,7 +23,9 @@ def matches_pattern(key: str, pattern: str) -> bool:
     return fnmatchcase(key, pattern.replace("[", "[[]"))
 
 
-def match_keys(logged: Collection[str], patterns: Sequence[str], what: str = "metric") -> list[str]:
+def match_keys(
+    logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
+) -> list[str]:
     """Return the logged keys that are or match one of `patterns`, in the order they were logged.
 
     Raises NotFound with near keys when a pattern matches none.
@@ -31,8 +35,14 @@ def match_keys(logged: Collection[str], patterns: Sequence[str], what: str = "me
         names = ", ".join(repr(shorten(one)) for one in unmatched)
         near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
         shown = ", ".join(shorten(key) for key in dict.fromkeys(near))
+        near_ones = say("Near ones of its {total}: {names}.", total=len(logged), names=shown)
+        if what == "media":
+            raise NotFound(
+                say("No media of this experiment matches {names}.", names=names),
+                hint=near_ones if logged else say("It has logged no media (yet)."),
+            )
         raise NotFound(
-            f"No {what} of this experiment matches {names}.",
-            hint=f"Near ones of its {len(logged)}: {shown}." if logged else f"It has logged no {what} (yet).",
+            say("No metric of this experiment matches {names}.", names=names),
+            hint=near_ones if logged else say("It has logged no metric (yet)."),
         )
     return [key for key in logged if key in patterns or any(matches_pattern(key, one) for one in patterns)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from swanlab_mcp.models import ApiResponse, Page
+from swanlab_mcp.wording import say
 
 __all__ = ["add_notes", "get_stretch", "tell_page"]
 
@@ -24,7 +25,13 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) ->
     notes: list[str] = []
     if offset and offset >= total:
         notes.append(
-            f"Page {page} lies beyond the end: there are {total}, so the last page of {size} is {-(-total // size)}."
+            say(
+                "Page {page} lies beyond the end: there are {total}, so the last page of {size} is {last}.",
+                page=page,
+                total=total,
+                size=size,
+                last=-(-total // size),
+            )
         )
     has_next = limit is not None and offset + returned < total and returned
     following = f"page={page + 1} size={size}" if has_next else None

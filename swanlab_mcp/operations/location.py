@@ -11,6 +11,7 @@ from swanlab_mcp.errors import InvalidArgument, NotFound, NotLoggedIn, Permissio
 from swanlab_mcp.models import ApiResponse
 from swanlab_mcp.refs import LOCAL, Reference, find_near_names, parse_experiment, parse_project, parse_workspace
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = [
     "ask_about_experiment",
@@ -76,12 +77,16 @@ async def _complete(client: SwanLabClient, place: Reference) -> Reference:
     if place.host:
         link = client.get_link(place.username)
         if urlsplit(link).netloc.lower() != urlsplit(place.host).netloc:
-            where = (
-                f"this server works with {urlsplit(link).netloc}" if link else "this server shows runs on disk alone"
-            )
+            theirs = shorten(urlsplit(place.host).netloc)
             raise InvalidArgument(
-                f"The address belongs to {shorten(urlsplit(place.host).netloc)}, but {where}.",
-                hint="Give names instead, or start a server for that host with --host.",
+                say(
+                    "The address belongs to {theirs}, but this server works with {ours}.",
+                    theirs=theirs,
+                    ours=urlsplit(link).netloc,
+                )
+                if link
+                else say("The address belongs to {theirs}, but this server shows runs on disk alone.", theirs=theirs),
+                hint=say("Give names instead, or start a server for that host with --host."),
             )
     if place.username:
         return place
@@ -104,20 +109,29 @@ async def _find_by_name(client: SwanLabClient, place: Reference, error: NotFound
         return found[0].cuid
     if found:
         candidates = "; ".join(f"{one.cuid} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        candidates += say(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
         raise InvalidArgument(
-            f"{len(found)} experiments of {where} are named {shorten(wanted)!r}.",
-            hint=f"Give one of their ids: {candidates}{more}.",
+            say(
+                "{count} experiments of {project} are named {name!r}.",
+                count=len(found),
+                project=where,
+                name=shorten(wanted),
+            ),
+            hint=say("Give one of their ids: {candidates}.", candidates=candidates),
         ) from error
     if not experiments:
         raise NotFound(
-            f"There is no experiment {shorten(wanted)!r}: the project {where} holds no experiments yet."
+            say(
+                "There is no experiment {name!r}: the project {project} holds no experiments yet.",
+                name=shorten(wanted),
+                project=where,
+            )
         ) from error
     names = [one.name for one in experiments]
     near = find_near_names(wanted, [*names, *(one.cuid for one in experiments)])
     known = [f"{shorten(one.name)} ({one.cuid})" for one in experiments if one.name in near or one.cuid in near]
     raise NotFound(
-        f"There is no experiment {shorten(wanted)!r} in {where}.",
+        say("There is no experiment {name!r} in {project}.", name=shorten(wanted), project=where),
         hint=_suggest(known, [f"{shorten(one.name)} ({one.cuid})" for one in experiments], "list_project_exps"),
     ) from error
 
@@ -132,11 +146,16 @@ async def _explain_project(client: SwanLabClient, place: Reference, error: NotFo
     names = [project.name for project in projects]
     if place.project in names:
         return error
-    message = f"There is no project {shorten(place.project)!r} in workspace {shorten(place.username)!r}."
+    message = say(
+        "There is no project {project!r} in workspace {username!r}.",
+        project=shorten(place.project),
+        username=shorten(place.username),
+    )
     if await _is_local(client, place):
-        return NotFound(message, hint=f"It is among the runs on this machine: use project='local/{place.project}'.")
+        hint = say("It is among the runs on this machine: use project='local/{project}'.", project=place.project)
+        return NotFound(message, hint=hint)
     if not names:
-        return NotFound(message, hint="That workspace holds no projects; list_workspaces shows the others.")
+        return NotFound(message, hint=say("That workspace holds no projects; list_workspaces shows the others."))
     return NotFound(message, hint=_suggest(find_near_names(place.project, names), names, "list_projects"))
 
 
@@ -155,7 +174,7 @@ async def _explain_workspace(client: SwanLabClient, place: Reference, error: Not
     if place.username in names:
         return error
     return NotFound(
-        f"There is no workspace {shorten(place.username)!r}, or this account may not see it.",
+        say("There is no workspace {username!r}, or this account may not see it.", username=shorten(place.username)),
         hint=_suggest(find_near_names(place.username, names), names, "list_workspaces"),
     )
 
@@ -163,7 +182,14 @@ async def _explain_workspace(client: SwanLabClient, place: Reference, error: Not
 def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
     meant = [shorten(name) for name in near]
     if meant:
-        return f"Did you mean {' or '.join(meant)}? {tool} shows all {len(names)}."
+        return say(
+            "Did you mean {names}? {tool} shows all {total}.",
+            names=say(" or ").join(meant),
+            tool=tool,
+            total=len(names),
+        )
     listed = ", ".join(shorten(name) for name in names[:_NAMED])
-    more = f" and {len(names) - _NAMED} more ({tool} shows them)" if len(names) > _NAMED else ""
-    return f"There are: {listed}{more}."
+    if len(names) > _NAMED:
+        left = len(names) - _NAMED
+        return say("There are: {names} and {count} more ({tool} shows them).", names=listed, count=left, tool=tool)
+    return say("There are: {names}.", names=listed)

@@ -26,6 +26,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.budget import count_fitting
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import neutralise, shorten
+from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     import regex
@@ -67,7 +68,8 @@ async def get_logs(
     is_search = judge is not None or level != "all"
     if from_traceback and is_search:
         raise InvalidArgument(
-            "from_traceback cannot go together with search, pattern or level.", hint="Give from_traceback alone."
+            say("from_traceback cannot go together with search, pattern or level."),
+            hint=say("Give from_traceback alone."),
         )
     place = await locate_experiment(client, exp_cuid, project, username)
     wanted = _SEARCHED if is_search or from_traceback else count
@@ -76,33 +78,47 @@ async def get_logs(
     )
     part = answer.data or LogPart((), 0, 0)
     if not part.lines:
-        told = [f"No log line was recorded for {shorten(cuid)}."]
+        told = say("No log line was recorded for {cuid}.", cuid=shorten(cuid))
         if part.total:
-            told = [f"start={start} lies beyond the end: the log has the lines 0 to {part.total - 1}."]
-        return _answer([], [*answer.notes, *told])
+            told = say(
+                "start={start} lies beyond the end: the log has the lines 0 to {last}.",
+                start=start,
+                last=part.total - 1,
+            )
+        return _answer([], [*answer.notes, told])
     if is_search:
         find = partial(_find, judge=judge, level=level)
         places = await asyncio.to_thread(find, part.lines)
         rows, notes = _show_found(part, places, count, context, is_first=start is not None)
-        what = f" with {shorten(search or pattern)!r}" if judge else ""
-        stop = part.start + len(part.lines)
-        notes = [f"{len(places)} lines{what} among the lines {part.start} to {stop - 1}.", *notes]
+        count_found = {"count": len(places), "first": part.start, "last": part.start + len(part.lines) - 1}
+        told = (
+            say(
+                "{count} lines with {text!r} among the lines {first} to {last}.",
+                text=shorten(search or pattern),
+                **count_found,
+            )
+            if judge
+            else say("{count} lines among the lines {first} to {last}.", **count_found)
+        )
+        notes = [told, *notes]
     elif from_traceback:
         rows, notes = _show_traceback(part, count)
         if not rows:
             experiment = (await client.get_experiment(place.username, place.project, cuid)).data
             if experiment and experiment.error:
                 last = shorten(experiment.error.strip().splitlines()[-1], 300)
-                notes.append(f"The SDK recorded how it ended: {last}. get_experiment shows all of it.")
+                notes.append(say("The SDK recorded how it ended: {error}. get_experiment shows all of it.", error=last))
     else:
         rows, notes = _show_part(part, count, is_tail=start is None)
     if part.start and start is None and (is_search or from_traceback):
-        notes.append(f"The lines before {part.start} were not searched; give start=0 to begin there.")
+        notes.append(say("The lines before {line} were not searched; give start=0 to begin there.", line=part.start))
     return _answer(rows, [*answer.notes, *notes])
 
 
 def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]:
-    return ApiResponse(data=rows, page=Page(returned=len(rows), total=len(rows), order="oldest first"), notes=notes)
+    return ApiResponse(
+        data=rows, page=Page(returned=len(rows), total=len(rows), order=say("oldest first")), notes=notes
+    )
 
 
 def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLine], list[str]]:
@@ -112,20 +128,24 @@ def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLin
     if is_tail and first:
         earlier = max(0, first - count)
         return rows, [
-            f"These are the last lines of {part.total}; earlier ones: start={earlier} count={first - earlier}."
+            say(
+                "These are the last lines of {total}; earlier ones: start={start} count={count}.",
+                total=part.total,
+                start=earlier,
+                count=first - earlier,
+            )
         ]
-    return rows, [f"The log goes on: start={stop}."] if stop < part.total else []
+    return rows, _tell_next(part, stop)
 
 
 def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]]:
-    where = f"{part.start} to {part.start + len(part.lines) - 1}"
+    stretch = {"first": part.start, "last": part.start + len(part.lines) - 1}
     begin = find_first_traceback([line.message for line in part.lines])
     if begin is None:
-        return [], [f"There is no traceback among the lines {where}."]
+        return [], [say("There is no traceback among the lines {first} to {last}.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
-    stop = _find_stop(rows)
-    on = [f"The log goes on: start={stop}."] if stop < part.total else []
-    return rows, [f"From the first traceback among the lines {where} on.", *on]
+    told = say("From the first traceback among the lines {first} to {last} on.", **stretch)
+    return rows, [told, *_tell_next(part, _find_stop(rows))]
 
 
 def _show_found(
@@ -139,14 +159,25 @@ def _show_found(
     rows = _fit(_fold(_clean_line(part.lines[place]) for place in sorted(near)), keep_last=not is_first)
     if not rows:
         stop = part.start + len(part.lines)
-        return [], [f"The log goes on: start={stop}."] if is_first and stop < part.total else []
+        return [], _tell_next(part, stop) if is_first else []
     first, stop = rows[0].number - part.start, _find_stop(rows) - part.start
     shown = sum(first <= place < stop for place in places)
     if not is_first:
-        some = f"Only the last {shown} of them are shown; start={part.start} begins with the first."
-        return rows, [some] if shown < len(places) else []
+        if shown == len(places):
+            return rows, []
+        return rows, [
+            say(
+                "Only the last {count} of them are shown; start={start} begins with the first.",
+                count=shown,
+                start=part.start,
+            )
+        ]
     following = next((place for place in places if place >= stop), len(part.lines)) + part.start
-    return rows, [f"The search goes on: start={following}."] if following < part.total else []
+    return rows, [say("The search goes on: start={start}.", start=following)] if following < part.total else []
+
+
+def _tell_next(part: LogPart, stop: int) -> list[str]:
+    return [say("The log goes on: start={start}.", start=stop)] if stop < part.total else []
 
 
 def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
@@ -163,17 +194,20 @@ def _find_stop(rows: Sequence[LogLine]) -> int:
 def _check(count: int, start: int | None, level: str) -> None:
     """Raise InvalidArgument for what a Python caller may give although no tool call can."""
     if count < 1:
-        raise InvalidArgument(f"count={count} is too small.", hint="Give 1 or more lines.")
+        raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Give 1 or more lines."))
     if start is not None and start < 0:
-        raise InvalidArgument(f"start={start} is too small.", hint="Lines are numbered from 0.")
+        raise InvalidArgument(say("start={start} is too small.", start=start), hint=say("Lines are numbered from 0."))
     if level not in _LEVELS:
-        raise InvalidArgument(f"There is no level {shorten(level)!r}.", hint=f"Levels: {', '.join(_LEVELS)}.")
+        raise InvalidArgument(
+            say("There is no level {level!r}.", level=shorten(level)),
+            hint=say("Levels: {names}.", names=", ".join(_LEVELS)),
+        )
 
 
 def _read_judge(search: str, pattern: str) -> Judge | None:
     """Return what tells whether a line is looked for, None where any is. Raises InvalidArgument."""
     if search and pattern:
-        raise InvalidArgument("search and pattern cannot go together.", hint="Give one of them.")
+        raise InvalidArgument(say("search and pattern cannot go together."), hint=say("Give one of them."))
     if search:
         wanted = search.casefold()
         return lambda message: wanted in message.casefold()
@@ -185,8 +219,12 @@ def _read_judge(search: str, pattern: str) -> Judge | None:
         expression = regex.compile(pattern, regex.IGNORECASE)
     except (regex.error, RecursionError, OverflowError) as error:
         raise InvalidArgument(
-            f"pattern={shorten(pattern)!r} is not a regular expression: {shorten(str(error))}.",
-            hint="Escape special characters with a backslash, or give the text as search.",
+            say(
+                "pattern={pattern!r} is not a regular expression: {error}.",
+                pattern=shorten(pattern),
+                error=shorten(str(error)),
+            ),
+            hint=say("Escape special characters with a backslash, or give the text as search."),
         ) from error
     return _Budget(expression).search
 
@@ -205,8 +243,8 @@ class _Budget:
             return self._expression.search(message, timeout=max(self._left, 0.001), concurrent=True) is not None
         except TimeoutError as error:
             raise InvalidArgument(
-                f"The pattern {shorten(self._expression.pattern)!r} takes too long to search for.",
-                hint="Write it without repetitions inside repetitions, or give a plain text as search.",
+                say("The pattern {pattern!r} takes too long to search for.", pattern=shorten(self._expression.pattern)),
+                hint=say("Write it without repetitions inside repetitions, or give a plain text as search."),
             ) from error
         finally:
             self._left -= time.monotonic() - began

@@ -30,6 +30,7 @@ from swanlab_mcp.operations.location import ask_about_experiment, locate_experim
 from swanlab_mcp.pictures import prepare_picture
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["get_media"]
 
@@ -93,13 +94,22 @@ async def get_media(
     for number, key in enumerate(chosen):
         known = parts[number * len(wanted)].steps
         lacking = ", ".join(str(step) for step in dict.fromkeys(steps) if step not in known)
-        none = f"; none at step {lacking}" if lacking else ""
-        notes.append(f"Steps of {shorten(key)}: {describe_steps(known)} ({len(known)}){none}.")
+        told = {"key": shorten(key), "steps": describe_steps(known), "count": len(known)}
+        notes.append(
+            say("Steps of {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **told)
+            if lacking
+            else say("Steps of {key}: {steps} ({count}).", **told)
+        )
     if left:
         following = ", ".join(shorten(key) for key in left[:_NAMED])
+        following += ", …" if len(left) > _NAMED else ""
         notes.append(
-            f"Only the first {len(chosen)} of {len(chosen) + len(left)} keys were looked at; go on with {following}"
-            f"{', …' if len(left) > _NAMED else ''} as keys."
+            say(
+                "Only the first {count} of {total} keys were looked at; go on with {names} as keys.",
+                count=len(chosen),
+                total=len(chosen) + len(left),
+                names=following,
+            )
         )
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
@@ -113,14 +123,16 @@ async def get_media(
         page=Page(returned=len(shown), total=len(items)),
         pictures=[one.picture for one in shown if one.picture],
     )
-    told = tell_page(answer, page, size, "by key and step")
-    return add_notes(told, *dict.fromkeys(notes), f"Page: {link}" if link else "")
+    paged = tell_page(answer, page, size, say("by key and step"))
+    return add_notes(paged, *dict.fromkeys(notes), say("Page: {link}", link=link) if link else "")
 
 
 def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[str]) -> list[str]:
     plain = [key for key in keys if key in scalars and key not in media]
     if plain:
-        raise InvalidArgument(f"{shorten(plain[0])!r} is a metric of numbers, not media.", hint="Use get_metrics.")
+        raise InvalidArgument(
+            say("{key!r} is a metric of numbers, not media.", key=shorten(plain[0])), hint=say("Use get_metrics.")
+        )
     return match_keys(media, keys, "media")
 
 
@@ -133,8 +145,8 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
             place = bisect.bisect_left(known, step)
             near = known[max(0, place - 2) : place + 2]
             raise NotFound(
-                f"There is no such media at step {step}.",
-                hint=f"The nearest steps that have some: {', '.join(map(str, near))}." if near else "",
+                say("There is no such media at step {step}.", step=step),
+                hint=say("The nearest steps that have some: {steps}.", steps=", ".join(map(str, near))) if near else "",
             )
 
 
@@ -182,23 +194,33 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int) -> _
     row = Media(
         key=item.key, step=item.step, type=kind, name=name or None, size=file.size, caption=item.caption or None
     )
-    where = f"{shorten(name)} at step {item.step}"
+    where = {"name": shorten(name), "step": item.step}
     if kind not in _READ:
         return _Shown(row)
     if file.content is None:
-        return _Shown(row, note=f"{where}: larger than {_LARGEST_FILE // 1_000_000} MB, so it is not shown.")
+        most = _LARGEST_FILE // 1_000_000
+        note = say("{name} at step {step}: larger than {most} MB, so it is not shown.", most=most, **where)
+        return _Shown(row, note=note)
     if kind == "image":
         picture = prepare_picture(file.content)
-        return _Shown(row, note=f"{where}: {picture}.") if isinstance(picture, str) else _Shown(row, picture)
+        if isinstance(picture, str):
+            return _Shown(row, note=say("{name} at step {step}: {reason}.", reason=picture, **where))
+        return _Shown(row, picture)
     text = file.content.decode("utf-8", errors="replace")
     if kind == "chart":
         kind, text = _read_table(text)
     part = text[text_start : text_start + _SHOWN_TEXT]
     end = text_start + len(part)
     row = row.model_copy(update={"type": kind, "text": part})
-    return _Shown(
-        row, note=f"{where}: {len(text)} characters in all; go on with text_start={end}." if end < len(text) else ""
+    if end >= len(text):
+        return _Shown(row)
+    note = say(
+        "{name} at step {step}: {total} characters in all; go on with text_start={end}.",
+        total=len(text),
+        end=end,
+        **where,
     )
+    return _Shown(row, note=note)
 
 
 def _find_kind(path: str) -> str:

@@ -11,6 +11,7 @@ from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["list_metrics"]
 
@@ -63,13 +64,18 @@ async def list_metrics(
         groups = _group(chosen)
         if len(groups) <= _MANY:
             notes.append(
-                f"{len(chosen)} keys in {len(groups)} groups; search for one like {groups[0].key}* or give page=1."
+                say(
+                    "{count} keys in {groups} groups; search for one like {prefix}* or give page=1.",
+                    count=len(chosen),
+                    groups=len(groups),
+                    prefix=groups[0].key,
+                )
             )
             chosen = groups
     offset, limit = get_stretch(page, size)
     shown = chosen[offset : None if limit is None else offset + limit]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
-    return add_notes(tell_page(answer, page, size, "in the order logged"), *dict.fromkeys(notes))
+    return add_notes(tell_page(answer, page, size, say("in the order logged")), *dict.fromkeys(notes))
 
 
 async def _list_keys(
@@ -107,8 +113,17 @@ def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
 
 def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not rows:
-        return "No metric has been logged (yet)."
+        return say("No metric has been logged (yet).")
     near = find_near_names(search.strip("*?"), [row.key for row in rows])
-    hint = f" Near: {', '.join(shorten(key) for key in near)}." if near else ""
-    named = f" that match {shorten(search)!r}" if search else ""
-    return f"No {kind} keys{named} among the {len(rows)} that were logged.{hint}"
+    hint = say("Near: {names}.", names=", ".join(shorten(key) for key in near)) if near else ""
+    if not search:
+        return join_sentences(
+            say("No {kind} keys among the {total} that were logged.", kind=kind, total=len(rows)), hint
+        )
+    none = say(
+        "No {kind} keys that match {text!r} among the {total} that were logged.",
+        kind=kind,
+        text=shorten(search),
+        total=len(rows),
+    )
+    return join_sentences(none, hint)

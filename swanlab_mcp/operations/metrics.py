@@ -33,6 +33,7 @@ from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["get_metrics", "read_selection"]
 
@@ -124,13 +125,20 @@ async def get_metrics(
             notes += _note_points(one.cuid, key, part)
             gaps = sum(step not in one.axis for step in kept.steps) if x_axis not in _CLOCKS else 0
             if gaps:
-                name = f"{shorten(key)} of {shorten(one.cuid)}"
-                notes.append(f"{name}: {shorten(x_axis)} has no value at {gaps} of these steps (x is NaN there).")
+                notes.append(
+                    say(
+                        "{key} of {cuid}: {axis} has no value at {count} of these steps (x is NaN there).",
+                        key=shorten(key),
+                        cuid=shorten(one.cuid),
+                        axis=shorten(x_axis),
+                        count=gaps,
+                    )
+                )
     if missing and not series:
         raise missing[0]
     notes = [_note_cuts(series, head), *notes, *(str(error) for error in missing)]
     whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
-    return add_notes(tell_page(whole, page, size, "in the order asked"), *dict.fromkeys(notes))
+    return add_notes(tell_page(whole, page, size, say("in the order asked")), *dict.fromkeys(notes))
 
 
 def read_selection(
@@ -156,8 +164,8 @@ def _read_bound(bound: int | str | None) -> _Bound:
     moment = read_time(bound)
     if moment is None:
         raise InvalidArgument(
-            f"{shorten(bound)!r} is neither a step nor a time.",
-            hint="Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00.",
+            say("{text!r} is neither a step nor a time.", text=shorten(bound)),
+            hint=say("Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00."),
         )
     return _Bound(time=int(moment.timestamp() * 1000))
 
@@ -197,7 +205,13 @@ async def _read(
             extremes = [one for one in (summary[key].min, summary[key].max) if one] if key in summary else []
             points[key] = _add_points(points[key], {one.step: one.value for one in extremes if one.step is not None})
             if len(extremes) < 2 or any(one.step is None for one in extremes):
-                notes.append(f"{shorten(key)} of {shorten(cuid)}: extremes between the sampled points may be missing.")
+                notes.append(
+                    say(
+                        "{key} of {cuid}: extremes between the sampled points may be missing.",
+                        key=shorten(key),
+                        cuid=shorten(cuid),
+                    )
+                )
     missing: NotFound | None = None
     absent = [key for key in asked if key not in points]
     if absent:
@@ -215,7 +229,9 @@ async def _read(
         experiment = (await client.get_experiment(place.username, place.project, cuid)).data
         began = read_time(experiment.createdAt) if experiment else None
         if began is None:
-            raise InvalidArgument(f"When {shorten(cuid)} began is not known.", hint="Use x_axis='time'.")
+            raise InvalidArgument(
+                say("When {cuid} began is not known.", cuid=shorten(cuid)), hint=say("Use x_axis='time'.")
+            )
         axis = {-1: began.timestamp() * 1000}
     return _Found(cuid, {key: points[key] for key in keys if key in points}, axis, notes, missing)
 
@@ -229,7 +245,7 @@ def _add_points(points: Points, others: Mapping[int, float]) -> Points:
 
 
 def _name(error: NotFound, cuid: str) -> NotFound:
-    return NotFound(f"{shorten(cuid)}: {error.message}", hint=error.hint)
+    return NotFound(say("{cuid}: {error}", cuid=shorten(cuid), error=error.message), hint=error.hint)
 
 
 def _take_first(points: Points, count: int | None) -> Points:
@@ -261,11 +277,14 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
 
 
 def _note_points(cuid: str, key: str, part: Points) -> list[str]:
-    name = f"{shorten(key)} of {shorten(cuid)}"
+    which = {"key": shorten(key), "cuid": shorten(cuid)}
     if not part.steps:
-        return [f"{name}: no points in the asked part."]
+        return [say("{key} of {cuid}: no points in the asked part.", **which)]
     if not part.is_whole:
-        return [f"{name}: from a sample; NaN between its points may be missing. mode=exact reads them all."]
+        sampled = say(
+            "{key} of {cuid}: from a sample; NaN between its points may be missing. mode=exact reads them all.", **which
+        )
+        return [sampled]
     return []
 
 
@@ -278,6 +297,19 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
     returned = {one.returned for one in cut}
     rest = "" if head is None else f" head={head - min(returned)}"
     if len(starts) == 1 and (head is None or len(returned) == 1):
-        return f"{len(cut)} of {len(series)} series are cut; continue with start={starts.pop()}{rest}."
-    which = "" if head is None else ", and head less what was returned"
-    return f"{len(cut)} series are cut at different steps: ask for each again with its next_start as start{which}."
+        return say(
+            "{count} of {total} series are cut; continue with {arguments}.",
+            count=len(cut),
+            total=len(series),
+            arguments=f"start={starts.pop()}{rest}",
+        )
+    if head is None:
+        return say(
+            "{count} series are cut at different steps: ask for each again with its next_start as start.",
+            count=len(cut),
+        )
+    return say(
+        "{count} series are cut at different steps: ask for each again with its next_start as start, and head less "
+        "what was returned.",
+        count=len(cut),
+    )

@@ -20,6 +20,7 @@ from swanlab_mcp.operations.location import ask_about_workspace, locate_workspac
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import LOCAL, Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["whats_new"]
 
@@ -86,12 +87,25 @@ async def whats_new(
     shown = rows[offset : None if limit is None else offset + limit]
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=list(dict.fromkeys(notes)))
     counts = Counter(row.what for row in rows)
-    told = ", ".join(f"{count} {what}" for what, count in counts.most_common()) or "nothing"
+    words = {
+        "new": say("new"),
+        "finished": say("finished"),
+        "crashed": say("crashed"),
+        "aborted": say("aborted"),
+        "stalled": say("stalled"),
+        "no end recorded": say("no end recorded"),
+        "record": say("record"),
+    }
+    happened = say(", ").join(
+        say("{count} {reason}", count=count, reason=words[what]) for what, count in counts.most_common()
+    )
     cursor = show_time(max([latest, *(one.moment for one in happenings)]))
     return add_notes(
-        tell_page(whole, page, size, "records first, then the newest"),
-        f"Since {show_time(moment)}: {told}.",
-        f"Cursor for the next call: since={cursor}",
+        tell_page(whole, page, size, say("records first, then the newest")),
+        say("Since {time}: {counts}.", time=show_time(moment), counts=happened)
+        if happened
+        else say("Since {time}: nothing.", time=show_time(moment)),
+        say("Cursor for the next call: since={cursor}", cursor=cursor),
     )
 
 
@@ -108,10 +122,10 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
     for key in dict.fromkeys(metrics):
         if key in watched.absent - watched.found:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
-            told = f" Near ones: {', '.join(shorten(one) for one in near)}." if near else ""
-            notes.append(f"No experiment has a metric {shorten(key)!r}.{told}")
+            told = say("Near ones: {names}.", names=", ".join(shorten(one) for one in near)) if near else ""
+            notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), told))
         elif not infer_direction(key).mode:
-            notes.append(f"The direction of {shorten(key)} is not known, so no records are judged.")
+            notes.append(say("The direction of {key} is not known, so no records are judged.", key=shorten(key)))
     return notes
 
 
@@ -123,7 +137,8 @@ def _read_since(since: str, now: int) -> int:
     moment = _read_moment(since)
     if not moment:
         raise InvalidArgument(
-            f"{shorten(since)!r} is not a time.", hint="Write it like 2026-11-23T08:00:00Z, 24h or 7d."
+            say("{text!r} is not a time.", text=shorten(since)),
+            hint=say("Write it like 2026-11-23T08:00:00Z, 24h or 7d."),
         )
     return moment
 
@@ -157,8 +172,13 @@ async def _list_projects(
     if len(changed) > _PROJECTS:
         left = ", ".join(shorten(one.name, _NAME) for one in changed[_PROJECTS:][:10])
         notes.append(
-            f"Only the {_PROJECTS} most recently updated of {len(changed)} changed or running projects were looked at; "
-            f"left out: {left}."
+            say(
+                "Only the {count} most recently updated of {total} changed or running projects were looked at; "
+                "left out: {names}.",
+                count=_PROJECTS,
+                total=len(changed),
+                names=left,
+            )
         )
     return [(one.name, place.username) for one in changed[:_PROJECTS]]
 
@@ -231,8 +251,9 @@ def _find_changes(
             for key in targets
             if (extreme := _get_best(summaries.get(experiment.cuid, {}), key))
         ]
-        details = (["new"] if is_new and what != "new" else []) + (["best " + ", ".join(reached)] if reached else [])
-        found.append(_Happening(when, _describe(place, experiment, when, what, "; ".join(details))))
+        details = [say("new")] if is_new and what != "new" else []
+        details += [say("best {values}", values=", ".join(reached))] if reached else []
+        found.append(_Happening(when, _describe(place, experiment, when, what, say("; ").join(details))))
     return found
 
 
@@ -248,7 +269,13 @@ async def _find_stalls(
     running = [one for one in experiments if one.state == "RUNNING"]
     running.sort(key=lambda one: one.createdAt, reverse=True)
     if len(running) > _WATCHED:
-        notes.append(f"Only the {_WATCHED} newest of {len(running)} running experiments were checked for stalls.")
+        notes.append(
+            say(
+                "Only the {count} newest of {total} running experiments were checked for stalls.",
+                count=_WATCHED,
+                total=len(running),
+            )
+        )
 
     async def read_times(experiment: Experiment) -> Points:
         logged = await client.list_keys(place.username, place.project, experiment.cuid)
@@ -264,7 +291,8 @@ async def _find_stalls(
     for experiment, points in zip(running, await read_all(running[:_WATCHED], read_times), strict=False):
         stall = find_stall(points.times, now) if points.steps else None
         if stall and stall[0] > moment:
-            detail = f"no point since step {points.steps[-1]}, {show_duration(stall[1])} ago"
+            silent = show_duration(stall[1])
+            detail = say("no point since step {step}, {duration} ago", step=points.steps[-1], duration=silent)
             found.append(_Happening(stall[0], _describe(place, experiment, stall[0], "stalled", detail)))
     return found
 
@@ -294,9 +322,18 @@ async def _find_records(
         when = _find_time((answer.data or {}).get(key, Points()), value, sign)
         if when <= moment:
             continue
-        old = f"{best[before.cuid].value:.6g} of {shorten(before.name, _NAME)} ({before.cuid})"
-        step = "" if value.step is None else f" at step {value.step}"
-        detail = f"{shorten(key, _NAME)} {value.value:.6g}{step}; before: {old}"
+        told = {
+            "key": shorten(key, _NAME),
+            "value": value.value,
+            "old": best[before.cuid].value,
+            "name": shorten(before.name, _NAME),
+            "cuid": before.cuid,
+        }
+        detail = (
+            say("{key} {value:.6g}; before: {old:.6g} of {name} ({cuid})", **told)
+            if value.step is None
+            else say("{key} {value:.6g} at step {step}; before: {old:.6g} of {name} ({cuid})", step=value.step, **told)
+        )
         found.append(_Happening(when, _describe(place, top, when, "record", detail)))
     return found
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.curves import keep_finite
@@ -26,20 +27,18 @@ from swanlab_mcp.operations.arguments import (
     Start,
     Username,
 )
+from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["plot_metrics"]
 
 _DRAWN_POINTS = 2000  # two for each column of pixels
 _UNLIKE = 100  # times as large as another curve, which is then a flat line
-_ADVICE = (
-    "matplotlib is not installed, so there is no picture; sparklines instead. "
-    "`pip install 'swanlab-mcp-server[plot]'` adds it."
-)
 
 
 class _Experiment(NamedTuple):
@@ -80,8 +79,8 @@ async def plot_metrics(
 ) -> ApiResponse[list[PlottedCurve]]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    Use get_metrics for values. Marked are the best point, the first NaN, since when it is worse for good. Returns
-    a PNG and per curve last, min and max with their steps.
+    Values: get_metrics. Returns a PNG with best point, first NaN and lasting worsening marked, and per curve last, min,
+    max with steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
@@ -92,13 +91,17 @@ async def plot_metrics(
     count = sum(key in one.keys for one in experiments for key in wanted)
     if count > MOST_CURVES:
         raise InvalidArgument(
-            f"That makes {count} curves; at most {MOST_CURVES} can be told apart in one picture.",
-            hint="Name fewer experiments, or fewer keys.",
+            say(
+                "That makes {count} curves; at most {most} can be told apart in one picture.",
+                count=count,
+                most=MOST_CURVES,
+            ),
+            hint=say("Name fewer experiments, or fewer keys."),
         )
     answers = await progress.follow("experiments", *(_read(client, one, wanted) for one in experiments))
     notes = [note for answer in answers for note in answer.notes]
     notes += [
-        f"{shorten(one.name)} ({shorten(one.cuid)}) has not logged {shorten(key)}."
+        say("{name} ({cuid}) has not logged {key}.", name=shorten(one.name), cuid=shorten(one.cuid), key=shorten(key))
         for one in experiments
         for key in wanted
         if key not in one.keys and key in keys
@@ -108,13 +111,21 @@ async def plot_metrics(
         for one, answer in zip(experiments, answers, strict=True)
         for key, points in (answer.data or {}).items()
     ]
-    rows, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    lines, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    rows = [line.row for line in lines]
     links = [client.get_link(one.place.username, one.place.project, "<cuid>") for one in experiments]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
-        notes=list(dict.fromkeys([*notes, *remarks, *(f"Pages: {link}" for link in links if link)])),
+        notes=list(dict.fromkeys([*notes, *remarks, *(say("Pages: {link}", link=link) for link in links if link)])),
         pictures=pictures,
+        view=partial(
+            describe_chart,
+            [InteractiveCurve(one.experiment.place, one.experiment.began, one.points, one.row) for one in lines],
+            x_axis=x_axis,
+            smoothing=smoothing,
+            log_y=log_y,
+        ),
     )
 
 
@@ -144,8 +155,8 @@ async def _read(client: SwanLabClient, one: _Experiment, wanted: Sequence[str]) 
 
 def _plot(
     found: Sequence[tuple[_Experiment, str, Points]], selection: Selection, style: _Style
-) -> tuple[list[PlottedCurve], list[Picture], list[str]]:
-    """Return the figures, the picture (none without matplotlib), and what is to be noted."""
+) -> tuple[list[_Line], list[Picture], list[str]]:
+    """Return what is drawn, the picture (none without matplotlib), and what is to be noted."""
     lines: list[_Line] = []
     notes: list[str] = []
     for one, key, points in found:
@@ -153,22 +164,29 @@ def _plot(
         if part.steps:
             lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
         else:
-            why = "no points in the asked part" if points.steps else "no points yet"
-            notes.append(f"{shorten(key)} of {shorten(one.name)} ({shorten(one.cuid)}): {why}.")
+            which = {"key": shorten(key), "name": shorten(one.name), "cuid": shorten(one.cuid)}
+            notes.append(
+                say("{key} of {name} ({cuid}): no points in the asked part.", **which)
+                if points.steps
+                else say("{key} of {name} ({cuid}): no points yet.", **which)
+            )
     if not lines:
-        raise NotFound("There is nothing to draw.", hint=" ".join(notes))
+        raise NotFound(say("There is nothing to draw."), hint=join_sentences(*notes))
     notes += _compare_sizes(lines, style)
-    rows = [line.row for line in lines]
     try:
         chart = _draw(lines, style, notes)
     except ImportError:
         drawn = [draw_sparkline(line.points.values, is_log=style.log_y) for line in lines]
-        rows = [row.model_copy(update={"sparkline": bars}) for row, bars in zip(rows, drawn, strict=True)]
-        return rows, [], [_ADVICE, *notes]
+        rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
+        advice = say(
+            "matplotlib is not installed, so there is no picture; sparklines instead. "
+            "`pip install 'swanlab-mcp-server[plot]'` adds it."
+        )
+        return [line._replace(row=row) for line, row in zip(lines, rows, strict=True)], [], [advice, *notes]
     if chart.numbered:
         numbers = ", ".join(f"#{number}" for number in chart.numbered)
-        notes.append(f"In the picture {numbers} stand for names that no installed font can show.")
-    return rows, [Picture(chart.png, "image/png")], notes
+        notes.append(say("In the picture {numbers} stand for names that no installed font can show.", numbers=numbers))
+    return lines, [Picture(chart.png, "image/png")], notes
 
 
 def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedCurve:
@@ -212,8 +230,10 @@ def _compare_sizes(lines: Sequence[_Line], style: _Style) -> list[str]:
     if style.log_y:
         hidden = sum(value <= 0 for line in lines for value in line.points.values)
         if not any(value > 0 for line in lines for value in line.points.values):
-            raise InvalidArgument("log_y needs values above 0, and there are none.", hint="Leave log_y out.")
-        return [f"{hidden} values at or below 0 cannot stand on the logarithmic axis."] if hidden else []
+            raise InvalidArgument(say("log_y needs values above 0, and there are none."), hint=say("Leave log_y out."))
+        return (
+            [say("{count} values at or below 0 cannot stand on the logarithmic axis.", count=hidden)] if hidden else []
+        )
     sizes = {
         line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
         for line in lines
@@ -222,17 +242,28 @@ def _compare_sizes(lines: Sequence[_Line], style: _Style) -> list[str]:
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
     if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
         return []
-    told = f"Curve {largest} is more than {_UNLIKE} times as large as curve {smallest}, which looks flat beside it"
-    return [f"{told}: draw them apart, or with log_y."]
+    told = say(
+        "Curve {largest} is more than {times} times as large as curve {smallest}, which looks flat beside it: "
+        "draw them apart, or with log_y.",
+        largest=largest,
+        times=_UNLIKE,
+        smallest=smallest,
+    )
+    return [told]
 
 
 def _draw(lines: Sequence[_Line], style: _Style, notes: list[str]) -> Chart:
     label, places = _place(lines, style.x_axis)
     lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(lines, places, strict=True))
     if lost:
-        notes.append(f"{lost} points without a recorded time are not in the picture.")
+        notes.append(say("{count} points without a recorded time are not in the picture.", count=lost))
     if style.smoothing:
-        notes.append(f"Curves are smoothed ({style.smoothing:g}), raw values faint; all figures are of raw values.")
+        notes.append(
+            say(
+                "Curves are smoothed ({weight:g}), raw values faint; all figures are of raw values.",
+                weight=style.smoothing,
+            )
+        )
     curves = [_to_curve(line, xs, label, style) for line, xs, label in zip(lines, places, _name(lines), strict=True)]
     keys, names = {line.key for line in lines}, {line.experiment.name for line in lines}
     title = lines[0].key if len(keys) == 1 else lines[0].experiment.name if len(names) == 1 else ""
@@ -241,11 +272,14 @@ def _draw(lines: Sequence[_Line], style: _Style, notes: list[str]) -> Chart:
 
 def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, float]]]:
     """Return the x axis' label, and for each curve where its steps stand; a step without a recorded time is absent."""
+    # English, as all words in the picture
     if x_axis == "step":
         return "step", [{step: step for step in line.points.steps} for line in lines]
     unknown = [line.experiment.cuid for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
-        raise InvalidArgument(f"When {shorten(unknown[0])} began is not known.", hint="Use x_axis='time'.")
+        raise InvalidArgument(
+            say("When {cuid} began is not known.", cuid=shorten(unknown[0])), hint=say("Use x_axis='time'.")
+        )
     places = [
         {
             step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
@@ -255,7 +289,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
         for line in lines
     ]
     if not any(places):
-        raise InvalidArgument("No times are recorded for these points.", hint="Use x_axis='step'.")
+        raise InvalidArgument(say("No times are recorded for these points."), hint=say("Use x_axis='step'."))
     if x_axis == "time":
         return "time (UTC)", places
     longest = max(abs(x) for xs in places for x in xs.values())

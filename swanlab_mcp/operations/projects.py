@@ -19,10 +19,9 @@ from swanlab_mcp.operations.location import (
     locate_workspace,
 )
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["get_project", "list_projects"]
-
-_ORDERS = {"": "most recently updated first", "create": "newest first", "name": "by name"}
 
 
 async def list_projects(
@@ -52,10 +51,20 @@ async def list_projects(
     total = answer.page.total if answer.page else 0
     note = ""
     if not total:
-        named = f" with {shorten(search)!r} in its name" if search else ""
-        note = f"The workspace {shorten(place.username)!r} holds no project{named}."
+        where = shorten(place.username)
+        note = (
+            say(
+                "The workspace {username!r} holds no project with {text!r} in its name.",
+                username=where,
+                text=shorten(search),
+            )
+            if search
+            else say("The workspace {username!r} holds no project.", username=where)
+        )
     link = client.get_link(place.username, "<name>")
-    return add_notes(tell_page(answer, page, size, _ORDERS[sort]), note, f"Pages: {link}" if link and total else "")
+    orders = {"": say("most recently updated first"), "create": say("newest first"), "name": say("by name")}
+    pages = say("Pages: {link}", link=link) if link and total else ""
+    return add_notes(tell_page(answer, page, size, orders[sort]), note, pages)
 
 
 async def get_project(client: SwanLabClient, *, project: ProjectName, username: Username = "") -> ApiResponse[Project]:

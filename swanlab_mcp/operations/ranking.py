@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import associate, find_varying, flatten, group_repeats, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
-from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
-from swanlab_mcp.analysis.noise import Noise, compute_variance, judge_difference, pool_noise
+from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results, set_apart
+from swanlab_mcp.analysis.noise import Difference, Noise, compute_variance, judge_difference, pool_noise
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import InvalidArgument
 from swanlab_mcp.findings import RankedExperiment, round_number
@@ -29,6 +29,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.choice import explain_missing_metric, link_pages, list_chosen, read_series
 from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["rank_experiments"]
 
@@ -50,7 +51,7 @@ class _Field(NamedTuple):
     experiments: Sequence[Experiment]
     configs: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
-    reasons: Sequence[str]
+    reasons: Sequence[Reason | None]
     mode: Literal["min", "max"]
 
     @property
@@ -87,7 +88,7 @@ async def rank_experiments(
     place, experiments, notes = await list_chosen(client, project, username, filters)
     if not experiments:
         page_of_none = ApiResponse(data=list[RankedExperiment](), page=Page(returned=0, total=0), notes=notes)
-        return add_notes(page_of_none, "" if filters else "The project holds no experiments yet.")
+        return add_notes(page_of_none, "" if filters else say("The project holds no experiments yet."))
     wanted: Literal["auto", "min", "max"] = mode if mode != "auto" else direction.mode or "auto"
     by_state = not unfinished and not at.startswith("step:")
     configs = [flatten(experiment.profile.get("config")) for experiment in experiments]
@@ -100,8 +101,13 @@ async def rank_experiments(
     else:
         if len(experiments) > _WHOLE_SERIES:
             raise InvalidArgument(
-                f"at={at} reads every point of {len(experiments)} experiments; at most {_WHOLE_SERIES} at once.",
-                hint="Choose fewer with filters, or rank with at=best or at=last.",
+                say(
+                    "at={at} reads every point of {count} experiments; at most {most} at once.",
+                    at=at,
+                    count=len(experiments),
+                    most=_WHOLE_SERIES,
+                ),
+                hint=say("Choose fewer with filters, or rank with at=best or at=last."),
             )
         series = await read_series(client, place, experiments, [metric])
         read = [one.get(metric) for one in series]
@@ -120,16 +126,20 @@ async def rank_experiments(
     link = link_pages(client, place)
     if wanted == "auto":
         return add_notes(_show_both_ends(fields, metric), *notes, link)
-    why = direction.reason if mode == "auto" else "as asked"
+    why = direction.reason if mode == "auto" else say("as asked")
     field = fields[wanted]
     offset, limit = get_stretch(page, size)
     stretch = slice(offset, None if limit is None else offset + limit)
-    rows, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field)
-    shown = _add_configs(field, rows[stretch], with_seeds=not by_seed)
-    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=notes)
-    better = "smallest" if wanted == "min" else "largest"
-    order = f"by {shorten(metric)} ({at}), {better} first"
-    return add_notes(tell_page(whole, page, size, order), f"Direction: {why}.", *told_noise, *_note_apart(field), link)
+    rows, count, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field, stretch)
+    shown = _add_configs(field, rows, with_seeds=not by_seed)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=count), notes=notes)
+    order = (
+        say("by {metric} ({at}), smallest first", metric=shorten(metric), at=at)
+        if wanted == "min"
+        else say("by {metric} ({at}), largest first", metric=shorten(metric), at=at)
+    )
+    told_direction = say("Direction: {reason}.", reason=why)
+    return add_notes(tell_page(whole, page, size, order), told_direction, *told_noise, *_note_apart(field), link)
 
 
 def _read_summary(summary: MetricSummary | None, mode: str, at: str, state: str) -> Result:
@@ -140,7 +150,11 @@ def _read_summary(summary: MetricSummary | None, mode: str, at: str, state: str)
     extreme = summary.min if mode == "min" else summary.max
     if extreme is None:
         is_lost = summary.value is not None and not math.isfinite(summary.value)
-        missing = "NaN or infinite" if is_lost else "no extremes told; at=last has a value"
+        missing = (
+            Reason("NaN or infinite", say("NaN or infinite"))
+            if is_lost
+            else Reason("no extremes told", say("no extremes told; at=last has a value"))
+        )
         return Result(None, None, summary.value, summary.step, state, missing)
     return Result(extreme.value, extreme.step, summary.value, summary.step, state)
 
@@ -154,37 +168,42 @@ def _read_points(points: Points, at: str, state: str) -> Result:
         return Result(mean(points.values[-count:]), last_step, last, last_step, state)
     wanted = int(at.removeprefix("step:"))
     if last_step < wanted:
-        return Result(None, None, last, last_step, state, f"not there yet: ends at step {last_step}")
+        early = Reason("not there yet", say("not there yet"), say("ends at step {step}", step=last_step))
+        return Result(None, None, last, last_step, state, early)
     reached = [place for place, step in enumerate(points.steps) if step <= wanted]
     if not reached:
-        return Result(None, None, last, last_step, state, f"begins later: at step {points.steps[0]}")
+        late = Reason("begins later", say("begins later"), say("at step {step}", step=points.steps[0]))
+        return Result(None, None, last, last_step, state, late)
     value, step = points.values[reached[-1]], points.steps[reached[-1]]
     return Result(value, step, value, step, state)
 
 
-def _rank_each(field: _Field) -> tuple[list[_Row], list[str]]:
+def _rank_each(field: _Field, stretch: slice) -> tuple[list[_Row], int, list[str]]:
+    """Return the rows of the stretch that is shown, how many there are, and what is to be noted."""
     ranked = field.ranked
     groups = group_repeats([field.configs[place] for place in ranked])
     values = [[field.get_value(ranked[member]) for member in group] for group in groups]
     noise = pool_noise(values)
     tie = noise.get_tie() if noise else 0.0
     order = order_results(field.results, field.reasons, field.mode)
+    in_order = [field.get_value(place) for place in order]
+    ranks: list[int] = []
+    for number, value in enumerate(in_order):
+        ranks.append(ranks[-1] if number and value == in_order[number - 1] else number + 1)
     rows: list[_Row] = []
-    first = field.get_value(order[0])
-    for number, place in enumerate(order, 1):
+    for number in range(len(order))[stretch]:
+        place = order[number]
         is_ranked = not field.reasons[place]
-        value = field.get_value(place)
-        before = rows[-1][1].rank if number > 1 and value == field.get_value(order[number - 2]) else None
         told = {
-            "rank": (before or number) if is_ranked else None,
-            "within_noise": bool(noise) and is_ranked and number > 1 and abs(value - first) <= tie,
+            "rank": ranks[number] if is_ranked else None,
+            "within_noise": bool(noise) and is_ranked and number > 0 and abs(in_order[number] - in_order[0]) <= tie,
         }
         rows.append((place, _describe(field, place).model_copy(update=told)))
-    return rows, [_describe_noise(noise, len(groups), field)]
+    return rows, len(order), [_describe_noise(noise, len(groups), field)]
 
 
-def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], list[str]]:
-    """Return a row per setting; only those of the stretch that is shown are judged."""
+def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], int, list[str]]:
+    """Return a row per setting, else as `_rank_each`; only those of the stretch are judged."""
     ranked = field.ranked
     groups = [
         [ranked[member] for member in group] for group in group_repeats([field.configs[place] for place in ranked])
@@ -213,16 +232,26 @@ def _rank_settings(field: _Field, stretch: slice) -> tuple[list[_Row], list[str]
         )
         rows.append((groups[place][0], row))
         if judged and number == 2:
-            reach = (
-                f" (95 % from {judged.low:.3g} to {judged.high:.3g}; p={judged.p:.2g})"
-                if judged.low is not None and judged.high is not None and judged.p is not None
-                else ""
-            )
-            told.append(f"Second minus first: {judged.difference:.3g}{reach}: {judged.verdict}. {judged.test}.")
+            told.append(_describe_difference(judged))
     if len(rows) > 2:
-        told.append("Each verdict is against the first, not corrected for many comparisons.")
+        told.append(say("Each verdict is against the first, not corrected for many comparisons."))
     apart = [place for place in order_results(field.results, field.reasons, field.mode) if field.reasons[place]]
-    return [*rows, *((place, _describe(field, place)) for place in apart)], told
+    rows += ((place, _describe(field, place)) for place in apart)
+    return rows[stretch], len(rows), told
+
+
+def _describe_difference(judged: Difference) -> str:
+    verdicts = {"real": say("real"), "within noise": say("within noise"), "cannot tell": say("cannot tell")}
+    told = {"difference": judged.difference, "verdict": verdicts[judged.verdict], "test": judged.test}
+    if judged.low is None or judged.high is None or judged.p is None:
+        return say("Second minus first: {difference:.3g}: {verdict}. {test}.", **told)
+    return say(
+        "Second minus first: {difference:.3g} (95 % from {low:.3g} to {high:.3g}; p={p:.2g}): {verdict}. {test}.",
+        low=judged.low,
+        high=judged.high,
+        p=judged.p,
+        **told,
+    )
 
 
 def _show_both_ends(fields: Mapping[str, _Field], metric: str) -> ApiResponse[list[RankedExperiment]]:
@@ -232,11 +261,16 @@ def _show_both_ends(fields: Mapping[str, _Field], metric: str) -> ApiResponse[li
         name = {"end": "smallest" if end == "min" else "largest"}
         rows += _add_configs(field, [(place, _describe(field, place).model_copy(update=name)) for place in order])
     field = fields["min"]
-    answer = ApiResponse(data=rows, page=Page(returned=len(rows), total=len(rows), order="both ends"))
+    answer = ApiResponse(data=rows, page=Page(returned=len(rows), total=len(rows), order=say("both ends")))
     return add_notes(
         answer,
-        f"No word of {shorten(metric)!r} tells whether small or large is good, so nobody is ranked: these are the "
-        f"{_ENDS} smallest and largest of {len(field.ranked)}. Ask the user, then give mode=min or mode=max.",
+        say(
+            "No word of {metric!r} tells whether small or large is good, so nobody is ranked: these are the {count} "
+            "smallest and largest of {total}. Ask the user, then give mode=min or mode=max.",
+            metric=shorten(metric),
+            count=_ENDS,
+            total=len(field.ranked),
+        ),
         *_note_apart(field),
     )
 
@@ -249,7 +283,7 @@ def _describe(field: _Field, place: int) -> RankedExperiment:
         value=None if result.value is None else round_number(result.value),
         step=result.step,
         state=experiment.state,
-        apart=field.reasons[place] or None,
+        apart=str(field.reasons[place]) if field.reasons[place] else None,
     )
 
 
@@ -283,42 +317,51 @@ def _shorten_value(value: Any) -> Any:
 
 def _describe_noise(noise: Noise | None, groups: int, field: _Field) -> str:
     if noise is None:
-        return (
+        return say(
             "Noise: cannot tell; no two ranked experiments differ only in their seed, so no difference here is known "
             "to be real."
         )
     ignored = [key for key in find_varying([field.configs[place] for place in field.ranked]) if not is_setting(key)]
-    return (
-        f"Noise: standard deviation {noise.deviation:.3g} between repeats (they differ only in "
-        f"{', '.join(shorten(key, _TEXT) for key in ignored[:5]) or 'nothing'}), from {noise.groups} of {groups} "
-        f"settings (df {noise.freedom}); single experiments less than {noise.get_tie():.3g} apart are within noise "
-        "(t interval, 95 %)."
+    return say(
+        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {count} of "
+        "{total} settings (df {freedom}); single experiments less than {tie:.3g} apart are within noise (t interval, "
+        "95 %).",
+        deviation=noise.deviation,
+        keys=", ".join(shorten(key, _TEXT) for key in ignored[:5]) or say("nothing"),
+        count=noise.groups,
+        total=groups,
+        freedom=noise.freedom,
+        tie=noise.get_tie(),
     )
 
 
 def _note_apart(field: _Field) -> list[str]:
-    counts = Counter(reason.partition(":")[0] for reason in field.reasons if reason)
+    counts = Counter(reason.name for reason in field.reasons if reason)
     if not counts:
         return []
-    notes = [
-        f"Set apart, after the {len(field.ranked)} ranked: "
-        + ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-        + "."
-    ]
+    told = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts.most_common())
+    notes = [say("Set apart, after the {count} ranked: {counts}.", count=len(field.ranked), counts=told)]
     order = order_results(field.results, field.reasons, field.mode)
     sign = 1 if field.mode == "min" else -1
     best = sign * field.get_value(order[0]) if field.ranked else math.inf
     better = [
         place
         for place in order
-        if field.reasons[place] and math.isfinite(value := field.get_value(place)) and sign * value < best
+        if (reason := field.reasons[place])
+        and reason.kind != "NaN or infinite"
+        and math.isfinite(value := field.get_value(place))
+        and sign * value < best
     ]
-    better = [place for place in better if field.reasons[place] != "NaN or infinite"]
     if better:
         top = min(better, key=lambda place: sign * field.get_value(place))
         experiment = field.experiments[top]
         notes.append(
-            f"Of these {shorten(experiment.name)} ({experiment.cuid}, {field.reasons[top]}) has the best value: "
-            f"{field.get_value(top):.6g}."
+            say(
+                "Of these {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
+                name=shorten(experiment.name),
+                cuid=experiment.cuid,
+                reason=str(field.reasons[top]),
+                value=field.get_value(top),
+            )
         )
     return notes

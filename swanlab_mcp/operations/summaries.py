@@ -7,6 +7,7 @@ from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["get_exp_summary"]
 
@@ -39,13 +40,16 @@ async def get_exp_summary(
         offset : None if limit is None else offset + limit
     ]
     told = tell_page(
-        ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))), page, size, "system metrics last"
+        ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))),
+        page,
+        size,
+        say("system metrics last"),
     )
     link = client.get_link(place.username, place.project, cuid)
     where = link or shorten(f"{place.username}/{place.project}/{cuid}", 300)
-    note = "" if answer.data else "No metric has been logged for this experiment (yet)."
+    note = "" if answer.data else say("No metric has been logged for this experiment (yet).")
     return ApiResponse(
         data={name: summary[name] for name in names},
         page=told.page,
-        notes=[*answer.notes, *told.notes, *([note] if note else []), f"Experiment: {where}"],
+        notes=[*answer.notes, *told.notes, *([note] if note else []), say("Experiment: {where}", where=where)],
     )

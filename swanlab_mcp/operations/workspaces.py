@@ -5,6 +5,7 @@ from swanlab_mcp.models import ApiResponse, User, Workspace
 from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
 from swanlab_mcp.operations.listing import get_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
+from swanlab_mcp.wording import say
 
 __all__ = ["get_user", "get_workspace", "list_workspaces"]
 
@@ -32,4 +33,4 @@ async def list_workspaces(
     answer = await client.list_workspaces()
     offset, limit = get_stretch(page, size)
     workspaces = (answer.data or [])[offset : None if limit is None else offset + limit]
-    return tell_page(answer.model_copy(update={"data": workspaces}), page, size, "personal one first")
+    return tell_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal one first"))

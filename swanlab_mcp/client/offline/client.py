@@ -36,13 +36,11 @@ from swanlab_mcp.models import (
 )
 from swanlab_mcp.refs import LOCAL
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, language, say
 
 __all__ = ["OfflineClient"]
 
 T = TypeVar("T")
-_TITLE = "Runs on this machine"
-_WORKSPACE = Workspace(name=_TITLE, username=LOCAL, role="OWNER")
-_NOT_RECORDED = "Visibility and members are not available offline: a run's files do not record them."
 _KEPT_POINTS = 4_000_000
 _READERS = 4
 _SAMPLED = 1 << 16
@@ -65,19 +63,22 @@ class OfflineClient:
 
     async def get_user(self) -> ApiResponse[User]:
         raise NotAvailableOffline(
-            "Runs on disk do not tell who is signed in to SwanLab.", hint="Set SWANLAB_API_KEY or run `swanlab login`."
+            say("Runs on disk do not tell who is signed in to SwanLab."),
+            hint=say("Set SWANLAB_API_KEY or run `swanlab login`."),
         )
 
     async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
         await self._find(username)
-        return ApiResponse(data=_WORKSPACE, notes=[_NOT_RECORDED])
+        return ApiResponse(data=_describe_workspace(), notes=[_note_unrecorded()])
 
     async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
         experiments, notes = await self._find_project(username, project)
-        return ApiResponse(data=_describe_project(project, experiments, detail=True), notes=[*notes, _NOT_RECORDED])
+        return ApiResponse(
+            data=_describe_project(project, experiments, detail=True), notes=[*notes, _note_unrecorded()]
+        )
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        return _list([_WORKSPACE], 0, None, [])
+        return _list([_describe_workspace()], 0, None, [])
 
     async def list_projects(
         self,
@@ -170,8 +171,11 @@ class OfflineClient:
 
     def require_writable(self, username: str) -> NoReturn:
         raise NotAvailableOffline(
-            f"The workspace {shorten(username)!r} holds runs on this machine's disk, and those are never written.",
-            hint="Name a workspace of SwanLab in username, or delete the run's folder by hand.",
+            say(
+                "The workspace {username!r} holds runs on this machine's disk, and those are never written.",
+                username=shorten(username),
+            ),
+            hint=say("Name a workspace of SwanLab in username, or delete the run's folder by hand."),
         )
 
     async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:  # noqa: ARG002 never done
@@ -252,12 +256,14 @@ class OfflineClient:
             return LocalExperiment(sound, broken)
         if broken:
             raise NotAvailableOffline(
-                f"The run {shorten(exp_cuid)!r} is there, but {broken[0].problem}.",
-                hint="Look at the permissions and the content of its folder.",
+                say("The run {cuid!r} is there, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
+                hint=say("Look at the permissions and the content of its folder."),
             )
         if all(run.project != project for run in opened.runs):
             raise _miss_project(project, opened.note())
-        raise NotFound(f"There is no run {shorten(exp_cuid)!r} in {LOCAL}/{shorten(project)}.")
+        raise NotFound(
+            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=f"{LOCAL}/{shorten(project)}")
+        )
 
     async def _find_project(self, username: str, project: str) -> tuple[list[LocalExperiment], list[str]]:
         groups, notes = await self._find(username)
@@ -295,7 +301,8 @@ class OfflineClient:
             for run in stale:
                 run.outline()
             return _Opened(_drop_copies(runs), found.notes)
-        with ThreadPoolExecutor(_READERS) as pool:
+        # these threads know nothing of this call, and tell what is wrong with a run
+        with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
             try:
                 for _ in pool.map(Run.outline, stale):
                     work.advance(1)
@@ -312,7 +319,9 @@ class _Opened(NamedTuple):
 
     def note(self) -> list[str]:
         problems = [
-            f"The run in {shorten(run.folder.name)!r} is left out: {run.problem}." for run in self.runs if run.problem
+            say("The run in {folder!r} is left out: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
+            for run in self.runs
+            if run.problem
         ]
         return [*self.notes, *_cap(problems)]
 
@@ -351,16 +360,30 @@ def _sample(file: Path) -> tuple[int, bytes]:
 
 def _check_workspace(username: str) -> None:
     if username != LOCAL:
-        raise NotFound(f"There is no workspace {shorten(username)!r} here: only runs on this machine are open.")
+        raise NotFound(
+            say(
+                "There is no workspace {username!r} here: only runs on this machine are open.",
+                username=shorten(username),
+            )
+        )
 
 
 def _miss_project(project: str, notes: Sequence[str]) -> NotFound:
-    return NotFound(" ".join([f"No run on this machine belongs to a project {shorten(project)!r}.", *notes]))
+    told = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
+    return NotFound(join_sentences(told, *notes))
 
 
 def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) -> ApiResponse[Any]:
     shown = items[offset : None if limit is None else offset + limit]
     return ApiResponse(data=shown, page=Page(returned=len(shown), total=len(items)), notes=notes)
+
+
+def _note_unrecorded() -> str:
+    return say("Visibility and members are not available offline: a run's files do not record them.")
+
+
+def _describe_workspace() -> Workspace:
+    return Workspace(name=say("Runs on this machine"), username=LOCAL, role="OWNER")
 
 
 def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, detail: bool) -> Project:
@@ -370,7 +393,7 @@ def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, deta
         visibility="",
         createdAt=show_time(min((one.started_at for one in experiments if one.started_at), default=0)),
         updatedAt=show_time(max(one.last_time for one in experiments)) or None,
-        group={"type": "PERSON", "username": LOCAL, "name": _TITLE},
+        group={"type": "PERSON", "username": LOCAL, "name": say("Runs on this machine")},
         count={"experiments": len(experiments)} if detail else {},
     )
 
@@ -387,12 +410,18 @@ def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
     if len(some) <= _NAMED:
         return [note for experiment in some for note in experiment.note_state()]
     names = ", ".join(shorten(experiment.cuid) for experiment in some[:_NAMED])
-    note = f"{len(some)} runs have no recorded end: still running, or killed ({names}, …)."
-    return [f"{note} Asked about one of them, get_experiment tells what speaks for which."]
+    return [
+        say(
+            "{count} runs have no recorded end: still running, or killed ({names}, …). "
+            "Asked about one of them, get_experiment tells what speaks for which.",
+            count=len(some),
+            names=names,
+        )
+    ]
 
 
 def _cap(notes: Sequence[str]) -> list[str]:
     """Return the first notes, and how many more there are."""
     if len(notes) <= _NAMED:
         return list(notes)
-    return [*notes[:_NAMED], f"And {len(notes) - _NAMED} more notes like these."]
+    return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["Discovery", "RunFinder"]
 
@@ -52,7 +53,7 @@ class RunFinder:
                 notes += search.note(folder)
             else:
                 seen[folder] = _stamp_of(folder)
-                notes.append(f"The log folder {shorten(folder.name)!r} does not exist or is no folder.")
+                notes.append(say("The log folder {name!r} does not exist or is no folder.", name=shorten(folder.name)))
         # what changed a moment ago may change again without a new time
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
         self._seen = seen if is_settled else {}
@@ -98,7 +99,9 @@ class _Search:
             return  # it vanished while we looked
         except OSError as error:
             self._seen[folder] = stamp
-            self._unreadable.append(f"The folder {shorten(folder.name)!r} cannot be read ({error.strerror}).")
+            self._unreadable.append(
+                say("The folder {name!r} cannot be read ({why}).", name=shorten(folder.name), why=error.strerror)
+            )
             return
         runs = sorted(name for name in files if name == "backup.swanlab" or name.startswith("run-"))
         if runs:
@@ -120,18 +123,29 @@ class _Search:
         notes = list(self._unreadable)
         if self._boards and not self._found:
             notes.append(
-                f"{shorten(self._boards[0])!r} holds only a dashboard's database (runs.swanlab, SDK before 0.6.2 or "
-                "mode 'local' without record files); its runs cannot be read. SwanLab's own dashboard (swanboard) "
-                "shows them."
+                say(
+                    "{name!r} holds only a dashboard's database (runs.swanlab, SDK before 0.6.2 or "
+                    "mode 'local' without record files); its runs cannot be read. SwanLab's own dashboard (swanboard) "
+                    "shows them.",
+                    name=shorten(self._boards[0]),
+                )
             )
         elif self._without_record:
             notes.append(
-                f"{len(self._without_record)} run folders hold no record file: recorded by an SDK before 0.6.2, "
-                f"without a backup, or only just begun (e.g. {shorten(self._without_record[0])!r})."
+                say(
+                    "{count} run folders hold no record file: recorded by an SDK before 0.6.2, "
+                    "without a backup, or only just begun (e.g. {name!r}).",
+                    count=len(self._without_record),
+                    name=shorten(self._without_record[0]),
+                )
             )
         if self._folders > _MOST_FOLDERS:
             notes.append(
-                f"Only the first {_MOST_FOLDERS} folders below {shorten(folder.name)!r} were searched; "
-                "give a folder that holds runs as --log-dir."
+                say(
+                    "Only the first {count} folders below {name!r} were searched; "
+                    "give a folder that holds runs as --log-dir.",
+                    count=_MOST_FOLDERS,
+                    name=shorten(folder.name),
+                )
             )
         return notes

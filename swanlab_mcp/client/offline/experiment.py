@@ -26,6 +26,7 @@ from swanlab_mcp.models import (
     show_time,
 )
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["LocalExperiment"]
 
@@ -76,8 +77,11 @@ class LocalExperiment:
         try:
             profile = latest.read_profile() if is_whole else {"config": latest.read_config()}
         except (OSError, ValueError) as error:
-            what = f"a file cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-            notes.append(f"{self._name}: {what}.")
+            notes.append(
+                say("{name}: a file cannot be read ({why}).", name=self._name, why=error.strerror)
+                if isinstance(error, OSError)
+                else say("{name}: {problem}.", name=self._name, problem=error)
+            )
         start, ending = latest.start, latest.ending
         experiment = Experiment(
             cuid=self.cuid,
@@ -95,10 +99,13 @@ class LocalExperiment:
         if is_whole:
             notes = [*self.note_state(), *notes, *self._note_damage()]
             if start.workspace:
-                notes.append(f"Recorded for the workspace {shorten(start.workspace)!r}.")
+                notes.append(say("Recorded for the workspace {name!r}.", name=shorten(start.workspace)))
             if len(self.runs) > 1:
                 notes.append(
-                    f"Recorded in {len(self.runs)} folders (resumed or shared); they are read as one experiment."
+                    say(
+                        "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
+                        count=len(self.runs),
+                    )
                 )
         return experiment, notes
 
@@ -141,7 +148,11 @@ class LocalExperiment:
                 for point in zip(points.steps, points.values, points.times, strict=True):
                     whole.add(*point)
         same = recorded - sum(len(series) for series in merged.values())
-        note = f"{self._name}: {same} points have the same step in several folders; the one of the later folder counts."
+        note = say(
+            "{name}: {count} points have the same step in several folders; the one of the later folder counts.",
+            name=self._name,
+            count=same,
+        )
         return merged, [note] if same else []
 
     def list_keys(self, work: Work) -> tuple[LoggedKeys, list[str]]:
@@ -199,28 +210,41 @@ class LocalExperiment:
         problems = [answer for answer in answers if isinstance(answer, str)]
         if problems and len(problems) == len(items):
             raise NotAvailableOffline(
-                " ".join(dict.fromkeys(problems)),
-                hint="That it was logged is recorded; its file may have been moved or deleted.",
+                join_sentences(*dict.fromkeys(problems)),
+                hint=say("That it was logged is recorded; its file may have been moved or deleted."),
             )
         files = [MediaFile(None, None) if isinstance(answer, str) else answer for answer in answers]
         return files, [*self._note_problems(), *problems]
 
     def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
         """Return an item's file, or what is wrong with it; only what was recorded is opened, never the path itself."""
-        where = f"{shorten(item.key)} at step {item.step}"
+        key, step = shorten(item.key), item.step
         for run in self.runs:
             for place, entry in enumerate(run.list_media(item.key).get(item.step, ())):
                 if _name_item(run, place, entry) == item.path:
                     try:
                         return MediaFile(*run.read_media(item.key, item.step, place, limit, work))
                     except FileNotFoundError:
-                        return f"{where}: its file {shorten(entry.filename)} is not in the run's folder."
+                        return say(
+                            "{key} at step {step}: its file {name} is not in the run's folder.",
+                            key=key,
+                            step=step,
+                            name=shorten(entry.filename),
+                        )
                     except OSError as error:
-                        return f"{where}: its file cannot be read ({error.strerror})."
+                        return say(
+                            "{key} at step {step}: its file cannot be read ({why}).",
+                            key=key,
+                            step=step,
+                            why=error.strerror,
+                        )
                     except ValueError as error:
-                        return f"{where}: {shorten(str(error), 200)}."
+                        return say(
+                            "{key} at step {step}: {problem}.", key=key, step=step, problem=shorten(str(error), 200)
+                        )
         raise NotFound(
-            f"{where} has no such item as {shorten(item.path)!r}.", hint="List the media of that step first."
+            say("{key} at step {step} has no such item as {path!r}.", key=key, step=step, path=shorten(item.path)),
+            hint=say("List the media of that step first."),
         )
 
     def _refresh(self, work: Work, keys: Collection[str] = ()) -> None:
@@ -232,8 +256,12 @@ class LocalExperiment:
     def _check(self) -> None:
         if all(run.problem for run in self.runs):
             raise NotAvailableOffline(
-                f"The run {self._name} cannot be read any more: {self._latest.problem}.",
-                hint="Look whether its folder was moved, deleted or locked.",
+                say(
+                    "The run {name} cannot be read any more: {problem}.",
+                    name=self._name,
+                    problem=self._latest.problem,
+                ),
+                hint=say("Look whether its folder was moved, deleted or locked."),
             )
 
     def note(self) -> list[str]:
@@ -251,10 +279,25 @@ class LocalExperiment:
         latest = self._latest
         fate = self._guess_fate()
         if not latest.start.run_id and not latest.start.project:
-            return [f"{self._name}: its file holds no record yet: it has just begun, or was killed at once. {fate}"]
+            return [
+                say(
+                    "{name}: its file holds no record yet: it has just begun, or was killed at once. {fate}",
+                    name=self._name,
+                    fate=fate,
+                )
+            ]
         last = show_time(latest.ending.last_time)
-        until = f" Data up to {last}; the SDK buffers, so later ones may not be on disk yet." if last else ""
-        return [f"{self._name}: no end is recorded. A guess: {fate}{until}"]
+        if last:
+            told = say(
+                "{name}: no end is recorded. A guess: {fate} "
+                "Data up to {last}; the SDK buffers, so later ones may not be on disk yet.",
+                name=self._name,
+                fate=fate,
+                last=last,
+            )
+        else:
+            told = say("{name}: no end is recorded. A guess: {fate}", name=self._name, fate=fate)
+        return [told]
 
     def _guess_fate(self) -> str:
         latest = self._latest
@@ -279,31 +322,63 @@ class LocalExperiment:
             damage = run.assess_damage()
             if not run.reader.is_marked:
                 notes.append(
-                    f"{self._name}: the beginning of its file is damaged, so name, project and start may be missing."
+                    say(
+                        "{name}: the beginning of its file is damaged, so name, project and start may be missing.",
+                        name=self._name,
+                    )
                 )
             if run.reader.version not in _FORMATS:
                 notes.append(
-                    f"{self._name}: its file says that it has format {run.reader.version}, which is not known here; "
-                    "what is told of it may be wrong or incomplete."
+                    say(
+                        "{name}: its file says that it has format {version}, which is not known here; "
+                        "what is told of it may be wrong or incomplete.",
+                        name=self._name,
+                        version=run.reader.version,
+                    )
                 )
-            name = f"{self._name}: {damage.records} records read"
-            mended = f"{damage.repaired} that the SDK wrote into one another were put together again"
-            what = "points and log lines" if run.is_legacy else "records"
-            lost = f"at least {damage.missing} {what} are missing by their numbers" if damage.missing else ""
+            if not (damage.places or damage.repaired or damage.missing):
+                continue
+            parts: list[str] = []
             if damage.places:
-                parts = [f"its file is damaged in {damage.places} places ({damage.unread} bytes cannot be read)"]
-                parts += [mended] if damage.repaired else []
-                parts.append(lost or "no gap in their numbers")
-                notes.append(f"{name}, {'; '.join(parts)}.")
-            elif damage.repaired or lost:
-                parts = ([mended] if damage.repaired else []) + [lost or "no gap in their numbers"]
-                notes.append(f"{name}, {'; '.join(parts)}.")
+                parts.append(
+                    say(
+                        "its file is damaged in {places} places ({bytes} bytes cannot be read)",
+                        places=damage.places,
+                        bytes=damage.unread,
+                    )
+                )
+            if damage.repaired:
+                parts.append(
+                    say("{count} that the SDK wrote into one another were put together again", count=damage.repaired)
+                )
+            if not damage.missing:
+                parts.append(say("no gap in their numbers"))
+            elif run.is_legacy:
+                parts.append(
+                    say("at least {count} points and log lines are missing by their numbers", count=damage.missing)
+                )
+            else:
+                parts.append(say("at least {count} records are missing by their numbers", count=damage.missing))
+            notes.append(
+                say(
+                    "{name}: {count} records read, {parts}.",
+                    name=self._name,
+                    count=damage.records,
+                    parts=say("; ").join(parts),
+                )
+            )
         return notes
 
     def _note_problems(self) -> list[str]:
         every = [*self.runs, *self._broken]
         return [
-            f"{self._name}: of its {len(every)} folders {shorten(run.folder.name)!r} is left out: {run.problem}."
+            say(
+                "{name}: of its {count} folders {folder!r} is left out: {problem}.",
+                name=self._name,
+                count=len(every),
+                folder=shorten(run.folder.name),
+                problem=run.problem,
+            )
             for run in every
             if run.problem
         ]

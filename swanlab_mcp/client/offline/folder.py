@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from swanlab_mcp.wording import say
+
 __all__ = ["read_inside"]
 
 # a link in place of the file is refused, and a named pipe must not be waited for
@@ -19,7 +21,7 @@ def read_inside(folder: Path, part: str, *names: str, limit: int) -> tuple[bytes
     is there is no plain file.
     """
     shown = "/".join((part, *names))
-    refused = f"{shown} leads out of the run's folder or is no plain file, and was not read"
+    refused = say("{path} leads out of the run's folder or is no plain file, and was not read", path=shown)
     if any(not name or Path(name).name != name or "\\" in name or "\0" in name for name in names):
         raise ValueError(refused)
     root = folder.resolve() / part

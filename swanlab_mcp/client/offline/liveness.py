@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from swanlab_mcp.untrusted import shorten
+from swanlab_mcp.wording import say
 
 __all__ = ["Process", "guess_fate", "look_up_process"]
 
@@ -54,33 +55,60 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     `started_at` in Unix ms; `written` and `logged` are how many seconds ago its file was last written and its last
     record made (None: it has none). The SDK writes with a delay of up to half an hour, and a copied file looks fresh.
     """
-    seen = f"its file was last written {_show_age(written)} ago"
     if logged is not None and logged > 2 * max(written, _FRESH):
-        seen += f", its last record was made {_show_age(logged)} ago"
+        seen = say(
+            "its file was last written {written} ago, its last record was made {logged} ago",
+            written=_show_age(written),
+            logged=_show_age(logged),
+        )
+    else:
+        seen = say("its file was last written {written} ago", written=_show_age(written))
     age = max(written, (logged or 0) - _DELAY)
     is_here = hostname == socket.gethostname()
     process = look_up_process(pid) if is_here and isinstance(pid, int) else None
     if process and process.exists:
         if process.began is None:
-            return f"A process with its id {pid} exists on this machine and {seen}: probably still running."
+            return say(
+                "A process with its id {pid} exists on this machine and {seen}: probably still running.",
+                pid=pid,
+                seen=seen,
+            )
         if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
-            return f"Its process {pid} is alive on this machine: probably still running; {seen}."
-        return f"Its process id {pid} now belongs to a process that began later: probably killed; {seen}."
+            return say(
+                "Its process {pid} is alive on this machine: probably still running; {seen}.", pid=pid, seen=seen
+            )
+        return say(
+            "Its process id {pid} now belongs to a process that began later: probably killed; {seen}.",
+            pid=pid,
+            seen=seen,
+        )
     if process:
         if age < _FRESH:
-            return f"Its process {pid} is not to be seen on this machine, but {seen}: just killed, or in a container."
-        return f"Its process {pid} is gone from this machine (or in a container) and {seen}: probably killed."
-    where = f"It ran on {shorten(hostname, 40)}; " if isinstance(hostname, str) and hostname and not is_here else ""
+            return say(
+                "Its process {pid} is not to be seen on this machine, but {seen}: just killed, or in a container.",
+                pid=pid,
+                seen=seen,
+            )
+        return say(
+            "Its process {pid} is gone from this machine (or in a container) and {seen}: probably killed.",
+            pid=pid,
+            seen=seen,
+        )
+    if isinstance(hostname, str) and hostname and not is_here:
+        seen = say("It ran on {host}; {seen}", host=shorten(hostname, 40), seen=seen)
     if age < _FRESH:
-        return f"{where}{seen}: probably still running."
+        return say("{seen}: probably still running.", seen=seen)
     if age < _STALE:
-        return f"{where}{seen}: killed, or still running and slow to write."
-    return f"{where}{seen}: probably killed."
+        return say("{seen}: killed, or still running and slow to write.", seen=seen)
+    return say("{seen}: probably killed.", seen=seen)
 
 
 def _show_age(seconds: float) -> str:
     seconds = max(0, seconds)
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    if seconds >= 2 * 86400:
+        return say("{count:.0f} days", count=seconds / 86400)
+    if seconds >= 2 * 3600:
+        return say("{count:.0f} h", count=seconds / 3600)
+    if seconds >= 2 * 60:
+        return say("{count:.0f} min", count=seconds / 60)
+    return say("{count:.0f} s", count=seconds)

@@ -35,6 +35,7 @@ from swanlab_mcp.client.offline.series import Numbering, Series, Tally
 from swanlab_mcp.client.wire import unwrap_config
 from swanlab_mcp.models import LoggedKeys, Points
 from swanlab_mcp.untrusted import limit_value, parse_json
+from swanlab_mcp.wording import say
 
 __all__ = ["Damage", "Ending", "Run"]
 
@@ -248,7 +249,7 @@ class Run:
 
     def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
         if not reader.is_marked and not any(map(self._is_record, payloads)):
-            raise NotARunFile("the file does not begin with SwanLab's mark, and no record follows")
+            raise NotARunFile(say("the file does not begin with SwanLab's mark, and no record follows"))
 
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
@@ -469,7 +470,7 @@ class Run:
         try:
             config = unwrap_config(_parse_yaml(text))
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise ValueError("files/config.yaml cannot be read as YAML") from error
+            raise ValueError(say("{name} cannot be read as YAML", name="files/config.yaml")) from error
         return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
 
     def read_profile(self) -> dict[str, Any]:
@@ -492,7 +493,9 @@ class Run:
         except FileNotFoundError:
             return None
         if content is None:
-            raise ValueError(f"files/{name} is larger than {_LARGEST_FILE >> 20} MB and was not read")
+            raise ValueError(
+                say("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
+            )
         return content.decode("utf-8", errors="replace")
 
     def read_metadata(self) -> dict[str, Any]:
@@ -503,7 +506,7 @@ class Run:
         try:
             metadata: Any = limit_value(parse_json(text))
         except (ValueError, RecursionError) as error:
-            raise ValueError("files/swanlab-metadata.json cannot be read as JSON") from error
+            raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
         return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
 
     def read_media(
@@ -556,5 +559,5 @@ def _is_json(payload: bytes) -> bool:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError):
-        return f"its file cannot be read ({error.strerror or type(error).__name__})"
+        return say("its file cannot be read ({why})", why=error.strerror or type(error).__name__)
     return str(error)

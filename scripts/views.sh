@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The interactive chart in a real browser, in a host page made of the protocol's own bridge (MCP Apps).
+#
+#   scripts/views.sh [--install] FOLDER [SCREENSHOTS]
+#
+# FOLDER holds the node_modules that the host page is made of (default: $VIEWS_SUITE); --install puts them there with npm
+# where they are missing. What cannot run here is skipped, with the reason; what runs and fails is an error.
+set -euo pipefail
+here="$(cd "$(dirname "$0")/.." && pwd)"
+packages=(
+  @modelcontextprotocol/ext-apps@2.0.4 @modelcontextprotocol/client@2.4.0 esbuild@0.28.2 playwright-core@1.65.1
+)
+
+install=""
+if [ "${1:-}" = "--install" ]; then
+  install=yes
+  shift
+fi
+folder="${1:-${VIEWS_SUITE:-}}"
+
+skip() {
+  echo "views: skipped, $1"
+  exit 0
+}
+
+command -v node >/dev/null || skip "Node is not at hand"
+chromium=""
+for name in chromium chromium-browser google-chrome; do
+  chromium="${chromium:-$(command -v "$name" || true)}"
+done
+[ -n "$chromium" ] || skip "no Chromium is installed"
+[ -n "$folder" ] || skip "no folder of an installed host page was named (argument or VIEWS_SUITE)"
+if [ ! -x "$folder/node_modules/.bin/esbuild" ] || [ ! -d "$folder/node_modules/playwright-core" ]; then
+  [ -n "$install" ] || skip "$folder holds no installed host page (--install puts it there)"
+  command -v npm >/dev/null || skip "npm is not at hand"
+  mkdir -p "$folder"
+  npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "${packages[@]}" >&2 ||
+    skip "the host page could not be installed"
+fi
+
+# modules find their packages beside themselves
+work="$(mktemp -d "$folder/run.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+cp "$here"/tests/views/*.mjs "$work/"
+"$folder/node_modules/.bin/esbuild" "$work/host.mjs" --bundle --format=iife --outfile="$work/host.js" --log-level=warning
+PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" PYTHON="${PYTHON:-python}" \
+  node "$work/check.mjs" "$chromium" "$work/host.js" ${2:+"$2"}

@@ -1,0 +1,27 @@
+"""Interactive views (MCP Apps): each one HTML page without a network, put together from its parts when asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["CURVES", "DATA", "MIME_TYPE", "read_curves"]
+
+CURVES = "ui://swanlab/curves.html"
+MIME_TYPE = "text/html;profile=mcp-app"
+# where in `_meta` of a result the view finds what it draws
+DATA = "swanlab-mcp-server/curves"
+_FOLDER = Path(__file__).parent
+_STYLES = ("uplot/uPlot.min.css", "curves/style.css")
+_SCRIPTS = ("uplot/uPlot.iife.min.js", "curves/words.js", "curves/host.js", "curves/chart.js", "curves/page.js")
+
+
+def read_curves() -> str:
+    """Return the page of the interactive chart: it draws what `plot_metrics` answered, in its host's colours."""
+    page = _read("curves/page.html")
+    page = page.replace("<!-- licence -->", f"<!-- uPlot: {_read('uplot/LICENSE')}-->")
+    page = page.replace("/* styles */", "\n".join(map(_read, _STYLES)))
+    return page.replace("/* scripts */", "\n".join(map(_read, _SCRIPTS)))
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
