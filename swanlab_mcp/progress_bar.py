@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TextIO
+from unicodedata import east_asian_width
 
 __all__ = ["ProgressBar"]
 
@@ -33,7 +34,18 @@ class ProgressBar:
         if not self._is_shown:
             return
         # one column less: in the last one some terminals begin a new line
-        line = line[: os.get_terminal_size(self._stream.fileno()).columns - 1]
-        self._stream.write(f"{line:<{self._drawn}}\r")
+        line, width = _fit(line, os.get_terminal_size(self._stream.fileno()).columns - 1)
+        self._stream.write(line + " " * (self._drawn - width) + "\r")
         self._stream.flush()
-        self._drawn = len(line)
+        self._drawn = width
+
+
+def _fit(text: str, columns: int) -> tuple[str, int]:
+    """Return as much of a text as fits, and its columns: Chinese characters take two."""
+    width = 0
+    for place, character in enumerate(text):
+        one = 2 if east_asian_width(character) in "WF" else 1
+        if width + one > columns:
+            return text[:place], width
+        width += one
+    return text, width
