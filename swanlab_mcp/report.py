@@ -48,8 +48,8 @@ max-width:24rem}td:first-child:not(.number),td.number:first-child+td{min-width:8
 font-weight:600}figure{margin:.5rem 0}img{display:block;width:100%;min-width:36rem;max-width:62rem;background:#fff;
 border-radius:.4rem}section.one{background:var(--card);border-radius:.4rem;padding:.25rem .9rem .7rem;margin:.8rem 0}
 ul{margin:.3rem 0;padding-left:1.2rem}
-@media print{:root{font-size:11px;color-scheme:light;--back:#fff;--text:#000;--card:#fff;--line:#bbb;--soft:#333;--link:#000}
-body{max-width:none;padding:0}.wide{overflow:visible}img{min-width:0}
+@media print{:root{font-size:11px;color-scheme:light;--back:#fff;--text:#000;--card:#fff;--line:#bbb;--soft:#333;
+--link:#000}body{max-width:none;padding:0}.wide{overflow:visible}img{min-width:0}
 h2,h3{break-after:avoid}tr,figure{break-inside:avoid}}"""
 
 
