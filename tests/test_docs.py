@@ -84,7 +84,7 @@ def write_page(entry: ToolEntry) -> str:
         + (
             "It only reads."
             if entry.read_only
-            else "It changes what is stored; it is there [with `--allow-writes`](../../README.md#changing-things) alone."
+            else "It changes what is stored; there [with `--allow-writes`](../../README.md#changing-things) alone."
         ),
         "",
         *(tool.description or "").splitlines(),
