@@ -130,7 +130,7 @@ def chinese(settings: Settings) -> Settings:
         (
             "list_project_exps",
             {"project": "a\nb"},
-            "不可能是 SwanLab 中的名称。请给出名称、形如 'workspace/project/exp",
+            "不是合法的 SwanLab 名称。请给出名称、形如 'workspace/project/exp",
         ),
         ("list_project_exps", {"project": "https://x.cn/a"}, "不是 SwanLab 页面的网址"),
         (
@@ -403,7 +403,7 @@ def ended(code: int) -> Iterator[None]:
         ),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--keys", "lr"], 0, "1 个指标的 40 个数据点："),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--format", "log"], 0, "17 行：w3e6axyt.log"),
-        (["install", "nobody"], 2, "不认识 'nobody'。可用的有：claude-desktop,"),
+        (["install", "nobody"], 2, "无法识别 'nobody'。可用的有：claude-desktop,"),
         (["install", "cursor"], 1, "似乎没有安装 Cursor：目录 "),
         (["install", "cherry-studio"], 0, "Cherry Studio 自行保存服务器列表"),
     ],
