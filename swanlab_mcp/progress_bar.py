@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import accumulate
 from typing import TextIO
 from unicodedata import east_asian_width
 
@@ -34,18 +35,14 @@ class ProgressBar:
         if not self._is_shown:
             return
         # one column less: in the last one some terminals begin a new line
-        line, width = _fit(line, os.get_terminal_size(self._stream.fileno()).columns - 1)
-        self._stream.write(line + " " * (self._drawn - width) + "\r")
+        most = os.get_terminal_size(self._stream.fileno()).columns - 1
+        ends = [end for end in accumulate(map(_measure, line)) if end <= most]
+        width = ends[-1] if ends else 0
+        self._stream.write(f"{line[: len(ends)]}{' ' * (self._drawn - width)}\r")
         self._stream.flush()
         self._drawn = width
 
 
-def _fit(text: str, columns: int) -> tuple[str, int]:
-    """Return as much of a text as fits, and its columns: Chinese characters take two."""
-    width = 0
-    for place, character in enumerate(text):
-        one = 2 if east_asian_width(character) in "WF" else 1
-        if width + one > columns:
-            return text[:place], width
-        width += one
-    return text, width
+def _measure(character: str) -> int:
+    """Return how many columns a terminal gives to a character: Chinese ones take two."""
+    return 2 if east_asian_width(character) in "WF" else 1

@@ -175,14 +175,19 @@ def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[in
     return process.returncode, output, got.decode()
 
 
+def lay(text: str) -> str:
+    """Return a text with as many characters as it takes columns: a wide one takes two."""
+    return "".join(f"{one}\0" if east_asian_width(one) in "WF" else one for one in text)
+
+
 def show(got: str) -> list[str]:
     """Return the lines that stand on a terminal in the end."""
     lines: list[str] = []
     for line in got.split("\n"):
         shown = ""
-        for part in line.split("\r"):
+        for part in map(lay, line.split("\r")):
             shown = part + shown[len(part) :]
-        lines.append(shown.rstrip())
+        lines.append(shown.replace("\0", "").rstrip())
     return [line for line in lines if line]
 
 
@@ -209,6 +214,17 @@ def test_a_narrow_terminal_keeps_the_bar_on_one_line(host: str, language: str, c
     drawn = [part for part in got.split("\r") if part.startswith("[")]
     assert drawn
     assert max(sum(2 if east_asian_width(one) == "W" else 1 for one in part.rstrip()) for part in drawn) == widest
+
+
+@pytest.mark.parametrize("columns", [40, 45, 80])
+def test_a_chinese_bar_stays_on_one_line_and_leaves_nothing(columns: int) -> None:
+    asked = ("--demo", "--lang", "zh", "call", "compare_experiments", "project=digits-mlp", "metrics=val/acc")
+    code, _, got = run_on_terminal(*asked, columns=columns)
+    drawn = [lay(part) for part in got.split("\r") if part.strip()]
+    assert code == 0
+    assert "实" in got
+    assert max(len(part.rstrip()) for part in drawn) < columns
+    assert show(got) == []
 
 
 @pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
