@@ -64,6 +64,8 @@ _SPELLED = {
 _SCALAR_TYPES = {"FLOAT", "INT", "INTEGER", "SCALAR"}
 _SERVER_ZONE = timezone(timedelta(hours=8))
 _LARGEST_STEP = 2**63
+_PLAIN = frozenset({str, float, bool, type(None)})
+_WRAPPING = {"value", "desc", "sort"}
 _BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
 _SAME = {"=": "EQ", "in": "IN"}
 _FILTERED = {
@@ -201,11 +203,12 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping. What lies too
     deep is limited (see `limit_value`) in the same walk.
     """
+    if type(config) in _PLAIN:
+        return config
     if not depth or type(config) is int:
         return limit_value(config, depth)
     if is_object(config):
-        keys = set(config)
-        if "value" in keys and len(keys) > 1 and keys <= {"value", "desc", "sort"}:
+        if "value" in config and len(config) > 1 and config.keys() <= _WRAPPING:
             return unwrap_config(config["value"], depth - 1)
         return {key: unwrap_config(value, depth - 1) for key, value in config.items()}
     if isinstance(config, list):
