@@ -2,7 +2,8 @@
 
 Of each question the requests are recorded once; then they are sent again, in the same order, with plain httpx and
 nothing read out of the answers. Nothing is kept (`--no-cache`): each call asks anew. What a second call costs with
-what is kept stands beside it.
+what is kept stands beside it. Memory is the most that was allocated at once by exchange and call (tracemalloc, in a run
+of its own). Questions about runs on disk are beside a tool of the SDK that returns its argument.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from mcp.server import MCPServer
 from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult
 
 if __name__ == "__main__":
@@ -25,7 +28,7 @@ if __name__ == "__main__":
 from benchmarks.measuring import compute_spread, freeze, interleave_async, show_ratio, show_seconds
 from benchmarks.world import build, start
 from swanlab_mcp.server import connect, create_server
-from swanlab_mcp.settings import Settings
+from swanlab_mcp.settings import Settings, load_settings
 from tests.fake_swanlab import Call, serve
 
 Send = Callable[[Call], Awaitable[None]]
@@ -47,6 +50,28 @@ QUESTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("plot_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": ["curve01"]}),
     ("find_experiments", {"project": "many", "filters": [{"field": "config.seed", "op": "=", "value": 1}], "size": 20}),
     ("rank_experiments", {"project": "many", "metric": "loss"}),
+)
+
+_RUN = {"project": "digits-mlp", "exp_cuid": "lr-0.1"}
+_RUNS = {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-1"]}
+OFFLINE: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("list_workspaces", {}),
+    ("list_projects", {}),
+    ("list_project_exps", {"project": "digits-mlp"}),
+    (
+        "find_experiments",
+        {"project": "digits-mlp", "filters": [{"field": "config.lr", "op": ">", "value": 0.01}]},
+    ),
+    ("get_experiment", _RUN),
+    ("get_environment", {"project": "digits-mlp", "exp_cuids": ["lr-0.1"]}),
+    ("get_exp_summary", _RUN),
+    ("get_logs", _RUN),
+    ("list_metrics", _RUNS),
+    ("get_metrics", {**_RUNS, "keys": ["val/loss"]}),
+    ("rank_experiments", {"project": "digits-mlp", "metric": "val/acc"}),
+    ("compare_experiments", _RUNS),
+    ("diagnose_experiment", _RUN),
+    ("whats_new", {"project": "digits-mlp", "since": "2024-11-01"}),
 )
 
 
@@ -127,8 +152,8 @@ async def measure(repetitions: int) -> list[str]:
     recorded = await record(QUESTIONS)
     freeze()
     rows = [
-        "| call | requests | exchange | call | ratio | at most 1.3 times + 2 ms | kept |",
-        "|---|---:|---|---|---|---|---|",
+        "| call | requests | exchange | call | ratio | at most 1.3 times + 2 ms | kept | memory, exchange and call |",
+        "|---|---:|---|---|---|---|---|---:|",
     ]
     with start() as settings:
         async with (
@@ -155,8 +180,40 @@ async def measure(repetitions: int) -> list[str]:
                     show_ratio(times["call"], times["exchange"]),
                     holds,
                     show_seconds(times["kept"]),
+                    f"{await measure_memory(ways['exchange'])} and {await measure_memory(ways['call'])}",
                 ]
                 rows.append(f"| {' | '.join(cells)} |")
+    return [*rows, "", *await measure_offline(repetitions)]
+
+
+async def measure_memory(run: Callable[[], Awaitable[object]]) -> str:
+    tracemalloc.start()
+    try:
+        await run()
+        return f"{tracemalloc.get_traced_memory()[1] / 2**20:.1f} MB"
+    finally:
+        tracemalloc.stop()
+
+
+async def measure_offline(repetitions: int) -> list[str]:
+    """Return a Markdown table: warm questions about the demo's runs on disk."""
+    trivial = MCPServer("trivial")
+
+    @trivial.tool()
+    async def echo(text: str) -> str:
+        return text
+
+    rows = ["| call about runs on disk | the SDK's trivial call | call | above it |", "|---|---|---|---:|"]
+    async with connect(create_server(load_settings(demo=True))) as client, connect(trivial) as bare:
+        for tool, arguments in OFFLINE:
+            ways = {
+                "trivial": lambda: ask(bare, "echo", {"text": "one"}),
+                "call": lambda tool=tool, arguments=arguments: ask(client, tool, arguments),
+            }
+            times = await interleave_async(ways, repetitions)
+            above = 1000 * (compute_spread(times["call"])[0] - compute_spread(times["trivial"])[0])
+            cells = [tool, show_seconds(times["trivial"]), show_seconds(times["call"]), f"{above:.1f} ms"]
+            rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 

@@ -1,9 +1,17 @@
-"""What the core install weighs: python benchmarks/install.py. Optional dependencies do not count."""
+"""What the core install weighs and how long a first answer takes from nothing: python benchmarks/install.py.
+
+Optional dependencies do not count. From nothing: a wheel of this checkout, a new virtual environment, the installation
+of it with all that it needs (from wherever pip is set to look), and a question about the demo. Where that cannot be
+done the reason stands in the place of the time.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+import tempfile
+import time
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -51,7 +59,39 @@ def measure() -> list[str]:
     largest = sorted(sizes, key=lambda name: -sizes[name])[:8]
     rows += [f"| {name} | {sizes[name] / 1e6:.1f} |" for name in largest]
     rows.append(f"| **all {len(sizes)}** (at most 80 is wanted) | {sum(sizes.values()) / 1e6:.1f} |")
-    return rows
+    return [*rows, "", *time_from_nothing()]
+
+
+def time_from_nothing() -> list[str]:
+    """Return a Markdown table of the steps from an empty folder to the first answer."""
+    root = Path(__file__).parents[1]
+    rows = ["| from nothing | time |", "|---|---|"]
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder, "venv", "bin", "python")
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-q"]
+        call = [str(python), "-m", "swanlab_mcp", "--demo", "call", "list_project_exps", "project=digits-mlp"]
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "-o", folder, str(root)], check=True, capture_output=True
+        )
+        wheel = next(Path(folder).glob("*.whl"))
+        total = 0.0
+        for step, command in (
+            ("a virtual environment", [sys.executable, "-m", "venv", str(python.parents[1])]),
+            (
+                "installing the wheel and what it needs",
+                [*pip, "install", "-c", str(root / "constraints.txt"), str(wheel)],
+            ),
+            ("the first answer", call),
+            ("a second answer", call),
+        ):
+            began = time.perf_counter()
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            seconds = time.perf_counter() - began
+            if done.returncode:
+                return [*rows, f"| {step} | not possible here: {done.stderr.strip().splitlines()[-1][:100]} |"]
+            total += seconds if step != "a second answer" else 0
+            rows.append(f"| {step} | {seconds:.1f} s |")
+    return [*rows, f"| **all up to the first answer** | {total:.1f} s |"]
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from importlib import import_module
+from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -93,9 +94,22 @@ def find_command() -> list[str]:
     python = Path(sys.executable)
     if "archive-v0" in python.parts or "environments-v2" in python.parts:
         # uv makes such environments for one command, and throws them away
-        return [shutil.which("uvx") or "uvx", "swanlab-mcp-server"]
+        return [shutil.which("uvx") or "uvx", *_tell_source(), "swanlab-mcp-server"]
     script = python.with_name("swanlab-mcp-server.exe" if python.suffix == ".exe" else "swanlab-mcp-server")
     return [str(script)] if script.is_file() else [str(python), "-m", "swanlab_mcp"]
+
+
+def _tell_source() -> list[str]:
+    """Return the words by which uvx finds what is installed here, with its pictures; none: in the registry, without."""
+    extra = "[plot]" if find_spec("matplotlib") else ""
+    recorded = distribution("swanlab-mcp-server").read_text("direct_url.json")
+    if recorded is None:
+        return ["--from", f"swanlab-mcp-server{extra}"] if extra else []
+    source = json.loads(recorded)
+    address = source["url"]
+    if version := source.get("vcs_info"):
+        address = f"{version['vcs']}+{address}@{version['commit_id']}"
+    return ["--from", f"swanlab-mcp-server{extra} @ {address}"]
 
 
 def write_snippet(assistant: Assistant, command: Sequence[str], *, with_key: bool = False) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from itertools import accumulate
 from typing import TextIO
+from unicodedata import east_asian_width
 
 __all__ = ["ProgressBar"]
 
@@ -33,7 +35,14 @@ class ProgressBar:
         if not self._is_shown:
             return
         # one column less: in the last one some terminals begin a new line
-        line = line[: os.get_terminal_size(self._stream.fileno()).columns - 1]
-        self._stream.write(f"{line:<{self._drawn}}\r")
+        most = os.get_terminal_size(self._stream.fileno()).columns - 1
+        ends = [end for end in accumulate(map(_measure, line)) if end <= most]
+        width = ends[-1] if ends else 0
+        self._stream.write(f"{line[: len(ends)]}{' ' * (self._drawn - width)}\r")
         self._stream.flush()
-        self._drawn = len(line)
+        self._drawn = width
+
+
+def _measure(character: str) -> int:
+    """Return how many columns a terminal gives to a character: Chinese ones take two."""
+    return 2 if east_asian_width(character) in "WF" else 1

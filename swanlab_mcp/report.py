@@ -38,17 +38,18 @@ _STYLE = """\
 @media(prefers-color-scheme:dark){:root{--line:#3a4149;--soft:#a3acb7;--back:#14171a;--text:#e6e9ec;--card:#1d2126;
 --link:#7ab8ff}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:70rem;padding:1rem;background:var(--back);color:var(--text);
-font:16px/1.5 system-ui,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;overflow-wrap:anywhere}
+font:1rem/1.5 system-ui,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.25rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line)}
 h3{font-size:1.05rem;margin:1.25rem 0 .25rem}p{margin:.5rem 0}a{color:var(--link)}.soft{color:var(--soft);
 font-size:.9rem}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;min-width:100%}
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid var(--line);overflow-wrap:normal;
-max-width:24rem}.number{text-align:right;font-variant-numeric:tabular-nums}td.number,th{white-space:nowrap}th{color:var(--soft);
+max-width:24rem}td:first-child:not(.number),td.number:first-child+td{min-width:8rem}
+.number{text-align:right;font-variant-numeric:tabular-nums}td.number,th{white-space:nowrap}th{color:var(--soft);
 font-weight:600}figure{margin:.5rem 0}img{display:block;width:100%;min-width:36rem;max-width:62rem;background:#fff;
 border-radius:.4rem}section.one{background:var(--card);border-radius:.4rem;padding:.25rem .9rem .7rem;margin:.8rem 0}
 ul{margin:.3rem 0;padding-left:1.2rem}
-@media print{:root{color-scheme:light;--back:#fff;--text:#000;--card:#fff;--line:#bbb;--soft:#333;--link:#000}
-body{max-width:none;padding:0;font-size:11px}.wide{overflow:visible}img{min-width:0}table{font-size:.8rem}
+@media print{:root{font-size:11px;color-scheme:light;--back:#fff;--text:#000;--card:#fff;--line:#bbb;--soft:#333;
+--link:#000}body{max-width:none;padding:0}.wide{overflow:visible}img{min-width:0}
 h2,h3{break-after:avoid}tr,figure{break-inside:avoid}}"""
 
 
@@ -152,12 +153,12 @@ def _show_ranking(page: _Page, rows: Sequence[Mapping[str, Any]], metric: str) -
     has_ends = any("end" in row for row in ranked)
     heads = [say("end") if has_ends else say("rank"), say("experiment"), say("value"), say("step")]
     table = _table(
-        [*heads, *columns, *([] if has_ends else [say("within noise of the first")])],
+        [*heads, *([] if has_ends else [say("within noise")]), *columns],
         [
             [
                 row.get("end" if has_ends else "rank", ""), page.link(row["name"], row["cuid"]), row.get("value", ""),
-                row.get("step", ""), *(row.get("config", {}).get(key, "") for key in columns),
-                *([] if has_ends else ["✓" if row.get("within_noise") else ""]),
+                row.get("step", ""), *([] if has_ends else ["✓" if row.get("within_noise") else ""]),
+                *(row.get("config", {}).get(key, "") for key in columns),
             ]
             for row in ranked[:_RANKED]
         ],

@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from swanlab_mcp import OpenApi, cli
-from swanlab_mcp.tools import TOOLS, StrictTool, ToolEntry
+from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, StrictTool, ToolEntry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
+EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 EXAMPLES = {
     "list_workspaces": "",
@@ -36,7 +37,10 @@ EXAMPLES = {
     "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
     "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
     "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
-    "get_media": "",
+    "get_media": "project=NAME exp_cuid=ID 'keys=*'",
+    "create_project": "name=NAME",
+    "delete_experiments": "project=NAME exp_cuids=ID",
+    "delete_project": "project=NAME",
 }
 
 
@@ -76,7 +80,12 @@ def write_page(entry: ToolEntry) -> str:
     lines = [
         f"# {entry.name}",
         "",
-        f"*{entry.title}.* " + ("It only reads." if entry.read_only else "It changes what is stored."),
+        f"*{entry.title}.* "
+        + (
+            "It only reads."
+            if entry.read_only
+            else "It changes what is stored; there [with `--allow-writes`](../../README.md#changing-things) alone."
+        ),
         "",
         *(tool.description or "").splitlines(),
         "",
@@ -100,25 +109,24 @@ def write_page(entry: ToolEntry) -> str:
         lines += ["", "## Answer", "", f"`data` is {kind} {fields}. What is absent was not recorded."]
     else:
         lines += ["", "## Answer", "", "Pictures, and the figures as text."]
-    words = EXAMPLES[entry.name]
-    command = f"swanlab-mcp-server --demo call {entry.name} {words}".rstrip()
-    note = "The demo holds no such recording; " if entry.name == "get_media" else ""
-    if note:
-        command = f"swanlab-mcp-server call {entry.name} project=NAME exp_cuid=ID 'keys=*'"
+    options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "Nothing of the demo can be changed; ")
+    if entry.name == "get_media":
+        options, note = "", "The demo holds no such recording; "
+    command = f"swanlab-mcp-server {options}call {entry.name} {EXAMPLES[entry.name]}".rstrip()
     lines += ["", "## By hand", "", *([f"{note}on your own:", ""] if note else []), "```sh", command, "```", ""]
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("entry", TOOLS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", EVERY_TOOL, ids=lambda entry: entry.name)
 def test_every_tool_has_a_page_made_from_its_schema(entry: ToolEntry) -> None:
     check_generated(DOCS / "tools" / f"{entry.name}.md", write_page(entry))
 
 
 def test_the_list_of_pages_is_complete_and_no_page_is_left_over() -> None:
     lines = ["# The tools", "", "Made from the tools' schemas; `swanlab-mcp-server tools` lists them too.", ""]
-    lines += [f"- [{entry.name}]({entry.name}.md): {entry.title.lower()}" for entry in TOOLS]
+    lines += [f"- [{entry.name}]({entry.name}.md): {entry.title.lower()}" for entry in EVERY_TOOL]
     check_generated(DOCS / "tools" / "README.md", "\n".join(lines) + "\n")
-    assert {path.stem for path in (DOCS / "tools").glob("*.md")} == {"README", *(entry.name for entry in TOOLS)}
+    assert {path.stem for path in (DOCS / "tools").glob("*.md")} == {"README", *(entry.name for entry in EVERY_TOOL)}
 
 
 def describe_methods() -> Iterator[str]:

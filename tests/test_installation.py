@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,28 @@ def test_the_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, t
     # an environment that uv made for one command is gone tomorrow
     monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(PathDistribution, "read_text", lambda _self, _name: None)
+    assert find_command() == ["uvx", "--from", "swanlab-mcp-server[plot]", "swanlab-mcp-server"]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert find_command() == ["uvx", "swanlab-mcp-server"]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"url": "file:///src/a%20b", "dir_info": {}}, "file:///src/a%20b"),
+        (
+            {"url": "https://git.example/x", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}},
+            "git+https://git.example/x@c0ffee",
+        ),
+    ],
+)
+def test_what_uv_did_not_get_from_a_registry_is_not_asked_of_one(
+    source: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
+    monkeypatch.setattr(PathDistribution, "read_text", lambda _self, _name: json.dumps(source))
+    assert find_command()[1:] == ["--from", f"swanlab-mcp-server[plot] @ {told}", "swanlab-mcp-server"]
 
 
 def test_the_page_of_assistants_is_made_from_the_same_table() -> None:

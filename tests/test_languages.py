@@ -130,7 +130,7 @@ def chinese(settings: Settings) -> Settings:
         (
             "list_project_exps",
             {"project": "a\nb"},
-            "不可能是 SwanLab 中的名称。请给出名称、形如 'workspace/project/exp",
+            "不是合法的 SwanLab 名称。请给出名称、形如 'workspace/project/exp",
         ),
         ("list_project_exps", {"project": "https://x.cn/a"}, "不是 SwanLab 页面的网址"),
         (
@@ -242,7 +242,7 @@ async def test_what_is_wrong_with_runs_on_disk_is_told_in_chinese(tmp_path: Path
     notes = listed.structured_content["notes"]
     assert "日志目录 'gone' 不存在，或不是目录。" in notes
     # those were looked at by several threads
-    assert "略去 'run-broken-0' 中的运行：文件开头没有 SwanLab 的标记，后面也没有任何记录。" in notes
+    assert "略去 'run-broken-0' 中的实验：文件开头没有 SwanLab 的标记，后面也没有任何记录。" in notes
     assert "类似的说明还有 1 条。" in notes
     assert not [note for note in notes if find_english(note)]
 
@@ -395,7 +395,7 @@ def ended(code: int) -> Iterator[None]:
             "请去掉 --json",
         ),
         (["check"], 1, "没有可用的数据来源：请设置 SWANLAB_API_KEY"),
-        (["--demo", "check"], 0, "找到的运行：1 个项目中的 19 个实验，工作空间为 'local'"),
+        (["--demo", "check"], 0, "找到本机实验：1 个项目中的 19 个实验，工作空间为 'local'"),
         (
             ["--demo", "export", "lr-1", "--project", "digits-mlp", "-o", "old.csv"],
             1,
@@ -403,7 +403,7 @@ def ended(code: int) -> Iterator[None]:
         ),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--keys", "lr"], 0, "1 个指标的 40 个数据点："),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--format", "log"], 0, "17 行：w3e6axyt.log"),
-        (["install", "nobody"], 2, "不认识 'nobody'。可用的有：claude-desktop,"),
+        (["install", "nobody"], 2, "无法识别 'nobody'。可用的有：claude-desktop,"),
         (["install", "cursor"], 1, "似乎没有安装 Cursor：目录 "),
         (["install", "cherry-studio"], 0, "Cherry Studio 自行保存服务器列表"),
     ],

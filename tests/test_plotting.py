@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -224,6 +226,24 @@ async def test_without_matplotlib_sparklines_answer_and_one_command_is_named(mon
     assert good["sparkline"].startswith("█")
     assert bad["sparkline"].endswith("xxxx")
     assert bad["first_non_finite_step"] == "9"
+
+
+def test_where_matplotlib_may_write_nowhere_sparklines_answer_and_say_why() -> None:
+    program = (
+        "import tempfile; tempfile.tempdir = '/dev/null/none'; from swanlab_mcp.cli import main; "
+        "main('--demo call plot_metrics project=digits-mlp exp_cuids=lr-0.1 keys=val/loss'.split())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MPLCONFIGDIR": "/dev/null/none"},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| █" in done.stdout
+    assert "note: matplotlib cannot start (OSError), so there is no picture; sparklines instead." in done.stdout
+    assert "MPLCONFIGDIR" in done.stdout
 
 
 async def test_runs_on_disk_are_drawn_too() -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 import anyio
 import pytest
@@ -71,7 +72,7 @@ LONG = {
     "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"] * 2),
     "get_logs": (
         {"project": "small", "exp_cuid": "small0", "start": 0, "search": "line 4"},
-        ["5 of 5 parts of the log"],
+        ["4 of 4 parts of the log"],
     ),
     "whats_new": ({"username": "kites-test3", "since": "2024-11-01"}, ["3 of 3 projects"]),
 }
@@ -174,14 +175,19 @@ def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[in
     return process.returncode, output, got.decode()
 
 
+def lay(text: str) -> str:
+    """Return a text with as many characters as it takes columns: a wide one takes two."""
+    return "".join(f"{one}\0" if east_asian_width(one) in "WF" else one for one in text)
+
+
 def show(got: str) -> list[str]:
     """Return the lines that stand on a terminal in the end."""
     lines: list[str] = []
     for line in got.split("\n"):
         shown = ""
-        for part in line.split("\r"):
+        for part in map(lay, line.split("\r")):
             shown = part + shown[len(part) :]
-        lines.append(shown.rstrip())
+        lines.append(shown.replace("\0", "").rstrip())
     return [line for line in lines if line]
 
 
@@ -201,11 +207,24 @@ def test_an_error_after_the_bar_can_be_read(host: str) -> None:
     assert show(got) == ["No experiment of the project has a metric 'odd'. Near ones: loss."]
 
 
-def test_a_narrow_terminal_keeps_the_bar_on_one_line(host: str) -> None:
-    got = run_on_terminal("--host", host, "call", "list_project_exps", "project=many", columns=30)[2]
-    drawn = [part for part in got.replace("\n", "\r").split("\r") if part.strip()]
+@pytest.mark.parametrize(("language", "columns", "widest"), [("en", 30, 29), ("zh", 38, 37)])
+def test_a_narrow_terminal_keeps_the_bar_on_one_line(host: str, language: str, columns: int, widest: int) -> None:
+    asked = ("--host", host, "--lang", language, "call", "rank_experiments", "project=many", "metric=odd")
+    got = run_on_terminal(*asked, columns=columns)[2]
+    drawn = [part for part in got.split("\r") if part.startswith("[")]
     assert drawn
-    assert max(map(len, drawn)) == 29
+    assert max(sum(2 if east_asian_width(one) == "W" else 1 for one in part.rstrip()) for part in drawn) == widest
+
+
+@pytest.mark.parametrize("columns", [40, 45, 80])
+def test_a_chinese_bar_stays_on_one_line_and_leaves_nothing(columns: int) -> None:
+    asked = ("--demo", "--lang", "zh", "call", "compare_experiments", "project=digits-mlp", "metrics=val/acc")
+    code, _, got = run_on_terminal(*asked, columns=columns)
+    drawn = [lay(part) for part in got.split("\r") if part.strip()]
+    assert code == 0
+    assert "实" in got
+    assert max(len(part.rstrip()) for part in drawn) < columns
+    assert show(got) == []
 
 
 @pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -640,6 +640,9 @@ def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
         assert arguments.allowed_host == ["mcp.example.org"]
         assert (arguments.shared_key, arguments.allow_writes) == (False, False)
     assert (root / "deploy" / compose["services"]["mcp"]["build"] / "Dockerfile").is_file()
+    # matplotlib draws nothing without a place for its cache
+    assert compose["services"]["mcp"]["read_only"] is True
+    assert "/tmp" in compose["services"]["mcp"]["tmpfs"]
 
 
 @pytest.mark.parametrize("name", [b"host", b"origin"])

@@ -233,17 +233,19 @@ class CloudClient:
     async def read_logs(
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
     ) -> ApiResponse[LogPart]:
-        """Fetch the shards of 1,000 lines that are needed; for the last lines, first find where the log ends."""
-        total = await self._ask(username, project, exp_cuid, self._count_log_lines)
+        """Fetch the shards of 1,000 lines that are needed, once each; first find where the log ends."""
+        known: dict[int, list[LogLine]] = {}
+        total = await self._ask(username, project, exp_cuid, lambda one: self._count_log_lines(one, known))
         reference = await self._refer(username, project, exp_cuid)
         first = max(0, total - count) if start is None else min(start, total)
         stop = min(total, first + count)
         shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
-        answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in shards))
-        lines = [line for lines, _ in answers for line in lines]
+        lacking = [shard for shard in shards if shard not in known]
+        answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in lacking))
+        known |= {shard: lines for shard, (lines, _) in zip(lacking, answers, strict=True)}
+        lines = [line for shard in shards for line in known[shard]]
         skipped = first - shards.start * _SHARD if shards else 0
-        # many thousands: other calls go on meanwhile
-        shown = await asyncio.to_thread(_number_lines, lines[skipped : skipped + stop - first], first)
+        shown = lines[skipped : skipped + stop - first]
         if len(shown) != stop - first:
             raise UnexpectedResponse(
                 say(
@@ -259,23 +261,34 @@ class CloudClient:
     async def _read_shard(self, reference: dict[str, Any], shard: int) -> tuple[list[LogLine], int]:
         params = {**reference, "epoch": shard, "size": _SHARD}
         try:
-            return read_log(await self._transport.get("house", "metrics", "log", params=params))
+            answer = await self._transport.get("house", "metrics", "log", params=params)
+            # a thousand lines: other calls go on meanwhile
+            return await asyncio.to_thread(read_log, answer, shard * _SHARD)
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
             raise _tell_old(error, say("log lines")) from error
 
-    async def _count_log_lines(self, reference: dict[str, Any]) -> int:
-        """Return the log's length; some servers tell it, others only how many lines a shard has (section 8)."""
-        lines, told = await self._read_shard(reference, 0)
-        if told > _SHARD or len(lines) < _SHARD:
-            return max(told, len(lines))
+    async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[LogLine]]) -> int:
+        """Return the log's length; some servers tell it, others only how many lines a shard has (section 8).
+
+        `known` gets the shards that were read on the way.
+        """
+        known.clear()
+
+        async def measure(shard: int) -> int:
+            known[shard], _ = await self._read_shard(reference, shard)
+            return len(known[shard])
+
+        known[0], told = await self._read_shard(reference, 0)
+        if told > _SHARD or len(known[0]) < _SHARD:
+            return max(told, len(known[0]))
         full, beyond = 0, 1
-        while (size := len((await self._read_shard(reference, beyond))[0])) == _SHARD:
+        while (size := await measure(beyond)) == _SHARD:
             full, beyond = beyond, beyond * 2
         while not size and beyond - full > 1:
             middle = (full + beyond) // 2
-            length = len((await self._read_shard(reference, middle))[0])
+            length = await measure(middle)
             if length == _SHARD:
                 full = middle
             elif length:
@@ -634,10 +647,6 @@ class CloudClient:
 
         pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
         return [row for page in pages for row in page], total
-
-
-def _number_lines(lines: Sequence[LogLine], first: int) -> list[LogLine]:
-    return [line.model_copy(update={"number": first + place}) for place, line in enumerate(lines)]
 
 
 def _tell_old(error: SwanLabError, what: str) -> SwanLabError:

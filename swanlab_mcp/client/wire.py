@@ -64,6 +64,8 @@ _SPELLED = {
 _SCALAR_TYPES = {"FLOAT", "INT", "INTEGER", "SCALAR"}
 _SERVER_ZONE = timezone(timedelta(hours=8))
 _LARGEST_STEP = 2**63
+_PLAIN = frozenset({str, float, bool, type(None)})
+_WRAPPING = {"value", "desc", "sort"}
 _BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
 _SAME = {"=": "EQ", "in": "IN"}
 _FILTERED = {
@@ -201,11 +203,12 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping. What lies too
     deep is limited (see `limit_value`) in the same walk.
     """
+    if type(config) in _PLAIN:
+        return config
     if not depth or type(config) is int:
         return limit_value(config, depth)
     if is_object(config):
-        keys = set(config)
-        if "value" in keys and len(keys) > 1 and keys <= {"value", "desc", "sort"}:
+        if "value" in config and len(config) > 1 and config.keys() <= _WRAPPING:
             return unwrap_config(config["value"], depth - 1)
         return {key: unwrap_config(value, depth - 1) for key, value in config.items()}
     if isinstance(config, list):
@@ -222,18 +225,18 @@ def read_summary(metrics: Any) -> Summary:
     return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
 
 
-def read_log(answer: Any) -> tuple[list[LogLine], int]:
-    """Return a shard's lines, and the count that comes with them (of the log or of the shard)."""
+def read_log(answer: Any, first: int) -> tuple[list[LogLine], int]:
+    """Return a shard's lines, from line `first` on, and the count that comes with them (of the log or of the shard)."""
     items: Any = answer.get("logs") if is_object(answer) else None
     lines = [
         LogLine(
-            number=0,
+            number=number,
             message=_text(item.get("message")),
-            level=None if item.get("level") in ("INFO", None) else str(item["level"]),
-            # what kind of time this is, nobody has told
-            time=item["timestamp"] if isinstance(item.get("timestamp"), str) else None,
+            level=None if item.get("level") == "INFO" else _optional_text(item.get("level")),
+            # what kind of time a number is, nobody has told
+            time=None if isinstance(item.get("timestamp"), (int, float)) else _optional_text(item.get("timestamp")),
         )
-        for item in read_list(items, say("log lines"))
+        for number, item in enumerate(read_list(items, say("log lines")), first)
     ]
     count: Any = answer.get("count")
     return lines, count if isinstance(count, int) else len(lines)

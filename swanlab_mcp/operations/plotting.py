@@ -175,12 +175,21 @@ def _plot(
     notes += _compare_sizes(lines, style)
     try:
         chart = _draw(lines, style, notes)
-    except ImportError:
+    except (ImportError, OSError) as error:
         drawn = [draw_sparkline(line.points.values, is_log=style.log_y) for line in lines]
         rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
-        advice = say(
-            "matplotlib is not installed, so there is no picture; sparklines instead. "
-            "`pip install 'swanlab-mcp-server[plot]'` adds it."
+        advice = (
+            say(
+                "matplotlib is not installed, so there is no picture; sparklines instead. "
+                "`pip install 'swanlab-mcp-server[plot]'` adds it."
+            )
+            if isinstance(error, ImportError)
+            # where it may write nowhere: it keeps its list of fonts in a file
+            else say(
+                "matplotlib cannot start ({kind}), so there is no picture; sparklines instead. "
+                "Set MPLCONFIGDIR to a folder that the server may write to.",
+                kind=type(error).__name__,
+            )
         )
         return [line._replace(row=row) for line, row in zip(lines, rows, strict=True)], [], [advice, *notes]
     if chart.numbered:
