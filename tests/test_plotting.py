@@ -8,10 +8,13 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from PIL import Image
 
@@ -61,6 +64,14 @@ def curves(state: State) -> State:
     ]
     state.add_experiment(project, "diverges", cuid="div1", metrics={"loss": bottomed})
     return state
+
+
+async def test_charts_at_once_wait_in_one_thread_and_leave_the_others_to_who_reads() -> None:
+    # otherwise they would wait in as many threads as there are
+    async with session(DEMO) as client, anyio.create_task_group() as group:
+        for key in ("train/loss", "val/loss", "val/acc"):
+            group.start_soon(partial(plot, client, project="digits-mlp", exp_cuids=["lr-0.1"], keys=[key]))
+    assert [one.name for one in threading.enumerate() if one.name.startswith("drawer")] == ["drawer_0"]
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])

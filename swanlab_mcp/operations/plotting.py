@@ -4,6 +4,8 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import NamedTuple
 
@@ -38,6 +40,8 @@ from swanlab_mcp.wording import join_sentences, say
 __all__ = ["plot_metrics"]
 
 _DRAWN_POINTS = 2000  # two for each column of pixels
+# charts are drawn one at a time: all threads would wait for one another, hold up who only reads, and keep 10 MB each
+_drawer = ThreadPoolExecutor(1, "drawer")
 _UNLIKE = 100  # times as large as another curve, which is then a flat line
 
 
@@ -111,7 +115,10 @@ async def plot_metrics(
         for one, answer in zip(experiments, answers, strict=True)
         for key, points in (answer.data or {}).items()
     ]
-    lines, pictures, remarks = await asyncio.to_thread(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    plot = partial(_plot, found, selection, _Style(x_axis, smoothing, log_y))
+    context = copy_context()
+    drawn = asyncio.get_running_loop().run_in_executor(_drawer, lambda: context.run(plot))
+    lines, pictures, remarks = await drawn
     rows = [line.row for line in lines]
     links = [client.get_link(one.place.username, one.place.project, "<cuid>") for one in experiments]
     return ApiResponse(
