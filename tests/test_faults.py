@@ -469,6 +469,9 @@ async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
         else:
             state.add_experiment(state.projects[2], f"late-{next(numbers)}", metrics={"loss": [(0, 1e6)]})
 
+    def tell_more(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "total": 411}).encode()
+
     async def ask(client: Any) -> Any:
         return await client.call_tool(tool, LISTS[tool])
 
@@ -490,6 +493,7 @@ async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
             ("page 3 is not there", 404, Fault(pages, status=404, **third)),
             ("page 3 repeats page 2", 502, Fault(pages, body=second[0], **third)),
             ("page 3 is empty", 502, Fault(pages, body=b'{"list": [], "total": 410}', **third)),
+            ("page 3 tells another total", 502, Fault(pages, rewrite=tell_more, **third)),
             ("the list grows with every page 3", 502, Fault(pages, then=grow, **third)),
         ]:
             state.faults = [fault]

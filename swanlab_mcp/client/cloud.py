@@ -588,9 +588,9 @@ class CloudClient:
         skipped = offset % size
         total = 0
         for _ in range(_READINGS):
-            rows, total = await self._read_pages(path, params, read, size, first, stop, what)
+            rows, total, is_steady = await self._read_pages(path, params, read, size, first, stop, what)
             expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
-            if len(rows) == len(dict(rows)) == expected:
+            if is_steady and len(rows) == len(dict(rows)) == expected:
                 found = [row for _, row in rows]
                 return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
@@ -612,10 +612,10 @@ class CloudClient:
         first: int,
         stop: int | None,
         what: str,
-    ) -> tuple[list[tuple[str, T]], int]:
+    ) -> tuple[list[tuple[str, T]], int, bool]:
         """Return the pages from `first` to the one that holds item `stop`, as (id, row), and the list's total.
 
-        A page is read while others are still on their way.
+        And whether all pages tell the same total. A page is read while others are still on their way.
         """
 
         def read_rows(answer: Any) -> list[tuple[str, T]]:
@@ -633,20 +633,24 @@ class CloudClient:
             total = _require_total(await read_page(1), what)
             if total > (first - 1) * size:
                 raise
-            return [], total
+            return [], total, True
         total = _require_total(answer, what)
+        is_steady = True
         last = _count_pages(total if stop is None else min(total, stop), size)
         pages = [read_rows(answer)]
         stage = progress.Stage("pages", max(1, last - first + 1))
         await stage.advance()
 
         async def read_further(number: int) -> list[tuple[str, T]]:
-            rows = read_rows(await read_page(number))
+            nonlocal is_steady
+            answer = await read_page(number)
+            is_steady = is_steady and read_total(answer) in (None, total)
+            rows = read_rows(answer)
             await stage.advance()
             return rows
 
         pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
-        return [row for page in pages for row in page], total
+        return [row for page in pages for row in page], total, is_steady
 
 
 def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
