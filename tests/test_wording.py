@@ -6,6 +6,7 @@ import ast
 import io
 import os
 import re
+from datetime import datetime, timezone
 from gettext import GNUTranslations
 from pathlib import Path
 from string import Formatter
@@ -39,6 +40,8 @@ def read_catalogue() -> Catalog:
 
 
 def compile_catalogue(catalogue: Catalog) -> bytes:
+    # the same bytes from the same texts
+    catalogue.creation_date = catalogue.revision_date = datetime(2026, 1, 1, tzinfo=timezone.utc)
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)
     return compiled.getvalue()
