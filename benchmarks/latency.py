@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import cProfile
+import pstats
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -49,6 +52,19 @@ class Task(NamedTuple):
 def ask_about(number: int) -> tuple[str, dict[str, Any]]:
     return "get_exp_summary", {"project": "many", "exp_cuid": f"r{number:04}"}
 
+
+# by what stands in the path or the name of a function
+SHARES = (
+    (
+        "HTTP (httpx, httpcore, h11, anyio, asyncio)",
+        r"/(httpx|httpcore|h11|anyio|asyncio|sniffio)/|_socket|epoll|urllib",
+    ),
+    ("JSON into records", r"/json/|/client/(wire|cloud)|/models|pydantic"),
+    ("our transport and cache", r"/swanlab_mcp/client/|/concurrency"),
+    ("question and verdict", r"/swanlab_mcp/(operations|analysis)/|/findings"),
+    ("rendering and masking", r"/swanlab_mcp/(render|untrusted|secret_values|tools)"),
+    ("MCP (both ends)", r"/(mcp|mcp_types|opentelemetry)/"),
+)
 
 TASKS = (
     # the first page tells how many there are
@@ -143,6 +159,34 @@ async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
             cells += [show_seconds(bare), f"{middle / compute_spread(bare)[0]:.2f}"] if bare else ["", ""]
             cells += [f"{turn:.2f} s", f"{turn / middle:.1f}"] if latency else ["", ""]
             rows.append(f"| {' | '.join(cells)} |")
+    return [*rows, "", *await show_shares()]
+
+
+async def show_shares() -> list[str]:
+    """Return a Markdown table: at no latency, whose code the processor was in (cProfile, own time by package)."""
+    rows = [f"| at 0 ms, share of the processor time in | {' | '.join(name for name, _ in SHARES)} | others |"]
+    rows.append("|---|" + "---:|" * (len(SHARES) + 1))
+    with start() as settings:
+        for task in TASKS:
+            if task.name not in ("list 3,000 experiments", "rank 3,000 experiments", "50 summaries at once"):
+                continue
+            await measure_once(settings, task)
+            async with connect(create_server(replace(settings, is_cached=False))) as client:
+                await ask(client, "list_projects", {})
+                profile = cProfile.Profile()
+                profile.enable()
+                await ask_all(client, task)
+                profile.disable()
+            times: dict[str, float] = dict.fromkeys([name for name, _ in SHARES], 0.0)
+            whole = 0.0
+            for (file, _, function), (_, _, own, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+                place = f"{file} {function}".replace("\\", "/")
+                whole += own
+                name = next((name for name, pattern in SHARES if re.search(pattern, place)), None)
+                if name:
+                    times[name] += own
+            shares = [f"{value / whole:.0%}" for value in (*times.values(), whole - sum(times.values()))]
+            rows.append(f"| {task.name} | {' | '.join(shares)} |")
     return rows
 
 

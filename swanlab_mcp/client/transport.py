@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 _TRIES = 5
 _LONGEST_WAIT = 20.0
 _RETRIED = {429, 500, 502, 503, 504}
-# so that the pages of a list of 3,000 take one round trip
-_AT_ONCE = 32
+# so that the pages of a list of 3,000, or 50 calls at once, take one round trip
+_AT_ONCE = 64
 _RENEWAL = 7 * 86400.0
 _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
@@ -98,7 +98,7 @@ class _Answer(NamedTuple):
 
 
 class _Lanes:
-    """At most 32 clients of which each carries one request at a time.
+    """At most 64 clients of which each carries one request at a time.
 
     httpx's own pool looks at all its connections for each request, which made 30 pages at once cost 2.5 times as much
     processor time (benchmarks/RESULTS.md). The first free lane is taken: questions in turn share one connection.
@@ -137,7 +137,7 @@ class _Lanes:
 
 
 class Transport:
-    """Requests to `settings.api_host`, at most 32 at once; nothing is opened before the first one."""
+    """Requests to `settings.api_host`, at most 64 at once; nothing is opened before the first one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
