@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
-import pstats
 import re
 import sys
 import time
@@ -179,12 +178,13 @@ async def show_shares() -> list[str]:
                 profile.disable()
             times: dict[str, float] = dict.fromkeys([name for name, _ in SHARES], 0.0)
             whole = 0.0
-            for (file, _, function), (_, _, own, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
-                place = f"{file} {function}".replace("\\", "/")
-                whole += own
+            for entry in profile.getstats():
+                code = entry.code
+                place = code if isinstance(code, str) else f"{code.co_filename} {code.co_name}".replace("\\", "/")
+                whole += entry.inlinetime
                 name = next((name for name, pattern in SHARES if re.search(pattern, place)), None)
                 if name:
-                    times[name] += own
+                    times[name] += entry.inlinetime
             shares = [f"{value / whole:.0%}" for value in (*times.values(), whole - sum(times.values()))]
             rows.append(f"| {task.name} | {' | '.join(shares)} |")
     return rows

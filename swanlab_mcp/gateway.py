@@ -290,7 +290,8 @@ def serve_http(app: Gateway, host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=512)
     shown = f"[{host}]" if ":" in host else host
-    print(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{_PATH}", file=sys.stderr, flush=True)  # noqa: T201 stderr
+    sys.stderr.write(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{_PATH}\n")
+    sys.stderr.flush()
     config = uvicorn.Config(
         app,
         log_level="warning",

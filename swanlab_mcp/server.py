@@ -417,7 +417,7 @@ class _TaskPrompt(Prompt):
             context_kwarg=None,
         )
 
-    async def render(self, arguments: dict[str, Any] | None, context: Any) -> list[Message]:  # noqa: ARG002
+    async def render(self, arguments: dict[str, Any] | None, context: Any) -> list[Message]:  # noqa: ARG002 the SDK's
         try:
             return [UserMessage(write_prompt(self.entry, arguments or {}))]
         except SwanLabError as error:

@@ -63,7 +63,7 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 class _Silence(logging.Filter):
     """Keep our requests out of what httpx logs: addresses hold signatures, headers the session."""
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 whatever it says
         return not _sending.get()
 
 
