@@ -63,7 +63,7 @@ async def follow(settings: Settings, tool: str, arguments: dict[str, Any]) -> li
 
 
 LONG = {
-    "list_project_exps": ({"project": "many", "page": 0}, ["5 of 5 pages"]),
+    "list_project_exps": ({"project": "many", "page": 0}, ["3 of 3 pages"]),
     "rank_experiments": ({"project": "many", "metric": "loss"}, ["5 of 5 pages", "410 of 410 summaries"]),
     "get_metrics": ({**THREE, "keys": ["*"], "mode": "exact"}, ["3 of 3 experiments"] * 2),
     "plot_metrics": ({**THREE, "keys": ["loss"]}, ["3 of 3 experiments"] * 2),
@@ -196,7 +196,7 @@ def test_on_a_terminal_a_bar_is_drawn_and_gone_when_the_answer_is_there(host: st
     assert code == 0
     assert output.startswith("50 of 410")
     assert "pages" not in output
-    assert "[########################] 100% 5 of 5 pages" in got
+    assert "[########################] 100% 3 of 3 pages" in got
     assert show(got) == []
 
 

@@ -346,6 +346,24 @@ async def test_replies_stay_within_the_budget_and_nothing_is_lost_in_paging(sett
     assert names == [one.name for one in project.experiments]
 
 
+async def test_of_a_whole_list_no_more_pages_are_read_than_a_reply_can_show(settings: Settings, state: State) -> None:
+    many = state.add_project(state.workspaces[0], "many")
+    for number in range(1000):
+        # nothing makes a row shorter
+        state.add_experiment(many, "", cuid=f"{number:x}", user={}, state="")
+        state.add_project(state.workspaces[1], f"{number:x}", cuid="")
+    asked = {"list_project_exps": {"project": "many"}, "list_projects": {"username": state.workspaces[1].username}}
+    async with session(settings) as client:
+        for tool, arguments in asked.items():
+            state.calls.clear()
+            result = await client.call_tool(tool, {**arguments, "page": 0})
+            page = check_forms(result)["page"]
+            assert len([call for call in state.calls if "page" in call.raw_query]) == 3
+            assert any(note.startswith("Cut to") for note in result.structured_content["notes"])
+            assert page["total"] == 1000
+            assert page["next"] == f"page=2 size={page['returned']}"
+
+
 async def test_one_record_that_is_too_large_is_shortened_and_says_so(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].requirements = "\n".join(f"package-{number}==1.0" for number in range(5000))
     async with session(settings) as client:

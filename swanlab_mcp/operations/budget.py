@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextvars import ContextVar
 
-__all__ = ["count_fitting", "count_points", "count_tokens", "output_tokens"]
+__all__ = ["count_fitting", "count_points", "count_showable", "count_tokens", "output_tokens"]
 
 output_tokens: ContextVar[int | None] = ContextVar("output_tokens", default=None)
 
@@ -17,6 +17,8 @@ _CHARACTERS_PER_ROW = 500
 _FEWEST = 10
 _TOKENS_PER_LINE = 4
 _TOKENS_OF_NOTES = 600
+# the JSON of an experiment or a project has more than 80 characters, whatever it lacks
+_FEWEST_TOKENS_PER_RECORD = 30
 
 
 def count_tokens(text: str) -> int:
@@ -34,6 +36,12 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
     characters = tokens * _CHARACTERS_PER_TOKEN * 0.9 / max(1, rows) - _CHARACTERS_PER_ROW
     each = _CHARACTERS_PER_POINT + (_CHARACTERS_PER_EXTRA if has_axis else 0)
     return max(_FEWEST, int(characters / each))
+
+
+def count_showable(page: int) -> int | None:
+    """Return how many experiments or projects, in whole pages, no answer can show all of; None without a limit."""
+    tokens = output_tokens.get()
+    return None if tokens is None else page * (tokens // (_FEWEST_TOKENS_PER_RECORD * page) + 1)
 
 
 def count_fitting(rows: Iterable[str]) -> int:

@@ -10,7 +10,7 @@ from swanlab_mcp.operations.arguments import (
     ProjectName,
     Username,
 )
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
     ask_about_project,
@@ -40,7 +40,7 @@ async def list_project_exps(
     Example: {"project": "team/mnist", "page": 0}.
     """
     place = await locate_project(client, project, username)
-    offset, limit = get_stretch(page, size)
+    offset, limit = get_showable_stretch(page, size)
     answer = await ask_about_project(
         client,
         place,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TypeVar
 
 from swanlab_mcp.models import ApiResponse, Page
+from swanlab_mcp.operations.budget import count_showable
 from swanlab_mcp.wording import say
 
-__all__ = ["add_notes", "get_stretch", "tell_page"]
+__all__ = ["add_notes", "get_showable_stretch", "get_stretch", "tell_page"]
 
 T = TypeVar("T")
+
+_LARGEST = 100
 
 
 def get_stretch(page: int, size: int) -> tuple[int, int | None]:
@@ -17,11 +20,16 @@ def get_stretch(page: int, size: int) -> tuple[int, int | None]:
     return ((page - 1) * size, size) if page else (0, None)
 
 
+def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:
+    """Return offset and limit of a page of experiments or projects; of a whole list no more is read than can be shown."""
+    return get_stretch(page, size) if page else (0, count_showable(_LARGEST))
+
+
 def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
     """Say what comes first, which arguments continue the list, and whether the page lies beyond its end."""
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned
-    offset, limit = get_stretch(page, size)
+    offset, _ = get_stretch(page, size)
     notes: list[str] = []
     if offset and offset >= total:
         notes.append(
@@ -33,8 +41,10 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) ->
                 last=-(-total // size),
             )
         )
-    has_next = limit is not None and offset + returned < total and returned
-    following = f"page={page + 1} size={size}" if has_next else None
+    has_next = returned and offset + returned < total
+    # of a whole list whole pages were read
+    number, length = (page + 1, size) if page else (returned // _LARGEST + 1, _LARGEST)
+    following = f"page={number} size={length}" if has_next else None
     told = Page(returned=returned, total=total, order=order, next=following)
     return add_notes(answer.model_copy(update={"page": told}), *notes)
 

@@ -11,7 +11,7 @@ from swanlab_mcp.operations.arguments import (
     Search,
     Username,
 )
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import (
     ask_about_project,
     ask_about_workspace,
@@ -40,7 +40,7 @@ async def list_projects(
     Example: {"search": "bert"}.
     """
     place = await locate_workspace(client, username)
-    offset, limit = get_stretch(page, size)
+    offset, limit = get_showable_stretch(page, size)
     answer = await ask_about_workspace(
         client,
         place,
