@@ -21,7 +21,7 @@ def get_stretch(page: int, size: int) -> tuple[int, int | None]:
 
 
 def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:
-    """Return offset and limit of a page of experiments or projects; of a whole list no more is read than can be shown."""
+    """Return offset and limit of a page of experiments or projects; of the whole list, of what can be shown."""
     return get_stretch(page, size) if page else (0, count_showable(_LARGEST))
 
 
