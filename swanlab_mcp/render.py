@@ -8,11 +8,11 @@ from __future__ import annotations
 import bisect
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
 from swanlab_mcp.operations.budget import count_tokens
-from swanlab_mcp.secret_values import mask_exactly, mask_secrets
+from swanlab_mcp.secret_values import make_mask, mask_secrets
 from swanlab_mcp.untrusted import neutralise_value, shorten
 from swanlab_mcp.wording import say
 
@@ -24,7 +24,6 @@ __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 # sizes of a continuing page: any of them divides an offset that is a multiple of it
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
-_FEW = 32
 _LONGEST_NAME = 64
 _MISSING: Any = object()
 # a bar between spaces parts the cells of a row
@@ -76,25 +75,50 @@ def fit(
     kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked;
     `secrets` always are.
     """
+    longest = budget * 4
     sizes: dict[str, str] = {}
-    shown = _take_rows(payload, budget, is_masked=is_masked, secrets=secrets, keep_last=keep_last and not is_paged)
-    # before anything is cut: half a secret would not be found
-    bounded = _bound(mask_exactly(shown, secrets), budget, sizes)
-    safe = neutralise_value(mask_secrets(bounded) if is_masked else bounded)
+    hide = make_mask(secrets)
+
+    def clean(value: Any, told: dict[str, str]) -> Any:
+        # hidden before anything is cut: half a secret would not be found
+        kept = _limit(hide(value), longest, "", told)
+        return neutralise_value(mask_secrets(kept) if is_masked else kept)
+
+    def take(rows: Iterable[Any]) -> list[Any]:
+        """Return only as many rows as it takes to break the budget by themselves: no more can be shown."""
+        taken: list[Any] = []
+        left = budget
+        for row in rows:
+            taken.append(clean(row, {} if taken else sizes))
+            left -= count_tokens(_to_json(taken[-1])) - 1
+            if left < 0:
+                break
+        return taken
+
+    data: Any = payload.get("data")
+    if "page" not in payload or not isinstance(data, (list, dict, Rows)):
+        shown = clean(data, sizes)
+    elif isinstance(data, dict):
+        named = enumerate(cast("dict[str, Any]", data).items())
+        records = take({_cut_name(hide(key), longest, number): row} for number, (key, row) in named)
+        shown = {key: row for record in records for key, row in record.items()}
+    else:
+        rows = cast("Sequence[Any]", data)
+        shown = take(reversed(rows))[::-1] if keep_last and not is_paged else take(rows)
+    frame = clean(_limit_notes({**payload, "data": None}, budget), {})
+    safe: dict[str, Any] = {**frame, "data": shown}
     reply = _reply(safe)
     if _fits(reply, budget):
         return reply
-    data = safe.get("data")
 
     def cut(count: int) -> dict[str, Any]:
         if is_paged:
             return _cut(safe, count, offset)
         return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
-    if "page" in safe and data:
-        rows = len(data)
+    if "page" in safe and shown:
         # the first count of rows that does not fit, found without rendering each
-        kept = bisect.bisect_left(range(1, rows + 1), 1, key=lambda count: not _fits(_reply(cut(count)), budget))
+        kept = bisect.bisect_left(range(1, len(shown) + 1), 1, key=lambda count: not _fits(_reply(cut(count)), budget))
         if kept:
             return _reply(
                 cut(next(size for size in _SIZES if size <= kept and offset % size == 0) if is_paged else kept)
@@ -157,54 +181,14 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
 
 
-def _take_rows(
-    payload: Mapping[str, Any], budget: int, *, is_masked: bool, secrets: Collection[str], keep_last: bool
-) -> Mapping[str, Any]:
-    """Return a payload with only as many rows as it takes to break the budget by themselves: no more can be shown."""
-    data = payload.get("data")
-    if "page" not in payload or not isinstance(data, (list, dict, Rows)):
-        return payload
-    is_object = isinstance(data, dict)
-    rows = list(cast("dict[str, Any]", data).items()) if is_object else cast("Sequence[Any]", data)
-    taken: list[Any] = []
-    left = budget
-    for row in reversed(rows) if keep_last else rows:
-        taken.append(row)
-        # a few rows cost more to look at twice than to cut later
-        if len(rows) > _FEW:
-            one: Any = _limit(mask_exactly(dict((row,)) if is_object else row, secrets), budget * 4, "", {})
-            left -= count_tokens(_to_json(neutralise_value(mask_secrets(one) if is_masked else one))) - 1
-            if left < 0:
-                break
-    if keep_last:
-        taken.reverse()
-    return {**payload, "data": dict(taken) if is_object else taken}
-
-
-def _bound(payload: Mapping[str, Any], budget: int, sizes: dict[str, str]) -> dict[str, Any]:
-    """Return a payload without what no reply of that budget can hold, before anything reads through all of it.
-
-    `sizes` gets the sizes of what was cut in the first row, or in the one record.
-    """
-    longest = budget * 4
-    data, notes = payload.get("data"), cast("list[str]", payload.get("notes") or [])
-    if "page" in payload and isinstance(data, list):
-        rows = cast("list[Any]", data)
-        data = [_limit(row, longest, "", {} if number else sizes) for number, row in enumerate(rows)]
-    elif "page" in payload and isinstance(data, dict):
-        records = cast("dict[str, Any]", data)
-        named = {_cut_name(key, longest, number): row for number, (key, row) in enumerate(records.items())}
-        data = {
-            key: _limit(row, longest, key, {} if number else sizes) for number, (key, row) in enumerate(named.items())
-        }
-    else:
-        data = _limit(data, longest, "", sizes)
+def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
+    notes = cast("list[str]", payload.get("notes") or [])
     most = max(4, budget // 200)
-    if len(notes) > most:
-        # the last ones tell how to go on
-        left = say("{count} further notes are left out.", count=len(notes) - most + 1)
-        notes = [*notes[: most - 3], left, *notes[-2:]]
-    return {**payload, "data": data, **({"notes": notes} if notes else {})}
+    if len(notes) <= most:
+        return payload
+    # the last ones tell how to go on
+    left = say("{count} further notes are left out.", count=len(notes) - most + 1)
+    return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 
 def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str]) -> Reply:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, cast
 
-__all__ = ["mask_exactly", "mask_secrets"]
+__all__ = ["make_mask", "mask_exactly", "mask_secrets"]
 
 _MASK = "***"
 _SHORTEST = 6
@@ -103,21 +103,26 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
     """Return a JSON value with these texts, of at least 6 characters, masked wherever they stand, in keys too."""
+    return make_mask(secrets)(value)
+
+
+def make_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
+    """Return what masks these texts, as `mask_exactly`, in one JSON value after another."""
     longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
     if not longest_first:
-        return value
-    pattern = re.compile("|".join(longest_first))
+        return lambda value: value
+    replace = re.compile("|".join(longest_first)).sub
 
     def mask(value: Any) -> Any:
         if isinstance(value, str):
-            return pattern.sub(_MASK, value)
+            return replace(_MASK, value)
         if isinstance(value, dict):
             return {mask(key): mask(item) for key, item in cast("dict[Any, Any]", value).items()}
         if isinstance(value, list):
             return [mask(item) for item in cast("list[Any]", value)]
         return value
 
-    return mask(value)
+    return mask
 
 
 def _mask_all(value: Any) -> Any:
