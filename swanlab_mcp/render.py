@@ -29,6 +29,7 @@ _MISSING: Any = object()
 # a bar between spaces parts the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
 _OURS = ("note:", "all rows:")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Rows(Sequence[Any]):
@@ -249,20 +250,22 @@ def _cut_name(name: str, length: int, number: int) -> str:
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one header line and one line per row; what is the same in every row stands in a line of its own."""
     flat = [_flatten(row) for row in rows]
-    columns = list(dict.fromkeys(column for row in flat for column in row))
-    columns = [column for column in columns if any(row.get(column, _MISSING) not in (_MISSING, "") for row in flat)]
+    names = dict.fromkeys(column for row in flat for column in row)
+    cells = {name: [_format(row.get(name, _MISSING)) for row in flat] for name in names}
+    columns = [name for name in names if any(cells[name])]
     constant: list[str] = []
     if len(flat) > 1:
-        constant = [column for column in columns[1:] if len({_format(row.get(column, _MISSING)) for row in flat}) == 1]
+        constant = [column for column in columns[1:] if len(set(cells[column])) == 1]
     varying = [column for column in columns if column not in constant]
     lines: list[str] = []
     if constant:
-        lines.append(
-            say("all rows: ") + " | ".join(f"{_cell(column)} {_format(flat[0][column])}" for column in constant)
-        )
+        lines.append(say("all rows: ") + " | ".join(f"{_cell(column)} {cells[column][0]}" for column in constant))
     if varying:
-        lines.append(" | ".join(_cell(column) for column in varying))
-        lines += [_mark(" | ".join(_format(row.get(column, _MISSING)) for column in varying)) for row in flat]
+        lines.append(" | ".join(map(_cell, varying)))
+        table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
+        # a line of a table cannot pass for a line of ours
+        ours = (*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())
+        lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
     return lines
 
 
@@ -319,10 +322,5 @@ def _cell(text: str) -> str:
     return _BAR.sub(r"\\|", text.replace("\r", "").replace("\n", "\\n").replace("\t", "\\t"))
 
 
-def _mark(row: str) -> str:
-    """Return a line of a table that cannot pass for a line of ours."""
-    return f"\\{row}" if row.startswith((*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())) else row
-
-
 def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(value)

@@ -53,11 +53,11 @@ _KNOWN = re.compile(
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
 )
-# one of these is in whatever the patterns above can find: most texts need not be looked through nine times
+# one of these is in whatever the patterns above can find: most texts need not be looked through nine times. In small
+# letters, because looking for both costs seven times as much
 _ANY = re.compile(
     r"://|pass|secret|token|key|credential|bearer|authorization|sid=|swanlab|sig=|signature"
-    r"|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj",
-    re.IGNORECASE,
+    r"|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
 )
 
 
@@ -90,7 +90,7 @@ def mask_secrets(value: Any, name: str = "") -> Any:
         return value
     if _is_secret(name):
         return _MASK
-    if not _ANY.search(value):
+    if not _ANY.search(value.casefold()):
         return value
     text = _PRIVATE_KEY.sub(_MASK, value)
     text = _IN_ADDRESS.sub(_MASK, text)

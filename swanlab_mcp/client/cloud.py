@@ -20,6 +20,7 @@ from swanlab_mcp.client.wire import (
     read_keys,
     read_list,
     read_log,
+    read_log_line,
     read_media,
     read_project,
     read_seconds,
@@ -234,7 +235,7 @@ class CloudClient:
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
     ) -> ApiResponse[LogPart]:
         """Fetch the shards of 1,000 lines that are needed, once each; first find where the log ends."""
-        known: dict[int, list[LogLine]] = {}
+        known: dict[int, list[dict[str, Any]]] = {}
         total = await self._ask(username, project, exp_cuid, lambda one: self._count_log_lines(one, known))
         reference = await self._refer(username, project, exp_cuid)
         first = max(0, total - count) if start is None else min(start, total)
@@ -243,9 +244,9 @@ class CloudClient:
         lacking = [shard for shard in shards if shard not in known]
         answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in lacking))
         known |= {shard: lines for shard, (lines, _) in zip(lacking, answers, strict=True)}
-        lines = [line for shard in shards for line in known[shard]]
+        items = [item for shard in shards for item in known[shard]]
         skipped = first - shards.start * _SHARD if shards else 0
-        shown = lines[skipped : skipped + stop - first]
+        shown = items[skipped : skipped + stop - first]
         if len(shown) != stop - first:
             raise UnexpectedResponse(
                 say(
@@ -256,20 +257,24 @@ class CloudClient:
                 ),
                 hint=say("Ask again."),
             )
-        return ApiResponse(data=LogPart(shown, first, total))
 
-    async def _read_shard(self, reference: dict[str, Any], shard: int) -> tuple[list[LogLine], int]:
+        def read() -> list[LogLine]:
+            return [read_log_line(item, number) for number, item in enumerate(shown, first)]
+
+        # of thousands of lines, other calls go on meanwhile
+        lines = read() if len(shown) < _SHARD else await asyncio.to_thread(read)
+        return ApiResponse(data=LogPart(lines, first, total))
+
+    async def _read_shard(self, reference: dict[str, Any], shard: int) -> tuple[list[dict[str, Any]], int]:
         params = {**reference, "epoch": shard, "size": _SHARD}
         try:
-            answer = await self._transport.get("house", "metrics", "log", params=params)
-            # a thousand lines: other calls go on meanwhile
-            return await asyncio.to_thread(read_log, answer, shard * _SHARD)
+            return read_log(await self._transport.get("house", "metrics", "log", params=params))
         except SwanLabError as error:
             if error.status not in _NOT_OFFERED:
                 raise
             raise _tell_old(error, say("log lines")) from error
 
-    async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[LogLine]]) -> int:
+    async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
         """Return the log's length; some servers tell it, others only how many lines a shard has (section 8).
 
         `known` gets the shards that were read on the way.

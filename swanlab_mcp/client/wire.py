@@ -37,6 +37,7 @@ __all__ = [
     "read_keys",
     "read_list",
     "read_log",
+    "read_log_line",
     "read_media",
     "read_number",
     "read_project",
@@ -225,21 +226,22 @@ def read_summary(metrics: Any) -> Summary:
     return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
 
 
-def read_log(answer: Any, first: int) -> tuple[list[LogLine], int]:
-    """Return a shard's lines, from line `first` on, and the count that comes with them (of the log or of the shard)."""
+def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
+    """Return a shard's lines, to be read one by one, and the count that comes with them (of the log or the shard)."""
     items: Any = answer.get("logs") if is_object(answer) else None
-    lines = [
-        LogLine(
-            number=number,
-            message=_text(item.get("message")),
-            level=None if item.get("level") == "INFO" else _optional_text(item.get("level")),
-            # what kind of time a number is, nobody has told
-            time=None if isinstance(item.get("timestamp"), (int, float)) else _optional_text(item.get("timestamp")),
-        )
-        for number, item in enumerate(read_list(items, say("log lines")), first)
-    ]
+    lines = read_list(items, say("log lines"))
     count: Any = answer.get("count")
     return lines, count if isinstance(count, int) else len(lines)
+
+
+def read_log_line(item: dict[str, Any], number: int) -> LogLine:
+    return LogLine(
+        number=number,
+        message=_text(item.get("message")),
+        level=None if item.get("level") == "INFO" else _optional_text(item.get("level")),
+        # what kind of time a number is, nobody has told
+        time=None if isinstance(item.get("timestamp"), (int, float)) else _optional_text(item.get("timestamp")),
+    )
 
 
 def read_keys(answer: Any) -> tuple[list[str], str]:

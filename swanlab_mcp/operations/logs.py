@@ -257,7 +257,8 @@ def _clean(message: str) -> str:
 
 
 def _clean_line(line: LogLine) -> LogLine:
-    return line.model_copy(update={"message": _clean(line.message)})
+    message = _clean(line.message)
+    return line if message == line.message else line.model_copy(update={"message": message})
 
 
 def _find(lines: Sequence[LogLine], judge: Judge | None, level: str) -> list[int]:
