@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from pydantic_core import from_json
+
 from swanlab_mcp.wording import say
 
 __all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
@@ -31,6 +33,12 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
     `hook` sees each object, as in `json.loads`. Raises ValueError for what is no JSON, RecursionError for what is
     nested beyond Python's limit.
     """
+    if hook is None:
+        try:
+            # half the time of the standard library's; what it refuses may still be JSON with a lone surrogate
+            return from_json(content)
+        except ValueError:
+            pass
     text = content if isinstance(content, str) else content.decode("utf-8-sig", errors="replace")
     value = json.loads(text, object_hook=hook)
     return _spell_surrogates(limit_value(value, DEEPEST + 10)) if _ESCAPED_SURROGATE.search(text) else value

@@ -369,6 +369,12 @@ def test_parsed_json_can_always_be_sent(value: Any) -> None:
         assert parsed == value
 
 
+@given(json_values | st.floats() | st.lists(st.floats()))
+def test_small_and_large_answers_are_read_alike(value: Any) -> None:
+    content = json.dumps(value).encode()
+    assert repr(parse_json(content)) == repr(parse_json(content, lambda item: item))
+
+
 @given(json_values, st.integers(0, 6))
 def test_a_limited_value_is_no_deeper_and_else_the_same(value: Any, depth: int) -> None:
     def measure(value: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple, cast
 
@@ -85,12 +85,12 @@ def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def group_repeats(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Return the places of configs whose settings are the same, in order of their first; the others stand alone."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     deciding = [key for key in sorted({key for config in configs for key in config}) if is_setting(key)]
     for place, config in enumerate(configs):
-        settings = [(key, _freeze(config[key])) for key in deciding if key in config]
+        settings = tuple((key, _freeze(config[key])) for key in deciding if key in config)
         # without a config nothing says that two experiments are repeats
-        groups.setdefault(json.dumps(settings) if settings else f"#{place}", []).append(place)
+        groups.setdefault(settings or place, []).append(place)
     return list(groups.values())
 
 
@@ -210,6 +210,6 @@ def _freeze(value: Any) -> str:
     """Return a value as a text that is the same for equal values, 1 and 1.0 among them."""
     if isinstance(value, str):
         return f'"{value}"'
-    if _is_number(value):
+    if type(value) is float or _is_number(value):
         return repr(float(value))
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist, mean
 from typing import Literal, NamedTuple
 
@@ -65,18 +66,18 @@ def compute_t_cdf(t: float, freedom: float) -> float:
     return 1 - tail if t > 0 else tail
 
 
+@lru_cache(256)
 def compute_t_quantile(probability: float, freedom: float) -> float:
     """Return the t below which `probability` (between 0.5 and 1) of Student's distribution lies."""
     low, high = 0.0, 2.0
     while compute_t_cdf(high, freedom) < probability:
         high *= 2
-    for _ in range(80):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         if compute_t_cdf(middle, freedom) < probability:
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return middle
 
 
 def compute_welch(first: Sequence[float], second: Sequence[float]) -> Welch:

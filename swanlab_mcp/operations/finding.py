@@ -16,7 +16,7 @@ from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.errors import NotFound
 from swanlab_mcp.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.operations.arguments import Descending, Filters, PageNumber, PageSize, ProjectName, SortField, Username
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_project, locate_project
 from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
@@ -52,9 +52,10 @@ async def find_experiments(
     """
     place = await locate_project(client, project, username)
     choice = await choose_experiments(client, place, filters, sort, descending=descending)
-    chosen = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in choice.candidates]
-    offset, limit = get_stretch(page, size)
-    shown = chosen[offset : None if limit is None else offset + limit]
+    chosen = choice.candidates
+    offset, limit = get_showable_stretch(page, size)
+    stretch = chosen[offset : None if limit is None else offset + limit]
+    shown = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in stretch]
     order = say("as listed")
     if sort and descending:
         order = say("by {field}, largest first", field=shorten(sort))
@@ -119,7 +120,7 @@ async def _read_candidates(
     candidates = [
         Candidate(
             experiment,
-            _flatten(experiment.profile.get("config"), ""),
+            _flatten(experiment.profile.get("config"), "") if fields else {},
             _read_last(summaries.get(experiment.cuid, {}), keys),
         )
         for experiment in experiments
