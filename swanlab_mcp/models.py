@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, KeysView, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
@@ -236,10 +236,11 @@ class Filter(Record):
 class Narrowed(NamedTuple):
     """Experiments among which are all that meet some filters; `applied` are those that SwanLab has seen to.
 
-    `is_whole`: these are all experiments of the project.
+    `is_whole`: these are all experiments of the project. `summaries` by cuid, of the metrics that were asked about.
     """
 
     experiments: Sequence[Experiment]
+    summaries: Mapping[str, Summary]
     applied: Sequence[Filter] = ()
     is_whole: bool = True
 

@@ -322,11 +322,33 @@ async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
     assert requests == 1, "another project is another list"
 
 
+async def test_what_came_together_is_kept_and_asked_again_part_by_part(
+    client: CachedClient, clock: Clock, state: State, sweep: Project
+) -> None:
+    one = find(sweep, "run1")
+    one.state, one.finished_at = "RUNNING", None
+    together = (await client.narrow_experiments(ME, "sweep", (), ["val/loss"])).data
+    assert {cuid: summary["val/loss"].step for cuid, summary in together.summaries.items()} == dict.fromkeys(
+        [experiment.cuid for experiment in sweep.experiments], 29
+    )
+    requests, listed = await count(state, client.list_experiments(ME, "sweep"))
+    assert (requests, listed.data) == (0, together.experiments)
+    requests, told = await count(state, client.get_summaries(ME, "sweep", listed.data, ["val/loss"]))
+    assert (requests, told.data) == (0, together.summaries)
+    clock.now += 15
+    one.metrics = {"val/loss": [(40, 0.1)]}
+    requests, again = await count(state, client.narrow_experiments(ME, "sweep", (), ["val/loss"]))
+    assert requests == 2, "the list, and the summary of the one that runs"
+    assert again.data.summaries["run1"]["val/loss"].step == 40
+    assert again.data.summaries["run2"] == together.summaries["run2"]
+
+
 async def test_equal_questions_at_once_are_asked_once(settings: Settings, state: State, sweep: Project) -> None:
     row = Record(cuid="run1", createdAt=f"{find(sweep, 'run1').created_at:%Y-%m-%dT%H:%M:%SZ}")
     questions: list[Any] = [
         lambda client: client.list_experiments(ME, "sweep"),
         lambda client: client.narrow_experiments(ME, "sweep", [Filter(field="name", op="=", value="run 1")]),
+        lambda client: client.narrow_experiments(ME, "sweep", (), ["val/loss"]),
         lambda client: client.get_experiment(ME, "sweep", "run1"),
         lambda client: client.get_summaries(ME, "sweep", [row], ["val/loss"]),
         lambda client: client.read_points(ME, "sweep", "run1", ["val/loss"], exact=False),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
 from swanlab_mcp.render import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
-from tests.fake_swanlab import State, Variants
+from tests.fake_swanlab import Fault, State, Variants
 from tests.test_tools import DEMO, check_forms
 
 pytestmark = pytest.mark.anyio
@@ -165,6 +166,19 @@ def thousands(state: State) -> None:
             },
             metrics={"val/acc": [(0, 0.1), (500, 2.0 if number == 7 else value), (1000, value - 0.01)]},
         )
+
+
+@pytest.mark.usefixtures("thousands")
+async def test_summaries_are_asked_for_while_pages_are_on_their_way(settings: Settings, state: State) -> None:
+    asked = threading.Event()
+    state.faults = [
+        Fault("/thousands/runs$", query={"page": "30"}, until=asked),
+        Fault("/metrics/summaries$", then=asked.set),
+    ]
+    async with session(settings) as client:
+        result = await client.call_tool("rank_experiments", {"project": "thousands", "metric": "val/acc"})
+    assert check_forms(result)["page"]["total"] == 3000
+    assert [fault.hits for fault in state.faults] == [1, 10]
 
 
 @pytest.mark.usefixtures("thousands")

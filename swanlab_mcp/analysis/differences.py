@@ -17,6 +17,7 @@ __all__ = [
     "associate",
     "compute_spearman",
     "find_confounded",
+    "find_ignored",
     "find_varying",
     "flatten",
     "group_repeats",
@@ -75,7 +76,19 @@ def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Settings come first, and of these the ones that differ in most configs.
     """
-    keys = dict.fromkeys(key for config in configs for key in config)
+    return _order_varying(configs, _list_keys(configs))
+
+
+def find_ignored(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the varying keys that make no difference for `group_repeats`: seeds, times, where output goes."""
+    return _order_varying(configs, [key for key in _list_keys(configs) if not is_setting(key)])
+
+
+def _list_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for config in configs for key in config))
+
+
+def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
     counts = {key: Counter(_freeze(config.get(key)) for config in configs) for key in keys}
     others = {key: len(configs) - max(count.values()) for key, count in counts.items() if len(count) > 1}
     # texts of which each is another are names or notes, and tell least about which setting matters
@@ -86,7 +99,7 @@ def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 def group_repeats(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Return the places of configs whose settings are the same, in order of their first; the others stand alone."""
     groups: dict[Hashable, list[int]] = {}
-    deciding = [key for key in sorted({key for config in configs for key in config}) if is_setting(key)]
+    deciding = [key for key in _list_keys(configs) if is_setting(key)]
     for place, config in enumerate(configs):
         settings = tuple((key, _freeze(config[key])) for key in deciding if key in config)
         # without a config nothing says that two experiments are repeats

@@ -78,6 +78,15 @@ class _Start(NamedTuple):
     asked: int
 
 
+class _Part(NamedTuple):
+    """What is kept of an answer under a name; `size` in bytes, None: to be weighed."""
+
+    name: Hashable
+    place: _Place | None
+    answer: ApiResponse[Any]
+    size: int | None = None
+
+
 class _Entry(NamedTuple):
     answer: Any
     start: _Start
@@ -155,18 +164,35 @@ class CachedClient:
             lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=offset == 0 and limit is None),
         )
 
-    async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
+    async def narrow_experiments(
+        self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+    ) -> ApiResponse[Narrowed]:
+        """Ask for experiments and summaries together only where nothing is known: else a part of them need be asked."""
         place = (username, project, "")
-        if not filters or self._recall(("experiments", place, 0, None), place):
+        if filters and not self._recall(("experiments", place, 0, None), place):
+            answer = await self._ask(
+                ("narrowed", place, repr(filters)),
+                place,
+                lambda: self._client.narrow_experiments(username, project, filters),
+                lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=answer.data.is_whole),
+            )
+            narrowed = answer.data or Narrowed((), {})
+        elif keys and place[:2] not in self._seen:
+            return await self._ask(
+                ("summarised", place, *keys),
+                place,
+                lambda: self._client.narrow_experiments(username, project, (), keys),
+                lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=True),
+                lambda answer: self._take_apart(place, answer.data, keys),
+            )
+        else:
             # the whole list holds all that meet any filters
             answer = await self.list_experiments(username, project)
-            return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
-        return await self._ask(
-            ("narrowed", place, repr(filters)),
-            place,
-            lambda: self._client.narrow_experiments(username, project, filters),
-            lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=answer.data.is_whole),
-        )
+            narrowed = Narrowed(answer.data or (), {})
+        if not keys or not narrowed.experiments:
+            return ApiResponse(data=narrowed, notes=answer.notes)
+        told = await self.get_summaries(username, project, narrowed.experiments, keys)
+        return ApiResponse(data=narrowed._replace(summaries=told.data or {}), notes=[*answer.notes, *told.notes])
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         return await self._ask_about(
@@ -292,6 +318,15 @@ class CachedClient:
         self._seen.clear()
         self._wholes.clear()
 
+    def _take_apart(self, place: _Place, narrowed: Narrowed, keys: Sequence[str]) -> Iterable[_Part]:
+        """Return what is kept of experiments and summaries that came together, as if each had been asked for."""
+        experiments = list(narrowed.experiments)
+        listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
+        yield _Part(("experiments", place, 0, None), place, listed, _weigh(listed) + _ENTRY)
+        size = _weigh(narrowed.summaries) // max(1, len(narrowed.summaries)) + _ENTRY
+        for cuid, summary in narrowed.summaries.items():
+            yield _Part(("summaries", cuid, *place[:2], *keys), (*place[:2], cuid), ApiResponse(data=summary), size)
+
     async def _ask_about(
         self,
         place: _Place,
@@ -311,8 +346,12 @@ class CachedClient:
         place: _Place | None,
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
         see: Callable[[Any, int], bool] | None = None,
+        take_apart: Callable[[Any], Iterable[_Part]] | None = None,
     ) -> ApiResponse[T]:
-        """Return the answer that is kept under `name`, or ask; `see` takes note of states, False: others are newer."""
+        """Return the answer that is kept under `name`, or ask; `see` takes note of states, False: others are newer.
+
+        Of an answer that is several, `take_apart` makes what is kept in its place.
+        """
         known = self._recall(name, place)
         if known is not None:
             return known
@@ -328,8 +367,9 @@ class CachedClient:
             if see and not see(answer, begun.asked):
                 is_newest = False
             if is_newest:
-                now = self._begin(place)
-                self._keep(name, place, answer, now._replace(at=begun.at, lifetime=now.lifetime))
+                for part in take_apart(answer) if take_apart else [_Part(name, place, answer)]:
+                    now = self._begin(part.place)
+                    self._keep(part.name, part.place, part.answer, now._replace(at=begun.at), part.size)
             return answer
 
         # who asks after a change was seen must not get an answer to an earlier question

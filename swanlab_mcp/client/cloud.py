@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
 from swanlab_mcp.client import progress
@@ -23,7 +23,7 @@ from swanlab_mcp.client.wire import (
     read_log_line,
     read_media,
     read_project,
-    read_seconds,
+    read_reference,
     read_series,
     read_summary,
     read_text_field,
@@ -69,10 +69,16 @@ _REQUESTS_AT_ONCE = 4
 _SAMPLE = 1500
 _SHARD = 1000
 _PROFILES_AT_ONCE = 20
-_SUMMARIES_AT_ONCE = 250
+_SUMMARIES_AT_ONCE = 300
 _NOT_OFFERED = {400, 404, 405}
 _REMEMBERED = 60.0
 _MOST_REMEMBERED = 1000
+
+
+class _HandOn(Protocol):
+    """Take the items of a page, of a list that has `total`; `is_last`: no further page will come."""
+
+    def __call__(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> Coroutine[Any, Any, None]: ...
 
 
 class _Known(NamedTuple):
@@ -158,15 +164,55 @@ class CloudClient:
         experiments, total = await self._read_stretch(path, {}, read_experiment, offset, limit, say("experiments"))
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
-    async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
+    async def narrow_experiments(
+        self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+    ) -> ApiResponse[Narrowed]:
         """Let SwanLab apply what it can; whatever it does not tell about configs is read where that costs less."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
             found = await self._show_experiments(username, project, list(items.values()))
             if found is not None:
-                return ApiResponse(data=Narrowed(found, [one for one in filters if id(one) in items], is_whole=False))
-        answer = await self.list_experiments(username, project)
-        return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
+                applied = [one for one in filters if id(one) in items]
+                told = await self.get_summaries(username, project, found, keys) if keys else ApiResponse(data={})
+                return ApiResponse(data=Narrowed(found, told.data or {}, applied, is_whole=False))
+        if not keys:
+            answer = await self.list_experiments(username, project)
+            return ApiResponse(data=Narrowed(answer.data or (), {}))
+        return ApiResponse(data=await self._list_summarised(username, project, keys))
+
+    async def _list_summarised(self, username: str, project: str, keys: Sequence[str]) -> Narrowed:
+        """Return all experiments of a project; summaries are asked for while further pages are on their way."""
+        summaries: dict[str, Summary] = {}
+        experiments: list[Experiment] = []
+        waiting: list[dict[str, Any]] = []
+        stage: progress.Stage | None = None
+
+        async def summarise(items: list[dict[str, Any]], total: int, *, is_last: bool) -> None:
+            nonlocal stage
+            own = stage = stage or progress.Stage("summaries", total)
+            waiting.extend(items)
+            if is_last:
+                # a list that is read again begins anew
+                stage = None
+            elif len(waiting) <= _SUMMARIES_AT_ONCE - _LARGEST:
+                return
+            batch = waiting.copy()
+            waiting.clear()
+            project_id = await self._find_project_id(username, project)
+            summaries.update(await self._read_summaries([read_reference(item, project_id) for item in batch], keys))
+            if total > _SUMMARIES_AT_ONCE:
+                await own.advance(len(batch))
+
+        async def read_list_of_all() -> None:
+            nonlocal experiments
+            path = ("project", username, project, "runs")
+            experiments, _ = await self._read_stretch(path, {}, read_experiment, 0, None, say("experiments"), summarise)
+
+        async def look_up() -> None:
+            await self._find_project_id(username, project)
+
+        await gather(read_list_of_all(), look_up())
+        return Narrowed(experiments, summaries)
 
     async def _show_experiments(
         self, username: str, project: str, filters: Sequence[dict[str, Any]]
@@ -209,9 +255,9 @@ class CloudClient:
     async def get_summaries(
         self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Ask for 250 experiments at a time, in parallel; what servers send beyond the keys is dropped."""
+        """Ask for 300 experiments at a time, in parallel; what servers send beyond the keys is dropped."""
         project_id = await self._find_project_id(username, project)
-        references = [_write_reference(project_id, experiment) for experiment in experiments]
+        references = [read_reference(experiment, project_id) for experiment in experiments]
         batches = [
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
         ]
@@ -224,12 +270,7 @@ class CloudClient:
             return answer
 
         answers = await gather(*map(read, batches))
-        summaries = {cuid: summary for answer in answers for cuid, summary in answer.items()}
-        if keys:
-            summaries = {
-                cuid: {key: summary[key] for key in keys if key in summary} for cuid, summary in summaries.items()
-            }
-        return ApiResponse(data=summaries)
+        return ApiResponse(data={cuid: summary for answer in answers for cuid, summary in answer.items()})
 
     async def read_logs(
         self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
@@ -481,7 +522,7 @@ class CloudClient:
                 self._transport.get("project", username, project, "runs", exp_cuid),
                 self._find_project_id(username, project),
             )
-            return _write_reference(project_id, read_experiment(item))
+            return read_reference(item, project_id)
 
         return await self._look_up((username, project, exp_cuid), look_up)
 
@@ -546,7 +587,7 @@ class CloudClient:
         for reference in references:
             cuid = reference["experimentId"]
             # a server may file a clone's metrics under the experiment that it was cloned from
-            summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")))
+            summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")), keys)
         return summaries
 
     async def _query_summaries(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
@@ -581,8 +622,11 @@ class CloudClient:
         offset: int,
         limit: int | None,
         what: str,
+        hand_on: _HandOn | None = None,
     ) -> tuple[list[T], int]:
         """Return what `read` makes of the items from `offset` on, at most `limit`, and how many there are in all.
+
+        `hand_on` gets each page as soon as it is there.
 
         A list that changes while its pages are read would come out with gaps or repetitions: it is read again, and
         after 3 readings that do not add up, UnexpectedResponse is raised.
@@ -593,7 +637,7 @@ class CloudClient:
         skipped = offset % size
         total = 0
         for _ in range(_READINGS):
-            rows, total, is_steady = await self._read_pages(path, params, read, size, first, stop, what)
+            rows, total, is_steady = await self._read_pages(path, params, read, size, first, stop, what, hand_on)
             expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
             if is_steady and len(rows) == len(dict(rows)) == expected:
                 found = [row for _, row in rows]
@@ -617,14 +661,12 @@ class CloudClient:
         first: int,
         stop: int | None,
         what: str,
+        hand_on: _HandOn | None,
     ) -> tuple[list[tuple[str, T]], int, bool]:
         """Return the pages from `first` to the one that holds item `stop`, as (id, row), and the list's total.
 
         And whether all pages tell the same total. A page is read while others are still on their way.
         """
-
-        def read_rows(answer: Any) -> list[tuple[str, T]]:
-            return [(str(item.get("cuid") or item.get("name")), read(item)) for item in read_list(answer, what)]
 
         async def read_page(number: int) -> Any:
             return await self._transport.get(*path, params={**params, "page": number, "size": size})
@@ -642,19 +684,31 @@ class CloudClient:
         total = _require_total(answer, what)
         is_steady = True
         last = _count_pages(total if stop is None else min(total, stop), size)
-        pages = [read_rows(answer)]
-        stage = progress.Stage("pages", max(1, last - first + 1))
-        await stage.advance()
+        left = max(1, last - first + 1)
+        stage = progress.Stage("pages", left)
+        turn = asyncio.Lock()
 
-        async def read_further(number: int) -> list[tuple[str, T]]:
-            nonlocal is_steady
-            answer = await read_page(number)
+        async def take(answer: Any) -> list[tuple[str, T]]:
+            nonlocal is_steady, left
             is_steady = is_steady and read_total(answer) in (None, total)
-            rows = read_rows(answer)
-            await stage.advance()
+            items = read_list(answer, what)
+            left -= 1
+            rows: list[tuple[str, T]] = []
+
+            async def read_items() -> None:
+                async with turn:
+                    rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in items)
+                    # one page at a time: what is asked about others goes out meanwhile
+                    await asyncio.sleep(0)
+                await stage.advance()
+
+            await gather(*([hand_on(items, total, is_last=not left)] if hand_on else []), read_items())
             return rows
 
-        pages += await gather(*(read_further(number) for number in range(first + 1, last + 1)))
+        async def take_page(number: int) -> list[tuple[str, T]]:
+            return await take(await read_page(number))
+
+        pages = await gather(take(answer), *map(take_page, range(first + 1, last + 1)))
         return [row for page in pages for row in page], total, is_steady
 
 
@@ -668,17 +722,6 @@ def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
         status=error.status,
         trace_id=error.trace_id,
     )
-
-
-def _write_reference(project_id: str, experiment: Experiment) -> dict[str, Any]:
-    reference = {
-        "projectId": project_id,
-        "experimentId": experiment.cuid,
-        "createdAt": read_seconds(experiment.createdAt),
-        "rootProId": experiment.rootProId,
-        "rootExpId": experiment.rootExpId,
-    }
-    return {key: value for key, value in reference.items() if value is not None}
 
 
 def _as_root(reference: dict[str, Any]) -> dict[str, Any]:

@@ -95,8 +95,10 @@ class CombinedClient:
     ) -> ApiResponse[list[Experiment]]:
         return await self._choose(username).list_experiments(username, project, offset=offset, limit=limit)
 
-    async def narrow_experiments(self, username: str, project: str, filters: Sequence[Filter]) -> ApiResponse[Narrowed]:
-        return await self._choose(username).narrow_experiments(username, project, filters)
+    async def narrow_experiments(
+        self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+    ) -> ApiResponse[Narrowed]:
+        return await self._choose(username).narrow_experiments(username, project, filters, keys)
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         return await self._choose(username).get_experiment(username, project, exp_cuid)

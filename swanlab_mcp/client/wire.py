@@ -41,7 +41,7 @@ __all__ = [
     "read_media",
     "read_number",
     "read_project",
-    "read_seconds",
+    "read_reference",
     "read_series",
     "read_summary",
     "read_text_field",
@@ -162,6 +162,24 @@ def read_experiment(item: Any) -> Experiment:
     )
 
 
+def read_reference(item: Any, project_id: str) -> dict[str, Any]:
+    """Return what metric queries carry about an experiment: ids, creation time, and a clone's root (section 5).
+
+    `item` is an Experiment, or SwanLab's JSON of one.
+    """
+    if not isinstance(item, (dict, Experiment)):
+        raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
+    found = cast("Mapping[str, Any]", item)
+    reference = {
+        "projectId": project_id,
+        "experimentId": _require(found, "cuid", say("an experiment")),
+        "createdAt": _read_seconds(_text(found.get("createdAt"))),
+        "rootProId": _optional_text(found.get("rootProId")),
+        "rootExpId": _optional_text(found.get("rootExpId")),
+    }
+    return {key: value for key, value in reference.items() if value is not None}
+
+
 def write_filter(condition: Filter) -> dict[str, Any] | None:
     """Return the filter of `runs/shows` that lets through at least what meets the condition, None where none is safe.
 
@@ -217,13 +235,17 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     return config
 
 
-def read_summary(metrics: Any) -> Summary:
-    """Return one experiment's summary; null means that nothing has been logged. Raises UnexpectedResponse."""
+def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
+    """Return one experiment's summary, of `keys` alone if there are any; null means that nothing has been logged.
+
+    Raises UnexpectedResponse.
+    """
     if metrics is None:
         return {}
     if not is_object(metrics):
         raise UnexpectedResponse(say("SwanLab's summary of metrics is not an object."))
-    return {key: _read_metric(entry) for key, entry in metrics.items() if entry is not None}
+    told = {key: metrics.get(key) for key in keys} if keys else metrics
+    return {key: _read_metric(entry) for key, entry in told.items() if entry is not None}
 
 
 def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
@@ -385,7 +407,7 @@ def read_number(value: Any) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
-def read_seconds(moment: str) -> int | None:
+def _read_seconds(moment: str) -> int | None:
     """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
     parsed = read_time(moment)
     return None if parsed is None else int(parsed.timestamp())

@@ -124,7 +124,7 @@ async def _choose(
         found = [answer.data for _, answer in answers if answer.data]
         notes += [note for _, answer in answers for note in answer.notes]
     else:
-        place, listed, told = await list_chosen(client, project, username, filters)
+        place, listed, told, _ = await list_chosen(client, project, username, filters)
         notes += told
         if len(listed) > _MOST:
             raise InvalidArgument(

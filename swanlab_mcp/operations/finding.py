@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.filtering import (
@@ -26,10 +26,11 @@ __all__ = ["Choice", "choose_experiments", "find_experiments"]
 
 
 class Choice(NamedTuple):
-    """The experiments that meet filters, and how that was found out."""
+    """The experiments that meet filters, how that was found out, and their summaries by cuid of what was asked."""
 
     candidates: list[Candidate]
     notes: list[str]
+    summaries: Mapping[str, Summary]
 
 
 async def find_experiments(
@@ -67,28 +68,36 @@ async def find_experiments(
 
 
 async def choose_experiments(
-    client: SwanLabClient, place: Reference, filters: Sequence[Filter], sort: str = "", *, descending: bool = False
+    client: SwanLabClient,
+    place: Reference,
+    filters: Sequence[Filter],
+    sort: str = "",
+    *,
+    descending: bool = False,
+    keys: Sequence[str] = (),
 ) -> Choice:
-    """Return the experiments that meet all filters, sorted; raises InvalidArgument or NotFound for a wrong filter.
+    """Return the experiments that meet all filters, sorted, and what they reached in the metrics `keys`.
 
-    SwanLab narrows the list where it can. That it lets nothing through, or knows a field that what it lets through does
-    not have, is believed only after a look at all experiments.
+    Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the list where it can. That it lets nothing
+    through, or knows a field that what it lets through does not have, is believed only after a look at all experiments.
     """
     filters = [normalise_states(condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
+    # whoever the filters leave out needs no summary
+    asked = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     answer = await ask_about_project(
-        client, place, lambda: client.narrow_experiments(place.username, place.project, filters)
+        client, place, lambda: client.narrow_experiments(place.username, place.project, filters, asked)
     )
-    narrowed = answer.data or Narrowed(())
-    candidates, logged, about = await _read_candidates(client, place, narrowed.experiments, fields)
+    narrowed = answer.data or Narrowed((), {})
+    candidates, logged = await _read_candidates(client, place, narrowed, fields)
     matching = _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
         answer = await ask_about_project(
-            client, place, lambda: client.narrow_experiments(place.username, place.project, ())
+            client, place, lambda: client.narrow_experiments(place.username, place.project, (), asked)
         )
-        narrowed = answer.data or Narrowed(())
-        candidates, logged, about = await _read_candidates(client, place, narrowed.experiments, fields)
+        narrowed = answer.data or Narrowed((), {})
+        candidates, logged = await _read_candidates(client, place, narrowed, fields)
         matching = _select(candidates, filters)
     check_fields(fields, candidates)
     if candidates:
@@ -97,26 +106,27 @@ async def choose_experiments(
         check_comparable(candidates, condition)
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
-    notes = [*answer.notes, *about, *_note_filters(filters, narrowed, len(matching))]
-    return Choice(matching, list(dict.fromkeys(notes)))
+    notes = [*answer.notes, *_note_filters(filters, narrowed, len(matching))]
+    summaries = narrowed.summaries
+    if filters and keys and matching:
+        chosen = [one.experiment for one in matching]
+        told = await client.get_summaries(place.username, place.project, chosen, keys)
+        summaries = told.data or {}
+        notes += told.notes
+    return Choice(matching, list(dict.fromkeys(notes)), summaries)
 
 
 async def _read_candidates(
-    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], fields: Sequence[str]
-) -> tuple[list[Candidate], list[str], list[str]]:
-    """Return the experiments with what the fields ask about, which metric keys of these any logged, and notes."""
+    client: SwanLabClient, place: Reference, narrowed: Narrowed, fields: Sequence[str]
+) -> tuple[list[Candidate], list[str]]:
+    """Return the experiments with what the fields ask about, and which metric keys of these any logged."""
     keys = _metric_keys(fields)
-    summaries: dict[str, Summary] = {}
-    logged: list[str] = []
-    notes: list[str] = []
-    if keys and experiments:
-        found = await client.get_summaries(place.username, place.project, experiments, keys)
-        summaries, notes = found.data or {}, found.notes
-        logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
-        if not all(key in logged for key in keys):
-            # the whole summaries tell near keys
-            found = await client.get_summaries(place.username, place.project, experiments)
-            logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
+    experiments, summaries = narrowed.experiments, narrowed.summaries
+    logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
+    if experiments and not all(key in logged for key in keys):
+        # the whole summaries tell near keys
+        found = await client.get_summaries(place.username, place.project, experiments)
+        logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     candidates = [
         Candidate(
             experiment,
@@ -125,7 +135,7 @@ async def _read_candidates(
         )
         for experiment in experiments
     ]
-    return candidates, logged, notes
+    return candidates, logged
 
 
 def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:

@@ -65,7 +65,7 @@ async def whats_new(
 
     async def look_at(named: tuple[str, str]) -> tuple[int, list[_Happening]]:
         """Return the latest moment that SwanLab tells of a project, and what happened in it."""
-        place, experiments, told = await list_chosen(client, *named, ())
+        place, experiments, told, _ = await list_chosen(client, *named, ())
         notes.extend(told)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
         targets, summaries = await _read_targets(client, place, experiments, metrics, moment, watched, notes)

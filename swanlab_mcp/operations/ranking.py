@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, Literal, NamedTuple
 
-from swanlab_mcp.analysis.differences import associate, find_varying, flatten, group_repeats, is_seed, is_setting
+from swanlab_mcp.analysis.differences import (
+    associate,
+    find_ignored,
+    find_varying,
+    flatten,
+    group_repeats,
+    is_seed,
+    is_setting,
+)
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results, set_apart
 from swanlab_mcp.analysis.noise import Difference, Noise, compute_variance, judge_difference, pool_noise
@@ -85,7 +93,9 @@ async def rank_experiments(
     Example: {"project": "mnist", "metric": "val/acc"}.
     """
     direction = infer_direction(metric)
-    place, experiments, notes = await list_chosen(client, project, username, filters)
+    is_summarised = at in ("best", "last")
+    chosen = await list_chosen(client, project, username, filters, [metric] if is_summarised else ())
+    place, experiments, notes, summaries = chosen
     if not experiments:
         page_of_none = ApiResponse(data=list[RankedExperiment](), page=Page(returned=0, total=0), notes=notes)
         return add_notes(page_of_none, "" if filters else say("The project holds no experiments yet."))
@@ -93,11 +103,9 @@ async def rank_experiments(
     by_state = not unfinished and not at.startswith("step:")
     configs = [flatten(experiment.profile.get("config")) for experiment in experiments]
     fields: dict[str, _Field] = {}
-    if at in ("best", "last"):
-        told = await client.get_summaries(place.username, place.project, experiments, [metric])
-        notes += told.notes
-        found = [(told.data or {}).get(one.cuid, {}).get(metric) for one in experiments]
-        read: Sequence[MetricSummary | Points | None] = found
+    if is_summarised:
+        read: Sequence[MetricSummary | Points | None]
+        read = [summaries.get(one.cuid, {}).get(metric) for one in experiments]
     else:
         if len(experiments) > _WHOLE_SERIES:
             raise InvalidArgument(
@@ -321,7 +329,7 @@ def _describe_noise(noise: Noise | None, groups: int, field: _Field) -> str:
             "Noise: cannot tell; no two ranked experiments differ only in their seed, so no difference here is known "
             "to be real."
         )
-    ignored = [key for key in find_varying([field.configs[place] for place in field.ranked]) if not is_setting(key)]
+    ignored = find_ignored([field.configs[place] for place in field.ranked])
     return say(
         "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {count} of "
         "{total} settings (df {freedom}); single experiments less than {tie:.3g} apart are within noise (t interval, "

@@ -115,9 +115,12 @@ class OfflineClient:
         username: str,
         project: str,
         filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
+        keys: Sequence[str] = (),
     ) -> ApiResponse[Narrowed]:
         answer = await self.list_experiments(username, project)
-        return ApiResponse(data=Narrowed(answer.data or ()), notes=answer.notes)
+        experiments = answer.data or []
+        told = await self.get_summaries(username, project, experiments, keys) if keys else ApiResponse(data={})
+        return ApiResponse(data=Narrowed(experiments, told.data or {}), notes=[*answer.notes, *told.notes])
 
     async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
         def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:
