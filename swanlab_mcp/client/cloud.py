@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from swanlab_mcp.client import progress
-from swanlab_mcp.client.transport import Transport
+from swanlab_mcp.client.paged_lists import LARGEST_PAGE, HandOn, PagedLists
+from swanlab_mcp.client.references import References
+from swanlab_mcp.client.transport import NOT_OFFERED, Transport
 from swanlab_mcp.client.wire import (
     PointsTable,
     is_object,
@@ -27,13 +28,12 @@ from swanlab_mcp.client.wire import (
     read_series,
     read_summary,
     read_text_field,
-    read_total,
     read_urls,
     read_user,
     read_workspace,
     write_filter,
 )
-from swanlab_mcp.concurrency import SharedAnswers, gather
+from swanlab_mcp.concurrency import gather
 from swanlab_mcp.errors import NotFound, SwanLabError, UnexpectedResponse
 from swanlab_mcp.models import (
     ApiResponse,
@@ -60,9 +60,6 @@ __all__ = ["CloudClient"]
 
 T = TypeVar("T")
 
-_SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
-_LARGEST = 100
-_READINGS = 3
 _KEYS_AT_ONCE = 2000
 _SERIES_AT_ONCE = 16
 _REQUESTS_AT_ONCE = 4
@@ -70,22 +67,6 @@ _SAMPLE = 1500
 _SHARD = 1000
 _PROFILES_AT_ONCE = 20
 _SUMMARIES_AT_ONCE = 300
-_NOT_OFFERED = {400, 404, 405}
-_REMEMBERED = 60.0
-_MOST_REMEMBERED = 1000
-
-
-class _HandOn(Protocol):
-    """Take the items of a page, of a list that has `total`; `is_last`: no further page will come."""
-
-    def __call__(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> Coroutine[Any, Any, None]: ...
-
-
-class _Known(NamedTuple):
-    """What metric queries must carry about an experiment, and when it was looked up (monotonic seconds)."""
-
-    reference: dict[str, Any]
-    at: float
 
 
 class CloudClient:
@@ -93,13 +74,13 @@ class CloudClient:
 
     def __init__(self, transport: Transport, web_host: str) -> None:
         self._transport = transport
+        self._lists = PagedLists(transport)
+        self._references = References(transport)
         self._web_host = web_host
         self._legacy_summaries = False
         self._lacks_shows = False
         self._legacy_series = False
         self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
-        self._known: dict[tuple[str, ...], _Known] = {}
-        self._lookups = SharedAnswers[dict[str, Any]]()
 
     async def get_username(self) -> str:
         return (await self._transport.sign_in()).username
@@ -154,14 +135,13 @@ class CloudClient:
         params = {"detail": "true" if detail else "false"}
         params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
         place = ("project", username)
-        projects, total = await self._read_stretch(place, params, read_project, offset, limit, say("projects"))
+        projects, total = await self._lists.read(place, params, read_project, offset, limit, say("projects"))
         return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
 
     async def list_experiments(
         self, username: str, project: str, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        path = ("project", username, project, "runs")
-        experiments, total = await self._read_stretch(path, {}, read_experiment, offset, limit, say("experiments"))
+        experiments, total = await self._read_experiments(username, project, offset, limit)
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
     async def narrow_experiments(
@@ -194,25 +174,30 @@ class CloudClient:
             if is_last:
                 # a list that is read again begins anew
                 stage = None
-            elif len(waiting) <= _SUMMARIES_AT_ONCE - _LARGEST:
+            elif len(waiting) <= _SUMMARIES_AT_ONCE - LARGEST_PAGE:
                 return
             batch = waiting.copy()
             waiting.clear()
-            project_id = await self._find_project_id(username, project)
+            project_id = await self._references.find_project_id(username, project)
             summaries.update(await self._read_summaries([read_reference(item, project_id) for item in batch], keys))
             if total > _SUMMARIES_AT_ONCE:
                 await own.advance(len(batch))
 
         async def read_list_of_all() -> None:
             nonlocal experiments
-            path = ("project", username, project, "runs")
-            experiments, _ = await self._read_stretch(path, {}, read_experiment, 0, None, say("experiments"), summarise)
+            experiments, _ = await self._read_experiments(username, project, 0, None, summarise)
 
         async def look_up() -> None:
-            await self._find_project_id(username, project)
+            await self._references.find_project_id(username, project)
 
         await gather(read_list_of_all(), look_up())
         return Narrowed(experiments, summaries)
+
+    async def _read_experiments(
+        self, username: str, project: str, offset: int, limit: int | None, hand_on: HandOn | None = None
+    ) -> tuple[list[Experiment], int]:
+        path = ("project", username, project, "runs")
+        return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on)
 
     async def _show_experiments(
         self, username: str, project: str, filters: Sequence[dict[str, Any]]
@@ -222,10 +207,10 @@ class CloudClient:
         try:
             answer = await self._transport.query("project", username, project, "runs", "shows", body=body)
         except SwanLabError as error:
-            if error.status not in _NOT_OFFERED:
+            if error.status not in NOT_OFFERED:
                 raise
             # an unknown project is told by the list that is read instead
-            await self._find_project_id(username, project)
+            await self._references.find_project_id(username, project)
             self._lacks_shows = True
             return None
         items = {str(item.get("cuid")): item for item in read_list(answer, say("experiments"))}
@@ -250,13 +235,13 @@ class CloudClient:
         async def ask(reference: dict[str, Any]) -> Summary:
             return (await self._read_summaries([reference]))[reference["experimentId"]]
 
-        return ApiResponse(data=await self._ask(username, project, exp_cuid, ask))
+        return ApiResponse(data=await self._references.ask(username, project, exp_cuid, ask))
 
     async def get_summaries(
         self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         """Ask for 300 experiments at a time, in parallel; what servers send beyond the keys is dropped."""
-        project_id = await self._find_project_id(username, project)
+        project_id = await self._references.find_project_id(username, project)
         references = [read_reference(experiment, project_id) for experiment in experiments]
         batches = [
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
@@ -277,8 +262,8 @@ class CloudClient:
     ) -> ApiResponse[LogPart]:
         """Fetch the shards of 1,000 lines that are needed, once each; first find where the log ends."""
         known: dict[int, list[dict[str, Any]]] = {}
-        total = await self._ask(username, project, exp_cuid, lambda one: self._count_log_lines(one, known))
-        reference = await self._refer(username, project, exp_cuid)
+        total = await self._references.ask(username, project, exp_cuid, lambda one: self._count_log_lines(one, known))
+        reference = await self._references.refer(username, project, exp_cuid)
         first = max(0, total - count) if start is None else min(start, total)
         stop = min(total, first + count)
         shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
@@ -311,7 +296,7 @@ class CloudClient:
         try:
             return read_log(await self._transport.get("house", "metrics", "log", params=params))
         except SwanLabError as error:
-            if error.status not in _NOT_OFFERED:
+            if error.status not in NOT_OFFERED:
                 raise
             raise _tell_old(error, say("log lines")) from error
 
@@ -348,7 +333,7 @@ class CloudClient:
             kinds = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
             return kinds if any(kinds) else []
 
-        scalars, media = await self._ask(username, project, exp_cuid, ask) or ((), ())
+        scalars, media = await self._references.ask(username, project, exp_cuid, ask) or ((), ())
         return ApiResponse(data=LoggedKeys(scalars, media))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
@@ -358,14 +343,14 @@ class CloudClient:
             try:
                 return await self._list_current_keys(reference, kind)
             except SwanLabError as error:
-                if error.status not in _NOT_OFFERED:
+                if error.status not in NOT_OFFERED:
                     raise
                 refused = error
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column")
-            items, _ = await self._read_stretch(path, {}, _keep, 0, None, say("metric keys"))
+            items, _ = await self._lists.read(path, {}, _keep, 0, None, say("metric keys"))
         except SwanLabError as error:
-            if error.status not in _NOT_OFFERED:
+            if error.status not in NOT_OFFERED:
                 raise
             raise _tell_old(refused or error, say("metric keys")) from error
         self._legacy_series = True
@@ -393,7 +378,7 @@ class CloudClient:
                     try:
                         return await (self._export_points if exact else self._sample_points)(reference, part)
                     except SwanLabError as error:
-                        if error.status not in _NOT_OFFERED:
+                        if error.status not in NOT_OFFERED:
                             raise
                 columns = await gather(*(self._read_column(reference, key) for key in part))
             return {key: points for column in columns for key, points in column.items()}
@@ -415,7 +400,7 @@ class CloudClient:
                 )
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
-        return ApiResponse(data=await self._ask(username, project, exp_cuid, ask))
+        return ApiResponse(data=await self._references.ask(username, project, exp_cuid, ask))
 
     async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
         """Return one key's points as old servers export them: all of them; nothing where there is no such key."""
@@ -423,7 +408,7 @@ class CloudClient:
             path = ("experiment", _as_root(reference)["experimentId"], "column", "csv")
             url = read_text_field(await self._transport.get(*path, params={"key": key}), "url")
         except SwanLabError as error:
-            if error.status not in _NOT_OFFERED:
+            if error.status not in NOT_OFFERED:
                 raise
             return {}
         table = PointsTable(None, [key])
@@ -465,7 +450,7 @@ class CloudClient:
             part = read_media(await self._transport.query("house", "metrics", "media", body=body), key)
             return part if part.steps else None
 
-        part = await self._ask(username, project, exp_cuid, ask) or MediaPart((), None, ())
+        part = await self._references.ask(username, project, exp_cuid, ask) or MediaPart((), None, ())
         return ApiResponse(data=part if step in (None, part.step) else MediaPart(part.steps, None, ()))
 
     async def read_media(
@@ -475,7 +460,7 @@ class CloudClient:
 
         A file that is missing has neither content nor size, and a note.
         """
-        reference = _as_root(await self._refer(username, project, exp_cuid))
+        reference = _as_root(await self._references.refer(username, project, exp_cuid))
         body = {
             "prefix": f"{reference['projectId']}/{reference['experimentId']}",
             "paths": [item.path for item in items],
@@ -501,51 +486,6 @@ class CloudClient:
         files = await progress.follow("files", *(fetch(url, item) for url, item in zip(urls, items, strict=True)))
         return ApiResponse(data=files, notes=notes)
 
-    async def _ask(
-        self, username: str, project: str, exp_cuid: str, question: Callable[[dict[str, Any]], Awaitable[T]]
-    ) -> T:
-        """Ask about an experiment; that one looked up earlier has nothing is believed only after another look."""
-        since = time.monotonic()
-        reference = await self._refer(username, project, exp_cuid)
-        answer = await question(reference)
-        known = self._known.get((username, project, exp_cuid))
-        if answer or known is None or known.at >= since:
-            return answer
-        del self._known[username, project, exp_cuid]
-        return await question(await self._refer(username, project, exp_cuid))
-
-    async def _refer(self, username: str, project: str, exp_cuid: str) -> dict[str, Any]:
-        """Return what metric queries carry: ids, creation time, and the root's ids of a clone (section 5)."""
-
-        async def look_up() -> dict[str, Any]:
-            item, project_id = await gather(
-                self._transport.get("project", username, project, "runs", exp_cuid),
-                self._find_project_id(username, project),
-            )
-            return read_reference(item, project_id)
-
-        return await self._look_up((username, project, exp_cuid), look_up)
-
-    async def _find_project_id(self, username: str, project: str) -> str:
-        async def look_up() -> dict[str, Any]:
-            return {"projectId": read_project(await self._transport.get("project", username, project)).cuid}
-
-        return (await self._look_up((username, project), look_up))["projectId"]
-
-    async def _look_up(
-        self, place: tuple[str, ...], question: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
-    ) -> dict[str, Any]:
-        """Return the ids of a project or experiment: they never change, but after a minute it may be gone."""
-        known = self._known.get(place)
-        if known and time.monotonic() - known.at < _REMEMBERED:
-            return known.reference
-        reference = await self._lookups.ask(place, question)
-        self._known.pop(place, None)
-        self._known[place] = _Known(reference, time.monotonic())
-        if len(self._known) > _MOST_REMEMBERED:
-            del self._known[next(iter(self._known))]
-        return reference
-
     def get_secrets(self) -> tuple[str, ...]:
         return self._transport.secrets
 
@@ -554,11 +494,11 @@ class CloudClient:
 
     async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
         await self._transport.change("DELETE", "project", username, project, "runs", exp_cuid)
-        self._known.pop((username, project, exp_cuid), None)
+        self._references.forget(username, project, exp_cuid)
 
     async def delete_project(self, username: str, project: str) -> None:
         await self._transport.change("DELETE", "project", username, project)
-        self._known = {place: known for place, known in self._known.items() if place[:2] != (username, project)}
+        self._references.forget(username, project)
 
     async def create_project(
         self, username: str, project: str, *, visibility: str, description: str
@@ -600,7 +540,7 @@ class CloudClient:
                 *path, body={"experiments": references, **({"keys": list(keys)} if keys else {})}
             )
         except SwanLabError as error:
-            if error.status not in _NOT_OFFERED:
+            if error.status not in NOT_OFFERED:
                 raise
             answer = await self._transport.query(*path, body=references)
             self._legacy_summaries = True
@@ -610,106 +550,9 @@ class CloudClient:
         try:
             return read_list(await self._transport.get(*path), say("workspaces"))
         except SwanLabError as error:
-            if error.status not in _NOT_OFFERED:
+            if error.status not in NOT_OFFERED:
                 raise
             return error
-
-    async def _read_stretch(
-        self,
-        path: tuple[str, ...],
-        params: dict[str, str],
-        read: Callable[[dict[str, Any]], T],
-        offset: int,
-        limit: int | None,
-        what: str,
-        hand_on: _HandOn | None = None,
-    ) -> tuple[list[T], int]:
-        """Return what `read` makes of the items from `offset` on, at most `limit`, and how many there are in all.
-
-        `hand_on` gets each page as soon as it is there.
-
-        A list that changes while its pages are read would come out with gaps or repetitions: it is read again, and
-        after 3 readings that do not add up, UnexpectedResponse is raised.
-        """
-        size = limit if limit in _SIZES and offset % limit == 0 else _LARGEST
-        first = offset // size + 1
-        stop = None if limit is None else offset + limit
-        skipped = offset % size
-        total = 0
-        for _ in range(_READINGS):
-            rows, total, is_steady = await self._read_pages(path, params, read, size, first, stop, what, hand_on)
-            expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
-            if is_steady and len(rows) == len(dict(rows)) == expected:
-                found = [row for _, row in rows]
-                return found[skipped : None if limit is None else skipped + limit], total
-        raise UnexpectedResponse(
-            say(
-                "SwanLab's list of {what} changed while it was read, "
-                "or its pages do not add up to the {total} it tells.",
-                what=what,
-                total=total,
-            ),
-            hint=say("Ask again."),
-        )
-
-    async def _read_pages(
-        self,
-        path: tuple[str, ...],
-        params: dict[str, str],
-        read: Callable[[dict[str, Any]], T],
-        size: int,
-        first: int,
-        stop: int | None,
-        what: str,
-        hand_on: _HandOn | None,
-    ) -> tuple[list[tuple[str, T]], int, bool]:
-        """Return the pages from `first` to the one that holds item `stop`, as (id, row), and the list's total.
-
-        And whether all pages tell the same total. A page is read while others are still on their way.
-        """
-
-        async def read_page(number: int) -> Any:
-            return await self._transport.get(*path, params={**params, "page": number, "size": size})
-
-        try:
-            answer = await read_page(first)
-        except SwanLabError as error:
-            if first == 1 or error.status not in _NOT_OFFERED:
-                raise
-            # some servers refuse a page beyond the last; the first one tells how many items there are
-            total = _require_total(await read_page(1), what)
-            if total > (first - 1) * size:
-                raise
-            return [], total, True
-        total = _require_total(answer, what)
-        is_steady = True
-        last = _count_pages(total if stop is None else min(total, stop), size)
-        left = max(1, last - first + 1)
-        stage = progress.Stage("pages", left)
-        turn = asyncio.Lock()
-
-        async def take(answer: Any) -> list[tuple[str, T]]:
-            nonlocal is_steady, left
-            is_steady = is_steady and read_total(answer) in (None, total)
-            items = read_list(answer, what)
-            left -= 1
-            rows: list[tuple[str, T]] = []
-
-            async def read_items() -> None:
-                async with turn:
-                    rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in items)
-                    # one page at a time: what is asked about others goes out meanwhile
-                    await asyncio.sleep(0)
-                await stage.advance()
-
-            await gather(*([hand_on(items, total, is_last=not left)] if hand_on else []), read_items())
-            return rows
-
-        async def take_page(number: int) -> list[tuple[str, T]]:
-            return await take(await read_page(number))
-
-        pages = await gather(take(answer), *map(take_page, range(first + 1, last + 1)))
-        return [row for page in pages for row in page], total, is_steady
 
 
 def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
@@ -732,16 +575,3 @@ def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
 
 def _keep(item: dict[str, Any]) -> dict[str, Any]:
     return item
-
-
-def _count_pages(items: int, size: int) -> int:
-    return -(-items // size)
-
-
-def _require_total(answer: Any, what: str) -> int:
-    total = read_total(answer)
-    if total is None:
-        raise UnexpectedResponse(
-            say("SwanLab's list of {what} does not tell how long it is.", what=what), hint=say("Try again.")
-        )
-    return total

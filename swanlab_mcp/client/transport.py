@@ -40,10 +40,12 @@ from swanlab_mcp.settings import Settings
 from swanlab_mcp.untrusted import parse_json, shorten
 from swanlab_mcp.wording import join_sentences, say
 
-__all__ = ["Session", "Transport"]
+__all__ = ["NOT_OFFERED", "Session", "Transport"]
 
 log = logging.getLogger(__name__)
 
+# how servers refuse a form of question that they do not know
+NOT_OFFERED = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _TRIES = 5
 _LONGEST_WAIT = 20.0
 _RETRIED = {429, 500, 502, 503, 504}
