@@ -153,14 +153,11 @@ def read_field(candidate: Candidate, field: str) -> Any:
 
 def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: bool) -> list[Candidate]:
     """Order by a field, numbers before texts; what has none, or a NaN, comes last in either direction."""
-    present = [one for one in candidates if _to_comparable(read_field(one, field)) is not None]
-    others = [one for one in candidates if _to_comparable(read_field(one, field)) is None]
-
-    def get_key(candidate: Candidate) -> tuple[int, Any]:
-        value = _to_comparable(read_field(candidate, field))
-        return (1, value) if isinstance(value, str) else (0, value)
-
-    return [*sorted(present, key=get_key, reverse=descending), *others]
+    values = [_to_comparable(read_field(one, field)) for one in candidates]
+    present = [place for place, value in enumerate(values) if value is not None]
+    present.sort(key=lambda place: (isinstance(values[place], str), values[place]), reverse=descending)
+    others = [place for place, value in enumerate(values) if value is None]
+    return [candidates[place] for place in (*present, *others)]
 
 
 def _read_wanted(condition: Filter) -> Any:
