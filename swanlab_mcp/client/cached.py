@@ -232,8 +232,8 @@ class CachedClient:
             size = _weigh(fresh.data) // len(lacking) + _ENTRY
             for cuid, summary in (fresh.data or {}).items():
                 known[cuid] = summary
-                if cuid in starts and not fresh.notes:
-                    self._keep(*names[cuid], ApiResponse(data=summary), starts[cuid], size)
+                if cuid in starts and not fresh.notes and self._begin(names[cuid][1]).look == starts[cuid].look:
+                    self._keep(names[cuid][0], ApiResponse(data=dict(summary)), starts[cuid], size)
         return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
 
     async def read_points(
@@ -325,7 +325,9 @@ class CachedClient:
         yield _Part(("experiments", place, 0, None), place, listed, _weigh(listed) + _ENTRY)
         size = _weigh(narrowed.summaries) // max(1, len(narrowed.summaries)) + _ENTRY
         for cuid, summary in narrowed.summaries.items():
-            yield _Part(("summaries", cuid, *place[:2], *keys), (*place[:2], cuid), ApiResponse(data=summary), size)
+            yield _Part(
+                ("summaries", cuid, *place[:2], *keys), (*place[:2], cuid), ApiResponse(data=dict(summary)), size
+            )
 
     async def _ask_about(
         self,
@@ -368,8 +370,7 @@ class CachedClient:
                 is_newest = False
             if is_newest:
                 for part in take_apart(answer) if take_apart else [_Part(name, place, answer)]:
-                    now = self._begin(part.place)
-                    self._keep(part.name, part.place, part.answer, now._replace(at=begun.at), part.size)
+                    self._keep(part.name, part.answer, self._begin(part.place)._replace(at=begun.at), part.size)
             return answer
 
         # who asks after a change was seen must not get an answer to an earlier question
@@ -420,13 +421,10 @@ class CachedClient:
         self._entries.move_to_end(name)
         return _copy(entry.answer)
 
-    def _keep(
-        self, name: Hashable, place: _Place | None, answer: ApiResponse[Any], start: _Start, size: int | None = None
-    ) -> None:
-        if self._begin(place).look != start.look:
-            return
+    def _keep(self, name: Hashable, answer: ApiResponse[Any], start: _Start, size: int | None = None) -> None:
+        """Keep an answer that nobody else holds."""
         self._drop(name)
-        entry = _Entry(_copy(answer), start, _weigh(answer) + _ENTRY if size is None else size)
+        entry = _Entry(answer, start, _weigh(answer) + _ENTRY if size is None else size)
         if entry.size > self._capacity:
             return
         self._entries[name] = entry
