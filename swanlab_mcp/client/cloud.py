@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from swanlab_mcp.client import progress
+from swanlab_mcp.client.answers import NOT_OFFERED
 from swanlab_mcp.client.paged_lists import LARGEST_PAGE, HandOn, PagedLists
 from swanlab_mcp.client.references import References
-from swanlab_mcp.client.transport import NOT_OFFERED, Transport
+from swanlab_mcp.client.transport import Transport
 from swanlab_mcp.client.wire import (
     PointsTable,
     is_object,
@@ -191,7 +192,8 @@ class CloudClient:
             await self._references.find_project_id(username, project)
 
         await gather(read_list_of_all(), look_up())
-        return Narrowed(experiments, summaries)
+        # an earlier reading may have told of some that are gone
+        return Narrowed(experiments, {one.cuid: summaries[one.cuid] for one in experiments})
 
     async def _read_experiments(
         self, username: str, project: str, offset: int, limit: int | None, hand_on: HandOn | None = None

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from swanlab_mcp.client import progress
-from swanlab_mcp.client.transport import NOT_OFFERED, Transport
+from swanlab_mcp.client.answers import NOT_OFFERED
+from swanlab_mcp.client.transport import Transport
 from swanlab_mcp.client.wire import read_list, read_total
 from swanlab_mcp.concurrency import gather
 from swanlab_mcp.errors import SwanLabError, UnexpectedResponse

@@ -13,39 +13,34 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from functools import cache
 from heapq import heappop, heappush
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
 
 from swanlab_mcp import __version__
+from swanlab_mcp.client.answers import Answer, read_json, read_message, read_retry_after, read_trace_id
 from swanlab_mcp.concurrency import SharedAnswers
 from swanlab_mcp.errors import (
     AuthenticationFailed,
     InvalidArgument,
-    NotFound,
     NotLoggedIn,
     PermissionDenied,
-    RateLimited,
     ServerUnavailable,
-    SwanLabError,
     UnexpectedResponse,
 )
 from swanlab_mcp.models import MediaFile
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.untrusted import parse_json, shorten
+from swanlab_mcp.untrusted import shorten
 from swanlab_mcp.wording import join_sentences, say
 
-__all__ = ["NOT_OFFERED", "Session", "Transport"]
+__all__ = ["Session", "Transport"]
 
 log = logging.getLogger(__name__)
 
-# how servers refuse a form of question that they do not know
-NOT_OFFERED = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _TRIES = 5
 _LONGEST_WAIT = 20.0
 _RETRIED = {429, 500, 502, 503, 504}
@@ -56,7 +51,6 @@ _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
 _PIECE = 2**16
-_LARGE = 2**18
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
@@ -84,19 +78,6 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session(username={self.username!r})"
-
-
-class _Answer(NamedTuple):
-    """What came back; `opened` is a download's response, whose body is still to be read."""
-
-    status: int
-    headers: httpx.Headers
-    content: bytes = b""
-    opened: httpx.Response | None = None
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status < 300
 
 
 class _Lanes:
@@ -169,7 +150,7 @@ class Transport:
         what, request = self._build(method, path, body=body)
         session: Session | None = None
 
-        async def send() -> _Answer:
+        async def send() -> Answer:
             nonlocal session
             session = await self.sign_in()
             with _doubt():
@@ -182,12 +163,12 @@ class Transport:
             raise AuthenticationFailed(
                 say("The session with SwanLab had ended: {what} was not done.", what=what),
                 hint=say("Ask again; then it signs in anew."),
-                trace_id=_read_trace_id(answer),
+                trace_id=read_trace_id(answer),
             )
         if answer.is_success and not answer.content:
             return None
         with _doubt():
-            return await _read_json(answer, what)
+            return await read_json(answer, what)
 
     async def download(self, url: str) -> AsyncGenerator[str, None]:
         """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
@@ -238,15 +219,15 @@ class Transport:
                 say("SwanLab named a download that is not encrypted."), hint=say("Check the host.")
             )
 
-        async def send() -> _Answer:
+        async def send() -> Answer:
             response = await _send_silently(storage, request)
             if response.is_success:
-                return _Answer(response.status_code, response.headers, opened=response)
+                return Answer(response.status_code, response.headers, opened=response)
             return await _read_whole(response, what)
 
         answer = await self._exchange(send, what, place=say("The storage of SwanLab"))
         if answer.opened is None:
-            await _read_json(answer, what)
+            await read_json(answer, what)
             raise AssertionError("unreachable: an answer without success raises")
         try:
             yield answer.opened
@@ -300,18 +281,18 @@ class Transport:
                     source=source,
                 ),
                 hint=say("Check that the key is current and belongs to this host, then restart the server."),
-                trace_id=_read_trace_id(answer),
+                trace_id=read_trace_id(answer),
             )
         if answer.status == HTTPStatus.FORBIDDEN:
-            host, why = self._settings.api_host, _read_message(answer)
+            host, why = self._settings.api_host, read_message(answer)
             raise PermissionDenied(
                 say("SwanLab at {host} does not let this account in: {why}.", host=host, why=why)
                 if why
                 else say("SwanLab at {host} does not let this account in.", host=host),
                 hint=say("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
-                trace_id=_read_trace_id(answer),
+                trace_id=read_trace_id(answer),
             )
-        self._session = _read_session(await _read_json(answer, what))
+        self._session = _read_session(await read_json(answer, what))
         return self._session
 
     def _build(
@@ -325,24 +306,24 @@ class Transport:
     ) -> Any:
         what, request = self._build(method, path, params=params, body=body)
 
-        async def send() -> _Answer:
+        async def send() -> Answer:
             session = await self.sign_in()
             answer = await self._send(request, what, session)
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 answer = await self._send(request, what, await self.sign_in(refused=session))
             return answer
 
-        return await _read_json(await self._exchange(send, what), what)
+        return await read_json(await self._exchange(send, what), what)
 
-    async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> _Answer:
+    async def _send(self, request: httpx.Request, what: str, session: Session | None = None) -> Answer:
         if session:
             request.headers["cookie"] = f"sid={session.sid}"
         async with self._lanes.take() as http:
             return await _read_whole(await _send_silently(http, request), what)
 
     async def _exchange(
-        self, send: Callable[[], Awaitable[_Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
-    ) -> _Answer:
+        self, send: Callable[[], Awaitable[Answer]], what: str, *, is_repeatable: bool = True, place: str = ""
+    ) -> Answer:
         """Send until there is an answer worth having: at most 5 tries, and at most 20 s that SwanLab asks to wait."""
         waited = 0.0
         place = place or say("SwanLab at {host}", host=self._settings.api_host)
@@ -372,7 +353,7 @@ class Transport:
                     ) from error
                 asked = 0.0
             else:
-                asked = _read_retry_after(answer.headers) or 0.0
+                asked = read_retry_after(answer.headers) or 0.0
                 waited += asked
                 if answer.status not in _RETRIED or not is_repeatable or attempt == _TRIES or waited > _LONGEST_WAIT:
                     return answer
@@ -436,7 +417,7 @@ async def _send_silently(http: httpx.AsyncClient, request: httpx.Request) -> htt
         _sending.reset(token)
 
 
-async def _read_whole(response: httpx.Response, what: str) -> _Answer:
+async def _read_whole(response: httpx.Response, what: str) -> Answer:
     """Return an answer with its whole body, at most 64 MB decompressed; close it. Raises UnexpectedResponse."""
     content = bytearray()
     try:
@@ -445,7 +426,7 @@ async def _read_whole(response: httpx.Response, what: str) -> _Answer:
                 content += piece
     finally:
         await response.aclose()
-    return _Answer(response.status_code, response.headers, bytes(content))
+    return Answer(response.status_code, response.headers, bytes(content))
 
 
 async def _read_body(response: httpx.Response, limit: int, what: str = "") -> AsyncGenerator[bytes, None]:
@@ -515,27 +496,6 @@ def _encode(path: Sequence[str]) -> str:
     return "/".join(quote(part, safe="") for part in path)
 
 
-def _read_retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds that SwanLab asks to wait, given as seconds or as an HTTP date (RFC 9110, 10.2.3)."""
-    text = headers.get("retry-after", "").strip()
-    if text.isdecimal():
-        return float(text)
-    moment = _read_date(text)
-    if moment is None:
-        return None
-    # SwanLab's clock and not ours says how far away that is
-    now = _read_date(headers.get("date", ""))
-    return max(0.0, moment - (time.time() if now is None else now))
-
-
-def _read_date(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-
-
 def _read_session(answer: Any) -> Session:
     match answer:
         case {"sid": str(sid), "userInfo": {"username": str(username), **info}} if sid.isascii() and sid.isprintable():
@@ -557,80 +517,3 @@ def _plan_renewal(expires: Any) -> float | None:
     if left <= 0:
         return None  # a wrong clock must not mean a login for every request
     return time.time() + (left - _RENEWAL if left > _RENEWAL else left / 2)
-
-
-async def _read_json(answer: _Answer, what: str) -> Any:
-    """Return the answer's JSON, or raise the error that its status means."""
-    status, trace_id = answer.status, _read_trace_id(answer)
-    if answer.is_success:
-        try:
-            return await _parse(answer.content)
-        except (ValueError, RecursionError) as error:
-            raise UnexpectedResponse(
-                say("SwanLab's answer to {what} is not JSON.", what=what)
-                if answer.content
-                else say("SwanLab's answer to {what} is empty.", what=what),
-                hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
-                trace_id=trace_id,
-            ) from error
-    why = _read_message(answer)
-    message = (
-        say("SwanLab answered {status} to {what}: {why}.", status=status, what=what, why=why)
-        if why
-        else say("SwanLab answered {status} to {what}.", status=status, what=what)
-    )
-    if status == HTTPStatus.UNAUTHORIZED:
-        raise AuthenticationFailed(
-            message, hint=say("The session was refused twice; check the API key."), trace_id=trace_id
-        )
-    if status == HTTPStatus.FORBIDDEN:
-        raise PermissionDenied(
-            message, hint=say("Ask the workspace's owner for access, or use another account's key."), trace_id=trace_id
-        )
-    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        raise NotFound(message, status=status, trace_id=trace_id)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        asked = _read_retry_after(answer.headers)
-        wait = (
-            say("Wait {seconds:.0f} seconds, then ask again.", seconds=asked)
-            if asked
-            else say("Wait a minute, then ask again.")
-        )
-        raise RateLimited(message, hint=wait, trace_id=trace_id)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise ServerUnavailable(
-            message, hint=say("SwanLab has a problem of its own; try again later."), status=status, trace_id=trace_id
-        )
-    if status < HTTPStatus.BAD_REQUEST:
-        raise UnexpectedResponse(
-            message,
-            hint=say("A redirect is not followed: check the host's scheme and name."),
-            status=status,
-            trace_id=trace_id,
-        )
-    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY):
-        raise InvalidArgument(message, hint=say("Check the arguments of the call."), status=status, trace_id=trace_id)
-    raise SwanLabError(message, status=status, trace_id=trace_id)
-
-
-async def _parse(content: bytes) -> Any:
-    if len(content) < _LARGE:
-        return parse_json(content)
-    # in a thread the C parser keeps the event loop out, except where it calls Python: hence the hook
-    return await asyncio.to_thread(parse_json, content, lambda item: item)
-
-
-def _read_message(answer: _Answer) -> str:
-    try:
-        body = parse_json(answer.content) if len(answer.content) < _LARGE else None
-    except (ValueError, RecursionError):
-        return ""
-    match body:
-        case {"message": str(message)} if message:
-            return shorten(message, 200)
-        case _:
-            return ""
-
-
-def _read_trace_id(answer: _Answer) -> str:
-    return shorten(answer.headers.get("traceid", ""), 64)
