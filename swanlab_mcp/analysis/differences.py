@@ -221,8 +221,10 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def _freeze(value: Any) -> str:
     """Return a value as a text that is the same for equal values, 1 and 1.0 among them."""
+    if type(value) is float:
+        return repr(value)
     if isinstance(value, str):
         return f'"{value}"'
-    if type(value) is float or _is_number(value):
+    if _is_number(value):
         return repr(float(value))
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -218,7 +218,7 @@ class CachedClient:
             for one in experiments
         }
         known: dict[str, Summary] = {
-            cuid: answer.data or {} for cuid, name in names.items() if (answer := self._recall(*name)) is not None
+            cuid: dict(answer.data or {}) for cuid, name in names.items() if (answer := self._find(*name)) is not None
         }
         lacking = [one for one in experiments if one.cuid not in known]
         notes: list[str] = []
@@ -410,6 +410,11 @@ class CachedClient:
         return _Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._asked)
 
     def _recall(self, name: Hashable, place: _Place | None) -> ApiResponse[Any] | None:
+        answer = self._find(name, place)
+        return None if answer is None else _copy(answer)
+
+    def _find(self, name: Hashable, place: _Place | None) -> ApiResponse[Any] | None:
+        """Return the answer itself, which nobody may change."""
         entry = self._entries.get(name)
         if entry is None:
             return None
@@ -419,7 +424,7 @@ class CachedClient:
             self._drop(name)
             return None
         self._entries.move_to_end(name)
-        return _copy(entry.answer)
+        return entry.answer
 
     def _keep(self, name: Hashable, answer: ApiResponse[Any], start: _Start, size: int | None = None) -> None:
         """Keep an answer that nobody else holds."""
