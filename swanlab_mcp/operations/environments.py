@@ -14,7 +14,7 @@ from swanlab_mcp.operations.arguments import (
     ProjectName,
     Username,
 )
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
 from swanlab_mcp.wording import say
@@ -76,8 +76,7 @@ async def get_environment(
         same = len(facts) - len(differing)
         notes.append(say("{count} facts are the same in all {total} and left out.", count=same, total=len(found)))
         facts = differing
-    offset, limit = get_stretch(page, size)
-    shown = facts[offset : None if limit is None else offset + limit]
+    shown = facts[get_slice(page, size)]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
     return add_notes(tell_page(answer, page, size, say("as recorded")), *dict.fromkeys(notes))
 

@@ -8,7 +8,7 @@ from swanlab_mcp.models import ApiResponse, Page
 from swanlab_mcp.operations.budget import count_showable
 from swanlab_mcp.wording import say
 
-__all__ = ["add_notes", "get_showable_stretch", "get_stretch", "tell_page"]
+__all__ = ["add_notes", "get_showable_stretch", "get_slice", "get_stretch", "tell_page"]
 
 T = TypeVar("T")
 
@@ -18,6 +18,12 @@ _LARGEST = 100
 def get_stretch(page: int, size: int) -> tuple[int, int | None]:
     """Return offset and limit of a page; page 0 is the whole list."""
     return ((page - 1) * size, size) if page else (0, None)
+
+
+def get_slice(page: int, size: int) -> slice:
+    """Return where a page lies in a whole list."""
+    offset, limit = get_stretch(page, size)
+    return slice(offset, None if limit is None else offset + limit)
 
 
 def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:

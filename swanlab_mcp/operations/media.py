@@ -25,7 +25,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.pictures import prepare_picture
 from swanlab_mcp.refs import Reference
@@ -113,8 +113,7 @@ async def get_media(
         )
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
-    offset, limit = get_stretch(page, size)
-    listed = items[offset : None if limit is None else offset + limit]
+    listed = items[get_slice(page, size)]
     shown, about = await _show(client, place, cuid, listed, text_start)
     notes += [*about, *(one.note for one in shown)]
     link = client.get_link(place.username, place.project, cuid)

@@ -7,7 +7,7 @@ from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import find_near_names
 from swanlab_mcp.untrusted import shorten
@@ -72,8 +72,7 @@ async def list_metrics(
                 )
             )
             chosen = groups
-    offset, limit = get_stretch(page, size)
-    shown = chosen[offset : None if limit is None else offset + limit]
+    shown = chosen[get_slice(page, size)]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
     return add_notes(tell_page(answer, page, size, say("in the order logged")), *dict.fromkeys(notes))
 

@@ -29,7 +29,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.budget import count_points, output_tokens
 from swanlab_mcp.operations.keys import has_pattern, match_keys
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.refs import Reference
 from swanlab_mcp.untrusted import shorten
@@ -101,8 +101,7 @@ async def get_metrics(
         raise next(one.missing for one in wanted if one.missing)
     if output_tokens.get() is not None and len(rows) > size:
         page = page or 1  # what no reply can hold need not be read
-    offset, limit = get_stretch(page, size)
-    shown = rows[offset : None if limit is None else offset + limit]
+    shown = rows[get_slice(page, size)]
     places = list(dict.fromkeys(place for place, _ in shown))
     read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
     found = await progress.follow(

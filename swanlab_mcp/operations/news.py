@@ -15,7 +15,7 @@ from swanlab_mcp.findings import NewsItem
 from swanlab_mcp.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.choice import list_chosen, read_all
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.refs import LOCAL, Reference, find_near_names
@@ -83,8 +83,7 @@ async def whats_new(
     rows = [one.item for one in happenings]
     if len({row.project for row in rows}) < 2:
         rows = [row.model_copy(update={"project": None}) for row in rows]
-    offset, limit = get_stretch(page, size)
-    shown = rows[offset : None if limit is None else offset + limit]
+    shown = rows[get_slice(page, size)]
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=list(dict.fromkeys(notes)))
     counts = Counter(row.what for row in rows)
     words = {

@@ -35,7 +35,7 @@ from swanlab_mcp.operations.arguments import (
     ValueAt,
 )
 from swanlab_mcp.operations.choice import explain_missing_metric, link_pages, list_chosen, read_series
-from swanlab_mcp.operations.listing import add_notes, get_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.untrusted import shorten
 from swanlab_mcp.wording import say
 
@@ -136,8 +136,7 @@ async def rank_experiments(
         return add_notes(_show_both_ends(fields, metric), *notes, link)
     why = direction.reason if mode == "auto" else say("as asked")
     field = fields[wanted]
-    offset, limit = get_stretch(page, size)
-    stretch = slice(offset, None if limit is None else offset + limit)
+    stretch = get_slice(page, size)
     rows, count, told_noise = _rank_settings(field, stretch) if by_seed else _rank_each(field, stretch)
     shown = _add_configs(field, rows, with_seeds=not by_seed)
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=count), notes=notes)

@@ -4,7 +4,7 @@ from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.models import ApiResponse, Page, Summary
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.listing import get_stretch, tell_page
+from swanlab_mcp.operations.listing import get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.untrusted import shorten
 from swanlab_mcp.wording import say
@@ -35,10 +35,7 @@ async def get_exp_summary(
     summary = answer.data or {}
     if keys:
         summary = {key: summary[key] for key in match_keys(summary, keys)}
-    offset, limit = get_stretch(page, size)
-    names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[
-        offset : None if limit is None else offset + limit
-    ]
+    names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[get_slice(page, size)]
     told = tell_page(
         ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))),
         page,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from swanlab_mcp.client import SwanLabClient
 from swanlab_mcp.models import ApiResponse, User, Workspace
 from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
-from swanlab_mcp.operations.listing import get_stretch, tell_page
+from swanlab_mcp.operations.listing import get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 from swanlab_mcp.wording import say
 
@@ -31,6 +31,5 @@ async def list_workspaces(
     Example: {}.
     """
     answer = await client.list_workspaces()
-    offset, limit = get_stretch(page, size)
-    workspaces = (answer.data or [])[offset : None if limit is None else offset + limit]
+    workspaces = (answer.data or [])[get_slice(page, size)]
     return tell_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal one first"))
