@@ -270,9 +270,12 @@ class CloudClient:
         lacking = [shard for shard in shards if shard not in known]
         answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in lacking))
         known |= {shard: lines for shard, (lines, _) in zip(lacking, answers, strict=True)}
-        items = [item for shard in shards for item in known[shard]]
-        skipped = first - shards.start * _SHARD if shards else 0
-        shown = items[skipped : skipped + stop - first]
+        shown = [
+            (number, item)
+            for shard in shards
+            for number, item in enumerate(known[shard], shard * _SHARD)
+            if first <= number < stop
+        ]
         if len(shown) != stop - first:
             raise UnexpectedResponse(
                 say(
@@ -285,7 +288,7 @@ class CloudClient:
             )
 
         def read() -> list[LogLine]:
-            return [read_log_line(item, number) for number, item in enumerate(shown, first)]
+            return [read_log_line(item, number) for number, item in shown]
 
         # of thousands of lines, other calls go on meanwhile
         lines = read() if len(shown) < _SHARD else await asyncio.to_thread(read)
