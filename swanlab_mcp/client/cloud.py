@@ -178,6 +178,8 @@ class CloudClient:
                 return
             batch = waiting.copy()
             waiting.clear()
+            if not batch:
+                return
             project_id = await self._references.find_project_id(username, project)
             summaries.update(await self._read_summaries([read_reference(item, project_id) for item in batch], keys))
             if total > _SUMMARIES_AT_ONCE:
