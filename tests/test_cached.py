@@ -322,6 +322,20 @@ async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
     assert requests == 1, "another project is another list"
 
 
+async def test_a_stretch_that_holds_all_is_the_whole_list(
+    client: CachedClient, clock: Clock, state: State, sweep: Project
+) -> None:
+    first = await client.list_experiments(ME, "sweep", limit=300)
+    requests, whole = await count(state, client.list_experiments(ME, "sweep"))
+    assert (requests, whole) == (0, first)
+    assert (await client.get_summary(ME, "sweep", "run1")).data
+    sweep.experiments.remove(find(sweep, "run1"))
+    clock.now += 15
+    assert len((await client.list_experiments(ME, "sweep", limit=300)).data) == 5
+    with pytest.raises(NotFound):
+        await client.get_summary(ME, "sweep", "run1")
+
+
 async def test_what_came_together_is_kept_and_asked_again_part_by_part(
     client: CachedClient, clock: Clock, state: State, sweep: Project
 ) -> None:

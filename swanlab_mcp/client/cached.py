@@ -157,11 +157,17 @@ class CachedClient:
             items = cast("list[Experiment]", whole.data or [])
             stretch = items[offset : None if limit is None else offset + limit]
             return ApiResponse(data=stretch, page=Page(returned=len(stretch), total=len(items)), notes=whole.notes)
+
+        def is_whole(answer: ApiResponse[list[Experiment]]) -> bool:
+            told = answer.page and answer.page.total
+            return not offset and (limit is None or told == len(answer.data or ()))
+
         return await self._ask(
             ("experiments", place, offset, limit),
             place,
             lambda: self._client.list_experiments(username, project, offset=offset, limit=limit),
-            lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=offset == 0 and limit is None),
+            lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=is_whole(answer)),
+            lambda answer: [_Part(("experiments", place, offset, None if is_whole(answer) else limit), place, answer)],
         )
 
     async def narrow_experiments(
