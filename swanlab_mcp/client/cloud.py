@@ -193,7 +193,8 @@ class CloudClient:
             await self._references.find_project_id(username, project)
 
         await gather(read_list_of_all(), look_up())
-        return Narrowed(experiments, summaries)
+        # a list that is read again may have lost some
+        return Narrowed(experiments, {one.cuid: summaries[one.cuid] for one in experiments})
 
     async def _read_experiments(
         self, username: str, project: str, offset: int, limit: int | None, hand_on: HandOn | None = None
