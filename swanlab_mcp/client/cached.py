@@ -173,7 +173,7 @@ class CachedClient:
     async def narrow_experiments(
         self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
-        """Ask for experiments and summaries together only where nothing is known: else a part of them need be asked."""
+        """Ask for experiments and summaries together only where nothing is known: else some of them are enough."""
         place = (username, project, "")
         if filters and not self._recall(("experiments", place, 0, None), place):
             answer = await self._ask(
