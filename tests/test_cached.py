@@ -357,6 +357,17 @@ async def test_what_came_together_is_kept_and_asked_again_part_by_part(
     assert again.data.summaries["run2"] == together.summaries["run2"]
 
 
+@pytest.mark.usefixtures("sweep")
+async def test_of_what_came_together_a_summary_goes_before_the_list(settings: Settings, state: State) -> None:
+    size = 10**9
+    for _ in range(2):
+        client = CachedClient(open_client(settings), capacity=size)
+        await client.narrow_experiments(ME, "sweep", (), ["val/loss"])
+        size = client._size - 1
+        assert (await count(state, client.list_experiments(ME, "sweep")))[0] == 0
+        await client.aclose()
+
+
 async def test_of_a_list_that_changed_meanwhile_only_what_is_listed_has_a_summary(
     settings: Settings, state: State
 ) -> None:

@@ -328,10 +328,11 @@ class CachedClient:
         """Return what is kept of experiments and summaries that came together, as if each had been asked for."""
         experiments = list(narrowed.experiments)
         listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
-        yield _Part(("experiments", place, 0, None), place, listed, _weigh(listed) + _ENTRY)
         size = _weigh(narrowed.summaries) // max(1, len(narrowed.summaries)) + _ENTRY
         for cuid, summary in narrowed.summaries.items():
             yield _Part(("summaries", cuid, *place[:2], *keys), (*place[:2], cuid), ApiResponse(data=summary), size)
+        # the last goes last where there is no room
+        yield _Part(("experiments", place, 0, None), place, listed)
 
     async def _ask_about(
         self,
