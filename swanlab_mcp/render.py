@@ -91,7 +91,8 @@ def fit(
         left = budget
         for row in rows:
             taken.append(clean(row, {} if taken else sizes))
-            left -= count_tokens(_to_json(taken[-1])) - 1
+            # a record by itself has two braces, among others a comma: they cost no token more
+            left -= count_tokens(_to_json(taken[-1])) - 2
             if left < 0:
                 break
         return taken

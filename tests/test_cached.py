@@ -18,7 +18,7 @@ from swanlab_mcp.errors import NotFound
 from swanlab_mcp.models import ApiResponse, Filter, Points
 from swanlab_mcp.models import Experiment as Record
 from swanlab_mcp.settings import Settings, load_settings
-from tests.conftest import session, text_of
+from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import BEGINNING, Experiment, Fault, LogLine, Project, State
 
 pytestmark = pytest.mark.anyio
@@ -322,6 +322,20 @@ async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
     assert requests == 1, "another project is another list"
 
 
+async def test_a_stretch_that_holds_all_is_the_whole_list(
+    client: CachedClient, clock: Clock, state: State, sweep: Project
+) -> None:
+    first = await client.list_experiments(ME, "sweep", limit=300)
+    requests, whole = await count(state, client.list_experiments(ME, "sweep"))
+    assert (requests, whole) == (0, first)
+    assert (await client.get_summary(ME, "sweep", "run1")).data
+    sweep.experiments.remove(find(sweep, "run1"))
+    clock.now += 15
+    assert len((await client.list_experiments(ME, "sweep", limit=300)).data) == 5
+    with pytest.raises(NotFound):
+        await client.get_summary(ME, "sweep", "run1")
+
+
 async def test_what_came_together_is_kept_and_asked_again_part_by_part(
     client: CachedClient, clock: Clock, state: State, sweep: Project
 ) -> None:
@@ -341,6 +355,34 @@ async def test_what_came_together_is_kept_and_asked_again_part_by_part(
     assert requests == 2, "the list, and the summary of the one that runs"
     assert again.data.summaries["run1"]["val/loss"].step == 40
     assert again.data.summaries["run2"] == together.summaries["run2"]
+
+
+@pytest.mark.usefixtures("sweep")
+async def test_of_what_came_together_a_summary_goes_before_the_list(settings: Settings, state: State) -> None:
+    size = 10**9
+    for _ in range(2):
+        client = CachedClient(open_client(settings), capacity=size)
+        await client.narrow_experiments(ME, "sweep", (), ["val/loss"])
+        size = client._size - 1
+        assert (await count(state, client.list_experiments(ME, "sweep")))[0] == 0
+        await client.aclose()
+
+
+async def test_of_a_list_that_changed_meanwhile_only_what_is_listed_has_a_summary(
+    settings: Settings, state: State
+) -> None:
+    many = state.add_project(state.workspaces[0], "many")
+    for number in range(250):
+        state.add_experiment(many, "", cuid=f"{number}", metrics={"val/loss": [(number, 0.5)]})
+    gone = many.experiments[0].cuid
+    state.faults = [Fault("/many/runs$", query={"page": "2"}, times=1, then=lambda: many.experiments.pop(0))]
+    async with opened(settings) as client:
+        narrowed = (await client.narrow_experiments(ME, "many", (), ["val/loss"])).data
+    assert len(narrowed.experiments) == 249
+    assert gone not in narrowed.summaries
+    assert {cuid: summary["val/loss"].step for cuid, summary in narrowed.summaries.items()} == {
+        one.cuid: int(one.cuid) for one in narrowed.experiments
+    }
 
 
 async def test_equal_questions_at_once_are_asked_once(settings: Settings, state: State, sweep: Project) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -215,6 +216,22 @@ async def test_a_log_with_a_lost_shard_is_an_error(settings: Settings, state: St
         state.faults = [Fault(path="/log$", body=b'{"logs": 5}')]
         with pytest.raises(UnexpectedResponse, match="log lines is not a list"):
             await client.read_logs(ME, "project1", "cuid1", start=None, count=1)
+
+
+async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, state: State) -> None:
+    def lose_one(body: bytes) -> bytes:
+        answer = json.loads(body)
+        return json.dumps({**answer, "logs": answer["logs"][:-1]}).encode()
+
+    write_log(state, 3000)
+    state.faults.append(Fault(path="/log$", query={"epoch": "1"}, rewrite=lose_one))
+    async with opened(settings) as client:
+        with pytest.raises(UnexpectedResponse, match="gave 1499 of the log's lines 1500 to 2999"):
+            await client.read_logs(ME, "project1", "cuid1", start=1500, count=1500)
+        with pytest.raises(UnexpectedResponse, match="gave 999 of the log's lines 1500 to 2499"):
+            await client.read_logs(ME, "project1", "cuid1", start=1500, count=1000)
+        behind = (await client.read_logs(ME, "project1", "cuid1", start=2000, count=2)).data
+    assert [(line.number, line.message) for line in behind.lines] == [(2000, "line 2000"), (2001, "line 2001")]
 
 
 async def test_an_experiment_without_a_log_says_so(settings: Settings) -> None:

@@ -301,6 +301,16 @@ async def test_one_experiment_without_the_key_does_not_hide_the_others(settings:
             )
 
 
+@pytest.mark.parametrize("page", [0, 1])
+async def test_behind_a_key_that_is_missing_comes_no_further_page(settings: Settings, page: int) -> None:
+    asked = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss", "nope"], "page": page}
+    async with session(settings) as client:
+        result = await client.call_tool("get_metrics", asked)
+    told = result.structured_content["page"]
+    assert (told["returned"], told["total"]) == (1, 2)
+    assert "next" not in told
+
+
 async def test_the_number_of_requests_is_small(settings: Settings, state: State) -> None:
     metrics = {f"k{number:02d}": [(step, float(step)) for step in range(10)] for number in range(80)}
     for name in ("wide1", "wide2"):

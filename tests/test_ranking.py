@@ -168,6 +168,14 @@ def thousands(state: State) -> None:
         )
 
 
+async def test_of_an_empty_project_no_summaries_are_asked(settings: Settings, state: State) -> None:
+    state.add_project(state.workspaces[0], "empty")
+    async with session(settings) as client:
+        result = await client.call_tool("rank_experiments", {"project": "empty", "metric": "val/acc"})
+    assert "The project holds no experiments yet." in text_of(result)
+    assert not state.get_calls("/metrics/")
+
+
 @pytest.mark.usefixtures("thousands")
 async def test_summaries_are_asked_for_while_pages_are_on_their_way(settings: Settings, state: State) -> None:
     asked = threading.Event()

@@ -59,6 +59,13 @@ def test_rows_that_a_masked_key_makes_shorter_are_all_shown_or_counted() -> None
     assert structured["page"]["returned"] == 200
 
 
+@given(st.integers(1, 30), st.integers(1, 5), st.sampled_from([2000, 8000]))
+def test_records_of_one_length_are_all_shown_or_counted(length: int, digits: int, budget: int) -> None:
+    data = {f"{number:0{digits + 4}}": {"value": "x" * length} for number in range(2000)}
+    structured = fit(make_payload(data, 2000), budget).structured
+    assert structured["page"]["returned"] == len(structured["data"])
+
+
 @given(rows, st.integers(400, 3000), st.booleans())
 def test_of_rows_without_pages_as_many_are_kept_as_can_be(data: list[Any], budget: int, keep_last: bool) -> None:
     many = data * 5

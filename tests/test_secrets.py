@@ -351,6 +351,23 @@ def test_no_text_that_a_pattern_finds_is_passed_by_unread(data: st.DataObject, b
         assert "***" in mask_secrets(text), (pattern, text)
 
 
+@pytest.mark.parametrize("letters", ["ISK", "ıſ\N{KELVIN SIGN}", "İſk"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--password hunter22",
+        "credentials=hunter22",
+        "api_key=hunter22",
+        "authorization: Basic hunter22",
+        "sid=hunter22",
+        "?sig=hunter22",
+        "?x-signature=hunter22",
+    ],
+)
+def test_letters_that_pass_for_others_where_case_does_not_count_hide_no_secret(text: str, letters: str) -> None:
+    assert "hunter22" not in mask_secrets(text.translate(str.maketrans("isk", letters)))
+
+
 async def test_recorded_secrets_are_shown_where_that_is_asked_for(settings: Settings, state: State) -> None:
     record_secrets(state)
     async with session(replace(settings, show_secrets=True)) as client:

@@ -157,17 +157,23 @@ class CachedClient:
             items = cast("list[Experiment]", whole.data or [])
             stretch = items[offset : None if limit is None else offset + limit]
             return ApiResponse(data=stretch, page=Page(returned=len(stretch), total=len(items)), notes=whole.notes)
+
+        def is_whole(answer: ApiResponse[list[Experiment]]) -> bool:
+            told = answer.page and answer.page.total
+            return not offset and (limit is None or told == len(answer.data or ()))
+
         return await self._ask(
             ("experiments", place, offset, limit),
             place,
             lambda: self._client.list_experiments(username, project, offset=offset, limit=limit),
-            lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=offset == 0 and limit is None),
+            lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=is_whole(answer)),
+            lambda answer: [_Part(("experiments", place, offset, None if is_whole(answer) else limit), place, answer)],
         )
 
     async def narrow_experiments(
         self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
-        """Ask for experiments and summaries together only where nothing is known: else a part of them need be asked."""
+        """Ask for experiments and summaries together only where nothing is known: else some of them are enough."""
         place = (username, project, "")
         if filters and not self._recall(("experiments", place, 0, None), place):
             answer = await self._ask(
@@ -322,12 +328,13 @@ class CachedClient:
         """Return what is kept of experiments and summaries that came together, as if each had been asked for."""
         experiments = list(narrowed.experiments)
         listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
-        yield _Part(("experiments", place, 0, None), place, listed, _weigh(listed) + _ENTRY)
         size = _weigh(narrowed.summaries) // max(1, len(narrowed.summaries)) + _ENTRY
         for cuid, summary in narrowed.summaries.items():
             yield _Part(
                 ("summaries", cuid, *place[:2], *keys), (*place[:2], cuid), ApiResponse(data=dict(summary)), size
             )
+        # the last goes last where there is no room
+        yield _Part(("experiments", place, 0, None), place, listed)
 
     async def _ask_about(
         self,

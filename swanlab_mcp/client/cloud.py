@@ -179,6 +179,8 @@ class CloudClient:
                 return
             batch = waiting.copy()
             waiting.clear()
+            if not batch:
+                return
             project_id = await self._references.find_project_id(username, project)
             summaries.update(await self._read_summaries([read_reference(item, project_id) for item in batch], keys))
             if total > _SUMMARIES_AT_ONCE:
@@ -192,7 +194,7 @@ class CloudClient:
             await self._references.find_project_id(username, project)
 
         await gather(read_list_of_all(), look_up())
-        # an earlier reading may have told of some that are gone
+        # a list that is read again may have lost some
         return Narrowed(experiments, {one.cuid: summaries[one.cuid] for one in experiments})
 
     async def _read_experiments(
@@ -272,9 +274,12 @@ class CloudClient:
         lacking = [shard for shard in shards if shard not in known]
         answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in lacking))
         known |= {shard: lines for shard, (lines, _) in zip(lacking, answers, strict=True)}
-        items = [item for shard in shards for item in known[shard]]
-        skipped = first - shards.start * _SHARD if shards else 0
-        shown = items[skipped : skipped + stop - first]
+        shown = [
+            (number, item)
+            for shard in shards
+            for number, item in enumerate(known[shard], shard * _SHARD)
+            if first <= number < stop
+        ]
         if len(shown) != stop - first:
             raise UnexpectedResponse(
                 say(
@@ -287,7 +292,7 @@ class CloudClient:
             )
 
         def read() -> list[LogLine]:
-            return [read_log_line(item, number) for number, item in enumerate(shown, first)]
+            return [read_log_line(item, number) for number, item in shown]
 
         # of thousands of lines, other calls go on meanwhile
         lines = read() if len(shown) < _SHARD else await asyncio.to_thread(read)

@@ -35,7 +35,7 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) ->
     """Say what comes first, which arguments continue the list, and whether the page lies beyond its end."""
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned
-    offset, _ = get_stretch(page, size)
+    offset, limit = get_showable_stretch(page, size)
     notes: list[str] = []
     if offset and offset >= total:
         notes.append(
@@ -47,7 +47,8 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) ->
                 last=-(-total // size),
             )
         )
-    has_next = returned and offset + returned < total
+    # fewer than asked are no reason for a further page: some of a page may be missing
+    has_next = returned and limit is not None and offset + max(limit, returned) < total
     # of a whole list whole pages were read
     number, length = (page + 1, size) if page else (returned // _LARGEST + 1, _LARGEST)
     following = f"page={number} size={length}" if has_next else None
