@@ -103,7 +103,11 @@ def fit(
     elif isinstance(data, dict):
         named = enumerate(cast("dict[str, Any]", data).items())
         records = take({_cut_name(hide(key), longest, number): row} for number, (key, row) in named)
-        shown = {key: row for record in records for key, row in record.items()}
+        shown = dict[str, Any]()
+        for number, record in enumerate(records):
+            for key, row in record.items():
+                # two names may have become one
+                shown[_tell_apart(key, number) if key in shown else key] = row
     else:
         rows = cast("Sequence[Any]", data)
         shown = take(reversed(rows))[::-1] if keep_last and not is_paged else take(rows)
@@ -245,6 +249,10 @@ def _cut_name(name: str, length: int, number: int) -> str:
     """Return the name of an entry, cut but still unlike the others."""
     if len(name) <= max(length, _LONGEST_NAME):
         return name
+    return _tell_apart(name, number)
+
+
+def _tell_apart(name: str, number: int) -> str:
     return say("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
 
 

@@ -90,7 +90,8 @@ async def write_report(
 
     Raises NotFound for a project without experiments, or without such a metric where none is named.
     """
-    place, experiments, *_ = await list_chosen(client, project, username, ())
+    place, choice = await list_chosen(client, project, username, ())
+    experiments = choice.experiments
     if not experiments:
         raise NotFound(say("The project holds no experiments yet, so there is nothing to report."))
     page = _Page(client, place, show_secrets)

@@ -41,6 +41,7 @@ from mcp.types import (
 from swanlab_mcp import __version__, operations
 from swanlab_mcp.accounts import Accounts, caller
 from swanlab_mcp.errors import InvalidArgument, NotFound, SwanLabError
+from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.prompts import PROMPTS, PromptEntry, write_prompt
@@ -345,12 +346,15 @@ def _add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
 
     async def read(operation: Operation, **arguments: Any) -> str:
         app = running[-1]
+        limit = output_tokens.set(app.settings.max_output_tokens)
         try:
             answer = await keep_deadline(operation(app.client, **arguments), app.settings.timeout)
         except NotFound as error:
             raise ResourceNotFoundError(tell_error(error, app)) from error
         except SwanLabError as error:
             raise ResourceError(tell_error(error, app)) from error
+        finally:
+            output_tokens.reset(limit)
         return make_reply(app, answer).text
 
     @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")

@@ -72,7 +72,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "whats_new": {"project": "small", "since": "2024-11-01"},
     "get_media": {**ONE, "keys": ["image"]},
 }
-# lists of 5 pages, of which the first two are read as far as a reply can show them
+# 5 pages each; of the first two lists a reply shows no more than 3 pages hold, and no more are read
 LISTS: dict[str, dict[str, Any]] = {
     "list_projects": {"username": "kites-test2", "page": 0},
     "list_project_exps": {"project": "many", "page": 0},

@@ -51,6 +51,12 @@ def test_a_list_keeps_the_budget_and_whole_rows_from_its_beginning(data: list[An
         assert (number - 1) * size == offset + len(kept)
 
 
+def test_records_whose_names_become_one_are_told_apart() -> None:
+    data = {"a\x00": {"value": 1}, "a\\x00": {"value": 2}, "b": {"value": 3}}
+    structured = fit(make_payload(data, 3), 8000).structured
+    assert structured["data"] == {"a\\x00": {"value": 1}, "a\\x00… (entry 1)": {"value": 2}, "b": {"value": 3}}
+
+
 def test_rows_that_a_masked_key_makes_shorter_are_all_shown_or_counted() -> None:
     key = "k" * 64
     data = [{"name": f"run-{number}-{key * 5}"} for number in range(200)]

@@ -362,6 +362,10 @@ async def test_of_a_whole_list_no_more_pages_are_read_than_a_reply_can_show(sett
             assert any(note.startswith("Cut to") for note in result.structured_content["notes"])
             assert page["total"] == 1000
             assert page["next"] == f"page=2 size={page['returned']}"
+    async with session(settings) as client:
+        state.calls.clear()
+        await client.read_resource(f"swanlab://{state.workspaces[0].username}/many")
+        assert len(state.get_calls("/many/runs$")) == 3
 
 
 async def test_one_record_that_is_too_large_is_shortened_and_says_so(settings: Settings, state: State) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from swanlab_mcp.client import SwanLabClient, progress
 from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import Experiment, Filter, Points, Summary
-from swanlab_mcp.operations.finding import choose_experiments
+from swanlab_mcp.models import Experiment, Filter, Points
+from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import locate_project
 from swanlab_mcp.refs import Reference, find_near_names
 from swanlab_mcp.untrusted import shorten
@@ -27,25 +27,12 @@ _ASKED_FOR_KEYS = 3
 _NAMED = 10
 
 
-class Chosen(NamedTuple):
-    """The experiments of a project that meet filters, with their configs, and what is to be noted.
-
-    `summaries` by cuid, of the metrics that were asked about.
-    """
-
-    place: Reference
-    experiments: list[Experiment]
-    notes: list[str]
-    summaries: Mapping[str, Summary]
-
-
 async def list_chosen(
     client: SwanLabClient, project: str, username: str, filters: Sequence[Filter], keys: Sequence[str] = ()
-) -> Chosen:
-    """Return the experiments of a project that meet the filters, and what they reached in the metrics `keys`."""
+) -> tuple[Reference, Choice]:
+    """Return a project, its experiments that meet the filters, and what they reached in the metrics `keys`."""
     place = await locate_project(client, project, username)
-    choice = await choose_experiments(client, place, filters, keys=keys)
-    return Chosen(place, [one.experiment for one in choice.candidates], choice.notes, choice.summaries)
+    return place, await choose_experiments(client, place, filters, keys=keys)
 
 
 def link_pages(client: SwanLabClient, place: Reference) -> str:

@@ -124,8 +124,9 @@ async def _choose(
         found = [answer.data for _, answer in answers if answer.data]
         notes += [note for _, answer in answers for note in answer.notes]
     else:
-        place, listed, told, _ = await list_chosen(client, project, username, filters)
-        notes += told
+        place, choice = await list_chosen(client, project, username, filters)
+        listed = choice.experiments
+        notes += choice.notes
         if len(listed) > _MOST:
             raise InvalidArgument(
                 say(

@@ -32,6 +32,10 @@ class Choice(NamedTuple):
     notes: list[str]
     summaries: Mapping[str, Summary]
 
+    @property
+    def experiments(self) -> list[Experiment]:
+        return [one.experiment for one in self.candidates]
+
 
 async def find_experiments(
     client: SwanLabClient,

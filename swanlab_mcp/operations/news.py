@@ -65,8 +65,9 @@ async def whats_new(
 
     async def look_at(named: tuple[str, str]) -> tuple[int, list[_Happening]]:
         """Return the latest moment that SwanLab tells of a project, and what happened in it."""
-        place, experiments, told, _ = await list_chosen(client, *named, ())
-        notes.extend(told)
+        place, choice = await list_chosen(client, *named, ())
+        experiments = choice.experiments
+        notes.extend(choice.notes)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
         targets, summaries = await _read_targets(client, place, experiments, metrics, moment, watched, notes)
         return latest, [

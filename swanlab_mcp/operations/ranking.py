@@ -94,8 +94,8 @@ async def rank_experiments(
     """
     direction = infer_direction(metric)
     is_summarised = at in ("best", "last")
-    chosen = await list_chosen(client, project, username, filters, [metric] if is_summarised else ())
-    place, experiments, notes, summaries = chosen
+    place, choice = await list_chosen(client, project, username, filters, [metric] if is_summarised else ())
+    experiments, notes = choice.experiments, choice.notes
     if not experiments:
         page_of_none = ApiResponse(data=list[RankedExperiment](), page=Page(returned=0, total=0), notes=notes)
         return add_notes(page_of_none, "" if filters else say("The project holds no experiments yet."))
@@ -105,7 +105,7 @@ async def rank_experiments(
     fields: dict[str, _Field] = {}
     if is_summarised:
         read: Sequence[MetricSummary | Points | None]
-        read = [summaries.get(one.cuid, {}).get(metric) for one in experiments]
+        read = [choice.summaries.get(one.cuid, {}).get(metric) for one in experiments]
     else:
         if len(experiments) > _WHOLE_SERIES:
             raise InvalidArgument(
