@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
 from swanlab_mcp.operations.budget import count_tokens
@@ -123,8 +123,10 @@ def fit(
         return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
     if "page" in safe and shown:
-        # the first count of rows that does not fit, found without rendering each
-        kept = bisect.bisect_left(range(1, len(shown) + 1), 1, key=lambda count: not _fits(_reply(cut(count)), budget))
+        # as JSON, which is longer as a rule, and quicker to make
+        kept = _count_fitting(len(shown), budget, lambda count: _to_json(cut(count)))
+        if kept and count_tokens(render(cut(kept))) > budget:
+            kept = _count_fitting(kept, budget, lambda count: render(cut(count)))
         if kept:
             return _reply(
                 cut(next(size for size in _SIZES if size <= kept and offset % size == 0) if is_paged else kept)
@@ -158,6 +160,11 @@ def _reply(payload: dict[str, Any]) -> Reply:
 
 def _fits(reply: Reply, budget: int) -> bool:
     return count_tokens(reply.text) <= budget and count_tokens(_to_json(reply.structured)) <= budget
+
+
+def _count_fitting(most: int, budget: int, write: Callable[[int], str]) -> int:
+    """Return how many of so many rows fit, found without writing each count of them."""
+    return bisect.bisect_left(range(1, most + 1), 1, key=lambda count: count_tokens(write(count)) > budget)
 
 
 def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:

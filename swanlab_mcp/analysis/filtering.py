@@ -106,7 +106,7 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
     wanted = _read_wanted(condition)
     options, held = _to_list(wanted), _to_list(actual)
     if op in _EQUALITY:
-        is_same = any(_same(one, option) for one in [*held, actual] for option in [*options, wanted])
+        is_same = any(_same(one, other) for one in _list_parts(actual) for other in _list_parts(wanted))
         return is_same == (op in ("=", "in"))
     if actual is None:
         return False
@@ -185,6 +185,11 @@ def _read_day(text: str) -> date | None:
 
 def _to_list(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _list_parts(value: Any) -> list[Any]:
+    """Return a value, and before a list what it holds."""
+    return [*cast("list[Any]", value), value] if isinstance(value, list) else [value]
 
 
 def _holds(one: Any, part: Any) -> bool:
