@@ -253,6 +253,8 @@ class _Budget:
 def _clean(message: str) -> str:
     """Return what a terminal would show in the end: without colours, and of a rewritten line its last form."""
     text = _ESCAPES.sub("", message).rstrip("\r\n")
+    if "\r" not in text:
+        return text
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
