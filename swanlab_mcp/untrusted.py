@@ -57,7 +57,8 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
 
 def neutralise(text: str) -> str:
     """Return `text` with every control, invisible or direction-changing character spelled out in hexadecimal."""
-    return _UNSAFE.sub(_spell_out, text)
+    # nothing of that is printable, and most texts are nothing else
+    return text if text.isprintable() else _UNSAFE.sub(_spell_out, text)
 
 
 def neutralise_value(value: Any) -> Any:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp import render as render_module
+from swanlab_mcp import untrusted
 from swanlab_mcp.render import count_tokens, fit, render
 from swanlab_mcp.untrusted import neutralise, neutralise_value, shorten
 
@@ -108,6 +110,12 @@ def test_neutral_text_is_printable_and_stays_so(text: str) -> None:
     assert neutralise(safe) == safe
     safe.encode()
     assert not any(ord(character) < 0x20 and character not in "\n\t" for character in safe)
+
+
+def test_every_character_that_is_spelled_out_is_told_in_any_text() -> None:
+    unsafe = [one for one in map(chr, range(sys.maxunicode + 1)) if untrusted._UNSAFE.match(one)]
+    assert len(unsafe) > 2000
+    assert all(neutralise(f"a{one}b") not in (f"a{one}b", "ab") for one in unsafe)
 
 
 @given(st.text(max_size=300))

@@ -23,8 +23,10 @@ _FEWEST_TOKENS_PER_RECORD = 30
 
 def count_tokens(text: str) -> int:
     """Estimate, from above, the tokens that a text costs: 2.5 ASCII characters each, more than one for others."""
+    if text.isascii():
+        return int(len(text) / 2.5) + 1
     ascii_count = len(text.encode("ascii", "ignore"))
-    wide_count = 0 if ascii_count == len(text) else len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
+    wide_count = len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
     return int(ascii_count / 2.5 + (len(text) - ascii_count - wide_count) * 1.3 + wide_count * 3) + 1
 
 
