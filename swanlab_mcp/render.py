@@ -81,8 +81,7 @@ def fit(
     hide = make_mask(secrets)
 
     def clean(value: Any, told: dict[str, str]) -> Any:
-        # hidden before anything is cut: half a secret would not be found
-        kept = _limit(hide(value), longest, "", told)
+        kept = _limit(value, longest, "", told, hide)
         return neutralise_value(mask_secrets(kept) if is_masked else kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
@@ -225,29 +224,34 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
     return reply
 
 
-def _limit(value: Any, length: int, path: str, shortened: dict[str, Any]) -> Any:
-    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in all."""
+def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
+    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in all.
+
+    `hide` sees each text before it is cut: half a secret would not be found.
+    """
     if isinstance(value, str):
-        if len(value) <= length:
-            return value
-        shortened[path or "data"] = say("{count} characters", count=len(value))
-        return value[:length] + "…"
+        text = hide(value)
+        if len(text) <= length:
+            return text
+        shortened[path or "data"] = say("{count} characters", count=len(text))
+        return text[:length] + "…"
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if len(items) > length:
             shortened[path or "data"] = say("{count} items", count=len(items))
-        return [_limit(item, length, path, shortened) for item in items[:length]]
+        return [_limit(item, length, path, shortened, hide) for item in items[:length]]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         if len(fields) > length:
             shortened[path or "data"] = say("{count} entries", count=len(fields))
         kept: dict[str, Any] = {}
         for number, (key, item) in enumerate(list(fields.items())[:length]):
-            name = _cut_name(key, length, number)
+            whole = hide(key)
+            name = _cut_name(whole, length, number)
             where = f"{path}.{name}" if path else name
-            if name != key:
-                shortened[where] = say("a name of {count} characters", count=len(key))
-            kept[name] = _limit(item, length, where, shortened)
+            if name != whole:
+                shortened[where] = say("a name of {count} characters", count=len(whole))
+            kept[name] = _limit(item, length, where, shortened, hide)
         return kept
     return value
 

@@ -103,26 +103,27 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
     """Return a JSON value with these texts, of at least 6 characters, masked wherever they stand, in keys too."""
-    return make_mask(secrets)(value)
-
-
-def make_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
-    """Return what masks these texts, as `mask_exactly`, in one JSON value after another."""
-    longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
-    if not longest_first:
-        return lambda value: value
-    replace = re.compile("|".join(longest_first)).sub
+    hide = make_mask(secrets)
 
     def mask(value: Any) -> Any:
         if isinstance(value, str):
-            return replace(_MASK, value)
+            return hide(value)
         if isinstance(value, dict):
             return {mask(key): mask(item) for key, item in cast("dict[Any, Any]", value).items()}
         if isinstance(value, list):
             return [mask(item) for item in cast("list[Any]", value)]
         return value
 
-    return mask
+    return mask(value)
+
+
+def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Return what masks these texts, as `mask_exactly`, in one text after another."""
+    longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
+    if not longest_first:
+        return str
+    replace = re.compile("|".join(longest_first)).sub
+    return lambda text: replace(_MASK, text)
 
 
 def _mask_all(value: Any) -> Any:
