@@ -7,15 +7,13 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from swanlab_mcp.cli import spare_lasting_objects
-
 __all__ = ["compute_spread", "freeze", "interleave", "interleave_async", "show_ratio", "show_seconds"]
 
 
 def freeze() -> None:
-    """Leave what is there now out of garbage collection, as the server does after its start."""
+    """Leave what is there now out of garbage collection, as the server does after its start (`cli.main`)."""
     gc.collect()
-    spare_lasting_objects()
+    gc.freeze()
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:

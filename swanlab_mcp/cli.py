@@ -21,11 +21,10 @@ from swanlab_mcp.progress_bar import ProgressBar
 from swanlab_mcp.settings import Settings, load_settings, wants_plain_output
 from swanlab_mcp.wording import LANGUAGES, say, speak
 
-__all__ = ["main", "spare_lasting_objects"]
+__all__ = ["main"]
 
 _SHORTEST_SECRET = 32
 _READER_GONE = 141
-_OBJECTS_PER_COLLECTION = 20_000
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -83,7 +82,7 @@ def _do(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
 
     del BaseModel.model_config["defer_build"]
     server = create_server(settings, log_level=arguments.log_level)
-    spare_lasting_objects()
+    gc.freeze()
     gc.enable()
     if arguments.command == "call":
         how = {"as_json": arguments.json, "output": arguments.output}
@@ -102,16 +101,6 @@ def _do(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
     assert protocol is not None
     serve(server, protocol, then=lambda: _end(0))
     sys.exit(0)
-
-
-def spare_lasting_objects() -> None:
-    """Let the garbage collector look at nothing that is there now, and seldom at what comes.
-
-    Thousands of experiments are no garbage while they are read: to look at them again and again was a tenth of a
-    ranking (benchmarks/RESULTS.md).
-    """
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_PER_COLLECTION)
 
 
 def _divert_stdout() -> BinaryIO:
