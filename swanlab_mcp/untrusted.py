@@ -36,7 +36,7 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
     if hook is None:
         try:
             # half the time of the standard library's; what it refuses may still be JSON with a lone surrogate
-            return from_json(content)
+            return from_json(content, cache_strings="keys")
         except ValueError:
             pass
     text = content if isinstance(content, str) else content.decode("utf-8-sig", errors="replace")
