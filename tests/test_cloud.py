@@ -444,3 +444,17 @@ async def test_old_servers_tell_keys_and_points_in_their_own_way(
     async with opened(settings) as client:
         with pytest.raises(SwanLabError, match="does not tell metric keys, it may be too old; get_exp_summary"):
             await client.list_keys("kites-test3", "project1", "old1")
+
+
+async def test_a_project_made_anew_under_its_old_name_is_asked_by_its_new_id(settings: Settings, state: State) -> None:
+    async def ask(client: Any) -> str:
+        listed = (await client.list_experiments("kites-test3", "project1")).data
+        assert (await client.get_summaries("kites-test3", "project1", listed)).data
+        return state.get_calls("/summaries$")[-1].body["experiments"][0]["projectId"]
+
+    async with opened(settings) as client:
+        assert await ask(client) == "project1"
+        await client.delete_project("kites-test3", "project1")
+        made = await client.create_project("kites-test3", "project1", visibility="PRIVATE", description="")
+        state.add_experiment(next(one for one in state.projects if one.cuid == made.data.cuid), "run", cuid="new1")
+        assert await ask(client) == made.data.cuid != "project1"

@@ -204,6 +204,7 @@ async def test_thousands_are_ranked_in_one_small_answer(settings: Settings, stat
     assert count_tokens(text_of(result)) <= 1500
     assert count_tokens(json.dumps(told, ensure_ascii=False, separators=(",", ":"))) <= 1500
     notes = "\n".join(told["notes"])
+    assert "between repeats (they differ only in seed), from" in notes
     assert "Set apart, after the 2999 ranked: 1 running." in notes
     assert "cuid-of-21-chars-0007, running) has the best value: 2." in notes
 
