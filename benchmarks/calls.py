@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 from benchmarks.measuring import compute_spread, freeze, interleave_async, show_ratio, show_seconds
 from benchmarks.world import build, start
-from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings, load_settings
 from tests.fake_swanlab import Call, serve
 

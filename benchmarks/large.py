@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from benchmarks.measuring import compute_spread, freeze, show_seconds
 from benchmarks.world import start
-from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 
 _LARGE = {"project": "large"}

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 from benchmarks.calls import ask, open_bare, replay
 from benchmarks.measuring import compute_spread, freeze, show_seconds
 from benchmarks.world import KEYS, MANY, build, start
-from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import Call, serve
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from struct import pack
 from zlib import crc32
 
-from swanlab_mcp.client.offline import OfflineClient
-from swanlab_mcp.client.offline.run import Run
+from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.client.local.run import Run
 
 BLOCK = 32768
 KEYS = ("train/loss", "train/acc", "grad_norm", "lr", "val/loss")

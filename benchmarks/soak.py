@@ -23,10 +23,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
+from tests.client.cloud.test_faults import CALLS, build_world, show
 from tests.fake_swanlab import Fault, State, serve
-from tests.test_faults import CALLS, build_world, show
 
 # 401: all sessions have ended twice while one request was on its way
 HONEST = {0, 302, 401, 429, 500, 502, 503, 504}

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import swanlab_mcp
-from swanlab_mcp.server import connect, create_server
+from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.evals.world import KEY, build_world
 from tests.fake_swanlab import serve

@@ -7,7 +7,7 @@ import sys
 
 import uvicorn
 
-from swanlab_mcp.server import create_server
+from swanlab_mcp.server.app import create_server
 from swanlab_mcp.settings import load_settings
 
 app = create_server(load_settings(demo=True)).streamable_http_app()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from swanlab_mcp.errors import (
+    from swanlab_mcp.core.errors import (
         AuthenticationFailed,
         InvalidArgument,
         NotAvailableOffline,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         SwanLabError,
         UnexpectedResponse,
     )
-    from swanlab_mcp.models import (
+    from swanlab_mcp.core.models import (
         ApiResponse,
         Experiment,
         Extreme,
@@ -75,7 +75,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: the server's start needs none of them."""
     if name in __all__:
-        for module in ("errors", "models", "openapi"):
+        for module in ("core.errors", "core.models", "openapi"):
             found = import_module(f"swanlab_mcp.{module}")
             if name in found.__all__:
                 return getattr(found, name)

@@ -1,4 +1,4 @@
-from swanlab_mcp.cli import main
+from swanlab_mcp.cli.main import main
 
 if __name__ == "__main__":
     main()

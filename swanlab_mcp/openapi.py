@@ -15,9 +15,11 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from swanlab_mcp import operations
-from swanlab_mcp.client import SwanLabClient, open_client
-from swanlab_mcp.errors import SwanLabError
-from swanlab_mcp.models import (
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.models import (
     ApiResponse,
     Change,
     Experiment,
@@ -31,10 +33,9 @@ from swanlab_mcp.models import (
     User,
     Workspace,
 )
+from swanlab_mcp.core.validation import tell_fault
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.settings import Settings, load_settings
-from swanlab_mcp.validation import tell_fault
-from swanlab_mcp.wording import say, speak
 
 __all__ = ["OpenApi"]
 

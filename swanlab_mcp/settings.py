@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import LANGUAGES, language, say, speak
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import LANGUAGES, language, say, speak
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["DEFAULT_API_HOST", "DEFAULT_WEB_HOST", "Settings", "load_settings", "normalise_host", "wants_plain_output"]
 

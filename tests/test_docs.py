@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from swanlab_mcp import OpenApi, cli
-from swanlab_mcp.tools import TOOLS, WRITE_TOOLS, StrictTool, ToolEntry
+from swanlab_mcp import OpenApi
+from swanlab_mcp.cli.main import main as cli
+from swanlab_mcp.server.tools import TOOLS, WRITE_TOOLS, StrictTool, ToolEntry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import swanlab_mcp
+from swanlab_mcp.server.tools import TOOLS
 from swanlab_mcp.settings import Settings
-from swanlab_mcp.tools import TOOLS
+from tests.cli.test_command import ROOT, environ
 from tests.conftest import session
 from tests.evals.cases import CASES
 from tests.evals.runner import Case, play
 from tests.evals.world import KEY, build_world
 from tests.fake_swanlab import State
-from tests.test_command import ROOT, environ
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from swanlab_mcp.tools import TOOLS, ToolEntry
+from swanlab_mcp.server.tools import TOOLS, ToolEntry
 
 README = Path(__file__).parents[1] / "README.md"
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.i18n import say
 
 __all__ = [
     "ErrorText",

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.curves import SIGMA, Outline, outline
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.i18n import say
 
 __all__ = [
     "Event",

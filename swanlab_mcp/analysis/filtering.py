@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timezone
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.models import Experiment, Filter, read_time
-from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import join_sentences, say
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import Experiment, Filter, read_time
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = [
     "Candidate",

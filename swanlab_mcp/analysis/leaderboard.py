@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.i18n import say
 
 __all__ = ["Reason", "Result", "order_results", "set_apart"]
 

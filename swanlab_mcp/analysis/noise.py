@@ -9,7 +9,7 @@ from statistics import NormalDist, mean
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.i18n import say
 
 __all__ = [
     "Difference",

@@ -7,9 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.models import Points
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Points
 
 __all__ = ["Selection", "reduce_points", "select_points"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.i18n import say
 
 __all__ = ["describe_steps"]
 

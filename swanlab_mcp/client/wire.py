@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta, timezone
 from typing import Any, TypeGuard, cast
 
-from swanlab_mcp.errors import UnexpectedResponse
-from swanlab_mcp.models import (
+from swanlab_mcp.core.errors import UnexpectedResponse
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import (
     Experiment,
     Extreme,
     Filter,
@@ -26,8 +27,7 @@ from swanlab_mcp.models import (
     is_moment,
     read_time,
 )
-from swanlab_mcp.untrusted import DEEPEST, limit_value
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.untrusted import DEEPEST, limit_value
 
 __all__ = [
     "PointsTable",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from swanlab_mcp.models import Filter
+from swanlab_mcp.core.models import Filter
 
 __all__ = [
     "AnyProject",

@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
-from swanlab_mcp.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Confirmation,
     ExpCuids,
@@ -27,9 +31,6 @@ from swanlab_mcp.operations.location import (
     locate_project,
     locate_workspace,
 )
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["create_project", "delete_experiments", "delete_project", "describe_change"]
 

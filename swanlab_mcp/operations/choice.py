@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import Experiment, Filter, Points
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Experiment, Filter, Points
+from swanlab_mcp.core.refs import Reference, find_near_names
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import locate_project
-from swanlab_mcp.refs import Reference, find_near_names
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "read_series"]
 

@@ -8,9 +8,10 @@ from typing import Any, cast
 from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.findings import (
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.findings import (
     Association,
     ComparedExperiment,
     ComparedMetric,
@@ -18,7 +19,11 @@ from swanlab_mcp.findings import (
     DifferingKey,
     round_number,
 )
-from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Points, Summary
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Points, Summary
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.secret_masking import mask_secrets
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     ComparedExperiments,
     ComparedMetrics,
@@ -37,10 +42,6 @@ from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.operations.targets import choose_targets
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.secret_values import mask_secrets
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["compare_experiments"]
 

@@ -6,16 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, Page
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.models import ApiResponse, Page
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.location import (
     ask_about_project,
     ask_about_workspace,
     locate_project,
     locate_workspace,
 )
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.untrusted import neutralise
 
 __all__ = ["Completer"]
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
 
 __all__ = ["LIFETIME", "Confirmations", "confirmations", "is_rehearsal"]
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from swanlab_mcp.errors import ServerUnavailable
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.errors import ServerUnavailable
+from swanlab_mcp.core.i18n import say
 
 __all__ = ["keep_deadline"]
 

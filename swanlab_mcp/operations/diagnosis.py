@@ -37,16 +37,16 @@ from swanlab_mcp.analysis.events import (
     show_duration,
 )
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.findings import Cause, Crash, Diagnosis, TimelineEvent, round_number
-from swanlab_mcp.models import ApiResponse, Experiment, LogPart, Points, show_time
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.findings import Cause, Crash, Diagnosis, TimelineEvent, round_number
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart, Points, show_time
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import ExpCuid, ProjectName, Username
 from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["diagnose_experiment"]
 

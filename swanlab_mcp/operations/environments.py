@@ -4,8 +4,11 @@ import re
 from functools import partial
 from typing import Any, cast
 
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.models import ApiResponse, EnvironmentFact, Experiment, Page
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Page
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
     ExpCuids,
@@ -16,8 +19,6 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["get_environment", "read_facts"]
 

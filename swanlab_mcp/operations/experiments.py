@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, Experiment
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Experiment
+from swanlab_mcp.core.refs import LOCAL
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     PageNumber,
@@ -17,9 +20,6 @@ from swanlab_mcp.operations.location import (
     locate_experiment,
     locate_project,
 )
-from swanlab_mcp.refs import LOCAL
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["get_experiment", "list_project_exps"]
 

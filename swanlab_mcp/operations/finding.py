@@ -12,15 +12,15 @@ from swanlab_mcp.analysis.filtering import (
     passes,
     sort_candidates,
 )
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.errors import NotFound
-from swanlab_mcp.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.errors import NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
+from swanlab_mcp.core.refs import Reference, find_near_names
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import Descending, Filters, PageNumber, PageSize, ProjectName, SortField, Username
 from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_project, locate_project
-from swanlab_mcp.refs import Reference, find_near_names
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["Choice", "choose_experiments", "find_experiments"]
 

@@ -11,9 +11,9 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.selection import reduce_points
-from swanlab_mcp.models import PlottedCurve, Points, is_moment, to_json_value
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.wording import language
+from swanlab_mcp.core.i18n import language
+from swanlab_mcp.core.models import PlottedCurve, Points, is_moment, to_json_value
+from swanlab_mcp.core.refs import Reference
 
 __all__ = ["InteractiveCurve", "describe_chart"]
 

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from swanlab_mcp.errors import NotFound
-from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.core.errors import NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["has_pattern", "match_keys", "matches_pattern"]
 

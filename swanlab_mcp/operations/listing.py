@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from swanlab_mcp.models import ApiResponse, Page
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Page
 from swanlab_mcp.operations.budget import count_showable
-from swanlab_mcp.wording import say
 
 __all__ = ["add_notes", "get_showable_stretch", "get_slice", "get_stretch", "tell_page"]
 

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.errors import InvalidArgument, NotFound, NotLoggedIn, PermissionDenied, SwanLabError
-from swanlab_mcp.models import ApiResponse
-from swanlab_mcp.refs import LOCAL, Reference, find_near_names, parse_experiment, parse_project, parse_workspace
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument, NotFound, NotLoggedIn, PermissionDenied, SwanLabError
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.refs import LOCAL, Reference, find_near_names, parse_experiment, parse_project, parse_workspace
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = [
     "ask_about_experiment",

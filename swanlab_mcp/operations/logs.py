@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from swanlab_mcp.analysis.causes import find_first_traceback
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.models import ApiResponse, LogLine, LogPart, Page
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
+from swanlab_mcp.core.untrusted import neutralise, shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     LogContext,
@@ -25,8 +27,6 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.budget import count_fitting
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.untrusted import neutralise, shorten
-from swanlab_mcp.wording import say
 
 if TYPE_CHECKING:
     import regex

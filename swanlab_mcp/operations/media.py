@@ -10,10 +10,13 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.steps import describe_steps
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.concurrency import gather
-from swanlab_mcp.errors import InvalidArgument, NotAvailableOffline, NotFound
-from swanlab_mcp.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     MediaKeys,
@@ -27,10 +30,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.pictures import prepare_picture
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
+from swanlab_mcp.present.pictures import prepare_picture
 
 __all__ = ["get_media"]
 

@@ -3,15 +3,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.models import ApiResponse, LoggedKeys, MetricKey, Page
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.refs import find_near_names
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["list_metrics"]
 

@@ -7,9 +7,13 @@ from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.errors import InvalidArgument, NotFound
-from swanlab_mcp.models import ApiResponse, Page, Points, Series, read_time, show_time
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Page, Points, Series, read_time, show_time
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Around,
     End,
@@ -31,9 +35,6 @@ from swanlab_mcp.operations.budget import count_points, output_tokens
 from swanlab_mcp.operations.keys import has_pattern, match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["get_metrics", "read_selection"]
 

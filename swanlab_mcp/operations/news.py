@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.events import find_stall, show_duration
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.findings import NewsItem
-from swanlab_mcp.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.findings import NewsItem
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
+from swanlab_mcp.core.refs import LOCAL, Reference, find_near_names
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
 from swanlab_mcp.operations.targets import choose_targets
-from swanlab_mcp.refs import LOCAL, Reference, find_near_names
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import join_sentences, say
 
 __all__ = ["whats_new"]
 

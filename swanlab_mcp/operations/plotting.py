@@ -14,10 +14,13 @@ from swanlab_mcp.analysis.direction import find_role, has_no_trend, infer_direct
 from swanlab_mcp.analysis.events import find_worsening
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
-from swanlab_mcp.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
-from swanlab_mcp.client import SwanLabClient, progress
-from swanlab_mcp.errors import InvalidArgument, NotFound
-from swanlab_mcp.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment, read_time
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment, read_time
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     End,
     ExpCuids,
@@ -33,9 +36,7 @@ from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 from swanlab_mcp.operations.metrics import read_selection
-from swanlab_mcp.refs import Reference
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import join_sentences, say
+from swanlab_mcp.present.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
 
 __all__ = ["plot_metrics"]
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, Project
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Project
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Detail,
     PageNumber,
@@ -18,8 +20,6 @@ from swanlab_mcp.operations.location import (
     locate_project,
     locate_workspace,
 )
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["get_project", "list_projects"]
 

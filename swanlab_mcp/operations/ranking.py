@@ -18,10 +18,12 @@ from swanlab_mcp.analysis.differences import (
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results, set_apart
 from swanlab_mcp.analysis.noise import Difference, Noise, compute_variance, judge_difference, pool_noise
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.errors import InvalidArgument
-from swanlab_mcp.findings import RankedExperiment, round_number
-from swanlab_mcp.models import ApiResponse, Experiment, MetricSummary, Page, Points
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.findings import RankedExperiment, round_number
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Points
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Better,
     BySeed,
@@ -36,8 +38,6 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.choice import explain_missing_metric, link_pages, list_chosen, read_series
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["rank_experiments"]
 

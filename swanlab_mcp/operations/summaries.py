@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, Page, Summary
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Page, Summary
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.untrusted import shorten
-from swanlab_mcp.wording import say
 
 __all__ = ["get_exp_summary"]
 

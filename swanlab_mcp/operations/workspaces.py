@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from swanlab_mcp.client import SwanLabClient
-from swanlab_mcp.models import ApiResponse, User, Workspace
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, User, Workspace
 from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
 from swanlab_mcp.operations.listing import get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
-from swanlab_mcp.wording import say
 
 __all__ = ["get_user", "get_workspace", "list_workspaces"]
 

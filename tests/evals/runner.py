@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp import Client
 
-from swanlab_mcp.render import count_tokens
+from swanlab_mcp.present.text import count_tokens
 
 __all__ = ["Call", "Case", "Verdict", "play"]
 

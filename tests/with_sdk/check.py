@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from swanlab_mcp.client.offline import OfflineClient
+from swanlab_mcp.client.local import OfflineClient
 from tests.with_sdk.cloud import serve
 
 HERE = Path(__file__).parent

@@ -1,0 +1,141 @@
+"""Answers of an HTTP server: their JSON, or the error that their status means."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from swanlab_mcp.core.errors import (
+    AuthenticationFailed,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServerUnavailable,
+    SwanLabError,
+    UnexpectedResponse,
+)
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import parse_json, shorten
+
+__all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_after", "read_trace_id"]
+
+# how servers refuse a form of question that they do not know
+NOT_OFFERED = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+_LARGE = 2**18
+
+
+class Answer(NamedTuple):
+    """What came back; `headers` know names in any case, `opened` is a download whose body is still to come."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = b""
+    opened: Any = None
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
+async def read_json(answer: Answer, what: str) -> Any:
+    """Return the answer's JSON, or raise the error that its status means."""
+    status, trace_id = answer.status, read_trace_id(answer)
+    if answer.is_success:
+        try:
+            return await _parse(answer.content)
+        except (ValueError, RecursionError) as error:
+            raise UnexpectedResponse(
+                say("SwanLab's answer to {what} is not JSON.", what=what)
+                if answer.content
+                else say("SwanLab's answer to {what} is empty.", what=what),
+                hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
+                trace_id=trace_id,
+            ) from error
+    why = read_message(answer)
+    message = (
+        say("SwanLab answered {status} to {what}: {why}.", status=status, what=what, why=why)
+        if why
+        else say("SwanLab answered {status} to {what}.", status=status, what=what)
+    )
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise AuthenticationFailed(
+            message, hint=say("The session was refused twice; check the API key."), trace_id=trace_id
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        raise PermissionDenied(
+            message, hint=say("Ask the workspace's owner for access, or use another account's key."), trace_id=trace_id
+        )
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        raise NotFound(message, status=status, trace_id=trace_id)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        asked = read_retry_after(answer.headers)
+        wait = (
+            say("Wait {seconds:.0f} seconds, then ask again.", seconds=asked)
+            if asked
+            else say("Wait a minute, then ask again.")
+        )
+        raise RateLimited(message, hint=wait, trace_id=trace_id)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise ServerUnavailable(
+            message, hint=say("SwanLab has a problem of its own; try again later."), status=status, trace_id=trace_id
+        )
+    if status < HTTPStatus.BAD_REQUEST:
+        raise UnexpectedResponse(
+            message,
+            hint=say("A redirect is not followed: check the host's scheme and name."),
+            status=status,
+            trace_id=trace_id,
+        )
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY):
+        raise InvalidArgument(message, hint=say("Check the arguments of the call."), status=status, trace_id=trace_id)
+    raise SwanLabError(message, status=status, trace_id=trace_id)
+
+
+async def _parse(content: bytes) -> Any:
+    if len(content) < _LARGE:
+        return parse_json(content)
+    # in a thread the C parser keeps the event loop out, except where it calls Python: hence the hook
+    return await asyncio.to_thread(parse_json, content, lambda item: item)
+
+
+def read_message(answer: Answer) -> str:
+    try:
+        body = parse_json(answer.content) if len(answer.content) < _LARGE else None
+    except (ValueError, RecursionError):
+        return ""
+    match body:
+        case {"message": str(message)} if message:
+            return shorten(message, 200)
+        case _:
+            return ""
+
+
+def read_trace_id(answer: Answer) -> str:
+    return shorten(answer.headers.get("traceid", ""), 64)
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that SwanLab asks to wait, given as seconds or as an HTTP date (RFC 9110, 10.2.3)."""
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    moment = _read_date(text)
+    if moment is None:
+        return None
+    # SwanLab's clock and not ours says how far away that is
+    now = _read_date(headers.get("date", ""))
+    return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _read_date(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()

@@ -1,0 +1,61 @@
+"""Work that takes long, in a thread: it reports how far it is and ends soon after the call that wanted it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from swanlab_mcp.core import progress
+
+__all__ = ["Stopped", "Work", "run_in_thread"]
+
+T = TypeVar("T")
+_TICK = 0.5
+
+
+class Stopped(Exception):
+    """Nobody waits for the work any more."""
+
+
+class Work:
+    """How much of `total` is done (`what`: bytes, runs), and whether anybody still waits for it."""
+
+    def __init__(self) -> None:
+        self.what = "bytes"
+        self.done = 0
+        self.total = 0
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        self._is_stopped = True
+
+    def advance(self, size: int) -> None:
+        """Count `size` more as done; raises Stopped when nobody waits any more."""
+        self.done += size
+        if self._is_stopped:
+            raise Stopped
+
+
+async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
+    """Return `do(*given, work=Work())` without holding up the event loop.
+
+    When the call is cancelled, the next `work.advance()` raises Stopped.
+    """
+    work = Work()
+    task = asyncio.ensure_future(asyncio.to_thread(do, *given, work=work))
+    stage = progress.Stage(work.what, 0)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_TICK)
+            if work.done and not task.done():
+                stage.what, stage.done, stage.total = work.what, work.done, max(work.done, work.total)
+                await stage.tell()
+    finally:
+        work.stop()
+        task.cancel()
+    answer = task.result()
+    if stage.done:
+        stage.done = stage.total = max(work.done, stage.total)
+        await stage.tell()
+    return answer

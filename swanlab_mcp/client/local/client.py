@@ -1,0 +1,430 @@
+"""OfflineClient: the questions about SwanLab, answered from run folders on this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from os import SEEK_END
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+from swanlab_mcp.client.local.background import Work, run_in_thread
+from swanlab_mcp.client.local.discovery import RunFinder
+from swanlab_mcp.client.local.experiment import LocalExperiment
+from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
+from swanlab_mcp.core.i18n import join_sentences, language, say
+from swanlab_mcp.core.models import (
+    ApiResponse,
+    Experiment,
+    Filter,
+    LoggedKeys,
+    LogPart,
+    MediaFile,
+    MediaItem,
+    MediaPart,
+    Narrowed,
+    Page,
+    Points,
+    Project,
+    Summary,
+    User,
+    Workspace,
+    show_time,
+)
+from swanlab_mcp.core.refs import LOCAL
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["OfflineClient"]
+
+T = TypeVar("T")
+_KEPT_POINTS = 4_000_000
+_READERS = 4
+_SAMPLED = 1 << 16
+_NAMED = 5
+
+
+class OfflineClient:
+    """Answers about the runs in `log_dirs`, as the workspace `local`; reads only, off the event loop."""
+
+    def __init__(self, log_dirs: Sequence[Path]) -> None:
+        self._finder = RunFinder(log_dirs)
+        self._runs: dict[Path, Run] = {}
+        self._lock = threading.Lock()
+
+    async def get_username(self) -> str:
+        return LOCAL
+
+    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:  # noqa: ARG002 no pages here
+        return ""
+
+    async def get_user(self) -> ApiResponse[User]:
+        raise NotAvailableOffline(
+            say("Runs on disk do not tell who is signed in to SwanLab."),
+            hint=say("Set SWANLAB_API_KEY or run `swanlab login`."),
+        )
+
+    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
+        await self._find(username)
+        return ApiResponse(data=_describe_workspace(), notes=[_note_unrecorded()])
+
+    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
+        experiments, notes = await self._find_project(username, project)
+        return ApiResponse(
+            data=_describe_project(project, experiments, detail=True), notes=[*notes, _note_unrecorded()]
+        )
+
+    async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
+        return _list([_describe_workspace()], 0, None, [])
+
+    async def list_projects(
+        self,
+        username: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+        sort: str = "",
+        detail: bool = True,
+    ) -> ApiResponse[list[Project]]:
+        groups, notes = await self._find(username)
+        projects = [
+            _describe_project(name, experiments, detail=detail)
+            for name, experiments in groups.items()
+            if search.casefold() in name.casefold()
+        ]
+        projects.sort(key=lambda project: project.name)
+        if sort != "name":
+            projects.sort(key=lambda one: (one.createdAt if sort == "create" else one.updatedAt) or "", reverse=True)
+        return _list(projects, offset, limit, notes)
+
+    async def list_experiments(
+        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Experiment]]:
+        experiments, notes = await self._find_project(username, project)
+        ordered = sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
+        shown = ordered[offset : None if limit is None else offset + limit]
+        found, about = await run_in_thread(_describe_all, shown)
+        return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=[*notes, *about])
+
+    async def narrow_experiments(
+        self,
+        username: str,
+        project: str,
+        filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
+        keys: Sequence[str] = (),
+    ) -> ApiResponse[Narrowed]:
+        answer = await self.list_experiments(username, project)
+        experiments = answer.data or []
+        told = await self.get_summaries(username, project, experiments, keys) if keys else ApiResponse(data={})
+        return ApiResponse(data=Narrowed(experiments, told.data or {}), notes=[*answer.notes, *told.notes])
+
+    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+        def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:
+            return experiment.describe(work, is_whole=True)
+
+        return await self._ask(username, project, exp_cuid, describe)
+
+    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.summarise(None, work))
+
+    async def get_summaries(
+        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+    ) -> ApiResponse[dict[str, Summary]]:
+        found, notes = await self._find_project(username, project)
+        wanted = {experiment.cuid for experiment in experiments}
+        chosen = [one for one in found if one.cuid in wanted]
+        summaries, about = await run_in_thread(self._summarise_all, chosen, keys)
+        return ApiResponse(data=summaries, notes=[*notes, *about])
+
+    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.list_keys(work))
+
+    async def read_points(
+        self,
+        username: str,
+        project: str,
+        exp_cuid: str,
+        keys: Sequence[str],
+        *,
+        exact: bool,  # noqa: ARG002 a file holds every point
+    ) -> ApiResponse[dict[str, Points]]:
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_points(keys, work))
+
+    async def read_logs(
+        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
+    ) -> ApiResponse[LogPart]:
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_logs(start, count, work))
+
+    async def list_media(
+        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
+    ) -> ApiResponse[MediaPart]:
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.list_media(key, step, work))
+
+    async def read_media(
+        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+    ) -> ApiResponse[list[MediaFile]]:
+        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_media(items, limit, work))
+
+    def get_secrets(self) -> tuple[str, ...]:
+        return ()
+
+    def require_writable(self, username: str) -> NoReturn:
+        raise NotAvailableOffline(
+            say(
+                "The workspace {username!r} holds runs on this machine's disk, and those are never written.",
+                username=shorten(username),
+            ),
+            hint=say("Name a workspace of SwanLab in username, or delete the run's folder by hand."),
+        )
+
+    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:  # noqa: ARG002 never done
+        self.require_writable(username)
+
+    async def delete_project(self, username: str, project: str) -> None:  # noqa: ARG002 never done
+        self.require_writable(username)
+
+    async def create_project(
+        self,
+        username: str,
+        project: str,  # noqa: ARG002 never done
+        *,
+        visibility: str,  # noqa: ARG002 never done
+        description: str,  # noqa: ARG002 never done
+    ) -> ApiResponse[Project]:
+        self.require_writable(username)
+
+    async def aclose(self) -> None:
+        self._runs.clear()
+
+    async def _ask(
+        self,
+        username: str,
+        project: str,
+        exp_cuid: str,
+        question: Callable[[LocalExperiment, Work], tuple[T, list[str]]],
+    ) -> ApiResponse[T]:
+        experiment = await self._find_experiment(username, project, exp_cuid)
+
+        def answer(*, work: Work) -> tuple[T, list[str]]:
+            found = question(experiment, work)
+            self._bound_memory(experiment.runs)
+            return found
+
+        data, about = await run_in_thread(answer)
+        return ApiResponse(data=data, notes=about)
+
+    def _summarise_all(
+        self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
+    ) -> tuple[dict[str, Summary], list[str]]:
+        summaries: dict[str, Summary] = {}
+        notes: list[str] = []
+        expected = sum(run.unread for one in experiments for run in one.runs)
+        used: list[Run] = []
+        for experiment in experiments:
+            work.total = max(work.total, expected)
+            summaries[experiment.cuid], about = experiment.summarise(keys or None, work)
+            notes += about if not experiment.is_open else experiment.note_defects()
+            used += experiment.runs
+            if sum(run.kept for run in used) > _KEPT_POINTS // 2:
+                self._bound_memory(used)
+                used = []
+        self._bound_memory(used)
+        return summaries, [*_cap(notes), *_note_open(experiments)]
+
+    def _bound_memory(self, used: Sequence[Run]) -> None:
+        """Let go of the points of the runs that nobody has asked about for longest."""
+        with self._lock:
+            for run in used:
+                if run.file in self._runs:
+                    self._runs[run.file] = self._runs.pop(run.file)
+            kept = sum(run.kept for run in self._runs.values())
+            idle = [run for run in self._runs.values() if run.kept and run not in used]
+        for run in idle:
+            if kept <= _KEPT_POINTS:
+                return
+            kept -= run.release()
+
+    async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> LocalExperiment:
+        """Return the experiment; raises NotFound, or NotAvailableOffline when its files cannot be read."""
+        _check_workspace(username)
+        opened = await run_in_thread(self._open_runs, exp_cuid)
+        same = [run for run in opened.runs if run.run_id == exp_cuid]
+        sound = [run for run in same if not run.problem and run.project == project]
+        broken = [run for run in same if run.problem]
+        if sound:
+            return LocalExperiment(sound, broken)
+        if broken:
+            raise NotAvailableOffline(
+                say("The run {cuid!r} is there, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
+                hint=say("Look at the permissions and the content of its folder."),
+            )
+        if all(run.project != project for run in opened.runs):
+            raise _miss_project(project, opened.note())
+        raise NotFound(
+            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=f"{LOCAL}/{shorten(project)}")
+        )
+
+    async def _find_project(self, username: str, project: str) -> tuple[list[LocalExperiment], list[str]]:
+        groups, notes = await self._find(username)
+        if project not in groups:
+            raise _miss_project(project, notes)
+        return groups[project], notes
+
+    async def _find(self, username: str) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
+        """Return the experiments of each project, and what kept others from being among them."""
+        _check_workspace(username)
+        opened = await run_in_thread(self._open_runs, "")
+        groups: dict[str, dict[str, list[Run]]] = {}
+        for run in opened.runs:
+            if not run.problem:
+                groups.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
+        ordered = {
+            project: [LocalExperiment(same) for same in experiments.values()] for project, experiments in groups.items()
+        }
+        return ordered, opened.note()
+
+    def _open_runs(self, exp_cuid: str, *, work: Work) -> _Opened:
+        """Find the runs and learn about each what its head and tail tell; of known ones only `exp_cuid`, if given."""
+        work.what = "runs"
+        with self._lock:
+            found = self._finder.find()
+            files = set(found.files)
+            # in the order of use, which decides whose points are let go first
+            kept = {file: run for file, run in self._runs.items() if file in files}
+            self._runs = kept | {file: Run(file) for file in found.files if file not in kept}
+            runs = [self._runs[file] for file in found.files]
+        meant = [run for run in runs if not run.is_known or run.run_id == exp_cuid] if exp_cuid else runs
+        stale = [run for run in meant if not run.is_current()]
+        work.total = len(stale)
+        if len(stale) < _READERS:
+            for run in stale:
+                run.outline()
+            return _Opened(_drop_copies(runs), found.notes)
+        # these threads know nothing of this call, and tell what is wrong with a run
+        with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
+            try:
+                for _ in pool.map(Run.outline, stale):
+                    work.advance(1)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return _Opened(_drop_copies(runs), found.notes)
+
+
+class _Opened(NamedTuple):
+    """All runs, those with a problem too, and what else is to be said about their folders."""
+
+    runs: list[Run]
+    notes: list[str]
+
+    def note(self) -> list[str]:
+        problems = [
+            say("The run in {folder!r} is left out: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
+            for run in self.runs
+            if run.problem
+        ]
+        return [*self.notes, *_cap(problems)]
+
+
+def _drop_copies(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs but those whose file is another's of the same run: of the same size, head and tail."""
+    counts = Counter(run.run_id for run in runs)
+    if len(counts) == len(runs):
+        return list(runs)
+    seen: set[tuple[str, int, bytes]] = set()
+    kept: list[Run] = []
+    for run in runs:
+        if counts[run.run_id] > 1 and not run.problem:
+            try:
+                mark = (run.run_id, *_sample(run.file))
+            except OSError:
+                mark = None  # what it has become is told where it is read
+            if mark in seen:
+                continue
+            if mark:
+                seen.add(mark)
+        kept.append(run)
+    return kept
+
+
+def _sample(file: Path) -> tuple[int, bytes]:
+    """Return a file's size, and a hash of its head and tail."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, SEEK_END)
+        digest = sha256()
+        for start in (0, max(0, size - _SAMPLED)):
+            opened.seek(start)
+            digest.update(opened.read(_SAMPLED))
+    return size, digest.digest()
+
+
+def _check_workspace(username: str) -> None:
+    if username != LOCAL:
+        raise NotFound(
+            say(
+                "There is no workspace {username!r} here: only runs on this machine are open.",
+                username=shorten(username),
+            )
+        )
+
+
+def _miss_project(project: str, notes: Sequence[str]) -> NotFound:
+    told = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
+    return NotFound(join_sentences(told, *notes))
+
+
+def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) -> ApiResponse[Any]:
+    shown = items[offset : None if limit is None else offset + limit]
+    return ApiResponse(data=shown, page=Page(returned=len(shown), total=len(items)), notes=notes)
+
+
+def _note_unrecorded() -> str:
+    return say("Visibility and members are not available offline: a run's files do not record them.")
+
+
+def _describe_workspace() -> Workspace:
+    return Workspace(name=say("Runs on this machine"), username=LOCAL, role="OWNER")
+
+
+def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, detail: bool) -> Project:
+    return Project(
+        cuid=name,
+        name=name,
+        visibility="",
+        createdAt=show_time(min((one.started_at for one in experiments if one.started_at), default=0)),
+        updatedAt=show_time(max(one.last_time for one in experiments)) or None,
+        group={"type": "PERSON", "username": LOCAL, "name": say("Runs on this machine")},
+        count={"experiments": len(experiments)} if detail else {},
+    )
+
+
+def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tuple[list[Experiment], list[str]]:
+    described = [experiment.describe(work) for experiment in experiments]
+    notes = [note for _, about in described for note in about]
+    return [experiment for experiment, _ in described], [*_cap(notes), *_note_open(experiments)]
+
+
+def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
+    """Return what is to be said about the runs without a recorded end."""
+    some = [experiment for experiment in experiments if experiment.is_open]
+    if len(some) <= _NAMED:
+        return [note for experiment in some for note in experiment.note_state()]
+    names = ", ".join(shorten(experiment.cuid) for experiment in some[:_NAMED])
+    return [
+        say(
+            "{count} runs have no recorded end: still running, or killed ({names}, …). "
+            "Asked about one of them, get_experiment tells what speaks for which.",
+            count=len(some),
+            names=names,
+        )
+    ]
+
+
+def _cap(notes: Sequence[str]) -> list[str]:
+    """Return the first notes, and how many more there are."""
+    if len(notes) <= _NAMED:
+        return list(notes)
+    return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]

@@ -1,0 +1,151 @@
+"""Run files in log folders, and what else lies there that looks like runs but cannot be read."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["Discovery", "RunFinder"]
+
+_DEPTH = 3
+_MOST_FOLDERS = 20_000
+_SETTLED = 2_000_000_000
+_STAMP = tuple[int, int] | None
+_RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
+
+
+class Discovery(NamedTuple):
+    """The run files found, and what kept others from being found."""
+
+    files: list[Path]
+    notes: list[str]
+
+
+class RunFinder:
+    """Finds run files by their names in log folders and up to three levels below; links are not followed.
+
+    The folders are searched again only when one of those that may come to hold other runs has changed.
+    """
+
+    def __init__(self, log_dirs: Sequence[Path]) -> None:
+        self._log_dirs = tuple(log_dirs)
+        self._seen: dict[Path, _STAMP] = {}
+        self._found = Discovery([], [])
+
+    def find(self) -> Discovery:
+        if self._seen and all(_stamp_of(folder) == stamp for folder, stamp in self._seen.items()):
+            return self._found
+        began = time.time_ns()
+        files: dict[Path, None] = {}
+        notes: list[str] = []
+        seen: dict[Path, _STAMP] = {}
+        for folder in self._log_dirs:
+            search = _Search(seen)
+            if folder.is_dir():
+                files |= dict.fromkeys(search.find(folder, _DEPTH))
+                notes += search.note(folder)
+            else:
+                seen[folder] = _stamp_of(folder)
+                notes.append(say("The log folder {name!r} does not exist or is no folder.", name=shorten(folder.name)))
+        # what changed a moment ago may change again without a new time
+        is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
+        self._seen = seen if is_settled else {}
+        self._found = Discovery(list(files), notes)
+        return self._found
+
+
+def _stamp_of(folder: Path) -> _STAMP:
+    """Return when a folder's entries and rights were last changed (ns), None where it is not to be seen."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_ctime_ns
+
+
+class _Search:
+    """A search of one log folder."""
+
+    def __init__(self, seen: dict[Path, _STAMP]) -> None:
+        self._seen = seen
+        self._folders = 0
+        self._found = 0
+        self._boards: list[str] = []
+        self._without_record: list[str] = []
+        self._unreadable: list[str] = []
+
+    def find(self, folder: Path, depth: int) -> Iterator[Path]:
+        self._folders += 1
+        if self._folders > _MOST_FOLDERS:
+            return
+        files: list[str] = []
+        folders: list[str] = []
+        stamp = _stamp_of(folder)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                    elif entry.name.endswith(".swanlab") and entry.is_file(follow_symlinks=False):
+                        files.append(entry.name)
+        except FileNotFoundError:
+            return  # it vanished while we looked
+        except OSError as error:
+            self._seen[folder] = stamp
+            self._unreadable.append(
+                say("The folder {name!r} cannot be read ({why}).", name=shorten(folder.name), why=error.strerror)
+            )
+            return
+        runs = sorted(name for name in files if name == "backup.swanlab" or name.startswith("run-"))
+        if runs:
+            self._found += len(runs)
+            yield from (folder / name for name in runs)
+            return
+        self._seen[folder] = stamp
+        if "runs.swanlab" in files:
+            self._boards.append(folder.name)
+        if _RUN_FOLDER.match(folder.name):
+            self._without_record.append(folder.name)
+        elif depth:
+            for name in sorted(folders):
+                if not name.startswith("."):
+                    yield from self.find(folder / name, depth - 1)
+
+    def note(self, folder: Path) -> list[str]:
+        """Return what is to be said about the folder."""
+        notes = list(self._unreadable)
+        if self._boards and not self._found:
+            notes.append(
+                say(
+                    "{name!r} holds only a dashboard's database (runs.swanlab, SDK before 0.6.2 or "
+                    "mode 'local' without record files); its runs cannot be read. SwanLab's own dashboard (swanboard) "
+                    "shows them.",
+                    name=shorten(self._boards[0]),
+                )
+            )
+        elif self._without_record:
+            notes.append(
+                say(
+                    "{count} run folders hold no record file: recorded by an SDK before 0.6.2, "
+                    "without a backup, or only just begun (e.g. {name!r}).",
+                    count=len(self._without_record),
+                    name=shorten(self._without_record[0]),
+                )
+            )
+        if self._folders > _MOST_FOLDERS:
+            notes.append(
+                say(
+                    "Only the first {count} folders below {name!r} were searched; "
+                    "give a folder that holds runs as --log-dir.",
+                    count=_MOST_FOLDERS,
+                    name=shorten(folder.name),
+                )
+            )
+        return notes

@@ -1,0 +1,114 @@
+"""Whether a run without a recorded end still runs: hints with their reasons, never facts."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["Process", "guess_fate", "look_up_process"]
+
+_FRESH = 10 * 60
+_STALE = 2 * 3600
+_DELAY = 30 * 60
+_TOLERANCE = 60.0
+_PROC = Path("/proc")
+
+
+class Process:
+    """A process of this machine: `exists`, and when it began (Unix seconds, None where that is not told)."""
+
+    def __init__(self, *, exists: bool, began: float | None = None) -> None:
+        self.exists = exists
+        self.began = began
+
+
+def look_up_process(pid: int) -> Process | None:
+    """Return what this machine says about a process id, None where it cannot be asked."""
+    if os.name != "posix" or pid <= 0:
+        return None  # elsewhere signal 0 would end the process
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return Process(exists=False)
+    except PermissionError:
+        pass  # somebody else's, but there
+    return Process(exists=True, began=_read_start(pid))
+
+
+def _read_start(pid: int) -> float | None:
+    """Return when a process began, after proc(5): field 22 of stat in clock ticks since btime."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        boot = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
+        return int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, StopIteration, IndexError, ValueError):
+        return None
+
+
+def guess_fate(hostname: object, pid: object, *, started_at: int, written: float, logged: float | None) -> str:
+    """Return whether the run probably goes on, and why.
+
+    `started_at` in Unix ms; `written` and `logged` are how many seconds ago its file was last written and its last
+    record made (None: it has none). The SDK writes with a delay of up to half an hour, and a copied file looks fresh.
+    """
+    if logged is not None and logged > 2 * max(written, _FRESH):
+        seen = say(
+            "its file was last written {written} ago, its last record was made {logged} ago",
+            written=_show_age(written),
+            logged=_show_age(logged),
+        )
+    else:
+        seen = say("its file was last written {written} ago", written=_show_age(written))
+    age = max(written, (logged or 0) - _DELAY)
+    is_here = hostname == socket.gethostname()
+    process = look_up_process(pid) if is_here and isinstance(pid, int) else None
+    if process and process.exists:
+        if process.began is None:
+            return say(
+                "A process with its id {pid} exists on this machine and {seen}: probably still running.",
+                pid=pid,
+                seen=seen,
+            )
+        if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
+            return say(
+                "Its process {pid} is alive on this machine: probably still running; {seen}.", pid=pid, seen=seen
+            )
+        return say(
+            "Its process id {pid} now belongs to a process that began later: probably killed; {seen}.",
+            pid=pid,
+            seen=seen,
+        )
+    if process:
+        if age < _FRESH:
+            return say(
+                "Its process {pid} is not to be seen on this machine, but {seen}: just killed, or in a container.",
+                pid=pid,
+                seen=seen,
+            )
+        return say(
+            "Its process {pid} is gone from this machine (or in a container) and {seen}: probably killed.",
+            pid=pid,
+            seen=seen,
+        )
+    if isinstance(hostname, str) and hostname and not is_here:
+        seen = say("It ran on {host}; {seen}", host=shorten(hostname, 40), seen=seen)
+    if age < _FRESH:
+        return say("{seen}: probably still running.", seen=seen)
+    if age < _STALE:
+        return say("{seen}: killed, or still running and slow to write.", seen=seen)
+    return say("{seen}: probably killed.", seen=seen)
+
+
+def _show_age(seconds: float) -> str:
+    seconds = max(0, seconds)
+    if seconds >= 2 * 86400:
+        return say("{count:.0f} days", count=seconds / 86400)
+    if seconds >= 2 * 3600:
+        return say("{count:.0f} h", count=seconds / 3600)
+    if seconds >= 2 * 60:
+        return say("{count:.0f} min", count=seconds / 60)
+    return say("{count:.0f} s", count=seconds)

@@ -1,0 +1,361 @@
+"""What the records of a run file say: protobuf since SDK 0.8 (swanlab.record.v1), JSON lines before.
+
+Field numbers as measured on SDK 0.8.3 to 0.10.3; unknown fields and records are passed over. On the wire 0 and 0.0 are
+left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from struct import Struct
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.client.wire import is_object, read_number
+from swanlab_mcp.core.untrusted import parse_json
+
+__all__ = [
+    "Finish",
+    "Log",
+    "Media",
+    "MediaEntry",
+    "Record",
+    "Scalar",
+    "Start",
+    "decode_json",
+    "decode_protobuf",
+    "is_protobuf",
+    "read_record_number",
+]
+
+_DOUBLE = Struct("<d")
+# the SDK's own names of the folders below media/ (swanlab/sdk/internal/pkg/adapter, 0.10.3)
+_MEDIA_FOLDERS = {
+    2: "image",
+    3: "audio",
+    4: "text",
+    5: "video",
+    6: "echarts",
+    7: "object3d",
+    8: "molecule",
+    9: "html",
+}
+_STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
+
+
+class Start(NamedTuple):
+    """How a run began; what an older format tells in several records comes in several of these."""
+
+    project: str = ""
+    workspace: str = ""
+    name: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    job: str = ""
+    run_id: str = ""
+    started_at: int = 0
+
+
+class Finish(NamedTuple):
+    """How a run ended; times in Unix milliseconds."""
+
+    state: str
+    error: str
+    finished_at: int
+
+
+class Scalar(NamedTuple):
+    """A point; `number` counts those of its key from 1, 0 where it is not told."""
+
+    key: str
+    step: int
+    value: float
+    time: int
+    number: int = 0
+
+
+class MediaEntry(NamedTuple):
+    """One item of media: media/`folder`/`filename` of the run; without a filename its text is in the record."""
+
+    folder: str
+    filename: str
+    caption: str
+
+
+class Media(NamedTuple):
+    """What a key has at a step; `texts` are those of entries without a file, "" for the others."""
+
+    key: str
+    step: int
+    entries: tuple[MediaEntry, ...]
+    texts: tuple[str, ...] = ()
+
+
+class Log(NamedTuple):
+    """A line that was printed; `number` counts them from 1, 0 where it is not told."""
+
+    line: str
+    is_error: bool
+    time: int
+    number: int
+
+
+Record = Start | Finish | Scalar | Media | Log
+
+
+class _Malformed(ValueError):
+    """The bytes are not a protobuf message."""
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, position
+        shift += 7
+        if shift > 63:
+            raise _Malformed
+
+
+def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
+    """Yield each field's number and value: int for varints, bytes for the rest. Raises _Malformed."""
+    if not isinstance(data, bytes):
+        raise _Malformed
+    position, end = 0, len(data)
+    try:
+        while position < end:
+            tag, position = _read_varint(data, position)
+            kind = tag & 7
+            if kind == 0:
+                value, position = _read_varint(data, position)
+                yield tag >> 3, value
+                continue
+            if kind == 2:
+                length, position = _read_varint(data, position)
+            elif kind == 1:
+                length = 8
+            elif kind == 5:
+                length = 4
+            else:
+                raise _Malformed
+            if position + length > end or not tag >> 3:
+                raise _Malformed
+            yield tag >> 3, data[position : position + length]
+            position += length
+    except IndexError:
+        raise _Malformed from None
+
+
+def is_protobuf(payload: bytes) -> bool:
+    """Tell whether the bytes are one whole message of the kind that run files hold."""
+    try:
+        return {number for number, _ in _read_fields(payload)} >= {1}
+    except _Malformed:
+        return False
+
+
+def decode_protobuf(payload: bytes) -> Record | None:
+    """Return what a record says, None where it is of no interest here. Raises ValueError when it is no record."""
+    written_at = 0
+    for number, value in _read_fields(payload):
+        if number == 2:
+            written_at = _read_time(value)
+        decode = _DECODERS.get(number)
+        if decode and isinstance(value, bytes):
+            record = decode(value)
+            # as the SDK does where a record has no time of its own
+            if isinstance(record, (Scalar, Log)) and not record.time:
+                return record._replace(time=written_at)
+            return record
+    return None
+
+
+def read_record_number(payload: bytes) -> int:
+    """Return a protobuf record's number: from 1 on in the order of recording, negative for those of the SDK itself."""
+    try:
+        return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
+    except (IndexError, _Malformed):
+        return 0
+
+
+def _decode_scalar(data: bytes) -> Scalar:
+    key, step, value, time = b"", 0, 0.0, 0
+    for number, field in _read_fields(data):
+        if number == 1:
+            key = field
+        elif number == 2:
+            step = _signed(field)
+        elif number == 4:
+            time = _read_time(field)
+        elif number == 5:
+            for inner, double in _read_fields(field):
+                if inner == 1 and isinstance(double, bytes) and len(double) == 8:
+                    value = _DOUBLE.unpack(double)[0]
+    return Scalar(_text(key), step, value, time)
+
+
+def _decode_start(data: bytes) -> Start:
+    texts: dict[int, str] = {}
+    tags: list[str] = []
+    started_at = 0
+    for number, field in _read_fields(data):
+        if number == 6:
+            tags.append(_text(field))
+        elif number == 12:
+            started_at = _read_time(field)
+        elif isinstance(field, bytes):
+            texts[number] = _text(field)
+    return Start(
+        project=texts.get(1, ""),
+        workspace=texts.get(2, ""),
+        name=texts.get(4, ""),
+        description=texts.get(5, ""),
+        tags=tuple(tags),
+        group=texts.get(7, ""),
+        job=texts.get(8, ""),
+        run_id=texts.get(10, ""),
+        started_at=started_at,
+    )
+
+
+def _decode_finish(data: bytes) -> Finish:
+    state, error, finished_at = 0, "", 0
+    for number, field in _read_fields(data):
+        if number == 1:
+            state = _signed(field)
+        elif number == 2:
+            error = _text(field)
+        elif number == 3:
+            finished_at = _read_time(field)
+    return Finish(_STATES.get(state, "UNKNOWN"), error, finished_at)
+
+
+def _decode_media(data: bytes) -> Media:
+    fields = dict(_read_fields(data))
+    folder = _MEDIA_FOLDERS.get(_signed(fields.get(3, 0)), "unknown")
+    entries: list[MediaEntry] = []
+    for number, item in _read_fields(fields.get(5, b"")):
+        if number == 1:
+            about = dict(_read_fields(item))
+            entries.append(MediaEntry(folder, _text(about.get(1, b"")), _text(about.get(4, b""))))
+    return Media(_text(fields.get(1, b"")), _signed(fields.get(2, 0)), tuple(entries))
+
+
+def _decode_log(data: bytes) -> Log:
+    fields = dict(_read_fields(data))
+    number = _signed(fields.get(4, 0))
+    return Log(_text(fields.get(1, b"")), fields.get(2, 0) == 1, _read_time(fields.get(3)), number)
+
+
+_DECODERS: dict[int, Callable[[bytes], Record]] = {
+    10: _decode_start,
+    11: _decode_finish,
+    13: _decode_scalar,
+    14: _decode_media,
+    16: _decode_log,
+}
+
+
+def _read_time(data: Any) -> int:
+    """Return the Unix milliseconds of a google.protobuf.Timestamp, 0 where there is none."""
+    if not isinstance(data, bytes):
+        return 0
+    seconds = nanos = 0
+    for number, field in _read_fields(data):
+        if number == 1:
+            seconds = _signed(field)
+        elif number == 2:
+            nanos = _signed(field)
+    return seconds * 1000 + nanos // 1_000_000
+
+
+def _signed(value: Any) -> int:
+    if not isinstance(value, int):
+        raise _Malformed
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise _Malformed
+    return value.decode(errors="replace")
+
+
+def decode_json(payload: bytes) -> Record | None:
+    """Return what a record of SDK 0.6.2 to 0.7.20 says, None where it is of no interest here. Raises ValueError."""
+    record: Any = parse_json(payload)
+    if not is_object(record) or not is_object(record.get("data")):
+        raise ValueError("not a record")
+    data: dict[str, Any] = record["data"]
+    time = _read_iso(data.get("create_time"))
+    match record.get("model_type"):
+        case "Scalar":
+            metric: Any = data.get("metric")
+            value = read_number(metric.get("data")) if is_object(metric) else None
+            if value is None:
+                raise ValueError("not a point")
+            time = _read_iso(metric.get("create_time"))
+            return Scalar(_string(data, "key"), int(data["step"]), value, time, _read_ordinal(data))
+        case "Header":
+            return Start(started_at=time)
+        case "Project":
+            return Start(project=_string(data, "name"), workspace=_string(data, "workspace"))
+        case "Experiment":
+            tags: Any = data.get("tags")
+            return Start(
+                name=_string(data, "name"),
+                description=_string(data, "description"),
+                tags=tuple(map(str, cast("list[Any]", tags))) if isinstance(tags, list) else (),
+                run_id=_string(data, "id"),
+            )
+        case "Media":
+            return _read_media(data)
+        case "Log":
+            return Log(_string(data, "message"), data.get("level") == "ERROR", time, _read_ordinal(data))
+        case "Footer":
+            return Finish("FINISHED" if data.get("success") else "CRASHED", "", time)
+        case _:
+            return None
+
+
+def _read_media(data: dict[str, Any]) -> Media:
+    """Return a record of media; texts stand in it, of everything else the file's name below media/<kid>/."""
+    metric: Any = data.get("metric")
+    items, captions = _read_list(metric, "data"), _read_list(metric, "more")
+    files = _read_list(data, "buffers_name")
+    entries: list[MediaEntry] = []
+    texts: list[str] = []
+    for place, item in enumerate(items):
+        about: Any = captions[place] if place < len(captions) else None
+        is_file = item in files
+        caption = _string(about, "caption") if is_object(about) else ""
+        entries.append(MediaEntry(_string(data, "kid"), str(item) if is_file else "", caption))
+        texts.append("" if is_file else str(item))
+    return Media(_string(data, "key"), int(data["step"]), tuple(entries), tuple(texts))
+
+
+def _read_list(data: Any, field: str) -> list[Any]:
+    value: Any = data.get(field) if is_object(data) else None
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _string(data: dict[str, Any], field: str) -> str:
+    value = data.get(field)
+    return "" if value is None else str(value)
+
+
+def _read_ordinal(data: dict[str, Any]) -> int:
+    number = data.get("epoch")
+    return number if isinstance(number, int) else 0
+
+
+def _read_iso(moment: Any) -> int:
+    try:
+        parsed = datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
+    except (ValueError, OverflowError):
+        return 0
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp() * 1000)

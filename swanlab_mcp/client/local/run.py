@@ -1,0 +1,563 @@
+"""One run folder: its record file, read once and then only what was appended, and the files beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import yaml
+
+from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.folder import read_inside
+from swanlab_mcp.client.local.framing import FragmentReader
+from swanlab_mcp.client.local.points import JsonPoints, ProtobufPoints
+from swanlab_mcp.client.local.records import (
+    Finish,
+    Log,
+    Media,
+    MediaEntry,
+    Record,
+    Scalar,
+    Start,
+    decode_json,
+    decode_protobuf,
+    is_protobuf,
+    read_record_number,
+)
+from swanlab_mcp.client.local.series import Numbering, Series, Tally
+from swanlab_mcp.client.wire import unwrap_config
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import LoggedKeys, Points
+from swanlab_mcp.core.untrusted import limit_value, parse_json
+
+__all__ = ["Damage", "Ending", "Run"]
+
+_CHUNK = 1 << 18
+_HEADS = (1 << 13, 1 << 17)
+_TAILS = (1 << 13, 1 << 17)
+_FIRST_RECORDS = 20
+_LARGEST_FILE = 4 << 20
+_ERROR_LINES = 20
+_KEPT_POINTS = 2_000_000
+_KEPT_LINES = 20_000
+_UNORDERED = 64
+_COMPARED = 256
+_LOG_TAG = b"\x82\x01"
+_FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+_WIDEST = range(-(1 << 63), 1 << 63)
+_STAMP = tuple[int, int, int]
+
+
+class Ending(NamedTuple):
+    """How a run ended, as far as its file tells: `state` UNKNOWN without a finish record; times in Unix ms."""
+
+    state: str
+    error: str
+    finished_at: int
+    last_time: int
+
+
+class NotARunFile(ValueError):
+    """The file does not begin as a run file does, and no record follows."""
+
+
+class Damage(NamedTuple):
+    """What a file's two unlocked writers, a crash or a bad disk cost: `places` beyond repair hold `unread` bytes.
+
+    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are not there; the last ones
+    leave no gap.
+    """
+
+    records: int
+    repaired: int
+    places: int
+    unread: int
+    missing: int
+
+
+class Run:
+    """A run folder with its record file: `run-<id>.swanlab` (SDK 0.8 and later) or `backup.swanlab` (before).
+
+    `outline()` reads head and tail of the file; every `read_…` and `refresh()` reads what it has not read yet. Of all
+    but the asked keys only the first two million points are kept, so that memory stays bounded. Nothing is written,
+    and of the folder's files only known names that are regular files inside it are opened. `problem` says why the
+    record file cannot be read, empty if it can; `kept` is the number of points in memory.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.folder = file.parent
+        self._named = _FOLDER.fullmatch(self.folder.name)
+        self.lock = threading.Lock()
+        self.is_legacy = file.name == "backup.swanlab"
+        self._decode = decode_json if self.is_legacy else decode_protobuf
+        self._is_record = _is_json if self.is_legacy else is_protobuf
+        self._stamp: _STAMP | None = None
+        self._outline_stamp: _STAMP | None = None
+        self._config: tuple[_STAMP, dict[str, Any]] | None = None
+        self.problem = ""
+        self.kept = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.reader = FragmentReader(self._is_record)
+        self._points = (JsonPoints if self.is_legacy else ProtobufPoints)(self._find_series)
+        self.start = Start()
+        self.finish: Finish | None = None
+        self.series: dict[str, Series] = {}
+        self.media: dict[str, dict[int, tuple[MediaEntry, ...]]] = {}
+        self.error_lines: list[str] = []
+        self._lines: deque[Log] = deque(maxlen=_KEPT_LINES)
+        self._line_count = 0
+        self._line_numbering = Numbering()
+        self._last_time = 0
+        self._unreadable = 0
+        self._numbered = 0
+        self._last_number = 0
+        self._wanted: Collection[str] = ()
+        self._is_full = False
+        self._offset = 0
+        self._head = b""
+        self._read_stamp: _STAMP | None = None
+        self.kept = 0
+
+    @property
+    def run_id(self) -> str:
+        recorded = self.start.run_id or self.file.stem.removeprefix("run-")
+        if not self.start.run_id and self.is_legacy:
+            return self._named[2] if self._named else self.folder.name
+        return recorded
+
+    @property
+    def project(self) -> str:
+        return self.start.project or "(unknown)"
+
+    @property
+    def name(self) -> str:
+        return self.start.name or self.run_id
+
+    @property
+    def started_at(self) -> int:
+        """Return the start in Unix milliseconds, from the folder's name (local time) while the file is empty."""
+        if self.start.started_at or not self._named:
+            return self.start.started_at
+        try:
+            return int(datetime.strptime(self._named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return 0
+
+    @property
+    def ending(self) -> Ending:
+        last_time = max(self._last_time, self._points.last_time)
+        if self.finish is None:
+            return Ending("UNKNOWN", "", 0, last_time)
+        error = self.finish.error or ("\n".join(self.error_lines) if self.finish.state == "CRASHED" else "")
+        return Ending(self.finish.state, error, self.finish.finished_at, max(last_time, self.finish.finished_at))
+
+    @property
+    def written_at(self) -> float:
+        """Return when the file was last written, in Unix seconds; 0 before it was looked at."""
+        return self._stamp[1] / 1e9 if self._stamp else 0
+
+    @property
+    def unread(self) -> int:
+        """Return how many bytes of the file are still to be read."""
+        return max(0, (self._stamp[0] if self._stamp else 0) - self._offset)
+
+    def assess_damage(self) -> Damage:
+        with self.lock:
+            reader = self.reader
+            missing = self._line_numbering.missing + sum(one.numbering.missing for one in self.series.values())
+            return Damage(
+                reader.records - self._unreadable,
+                reader.repaired,
+                max(reader.damaged, reader.lost) + self._unreadable,
+                reader.unexplained,
+                missing + max(0, self._last_number - self._numbered),
+            )
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether the file was looked into before."""
+        return self._outline_stamp is not None or self._read_stamp is not None
+
+    def is_current(self) -> bool:
+        """Tell whether the file is as it was when it was last looked into."""
+        try:
+            stamp = _stamp_of(self.file)
+        except OSError:
+            return False
+        return not self.problem and stamp in (self._read_stamp, self._outline_stamp)
+
+    def outline(self) -> None:
+        """Learn project, name, times and end from the head and the tail of the file, unless they are known.
+
+        What is known already stays as it is while another thread reads the file.
+        """
+        if not self.lock.acquire(blocking=self._outline_stamp is None and self._read_stamp is None):
+            return
+        try:
+            stamp = self._look()
+            if stamp is None or (stamp in (self._read_stamp, self._outline_stamp) and not self.problem):
+                return
+            if self._offset and 0 <= stamp[0] - self._offset <= _CHUNK:
+                self._read_on(stamp, Work())
+                return
+            # apart, because what has been read of the file already stays good
+            ends = Run(self.file)
+            with self.file.open("rb") as file:
+                ends._read_ends(file, stamp[0])
+            self.start, self.finish, self.error_lines = ends.start, ends.finish, ends.error_lines
+            self._last_time = ends.ending.last_time
+            self._outline_stamp, self.problem = stamp, ""
+        except (OSError, NotARunFile) as error:
+            self.problem = _explain(error)
+        finally:
+            self.lock.release()
+
+    def _read_ends(self, file: BinaryIO, size: int) -> None:
+        reader, payloads = self.reader, list[bytes]()
+        for length in _HEADS:
+            self._clear()
+            file.seek(0)
+            reader = FragmentReader(self._is_record)
+            payloads = reader.feed(file.read(length), at_end=length >= size)
+            if length >= size:
+                self._check_mark(reader, payloads)
+                self._take_outline(payloads)
+                return
+            self._take_outline(payloads[:_FIRST_RECORDS])
+            if self.start.project:
+                break
+        self._check_mark(reader, payloads)
+        for length in _TAILS:
+            # what was found by the shorter look comes again
+            self.error_lines = []
+            file.seek(max(0, size - length))
+            reader = FragmentReader(self._is_record, at_start=False)
+            self._take_outline(reader.feed(file.read(length), at_end=True))
+            if self.finish:
+                return
+
+    def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
+        if not reader.is_marked and not any(map(self._is_record, payloads)):
+            raise NotARunFile(say("the file does not begin with SwanLab's mark, and no record follows"))
+
+    def _take_outline(self, payloads: list[bytes]) -> None:
+        for payload in self._points.take(payloads):
+            self._take(payload)
+
+    def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
+        """Read what has been appended since the last time; all of it again when the file was replaced.
+
+        Points of `wanted` keys are there afterwards, however many they are. Raises Stopped.
+        """
+        with self.lock:
+            self._refresh(wanted, work or Work())
+
+    def read_points(self, keys: Collection[str], work: Work | None = None) -> dict[str, Points]:
+        """Return a copy of the points of those of the keys that were logged. Raises Stopped."""
+        with self.lock:
+            self._refresh(keys, work or Work())
+            return {key: self.series[key].to_points() for key in keys if key in self.series}
+
+    def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
+        """Return what is known about the points of those keys (None: of all) that were logged. Raises Stopped."""
+        with self.lock:
+            self._refresh((), work or Work())
+            return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
+
+    def count_lines(self, work: Work | None = None) -> int:
+        """Return how many log lines there are by now. Raises Stopped."""
+        with self.lock:
+            self._refresh((), work or Work())
+            return self._line_count
+
+    def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
+        """Return log lines from the place `start` on; earlier ones than are kept are read again. Raises Stopped."""
+        with self.lock:
+            first = self._line_count - len(self._lines)
+            if start >= first:
+                return _order(self._lines)[start - first : start - first + count]
+            lines: list[Log] = []
+            seen = 0
+            for payload in self._read_again(work or Work()):
+                record = self._decode_if(payload, Log)
+                if isinstance(record, Log):
+                    if start <= seen < start + count:
+                        lines.append(record)
+                    seen += 1
+            return _order(lines)
+
+    def list_keys(self) -> LoggedKeys:
+        with self.lock:
+            return LoggedKeys(list(self.series), list(self.media))
+
+    def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
+        """Return what a key has at each step."""
+        with self.lock:
+            return dict(self.media.get(key, {}))
+
+    def release(self) -> int:
+        """Let go of all points in memory, unless the run is being read, and return how many they were.
+
+        Who asks for them later causes the file to be read again.
+        """
+        if not self.lock.acquire(blocking=False):
+            return 0
+        try:
+            released, self.kept = self.kept, 0
+            for series in self.series.values():
+                series.release()
+            self._is_full, self._wanted = True, ()
+        finally:
+            self.lock.release()
+        return released
+
+    def _look(self) -> _STAMP | None:
+        """Return size, time and inode of the file, None (and a problem) when it cannot be seen."""
+        try:
+            self._stamp = _stamp_of(self.file)
+        except OSError as error:
+            self.problem = _explain(error)
+            return None
+        return self._stamp
+
+    def _refresh(self, wanted: Collection[str], work: Work) -> None:
+        stamp = self._look()
+        if stamp is None:
+            return
+        if any(key in self.series and not self.series[key].is_kept for key in wanted):
+            self._start_anew()
+        if not self._is_full:
+            self._wanted = {*self._wanted, *wanted}
+        elif wanted:
+            self._wanted = wanted
+        if stamp != self._read_stamp or self.problem:
+            self._read_on(stamp, work)
+
+    def _start_anew(self) -> None:
+        """Forget what was read but for what the outline tells, which others may be looking at."""
+        start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
+        self._clear()
+        self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
+
+    def _read_on(self, stamp: _STAMP, work: Work) -> None:
+        if not self._offset:
+            self._start_anew()
+        work.total = max(work.total, work.done + stamp[0] - self._offset)
+        try:
+            # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
+            with self.file.open("rb", buffering=0) as file:
+                if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
+                    # another file in its place, perhaps even with its inode
+                    wanted = self._wanted
+                    self._clear()
+                    self._wanted = wanted
+                self._read_stamp = (self._offset, 0, stamp[2])
+                file.seek(self._offset)
+                while chunk := file.read(min(_CHUNK, stamp[0] - self._offset)):
+                    self._head += chunk[: _COMPARED - len(self._head)]
+                    self._offset += len(chunk)
+                    self._take_all(self.reader.feed(chunk))
+                    self._bound_memory()
+                    work.advance(len(chunk))
+            self._take_all(self.reader.feed(b"", at_end=True))
+        except OSError as error:
+            self.problem = _explain(error)
+            return
+        self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
+
+    def _bound_memory(self) -> None:
+        for series in self.series.values():
+            series.tidy()
+        self.kept = sum(series.held for series in self.series.values())
+        if self._is_full or self.kept > _KEPT_POINTS:
+            self._is_full = True
+            for key, series in self.series.items():
+                if series.is_kept and key not in self._wanted:
+                    series.release()
+            self.kept = sum(series.held for series in self.series.values())
+
+    def _find_series(self, key: str) -> Series:
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = Series(is_kept=not self._is_full or key in self._wanted)
+        return series
+
+    def _take_all(self, payloads: list[bytes]) -> None:
+        others = self._points.take(payloads)
+        if not self.is_legacy:
+            # numbers rise but for the few records that two threads exchanged, so the last ones hold the largest
+            self._numbered += len(payloads) - sum(read_record_number(payload) <= 0 for payload in others)
+            for payload in (*others, *payloads[-_UNORDERED:]):
+                self._last_number = max(self._last_number, read_record_number(payload))
+        for payload in others:
+            self._take(payload)
+
+    def _take(self, payload: bytes) -> None:
+        try:
+            record: Record | None = self._decode(payload)
+        except _UNREADABLE:
+            self._unreadable += 1
+            return
+        if isinstance(record, Scalar):
+            if record.step not in _WIDEST or record.time not in _WIDEST:
+                self._unreadable += 1
+                return
+            self._last_time = max(self._last_time, record.time)
+            series = self._find_series(record.key)
+            series.add(record.step, record.value, record.time)
+            series.numbering.add(record.number)
+        elif isinstance(record, Media):
+            self.media.setdefault(record.key, {})[record.step] = record.entries
+        elif isinstance(record, Log):
+            self._last_time = max(self._last_time, record.time)
+            self._lines.append(record)
+            self._line_count += 1
+            if self.is_legacy:
+                self._line_numbering.add(record.number)
+            if record.is_error:
+                self.error_lines = [*self.error_lines, record.line][-_ERROR_LINES:]
+        elif isinstance(record, Start):
+            known = {field: value for field, value in record._asdict().items() if value}
+            self.start = self.start._replace(**known)
+        elif isinstance(record, Finish):
+            self.finish = record
+
+    def _read_again(self, work: Work) -> Iterator[bytes]:
+        """Yield the payloads that have been read already, for what is not kept in memory. Raises OSError, Stopped."""
+        reader = FragmentReader(self._is_record)
+        left = self._offset
+        with self.file.open("rb", buffering=0) as file:
+            while left and (chunk := file.read(min(left, _CHUNK))):
+                left -= len(chunk)
+                yield from reader.feed(chunk, at_end=not left)
+                work.advance(len(chunk))
+
+    def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
+        """Return the record when it may be a log line, or media of SDK before 0.8, and can be read."""
+        mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
+        if mark not in payload:
+            return None
+        with suppress(*_UNREADABLE):
+            return self._decode(payload)
+        return None
+
+    def read_config(self) -> dict[str, Any]:
+        """Return files/config.yaml unwrapped; raises OSError or ValueError with what is wrong."""
+        try:
+            about = (self.folder / "files" / "config.yaml").lstat()
+        except FileNotFoundError:
+            return {}
+        stamp = about.st_size, about.st_mtime_ns, about.st_ino
+        if self._config is None or self._config[0] != stamp:
+            self._config = stamp, self._parse_config()
+        return self._config[1]
+
+    def _parse_config(self) -> dict[str, Any]:
+        text = self._read_text("config.yaml")
+        if text is None:
+            return {}
+        try:
+            config = unwrap_config(_parse_yaml(text))
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            raise ValueError(say("{name} cannot be read as YAML", name="files/config.yaml")) from error
+        return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+
+    def read_profile(self) -> dict[str, Any]:
+        """Return config, metadata, requirements and conda, as far as their files are there; raises as above."""
+        profile: dict[str, Any] = {}
+        if config := self.read_config():
+            profile["config"] = config
+        if metadata := self.read_metadata():
+            profile["metadata"] = metadata
+        for part, name in (("requirements", "requirements.txt"), ("conda", "conda.yaml")):
+            text = self._read_text(name)
+            if text is not None:
+                profile[part] = text
+        return profile
+
+    def _read_text(self, name: str) -> str | None:
+        """Return a file of `files/`, None if there is none; a link, a device or a huge file is not read."""
+        try:
+            content, _ = read_inside(self.folder, "files", name, limit=_LARGEST_FILE)
+        except FileNotFoundError:
+            return None
+        if content is None:
+            raise ValueError(
+                say("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
+            )
+        return content.decode("utf-8", errors="replace")
+
+    def read_metadata(self) -> dict[str, Any]:
+        """Return files/swanlab-metadata.json; raises OSError or ValueError with what is wrong."""
+        text = self._read_text("swanlab-metadata.json")
+        if text is None:
+            return {}
+        try:
+            metadata: Any = limit_value(parse_json(text))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
+        return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
+
+    def read_media(
+        self, key: str, step: int, place: int, limit: int, work: Work | None = None
+    ) -> tuple[bytes | None, int]:
+        """Return content and size of one item of media, without its content where it is larger than `limit` bytes.
+
+        Raises OSError or ValueError with what is wrong, and Stopped.
+        """
+        entry = self.media[key][step][place]
+        if entry.filename:
+            return read_inside(self.folder, "media", entry.folder, entry.filename, limit=limit)
+        content = b""
+        # such texts stand in their records; they are not kept in memory
+        with self.lock:
+            for payload in self._read_again(work or Work()):
+                record = self._decode_if(payload, Media)
+                if isinstance(record, Media) and (record.key, record.step) == (key, step):
+                    content = record.texts[place].encode("utf-8", errors="replace")
+        return (content if len(content) <= limit else None), len(content)
+
+
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _parse_yaml(text: str) -> Any:
+    """Return YAML without aliases: no config needs them, and a few of them can stand for gigabytes."""
+    if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_SafeLoader)):
+        raise ValueError("aliases are not read")
+    return yaml.load(text, Loader=_SafeLoader)  # noqa: S506 it is a safe loader
+
+
+def _stamp_of(file: Path) -> _STAMP:
+    about = file.stat()
+    return about.st_size, about.st_mtime_ns, about.st_ino
+
+
+def _order(lines: Iterable[Log]) -> list[Log]:
+    """Return log lines in the order in which they were printed."""
+    return sorted(lines, key=lambda line: line.number)
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return say("its file cannot be read ({why})", why=error.strerror or type(error).__name__)
+    return str(error)

@@ -1,0 +1,189 @@
+"""One metric's points as they were recorded, or what is to be known about them where they are too many to keep."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+
+from swanlab_mcp.core.models import Extreme, MetricSummary, Points
+
+__all__ = ["Numbering", "Series", "Tally"]
+
+_FEW = 10_000
+
+
+class Tally:
+    """Count, first and last step, and smallest and largest finite value of points that arrive in any order.
+
+    On ties the lowest step counts. A step that comes twice is counted twice: who feeds it leaves repetitions out.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: int | None = None
+        self.last: tuple[int, float] | None = None
+        self.low: tuple[float, int] | None = None
+        self.high: tuple[float, int] | None = None
+        self.non_finite = 0
+        self.first_non_finite: int | None = None
+
+    def add(self, steps: array[int], values: array[float]) -> None:
+        """Add points in order of their steps."""
+        if not steps:
+            return
+        self.count += len(steps)
+        self.first = steps[0] if self.first is None else min(self.first, steps[0])
+        if self.last is None or steps[-1] >= self.last[0]:
+            self.last = steps[-1], values[-1]
+        finite_steps, finite = steps, values
+        # a finite sum proves that all are finite, at a tenth of the cost of looking at each
+        if not math.isfinite(sum(values)):
+            places = [place for place, value in enumerate(values) if math.isfinite(value)]
+            odd = len(values) - len(places)
+            if odd:
+                place = next(place for place, value in enumerate(values) if not math.isfinite(value))
+                known = self.first_non_finite
+                self.first_non_finite = steps[place] if known is None else min(known, steps[place])
+            self.non_finite += odd
+            finite_steps = array("q", (steps[place] for place in places))
+            finite = array("d", (values[place] for place in places))
+        if finite:
+            low, high = min(finite), max(finite)
+            self._compare((low, finite_steps[finite.index(low)]), (high, finite_steps[finite.index(high)]))
+
+    def merge(self, later: Tally) -> None:
+        """Add what is known about other points, none of which has a step of these."""
+        self.count += later.count
+        if later.first is not None:
+            self.first = later.first if self.first is None else min(self.first, later.first)
+        if later.last is not None and (self.last is None or later.last[0] >= self.last[0]):
+            self.last = later.last
+        self._compare(later.low, later.high)
+        self.non_finite += later.non_finite
+        odd = [step for step in (self.first_non_finite, later.first_non_finite) if step is not None]
+        self.first_non_finite = min(odd, default=None)
+
+    def _compare(self, low: tuple[float, int] | None, high: tuple[float, int] | None) -> None:
+        if low and (self.low is None or low < self.low):
+            self.low = low
+        if high and (self.high is None or (-high[0], high[1]) < (-self.high[0], self.high[1])):
+            self.high = high
+
+    def summarise(self) -> MetricSummary:
+        return MetricSummary(
+            step=self.last[0] if self.last else None,
+            value=self.last[1] if self.last else None,
+            min=Extreme(step=self.low[1], value=self.low[0]) if self.low else None,
+            max=Extreme(step=self.high[1], value=self.high[0]) if self.high else None,
+            count=self.count,
+            non_finite=self.non_finite or None,
+            first_non_finite_step=self.first_non_finite,
+        )
+
+
+class Numbering:
+    """The numbers that records carry in the order of recording: what is missing among them was lost."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = 0
+        self._last = 0
+
+    def add(self, number: int) -> None:
+        """Count a record; 0 stands for one without a number."""
+        if number > 0:
+            self._count += 1
+            self._first = min(number, self._first or number)
+            self._last = max(number, self._last)
+
+    @property
+    def missing(self) -> int:
+        """Return how many records between the first and the last are not there."""
+        return max(0, self._last - self._first + 1 - self._count) if self._count else 0
+
+
+class Series:
+    """Steps, values and Unix milliseconds in order of the steps; a step that occurs again replaces the earlier.
+
+    Late points wait until `settle()`. After `release()` points are counted and let go.
+    """
+
+    def __init__(self, *, is_kept: bool = True) -> None:
+        self.steps = array("q")
+        self.values = array("d")
+        self.times = array("q")
+        self.is_kept = is_kept
+        self.newest = -(1 << 63) - 1
+        self.numbering = Numbering()
+        self._late: list[tuple[int, float, int]] = []
+        self._let_go = Tally()
+
+    def __len__(self) -> int:
+        self.settle()
+        return len(self.steps) + self._let_go.count
+
+    def add(self, step: int, value: float, time: int) -> None:
+        """Add a point; raises OverflowError for a step beyond 64 bits."""
+        if step > self.newest:
+            self.steps.append(step)
+            self.values.append(value)
+            self.times.append(time)
+            self.newest = step
+        else:
+            self._late.append((step, value, time))
+
+    @property
+    def held(self) -> int:
+        """Return how many points are in memory."""
+        return len(self.steps) + len(self._late)
+
+    def tidy(self) -> None:
+        """Settle where it costs little beside what has been added since."""
+        if not self.is_kept or len(self._late) > _FEW + len(self.steps) // 8:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put late points in their places; of equal steps the last recorded stays. Let go of what is not kept."""
+        if self._late:
+            self._insert({step: (value, time) for step, value, time in self._late})
+            self._late.clear()
+        if not self.is_kept and self.steps:
+            self._let_go.add(self.steps, self.values)
+            self.steps, self.values, self.times = array("q"), array("d"), array("q")
+
+    def _insert(self, late: dict[int, tuple[float, int]]) -> None:
+        steps, values, times = array("q"), array("d"), array("q")
+        start = 0
+        for step in sorted(late):
+            place = bisect_left(self.steps, step, start)
+            steps += self.steps[start:place]
+            values += self.values[start:place]
+            times += self.times[start:place]
+            value, time = late[step]
+            steps.append(step)
+            values.append(value)
+            times.append(time)
+            start = place + (place < len(self.steps) and self.steps[place] == step)
+        self.steps = steps + self.steps[start:]
+        self.values = values + self.values[start:]
+        self.times = times + self.times[start:]
+
+    def release(self) -> None:
+        """Keep the tally alone, from now on too."""
+        self.is_kept = False
+        self.settle()
+
+    def to_points(self) -> Points:
+        """Return a copy of the points, which must be kept."""
+        assert self.is_kept
+        self.settle()
+        return Points(self.steps[:], self.values[:], self.times[:])
+
+    def tally(self) -> Tally:
+        """Return what is known about all points so far."""
+        self.settle()
+        tally = Tally()
+        tally.merge(self._let_go)
+        tally.add(self.steps, self.values)
+        return tally

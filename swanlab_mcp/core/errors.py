@@ -1,0 +1,87 @@
+"""What can go wrong, as one tree of exceptions.
+
+SwanLabError
+├── NotLoggedIn            no API key found where one is needed (401)
+├── AuthenticationFailed   SwanLab refused the key or the session (401)
+├── PermissionDenied       signed in, but not allowed (403)
+├── NotFound               no such workspace, project, experiment or metric (404)
+├── InvalidArgument        the call itself is wrong (400)
+├── RateLimited            SwanLab asks to wait (429)
+├── ServerUnavailable      no usable answer: 5xx, or no answer at all (status 0)
+├── UnexpectedResponse     an answer that is not what the API promises (502)
+└── NotAvailableOffline    runs on disk do not hold what was asked (501)
+"""
+
+from __future__ import annotations
+
+from swanlab_mcp.core.i18n import join_sentences, say
+
+__all__ = [
+    "AuthenticationFailed",
+    "InvalidArgument",
+    "NotAvailableOffline",
+    "NotFound",
+    "NotLoggedIn",
+    "PermissionDenied",
+    "RateLimited",
+    "ServerUnavailable",
+    "SwanLabError",
+    "UnexpectedResponse",
+]
+
+
+class SwanLabError(Exception):
+    """A question that could not be answered.
+
+    `status` is an HTTP status, or 0 when there was no answer at all; `message` says what was asked and
+    what is true; `hint` says what to do next; `trace_id` is SwanLab's `traceid` header, worth quoting.
+    """
+
+    default_status = 500
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None, trace_id: str = "") -> None:
+        self.status = self.default_status if status is None else status
+        self.message = message
+        self.hint = hint
+        self.trace_id = trace_id
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        trace = say("(SwanLab trace id {trace_id})", trace_id=self.trace_id) if self.trace_id else ""
+        return join_sentences(self.message, self.hint, trace)
+
+
+class NotLoggedIn(SwanLabError):
+    default_status = 401
+
+
+class AuthenticationFailed(SwanLabError):
+    default_status = 401
+
+
+class PermissionDenied(SwanLabError):
+    default_status = 403
+
+
+class NotFound(SwanLabError):
+    default_status = 404
+
+
+class InvalidArgument(SwanLabError):
+    default_status = 400
+
+
+class RateLimited(SwanLabError):
+    default_status = 429
+
+
+class ServerUnavailable(SwanLabError):
+    default_status = 503
+
+
+class UnexpectedResponse(SwanLabError):
+    default_status = 502
+
+
+class NotAvailableOffline(SwanLabError):
+    default_status = 501

@@ -1,0 +1,165 @@
+"""What was found out about experiments, as typed records: rankings, comparisons, diagnoses, news."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer, WithJsonSchema
+
+from swanlab_mcp.core.models import Number, Record, to_json_value
+
+__all__ = [
+    "Association",
+    "Cause",
+    "ComparedExperiment",
+    "ComparedMetric",
+    "Comparison",
+    "Crash",
+    "Diagnosis",
+    "DifferingKey",
+    "NewsItem",
+    "RankedExperiment",
+    "TimelineEvent",
+    "round_number",
+]
+
+_KINDS = ["string", "number", "boolean", "array", "object", "null"]
+# one list of types, not a choice: an absent value has its place among the others
+Values = Annotated[
+    list[Any],
+    PlainSerializer(to_json_value, when_used="json"),
+    WithJsonSchema({"type": "array", "items": {"type": _KINDS}}),
+]
+Settings = Annotated[
+    dict[str, Any], PlainSerializer(to_json_value, when_used="json"), WithJsonSchema({"type": "object"})
+]
+
+
+def round_number(value: float, digits: int = 6) -> float:
+    """Return a number with the digits that matter; a figure of 17 digits costs tokens and says no more."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else value
+
+
+def is_empty(value: object) -> bool:
+    return not value
+
+
+class RankedExperiment(Record):
+    """A place in a ranking, of one experiment or of the repeats of one setting; without `rank` it is set apart."""
+
+    rank: int | None = None
+    end: str | None = Field(default=None, description="smallest or largest, where the direction is not known")
+    name: str
+    cuid: str
+    value: Number | None = None
+    step: int | None = None
+    n: int | None = Field(default=None, description="Repeats; value is then their mean")
+    deviation: Number | None = Field(default=None, description="Standard deviation between repeats")
+    within_noise: bool = Field(default=False, exclude_if=is_empty, description="Of the first")
+    verdict: str | None = Field(default=None, description="Against the first: real, within noise or cannot tell")
+    state: str
+    apart: str | None = Field(default=None, description="Why it is not ranked")
+    config: Settings = Field(default_factory=dict, exclude_if=is_empty, description="What varies")
+    cuids: list[str] = Field(default_factory=list, exclude_if=is_empty)
+
+
+class ComparedExperiment(Record):
+    """One of the experiments compared; the lists of the comparison keep their order."""
+
+    cuid: str
+    name: str
+    state: str
+
+
+class DifferingKey(Record):
+    """A config key or fact that differs, with one value per experiment."""
+
+    name: str
+    values: Values
+
+
+class ComparedMetric(Record):
+    """One metric of all experiments, side by side."""
+
+    key: str
+    better: str = Field(description="smaller, larger, or unknown")
+    last: Values
+    best: Values = Field(default_factory=list, exclude_if=is_empty)
+    best_step: Values = Field(default_factory=list, exclude_if=is_empty)
+    common_step: int | None = Field(default=None, description="The last step that all reached")
+    at_common_step: Values = Field(default_factory=list, exclude_if=is_empty)
+
+
+class Association(Record):
+    """How strongly (0 to 1) a config key goes along with the target metric; no proof of an effect."""
+
+    key: str
+    strength: float
+    n: int
+    how: str
+    varies_with: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Cannot be told apart from")
+
+
+class Comparison(Record):
+    """What differs among experiments, and what they reached."""
+
+    experiments: list[ComparedExperiment]
+    differences: list[DifferingKey] = Field(default_factory=list[DifferingKey], exclude_if=is_empty)
+    metrics: list[ComparedMetric] = Field(default_factory=list[ComparedMetric], exclude_if=is_empty)
+    associations: list[Association] = Field(default_factory=list[Association], exclude_if=is_empty)
+
+
+class TimelineEvent(Record):
+    """Something that happened at a step, with the rule that told it."""
+
+    kind: str
+    severity: Literal["problem", "warning", "info"]
+    key: str
+    step: int | None = None
+    time: str | None = None
+    detail: str
+    rule: str
+
+
+class Cause(Record):
+    """A possible cause with its evidence."""
+
+    cause: str
+    confidence: Literal["high", "medium", "low"]
+    evidence: str
+
+
+class Crash(Record):
+    """How an experiment broke off, as recorded: the words are data."""
+
+    error: str
+    frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="The innermost last")
+    last_step: int | None = None
+    last_values: Settings = Field(default_factory=dict, exclude_if=is_empty)
+    similar: list[str] = Field(
+        default_factory=list, exclude_if=is_empty, description="Crashed with the same error line"
+    )
+
+
+class Diagnosis(Record):
+    """What went wrong in an experiment, or that nothing did."""
+
+    cuid: str
+    name: str
+    state: str
+    verdict: str
+    events: list[TimelineEvent] = Field(default_factory=list[TimelineEvent], exclude_if=is_empty)
+    causes: list[Cause] = Field(default_factory=list[Cause], exclude_if=is_empty)
+    crash: Crash | None = None
+
+
+class NewsItem(Record):
+    """Something that happened in a project since a time."""
+
+    time: str
+    what: str = Field(description="new, finished, crashed, aborted, stalled, no end or record")
+    project: str | None = Field(default=None, description="Where there are several")
+    name: str
+    cuid: str
+    detail: str = Field(default="", exclude_if=is_empty)

@@ -1,0 +1,47 @@
+"""The language of the text that is ours: English in the code, other languages in the catalogues of `locale/`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from gettext import NullTranslations, translation
+from pathlib import Path
+
+__all__ = ["LANGUAGES", "join_sentences", "language", "say", "speak"]
+
+LANGUAGES = ("en", "zh")
+
+language: ContextVar[str] = ContextVar("language", default="en")
+
+
+def say(text: str, /, **values: object) -> str:
+    """Return a text of ours in the language of this call, with `values` in its places (as of `str.format`).
+
+    `text` is the English one, as a literal: the catalogues are kept by what stands in the calls of this function.
+    Without values, braces are braces.
+    """
+    if language.get() != "en":
+        text = _open_catalogue(language.get()).gettext(text)
+    return text.format(**values) if values else text
+
+
+@contextmanager
+def speak(name: str) -> Generator[None, None, None]:
+    """Say everything in this language, one of LANGUAGES, until the end of the block."""
+    token = language.set(name)
+    try:
+        yield
+    finally:
+        language.reset(token)
+
+
+def join_sentences(*sentences: str) -> str:
+    """Return whole sentences as one text, without the empty ones; between Chinese ones stands nothing."""
+    return ("" if language.get() == "zh" else " ").join(one for one in sentences if one)
+
+
+@cache
+def _open_catalogue(name: str) -> NullTranslations:
+    return translation("swanlab_mcp", Path(__file__).parents[1] / "locale", [name])

@@ -1,0 +1,106 @@
+"""How far the running call is; the edge listens, whoever does the work reports."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["Course", "Listener", "Stage", "follow", "listener"]
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Stage:
+    """A part of a call: `done` of `total` pieces of `what` ("pages", "bytes")."""
+
+    what: str
+    total: int
+    done: int = 0
+
+    def __str__(self) -> str:
+        if self.what == "bytes":
+            return say("{done:.1f} of {total:.1f} MB", done=self.done / 2**20, total=self.total / 2**20)
+        return say("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
+
+    async def advance(self, count: int = 1) -> None:
+        """Count `count` more pieces as done and tell whoever listens."""
+        self.done += count
+        await self.tell()
+
+    async def tell(self) -> None:
+        tell = listener.get()
+        if tell is not None:
+            await tell(self)
+
+
+Listener = Callable[[Stage], Awaitable[None]]
+
+listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
+    """Await all at once, as `gather` does, and report how many are answered.
+
+    Of several, what each reports by itself is not passed on.
+    """
+    tell = listener.get()
+    if tell is None or len(questions) < 2:
+        return await gather(*questions)
+    stage = Stage(what, len(questions))
+
+    async def ask(question: Coroutine[Any, Any, T]) -> T:
+        # this context is the task's own
+        listener.set(None)
+        answer = await question
+        stage.done += 1
+        await tell(stage)
+        return answer
+
+    return await gather(*map(ask, questions))
+
+
+class Course:
+    """The stages of a call, one after another or at once, as one count that only grows and ends at its total.
+
+    That is how MCP wants it. `tell` gets what is done, the total as far as it is known (a MB counts as much as a page),
+    and words about the stage that has moved.
+    """
+
+    def __init__(self, tell: Callable[[float, float, str], Awaitable[None]]) -> None:
+        self._tell = tell
+        self._stages: list[Stage] = []
+        self._told = 0.0
+
+    async def __call__(self, stage: Stage) -> None:
+        if stage not in self._stages:
+            self._stages.append(stage)
+        done = sum(_weigh(one, one.done) for one in self._stages)
+        if done > self._told:
+            self._told = done
+            await self._tell(done, sum(_weigh(one, one.total) for one in self._stages), str(stage))
+
+
+def _name(what: str) -> str:
+    names = {
+        "pages": say("pages"),
+        "experiments": say("experiments"),
+        "projects": say("projects"),
+        "summaries": say("summaries"),
+        "parts of the log": say("parts of the log"),
+        "parts of the metrics": say("parts of the metrics"),
+        "files": say("files"),
+        "runs": say("runs"),
+        "lines": say("lines"),
+        "metrics written": say("metrics written"),
+    }
+    return names[what]
+
+
+def _weigh(stage: Stage, count: int) -> float:
+    return count / 2**20 if stage.what == "bytes" else count

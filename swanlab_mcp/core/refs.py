@@ -1,0 +1,208 @@
+"""References to workspaces, projects and experiments: names, paths and pasted web addresses.
+
+Accepted: `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`, each also
+with SwanLab's `@` before the workspace, and web addresses (wire page, section 7). Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = [
+    "LOCAL",
+    "Reference",
+    "find_near_names",
+    "parse_experiment",
+    "parse_project",
+    "parse_workspace",
+]
+
+LOCAL = "local"  # the workspace of the runs on this machine
+_SHORTEST_PART = 3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the arguments of a call point to; `host` is set when a web address was given."""
+
+    username: str = ""
+    project: str = ""
+    experiment: str = ""
+    host: str = ""
+
+
+def parse_workspace(username: str) -> Reference:
+    """Return the workspace that `username` means; empty means the default one. Raises InvalidArgument."""
+    pasted = _parse_address(username, "username")
+    if pasted:
+        return Reference(pasted.username, host=pasted.host)
+    return Reference(_check(username.strip().removeprefix("@"), "username"))
+
+
+def parse_project(project: str, username: str = "") -> Reference:
+    """Return the project that the arguments mean.
+
+    A `workspace/project` path counts as one unless `username` names another workspace: then the whole text is the
+    project's name, because old names may hold a slash. Raises InvalidArgument.
+    """
+    workspace = parse_workspace(username)
+    pasted = _parse_address(project, "project")
+    if pasted:
+        if not pasted.project:
+            raise InvalidArgument(
+                say("project={project!r} is the address of a workspace, not of a project.", project=shorten(project)),
+                hint=say("Use list_projects to see its projects."),
+            )
+        return _agree(pasted, workspace, "")
+    text = project.strip()
+    if not text:
+        raise InvalidArgument(
+            say("No project was given."), hint=say("Use list_projects to see the projects of a workspace.")
+        )
+    path = _split(text)
+    if len(path) >= 2 and (not workspace.username or path[0] == workspace.username):
+        text = path[1]
+        workspace = Reference(_check(path[0], "project"), host=workspace.host)
+    return Reference(workspace.username, _check(text, "project"), host=workspace.host)
+
+
+def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Reference:
+    """Return the experiment that the arguments mean; `experiment` is a cuid, slug or name.
+
+    A path or address in `exp_cuid` brings its project and workspace along. Beside a `project` that differs, a text
+    with slashes is a name, because experiments may be named so. Raises InvalidArgument.
+    """
+    pasted = _parse_address(exp_cuid, "exp_cuid")
+    if pasted:
+        if not pasted.experiment:
+            raise InvalidArgument(
+                say("exp_cuid={exp_cuid!r} is not the address of an experiment.", exp_cuid=shorten(exp_cuid)),
+                hint=say("An experiment's address holds /runs/<id>; use list_project_exps to see the experiments."),
+            )
+        given = parse_project(project, username) if project.strip() else parse_workspace(username)
+        return _agree(pasted, given, given.project)
+    text = exp_cuid.strip()
+    if not text:
+        raise InvalidArgument(
+            say("No exp_cuid was given."), hint=say("Use list_project_exps to see a project's experiments.")
+        )
+    path = _split(text)
+    if not project.strip():
+        if len(path) < 3:
+            raise InvalidArgument(
+                say("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
+                hint=say("Give project, or exp_cuid as 'workspace/project/experiment' or as the address of its page."),
+            )
+        return _reference(path, parse_workspace(username))
+    given = parse_project(project, username)
+    if len(path) >= 3 and path[1] == given.project and given.username in ("", path[0]):
+        return _reference(path, given)
+    return Reference(given.username, given.project, _check(text, "exp_cuid"), given.host)
+
+
+def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """Return the `names` most like `name`, likest first: other case, parts of it, or typing slips."""
+    known = list(dict.fromkeys(names))
+    folded = {candidate: candidate.casefold() for candidate in known}
+    wanted = name.casefold()
+    close = difflib.get_close_matches(wanted, folded.values(), n=count, cutoff=0.6)
+    near = [candidate for candidate in known if folded[candidate] == wanted]
+    near += [candidate for match in close for candidate in known if folded[candidate] == match]
+    if len(wanted) >= _SHORTEST_PART:
+        near += [one for one in known if wanted in folded[one]]
+        near += [one for one in known if len(one) >= _SHORTEST_PART and folded[one] in wanted]
+    return list(dict.fromkeys(near))[:count]
+
+
+def _split(text: str) -> list[str]:
+    """Split a path into workspace, project, experiment; SwanLab's `runs` and page names after it are dropped."""
+    parts = text.strip("/").removeprefix("@").split("/")
+    if len(parts) >= 4 and parts[2] == "runs":
+        return [*parts[:2], parts[3]]
+    if len(parts) == 3 and parts[2] == "runs":
+        return parts[:2]
+    return parts if all(parts) and len(parts) <= 3 else [text]
+
+
+def _reference(path: list[str], given: Reference) -> Reference:
+    if given.username not in ("", path[0]):
+        raise InvalidArgument(
+            say(
+                "exp_cuid names the workspace {theirs!r}, username says {ours!r}.",
+                theirs=shorten(path[0]),
+                ours=shorten(given.username),
+            ),
+            hint=say("Leave username empty, or make them agree."),
+        )
+    username, project, experiment = (_check(part, "exp_cuid") for part in path)
+    return Reference(username, project, experiment, given.host)
+
+
+def _agree(pasted: Reference, given: Reference, project: str) -> Reference:
+    hint = say("Give the address alone, or make them agree.")
+    if given.username and given.username != pasted.username:
+        told = say(
+            "The address names the workspace {theirs!r}, the other arguments say {ours!r}.",
+            theirs=shorten(pasted.username),
+            ours=shorten(given.username),
+        )
+        raise InvalidArgument(told, hint=hint)
+    if project and project != pasted.project:
+        told = say(
+            "The address names the project {theirs!r}, the other arguments say {ours!r}.",
+            theirs=shorten(pasted.project),
+            ours=shorten(project),
+        )
+        raise InvalidArgument(told, hint=hint)
+    return pasted
+
+
+def _parse_address(text: str, argument: str) -> Reference | None:
+    text = text.strip()
+    if not text.lower().startswith(("http://", "https://")):
+        return None
+    try:
+        parts = urlsplit(text)
+        host = f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}" + (f":{parts.port}" if parts.port else "")
+    except ValueError as error:
+        raise InvalidArgument(
+            say("{argument}={text!r} is not a readable address.", argument=argument, text=shorten(text)),
+            hint=_tell_forms(),
+        ) from error
+    path = [_check(unquote(part), argument) for part in parts.path.split("/") if part]
+    if not path or not path[0].startswith("@") or len(path[0]) == 1:
+        raise InvalidArgument(
+            say("{argument}={text!r} is not the address of a SwanLab page.", argument=argument, text=shorten(text)),
+            hint=say("Such an address looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
+        )
+    project = path[1] if len(path) > 1 else ""
+    experiment = path[3] if len(path) > 3 and path[2] == "runs" else ""
+    return Reference(path[0][1:], project, experiment, host)
+
+
+def _tell_forms() -> str:
+    return say("Give a name, a path like 'workspace/project/experiment', or the address of a SwanLab page.")
+
+
+def _check(name: str, argument: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = name.encode(errors="replace").decode()
+        raise InvalidArgument(
+            say("{argument}={name!r} holds a broken character.", argument=argument, name=shorten(name)),
+            hint=_tell_forms(),
+        ) from None
+    if name in (".", "..") or any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
+        raise InvalidArgument(
+            say("{argument}={name!r} cannot be a name in SwanLab.", argument=argument, name=shorten(name)),
+            hint=_tell_forms(),
+        )
+    return name

@@ -1,0 +1,94 @@
+"""Text that others wrote, made safe to show: what would steer a terminal, hide or reorder is made visible."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
+
+# deeper than any config; what reads or shows a value may follow it level by level
+DEEPEST = 100
+_LARGEST = 10**308
+
+# C0 and C1 controls (ANSI escapes begin with one), zero-width and bidirectional characters, line and paragraph
+# separators, tags, lone surrogates; newline and tab are judged by the caller.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Return what JSON in UTF-8 says; lone surrogates, which no reply could hold, are spelled out in hexadecimal.
+
+    `hook` sees each object, as in `json.loads`. Raises ValueError for what is no JSON, RecursionError for what is
+    nested beyond Python's limit.
+    """
+    if hook is None:
+        try:
+            # half the time of the standard library's; what it refuses may still be JSON with a lone surrogate
+            return from_json(content, cache_strings="keys")
+        except ValueError:
+            pass
+    text = content if isinstance(content, str) else content.decode("utf-8-sig", errors="replace")
+    value = json.loads(text, object_hook=hook)
+    return _spell_surrogates(limit_value(value, DEEPEST + 10)) if _ESCAPED_SURROGATE.search(text) else value
+
+
+def limit_value(value: Any, depth: int = DEEPEST) -> Any:
+    """Return a JSON value with words for what lies deeper than `depth` levels; integers beyond any float as text."""
+    if not isinstance(value, (dict, list)):
+        return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
+    if not depth:
+        return say("(nested deeper than {levels} levels)", levels=DEEPEST)
+    if isinstance(value, dict):
+        return {key: limit_value(item, depth - 1) for key, item in cast("dict[Any, Any]", value).items()}
+    return [limit_value(item, depth - 1) for item in cast("list[Any]", value)]
+
+
+def neutralise(text: str) -> str:
+    """Return `text` with every control, invisible or direction-changing character spelled out in hexadecimal."""
+    # nothing of that is printable, and most texts are nothing else
+    return text if text.isprintable() else _UNSAFE.sub(_spell_out, text)
+
+
+def neutralise_value(value: Any) -> Any:
+    """Neutralise every text in a JSON value, keys too."""
+    if isinstance(value, str):
+        return neutralise(value)
+    if isinstance(value, dict):
+        return {neutralise_value(key): neutralise_value(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [neutralise_value(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def shorten(text: str, length: int = 80) -> str:
+    """Return `text` on one line, neutralised, at most `length` characters."""
+    # of a text of megabytes the beginning is enough
+    begun = text[: 16 * length]
+    line = neutralise(" ".join(begun.split()))
+    return line if len(line) <= length and begun == text else line[: length - 1] + "…"
+
+
+def _spell_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub(_spell_out, value)
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {_spell_surrogates(key): _spell_surrogates(item) for key, item in fields.items()}
+    return [_spell_surrogates(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
+
+
+def _spell_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

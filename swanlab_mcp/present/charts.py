@@ -1,0 +1,362 @@
+"""Curves -> PNG bytes, with matplotlib (the `plot` extra), which is imported when something is drawn.
+
+Labels are data: never mathematical markup, and what no installed font can show is replaced by a number.
+"""
+
+# matplotlib's types leave keyword arguments open
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from collections.abc import Sequence
+from datetime import timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from unicodedata import east_asian_width
+
+from swanlab_mcp.core.untrusted import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.transforms import Bbox
+
+__all__ = ["LARGEST", "MOST_CURVES", "Chart", "Curve", "Mark", "draw_chart"]
+
+LARGEST = 200_000  # bytes
+_WIDTH, _HEIGHT, _DPI = 1000, 560, 100
+# Okabe and Ito's palette, told apart with every kind of colour vision; without its yellow, too faint on white
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+MOST_CURVES = len(_COLOURS) * len(_DASHES) - 1
+# words in the picture are English: no font with Chinese letters can be relied on
+_MARKS = {
+    "best": ("*", "best", 11),
+    "non-finite": ("X", "first NaN or infinite value", 8),
+    "worsening": ("^", "worse for good from here", 8),
+}
+_SANS = "DejaVu Sans"
+_FAMILIES = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Sans CJK JP",
+    "Microsoft YaHei", "PingFang SC", "PingFang HK", "Hiragino Sans GB", "Heiti SC", "Heiti TC", "STHeiti", "SimHei",
+    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Arial Unicode MS", "SimSun", "Songti SC",
+    "AR PL UMing CN", "AR PL UKai CN", "Malgun Gothic", "Apple SD Gothic Neo", "Yu Gothic", "Meiryo",
+)  # fmt: skip
+_LABEL = 26  # letters
+_LEFT = 0.075  # of the width
+_SIZE = 9  # of labels, in points
+_LINE = 14  # pixels from one label to the next
+_EDGE = 0.1  # of the width, where words begin or end at their mark
+_WORDY = 6  # curves; of more the marks have no words
+_PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
+# values beyond are drawn at these, because margins and ticks would overflow
+_ENDS, _LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
+_drawing = threading.Lock()
+
+
+class Mark(NamedTuple):
+    """An event at a place of a curve; `y` None: where there is no value to put it."""
+
+    kind: Literal["best", "non-finite", "worsening"]
+    x: float
+    y: float | None
+    text: str = ""
+
+
+class Curve(NamedTuple):
+    """A line with a label; `raw` is what it was smoothed from. Values that are not finite are gaps."""
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    raw: tuple[Sequence[float], Sequence[float]] | None = None
+    marks: Sequence[Mark] = ()
+
+
+class Chart(NamedTuple):
+    """The picture, and the labels that stand in it as their number (counted from 1), because no font shows them."""
+
+    png: bytes
+    numbered: Sequence[int]
+
+
+def draw_chart(
+    curves: Sequence[Curve], *, title: str = "", x_label: str, is_time: bool = False, log_y: bool = False
+) -> Chart:
+    """Draw 1 to MOST_CURVES curves over one pair of axes, in a PNG of at most LARGEST bytes.
+
+    `is_time`: the places are seconds since 1970, shown as UTC. With `log_y` values up to 0 are gaps. Raises
+    ImportError where matplotlib is not installed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    title, names = shorten(title), [shorten(curve.label) for curve in curves]
+    # its caches of fonts and glyphs are not made for several threads
+    with _drawing:
+        font, missing = _find_font([title, *names])
+        numbered = [number for number, name in enumerate(names, 1) if missing.intersection(name)]
+        labels = [f"#{number}" if number in numbered else _cut(name) for number, name in enumerate(names, 1)]
+        figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        renderer, size = canvas.get_renderer(), font.copy()
+        size.set_size(_SIZE)
+        widths = [renderer.get_text_width_height_descent(label, size, ismath=False)[0] for label in labels]
+        width = 1 - _LEFT - (54 + max(widths)) / _WIDTH
+        axes = figure.add_axes((_LEFT, 0.115, width, 0.79))
+        _set_axes(axes, font, x_label, log_y=log_y)
+        if not missing.intersection(title):
+            figure.text(_LEFT, 0.955, _cut(title, 50), fontproperties=font, fontsize=12, **_PLAIN)
+        scale = 86_400 if is_time else 1
+        styles: list[dict[str, Any]] = [
+            {"color": _COLOURS[place % len(_COLOURS)], "ls": _DASHES[place // len(_COLOURS)]}
+            for place in range(len(curves))
+        ]
+        for curve, style in zip(curves, styles, strict=True):
+            if curve.raw:
+                xs, ys = [x / scale for x in curve.raw[0]], _keep_drawable(curve.raw[1], log_y=log_y)
+                axes.plot(xs, ys, alpha=0.25, lw=0.8, color=style["color"])
+            xs, ys = [x / scale for x in curve.xs], _keep_drawable(curve.ys, log_y=log_y)
+            axes.plot(xs, ys, lw=1.6, marker="o", ms=3, markevery=_find_lonely(ys), **style)
+        if is_time:
+            _show_times(axes)
+        _set_limits(axes, curves, scale, log_y=log_y)
+        _add_marks(axes, curves, [style["color"] for style in styles], scale, log_y=log_y)
+        _add_labels(axes, curves, styles, labels, font, scale, log_y=log_y)
+        canvas.draw()
+        return Chart(_to_png(canvas.buffer_rgba()), numbered)
+
+
+def _find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
+    """Return a font for the texts, with an installed one behind it for what it lacks, and what neither can show."""
+    from matplotlib import font_manager
+
+    needed = {character for text in texts for character in text}
+    sans = font_manager.FontProperties(family=[_SANS])
+    missing = needed - _read_letters(font_manager.findfont(sans))
+    if not missing:
+        return sans, missing
+    files = {entry.name: entry.fname for entry in reversed(font_manager.fontManager.ttflist)}
+    for family in _FAMILIES:
+        if family in files:
+            left = missing - _read_letters(files[family])
+            if len(left) < len(missing):
+                return font_manager.FontProperties(family=[_SANS, family]), left
+    return sans, missing
+
+
+@lru_cache(8)
+def _read_letters(font: str) -> frozenset[str]:
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(map(chr, FT2Font(font).get_charmap()))
+
+
+def _set_axes(axes: Axes, font: FontProperties, x_label: str, *, log_y: bool) -> None:
+    if log_y:
+        axes.set_yscale("log")
+    axes.set_xlabel(x_label, fontproperties=font, fontsize=10, **_PLAIN)
+    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(which="both", labelsize=_SIZE, labelfontfamily=_SANS)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(_show_number)
+    if log_y:
+        axes.yaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_ylim()))
+
+
+def _set_limits(axes: Axes, curves: Sequence[Curve], scale: float, *, log_y: bool) -> None:
+    """Make room for all points, those without a value too, and for words below and above."""
+    xs = [x / scale for curve in curves for x in curve.xs]
+    drawn = [*(curve.ys for curve in curves), *(curve.raw[1] for curve in curves if curve.raw)]
+    ys = [y for line in drawn for y in _keep_drawable(line, log_y=log_y) if not math.isnan(y)]
+    axes.set_xlim(_widen(min(xs, default=0), max(xs, default=1), 0.01))
+    low, high = (min(ys), max(ys)) if ys else (1, 2)
+    if log_y:
+        bottom, top = _widen(math.log10(low), math.log10(high), 0.08)
+        axes.set_ylim(10**bottom, 10**top)
+    else:
+        axes.set_ylim(_widen(low, high, 0.08))
+
+
+def _widen(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return limits with a margin; around one value as much as can be told apart from it."""
+    margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else max(abs(high) * 0.05, 0.05)
+    return low - margin, high + margin
+
+
+def _show_number(value: float, _place: float | None) -> str:
+    return (f"{value:.10g}" if abs(value) < 1e7 else f"{value:.4g}").replace("-", "\u2212")
+
+
+def _show_minor(value: float, limits: tuple[float, float]) -> str:
+    """Return 2, 3 and 5 times a power of ten, where whole powers alone would be too few."""
+    is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
+    return _show_number(value, None) if is_shown else ""
+
+
+def _show_times(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(tz=timezone.utc, minticks=3, maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=timezone.utc))
+
+
+def _keep_drawable(ys: Sequence[float], *, log_y: bool) -> list[float]:
+    low, high = _LOG_ENDS if log_y else _ENDS
+    return [max(low, min(high, y)) if math.isfinite(y) and (y > 0 or not log_y) else math.nan for y in ys]
+
+
+def _find_lonely(ys: Sequence[float]) -> list[int]:
+    """Return the places of values between two gaps, which have no line to either side."""
+    around = [math.nan, *ys, math.nan]
+    return [
+        place
+        for place, y in enumerate(ys)
+        if not math.isnan(y) and math.isnan(around[place]) and math.isnan(around[place + 2])
+    ]
+
+
+def _add_marks(axes: Axes, curves: Sequence[Curve], colours: Sequence[str], scale: float, *, log_y: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    bottom, top = axes.get_ylim()
+    taken: list[Bbox] = []
+    for curve, colour in zip(curves, colours, strict=True):
+        for mark in curve.marks:
+            shape, _, size = _MARKS[mark.kind]
+            y = _keep_drawable([math.nan if mark.y is None else mark.y], log_y=log_y)[0]
+            place = (mark.x / scale, bottom if math.isnan(y) else y)
+            line = Line2D(
+                [place[0]], [place[1]], ls="", marker=shape, ms=size, color=colour, mec="white", mew=0.8,
+                zorder=5, clip_on=False,
+            )  # fmt: skip
+            axes.add_line(line)
+            if mark.text and len(curves) <= _WORDY:
+                _add_words(axes, mark.text, place, colour, taken)
+    axes.set_ylim(bottom, top)
+    used = [kind for kind in _MARKS if any(mark.kind == kind for curve in curves for mark in curve.marks)]
+    handles = [
+        Line2D([], [], ls="", marker=_MARKS[kind][0], ms=_MARKS[kind][2] - 1, color="#444444", label=_MARKS[kind][1])
+        for kind in used
+    ]
+    if handles:
+        axes.legend(
+            handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(handles), frameon=False,
+            borderaxespad=0.1, handletextpad=0.1, columnspacing=1.2, prop={"family": _SANS, "size": 8.5},
+        )  # fmt: skip
+
+
+def _add_words(axes: Axes, words: str, place: tuple[float, float], colour: str, taken: list[Bbox]) -> None:
+    """Write words near a mark: below, above, or farther off where others stand already."""
+    x = axes.transData.transform(place)[0]
+    across = (x - axes.bbox.x0) / axes.bbox.width
+    side = "left" if across < _EDGE else "right" if across > 1 - _EDGE else "center"
+    text = axes.annotate(
+        words, place, (0, 0), textcoords="offset points", ha=side, va="center", fontsize=8, color=colour, family=_SANS,
+        bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.6}, zorder=6, annotation_clip=False, **_PLAIN,
+    )  # fmt: skip
+    box = text.get_window_extent()
+    for offset in (-12, 12, -23, 23, -34, 34, -45, 45, -56, 56):
+        moved = box.translated(0, offset * _DPI / 72)
+        if axes.bbox.y0 <= moved.y0 and moved.y1 <= axes.bbox.y1 and not moved.count_overlaps(taken):
+            break
+    else:
+        # the reply's text has the figures too
+        text.remove()
+        return
+    text.xyann = (0, offset)
+    taken.append(moved)
+
+
+def _add_labels(
+    axes: Axes, curves: Sequence[Curve], styles: Sequence[dict[str, Any]], labels: Sequence[str], font: FontProperties,
+    scale: float, *, log_y: bool,
+) -> None:  # fmt: skip
+    """Write each label beside the right end of its curve, moved apart where they would overlap."""
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import IdentityTransform
+
+    assert axes.figure is not None
+    ends: list[tuple[float, float]] = []
+    for curve in curves:
+        ys = _keep_drawable(curve.ys, log_y=log_y)
+        last = next((place for place in reversed(range(len(ys))) if not math.isnan(ys[place])), None)
+        ends.append(
+            (axes.bbox.x1, axes.bbox.y0)
+            if last is None
+            else tuple(axes.transData.transform((curve.xs[last] / scale, ys[last])))
+        )
+    heights = _spread([end[1] for end in ends], axes.bbox.y0, axes.bbox.y1)
+    edge = axes.bbox.x1
+    for label, end, height, style in zip(labels, ends, heights, styles, strict=True):
+        axes.figure.add_artist(
+            Line2D(
+                [end[0], edge + 4, edge + 12],
+                [end[1], height, height],
+                transform=IdentityTransform(),
+                lw=0.7,
+                ls=":",
+                color=style["color"],
+            )
+        )
+        axes.figure.add_artist(
+            Line2D([edge + 12, edge + 36], [height, height], transform=IdentityTransform(), lw=1.6, **style)
+        )
+        axes.figure.text(
+            edge + 42, height, label, transform=IdentityTransform(), va="center", fontproperties=font, fontsize=_SIZE,
+            **_PLAIN,
+        )  # fmt: skip
+
+
+def _spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
+    """Return heights in the order of the wanted ones, near them, at least a line apart, between `low` and `high`."""
+    gap = min(_LINE, (high - low) / len(wanted))
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    heights = list(wanted)
+    floor = low
+    for place in order:
+        heights[place] = floor = max(heights[place], floor)
+        floor += gap
+    ceiling = high
+    for place in reversed(order):
+        heights[place] = ceiling = min(heights[place], ceiling)
+        ceiling -= gap
+    return heights
+
+
+def _measure(text: str) -> float:
+    """Return the width in average letters; those of Chinese, Japanese and Korean are wide."""
+    return sum(1.7 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _cut(text: str, width: float = _LABEL) -> str:
+    """Return at most `width` letters, without the middle: names often differ at the end."""
+    if _measure(text) <= width:
+        return text
+    head, tail = "", ""
+    while _measure(head + text[len(head)]) <= width / 2:
+        head += text[len(head)]
+    while _measure(tail + text[-len(tail) - 1]) <= width / 2 - 1:
+        tail = text[-len(tail) - 1] + tail
+    return f"{head}…{tail}"
+
+
+def _to_png(pixels: Any) -> bytes:
+    """Return the picture with as many colours as fit."""
+    from PIL import Image
+
+    image = Image.frombuffer("RGBA", (_WIDTH, _HEIGHT), pixels, "raw", "RGBA", 0, 1).convert("RGB")
+    png = b""
+    for colours in (256, 64, 16, 4):
+        file = io.BytesIO()
+        image.quantize(colours, dither=Image.Dither.NONE).save(file, "PNG")
+        png = file.getvalue()
+        if len(png) <= LARGEST:
+            break
+    return png

@@ -1,0 +1,201 @@
+"""An experiment's series or log as a file: all of it, for other programs, and a way out of damaged run files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Points, show_time, to_json_value
+from swanlab_mcp.core.untrusted import neutralise, shorten
+from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+
+__all__ = ["FORMATS", "Exported", "export_log", "export_series"]
+
+FORMATS = ("csv", "json", "parquet", "log")
+_LINES = 10_000
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Exported(NamedTuple):
+    """Where it went, how much it was, and what is to be known about it."""
+
+    where: str
+    what: str
+    notes: Sequence[str]
+
+
+async def export_series(
+    client: SwanLabClient,
+    *,
+    project: str,
+    exp_cuid: str,
+    username: str = "",
+    keys: Sequence[str] = (),
+    form: str = "csv",
+    output: str = "",
+) -> Exported:
+    """Write every point of an experiment's metrics to a new file, `output`; "": named after its id, "-": to stdout.
+
+    csv: key,step,time,value (UTC; NaN, Infinity). json: per key steps, times (Unix ms, 0 where unknown), values.
+    parquet: columns as csv. Raises InvalidArgument where the file exists or cannot be written, NotFound without points.
+    """
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise InvalidArgument(
+            say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
+        )
+    if form == "parquet" and output == "-":
+        raise InvalidArgument(say("Parquet cannot go to standard output."), hint=say("Name a file with -o."))
+    if output not in ("", "-"):
+        _refuse_existing(Path(output))
+    place = await locate_experiment(client, exp_cuid, project, username)
+    cuid, logged = await ask_about_experiment(client, place, partial(client.list_keys, place.username, place.project))
+    known = logged.data.scalars if logged.data else ()
+    wanted = match_keys(known, keys) if keys else list(known)
+    if not wanted:
+        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=shorten(cuid)))
+    path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.{form}")
+    if output != "-":
+        _refuse_existing(path)
+    answer = await client.read_points(place.username, place.project, cuid, wanted, exact=True)
+    series = answer.data or {}
+    samples = [shorten(key) for key, points in series.items() if not points.is_whole]
+    notes = list(answer.notes)
+    if samples:
+        notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
+    about = {"username": place.username, "project": place.project, "exp_cuid": cuid}
+    stage = progress.Stage("metrics written", len(series))
+    with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=form != "parquet") as file:
+        for _ in _WRITERS[form](file, series, about, notes):
+            await stage.advance()
+    where = say("standard output") if output == "-" else str(path)
+    count = sum(len(points.steps) for points in series.values())
+    return Exported(where, say("{count} points of {metrics} metrics", count=count, metrics=len(series)), notes)
+
+
+async def export_log(
+    client: SwanLabClient, *, project: str, exp_cuid: str, username: str = "", output: str = ""
+) -> Exported:
+    """Write every line of an experiment's log to a new file, `output`; "": named after its id, "-": to stdout.
+
+    The lines are as they were printed; on standard output control characters are spelled out. Raises InvalidArgument
+    where the file exists or cannot be written, NotFound without a line.
+    """
+    if output not in ("", "-"):
+        _refuse_existing(Path(output))
+    place = await locate_experiment(client, exp_cuid, project, username)
+    ask = partial(client.read_logs, place.username, place.project)
+    cuid, answer = await ask_about_experiment(client, place, partial(ask, start=0, count=_LINES))
+    part = answer.data
+    if part is None or not part.total:
+        raise NotFound(say("No log line was recorded for {cuid}.", cuid=shorten(cuid)))
+    path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.log")
+    if output != "-":
+        _refuse_existing(path)
+    stage = progress.Stage("lines", part.total)
+    with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=True) as file:
+        done = 0
+        while part and part.lines:
+            for line in part.lines:
+                file.write(f"{neutralise(line.message) if output == '-' else line.message}\n")
+            done += len(part.lines)
+            stage.total = max(part.total, done)
+            await stage.advance(len(part.lines))
+            part = (await ask(cuid, start=done, count=_LINES)).data
+    return Exported(
+        say("standard output") if output == "-" else str(path), say("{count} lines", count=done), answer.notes
+    )
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise InvalidArgument(
+            say("{path} exists already and is not overwritten.", path=path), hint=say("Name another file with -o.")
+        )
+
+
+@contextmanager
+def _open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
+    """Open a file that does not exist yet; it is removed again when it cannot be written whole."""
+    is_whole = is_ours = False
+    try:
+        with path.open("x", encoding="utf-8", newline="") if is_text else path.open("xb") as file:
+            is_ours = True
+            yield file
+        is_whole = True
+    except OSError as error:
+        raise InvalidArgument(
+            say("{path} cannot be written ({why}).", path=path, why=error.strerror),
+            hint=say("Name another file with -o."),
+        ) from error
+    finally:
+        if is_ours and not is_whole:
+            path.unlink(missing_ok=True)
+
+
+# each writes one metric after another, so that it can be told how far it is
+
+
+def _write_csv(
+    file: TextIO, series: Mapping[str, Points], _about: Mapping[str, str], _notes: Sequence[str]
+) -> Iterator[None]:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("key", "step", "time", "value"))
+    for key, points in series.items():
+        for step, time, value in zip(points.steps, points.times, points.values, strict=True):
+            writer.writerow((key, step, show_time(time), to_json_value(value)))
+        yield
+
+
+def _write_json(
+    file: TextIO, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]
+) -> Iterator[None]:
+    head = json.dumps({**about, "notes": list(notes)}, ensure_ascii=False)
+    file.write(head[:-1] + ', "series": {')
+    for number, (key, points) in enumerate(series.items()):
+        columns = {
+            "steps": list(points.steps),
+            "times": list(points.times),
+            "values": to_json_value(list(points.values)),
+        }
+        text = json.dumps(columns, separators=(",", ":"), allow_nan=False)
+        file.write(f"{',' if number else ''}\n{json.dumps(key, ensure_ascii=False)}: {text}")
+        yield
+    file.write("\n}}\n")
+
+
+def _write_parquet(
+    file: Any, series: Mapping[str, Points], about: Mapping[str, str], notes: Sequence[str]
+) -> Iterator[None]:
+    arrow: Any = import_module("pyarrow")
+    parquet: Any = import_module("pyarrow.parquet")
+    moment = arrow.timestamp("ms", tz="UTC")
+    fields = {"key": arrow.string(), "step": arrow.int64(), "time": moment, "value": arrow.float64()}
+    metadata = {**about, "notes": json.dumps(list(notes), ensure_ascii=False)}
+    schema = arrow.schema(list(fields.items()), metadata=metadata)
+    with parquet.ParquetWriter(file, schema) as writer:
+        for key, points in series.items():
+            columns = [
+                arrow.repeat(key, len(points.steps)),
+                arrow.array(points.steps, arrow.int64()),
+                arrow.array([time or None for time in points.times], moment),
+                arrow.array(points.values, arrow.float64()),
+            ]
+            writer.write_table(arrow.table(columns, schema=schema))
+            yield
+
+
+_WRITERS = {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}

@@ -1,0 +1,97 @@
+"""Recorded images as an assistant can take them: of a known format, whole, and bounded in pixels and bytes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["LARGEST_BYTES", "LARGEST_SIDE", "find_image_type", "prepare_picture"]
+
+LARGEST_SIDE = 1024
+LARGEST_BYTES = 300_000
+_MOST_PIXELS = 100_000_000
+_QUALITIES = (85, 60, 35)
+_FIRST_BYTES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+
+
+def find_image_type(content: bytes) -> str:
+    """Return the MIME type of a format that assistants take, told by the first bytes; empty for any other."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for mark, kind in _FIRST_BYTES.items() if content.startswith(mark)), "")
+
+
+def prepare_picture(content: bytes) -> Picture | str:
+    """Return the image, scaled down to 1,024 pixels and 300 KB if Pillow is there, or why it cannot be shown.
+
+    Without Pillow only what is small enough is shown as it is.
+    """
+    kind = find_image_type(content)
+    if find_spec("PIL") is None:
+        size = _read_png_size(content) if kind == "image/png" else (0, 0)
+        if not kind:
+            return say(
+                "its format is not one that assistants can see; `pip install 'swanlab-mcp-server[plot]'` adds what "
+                "scales it down"
+            )
+        if len(content) > LARGEST_BYTES or max(size) > LARGEST_SIDE:
+            return say(
+                "it is too large to be shown as it is; `pip install 'swanlab-mcp-server[plot]'` adds what scales it "
+                "down"
+            )
+        return Picture(content, kind)
+    return _scale(content, kind)
+
+
+def _scale(content: bytes, kind: str) -> Picture | str:
+    from PIL import Image
+
+    try:
+        opened: Image.Image = Image.open(BytesIO(content))
+        if opened.width * opened.height > _MOST_PIXELS:
+            return say(
+                "it has {width} x {height} pixels, more than is opened here", width=opened.width, height=opened.height
+            )
+        opened.load()
+        if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
+            return Picture(content, kind)
+        image = opened.convert("RGBA" if "transparency" in opened.info or "A" in opened.mode else "RGB")
+    # Pillow's decoders raise many kinds for what is no image
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
+        return say("it is damaged or not an image")
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    lossless = _save(image, "PNG", optimize=True)
+    if len(lossless) <= LARGEST_BYTES:
+        return Picture(lossless, "image/png")
+    if image.mode == "RGBA":
+        ground = Image.new("RGB", image.size, "white")
+        ground.paste(image, mask=image.getchannel("A"))
+        image = ground
+    while True:
+        for quality in _QUALITIES:
+            small = _save(image, "JPEG", quality=quality)
+            if len(small) <= LARGEST_BYTES:
+                return Picture(small, "image/jpeg")
+        image.thumbnail((image.width // 2, image.height // 2))
+
+
+def _save(image: Image.Image, form: str, **how: Any) -> bytes:
+    target = BytesIO()
+    image.save(target, form, **how)
+    return target.getvalue()
+
+
+def _read_png_size(content: bytes) -> tuple[int, int]:
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")

@@ -1,0 +1,346 @@
+"""Answers as the compact text that an assistant reads, and the one budget for both forms of a reply.
+
+A payload is the JSON form of an ApiResponse: `code`, `errmsg`, `data`, and where they apply `page` and `notes`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
+
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.secret_masking import make_mask, mask_secrets
+from swanlab_mcp.core.untrusted import neutralise_value, shorten
+from swanlab_mcp.operations.budget import count_tokens
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
+
+# sizes of a continuing page: any of them divides an offset that is a multiple of it
+_SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
+_DEEPEST = 8
+_LONGEST_NAME = 64
+_MISSING: Any = object()
+# a bar between spaces parts the cells of a row
+_BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
+_OURS = ("note:", "all rows:")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class Rows(Sequence[Any]):
+    """Records as their JSON forms, each made when it is looked at: of thousands only some can be shown."""
+
+    def __init__(self, records: Sequence[BaseModel]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> Rows: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return Rows(self._records[place])
+        return self._records[place].model_dump(mode="json", exclude_none=True)
+
+
+class Reply(NamedTuple):
+    """The two forms of a reply; both hold the same facts and keep the budget."""
+
+    structured: dict[str, Any]
+    text: str
+
+
+def fit(
+    payload: Mapping[str, Any],
+    budget: int,
+    *,
+    offset: int = 0,
+    is_paged: bool = True,
+    keep_last: bool = False,
+    is_masked: bool = False,
+    secrets: Collection[str] = (),
+) -> Reply:
+    """Return both forms of a payload within `budget` tokens; its `data` may be Rows.
+
+    Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
+    the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
+    (`is_paged` False) tell their own positions; of them the last are kept if `keep_last`. What is a single record is
+    kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked;
+    `secrets` always are.
+    """
+    longest = budget * 4
+    sizes: dict[str, str] = {}
+    hide = make_mask(secrets)
+
+    def clean(value: Any, told: dict[str, str]) -> Any:
+        kept = _limit(value, longest, "", told, hide)
+        return neutralise_value(mask_secrets(kept) if is_masked else kept)
+
+    def take(rows: Iterable[Any]) -> list[Any]:
+        """Return only as many rows as it takes to break the budget by themselves: no more can be shown."""
+        taken: list[Any] = []
+        left = budget
+        for row in rows:
+            taken.append(clean(row, {} if taken else sizes))
+            # a record by itself has two braces, among others a comma: they cost no token more
+            left -= count_tokens(_to_json(taken[-1])) - 2
+            if left < 0:
+                break
+        return taken
+
+    data: Any = payload.get("data")
+    if "page" not in payload or not isinstance(data, (list, dict, Rows)):
+        shown = clean(data, sizes)
+    elif isinstance(data, dict):
+        named = enumerate(cast("dict[str, Any]", data).items())
+        records = take({_cut_name(hide(key), longest, number): row} for number, (key, row) in named)
+        shown = dict[str, Any]()
+        for number, record in enumerate(records):
+            for key, row in record.items():
+                # two names may have become one
+                shown[_tell_apart(key, number) if key in shown else key] = row
+    else:
+        rows = cast("Sequence[Any]", data)
+        shown = take(reversed(rows))[::-1] if keep_last and not is_paged else take(rows)
+    frame = clean(_limit_notes({**payload, "data": None}, budget), {})
+    safe: dict[str, Any] = {**frame, "data": shown}
+    reply = _reply(safe)
+    if _fits(reply, budget):
+        return reply
+
+    def cut(count: int) -> dict[str, Any]:
+        if is_paged:
+            return _cut(safe, count, offset)
+        return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
+
+    if "page" in safe and shown:
+        # as JSON, which is longer as a rule, and quicker to make
+        kept = _count_fitting(len(shown), budget, lambda count: _to_json(cut(count)))
+        if kept and count_tokens(render(cut(kept))) > budget:
+            kept = _count_fitting(kept, budget, lambda count: render(cut(count)))
+        if kept:
+            return _reply(
+                cut(next(size for size in _SIZES if size <= kept and offset % size == 0) if is_paged else kept)
+            )
+        safe = cut(1)
+    return _shorten_texts(safe, budget, sizes)
+
+
+def render(payload: Mapping[str, Any]) -> str:
+    """Return a neutralised payload as text: a line about the page, a table or `name: value` lines, then the notes."""
+    lines: list[str] = []
+    page: Mapping[str, Any] = payload.get("page") or {}
+    data = payload.get("data")
+    if page:
+        more = say("; next: {arguments}", arguments=page["next"]) if page.get("next") else ""
+        order = say(", {order}", order=page["order"]) if page.get("order") and page["returned"] > 1 else ""
+        lines.append(say("{returned} of {total}", returned=page["returned"], total=page["total"]) + order + more)
+    if page and isinstance(data, dict):
+        lines += _render_table([{"key": key, **row} for key, row in cast("dict[str, dict[str, Any]]", data).items()])
+    elif isinstance(data, list):
+        lines += _render_table(cast("list[dict[str, Any]]", data))
+    elif isinstance(data, dict):
+        lines += _render_record(cast("dict[str, Any]", data))
+    lines += [say("note: ") + _cell(note) for note in payload.get("notes") or ()]
+    return "\n".join(lines)
+
+
+def _reply(payload: dict[str, Any]) -> Reply:
+    return Reply(payload, render(payload))
+
+
+def _fits(reply: Reply, budget: int) -> bool:
+    return count_tokens(reply.text) <= budget and count_tokens(_to_json(reply.structured)) <= budget
+
+
+def _count_fitting(most: int, budget: int, write: Callable[[int], str]) -> int:
+    """Return how many of so many rows fit, found without writing each count of them."""
+    return bisect.bisect_left(range(1, most + 1), 1, key=lambda count: count_tokens(write(count)) > budget)
+
+
+def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
+    data, page = payload["data"], payload["page"]
+    if isinstance(data, dict):
+        kept: Any = dict(list(cast("dict[str, Any]", data).items())[:count])
+    else:
+        kept = data[:count]
+    following = f"page={offset // count + 2} size={count}"
+    notes = [*payload.get("notes", ()), say("Cut to {count} rows to stay within the output budget.", count=count)]
+    has_more = offset + count < page["total"]
+    told = {**page, "returned": count, "next": following}
+    if not has_more:
+        del told["next"]
+    return {**payload, "data": kept, "page": told, "notes": notes}
+
+
+def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: bool) -> dict[str, Any]:
+    rows = payload["data"]
+    kept = rows[-count:] if keep_last else rows[:count]
+    note = (
+        say("Cut to the last {count} of {total} rows to stay within the output budget.", count=count, total=total)
+        if keep_last
+        else say("Cut to the first {count} of {total} rows to stay within the output budget.", count=count, total=total)
+    )
+    page = {**payload["page"], "returned": count}
+    return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
+
+
+def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
+    notes = cast("list[str]", payload.get("notes") or [])
+    most = max(4, budget // 200)
+    if len(notes) <= most:
+        return payload
+    # the last ones tell how to go on
+    left = say("{count} further notes are left out.", count=len(notes) - most + 1)
+    return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
+
+
+def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str]) -> Reply:
+    """Halve the longest text again and again until the reply fits; then shorten lists and objects the same way."""
+    length = 1 << max(8, len(_to_json(payload)).bit_length())
+    shortened: dict[str, str] = {}
+    reply = _reply(payload)
+    while not _fits(reply, budget) and length > 1:
+        length //= 2
+        shortened.clear()
+        data = _limit(payload["data"], length, "", shortened)
+        told = {**shortened, **sizes}
+        notes = [
+            say("{path} is cut, {size} in all.", path=shorten(path, 120), size=size)
+            for path, size in list(told.items())[:10]
+        ]
+        if len(told) > len(notes):
+            notes.append(say("{count} further fields are cut.", count=len(told) - len(notes)))
+        notes.append(say("Ask for less at once, or start the server with a larger --max-output-tokens."))
+        reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
+    return reply
+
+
+def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
+    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in all.
+
+    `hide` sees each text before it is cut: half a secret would not be found.
+    """
+    if isinstance(value, str):
+        text = hide(value)
+        if len(text) <= length:
+            return text
+        shortened[path or "data"] = say("{count} characters", count=len(text))
+        return text[:length] + "…"
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        if len(items) > length:
+            shortened[path or "data"] = say("{count} items", count=len(items))
+        return [_limit(item, length, path, shortened, hide) for item in items[:length]]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        if len(fields) > length:
+            shortened[path or "data"] = say("{count} entries", count=len(fields))
+        kept: dict[str, Any] = {}
+        for number, (key, item) in enumerate(list(fields.items())[:length]):
+            whole = hide(key)
+            name = _cut_name(whole, length, number)
+            where = f"{path}.{name}" if path else name
+            if name != whole:
+                shortened[where] = say("a name of {count} characters", count=len(whole))
+            kept[name] = _limit(item, length, where, shortened, hide)
+        return kept
+    return value
+
+
+def _cut_name(name: str, length: int, number: int) -> str:
+    """Return the name of an entry, cut but still unlike the others."""
+    if len(name) <= max(length, _LONGEST_NAME):
+        return name
+    return _tell_apart(name, number)
+
+
+def _tell_apart(name: str, number: int) -> str:
+    return say("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
+
+
+def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one header line and one line per row; what is the same in every row stands in a line of its own."""
+    flat = [_flatten(row) for row in rows]
+    names = dict.fromkeys(column for row in flat for column in row)
+    cells = {name: [_format(row.get(name, _MISSING)) for row in flat] for name in names}
+    columns = [name for name in names if any(cells[name])]
+    constant: list[str] = []
+    if len(flat) > 1:
+        constant = [column for column in columns[1:] if len(set(cells[column])) == 1]
+    varying = [column for column in columns if column not in constant]
+    lines: list[str] = []
+    if constant:
+        lines.append(say("all rows: ") + " | ".join(f"{_cell(column)} {cells[column][0]}" for column in constant))
+    if varying:
+        lines.append(" | ".join(map(_cell, varying)))
+        table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
+        # a line of a table cannot pass for a line of ours
+        ours = (*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())
+        lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
+    return lines
+
+
+def _render_record(record: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, value in _flatten(record).items():
+        if isinstance(value, str) and "\n" in value:
+            # every line is marked, so that recorded text cannot pass for ours
+            lines += [f"{_cell(name)}:", *(f"| {line}" for line in value.split("\n"))]
+        elif _is_table(value):
+            # indented, so that a recorded name at the beginning of a line cannot pass for ours
+            lines += [f"{_cell(name)}:", *(f"  {line}" for line in _render_table(value))]
+        elif value != "":
+            lines.append(f"{_cell(name)}: {_format(value)}")
+    return lines
+
+
+def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    rows = cast("list[Any]", value) if isinstance(value, list) else []
+    return bool(rows) and all(isinstance(row, dict) for row in rows)
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item and depth < _DEEPEST:
+            flat |= _flatten(cast("dict[str, Any]", item), f"{prefix}{key}.", depth + 1)
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def _format(value: Any) -> str:
+    if value is _MISSING:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return _cell(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list) and all(_is_number(item) for item in cast("list[Any]", value)):
+        return f"[{','.join(_format(item) for item in cast('list[Any]', value))}]"
+    return _cell(_to_json(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or value in ("NaN", "Infinity", "-Infinity")
+
+
+def _cell(text: str) -> str:
+    return _BAR.sub(r"\\|", text.replace("\r", "").replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def _to_json(value: Any) -> str:
+    return _JSON.encode(value)

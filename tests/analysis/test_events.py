@@ -1,0 +1,436 @@
+"""Events are found where they were planted, and not in noise, in schedules or in rhythms."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swanlab_mcp.analysis.curves import keep_finite, outline
+from swanlab_mcp.analysis.events import (
+    find_chance_classes,
+    find_flat,
+    find_full_memory,
+    find_gaps,
+    find_idle,
+    find_jumps,
+    find_non_finite,
+    find_overfitting,
+    find_plateau,
+    find_spikes,
+    find_stall,
+    find_worsening,
+    show_duration,
+)
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "analysis.py"
+
+
+def load_benchmark() -> Any:
+    found = importlib.util.spec_from_file_location("analysis_benchmark", BENCHMARK)
+    assert found
+    assert found.loader
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def learn(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
+    """A loss that falls from 2.3 to 0.3."""
+    source = random.Random(seed)
+    return [0.3 + 2 * math.exp(-step / (size / 10)) + source.gauss(0, noise) for step in range(size)]
+
+
+def bottom(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
+    """A loss that falls to 0.4 in 40 % of the steps and doubles until the end."""
+    source = random.Random(seed)
+    turn = 0.4 * size
+    return [
+        (2.3 - 1.9 * step / turn if step < turn else 0.4 + 0.4 * (step - turn) / (size - turn)) + source.gauss(0, noise)
+        for step in range(size)
+    ]
+
+
+def test_noise_alone_raises_few_alarms() -> None:
+    # the figures of 1,000 series stand in docs/verdicts.md; this pins 60 of each
+    told = load_benchmark().measure_false_alarms(60)
+    for (name, length), counts in told.items():
+        allowed = {"normal": 1, "lognormal": 3, "correlated": 4, "slow": 14}[name]
+        assert all(count <= allowed for count in counts.values()), (name, length, counts)
+
+
+@given(st.floats(-10, 10), st.floats(0.01, 100), st.integers(0, 50))
+@settings(max_examples=25)
+def test_verdicts_about_shape_do_not_depend_on_origin_or_unit(shift: float, scale: float, seed: int) -> None:
+    for values in (learn(300, seed), bottom(300, seed)):
+        moved = [scale * value + shift for value in values]
+        steps = range(300)
+        before, after = find_worsening(steps, values), find_worsening(steps, moved)
+        assert (before and before.onset_step) == (after and after.onset_step)
+        one, other = find_spikes(steps, values), find_spikes(steps, moved)
+        assert (one and one.step) == (other and other.step)
+
+
+@given(st.integers(1, 60), st.integers(100, 10_000))
+@settings(max_examples=25)
+def test_steps_may_be_spaced_as_they_like(spacing: int, start: int) -> None:
+    values = bottom(400)
+    values[300] = 5.0
+    steps = [start + spacing * place for place in range(400)]
+    plain, spaced = find_worsening(range(400), values), find_worsening(steps, values)
+    assert plain
+    assert spaced
+    assert spaced.onset_step == start + spacing * plain.onset_step
+    spike = find_spikes(steps, values)
+    assert spike
+    assert spike.step == start + spacing * 300
+
+
+@given(st.integers(20, 979), st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_the_first_value_that_is_not_finite_is_found_with_its_step(place: int, odd: float) -> None:
+    values = learn(1000)
+    once = find_non_finite(range(1000), [*values[:place], odd, *values[place + 1 :]])
+    assert once
+    assert (once.step, once.severity) == (place, "warning")
+    assert "finite again later" in once.detail
+    for_good = find_non_finite(range(1000), [*values[:place], *[odd] * (1000 - place)])
+    assert for_good
+    assert (for_good.step, for_good.severity) == (place, "problem")
+    assert find_non_finite(range(1000), values) is None
+
+
+def test_a_nan_at_step_6000_of_10000_is_found() -> None:
+    values = [*learn(6000), *[math.nan] * 4000]
+    found = find_non_finite(range(10_000), values)
+    assert found
+    assert found.step == 6000
+    assert "4000 of 10000 points, to the end" in found.detail
+
+
+def test_values_so_large_that_their_sum_is_infinite_are_still_finite() -> None:
+    values = [1e308] * 20
+    assert find_non_finite(range(20), values) is None
+    assert keep_finite(range(20), values)[1] == values
+    assert keep_finite([1, 2, 3], [1.0, math.nan, 3.0]) == ([1, 3], [1.0, 3.0])
+
+
+@given(st.integers(60, 2900), st.integers(0, 30), st.booleans())
+@settings(max_examples=40)
+def test_a_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bool) -> None:
+    values = learn(3000, seed)
+    values[place] += 1.0
+    if is_wide:
+        values[place + 1] += 0.7
+    found = find_spikes(range(3000), values)
+    # while the loss still falls fast its noise is not known, and a spike of half the fall may pass
+    assert found is not None or place < 600
+    if found:
+        assert found.step == place
+        assert "largest" not in found.detail
+
+
+def test_spikes_are_counted_and_judged_by_their_size() -> None:
+    values = learn(3000)
+    for place in (1000, 1500, 2000):
+        values[place] += 0.6
+    few = find_spikes(range(3000), values)
+    assert few
+    assert few.severity == "info"
+    assert "largest of 3" in few.detail
+    for place in (2200, 2400, 2600):
+        values[place] += 0.6
+    many = find_spikes(range(3000), values)
+    assert many
+    assert many.severity == "warning"
+    values[2700] += 2.5
+    high = find_spikes(range(3000), values)
+    assert high
+    assert (high.step, high.severity) == (2700, "warning")
+
+
+def test_a_fall_a_level_shift_and_a_constant_are_no_spikes() -> None:
+    assert find_spikes(range(400), learn(400)) is None
+    shifted = [1 + random.Random(step).gauss(0, 0.01) + (step > 2900) for step in range(3000)]
+    assert find_spikes(range(3000), shifted) is None
+    assert find_spikes(range(500), [1.0] * 500) is None
+    assert find_spikes(range(10), [1.0] * 9 + [9.0]) is None
+
+
+@pytest.mark.parametrize("size", [60, 400, 10_000])
+def test_a_loss_that_bottoms_at_40_percent_and_doubles_is_worse_from_there_on(size: int) -> None:
+    for seed in range(10):
+        worse = find_worsening(range(size), bottom(size, seed))
+        assert worse
+        # the onset is told where a tenth of the rise is passed: at 46 %
+        assert 0.38 * size < worse.onset_step < 0.56 * size + 5
+        assert worse.final == pytest.approx(0.8, abs=0.06)
+        assert 0.3 * size < worse.best_step < 0.56 * size
+
+
+def test_a_loss_that_learns_is_not_worse() -> None:
+    for size in (40, 300, 3000):
+        assert find_worsening(range(size), learn(size)) is None
+    assert find_worsening(range(5), [1.0, 2.0, 3.0, 4.0, 5.0]) is None
+
+
+@pytest.mark.parametrize("size", [40, 1000, 10_000])
+def test_a_loss_flat_at_ln_10_never_learned(size: int) -> None:
+    source = random.Random(size)
+    values = [math.log(10) + source.gauss(0, 0.01) for _ in range(size)]
+    course = find_flat(values)
+    assert course
+    assert find_chance_classes(course.final) == 10
+    assert find_plateau(range(size), values) is None
+    assert find_worsening(range(size), values) is None
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
+def test_a_loss_that_falls_did_learn_even_within_its_first_points(noise: float) -> None:
+    source = random.Random(1)
+    assert find_flat(learn(1000, noise=noise)) is None
+    quick = [2.5, 0.02, *[0.002 + source.random() * 1e-4 for _ in range(58)]]
+    assert find_flat(quick) is None
+    assert find_flat([2.3, 2.29]) is None
+
+
+def test_fine_tuning_that_gains_one_percent_surely_is_no_flat_loss() -> None:
+    source = random.Random(4)
+    slow = [2.10 - 0.03 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
+    assert find_flat(slow) is None
+    assert find_flat([value - 2 for value in slow]) is None
+    barely = [2.3026 - 0.002 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
+    assert find_flat(barely)
+
+
+def test_chance_levels_are_those_of_classes() -> None:
+    assert [find_chance_classes(math.log(k)) for k in (2, 10, 1000)] == [2, 10, 1000]
+    assert find_chance_classes(0.31) is None
+    assert find_chance_classes(5.9) == 365
+
+
+@given(st.integers(0, 30))
+@settings(max_examples=15)
+def test_a_plateau_begins_where_nothing_more_is_gained(seed: int) -> None:
+    source = random.Random(seed)
+    values = [max(0.5, 2.5 - 2 * step / 300) + source.gauss(0, 0.01) for step in range(1000)]
+    found = find_plateau(range(1000), values)
+    assert found
+    assert 280 <= found.step <= 330
+    assert find_plateau(range(1000), [3 - step / 500 for step in range(1000)]) is None
+
+
+def test_what_worsens_is_overfitting_only_if_training_does_not() -> None:
+    size = 400
+    better, worse = (range(size), learn(size)), (range(size), bottom(size))
+    judged = find_overfitting(better, worse)
+    assert judged
+    assert judged.is_overfitting
+    level = find_overfitting((range(size), [1 + 0.01 * (step % 3) for step in range(size)]), worse)
+    assert level
+    assert (level.is_overfitting, level.improves) == (True, False)
+    falling = find_overfitting((range(size), [5 - step / 100 for step in range(size)]), worse)
+    assert falling
+    assert (falling.is_overfitting, falling.improves) == (True, True)
+    both = find_overfitting(worse, worse)
+    assert both
+    assert not both[1]
+    short = find_overfitting((range(3), [2.0, 1.0, 0.5]), worse)
+    assert short
+    assert not short[1]
+    assert find_overfitting(better, better) is None
+    # a validation every 20 steps against a training loss of every step
+    sparse = range(0, size, 8)
+    judged = find_overfitting(better, (sparse, [bottom(size)[step] for step in sparse]))
+    assert judged
+    assert judged[1]
+
+
+SIZE = 2000
+COSINE = [0.05 * (1 + math.cos(math.pi * step / SIZE)) for step in range(SIZE)]
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        COSINE,
+        [rate * min(1.0, (step + 1) / 60) for step, rate in enumerate(COSINE)],
+        [0.1 if step > 80 else 0.0001 * (step + 1) for step in range(SIZE)],
+        [0.1 * 0.1 ** (step // 500) for step in range(SIZE)],
+        [0.05 * (1 + math.cos(math.pi * (step % 400) / 400)) for step in range(SIZE)],
+        [0.1] * SIZE,
+        [0.1 * (1 - step / SIZE) for step in range(SIZE)],
+    ],
+)
+def test_a_schedule_is_no_break(rates: list[float]) -> None:
+    assert find_jumps(range(SIZE), rates) == []
+
+
+@given(st.integers(int(0.45 * SIZE), SIZE - 1))
+def test_a_rate_that_jumps_up_is_a_break(place: int) -> None:
+    rates = [*COSINE[:place], *[0.4] * (SIZE - place)]
+    (found,) = find_jumps(range(SIZE), rates)
+    assert found.step == place
+
+
+def test_a_metric_that_is_logged_every_500_steps_has_no_gap() -> None:
+    steps = list(range(0, 10_000, 500))
+    assert find_gaps(steps, [1_700_000_000_000 + 900_000 * place for place in range(20)]) == []
+    # evaluations make pauses that recur
+    times = [1_700_000_000_000 + 200 * step + 90_000 * (step // 100) for step in range(2000)]
+    assert find_gaps(range(2000), times) == []
+
+
+@given(st.integers(20, 1900), st.integers(3600, 500_000))
+def test_a_pause_and_missing_steps_are_found(place: int, seconds: int) -> None:
+    times = [1_700_000_000_000 + 1000 * step + (1000 * seconds if step > place else 0) for step in range(2000)]
+    (pause,) = find_gaps(range(2000), times)
+    assert (pause.kind, pause.step) == ("logging_gap", place + 1)
+    steps = [step + (500 if step > place else 0) for step in range(2000)]
+    (missing,) = find_gaps(steps, [0] * 2000)
+    assert (missing.kind, missing.step) == ("missing_steps", place + 501)
+
+
+def test_steps_that_were_logged_again_tell_a_resume() -> None:
+    times = [1_700_000_000_000 + 1000 * step for step in range(100)]
+    times[50:80] = [1_700_001_000_000 + 1000 * step for step in range(30)]
+    kinds = {event.kind: event.step for event in find_gaps(range(100), times)}
+    assert kinds["resumed"] == 80
+    assert find_gaps([1, 2], [1, 2]) == []
+
+
+def test_a_running_series_is_stalled_when_it_is_far_overdue() -> None:
+    times = [1_700_000_000_000 + 60_000 * step for step in range(50)]
+    assert find_stall(times, times[-1] + 900_000) is None
+    stall = find_stall(times, times[-1] + 7_200_000)
+    assert stall == (times[-1] + 1_200_000, 7200, 60)
+    # an earlier pause of an hour teaches patience
+    patient = [*times, times[-1] + 3_600_000]
+    assert find_stall(patient, patient[-1] + 7_200_000) is None
+    assert find_stall([], 5) is None
+    assert find_stall([0, 0, 0], 5) is None
+
+
+waits = st.lists(st.integers(0, 10**7), min_size=1, max_size=60)
+
+
+@given(waits, st.integers(0, 10**9), st.integers(1, 10**12))
+def test_a_stall_does_not_depend_on_when_the_run_began_and_lasts(gaps: list[int], silent: int, shift: int) -> None:
+    times = [10**12 + sum(gaps[:place]) for place in range(len(gaps) + 1)]
+    now = times[-1] + silent
+    stall = find_stall(times, now)
+    moved = find_stall([one + shift for one in times], now + shift)
+    assert (stall is None) == (moved is None)
+    # silence that goes on only makes it worse, and the moment it became overdue stays
+    later = find_stall(times, now + 10**6)
+    if stall:
+        assert moved == (stall[0] + shift, *stall[1:])
+        assert times[-1] < stall[0] < now
+        assert later
+        assert later[0] == pytest.approx(stall[0], abs=1)
+    # a run that pauses longer is given more patience, never less
+    if stall is None:
+        assert find_stall([*times, times[-1] + max(gaps) + silent], times[-1] + max(gaps) + 2 * silent) is None
+
+
+loads = st.lists(st.floats(0, 100), min_size=1, max_size=80)
+
+
+@given(
+    st.lists(st.floats(0, 30), min_size=25, max_size=40),
+    st.integers(0, 10**6),
+    st.randoms(use_true_random=False),
+    st.integers(0, 5),
+)
+def test_an_idle_gpu_is_told_whatever_the_order_steps_or_lost_samples(
+    values: list[float], start: int, source: random.Random, lost: int
+) -> None:
+    idle = find_idle(range(len(values)), values)
+    mixed = source.sample([*values, *[math.nan] * lost], len(values) + lost)
+    again = find_idle(range(start, start + len(mixed)), mixed)
+    assert (idle and (idle.value, idle.detail)) == (again and (again.value, again.detail))
+    # a GPU that works harder is not idler
+    busier = find_idle(range(len(values)), [value + 10 for value in values])
+    assert idle or busier is None
+    if idle:
+        assert sum(value < 15 for value in values) * 2 >= len(values) >= 30
+
+
+@given(loads, st.integers(0, 10**6), st.integers(0, 79))
+def test_a_full_memory_is_told_at_its_largest_value_and_by_nothing_else(
+    values: list[float], start: int, place: int
+) -> None:
+    full = find_full_memory(range(len(values)), values)
+    assert (full is not None) == (max(values) >= 97)
+    odd = [*values[:place], math.nan, *values[place:]]
+    again = find_full_memory(range(start, start + len(odd)), odd)
+    assert (full and full.value) == (again and again.value)
+    if full and again:
+        assert values[full.step] == max(values)
+        assert odd[again.step - start] == max(values)
+
+
+@given(
+    st.floats(-10, 10), st.floats(0.01, 100), st.floats(-10, 10), st.floats(0.01, 100),
+    st.integers(0, 50), st.sampled_from([learn, bottom]),
+)  # fmt: skip
+@settings(max_examples=25)
+def test_overfitting_does_not_depend_on_the_origin_or_unit_of_either_series(
+    shift: float, scale: float, other_shift: float, other_scale: float, seed: int, course: Any
+) -> None:
+    train, held_out = course(300, seed), bottom(300, seed + 1)
+    steps = range(300)
+    plain = find_overfitting((steps, train), (steps, held_out))
+    moved = find_overfitting(
+        (steps, [scale * value + shift for value in train]),
+        (steps, [other_scale * value + other_shift for value in held_out]),
+    )
+    assert plain
+    assert moved
+    assert plain.is_overfitting == moved.is_overfitting == (course is learn)
+    assert plain.improves == moved.improves
+    assert plain.worsening.onset_step == moved.worsening.onset_step
+    assert plain.worsening.best_step == moved.worsening.best_step
+
+
+def test_hardware_at_its_limits_is_told() -> None:
+    full = find_full_memory(range(3), [50.0, 98.5, math.nan])
+    assert full
+    assert (full.step, full.detail) == (1, "up to 98.5 %")
+    assert find_full_memory(range(2), [50.0, 90.0]) is None
+    idle = find_idle(range(40), [3.0] * 30 + [90.0] * 10)
+    assert idle
+    assert idle.detail == "median load 3 % of 40 samples"
+    assert find_idle(range(40), [80.0] * 40) is None
+    assert find_idle(range(5), [0.0] * 5) is None
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=500))
+def test_an_outline_lies_within_the_values(values: list[float]) -> None:
+    course = outline(values)
+    assert len(course.levels) <= 100
+    assert min(values) <= course.best <= course.final <= max(values)
+    assert course.scatter >= 0 <= course.noise
+
+
+@given(st.lists(st.floats(), min_size=12, max_size=80))
+def test_no_series_is_too_odd_to_be_looked_at(values: list[float]) -> None:
+    steps, finite = keep_finite(range(len(values)), values)
+    find_non_finite(range(len(values)), values)
+    if finite:
+        find_spikes(steps, finite)
+        find_worsening(steps, finite)
+        find_flat(finite)
+        find_plateau(steps, finite)
+        find_jumps(steps, finite)
+        find_overfitting((steps, finite), (steps, finite))
+
+
+def test_durations_are_told_in_two_units() -> None:
+    shown = [show_duration(seconds) for seconds in (0.2, 90, 3600, 90_000, 360_000)]
+    assert shown == ["0.2 s", "90 s", "60 min", "25 h 0 min", "4 d 4 h"]

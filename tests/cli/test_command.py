@@ -1,0 +1,189 @@
+"""The command as people and MCP clients start it: real processes, real pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+import swanlab_mcp
+from swanlab_mcp.server.tools import TOOLS
+from tests.conftest import RUNS, text_of
+from tests.fake_swanlab import State
+
+ROOT = Path(__file__).parents[2]
+
+
+def environ(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SWANLAB_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def run(*arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "swanlab_mcp", *arguments]
+    return subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=60, env=environ(**more), check=False
+    )
+
+
+def test_call_answers_from_the_demo_without_account_or_network() -> None:
+    done = run("--demo", "call", "list_project_exps", "project=digits-mlp")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("19 of 19, newest first\n")
+    assert "cosine-128-64-ckpt" in done.stdout
+
+
+def test_call_prints_the_structured_form() -> None:
+    done = run("call", "get_exp_summary", "project=digits-mlp", "exp_cuid=lr-0.1", "keys=val/*,lr", "--json", "--demo")
+    data = json.loads(done.stdout)["data"]
+    assert list(data) == ["val/loss", "val/acc", "lr"]
+    assert data["val/acc"]["max"] == {"step": 20, "value": 0.9844444444444445}
+
+
+def test_call_repeats_a_name_for_a_list_and_reads_json() -> None:
+    arguments = ["--demo", "call", "get_exp_summary", "project=digits-mlp", "exp_cuid=lr-0.1", "--json"]
+    assert list(json.loads(run(*arguments, "keys=lr", "keys=val/acc").stdout)["data"]) == ["val/acc", "lr"]
+    assert list(json.loads(run(*arguments, 'keys=["val/acc"]').stdout)["data"]) == ["val/acc"]
+
+
+def test_a_failed_call_says_why_on_stderr() -> None:
+    done = run("--demo", "call", "list_project_exps", "project=digit-mlp")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Did you mean digits-mlp?" in done.stderr
+
+
+def test_wrong_usage_is_told() -> None:
+    done = run("--demo", "call", "list_runs")
+    assert done.returncode == 2
+    assert "There is no tool 'list_runs'. There are: list_workspaces" in done.stderr
+    done = run("--demo", "call", "list_projects", "size")
+    assert done.returncode == 2
+    assert "name=value" in done.stderr
+    assert run("--timeout", "-1", "check").returncode == 2
+    assert "unrecognized arguments: --odd" in run("check", "--odd").stderr
+    assert run("--max-output-tokens", "x", "check").returncode == 2
+
+
+def test_tools_and_version_are_listed() -> None:
+    done = run("tools")
+    assert done.returncode == 0
+    assert "get_exp_summary project exp_cuid [username] [keys] [page] [size]\n    Get what" in done.stdout
+    assert run("--version").stdout == f"swanlab-mcp-server {swanlab_mcp.__version__}\n"
+
+
+def test_check_says_what_would_be_used_and_whether_it_works(host: str) -> None:
+    done = run("check", "--host", host, "--log-dir", str(RUNS / "0.10.3-offline"), SWANLAB_API_KEY="test-key")
+    assert done.returncode == 0
+    assert f"host: {host} (pages at {host})" in done.stdout
+    assert "API key: found in SWANLAB_API_KEY" in done.stdout
+    assert "login: works, as kites-test3, in " in done.stdout
+    assert "runs found: 6 experiments in 2 projects, as workspace 'local'" in done.stdout
+    assert "test-key" not in done.stdout + done.stderr
+
+
+def test_check_fails_when_the_key_is_refused_or_nothing_is_there(host: str, tmp_path: Path) -> None:
+    done = run("check", "--host", host, SWANLAB_API_KEY="key-canary")
+    assert done.returncode == 1
+    assert "login: failed. SwanLab at" in done.stdout
+    assert "canary" not in done.stdout + done.stderr
+    done = run("check")
+    assert done.returncode == 1
+    assert "Nothing to answer from" in done.stdout
+    done = run("check", "--log-dir", str(tmp_path / "missing"), SWANLAB_MCP_MAX_OUTPUT_TOKENS="x")
+    assert done.returncode == 1
+    assert "problem: SWANLAB_MCP_MAX_OUTPUT_TOKENS='x'" in done.stdout
+    assert "runs found: 0 experiments" in done.stdout
+    assert run("check", "--demo").returncode == 0
+
+
+def send(*messages: dict[str, Any]) -> str:
+    return "".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages)
+
+
+INITIALIZE = {
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+
+
+def test_stdout_holds_nothing_but_json_rpc_and_the_end_of_input_ends_it(host: str) -> None:
+    command = [sys.executable, "-u", "-W", "always", "-m", "swanlab_mcp", "--log-level", "debug", "--host", host]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ(SWANLAB_API_KEY="test-key"),
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stderr is not None
+        server.stdin.write(send(INITIALIZE, {"method": "notifications/initialized"}))
+        server.stdin.write(
+            send({"id": 2, "method": "tools/call", "params": {"name": "list_projects", "arguments": {}}})
+        )
+        server.stdin.flush()
+        lines = [json.loads(server.stdout.readline()) for _ in range(2)]
+        server.stdin.close()
+        rest, errors = server.stdout.read(), server.stderr.read()
+        assert server.wait(timeout=30) == 0
+    assert [line["id"] for line in lines] == [1, 2]
+    assert lines[0]["result"]["serverInfo"]["version"] == swanlab_mcp.__version__
+    assert lines[0]["result"]["protocolVersion"] == "2025-11-25"
+    assert lines[1]["result"]["structuredContent"]["data"][0]["name"] == "project1"
+    assert rest == ""
+    assert "test-key" not in errors
+    assert "sid-canary" not in errors
+    assert "Traceback" not in errors
+
+
+def test_in_a_terminal_it_says_what_it_waits_for() -> None:
+    main, terminal = os.openpty()
+    command = [sys.executable, "-m", "swanlab_mcp", "--demo"]
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ()
+    ) as server:
+        assert server.stderr is not None
+        assert server.stdout is not None
+        assert "is waiting on standard input for an MCP client" in server.stderr.readline()
+        assert "list_project_exps project=digits-mlp" in server.stderr.readline()
+        server.terminate()
+        assert server.stdout.read() == ""
+    os.close(main)
+    os.close(terminal)
+
+
+@pytest.mark.anyio
+async def test_a_client_over_stdio_gets_answers_and_a_bad_key_does_not_keep_it_from_starting(
+    host: str, state: State
+) -> None:
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "swanlab_mcp", "--host", host],
+        env=environ(SWANLAB_API_KEY="wrong-canary"),
+    )
+    async with Client(parameters) as client:
+        assert len((await client.list_tools()).tools) == len(TOOLS)
+        assert state.calls == []
+        refused = await client.call_tool("list_projects", {})
+    assert "refused the API key from SWANLAB_API_KEY" in text_of(refused)
+    assert "canary" not in text_of(refused)
+
+
+def test_the_start_imports_no_http_client_and_no_yaml() -> None:
+    code = (
+        "import sys; from swanlab_mcp.server.app import create_server; from swanlab_mcp.settings import Settings; "
+        "create_server(Settings()); "
+        "late = ('httpx', 'yaml', 'matplotlib', 'PIL', 'swanlab_mcp.client.cloud.api'); "
+        "print([name for name in late if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ(), check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,293 @@
+"""`install` writes one entry into an assistant's configuration and leaves everything else as it was."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.cli.installation import (
+    ASSISTANTS,
+    Assistant,
+    find_command,
+    plan_change,
+    write_change,
+    write_snippet,
+)
+from swanlab_mcp.cli.main import main as cli
+from swanlab_mcp.core.errors import InvalidArgument
+from tests.test_docs import DOCS, check_generated, read
+
+EDITABLE = [one for one in ASSISTANTS.values() if one.files]
+JSON = [one for one in EDITABLE if one.form == "json"]
+CURSOR, VSCODE, CODEX = ASSISTANTS["cursor"], ASSISTANTS["vscode"], ASSISTANTS["codex"]
+WORDS = ["swanlab-mcp-server", "--demo"]
+
+
+def load(assistant: Assistant, text: str) -> Any:
+    servers = tomllib.loads(text) if assistant.form == "toml" else json.loads(text)
+    return servers[assistant.table]
+
+
+def place(assistant: Assistant, text: str | None = None) -> Path:
+    path = assistant.find_file(Path.home())
+    assert path is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if text is not None:
+        path.write_bytes(text.encode())
+    return path
+
+
+def install(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["install", *words])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("assistant", EDITABLE, ids=lambda one: one.name)
+def test_a_new_file_holds_the_server_alone_and_a_second_time_changes_nothing(
+    assistant: Assistant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place(assistant)
+    assert install(assistant.name, "--demo") == 0
+    shown = capsys.readouterr()
+    assert "+" in shown.out
+    assert f"{path}: written.\nRestart {assistant.title} to use it.\n" == shown.err
+    written = path.read_text("utf-8")
+    entry = load(assistant, written)["swanlab"]
+    assert [entry["command"], *entry["args"]] == [*find_command(), "--demo"]
+    assert install(assistant.name, "--demo") == 0
+    assert "has this entry already" in capsys.readouterr().err
+    assert path.read_text("utf-8") == written
+    assert not list(path.parent.glob("*backup*"))
+
+
+@pytest.mark.parametrize("assistant", JSON, ids=lambda one: one.name)
+def test_other_entries_and_comments_stay_and_a_backup_is_kept(assistant: Assistant) -> None:
+    text = f"""\
+// mine, do not touch
+{{
+    "theme": "dark", /* "servers": {{ */
+    "{assistant.table}": {{
+        // "swanlab": off for now
+        "other": {{"command": "run // this", "env": {{"KEY": "secret, ]"}},}},
+    }},
+}}
+"""
+    path = place(assistant, text)
+    path.chmod(0o600)
+    assert install(assistant.name, "--demo") == 0
+    written = path.read_text("utf-8")
+    added = written.split("\n")
+    for line in text.split("\n"):
+        assert line in added
+        added.remove(line)
+    assert added[0] == '        "swanlab": {'
+    assert '"KEY": "secret, ]"' in written
+    assert path.stat().st_mode & 0o777 == 0o600
+    backup = path.with_name(f"{path.name}.backup-1")
+    assert backup.read_text("utf-8") == text
+    assert backup.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_difference_shows_no_secret_of_this_or_another_server(capsys: pytest.CaptureFixture[str]) -> None:
+    old = {"command": "old", "args": [], "env": {"SWANLAB_API_KEY": "key-canary"}, "disabled": True}
+    servers = {"other": {"env": {"TOKEN": "token-canary"}}, "swanlab": old}
+    path = place(CURSOR, json.dumps({"mcpServers": servers}))
+    assert install("cursor", "--host", "https://swanlab.example.com") == 0
+    shown = capsys.readouterr()
+    assert "canary" not in shown.out + shown.err
+    entry = load(CURSOR, path.read_text("utf-8"))
+    assert entry["other"] == servers["other"]
+    assert entry["swanlab"]["env"] == old["env"]
+    assert entry["swanlab"]["disabled"] is True
+    assert entry["swanlab"]["args"][-2:] == ["--host", "https://swanlab.example.com"]
+
+
+def test_print_only_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    path = place(CURSOR, "{}")
+    assert install("cursor", "--print") == 0
+    assert '+    "swanlab": {' in capsys.readouterr().out
+    assert path.read_text("utf-8") == "{}"
+    assert install("cherry-studio", "--demo") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["mcpServers"]["swanlab"]["args"][-1] == "--demo"
+    assert "import this in its settings" in shown.err
+
+
+def test_options_are_repeated_in_full_and_the_key_is_never_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
+    path = place(CODEX, 'model = "x"  # mine\n')
+    words = ["--log-dir", "runs", "--timeout", "90", "--max-output-tokens", "4000", "--show-secrets"]
+    assert install("codex", *words) == 0
+    written = path.read_text("utf-8")
+    assert written.startswith('model = "x"  # mine\n\n[mcp_servers.swanlab]\n')
+    given_words = ["--log-dir", str(Path.cwd() / "runs"), "--show-secrets", "--timeout", "90"]
+    assert load(CODEX, written)["swanlab"]["args"][-7:] == [*given_words, "--max-output-tokens", "4000"]
+    shown = capsys.readouterr()
+    assert "The key is not in it: run `swanlab login`" in shown.err
+    assert "canary" not in shown.out + shown.err + written
+
+
+@pytest.mark.parametrize(
+    ("assistant", "text", "why"),
+    [
+        (CURSOR, "{not json", "is left as it is"),
+        (CURSOR, "[]", "does not hold servers under 'mcpServers'"),
+        (CURSOR, '{"mcpServers": []}', "does not hold servers"),
+        (CURSOR, '{"mcpServers": {}, "mcpServers": {}}', "holds 'mcpServers' twice"),
+        (CURSOR, '{"mcpServers": {"swanlab": {"command": "x" /* mine */}}}', "holds comments, which would be lost"),
+        (CODEX, "[mcp_servers.swanlab]\ncommand = 'x'\n", "holds another entry 'swanlab'"),
+        (CODEX, "mcp_servers = { other = { command = 'x' } }\n", "is left as it is"),
+        (CODEX, "= 1", "is left as it is"),
+        (CODEX, "other = nan\n", "could not be edited without changing other parts"),
+        (CURSOR, "\udcff", "cannot be read"),
+    ],
+)
+def test_what_is_not_certain_is_left_as_it_is(
+    assistant: Assistant, text: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place(assistant, "")
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    before = path.read_bytes()
+    assert install(assistant.name, "--demo") == 1
+    shown = capsys.readouterr()
+    assert why in shown.err
+    assert "Put this there by hand:" in shown.err
+    assert "swanlab" in shown.err
+    assert path.read_bytes() == before
+    assert sorted(path.parent.iterdir()) == [path]
+
+
+def test_an_assistant_that_is_not_there_or_not_known_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert install("windsurf") == 1
+    assert "Windsurf seems not to be installed" in capsys.readouterr().err
+    assert install("emacs") == 2
+    assert "There are: claude-desktop, claude-code, cursor" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    change = plan_change(CURSOR, WORDS, tmp_path / "mcp.json")
+    with pytest.raises(InvalidArgument, match="was not written"):
+        write_change(change._replace(path=tmp_path / "none" / "mcp.json"))
+
+
+def test_a_link_stays_a_link_and_line_ends_and_marks_stay(tmp_path: Path) -> None:
+    target = tmp_path / "dotfiles.json"
+    target.write_bytes('\ufeff{\r\n\t"a": 1\r\n}\r\n'.encode())
+    link = tmp_path / "mcp.json"
+    link.symlink_to(target)
+    backup = write_change(plan_change(CURSOR, WORDS, link))
+    assert link.is_symlink()
+    written = target.read_bytes().decode()
+    assert written.startswith('\ufeff{\r\n\t"mcpServers": {\r\n\t\t"swanlab"')
+    assert written.count("\n") == written.count("\r\n")
+    assert backup == tmp_path / "dotfiles.json.backup-1"
+    other = write_change(plan_change(CURSOR, ["other"], link))
+    assert other == tmp_path / "dotfiles.json.backup-2"
+
+
+def test_a_python_that_cannot_read_toml_shows_what_to_add(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place(CODEX, "")
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    assert install("codex") == 1
+    assert "this Python cannot read TOML" in (shown := capsys.readouterr().err)
+    assert "[mcp_servers.swanlab]" in shown
+    assert path.read_text("utf-8") == ""
+
+
+names = st.text(st.sampled_from('ab"\\/*,{}[]: é中'), max_size=6)
+plain = st.none() | st.booleans() | st.integers() | names
+values = plain | st.lists(plain, max_size=3) | st.dictionaries(names, plain | st.dictionaries(names, plain, max_size=2))
+
+
+@given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, values, max_size=3), st.integers(0, 4))
+def test_any_configuration_keeps_all_that_it_held(others: dict[str, Any], servers: dict[str, Any], indent: int) -> None:
+    whole = {**others, "mcpServers": servers}
+    text = json.dumps(whole, indent=indent or None, ensure_ascii=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mcp.json"
+        path.write_text(text, encoding="utf-8")
+        change = plan_change(CURSOR, WORDS, path)
+    entry = {"command": WORDS[0], "args": WORDS[1:]}
+    assert json.loads(change.after) == {**whole, "mcpServers": {**servers, "swanlab": entry}}
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_every_assistant_has_a_file_of_its_own_on_each_platform(platform: str) -> None:
+    files = [one.find_file(Path("home"), platform) for one in EDITABLE]
+    assert len(set(files)) == len(EDITABLE)
+    assert all(file is not None and file.parts[0] == "home" and len(file.parts) > 1 for file in files)
+
+
+def test_the_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3.11"))
+    assert find_command() == [str(tmp_path / "python3.11"), "-m", "swanlab_mcp"]
+    (tmp_path / "swanlab-mcp-server").touch()
+    assert find_command() == [str(tmp_path / "swanlab-mcp-server")]
+    # an environment that uv made for one command is gone tomorrow
+    monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(PathDistribution, "read_text", lambda _self, _name: None)
+    assert find_command() == ["uvx", "--from", "swanlab-mcp-server[plot]", "swanlab-mcp-server"]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert find_command() == ["uvx", "swanlab-mcp-server"]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"url": "file:///src/a%20b", "dir_info": {}}, "file:///src/a%20b"),
+        (
+            {"url": "https://git.example/x", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}},
+            "git+https://git.example/x@c0ffee",
+        ),
+    ],
+)
+def test_what_uv_did_not_get_from_a_registry_is_not_asked_of_one(
+    source: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
+    monkeypatch.setattr(PathDistribution, "read_text", lambda _self, _name: json.dumps(source))
+    assert find_command()[1:] == ["--from", f"swanlab-mcp-server[plot] @ {told}", "swanlab-mcp-server"]
+
+
+def test_the_page_of_assistants_is_made_from_the_same_table() -> None:
+    path = DOCS / "assistants.md"
+    parts: list[str] = []
+    for one in ASSISTANTS.values():
+        snippet = write_snippet(one, ["swanlab-mcp-server"], with_key=True)
+        where = {"": "Linux", "darwin": "macOS", "win32": "Windows"}
+        files = [
+            f"`~/{file}`" + (f" ({where[platform]})" if len(one.files) > 1 else "")
+            for platform, file in one.files.items()
+        ]
+        told = " · ".join(files) if files else "Settings, MCP, Import from JSON:"
+        parts.append(
+            f"### {one.title}\n\n`swanlab-mcp-server install {one.name}` · {told}\n\n```{one.form}\n{snippet}```\n"
+        )
+    intro = read(path).partition("<!-- assistants -->\n")[0]
+    check_generated(path, f"{intro}<!-- assistants -->\n" + "\n".join(parts) + "<!-- end of assistants -->\n")
+
+
+@pytest.mark.parametrize("assistant", ASSISTANTS.values(), ids=lambda one: one.name)
+def test_snippets_are_valid_and_hold_no_key_unless_asked(assistant: Assistant) -> None:
+    entry = load(assistant, write_snippet(assistant, WORDS))["swanlab"]
+    assert (entry["command"], entry["args"]) == (WORDS[0], WORDS[1:])
+    assert "env" not in entry
+    shown = write_snippet(assistant, WORDS, with_key=True)
+    assert load(assistant, shown)["swanlab"]["env"].keys() == {"SWANLAB_API_KEY"}
+    assert ("promptString" in shown) == (assistant is VSCODE)

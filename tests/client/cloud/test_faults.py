@@ -1,0 +1,848 @@
+"""Every tool under every fault: the right data or one clear error, and the next call works."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import gzip
+import itertools
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+from typing import Any
+
+import anyio
+import pytest
+from mcp import MCPError
+from mcp.types import ResourceTemplateReference
+from PIL import Image
+
+from swanlab_mcp.client.cloud.transport import Transport
+from swanlab_mcp.core.concurrency import SharedAnswers
+from swanlab_mcp.core.errors import (
+    AuthenticationFailed,
+    InvalidArgument,
+    RateLimited,
+    ServerUnavailable,
+    SwanLabError,
+    UnexpectedResponse,
+)
+from swanlab_mcp.server.app import connect, create_server
+from swanlab_mcp.server.tools import TOOLS, WRITE_TOOLS
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import BEGINNING, Fault, LogLine, Media, State, build_sample_state, create_app, serve
+from tests.fake_swanlab.server import listen, serve_each
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """What befalls one call must not be hidden by what an earlier one was told."""
+    return replace(settings, is_cached=False, backoff=0)
+
+
+ME = "kites-test3"
+ONE = {"project": "small", "exp_cuid": "small0"}
+ONE_OF_SEVERAL = {"project": "small", "exp_cuids": ["small0"]}
+THREE = {"project": "small", "exp_cuids": ["small0", "small1", "small2"]}
+CALLS: dict[str, dict[str, Any]] = {
+    "list_workspaces": {},
+    "list_projects": {},
+    "list_project_exps": {"project": "small"},
+    "find_experiments": {"project": "small", "filters": [{"field": "state", "op": "=", "value": "FINISHED"}]},
+    "get_experiment": ONE,
+    "get_environment": THREE,
+    "get_exp_summary": ONE,
+    "get_logs": ONE,
+    "list_metrics": THREE,
+    "get_metrics": {**THREE, "keys": ["loss"], "mode": "exact"},
+    "plot_metrics": {**ONE_OF_SEVERAL, "keys": ["loss"]},
+    "rank_experiments": {"project": "small", "metric": "loss"},
+    "compare_experiments": {**THREE, "metrics": ["loss"]},
+    "diagnose_experiment": ONE,
+    "whats_new": {"project": "small", "since": "2024-11-01"},
+    "get_media": {**ONE, "keys": ["image"]},
+}
+# 5 pages each; of the first two lists a reply shows no more than 3 pages hold, and no more are read
+LISTS: dict[str, dict[str, Any]] = {
+    "list_projects": {"username": "kites-test2", "page": 0},
+    "list_project_exps": {"project": "many", "page": 0},
+    "find_experiments": {"project": "many", "filters": [{"field": "config.lr", "op": "!=", "value": 3}]},
+    "rank_experiments": {"project": "many", "metric": "loss"},
+    "whats_new": {"project": "many", "since": "2024-11-01"},
+}
+BOMB = gzip.compress(b" " * (2**26 + 1))
+GZIP = {"content-encoding": "gzip", "content-type": "application/json"}
+
+
+def build_world() -> State:
+    """Return a project with a bit of everything, one with 5 pages of experiments, and 5 pages of projects."""
+    state = build_sample_state()
+    small = state.add_project(state.workspaces[0], "small", cuid="small")
+    for number in range(3):
+        state.add_experiment(
+            small,
+            f"run-{number}",
+            cuid=f"small{number}",
+            state=("FINISHED", "FINISHED", "CRASHED")[number],
+            finished_at=BEGINNING + timedelta(hours=1 + number),
+            config={"lr": 0.1 / (1 + number), "model": {"depth": 2}},
+            metadata={"python": "3.11.7", "hostname": f"gpu-{number}"},
+            requirements="torch==2.5.0",
+            metrics={
+                "loss": [(step, (1 + number) / (1 + step)) for step in range(30)],
+                "acc": [(step, step / 30) for step in range(30)],
+                "__swanlab__.cpu.pct": [(step, 50.0) for step in range(5)],
+            },
+            media={"image": [Media(3, ["image/3.png"], ["third"])]},
+            logs=[LogLine(line, f"line {line}") for line in range(30)],
+        )
+    image = BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "PNG")
+    state.files["small/small0/image/3.png"] = image.getvalue()
+    many = state.add_project(state.workspaces[0], "many", cuid="many")
+    for number in range(410):
+        metrics = {"loss": [(0, float(number))]}
+        state.add_experiment(many, f"many-{number}", cuid=f"many{number}", config={"lr": number}, metrics=metrics)
+    for number in range(410):
+        state.add_project(state.workspaces[1], f"wide-{number}")
+    return state
+
+
+@pytest.fixture
+def state() -> State:
+    return build_world()
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[tuple[str, list[str]]]:
+    """Another host, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    with serve(app) as url:
+        yield url, asked
+
+
+@pytest.fixture
+async def transport(settings: Settings) -> AsyncIterator[Transport]:
+    opened = Transport(settings)
+    yield opened
+    await opened.aclose()
+
+
+SAME = -1
+NOTHING = -2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault by name: how it is made for a path, and the code of the error that comes of it (None: no error).
+
+    At the storage, which has limits of its own and sends no JSON, it may come to another one, or to nothing.
+    """
+
+    name: str
+    code: int | None
+    make: Callable[[str], Fault]
+    at_storage: int | None = SAME
+
+
+def make_cases(other_host: str, state: State) -> list[Case]:
+    later = datetime(2099, 1, 1, tzinfo=timezone.utc)
+    cases = [
+        Case("429 once", None, lambda path: Fault(path, status=429, times=1)),
+        Case("429 once, to wait 0 s", None, lambda path: Fault.retry_after(path, 0, times=1)),
+        Case("429 once, until a date", None, lambda path: Fault.retry_after(path, BEGINNING, times=1)),
+        Case("429 for ever", 429, lambda path: Fault(path, status=429)),
+        Case("429 for an hour", 429, lambda path: Fault.retry_after(path, 3600)),
+        Case("429 until 2099", 429, lambda path: Fault.retry_after(path, later)),
+        Case("the session has ended", None, lambda path: Fault(path, then=state.end_sessions, times=1)),
+        Case("401 for ever", 401, lambda path: Fault(path, status=401)),
+        Case("403", 403, lambda path: Fault(path, status=403)),
+        Case("dropped once", None, lambda path: Fault(path, is_dropped=True, times=1), at_storage=0),
+        Case("dropped for ever", 0, lambda path: Fault(path, is_dropped=True)),
+        Case("truncated", 502, lambda path: Fault(path, is_truncated=True), at_storage=NOTHING),
+        Case("HTML", 502, Fault.html),
+        Case("empty", 502, lambda path: Fault(path, body=b"")),
+        Case("not UTF-8", 502, lambda path: Fault(path, body=b"\xff\xfe\xfa" * 9)),
+        Case("deep", 502, lambda path: Fault(path, body=b"[" * 200_000)),
+        Case("too long", 502, lambda path: Fault(path, padding=2**26, is_length_told=True), at_storage=NOTHING),
+        Case("bomb", 502, lambda path: Fault(path, body=BOMB, headers=GZIP)),
+        Case("half a gzip", 502, lambda path: Fault(path, body=BOMB[:5000], headers=GZIP)),
+        Case("no gzip", 502, lambda path: Fault(path, body=b"{}", headers=GZIP)),
+        Case("brotli", 502, lambda path: Fault(path, body=b"{}", headers={"content-encoding": "br"})),
+        Case("redirect", 302, lambda path: Fault.redirect(path, other_host)),
+        Case("redirect with the method", 307, lambda path: Fault.redirect(path, other_host, 307)),
+        Case("null", 502, lambda path: Fault(path, body=b"null")),
+        Case("a number", 502, lambda path: Fault(path, body=b"5")),
+        Case("a text", 502, lambda path: Fault(path, body=b'"text"')),
+        Case("a list of numbers", 502, lambda path: Fault(path, body=b"[5]")),
+    ]
+    for status in (500, 502, 503, 504):
+        cases.append(Case(f"{status} once", None, lambda path, status=status: Fault(path, status=status, times=1)))
+        cases.append(Case(f"{status} for ever", status, lambda path, status=status: Fault(path, status=status)))
+    return cases
+
+
+def find_paths(state: State) -> list[str]:
+    """Return a pattern for each kind of request that was made; ids of runs and exports may be any."""
+    found = (f"{re.sub('small[0-9]|[0-9]+.csv', '[^/]+', call.raw_path)}$" for call in state.calls)
+    return list(dict.fromkeys(found))
+
+
+def show(result: Any) -> Any:
+    return "\n".join(getattr(block, "text", None) or block.data for block in result.content), result.structured_content
+
+
+def read_code(result: Any) -> int:
+    """Return an error's code; pictures have no structured form, but their errors do."""
+    assert result.is_error, show(result)
+    assert "Internal error" not in text_of(result)
+    return result.structured_content["code"]
+
+
+def test_every_tool_is_here() -> None:
+    assert list(CALLS) == [entry.name for entry in TOOLS]
+
+
+@pytest.mark.parametrize("tool", CALLS)
+async def test_a_fault_means_the_right_data_or_one_clear_error_and_the_next_call_works(
+    settings: Settings, state: State, elsewhere: tuple[str, list[str]], tool: str
+) -> None:
+    server = create_server(settings)
+    # a chart costs more than all that may go wrong before it
+    again = "get_metrics" if tool == "plot_metrics" else tool
+    async with connect(server) as client:
+        whole = show(await client.call_tool(tool, CALLS[tool]))
+        paths = find_paths(state)
+        whole_again = show(await client.call_tool(again, CALLS[again]))
+    assert len(paths) > 1
+    for path, case in itertools.product(paths, make_cases(elsewhere[0], state)):
+        code = case.code if case.at_storage == SAME or not path.startswith("/storage") else case.at_storage
+        if code == NOTHING:
+            continue
+        fault = case.make(path)
+        state.faults, state.exports = [fault], {}
+        async with connect(server) as client:
+            result = await client.call_tool(tool, CALLS[tool])
+            said = f"{tool} with {case.name} at {path}: {show(result)}"[:1000]
+            assert fault.hits, said
+            if code is None:
+                assert show(result) == whole, said
+                continue
+            if "png" in path and not result.is_error:
+                # a picture may be anything: it is told that this is none
+                assert re.search(r"3\.png at step 3: (it is damaged|larger than)", show(result)[0]), said
+            else:
+                assert read_code(result) == code, said
+            state.faults = []
+            assert show(await client.call_tool(again, CALLS[again])) == whole_again, f"after {said}"
+    assert elsewhere[1] == []
+
+
+WRITES: dict[str, dict[str, Any]] = {
+    "create_project": {"project": "new"},
+    "delete_experiments": {"project": "small", "exp_cuids": ["small0", "small1"]},
+    "delete_project": {"project": "small"},
+}
+# to a deletion, any JSON or nothing, with a status of success, says that it was done
+BELIEVED = {"empty", "null", "a number", "a text", "a list of numbers"}
+
+
+def build_little_world() -> State:
+    state = build_sample_state()
+    small = state.add_project(state.workspaces[0], "small", cuid="small")
+    for number in range(2):
+        state.add_experiment(small, f"run-{number}", cuid=f"small{number}")
+    return state
+
+
+def list_what_is_there(state: State) -> list[str]:
+    return [f"{project.name}/{one.cuid}" for project in state.projects for one in [project, *project.experiments]]
+
+
+def list_changes(state: State) -> list[str]:
+    """Return what was asked for that changes something."""
+    asked = [call for call in state.calls if call.method == "DELETE" or call.raw_path == "/api/project"]
+    return [f"{call.method} {call.raw_path}" for call in asked]
+
+
+def test_every_tool_that_writes_is_here() -> None:
+    assert list(WRITES) == [entry.name for entry in WRITE_TOOLS]
+
+
+@pytest.mark.parametrize("tool", WRITES)
+async def test_a_fault_makes_no_change_twice_and_what_is_said_of_it_is_true(
+    settings: Settings, fake: tuple[dict[str, Any], str], elsewhere: tuple[str, list[str]], tool: str
+) -> None:
+    server = create_server(replace(settings, allow_writes=True))
+    served, _ = fake
+
+    async def ask(client: Any, confirmation: str = "") -> Any:
+        return await client.call_tool(tool, {**WRITES[tool], "confirmation": confirmation})
+
+    async def prepare(client: Any) -> str:
+        return (await ask(client)).structured_content["data"]["confirmation"]
+
+    served["app"] = create_app(world := build_little_world())
+    before = list_what_is_there(world)
+    async with connect(server) as client:
+        assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True
+    after = list_what_is_there(world)
+    places = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
+    tried = 0
+    kinds = range(len(make_cases(elsewhere[0], world)))
+    async with connect(server) as client:
+        for (method, path), kind, is_dry in itertools.product(places, kinds, (True, False)):
+            served["app"] = create_app(world := build_little_world())
+            case = make_cases(elsewhere[0], world)[kind]
+            is_change = method == "DELETE" or path == "/api/project$"
+            if (method == "DELETE" and case.name in BELIEVED) or (case.name == "bomb" and not is_change):
+                continue
+            fault = case.make(path)
+            fault.method = method
+            token = "" if is_dry else await prepare(client)
+            if path.endswith("/api_key$"):
+                world.end_sessions()
+            world.faults = [fault]
+            result = await ask(client, token)
+            if not fault.hits:
+                continue
+            tried += 1
+            there, changes = list_what_is_there(world), list_changes(world)
+            said = f"{tool} ({is_dry=}) with {case.name} at {method} {path}: {there} {changes} {show(result)}"[:1500]
+            assert len(changes) == len(set(changes)), said
+            if is_dry or not is_change:
+                # half of the words that say that there is no such project say it too
+                code = None if (path, case.name) == (f"/api/project/{ME}/new$", "truncated") else case.code
+                assert result.is_error == (code is not None), said
+                assert not result.is_error or read_code(result) == code, said
+                assert there == (before if is_dry or result.is_error else after), said
+                assert not changes or not (is_dry or result.is_error), said
+            elif result.is_error:
+                text = show(result)[0]
+                assert read_code(result) in (case.code, 0, 401, 429, 500, 502, 503, 504), said
+                # a connection that the first deletion left broken fails the second one
+                deleted = [one for one in ("small0", "small1") if f"small/{one}" not in there]
+                told = ["small0"] if "Deleted: small0." in text else []
+                assert there == before or deleted == told or "not known" in text, said
+                assert deleted == told or not told, said
+                assert "as a look shows" not in text or "not known" not in text, said
+            else:
+                assert result.structured_content["data"]["done"] is True, said
+                assert there == after, said
+            world.faults = []
+            if there == before:
+                assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True, said
+                assert list_what_is_there(world) == after, said
+    assert tried > 100
+    assert elsewhere[1] == []
+
+
+def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the places in a JSON value and what is there; of a list's items the first stands for all."""
+    yield path, node
+    items = list(enumerate(node[:1])) if isinstance(node, list) else []
+    for key, item in node.items() if isinstance(node, dict) else items:
+        yield from walk(item, (*path, key))
+
+
+def put(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    whole = copy.deepcopy(whole)
+    place = whole
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return whole
+
+
+def list_odd_values(node: Any) -> list[Any]:
+    """Return values of other types than that of a node."""
+    if isinstance(node, list):
+        return [7, {"odd": 7}]
+    return ["odd", [7]] if type(node) in (int, float) else [7, [7]]
+
+
+async def test_a_value_of_the_wrong_type_is_an_error_wherever_it_is(settings: Settings, state: State) -> None:
+    server = create_server(settings)
+    calls = [(tool, CALLS[tool]) for tool in CALLS if tool not in ("plot_metrics", "whats_new", "compare_experiments")]
+    calls.append(("get_metrics", {**THREE, "keys": ["loss"], "mode": "sampled"}))
+    seen: set[str] = set()
+    tried = 0
+    for tool, arguments in calls:
+        state.faults = []
+        state.calls.clear()
+        async with connect(server) as client:
+            whole = show(await client.call_tool(tool, arguments))
+        for path in {path for path in find_paths(state) if path.startswith("/api")} - seen:
+            seen.add(path)
+            bodies: list[bytes] = []
+            state.faults = [Fault(path, rewrite=lambda body, bodies=bodies: bodies.append(body) or body)]
+            async with connect(server) as client:
+                await client.call_tool(tool, arguments)
+            # what people put into a config may be of any type; one metric stands for all
+            places = [
+                (place, node)
+                for place, node in walk(json.loads(bodies[0]))
+                if "config" not in place[:-1] and "acc" not in place
+            ]
+            for place, value in [(place, value) for place, node in places for value in list_odd_values(node)]:
+
+                def rewrite(body: bytes, place: Any = place, value: Any = value) -> bytes:
+                    return json.dumps(put(json.loads(body), place, value)).encode()
+
+                state.faults = [Fault(path, times=1, rewrite=rewrite)]
+                async with connect(server) as client:
+                    result = await client.call_tool(tool, arguments)
+                tried += 1
+                # a bare number is one form of an extreme
+                if result.is_error or (place[-1:] not in (("min",), ("max",)) or value != 7):
+                    said = f"{tool} with {value} at {place} of {path}: {show(result)}"[:1000]
+                    assert result.is_error or show(result) == whole, said
+                    assert not result.is_error or read_code(result) == 502, said
+    assert tried > 300
+
+
+async def test_a_summary_of_other_experiments_is_not_taken_for_an_empty_one(settings: Settings, state: State) -> None:
+    state.faults = [Fault("/summaries", body=b'{"other": {}}')]
+    async with session(settings) as client:
+        for tool in ("get_exp_summary", "rank_experiments", "compare_experiments"):
+            assert read_code(await client.call_tool(tool, CALLS[tool])) == 502
+
+
+async def test_resources_and_completion_under_faults_are_right_or_a_clear_error(
+    settings: Settings, state: State, elsewhere: tuple[str, list[str]]
+) -> None:
+    server = create_server(settings)
+    template = ResourceTemplateReference(type="ref/resource", uri="swanlab://{username}/{project}")
+
+    async def read(client: Any) -> Any:
+        return (await client.read_resource("swanlab://kites-test3/small")).contents
+
+    async def complete(client: Any) -> Any:
+        argument = {"name": "project", "value": "sm"}
+        return (await client.complete(template, argument, context_arguments={"username": ME})).completion
+
+    for ask in (read, complete):
+        async with connect(server) as client:
+            whole = await ask(client)
+        for case in make_cases(elsewhere[0], state):
+            state.faults = [case.make("/api/project")]
+            async with connect(server) as client:
+                if case.code is None:
+                    assert await ask(client) == whole, case.name
+                    continue
+                with pytest.raises(MCPError, match="SwanLab"):
+                    await ask(client)
+                state.faults = []
+                assert await ask(client) == whole, f"after {case.name}"
+    assert elsewhere[1] == []
+
+
+@pytest.mark.parametrize("tool", LISTS)
+async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
+    settings: Settings, state: State, tool: str
+) -> None:
+    server = create_server(settings)
+    pages = "/project/kites-test2$" if tool == "list_projects" else "/many/runs$"
+    numbers = iter(range(1000))
+
+    def grow() -> None:
+        if tool == "list_projects":
+            state.add_project(state.workspaces[1], f"late-{next(numbers)}")
+        else:
+            state.add_experiment(state.projects[2], f"late-{next(numbers)}", metrics={"loss": [(0, 1e6)]})
+
+    def tell_more(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "total": 411}).encode()
+
+    async def ask(client: Any) -> Any:
+        return await client.call_tool(tool, LISTS[tool])
+
+    second: list[bytes] = []
+    async with connect(server) as client:
+        state.faults = [Fault(pages, query={"page": "2"}, rewrite=lambda body: second.append(body) or body)]
+        whole = show(await ask(client))
+        third = {"query": {"page": "3"}}
+        for name, fault in {
+            "page 3 fails once": Fault(pages, status=503, times=1, **third),
+            "the session ends at page 3": Fault(pages, then=state.end_sessions, times=1, **third),
+            "page 3 repeats page 2 once": Fault(pages, body=second[0], times=1, **third),
+        }.items():
+            state.faults = [fault]
+            assert show(await ask(client)) == whole, name
+            assert fault.hits == 1, name
+        for name, code, fault in [
+            ("page 3 fails", 503, Fault(pages, status=503, **third)),
+            ("page 3 is not there", 404, Fault(pages, status=404, **third)),
+            ("page 3 repeats page 2", 502, Fault(pages, body=second[0], **third)),
+            ("page 3 is empty", 502, Fault(pages, body=b'{"list": [], "total": 410}', **third)),
+            ("page 3 tells another total", 502, Fault(pages, rewrite=tell_more, **third)),
+            ("the list grows with every page 3", 502, Fault(pages, then=grow, **third)),
+        ]:
+            state.faults = [fault]
+            result = await ask(client)
+            assert read_code(result) == code, f"{name}: {show(result)}"
+            state.faults = []
+            assert (await ask(client)).is_error is False, f"after {name}"
+        state.faults = [Fault(pages, then=grow, times=1, **third)]
+        grown = show(await ask(client))
+        assert grown == show(await ask(client)) != whole
+
+
+async def test_a_question_that_fails_when_it_is_given_up_leaves_no_warning_behind() -> None:
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+            raise ServerUnavailable("gone")
+
+    waiting = asyncio.create_task(SharedAnswers[None]().ask("name", fail))
+    await asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await ended.wait()
+    del waiting
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+async def test_a_slow_answer_at_any_endpoint_ends_the_call_at_its_deadline_and_keeps_no_slot(
+    settings: Settings, state: State, part: str
+) -> None:
+    asked: dict[str, list[str]] = {}
+    for tool, arguments in CALLS.items():
+        state.calls.clear()
+        async with session(settings) as client:
+            await client.call_tool(tool, arguments)
+        for path in find_paths(state):
+            asked.setdefault(path, []).append(tool)
+    # a server for each endpoint, so that all can wait at once
+    worlds = [build_world() for _ in asked]
+
+    async def ask(path: str, tools: list[str], world: State, host: str) -> None:
+        gate = threading.Event()
+        fault = Fault(path, **({"until": gate} if part == "headers" else {"body_until": gate}))
+        world.faults = [fault]
+        results: dict[str, Any] = {}
+
+        async def call(tool: str) -> None:
+            results[tool] = await client.call_tool(tool, CALLS[tool])
+
+        async def call_all() -> None:
+            async with anyio.create_task_group() as group:
+                for tool in tools:
+                    group.start_soon(call, tool)
+
+        async with session(replace(settings, api_host=host, timeout=4)) as client:
+            # a busy machine may need more than one deadline, to get as far as the fault and to recover
+            for _ in range(20):
+                await call_all()
+                # who signs in, and the id of a project, are asked once for all
+                if fault.hits >= (1 if path.endswith(("/api_key$", "/small$")) else len(tools)):
+                    break
+            else:
+                raise AssertionError(f"{fault.hits} of {tools} asked {path}")
+            for tool, result in results.items():
+                said = f"{tool} with slow {part} at {path}: {show(result)}"[:1000]
+                assert read_code(result) == 0, said
+                assert "within 4 seconds" in text_of(result), said
+            world.faults = []
+            gate.set()
+            if "plot_metrics" in tools:
+                tools.remove("plot_metrics")
+            for _ in range(20):
+                await call_all()
+                if not any(results[tool].is_error for tool in tools):
+                    break
+            assert not any(results[tool].is_error for tool in tools), f"after slow {part} at {path}"
+
+    with serve_each(worlds) as hosts:
+        async with anyio.create_task_group() as group:
+            for (path, tools), world, host in zip(asked.items(), worlds, hosts, strict=True):
+                group.start_soon(ask, path, tools, world, host)
+    assert sum(map(len, asked.values())) > 50
+
+
+async def test_every_tool_says_that_the_connection_is_refused_and_works_once_it_is_not(
+    settings: Settings, state: State
+) -> None:
+    with listen() as listener:
+        host = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    refusing = replace(settings, api_host=host)
+    async with session(refusing) as client:
+        for tool, arguments in CALLS.items():
+            assert read_code(await client.call_tool(tool, arguments)) == 0, tool
+        with serve(state, int(host.rpartition(":")[2])):
+            for tool in ("list_workspaces", "get_metrics"):
+                assert not (await client.call_tool(tool, CALLS[tool])).is_error
+
+
+async def test_fifty_calls_at_once_on_an_ended_session_sign_in_once(settings: Settings, state: State) -> None:
+    async with session(settings) as client:
+        whole = show(await client.call_tool("list_project_exps", CALLS["list_project_exps"]))
+        state.end_sessions()
+        results: list[Any] = []
+
+        async def ask() -> None:
+            results.append(show(await client.call_tool("list_project_exps", CALLS["list_project_exps"])))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(ask)
+    assert results == [whole] * 50
+    assert state.logins == 2
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 401), (403, 403), (500, 500), (503, 503), (200, 502)])
+async def test_a_login_that_fails_after_it_has_worked_is_told_and_later_works(
+    settings: Settings, state: State, status: int, code: int
+) -> None:
+    async with session(settings) as client:
+        for tool, arguments in CALLS.items():
+            if tool == "plot_metrics":
+                continue
+            state.faults = []
+            whole = show(await client.call_tool(tool, arguments))
+            state.end_sessions()
+            state.faults = [Fault("/login", status=status)]
+            assert read_code(await client.call_tool(tool, arguments)) == code, tool
+            state.faults = []
+            assert show(await client.call_tool(tool, arguments)) == whole, tool
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_a_wrong_clock_changes_no_answer_and_signs_in_no_more_often(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    calls = {tool: arguments for tool, arguments in CALLS.items() if tool != "plot_metrics"}
+    async with session(settings) as client:
+        right = {tool: show(await client.call_tool(tool, arguments)) for tool, arguments in calls.items()}
+    true_time = time.time
+    monkeypatch.setattr("time.time", lambda: true_time() + days * 86400)
+    state.logins = 0
+    async with session(settings) as client:
+        for tool, arguments in calls.items():
+            assert show(await client.call_tool(tool, arguments)) == right[tool], tool
+    assert state.logins == 1
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_of_dots_reaches_no_endpoint(transport: Transport, state: State, name: str) -> None:
+    with pytest.raises(InvalidArgument, match="cannot be a name"):
+        await transport.get("project", ME, name, "runs")
+    assert state.calls == []
+
+
+async def test_a_date_to_wait_for_is_measured_by_the_clock_of_swanlab(transport: Transport, state: State) -> None:
+    moment = datetime(2031, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
+    told = {"date": "Tue, 06 May 2031 07:08:09 GMT"}
+    fault = Fault.retry_after("/group", moment, times=1)
+    fault.headers = {**fault.headers, **told}
+    state.faults = [fault]
+    assert await transport.get("group", "")
+    fault = Fault.retry_after("/group", moment + timedelta(seconds=90))
+    fault.headers = {**fault.headers, **told}
+    state.faults = [fault]
+    with pytest.raises(RateLimited, match="Wait 90 seconds"):
+        await transport.get("group", "")
+    assert fault.hits == 1
+
+
+async def test_waits_that_swanlab_asks_for_do_not_add_up(transport: Transport, state: State) -> None:
+    state.faults = [Fault.retry_after("/group", 0, times=2), Fault.retry_after("/group", 21)]
+    with pytest.raises(RateLimited, match="Wait 21 seconds"):
+        await transport.get("group", "")
+    assert len(state.get_calls("/group")) == 3
+
+
+async def test_an_answer_without_a_length_is_counted_as_it_comes(transport: Transport, state: State) -> None:
+    state.faults = [Fault("/group", padding=2**26)]
+    with pytest.raises(UnexpectedResponse, match="more than 64 MB"):
+        await transport.get("group", "")
+    state.faults = [Fault("/group", padding=3 * 2**20)]
+    assert (await transport.get("group", ""))["list"]
+
+
+async def test_an_answer_that_tells_too_great_a_length_is_not_read(
+    settings: Settings, raw: tuple[str, list[bytes], list[bytes]]
+) -> None:
+    host, answers, _ = raw
+    answers += [SIGNED_IN, b"HTTP/1.1 200 OK\r\ncontent-length: 67108865\r\n\r\n{"]
+    transport = Transport(replace(settings, api_host=host))
+    with pytest.raises(UnexpectedResponse, match="more than 64 MB"):
+        await transport.get("group", "")
+    await transport.aclose()
+
+
+async def test_gzip_is_read_to_its_end_in_one_or_several_parts(transport: Transport, state: State) -> None:
+    whole = json.dumps({"list": list(range(200_000))}).encode()
+    parts = gzip.compress(whole[:300_000]) + gzip.compress(whole[300_000:])
+    for body in (gzip.compress(whole), parts, gzip.compress(whole.ljust(2**21))):
+        state.faults = [Fault("/group", body=body, headers=GZIP)]
+        assert await transport.get("group", "") == json.loads(whole)
+    for body in (parts[:-4], gzip.compress(whole)[:-9]):
+        state.faults = [Fault("/group", body=body, headers=GZIP)]
+        with pytest.raises(UnexpectedResponse, match="decompressed"):
+            await transport.get("group", "")
+
+
+async def read_lines(transport: Transport, url: str) -> list[str]:
+    return [line async for line in transport.download(url)]
+
+
+async def test_a_download_is_whole_or_an_error(settings: Settings, state: State, transport: Transport) -> None:
+    state.exports["x.csv"] = "step,a\r\n0,\u2028 1\n1,2"
+    url = f"{settings.api_host}/storage/x.csv?signature=presigned-canary"
+    lines = ["step,a", "0,\u2028 1", "1,2"]
+    assert await read_lines(transport, url) == lines
+    state.faults = [Fault("/storage", status=503, times=3)]
+    assert await read_lines(transport, url) == lines
+    state.faults = [Fault("/storage", body=gzip.compress(state.exports["x.csv"].encode()), headers=GZIP)]
+    assert await read_lines(transport, url) == lines
+    for fault, error, said in [
+        (Fault(is_dropped=True), ServerUnavailable, "broke off a download"),
+        (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line of more than 1 MB"),
+        (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "more than 1024 MB"),
+        (Fault(body=gzip.compress(b"step,a")[:-1], headers=GZIP), UnexpectedResponse, "decompressed"),
+        (Fault.redirect("", settings.api_host), UnexpectedResponse, "answered 302"),
+        (Fault(status=403), SwanLabError, "answered 403"),
+    ]:
+        state.faults = [fault]
+        with pytest.raises(error, match=said):
+            await read_lines(transport, url)
+    for address in ("", "ftp://127.0.0.1/x", "https://[::1", "http://127.0.0.1:1/x", "https://\ud800"):
+        with pytest.raises(UnexpectedResponse, match="not encrypted"):
+            await read_lines(transport, address)
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[tuple[str, list[bytes], list[bytes]]]:
+    """A server that gives prepared bytes for each request, or hangs up; the first ones sign in."""
+    answers: list[bytes] = []
+    requests: list[bytes] = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        await reader.readexactly(int(length[1]) if length else 0)
+        requests.append(head.split(b"\r\n")[0])
+        writer.write(answers.pop(0))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(play, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", answers, requests
+
+
+def write_answer(status: str, body: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+SIGNED_IN = write_answer("200 OK", b'{"sid": "s", "userInfo": {"username": "u"}}')
+
+
+async def test_a_download_that_does_not_tell_where_it_ends_is_an_error(
+    settings: Settings, raw: tuple[str, list[bytes], list[bytes]]
+) -> None:
+    host, answers, _ = raw
+    start = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
+    answers += [start + b"\r\nstep,a\n1,2\n", start + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"step,a\n")]
+    transport = Transport(replace(settings, api_host=host))
+    with pytest.raises(UnexpectedResponse, match="where it ends"):
+        await read_lines(transport, f"{host}/x")
+    assert await read_lines(transport, f"{host}/x") == ["step,a"]
+    await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        (b"", ServerUnavailable, "look before you ask again"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", ServerUnavailable, "look before you ask again"),
+        (write_answer("500 Oh"), ServerUnavailable, "look before you ask again"),
+        (write_answer("503 Busy"), ServerUnavailable, "look before you ask again"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "look before you ask again"),
+        (write_answer("429 Slow"), RateLimited, "Wait a minute"),
+        (write_answer("200 OK", b"<html>"), UnexpectedResponse, "look before you ask again"),
+        (write_answer("401 No"), AuthenticationFailed, "was not done"),
+    ],
+)
+async def test_a_change_is_never_sent_twice_and_says_when_its_outcome_is_not_known(
+    settings: Settings, raw: tuple[str, list[bytes], list[bytes]], answer: bytes, error: type[SwanLabError], said: str
+) -> None:
+    host, answers, requests = raw
+    answers += [SIGNED_IN, answer, SIGNED_IN]
+    transport = Transport(replace(settings, api_host=host))
+    with pytest.raises(error, match=said):
+        await transport.change("DELETE", "project", "u", "p q", body={"a": 1})
+    await transport.aclose()
+    assert requests == [b"POST /api/login/api_key HTTP/1.1", b"DELETE /api/project/u/p%20q HTTP/1.1"]
+
+
+async def test_a_change_is_done_once_and_after_a_refused_session_the_next_one_signs_in(
+    state: State, transport: Transport
+) -> None:
+    path = ("project", "kites-test2", "wide-0")
+    body = {"username": ME, "name": "new", "visibility": "PRIVATE"}
+    assert (await transport.change("POST", "project", body=body))["name"] == "new"
+    state.end_sessions()
+    with pytest.raises(AuthenticationFailed, match="was not done"):
+        await transport.change("DELETE", *path)
+    assert await transport.change("DELETE", *path) is None
+    assert [call.status for call in state.calls if call.method == "DELETE"] == [401, 204]
+    assert state.logins == 2
+
+
+async def test_a_change_that_cannot_have_arrived_is_sent_again(settings: Settings, state: State) -> None:
+    with serve(create_app(state)) as host:
+        transport = Transport(replace(settings, api_host=host))
+        await transport.sign_in()
+    with pytest.raises(ServerUnavailable, match=r"did not answer in 5 tries \(ConnectError\)"):
+        await transport.change("DELETE", "project", "kites-test2", "wide-0")
+    await transport.aclose()
+
+
+async def test_addresses_and_headers_of_ours_reach_no_log(
+    settings: Settings, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    secrets = ("presigned-canary", "sid-canary", "test-key", "signature")
+    state.faults = [Fault("/storage", status=503, times=1), Fault("/runs", status=401, times=1)]
+    with caplog.at_level(logging.DEBUG):
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+        async with session(settings) as client:
+            for tool in ("get_metrics", "get_media", "list_projects"):
+                assert not (await client.call_tool(tool, CALLS[tool])).is_error
+        logged = "\n".join(f"{record.getMessage()} {record.args}" for record in caplog.records)
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.NOTSET)
+    assert state.get_calls("/storage")
+    assert "try 1 of 5 failed" in logged
+    assert not any(secret in logged for secret in secrets), logged

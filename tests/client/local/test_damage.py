@@ -1,0 +1,332 @@
+"""What crashes, bad disks and two unlocked writers do to run files, and what it may cost at most."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.client.local.framing import MAGIC, FragmentReader
+from swanlab_mcp.client.local.records import is_protobuf
+from swanlab_mcp.client.local.run import Damage, Run
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+from tests.run_files import build_file, encode_bytes, encode_varint, frame
+
+pytestmark = pytest.mark.anyio
+
+HEADER = MAGIC + b"\x02"
+CUID = "3hzj7gws"
+OFFLINE = next((RUNS / "0.10.3-offline").glob(f"*{CUID}/*.swanlab"))
+INTERLEAVED = next((RUNS / "0.10.3-interleaved").glob("*/run-*.swanlab"))
+LEGACY = next((RUNS / "0.6.10-offline").glob("*qlfjz4v46753i05lwsjba/*.swanlab"))
+FILES = [OFFLINE, LEGACY, INTERLEAVED]
+
+
+def is_record(payload: bytes) -> bool:
+    return is_protobuf(payload) or (payload.startswith(b'{"model_type"') and payload.endswith(b"}}\n"))
+
+
+def read(content: bytes, check: Callable[[bytes], bool] = is_record) -> tuple[list[bytes], FragmentReader]:
+    reader = FragmentReader(check)
+    return reader.feed(content, at_end=True), reader
+
+
+WHOLE = {file: (file.read_bytes(), read(file.read_bytes(), lambda _: True)[0]) for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_a_flipped_bit_anywhere_costs_one_record_and_invents_none(file: Path) -> None:
+    # each byte once, another bit each time; some 6 KB hold every kind of record, and a hole of the interleaved file
+    content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
+    whole, before = read(content)
+    for place in range(0, len(content), 1 if file is not INTERLEAVED else 11):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 1 << place % 8
+        found, reader = read(bytes(spoiled))
+        assert len(found) >= len(whole) - 1, place
+        assert set(found) <= set(whole), place
+        if len(found) < len(whole):
+            after = reader.damaged + reader.lost + reader.unpaired + reader.torn
+            assert after > before.damaged + before.lost + before.unpaired, place
+
+
+@given(st.sampled_from(FILES), st.data())
+def test_a_file_cut_anywhere_holds_the_first_records_and_is_not_damaged(file: Path, data: st.DataObject) -> None:
+    content, whole = WHOLE[file]
+    end = data.draw(st.integers(0, len(content)))
+    found, reader = read(content[:end])
+    assert found == whole[: len(found)]
+    assert (reader.damaged, reader.unexplained, reader.lost) == (0, 0, 0)
+    # what follows the cut is read as if there had been none
+    assert found + reader.feed(content[end:], at_end=True) == whole
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_a_file_that_grows_by_single_bytes_is_read_as_if_at_once(file: Path) -> None:
+    content = WHOLE[file][0][:26_000]
+    reader = FragmentReader(is_record)
+    found: list[bytes] = []
+    for place in range(len(content)):
+        found += reader.feed(content[place : place + 1], at_end=True)
+    whole, at_once = read(content)
+    assert found == whole
+    assert (reader.repaired, reader.damaged, reader.lost) == (at_once.repaired, at_once.damaged, at_once.lost)
+
+
+def make_record(writer: int, number: int, size: int) -> bytes:
+    """Return bytes that are a protobuf message with number and text."""
+    text = f"{writer}.{number} ".encode() * (size // 4 + 1)
+    text = text[:size]
+    return b"\x08" + encode_varint(number + 1) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
+
+
+def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
+    """Return payloads and the writes that record them one after the other."""
+    records = [make_record(writer, number, size) for number, size in enumerate(sizes)]
+    writes: list[bytes] = []
+    for record in records:
+        writes += frame(record, offset + sum(map(len, writes)))
+    return records, writes
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([40, 200, 30, 64, 90, 41, 200, 33], [77]),
+        ([40, 200, 30, 64], [77, 500]),
+        # the first writer's third record does not fit into its block and is split
+        ([200, 9_000, 9_000, 60], [77]),
+        ([200, 60], [9_000, 9_000]),
+    ],
+)
+def test_two_unlocked_writers_lose_nothing_at_any_split_point(first: list[int], second: list[int]) -> None:
+    start = 32768 - 10_000 if max(first + second) > 1000 else 7
+    filler = make_record(9, 0, 16_000) if start > 7 else b""
+    prefix = HEADER + b"".join(frame(filler, 7))
+    records, writes = write_many(1, first, len(prefix) + (start - 7 if not filler else 7_000))
+    others, other_writes = write_many(2, second, len(prefix) + (start - 7 if not filler else 7_000))
+    expected = sorted([*([filler] if filler else []), *records, *others])
+
+    def merge(places: list[int]) -> bytes:
+        merged = list(writes)
+        for place, write in reversed(list(zip(places, other_writes, strict=True))):
+            merged.insert(place, write)
+        return prefix + b"".join(merged)
+
+    def each(count: int, lowest: int) -> list[list[int]]:
+        if not count:
+            return [[]]
+        return [[place, *rest] for place in range(lowest, len(writes) + 1) for rest in each(count - 1, place)]
+
+    for places in each(len(other_writes), 0):
+        found, reader = read(merge(places))
+        assert sorted(found) == expected, places
+        assert (reader.damaged, reader.unpaired, reader.lost) == (0, 0, 0), places
+
+
+@pytest.fixture(params=[OFFLINE, LEGACY], ids=["protobuf", "json"])
+def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return the file of a copied run."""
+    file: Path = request.param
+    shutil.copytree(file.parent, tmp_path / "runs" / file.parent.name)
+    return tmp_path / "runs" / file.parent.name / file.name
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers(copied: Path, share: float) -> None:
+    whole = Run(copied)
+    whole.refresh()
+    sound = whole.assess_damage()
+    assert sound == Damage(sound.records, 0, 0, 0, 0)
+    content = bytearray(copied.read_bytes())
+    place = int(len(content) * share)
+    content[place : place + 600] = bytes(600)
+    copied.write_bytes(content)
+    run = Run(copied)
+    run.refresh()
+    damage = run.assess_damage()
+    assert damage.places == 1
+    assert 600 <= damage.unread < 1600
+    lost = sound.records - damage.records
+    # before 0.8 columns carry no number, and the last point of a key leaves no gap
+    assert lost > 0
+    assert (damage.missing <= lost) if run.is_legacy else (damage.missing == lost)
+    assert damage.missing or share == 0.9
+    client = OfflineClient([copied.parent.parent])
+    for answer in (
+        await client.get_summary("local", "vision-baselines", run.run_id),
+        await client.read_points("local", "vision-baselines", run.run_id, ["train/loss"], exact=True),
+        await client.get_experiment("local", "vision-baselines", run.run_id),
+    ):
+        note = next(note for note in answer.notes if "damaged" in note)
+        assert f"{damage.records} records read, its file is damaged in 1 places ({damage.unread} bytes" in note
+        what = "points and log lines" if run.is_legacy else "records"
+        told = f"at least {damage.missing} {what} are missing" if damage.missing else "no gap in their numbers"
+        assert told in note
+
+
+@pytest.mark.parametrize("size", [1, 6, 9000])
+async def test_a_spoiled_beginning_costs_what_stood_there(copied: Path, size: int) -> None:
+    whole = Run(copied)
+    counts = {key: tally.count for key, tally in whole.read_tallies().items()}
+    copied.write_bytes(bytes(size) + copied.read_bytes()[size:])
+    client = OfflineClient([copied.parent.parent])
+    (project,) = (await client.list_projects("local")).data or []
+    assert project.name == ("vision-baselines" if size < 7 else "(unknown)")
+    answer = await client.get_summary("local", project.name, whole.run_id)
+    assert answer.data is not None
+    lost = sum(counts.values()) - sum(summary.count or 0 for summary in answer.data.values())
+    assert (lost > 0) == (size > 7)
+    assert any("the beginning of its file is damaged" in note for note in answer.notes)
+
+
+async def test_another_format_is_told(copied: Path) -> None:
+    content = bytearray(copied.read_bytes())
+    content[6] = 3
+    copied.write_bytes(content)
+    answer = await OfflineClient([copied.parent.parent]).get_summary("local", "vision-baselines", Run(copied).run_id)
+    assert "has format 3, which is not known here" in answer.notes[0]
+
+
+def test_halves_of_two_damaged_records_make_no_third() -> None:
+    # the first record loses its second half, the next split one its first
+    sizes = [100] * 900
+    records, writes = write_many(1, sizes, len(HEADER))
+    heads = [place for place, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]
+    assert len(heads) >= 4
+    for lost in (heads[1], heads[2]):
+        writes[lost + 1] = bytes(len(writes[lost + 1]))
+    found, reader = read(HEADER + b"".join(writes))
+    assert set(found) <= set(records)
+    assert len(found) == len(records) - 2
+    assert reader.lost == 2
+
+
+def test_a_hostile_hole_costs_bounded_time() -> None:
+    # every second position looks like a fragment of 32 KB
+    hole = b"\x7f\x01" * (1 << 18)
+    record = b"after"
+    reader = FragmentReader(lambda _: True)
+    reader._effort = 1 << 20
+    found = reader.feed(HEADER + hole + b"".join(frame(record, 7)), at_end=True)
+    assert found == [record]
+    assert reader._effort < 0
+    assert reader.damaged >= 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["data", "more", "caption"]), inner),
+    max_leaves=5,
+)
+NAMES = ["metric", "key", "kid", "step", "epoch", "create_time", "buffers_name", "name", "tags", "level", "message"]
+KINDS = ["Scalar", "Media", "Log", "Header", "Project", "Experiment", "Footer", "Column", "Other"]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES), json_values)), max_size=5))
+def test_a_json_record_may_say_anything(records: list[tuple[str, dict[str, Any]]]) -> None:
+    payloads = [json.dumps({"model_type": kind, "data": data}).encode() for kind, data in records]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "backup.swanlab"
+        file.write_bytes(build_file([*payloads, b"[1]", b"{", b'{"model_type": 1, "data": {}}']))
+        run = Run(file)
+        run.outline()
+        points = run.read_points(list(run.list_keys().scalars))
+        run.read_tallies()
+        for key in run.list_keys().media:
+            for step, entries in run.list_media(key).items():
+                for place in range(len(entries)):
+                    with suppress(OSError, ValueError):
+                        run.read_media(key, step, place, limit=100)
+        assert not run.problem
+        assert run.assess_damage().places >= 2
+        assert all(len(one.steps) == len(one.values) == len(one.times) for one in points.values())
+
+
+numbers = st.integers(0, (1 << 64) - 1)
+fields = st.lists(
+    st.tuples(st.integers(1, 20), numbers | st.binary(max_size=12) | st.just(b"\x08\x01\x10\x02")), max_size=6
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from([10, 11, 13, 14, 16]), fields), max_size=5))
+def test_a_protobuf_record_may_say_anything(records: list[tuple[int, list[tuple[int, int | bytes]]]]) -> None:
+    payloads = []
+    for kind, said in records:
+        body = b"".join(
+            encode_bytes(field, value) if isinstance(value, bytes) else encode_varint(field << 3) + encode_varint(value)
+            for field, value in said
+        )
+        payloads.append(b"\x08\x01" + encode_bytes(kind, body))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "run-x.swanlab"
+        file.write_bytes(build_file(payloads))
+        run = Run(file)
+        run.outline()
+        points = run.read_points(list(run.list_keys().scalars))
+        run.read_tallies()
+        run.read_lines(0, 10)
+        assert not run.problem
+        assert all(len(one.steps) == len(one.values) == len(one.times) for one in points.values())
+
+
+def test_points_written_by_older_sdks_in_unusual_ways_are_read_too(tmp_path: Path) -> None:
+    def point(value: Any, **more: Any) -> bytes:
+        metric = {"index": 0, "data": value, "create_time": "2026-11-23T08:00:58.255674+00:00"}
+        data = {"metric": metric, "key": "a", "step": 1, "epoch": 1} | more
+        return json.dumps({"model_type": "Scalar", "data": data}).encode() + b"\n"
+
+    file = tmp_path / "backup.swanlab"
+    odd_time = {"metric": {"data": 4, "create_time": "2026-99-99T08:00:58.255674+00:00"}, "key": "late", "step": 3}
+    file.write_bytes(
+        build_file(
+            [
+                point(1.5),
+                point("NaN", step=2, epoch=2),
+                point("INF", step=3, epoch=3),
+                point(2, step=5, epoch=5),
+                point(1, key='q"\\', step=-4),
+                point(1.25, key="中", step=7),
+                json.dumps({"model_type": "Scalar", "data": odd_time}).encode(),
+                point(1, metric={"index": 0, "data": 3, "create_time": "2026-13-23T08:00:58.255674+00:00"}, key="m"),
+            ]
+        )
+    )
+    run = Run(file)
+    found = run.read_points(["a", 'q"\\', "中", "late", "m"])
+    assert repr(list(found["a"].values)) == "[1.5, nan, inf, 2.0]"
+    assert found["a"].times[0] == found["中"].times[0] == 1_795_420_858_255
+    assert (found['q"\\'].steps[0], found["中"].values[0], found["late"].times[0]) == (-4, 1.25, 0)
+    # the fourth point of `a` is the fifth by its number
+    assert run.assess_damage() == Damage(8, 0, 0, 0, 1)
+
+
+async def test_damage_is_told_with_lists_filters_and_news_too(tmp_path: Path) -> None:
+    folder = tmp_path / INTERLEAVED.parent.name
+    shutil.copytree(INTERLEAVED.parent, folder)
+    content = bytearray(INTERLEAVED.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 300] = bytes(300)
+    (folder / INTERLEAVED.name).write_bytes(content)
+    key = "train/loss"
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("list_metrics", {"exp_cuids": ["0fixrilp"]}),
+        ("find_experiments", {"filters": [{"field": f"metric.{key}", "op": ">", "value": -1e9}]}),
+        ("whats_new", {"since": "2026-11-01", "metrics": [key]}),
+        ("whats_new", {"since": "2026-11-01"}),
+    ]
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        for tool, arguments in calls:
+            result = await client.call_tool(tool, {"project": "stress", **arguments})
+            assert not result.is_error, text_of(result)
+            assert text_of(result).count("its file is damaged in") == 1, tool

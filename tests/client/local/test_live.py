@@ -1,0 +1,200 @@
+"""Runs that are still being recorded, or were never ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.client.local.liveness import look_up_process
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+from tests.run_files import BEGAN, build_file, encode_finish, encode_log, encode_point, encode_start, write_run
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
+    records = [encode_start("grows")]
+    records += [encode_point(step + 1, "loss", step, 1 / (step + 1), BEGAN + 1000 * step) for step in range(200)]
+    content = build_file([*records, encode_log(201, "done", 1), encode_finish()])
+    file = write_run(tmp_path, "grows", [])
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        counts: list[int] = []
+        for end in range(1000, len(content), 1000):
+            file.write_bytes(content[:end])
+            told = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": "grows"})
+            found = told.structured_content["data"]["loss"]
+            assert found["value"] == 1 / (found["step"] + 1)
+            counts.append(found["count"])
+            (note,) = (one for one in told.structured_content["notes"] if "no end is recorded" in one)
+            last = found["step"]
+            assert f"Data up to 2026-11-23T08:0{last // 60}:{last % 60:02d}.000Z; the SDK buffers" in note
+        assert counts == sorted(set(counts))
+        file.write_bytes(content)
+        told = await client.call_tool("get_experiment", {"project": "local/made", "exp_cuid": "grows"})
+        assert told.structured_content["data"]["state"] == "FINISHED"
+        assert "notes" not in told.structured_content
+        told = await client.call_tool("get_logs", {"project": "local/made", "exp_cuid": "grows"})
+        assert told.structured_content["data"][0]["message"] == "done"
+
+
+async def test_a_run_that_begins_is_there_before_its_first_record(tmp_path: Path) -> None:
+    file = write_run(tmp_path, "new", [])
+    content = file.read_bytes()
+    file.write_bytes(b"")
+    client = OfflineClient([tmp_path])
+    assert [project.name for project in (await client.list_projects("local")).data or []] == ["(unknown)"]
+    file.write_bytes(content[:20])
+    answer = await client.get_experiment("local", "(unknown)", "new")
+    assert "its file holds no record yet" in answer.notes[0]
+    file.write_bytes(content)
+    assert [project.name for project in (await client.list_projects("local")).data or []] == ["made"]
+
+
+async def test_points_and_lines_out_of_order_are_sorted(tmp_path: Path) -> None:
+    steps = [5, 3, 9, 1, 7, 3, 0]
+    records = [encode_point(number, "loss", step, float(number)) for number, step in enumerate(steps, 1)]
+    records += [encode_log(8, "second", 2), encode_log(9, "first", 1), encode_log(10, "third", 3)]
+    write_run(tmp_path, "mixed", records)
+    client = OfflineClient([tmp_path])
+    points = (await client.read_points("local", "made", "mixed", ["loss"], exact=True)).data
+    assert points is not None
+    # step 3 was recorded twice: the later counts
+    assert (list(points["loss"].steps), list(points["loss"].values)) == ([0, 1, 3, 5, 7, 9], [7, 4, 6, 1, 5, 3])
+    logs = (await client.read_logs("local", "made", "mixed", start=None, count=10)).data
+    assert logs is not None
+    assert [line.message for line in logs.lines] == ["first", "second", "third"]
+
+
+def write_open_run(folder: Path, *, hostname: str, pid: Any, moment: str, age: float = 0, legacy: bool = False) -> None:
+    """Write a run without records, as if its file had been written `age` seconds ago."""
+    run = folder / f"run-{moment}-open"
+    (run / "files").mkdir(parents=True)
+    about = {"hostname": hostname, "pid": pid}
+    metadata = about if legacy else {"runtime": about}
+    (run / "files" / "swanlab-metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    file = run / ("backup.swanlab" if legacy else "run-open.swanlab")
+    file.write_bytes(b"")
+    os.utime(file, (time.time() - age,) * 2)
+
+
+async def tell_fate(folder: Path) -> str:
+    answer = await OfflineClient([folder]).get_experiment("local", "(unknown)", "open")
+    assert answer.data is not None
+    assert answer.data.state == "UNKNOWN"
+    return answer.notes[0]
+
+
+def now() -> str:
+    return f"{datetime.now().astimezone():%Y%m%d_%H%M%S}"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_a_living_process_speaks_for_a_running_run(tmp_path: Path, legacy: bool) -> None:
+    write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now(), age=90_000, legacy=legacy)
+    told = await tell_fate(tmp_path)
+    assert f"Its process {os.getpid()} is alive on this machine: probably still running" in told
+    assert "last written 25 h ago" in told
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the start of a process is told by /proc")
+async def test_a_process_that_began_after_the_run_is_another_one(tmp_path: Path) -> None:
+    write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment="20200101_000000", age=9000)
+    assert "now belongs to a process that began later: probably killed" in await tell_fate(tmp_path)
+
+
+def run_process() -> int:
+    """Return the id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    return ended.pid
+
+
+@pytest.mark.parametrize(("age", "told"), [(9000, "is gone from this machine"), (5, "is not to be seen")])
+async def test_a_process_that_is_gone_speaks_for_a_kill(tmp_path: Path, age: float, told: str) -> None:
+    pid = run_process()
+    write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment=now(), age=age)
+    fate = await tell_fate(tmp_path)
+    assert f"Its process {pid} {told}" in fate
+    assert "killed" in fate
+
+
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [
+        (30, "its file was last written 30 s ago: probably still running"),
+        (3600, "its file was last written 60 min ago: killed, or still running and slow to write"),
+        (10_000, "its file was last written 3 h ago: probably killed"),
+        (1_000_000, "its file was last written 12 days ago: probably killed"),
+    ],
+)
+async def test_on_another_machine_the_age_of_the_file_is_the_only_hint(tmp_path: Path, age: float, told: str) -> None:
+    write_open_run(tmp_path, hostname="gpu-node-99", pid=os.getpid(), moment=now(), age=age)
+    assert re.search("It ran on gpu-node-99; " + told.replace("30 s", r"3\d s"), await tell_fate(tmp_path))
+
+
+async def test_a_copied_file_does_not_look_alive(tmp_path: Path) -> None:
+    source = next((RUNS / "0.10.3-offline").glob("*vhfakm9z"))
+    shutil.copytree(source, tmp_path / source.name, copy_function=shutil.copyfile)
+    answer = await OfflineClient([tmp_path]).get_experiment("local", "vision-baselines", "vhfakm9z")
+    assert re.search(r"last record was made .* ago: probably killed", answer.notes[0]), answer.notes
+
+
+@pytest.mark.parametrize("pid", [0, -1, "12", None, 1 << 70, True])
+async def test_an_odd_process_id_is_no_fault(tmp_path: Path, pid: Any) -> None:
+    write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment="99999999_999999", age=9000)
+    assert "killed" in await tell_fate(tmp_path)
+
+
+async def test_odd_metadata_are_no_fault(tmp_path: Path) -> None:
+    write_open_run(tmp_path, hostname="x", pid=1, moment=now(), age=9000)
+    metadata = next(tmp_path.glob("run-*/files/swanlab-metadata.json"))
+    for content in ("[1]", "{", '{"runtime": 3}'):
+        metadata.write_text(content, encoding="utf-8")
+        assert "probably killed" in await tell_fate(tmp_path)
+
+
+def test_what_the_system_does_not_tell_is_not_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
+    own = look_up_process(os.getpid())
+    assert own is not None
+    assert (own.exists, own.began) == (True, None)
+
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)
+    foreign = look_up_process(4)
+    assert foreign is not None
+    assert foreign.exists
+
+
+async def test_without_proc_a_process_of_that_id_is_a_weaker_hint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
+    write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now())
+    assert f"A process with its id {os.getpid()} exists on this machine" in await tell_fate(tmp_path)
+
+
+async def test_many_open_runs_are_told_in_one_note(tmp_path: Path) -> None:
+    for number in range(7):
+        write_run(tmp_path, f"open{number}", [encode_point(1, "loss", 0, 1.0)])
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        told = text_of(await client.call_tool("list_project_exps", {"project": "local/made"}))
+        found = await client.call_tool("find_experiments", {"project": "local/made", "sort": "metric.loss"})
+    assert told.count("note:") == 1
+    assert "7 runs have no recorded end: still running, or killed (" in told
+    assert text_of(found).count("no recorded end") == 1

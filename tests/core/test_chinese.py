@@ -1,0 +1,282 @@
+"""Answers in Chinese: no sentence of ours stays English, and every figure and name is the one of the English answer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.analysis.causes import find_lacking_memory, name_cause
+from swanlab_mcp.analysis.direction import find_role, infer_direction
+from swanlab_mcp.analysis.events import Event, find_gaps, find_jumps, find_non_finite, find_plateau, find_spikes
+from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
+from swanlab_mcp.analysis.noise import Noise, judge_difference
+from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.core.test_i18n import read_catalogue
+from tests.fake_swanlab import State
+from tests.server.test_tools import DEMO
+
+pytestmark = pytest.mark.anyio
+
+FINISHED = {"field": "state", "op": "=", "value": "FINISHED"}
+PROJECT = {"project": "digits-mlp"}
+ONE = {**PROJECT, "exp_cuid": "lr-0.1"}
+TWO = {**PROJECT, "exp_cuids": ["lr-0.1", "lr-1"]}
+LOCAL_NAME = "Runs on this machine"
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+SENTENCE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,}){2}")
+# what must be in a translation as it is: code, options, states, arguments, figures
+NAMES = re.compile(r"`[^`]*`|--[a-z-]+|[A-Z]{2,}[A-Z_]*|[a-z]+(?:_[a-z]+)+|[a-z_]+=|\d+(?:[.:]\d+)*")
+# where an answer holds text of ours; all other text is the same in every language
+OURS = {"notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg"}
+# what the output schema lists as values
+KINDS = {"real", "within noise", "cannot tell"}
+
+ANSWERS: list[tuple[str, dict[str, Any]]] = [
+    ("list_workspaces", {}),
+    ("list_projects", {}),
+    ("list_projects", {"search": "nothing", "sort": "name"}),
+    ("list_project_exps", {**PROJECT, "page": 9}),
+    ("find_experiments", {**PROJECT, "sort": "config.lr", "filters": [FINISHED]}),
+    ("get_experiment", {**ONE, "profile": ["config", "conda"]}),
+    ("get_environment", TWO),
+    ("get_environment", {**TWO, "search": "gpus"}),
+    ("get_exp_summary", ONE),
+    ("get_logs", {**ONE, "count": 3}),
+    ("get_logs", {**ONE, "search": "epoch", "count": 3}),
+    ("get_logs", {**ONE, "from_traceback": True}),
+    ("get_logs", {**ONE, "start": 999_999}),
+    ("list_metrics", TWO),
+    ("list_metrics", {**TWO, "search": "lsos"}),
+    ("get_metrics", {**TWO, "keys": ["val/loss"], "mode": "exact", "max_points": 4}),
+    ("get_metrics", {**TWO, "keys": ["val/loss"], "start": 900_000}),
+    ("plot_metrics", {**TWO, "keys": ["val/loss"], "smoothing": 0.5}),
+    ("rank_experiments", {**PROJECT, "metric": "val/acc", "filters": [FINISHED]}),
+    ("rank_experiments", {**PROJECT, "metric": "val/loss", "by_seed": True}),
+    ("rank_experiments", {**PROJECT, "metric": "val/acc", "at": "step:50"}),
+    ("rank_experiments", {**PROJECT, "metric": "grad_norm"}),
+    ("compare_experiments", {**PROJECT, "exp_cuids": ["lr-0.01", "lr-0.1", "lr-0.3", "lr-1", "batch-8", "width-16"]}),
+    ("diagnose_experiment", ONE),
+    ("diagnose_experiment", {**PROJECT, "exp_cuid": "lr-1"}),
+    ("diagnose_experiment", {**PROJECT, "exp_cuid": "cosine-128-64-ckpt"}),
+    ("diagnose_experiment", {**PROJECT, "exp_cuid": "tiny-40-images"}),
+    ("diagnose_experiment", {**PROJECT, "exp_cuid": "uint8-input"}),
+    ("diagnose_experiment", {**PROJECT, "exp_cuid": "lr-100-wd-0.1"}),
+    ("whats_new", {**PROJECT, "since": "2020-01-01"}),
+    ("get_media", {**ONE, "keys": ["*"]}),
+]
+
+ERRORS: list[tuple[str, dict[str, Any]]] = [
+    ("list_projects", {"username": "nobody"}),
+    ("list_project_exps", {"project": "digits"}),
+    ("get_experiment", {**PROJECT, "exp_cuid": "lr-0.2"}),
+    ("get_experiment", {**PROJECT, "exp_cuid": "https://swanlab.cn/@a/b/runs/c"}),
+    ("find_experiments", {**PROJECT, "sort": "config.lrr"}),
+    ("find_experiments", {**PROJECT, "sort": "metric.val/los"}),
+    ("find_experiments", {**PROJECT, "filters": [{"field": "state", "op": "=", "value": "DONE"}]}),
+    ("find_experiments", {**PROJECT, "filters": [{"field": "created", "op": ">", "value": "soon"}]}),
+    ("find_experiments", {**PROJECT, "filters": [{"field": "config.lr", "op": ">", "value": "high"}]}),
+    ("get_logs", {**ONE, "search": "a", "pattern": "b"}),
+    ("get_logs", {**ONE, "pattern": "("}),
+    ("get_logs", {**ONE, "from_traceback": True, "level": "error"}),
+    ("get_metrics", {**TWO, "keys": ["val/los"]}),
+    ("get_metrics", {**TWO, "keys": ["val/loss"], "start": "soon"}),
+    ("get_metrics", {**TWO, "keys": ["val/loss"], "start": 9, "end": 3}),
+    ("get_metrics", {**TWO, "keys": ["val/loss"], "head": 9, "tail": 3}),
+    ("plot_metrics", {**TWO, "keys": ["val/loss"], "start": 900_000}),
+    ("rank_experiments", {**PROJECT, "metric": "val/los"}),
+    ("compare_experiments", {**PROJECT, "exp_cuids": ["lr-1"]}),
+    ("whats_new", {**PROJECT, "since": "soon"}),
+    ("get_media", {**ONE, "keys": ["val/loss"]}),
+    ("get_media", {**ONE, "keys": ["val/confusion"], "steps": [7]}),
+]
+
+
+def test_a_translation_keeps_figures_names_and_arguments() -> None:
+    for message in read_catalogue():
+        lost = Counter(NAMES.findall(str(message.id))) - Counter(NAMES.findall(str(message.string)))
+        assert not message.id or not lost, message.id
+
+
+async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the answers in English and in Chinese."""
+    answers: list[Any] = []
+    for name in ("en", "zh"):
+        async with session(replace(settings, language=name)) as client:
+            answers.append(await client.call_tool(tool, arguments))
+    return answers[0], answers[1]
+
+
+def pair_texts(english: Any, chinese: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the texts of ours side by side; everything else must be the same."""
+    if isinstance(english, dict):
+        assert english.keys() == chinese.keys()
+        for key in english:
+            yield from pair_texts(english[key], chinese[key], key)
+    elif isinstance(english, list):
+        assert len(english) == len(chinese)
+        for one, other in zip(english, chinese, strict=True):
+            yield from pair_texts(one, other, place)
+    elif english == LOCAL_NAME or (place in OURS and english and english not in KINDS):
+        yield english, chinese
+    else:
+        assert english == chinese, place
+
+
+def drop_clock(answer: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the note that tells how long ago a run was written."""
+    return {**answer, "notes": [note for note in answer.get("notes", ()) if "gpu-node-01" not in note]}
+
+
+def read_figures(text: str) -> list[str]:
+    return sorted(re.findall(r"\d+(?:[.:]\d+)*", text))
+
+
+def check_told(english: str, chinese: str, data: str = "") -> None:
+    """Check a text of ours; `data` is what it may quote."""
+    assert read_figures(english) == read_figures(chinese)
+    own = chinese.replace(data, "") if data else chinese
+    assert not SENTENCE.search(own), own
+    assert CHINESE.search(own) or not re.search(r"[A-Za-z] [A-Za-z]", own), own
+
+
+@pytest.mark.parametrize(("tool", "arguments"), ANSWERS)
+async def test_an_answer_holds_the_same_in_chinese(tool: str, arguments: dict[str, Any]) -> None:
+    english, chinese = await ask_twice(DEMO, tool, arguments)
+    assert not english.is_error, text_of(english)
+    error = ((chinese.structured_content or {}).get("data") or {}) if tool == "diagnose_experiment" else {}
+    quoted = error.get("crash", {}).get("error", "")
+    if english.structured_content:
+        for one, other in pair_texts(*map(drop_clock, (english.structured_content, chinese.structured_content))):
+            check_told(one, other, quoted)
+    notes = [line for line in text_of(chinese).splitlines() if line.startswith("说明：")]
+    assert all(not SENTENCE.search(line) for line in notes)
+    assert bool(notes) == ("\nnote: " in text_of(english))
+
+
+def test_every_tool_that_is_on_by_default_answers_here() -> None:
+    assert {name for name, _ in ANSWERS} == {entry.name for entry in TOOLS}
+
+
+@pytest.mark.parametrize(("tool", "arguments"), ERRORS)
+async def test_an_error_is_told_in_chinese(tool: str, arguments: dict[str, Any]) -> None:
+    english, chinese = await ask_twice(DEMO, tool, arguments)
+    assert english.is_error
+    assert chinese.is_error
+    check_told(text_of(english), text_of(chinese))
+
+
+async def test_what_a_change_would_do_is_told_in_chinese(settings: Settings, state: State) -> None:
+    made = state.add_project(state.workspaces[0], "mnist")
+    for name in ("a", "b"):
+        state.add_experiment(made, name, cuid=f"cuid-{name}")
+    writable = replace(settings, allow_writes=True, language="zh")
+    async with session(writable) as client:
+        told = await client.call_tool("create_project", {"project": "new-one"})
+        again = {"project": "new-one", "confirmation": told.structured_content["data"]["confirmation"]}
+        other = await client.call_tool("create_project", {**again, "visibility": "PUBLIC"})
+        delete = {"project": "mnist", "username": "kites-test3"}
+        whole = await client.call_tool("delete_project", delete)
+        some = await client.call_tool("delete_experiments", {**delete, "exp_cuids": ["cuid-a"]})
+        taken = await client.call_tool("create_project", {"project": "mnist"})
+    assert told.structured_content["data"]["action"] == "创建私有项目 kites-test3/new-one"
+    assert told.structured_content["notes"][0].startswith("预演：什么都没有改。")
+    assert "不是本服务器针对这些参数和当前账号给出的" in text_of(other)
+    assert whole.structured_content["data"]["action"] == "永久删除项目 kites-test3/mnist，连同其中的 2 个实验"
+    assert some.structured_content["data"]["action"].startswith("永久删除 kites-test3/mnist 中的 1 个实验，")
+    assert "已经存在" in text_of(taken)
+
+
+series = st.lists(st.floats(0, 10) | st.sampled_from([50.0, float("nan")]), min_size=20, max_size=60)
+
+
+def find_events(values: list[float]) -> list[Event]:
+    steps = [place * (1 if place < 15 else 40) for place in range(len(values))]
+    finite = [0.0 if value != value else value for value in values]
+    found = [find_non_finite(steps, values), find_spikes(steps, finite), find_plateau(steps, finite)]
+    return [*(one for one in found if one), *find_jumps(steps, finite), *find_gaps(steps, [0] * len(steps))]
+
+
+@given(series)
+def test_what_is_found_does_not_depend_on_the_language(values: list[float]) -> None:
+    english = find_events(values)
+    with speak("zh"):
+        chinese = find_events(values)
+    for one, other in zip(english, chinese, strict=True):
+        assert one._replace(detail="", rule="") == other._replace(detail="", rule="")
+        check_told(one.detail, other.detail)
+        check_told(one.rule, other.rule)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["tokens_per_second", "seconds_per_step", "val/loss", "val/acc", "anomaly_score", "score", "lr", "time_to_acc"],
+)
+def test_what_a_key_means_does_not_depend_on_the_language(key: str) -> None:
+    english = (find_role(key), infer_direction(key).mode, infer_direction(key).is_speed)
+    with speak("zh"):
+        assert (find_role(key), infer_direction(key).mode, infer_direction(key).is_speed) == english
+        assert CHINESE.search(infer_direction(key).reason)
+
+
+@pytest.mark.parametrize(
+    ("line", "memory"),
+    [
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried", "gpu"),
+        ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory", "host"),
+        ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed.", "host"),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", ""),
+        ("MyOwnError: something", ""),
+    ],
+)
+def test_which_memory_ran_out_does_not_depend_on_the_language(line: str, memory: str) -> None:
+    assert find_lacking_memory(line) == memory
+    with speak("zh"):
+        assert find_lacking_memory(line) == memory
+        assert bool(CHINESE.search(name_cause(line))) == (not line.startswith("MyOwnError"))
+
+
+states = st.sampled_from(["FINISHED", "RUNNING", "CRASHED", "ABORTED", "UNKNOWN", "OFFLINE"])
+results = st.builds(Result, st.none() | st.floats(), st.none(), st.floats(), st.integers(0, 100), states)
+
+
+@given(st.lists(results))
+def test_an_order_does_not_depend_on_the_language(found: list[Result]) -> None:
+    reasons = set_apart(found)
+    with speak("zh"):
+        told = set_apart(found)
+    assert order_results(found, reasons, "min") == order_results(found, told, "min")
+    for reason, other in zip(reasons, told, strict=True):
+        assert (reason is None) == (other is None)
+        if reason and other:
+            check_told(str(reason), str(other))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "noise"),
+    [
+        ([1.0], [2.0], None),
+        ([1.0], [2.0], Noise(0.01, 6, 3)),
+        ([1.0], [1.01], Noise(0.02, 6, 3)),
+        ([0.9, 0.9], [0.9001, 0.9001], None),
+        ([1.0, 1.1, 0.9], [5.0, 5.1, 4.9], None),
+        ([1.0, 2.0, 3.0, 4.0], [1.1, 2.1, 3.1, 4.1], None),
+    ],
+)
+def test_a_judgement_does_not_depend_on_the_language(
+    first: list[float], second: list[float], noise: Noise | None
+) -> None:
+    english = judge_difference(first, second, noise)
+    with speak("zh"):
+        chinese = judge_difference(first, second, noise)
+    assert english._replace(test="") == chinese._replace(test="")
+    check_told(english.test, chinese.test)

@@ -1,0 +1,282 @@
+"""How far a long call is: told over MCP, drawn on a terminal, and never in the way of an answer."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from dataclasses import replace
+from fcntl import ioctl
+from pathlib import Path
+from typing import Any
+from unicodedata import east_asian_width
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.core import progress
+from swanlab_mcp.settings import Settings
+from tests.cli.test_command import environ, run
+from tests.client.cloud.test_faults import CALLS, THREE, build_world
+from tests.conftest import session, text_of
+from tests.fake_swanlab import Experiment, LogLine, State
+from tests.run_files import encode_finish, encode_point, write_run
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def state() -> State:
+    state = build_world()
+    get_small(state).logs = [LogLine(number, f"line {number}") for number in range(4500)]
+    return state
+
+
+def get_small(state: State) -> Experiment:
+    return next(one for project in state.projects for one in project.experiments if one.cuid == "small0")
+
+
+async def follow(settings: Settings, tool: str, arguments: dict[str, Any]) -> list[tuple[float, float, str]]:
+    """Call a tool and return what was told meanwhile, after looking whether it is what MCP allows."""
+    told: list[tuple[float, float, str]] = []
+
+    async def listen(done: float, total: float | None, message: str | None) -> None:
+        assert total is not None
+        assert message is not None
+        told.append((done, total, message))
+
+    async with session(settings) as client:
+        result = await client.call_tool(tool, arguments, progress_callback=listen)
+        assert not result.is_error, text_of(result)
+    counts = [done for done, _, _ in told]
+    assert counts == sorted(set(counts))
+    assert all(done <= total for done, total, _ in told)
+    assert not told or told[-1][0] == told[-1][1]
+    return told
+
+
+LONG = {
+    "list_project_exps": ({"project": "many", "page": 0}, ["3 of 3 pages"]),
+    "rank_experiments": ({"project": "many", "metric": "loss"}, ["5 of 5 pages", "410 of 410 summaries"]),
+    "get_metrics": ({**THREE, "keys": ["*"], "mode": "exact"}, ["3 of 3 experiments"] * 2),
+    "plot_metrics": ({**THREE, "keys": ["loss"]}, ["3 of 3 experiments"] * 2),
+    "list_metrics": (THREE, ["3 of 3 experiments"]),
+    "get_environment": (THREE, ["3 of 3 experiments"]),
+    "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"] * 2),
+    "get_logs": (
+        {"project": "small", "exp_cuid": "small0", "start": 0, "search": "line 4"},
+        ["4 of 4 parts of the log"],
+    ),
+    "whats_new": ({"username": "kites-test3", "since": "2024-11-01"}, ["3 of 3 projects"]),
+}
+
+
+@pytest.mark.parametrize("tool", LONG)
+async def test_a_long_call_tells_how_far_it_is_and_ends_at_its_total(settings: Settings, tool: str) -> None:
+    arguments, ends = LONG[tool]
+    told = await follow(settings, tool, arguments)
+    ended = [message for _, _, message in told if message.split()[0] == message.split()[2]]
+    assert [one for one in ended if one in ends] == ends, told
+
+
+@pytest.mark.parametrize("tool", CALLS)
+async def test_whatever_a_tool_tells_only_grows(settings: Settings, tool: str) -> None:
+    await follow(replace(settings, is_cached=False), tool, CALLS[tool])
+
+
+async def test_a_large_run_on_disk_is_followed_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.local.background._TICK", 0.001)
+    records = [encode_point(step + 1, "loss", step, 1.0) for step in range(40_000)]
+    write_run(tmp_path / "runs", "long", [*records, encode_finish()])
+    (file,) = tmp_path.glob("runs/*/*.swanlab")
+    size = file.stat().st_size
+    given = {"username": "local", "project": "made", "exp_cuid": "long"}
+    told = await follow(Settings(log_dirs=(tmp_path / "runs",)), "get_exp_summary", given)
+    assert told[-1][2] == f"{size / 2**20:.1f} of {size / 2**20:.1f} MB"
+
+
+shapes = st.lists(st.tuples(st.sampled_from(["pages", "bytes"]), st.integers(1, 9)), min_size=1, max_size=4)
+
+
+@given(shapes, st.randoms(use_true_random=True))
+def test_stages_in_any_order_are_one_count(shapes: list[tuple[str, int]], order: Any) -> None:
+    told: list[tuple[float, float, str]] = []
+
+    async def listen(*one: Any) -> None:
+        told.append(one)
+
+    async def work() -> None:
+        progress.listener.set(progress.Course(listen))
+        stages = [progress.Stage(what, total) for what, total in shapes]
+        steps = [stage for stage in stages for _ in range(stage.total)]
+        order.shuffle(steps)
+        for stage in steps:
+            await stage.advance()
+
+    anyio.run(work)
+    counts = [done for done, _, _ in told]
+    assert counts == sorted(set(counts))
+    assert told[-1][0] == told[-1][1]
+
+
+async def test_of_several_questions_the_answered_ones_are_counted_and_of_one_what_it_tells_itself() -> None:
+    told: list[str] = []
+
+    async def listen(stage: progress.Stage) -> None:
+        told.append(str(stage))
+
+    async def ask(number: int) -> int:
+        await progress.Stage("pages", 1).advance()
+        return number
+
+    progress.listener.set(listen)
+    assert await progress.follow("experiments", ask(1)) == [1]
+    assert told == ["1 of 1 pages"]
+    assert await progress.follow("experiments", ask(1), ask(2)) == [1, 2]
+    assert told[1:] == ["1 of 2 experiments", "2 of 2 experiments"]
+
+
+# --- on a terminal ---
+
+
+def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[int, str, str]:
+    """Run the command with a terminal as standard error; return its code, its output, and what the terminal got."""
+    given = environ(**{"TERM": "xterm", "SWANLAB_API_KEY": "test-key", **more})
+    master, slave = pty.openpty()
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    got = bytearray()
+
+    def read() -> None:
+        # the end of a terminal is an error on some systems
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:
+                return
+            if not part:
+                return
+            got.extend(part)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    command = [sys.executable, "-m", "swanlab_mcp", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=given, text=True) as process:
+        os.close(slave)
+        output = process.communicate(timeout=60)[0]
+    reader.join()
+    os.close(master)
+    return process.returncode, output, got.decode()
+
+
+def lay(text: str) -> str:
+    """Return a text with as many characters as it takes columns: a wide one takes two."""
+    return "".join(f"{one}\0" if east_asian_width(one) in "WF" else one for one in text)
+
+
+def show(got: str) -> list[str]:
+    """Return the lines that stand on a terminal in the end."""
+    lines: list[str] = []
+    for line in got.split("\n"):
+        shown = ""
+        for part in map(lay, line.split("\r")):
+            shown = part + shown[len(part) :]
+        lines.append(shown.replace("\0", "").rstrip())
+    return [line for line in lines if line]
+
+
+def test_on_a_terminal_a_bar_is_drawn_and_gone_when_the_answer_is_there(host: str) -> None:
+    code, output, got = run_on_terminal("--host", host, "call", "list_project_exps", "project=many", "page=0")
+    assert code == 0
+    assert output.startswith("50 of 410")
+    assert "pages" not in output
+    assert "[########################] 100% 3 of 3 pages" in got
+    assert show(got) == []
+
+
+def test_an_error_after_the_bar_can_be_read(host: str) -> None:
+    code, output, got = run_on_terminal("--host", host, "call", "rank_experiments", "project=many", "metric=odd")
+    assert (code, output) == (1, "")
+    assert "5 of 5 pages" in got
+    assert show(got) == ["No experiment of the project has a metric 'odd'. Near ones: loss."]
+
+
+@pytest.mark.parametrize(("language", "columns", "widest"), [("en", 30, 29), ("zh", 38, 37)])
+def test_a_narrow_terminal_keeps_the_bar_on_one_line(host: str, language: str, columns: int, widest: int) -> None:
+    asked = ("--host", host, "--lang", language, "call", "rank_experiments", "project=many", "metric=odd")
+    got = run_on_terminal(*asked, columns=columns)[2]
+    drawn = [part for part in got.split("\r") if part.startswith("[")]
+    assert drawn
+    assert max(sum(2 if east_asian_width(one) == "W" else 1 for one in part.rstrip()) for part in drawn) == widest
+
+
+@pytest.mark.parametrize("columns", [40, 45, 80])
+def test_a_chinese_bar_stays_on_one_line_and_leaves_nothing(columns: int) -> None:
+    asked = ("--demo", "--lang", "zh", "call", "compare_experiments", "project=digits-mlp", "metrics=val/acc")
+    code, _, got = run_on_terminal(*asked, columns=columns)
+    drawn = [lay(part) for part in got.split("\r") if part.strip()]
+    assert code == 0
+    assert "实" in got
+    assert max(len(part.rstrip()) for part in drawn) < columns
+    assert show(got) == []
+
+
+@pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_plain_output_sees_no_bar(host: str, how: dict[str, str]) -> None:
+    asked = ("--host", host, "call", "list_project_exps", "project=many")
+    assert run_on_terminal(*asked, **how)[2] == ""
+
+
+def test_an_export_and_a_report_show_how_far_they_are(tmp_path: Path) -> None:
+    table, page = tmp_path / "points.csv", tmp_path / "page.html"
+    code, output, got = run_on_terminal("--demo", "export", "qjruw96b", "--project", "digits-mlp", "-o", str(table))
+    assert (code, output) == (0, "")
+    assert re.search(r"\[#{24}\] 100% (\d+) of \1 metrics written", got)
+    assert show(got)[0].endswith(f"metrics: {table}")
+    code, output, got = run_on_terminal("--demo", "report", "digits-mlp", "-o", str(page))
+    assert (code, output) == (0, "")
+    assert "19 of 19 experiments" in got
+    assert show(got)[0] == f"{page}: {page.stat().st_size} bytes"
+
+
+def test_where_nobody_watches_nothing_is_drawn(host: str) -> None:
+    done = run("--host", host, "call", "list_project_exps", "project=many", SWANLAB_API_KEY="test-key")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- when whoever reads has gone ---
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "log"])
+def test_an_export_whose_reader_has_gone_ends_without_a_word(host: str, state: State, form: str) -> None:
+    experiment = get_small(state)
+    experiment.metrics = {"loss": [(step, 1 / (1 + step)) for step in range(20_000)]}
+    experiment.logs = [LogLine(number, "x" * 100) for number in range(3000)]
+    command = [sys.executable, "-m", "swanlab_mcp", "--host", host, "export", "small0", "--project", "small"]
+    command += ["--format", form, "-o", "-"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key"), **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize("arguments", [["tools"], ["check"], ["call", "list_projects"]])
+def test_a_short_answer_that_nobody_reads_ends_without_a_word(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "swanlab_mcp", "--demo", *arguments]
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, env=environ(), check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -1,0 +1,454 @@
+"""The key, the session and signed addresses reach only the server they are for; recorded secrets are masked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import LOG_LEVEL_META_KEY, ResourceTemplateReference
+
+from swanlab_mcp import OpenApi
+from swanlab_mcp.core import secret_masking as secret_values
+from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.core.secret_masking import mask_secrets
+from swanlab_mcp.present.report import write_report
+from swanlab_mcp.server.app import create_server
+from swanlab_mcp.settings import Settings, load_settings
+from tests.cli.test_command import ROOT, environ, run
+from tests.client.cloud.test_sign_in import write_netrc
+from tests.conftest import opened, session, text_of
+from tests.fake_swanlab import Fault, LogLine, Media, State, create_app, serve
+
+pytestmark = pytest.mark.anyio
+
+KEY = "key-canary"
+# what the fake hands out: sid-canary-1, presigned-canary
+CANARY = "canary"
+GIVEN: dict[str, Any] = {
+    "project": "project1",
+    "exp_cuid": "cuid1",
+    "exp_cuids": ["cuid1", "cuid2"],
+    "keys": ["loss"],
+    "metric": "loss",
+}
+
+
+@pytest.fixture
+def state(state: State) -> State:
+    state.users[0].api_key = KEY
+    experiment = state.projects[0].experiments[0]
+    experiment.media = {"texts": [Media(1, ["a.txt"])]}
+    state.files = {"project1/cuid1/a.txt": b"text"}
+    state.add_experiment(state.projects[0], "other", cuid="cuid2", state="CRASHED", metrics={"loss": [(0, 1.0)]})
+    return state
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, api_key=KEY)
+
+
+def faults() -> list[Fault | None]:
+    return [
+        None,
+        Fault(status=500),
+        Fault(path="/project", status=401),
+        Fault(path="/project", status=403, body=b'{"message": "no"}'),
+        Fault(path="/project", is_dropped=True),
+        Fault(path="/storage", status=403),
+        Fault(path="/storage", is_dropped=True),
+        Fault(path="/presigned", body=b'{"urls": ["http://127.0.0.1:1/x?signature=presigned-canary"]}'),
+        Fault(path="/presigned", body=b'{"urls": ["https://[::1/x?signature=presigned-canary"]}'),
+        Fault(path="/presigned", body=b'{"urls": ["https://127.0.0.1:1/x?signature=presigned-canary"]}'),
+        Fault.html("/project"),
+        Fault.redirect("/storage", "http://127.0.0.1:1/x?signature=presigned-canary"),
+        Fault(path="/login", body=b'{"sid": "sid-canary\\u0000", "userInfo": {"username": "x"}}'),
+    ]
+
+
+def choose_arguments(tool: Any) -> dict[str, Any]:
+    given = {name: GIVEN[name] for name in tool.input_schema.get("required", ())}
+    if tool.name == "compare_experiments":
+        given["exp_cuids"] = GIVEN["exp_cuids"]
+    return given | ({"mode": "exact"} if tool.name == "get_metrics" else {})
+
+
+def read_files(folder: Path) -> str:
+    return "".join(file.read_bytes().decode("latin-1") for file in folder.rglob("*") if file.is_file())
+
+
+async def test_over_stdio_at_debug_level_no_secret_leaves_the_process(
+    settings: Settings, state: State, tmp_path: Path
+) -> None:
+    home = tmp_path / "fresh"
+    home.mkdir()
+    where = {"HOME": str(home), "TMPDIR": str(home), "MPLCONFIGDIR": str(home), "XDG_CACHE_HOME": str(home)}
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-W", "always", "-m", "swanlab_mcp", "--log-level", "DEBUG", "--host", settings.api_host],
+        env=environ(SWANLAB_API_KEY=KEY, PYTHONDONTWRITEBYTECODE="1", **where),
+        cwd=home,
+    )
+    seen: list[str] = []
+    told = tmp_path / "stderr"
+    with told.open("w", encoding="utf-8") as errors:
+        async with Client(stdio_client(parameters, errlog=errors)) as client:
+            seen += [tool.model_dump_json() for tool in (await client.list_tools()).tools]
+            for fault in (None, *faults()[5:10]):
+                state.faults = [fault] if fault else []
+                for name, arguments in (
+                    ("list_projects", {}),
+                    ("get_metrics", {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"], "mode": "exact"}),
+                    ("get_media", {"project": "project1", "exp_cuid": "cuid1", "keys": ["texts"]}),
+                ):
+                    seen.append((await client.call_tool(name, arguments)).model_dump_json())
+            state.faults = []
+            resource = await client.read_resource("swanlab://kites-test3/project1")
+            seen.append(resource.model_dump_json())
+            for command in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    seen.append(command.read_bytes().decode("latin-1"))
+    # it was used, so it could have been seen
+    assert state.logins == 1
+    assert any(call.raw_path.startswith("/storage/") for call in state.calls)
+    logged = told.read_text(encoding="utf-8")
+    assert logged, "nothing was logged at debug level, so nothing was tested"
+    assert CANARY not in logged
+    assert CANARY not in "".join(seen)
+    assert CANARY not in read_files(home)
+
+
+async def test_no_secret_is_in_a_reply_an_error_or_our_log(
+    settings: Settings, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="swanlab_mcp")
+    caplog.set_level("DEBUG", logger="mcp")
+    seen: list[str] = []
+    for fault in faults():
+        state.faults = [fault] if fault else []
+        async with session(replace(settings, backoff=0.0001)) as client:
+            for tool in (await client.list_tools()).tools:
+                # faults are met by whoever asks
+                if fault is None or tool.name in ("list_projects", "get_metrics", "get_media", "compare_experiments"):
+                    result = await client.call_tool(tool.name, choose_arguments(tool))
+                    seen.append(result.model_dump_json())
+    assert CANARY not in "".join(seen)
+    ours = [record for record in caplog.records if record.name.startswith(("swanlab_mcp", "mcp"))]
+    assert ours
+    formatter = logging.Formatter()
+    assert CANARY not in "".join(formatter.format(record) for record in ours)
+
+
+@pytest.mark.parametrize("fault", faults()[1:], ids=lambda fault: f"{fault.path}-{fault.status}")
+async def test_no_secret_is_in_a_traceback_or_a_repr(settings: Settings, state: State, fault: Fault) -> None:
+    state.faults = [fault]
+    async with opened(replace(settings, backoff=0.0001)) as client:
+        with pytest.raises(SwanLabError) as caught:
+            await client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=True)
+        shown = repr((client, vars(client), client._cloud._transport, client._cloud._transport._session))
+    error = caught.value
+    told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    assert CANARY not in told + repr(error) + repr(vars(error)) + shown
+    assert CANARY not in repr(settings) + repr(load_settings(api_key=KEY))
+
+
+def test_no_secret_is_in_the_python_api(settings: Settings, state: State) -> None:
+    with OpenApi(api_key=KEY, host=settings.api_host) as api:
+        answers = [api.list_workspaces(), api.get_experiment(project="project1", exp_cuid="cuid1")]
+        state.faults = [Fault(path="/project", status=403)]
+        answers.append(api.list_projects())
+        assert CANARY not in repr((api, answers, vars(api)))
+    assert [answer.code for answer in answers] == [200, 200, 403]
+
+
+@pytest.mark.parametrize("arguments", [["--api-key", KEY], ["check", f"--api-key={KEY}"], ["call", "--api-key", KEY]])
+def test_the_key_is_not_read_from_the_command_line(host: str, state: State, arguments: list[str]) -> None:
+    done = run(*arguments, "--host", host)
+    assert done.returncode == 2
+    assert "the API key is not read from arguments: set SWANLAB_API_KEY" in done.stderr
+    assert CANARY not in done.stdout + done.stderr
+    assert not state.calls
+
+
+def test_no_option_takes_a_key() -> None:
+    shown = run("--help").stdout
+    assert "--api-key" not in shown
+    assert "never from arguments" in " ".join(shown.split())
+
+
+async def test_a_file_key_of_one_host_reaches_no_other(settings: Settings, state: State) -> None:
+    theirs = State()
+    theirs.add_user("them", api_key="other-key")
+    with serve(create_app(theirs)) as other:
+        write_netrc(Path.home() / ".swanlab", settings.api_host, KEY, settings.api_host)
+        for found in (load_settings(host=other), load_settings(environ={"SWANLAB_API_HOST": other})):
+            assert found.api_host == other
+            async with session(found) as client:
+                result = await client.call_tool("list_projects", {})
+            assert result.is_error
+            assert f"belongs to {settings.api_host}; it is not used for {other}" in text_of(result)
+        async with session(load_settings()) as client:
+            assert not (await client.call_tool("list_projects", {})).is_error
+    assert not theirs.calls
+    assert state.calls[0].headers["authorization"] == KEY
+
+
+def test_a_password_for_any_host_is_for_none() -> None:
+    folder = Path.home() / ".swanlab"
+    folder.mkdir()
+    (folder / ".netrc").write_text(f"default login x password {KEY}\n", encoding="utf-8")
+    found = load_settings()
+    assert (found.api_key, found.api_host) == ("", "https://api.swanlab.cn")
+
+
+async def test_a_redirect_takes_neither_key_nor_session_along(settings: Settings, state: State) -> None:
+    theirs = State()
+    with serve(create_app(theirs)) as other:
+        for path in ("/login", "/project", "/storage"):
+            state.faults = [Fault.redirect(path, f"{other}/api/steal")]
+            async with session(settings) as client:
+                result = await client.call_tool(
+                    "get_metrics", {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"], "mode": "exact"}
+                )
+            assert result.is_error
+    assert not theirs.calls
+
+
+async def test_what_an_assistant_is_sent_of_our_log_is_masked_and_short(
+    settings: Settings, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="swanlab_mcp")
+    told: list[Any] = []
+
+    async def listen(params: Any) -> None:
+        told.append(params.data)
+
+    state.faults = [Fault("/project", status=503, times=2)]
+    async with Client(create_server(settings), logging_callback=listen) as client:
+        given = {"project": KEY, "exp_cuid": "x" * 2000}
+        await client.call_tool("get_experiment", given, meta={LOG_LEVEL_META_KEY: "info"})
+    assert len(told) == 2
+    assert not [one for one in told if KEY in one or len(one) > 1000]
+
+
+async def test_a_download_carries_neither_key_nor_session(settings: Settings, state: State) -> None:
+    theirs = State()
+    with serve(create_app(theirs)) as other:
+        urls = json.dumps({"urls": [f"{other}/x?signature=presigned-canary"]}).encode()
+        state.faults = [Fault(path="/presigned", body=urls)]
+        async with session(settings) as client:
+            result = await client.call_tool(
+                "get_media", {"project": "project1", "exp_cuid": "cuid1", "keys": ["texts"]}
+            )
+        assert "not encrypted" in text_of(result)
+        assert not theirs.calls
+        state.faults = []
+        async with session(settings) as client:
+            await client.call_tool("get_media", {"project": "project1", "exp_cuid": "cuid1", "keys": ["texts"]})
+    (download,) = state.get_calls("^/storage/")
+    assert not {"cookie", "authorization"}.intersection(download.headers)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_allowed"),
+    [
+        ("http://swan.example.com", False),
+        ("http://10.0.0.1:8000", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1@example.com", False),
+        ("http://0.0.0.0:8000", False),
+        ("http://localhost:8000", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("https://swan.example.com", True),
+        ("swan.example.com", True),
+    ],
+)
+async def test_only_this_machine_may_be_asked_without_encryption(host: str, *, is_allowed: bool) -> None:
+    found = load_settings(api_key=KEY, host=host)
+    assert (not found.host_problem) == is_allowed
+    if not is_allowed:
+        async with opened(found) as client:
+            with pytest.raises(InvalidArgument, match="not encrypted"):
+                await client.list_workspaces()
+
+
+def test_a_host_without_encryption_is_refused_from_a_file_too() -> None:
+    write_netrc(Path.home() / ".swanlab", "http://swan.example.com", KEY)
+    assert "not encrypted" in load_settings().host_problem
+
+
+RECORDED = "abc123-recorded-canary"
+
+
+def record_secrets(state: State) -> None:
+    for number, experiment in enumerate(state.projects[0].experiments):
+        secret = f"{RECORDED}-{number}"
+        experiment.state = "CRASHED"
+        experiment.description = f"started with HF_TOKEN={secret}"
+        experiment.config = {"lr": number, "hf_token": secret, "db": {"password": secret}, "argv": ["--token", secret]}
+        experiment.config |= {
+            "remote": f"https://me:{secret}@git.example.com/x",
+            "env": [{"name": "TOKEN", "value": secret}],
+        }
+        experiment.metadata = {
+            "command": f"train.py --api-key={secret}",
+            "api_key": secret,
+            "header": f"Bearer {secret}",
+        }
+        experiment.requirements = f"mine @ https://me:{secret}@git.example.com/x.git"
+        experiment.metrics = {"loss": [(step, 1 / (1 + step)) for step in range(20)]}
+        experiment.logs = [
+            LogLine(0, f"Authorization: Bearer {secret}"),
+            LogLine(0, f"config: {{'wandb_api_key': '{secret}'}}"),
+            LogLine(
+                0, f"Traceback (most recent call last):\nValueError: bad url https://cos/x?signature={secret}", "ERROR"
+            ),
+        ]
+    state.files["project1/cuid1/a.txt"] = f"export AWS_SECRET_KEY={RECORDED}".encode()
+
+
+async def test_recorded_secrets_are_masked_in_every_reply(settings: Settings, state: State) -> None:
+    record_secrets(state)
+    seen: dict[str, str] = {}
+    async with session(settings) as client:
+        for tool in (await client.list_tools()).tools:
+            given = choose_arguments(tool)
+            given |= {"keys": ["texts"]} if tool.name == "get_media" else {}
+            given |= {"since": "2000-01-01"} if tool.name == "whats_new" else {}
+            result = await client.call_tool(tool.name, given)
+            assert not result.is_error, text_of(result)
+            seen[tool.name] = result.model_dump_json()
+        for address in ("swanlab://kites-test3/project1", "swanlab://kites-test3/project1/cuid1"):
+            seen[address] = (await client.read_resource(address)).model_dump_json()
+    assert not [name for name, reply in seen.items() if RECORDED in reply]
+    assert sum("***" in reply for reply in seen.values()) >= 9
+
+
+@given(st.data(), st.text(max_size=5), st.text(max_size=5))
+def test_no_text_that_a_pattern_finds_is_passed_by_unread(data: st.DataObject, before: str, after: str) -> None:
+    names = {"_NAME", "_CAMEL", "_OPTION", "_ANY"}
+    patterns = [one for name, one in vars(secret_values).items() if isinstance(one, re.Pattern) and name not in names]
+    assert len(patterns) == 9
+    for pattern in patterns:
+        found = data.draw(st.from_regex(pattern))
+        text = next(one for one in (f"{before}{found}{after}", found) if pattern.search(one))
+        assert "***" in mask_secrets(text), (pattern, text)
+
+
+@pytest.mark.parametrize("letters", ["ISK", "ıſ\N{KELVIN SIGN}", "İſk"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--password hunter22",
+        "credentials=hunter22",
+        "api_key=hunter22",
+        "authorization: Basic hunter22",
+        "sid=hunter22",
+        "?sig=hunter22",
+        "?x-signature=hunter22",
+    ],
+)
+def test_letters_that_pass_for_others_where_case_does_not_count_hide_no_secret(text: str, letters: str) -> None:
+    assert "hunter22" not in mask_secrets(text.translate(str.maketrans("isk", letters)))
+
+
+async def test_recorded_secrets_are_shown_where_that_is_asked_for(settings: Settings, state: State) -> None:
+    record_secrets(state)
+    async with session(replace(settings, show_secrets=True)) as client:
+        for name in ("get_experiment", "get_logs"):
+            result = await client.call_tool(name, {"project": "project1", "exp_cuid": "cuid1"})
+            assert RECORDED in text_of(result)
+            assert "***" not in text_of(result)
+
+
+@pytest.mark.parametrize("show_secrets", [False, True])
+async def test_our_own_key_and_session_are_masked_wherever_they_stand_recorded(
+    settings: Settings, state: State, *, show_secrets: bool
+) -> None:
+    for number, experiment in enumerate(state.projects[0].experiments):
+        experiment.state = "CRASHED"
+        experiment.name = f"by {KEY} {number}"
+        experiment.description = f"started with {KEY}, sid-canary-1"
+        experiment.config = {"note": f"<{KEY}>", "n": number, KEY: 1, "deep": [{"cookie": "a=1; x=sid-canary-1"}]}
+        experiment.metadata = {"command": f"train.py {KEY}"}
+        experiment.metrics = {"loss": [(step, 1 / (1 + step)) for step in range(20)], KEY: [(0, 1.0)]}
+        experiment.logs = [LogLine(0, f"I am {KEY}"), LogLine(0, "Traceback\nValueError: sid-canary-1", "ERROR")]
+    state.files["project1/cuid1/a.txt"] = f"{KEY} is recorded".encode()
+    seen: dict[str, str] = {}
+    async with session(replace(settings, show_secrets=show_secrets)) as client:
+        for tool in (await client.list_tools()).tools:
+            given = choose_arguments(tool)
+            given |= {"keys": ["texts"]} if tool.name == "get_media" else {}
+            given |= {"since": "2000-01-01"} if tool.name == "whats_new" else {}
+            result = await client.call_tool(tool.name, given)
+            assert not result.is_error, text_of(result)
+            seen[tool.name] = result.model_dump_json()
+        near = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "by key-canari 0"})
+        assert near.is_error
+        seen["error"] = near.model_dump_json()
+        for address in ("swanlab://kites-test3/project1", "swanlab://kites-test3/project1/cuid1"):
+            seen[address] = (await client.read_resource(address)).model_dump_json()
+        with pytest.raises(MCPError) as failed:
+            await client.read_resource("swanlab://kites-test3/project1/by%20key-canari%200")
+        seen["failed resource"] = str(failed.value)
+        reference = ResourceTemplateReference(uri="swanlab://{username}/{project}/{exp_cuid}")
+        chosen = {"username": "kites-test3", "project": "project1"}
+        typed = {"name": "exp_cuid", "value": ""}
+        async with opened(settings) as own:
+            page = await write_report(own, project="project1", show_secrets=show_secrets)
+            # it has a session of its own
+            seen["report"] = page.replace("sid-canary-1", "")
+        seen["completion"] = (await client.complete(reference, typed, context_arguments=chosen)).model_dump_json()
+    assert not [name for name, reply in seen.items() if CANARY in reply]
+    assert sum("***" in reply for reply in seen.values()) >= 12
+
+
+def test_the_environment_of_the_server_is_not_changed_or_shown(host: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "swanlab_mcp", "check", "--host", host],
+        capture_output=True,
+        text=True,
+        env=environ(SWANLAB_API_KEY=KEY),
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert CANARY not in done.stdout + done.stderr
+    assert "SWANLAB_API_KEY" not in os.environ
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)(?:\.py)?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    files = list((ROOT / "tests").glob("test_*.py"))
+    known = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
+    assert len(named) > 25
+    assert named <= known | {file.stem for file in files}
+
+
+def test_the_table_of_guards_fits_the_source() -> None:
+    guards = tomllib.loads((ROOT / "tests" / "guards.toml").read_text(encoding="utf-8"))["guard"]
+    assert len(guards) > 100
+    for guard in guards:
+        source = (ROOT / "swanlab_mcp" / guard["file"]).read_text(encoding="utf-8")
+        assert source.count(guard["old"]) == 1, guard["promise"]
+        assert guard["new"] != guard["old"]
+        file, _, test = guard["test"].partition("::")
+        name = test.partition("[")[0]
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), guard["test"]

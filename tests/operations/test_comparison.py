@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.analysis.differences import (
+    associate,
+    compute_spearman,
+    find_confounded,
+    find_varying,
+    flatten,
+    group_repeats,
+    is_setting,
+)
+from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import State
+from tests.server.test_tools import DEMO
+
+pytestmark = pytest.mark.anyio
+
+TEN = "lr-0.1 lr-1 lr-0.3 lr-0.01 lr-0.001 width-16 batch-8 wd-0.01 uint8-input cosine-128-64-ckpt".split()  # noqa: SIM905
+
+leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=4)
+configs = st.dictionaries(
+    st.text("abc", min_size=1, max_size=2), leaves | st.dictionaries(st.text("xy", min_size=1, max_size=2), leaves)
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("lr", True),
+        ("model.name", True),
+        ("data.path", True),
+        ("dataset_name", True),
+        ("epochs", True),
+        ("best_model", True),
+        ("seed", False),
+        ("train.random_seed", False),
+        ("randomState", False),
+        ("best_val_acc", False),
+        ("best_epoch", False),
+        ("final.loss", False),
+        ("output_dir", False),
+        ("logging.path", False),
+        ("run_name", False),
+        ("experimentId", False),
+        ("timestamp", False),
+    ],
+)
+def test_seeds_results_and_places_of_output_are_no_settings(key: str, expected: bool) -> None:
+    assert is_setting(key) is expected
+
+
+@given(st.lists(configs, min_size=1, max_size=5))
+def test_what_varies_is_what_not_all_have_alike(several: list[dict[str, Any]]) -> None:
+    flat = [flatten(config) for config in several]
+    varying = set(find_varying(flat))
+    for key in {key for config in flat for key in config} - varying:
+        assert len({json.dumps(config.get(key)) for config in flat}) == 1
+    assert find_varying([flat[0]] * 3) == []
+    groups = group_repeats(flat)
+    assert sorted(place for group in groups for place in group) == list(range(len(flat)))
+
+
+def test_repeats_differ_in_nothing_but_their_seed() -> None:
+    several = [
+        {"lr": 0.1, "seed": 0, "best_acc": 0.9},
+        {"lr": 1, "seed": 0},
+        {"lr": 0.1, "seed": 1, "output_dir": "x"},
+        {"lr": 1.0, "seed": 5},
+        {"seed": 1},
+        {"seed": 2},
+    ]
+    assert group_repeats(several) == [[0, 2], [1, 3], [4], [5]]
+
+
+numbers = st.lists(st.integers(-1000, 1000), min_size=5, max_size=30)
+
+
+@given(numbers, st.integers(1, 50), st.integers(-50, 50))
+def test_rank_correlation_is_that_of_ranks_alone(values: list[int], scale: int, shift: int) -> None:
+    if len(set(values)) < 2:
+        assert compute_spearman(values, values) == 0
+        return
+    assert compute_spearman(values, values) == pytest.approx(1)
+    assert compute_spearman(values, [-(scale * value**3) + shift for value in values]) == pytest.approx(-1)
+    other = values[::-1]
+    assert -1 <= compute_spearman(values, other) <= 1
+    assert compute_spearman(values, other) == pytest.approx(compute_spearman(other, values))
+
+
+def test_rank_correlation_is_the_textbook_one() -> None:
+    iq = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
+    hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+    assert compute_spearman(iq, hours) == pytest.approx(-29 / 165)
+
+
+def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> None:
+    several = [
+        {"lr": lr, "twin": lr * 2, "net": net, "bump": bump, "note": f"n{place}"}
+        for place, (lr, net, bump) in enumerate(
+            [(0.1, "a", 1), (0.2, "b", 2), (0.3, "a", 3), (0.4, "b", 1), (0.5, "a", 2), (0.6, "b", 3), (0.7, "a", 1)]
+        )
+    ]
+    rising = [config["lr"] for config in several]
+    found = {one.key: one for one in associate(several, rising, ["lr", "twin", "net", "note"])}
+    assert found["lr"].text == "rho +1.00"
+    assert find_confounded(several, "lr", ["lr", "twin", "net", "note"]) == ["twin"]
+    assert found["net"].strength < 0.5
+    assert "note" not in found
+    # the middle value is best: no rank correlation shows it
+    hill = [5.0 if config["bump"] == 2 else 1.0 + config["lr"] / 10 for config in several]
+    best = associate(several, hill, ["bump", "net"])[0]
+    assert (best.key, best.method) == ("bump", "group means")
+    assert best.strength > 0.6
+    assert associate(several[:4], hill[:4], ["lr"]) == []
+
+
+async def compare(settings: Settings, **arguments: Any) -> dict[str, Any]:
+    async with session(settings) as client:
+        result = await client.call_tool("compare_experiments", arguments)
+    assert not result.is_error, text_of(result)
+    assert result.structured_content["code"] == 200
+    return {**result.structured_content, "text": text_of(result)}
+
+
+async def test_of_two_only_what_differs_is_told() -> None:
+    told = await compare(DEMO, project="digits-mlp", exp_cuids=["lr-0.1", "lr-1"], metrics=["val/acc"])
+    data = told["data"]
+    assert [one["name"] for one in data["experiments"]] == ["lr-0.1", "lr-1"]
+    assert data["differences"] == [
+        {"name": "config.lr", "values": [0.1, 1.0]},
+        {"name": "runtime.command", "values": ["…its.py lr-0.1", "…its.py lr-1"]},
+    ]
+    assert data["metrics"] == [
+        {
+            "key": "val/acc",
+            "better": "larger",
+            "last": [0.98, 0.0888889],
+            "best": [0.984444, 0.148889],
+            "best_step": [20, 2],
+        }
+    ]
+    assert "associations" not in data
+    assert "The same in all: 13 config keys and 61 facts of the environment." in told["notes"]
+    assert "2 config keys that are no settings differ too: best_epoch, best_val_acc." in told["notes"]
+    assert "\n  config.lr | [0.1,1]\n" in told["text"]
+
+
+async def test_ten_are_compared_within_the_budget() -> None:
+    told = await compare(DEMO, project="digits-mlp", exp_cuids=TEN)
+    data, text = told["data"], told.pop("text")
+    assert count_tokens(text) <= 1500
+    assert count_tokens(json.dumps(told, ensure_ascii=False, separators=(",", ":"))) <= 1500
+    assert [metric["key"] for metric in data["metrics"]] == ["val/acc", "val/loss"]
+    assert data["metrics"][0]["common_step"] == 27
+    assert data["metrics"][0]["at_common_step"][7] == data["metrics"][0]["last"][7]
+    assert data["associations"][0]["key"] == "preprocess"
+    assert data["associations"][0]["n"] == 10
+    assert all(len(one["values"]) == 10 for one in data["differences"])
+
+
+async def test_filters_choose_whom_to_compare() -> None:
+    chosen = [{"field": "group", "op": "=", "value": "lr-sweep"}]
+    told = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
+    assert len(told["data"]["experiments"]) == 6
+    assert told["data"]["metrics"][0]["last"][0] == "NaN"
+    assert any("do not count there" in note for note in told["notes"]) or told["data"]["associations"][0]["n"] == 6
+
+
+@pytest.fixture
+def study(state: State) -> None:
+    project = state.add_project(state.workspaces[0], "study")
+    for number in range(60):
+        state.add_experiment(
+            project,
+            f"run-{number}",
+            cuid=f"run{number:02d}",
+            config={f"option{other}": number + other for other in range(20)} | {"hf_token": f"hf_secret_{number // 4}"},
+            metadata={"git": {"commit": f"c{number}"}, "python": "3.11"},
+            requirements="\n".join(f"package{other}=={number}.{other}" for other in range(9)),
+            metrics={
+                "score/acc": [(0, -1.0), (10 + number % 2, number / 100)],
+                "loss": [(0, 1.0), (5, math.nan if number == 1 else 0.5)],
+                "mystery": [(0, 1.0), (5, 2.0)],
+            }
+            if number != 2
+            else {},
+        )
+
+
+@pytest.mark.usefixtures("study")
+async def test_what_does_not_fit_is_named_and_secrets_are_masked(settings: Settings) -> None:
+    told = await compare(
+        settings, project="study", exp_cuids=["run-0", "run-1", "run-2"], metrics=["score/acc", "loss", "mystery"]
+    )
+    data, notes = told["data"], "\n".join(told["notes"])
+    assert "secret" not in json.dumps(told)
+    names = [one["name"] for one in data["differences"]]
+    assert names[-6:-5] == ["git.commit"]
+    assert "8 more config keys differ: option" in notes
+    assert "4 more facts of the environment differ (get_environment): package." in notes
+    acc, loss, mystery = data["metrics"]
+    assert acc["last"] == [0, 0.01, None]
+    assert (acc["common_step"], acc["at_common_step"]) == (10, [0, -1.0, None])
+    assert loss["last"] == [0.5, "NaN", None]
+    assert (mystery["better"], "best" in mystery) == ("unknown", False)
+    assert f"Pages: {settings.web_host}/@kites-test3/study/runs/<cuid>/chart" in notes
+
+
+@pytest.mark.usefixtures("study")
+async def test_associations_tell_how_many_count(settings: Settings) -> None:
+    told = await compare(settings, project="study", exp_cuids=[f"run-{number}" for number in range(8)])
+    first = told["data"]["associations"][0]
+    assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 7, 3)
+    assert "secret" not in told["text"]
+    assert "1 experiments have no finite value of it and do not count there." in told["notes"]
+
+
+@pytest.mark.usefixtures("study")
+async def test_wrong_questions_are_told_what_is_true(settings: Settings, state: State) -> None:
+    state.add_project(state.workspaces[1], "theirs")
+    state.add_experiment(state.projects[-1], "their run", cuid="their1")
+    async with session(settings) as client:
+        for arguments, told in (
+            ({"exp_cuids": ["run-0"]}, "2 experiments or more; 1 is meant"),
+            ({"exp_cuids": ["run-0", "run00"]}, "2 experiments or more; 1 is meant"),
+            ({}, "60 experiments are too many to compare; at most 50"),
+            ({"exp_cuids": ["run-0", "run-99"]}, "Did you mean"),
+            ({"exp_cuids": ["run-0", "run-1"], "metrics": ["los"]}, "Near ones: loss"),
+            ({"exp_cuids": ["run-0", "kites-test2/theirs/their1"], "project": ""}, "without a project"),
+            (
+                {"exp_cuids": ["kites-test3/study/run00", "kites-test2/theirs/their1"], "project": ""},
+                "belong to several projects",
+            ),
+            (
+                {"exp_cuids": ["run-0"], "filters": [{"field": "name", "op": "=", "value": "run-1"}]},
+                "cannot go together",
+            ),
+        ):
+            result = await client.call_tool("compare_experiments", {"project": "study", **arguments})
+            assert result.is_error
+            assert told in text_of(result)
+
+
+@pytest.mark.usefixtures("study")
+async def test_experiments_without_metrics_are_compared_by_their_configs(settings: Settings, state: State) -> None:
+    for experiment in state.projects[-1].experiments:
+        experiment.metrics = {}
+    told = await compare(settings, project="study", exp_cuids=["run-0", "run-1"])
+    assert "metrics" not in told["data"]
+    assert any(note.startswith("No metric whose direction is known") for note in told["notes"])

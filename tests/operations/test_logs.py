@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.core.errors import UnexpectedResponse
+from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, opened, session, text_of
+from tests.fake_swanlab import Fault, LogLine, State
+
+pytestmark = pytest.mark.anyio
+ME = "kites-test3"
+ASK = {"project": "project1", "exp_cuid": "cuid1"}
+
+
+def write_log(state: State, count: int) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(number, f"line {number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000, 7000, 7500, 8000, 12_345])
+@pytest.mark.parametrize("told", [True, False])
+async def test_the_end_is_found_whether_or_not_the_length_is_told(
+    settings: Settings, state: State, count: int, told: bool
+) -> None:
+    write_log(state, count)
+    state.variants.logs_count_total = told
+    async with opened(settings) as client:
+        part = (await client.read_logs(ME, "project1", "cuid1", start=None, count=1500)).data
+        middle = (await client.read_logs(ME, "project1", "cuid1", start=990, count=20)).data
+    assert (part.total, part.start) == (count, max(0, count - 1500))
+    assert [line.message for line in part.lines] == [f"line {number}" for number in range(part.start, count)]
+    assert [line.number for line in middle.lines] == list(range(min(990, count), min(1010, count)))
+    assert len(state.get_calls("/log$")) <= 20
+
+
+async def test_a_tail_does_not_load_the_log(settings: Settings, state: State) -> None:
+    write_log(state, 60_000)
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "count": 3})
+    assert [row["message"] for row in result.structured_content["data"]] == ["line 59997", "line 59998", "line 59999"]
+    assert "earlier ones: start=59994 count=3." in text_of(result)
+    assert len(state.get_calls("/log$")) == 2
+
+
+async def test_a_stretch_is_read_on_without_loss(settings: Settings, state: State) -> None:
+    write_log(state, 2500)
+    seen: list[str] = []
+    start = 0
+    async with session(settings) as client:
+        for _ in range(40):
+            result = await client.call_tool("get_logs", {**ASK, "start": start, "count": 400})
+            rows = result.structured_content["data"]
+            assert count_tokens(text_of(result)) <= 8000
+            seen += [row["message"] for row in rows]
+            start = rows[-1]["number"] + 1
+            if start >= 2500:
+                break
+        beyond = await client.call_tool("get_logs", {**ASK, "start": 9999})
+    assert seen == [f"line {number}" for number in range(2500)]
+    assert "start=9999 lies beyond the end: the log has the lines 0 to 2499." in text_of(beyond)
+
+
+async def test_what_a_terminal_would_fold_is_folded(settings: Settings, state: State) -> None:
+    messages = ["\x1b[31mred\x1b[0m", "10%\r50%\r100%", "same", "same", "same", "a\nb\r", "\x1b]0;title\x07plain"]
+    state.projects[0].experiments[0].logs = [LogLine(number, message) for number, message in enumerate(messages)]
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", ASK)
+    assert [(row["number"], row["message"], row.get("repeated")) for row in result.structured_content["data"]] == [
+        (0, "red", None),
+        (1, "100%", None),
+        (2, "same", 3),
+        (5, "a\nb", None),
+        (6, "plain", None),
+    ]
+
+
+async def test_lines_are_found_with_those_around_them(settings: Settings, state: State) -> None:
+    write_log(state, 30_000)
+    logs = state.projects[0].experiments[0].logs
+    logs[25_000] = LogLine(25_000, "Loss is NaN", "ERROR")
+    logs[5] = LogLine(5, "early NaN")
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "search": "nan", "context": 1})
+        early = await client.call_tool("get_logs", {**ASK, "search": "nan", "context": 0, "start": 0})
+        errors = await client.call_tool("get_logs", {**ASK, "level": "error", "context": 0})
+        nothing = await client.call_tool("get_logs", {**ASK, "search": "zebra"})
+        many = await client.call_tool("get_logs", {**ASK, "search": "line", "context": 0})
+    assert [row["number"] for row in result.structured_content["data"]] == [24_999, 25_000, 25_001]
+    assert "1 lines with 'nan' among the lines 10000 to 29999." in text_of(result)
+    assert "The lines before 10000 were not searched; give start=0" in text_of(result)
+    assert [row["number"] for row in early.structured_content["data"]] == [5]
+    assert "The search goes on: start=20000." in text_of(early)
+    assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
+    assert nothing.structured_content["data"] == []
+    assert "0 lines with 'zebra'" in text_of(nothing)
+    assert "Only the last 100 of them are shown; start=10000 begins with the first." in text_of(many)
+
+
+async def test_what_was_cut_from_a_stretch_is_read_on_in_both_directions(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "词 " * 60) for number in range(900)]
+    forward: list[int] = []
+    async with session(settings) as client:
+        arguments: dict[str, Any] = {**ASK, "start": 100, "count": 800}
+        while arguments:
+            result = await client.call_tool("get_logs", arguments)
+            forward += [row["number"] for row in result.structured_content["data"]]
+            on = re.search(r"The log goes on: start=(\d+)\.", text_of(result))
+            arguments = {**ASK, "start": int(on[1]), "count": 800} if on else {}
+        tail = await client.call_tool("get_logs", {**ASK, "count": 300})
+    backward = [row["number"] for row in tail.structured_content["data"]]
+    on = re.search(r"earlier ones: start=(\d+) count=(\d+)\.", text_of(tail))
+    assert on is not None
+    assert int(on[1]) + int(on[2]) == backward[0] > 600
+    assert forward == list(range(100, 900))
+    assert backward == list(range(backward[0], 900))
+
+
+async def test_every_line_found_can_be_reached(settings: Settings, state: State) -> None:
+    write_log(state, 2500)
+    found: list[int] = []
+    arguments: dict[str, Any] = {**ASK, "search": "7", "context": 0, "start": 0, "count": 90}
+    async with session(settings) as client:
+        while arguments:
+            result = await client.call_tool("get_logs", arguments)
+            rows = [row["number"] for row in result.structured_content["data"]]
+            assert len(rows) <= 90
+            found += rows
+            on = re.search(r"The search goes on: start=(\d+)\.", text_of(result))
+            arguments = {**arguments, "start": int(on[1])} if on else {}
+    assert found == [number for number in range(2500) if "7" in str(number)]
+
+
+@pytest.mark.parametrize("folder", ["0.10.3-offline", "0.7.20-offline"])
+async def test_the_end_of_a_crashed_run_on_disk_is_told(folder: str) -> None:
+    arguments = {"project": "vision-baselines", "exp_cuid": "resnet18-oom", "from_traceback": True}
+    async with session(Settings(log_dirs=(RUNS / folder,))) as client:
+        result = await client.call_tool("get_logs", arguments)
+    assert "out of memory" in text_of(result)
+
+
+async def test_lines_are_found_by_a_regular_expression(settings: Settings, state: State) -> None:
+    write_log(state, 2000)
+    state.projects[0].experiments[0].logs[1234] = LogLine(1234, "\x1b[33mLoss\x1b[0m = nan at 7")
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "pattern": r"^loss = nan at \d$", "context": 0})
+        wrong = await client.call_tool("get_logs", {**ASK, "pattern": "(loss"})
+        both = await client.call_tool("get_logs", {**ASK, "pattern": "a", "search": "b"})
+    assert [row["number"] for row in result.structured_content["data"]] == [1234]
+    assert "'(loss' is not a regular expression" in text_of(wrong)
+    assert "search and pattern cannot go together" in text_of(both)
+
+
+async def test_a_pattern_that_would_run_for_years_is_stopped(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swanlab_mcp.operations.logs._PATTERN_SECONDS", 0.05)
+    state.projects[0].experiments[0].logs = [LogLine(0, ",".join(map(str, range(30))))]
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "pattern": "(.*?,){20}P"})
+        again = await client.call_tool("get_logs", {**ASK, "pattern": "9"})
+    assert result.is_error
+    assert "takes too long to search for" in text_of(result)
+    assert len(again.structured_content["data"]) == 1
+
+
+async def test_levels_are_thresholds(settings: Settings, state: State) -> None:
+    levels = ["INFO", "DEBUG", "WARN", "WARNING", "ERROR", "CRITICAL", "NOTICE"]
+    state.projects[0].experiments[0].logs = [LogLine(place, level, level) for place, level in enumerate(levels)]
+    async with session(settings) as client:
+        warn = await client.call_tool("get_logs", {**ASK, "level": "warn", "context": 0})
+        error = await client.call_tool("get_logs", {**ASK, "level": "error", "context": 0})
+    assert [row["number"] for row in warn.structured_content["data"]] == [2, 3, 4, 5, 6]
+    assert [row["number"] for row in error.structured_content["data"]] == [4, 5]
+
+
+async def test_a_log_is_shown_from_its_first_traceback_on(settings: Settings, state: State) -> None:
+    write_log(state, 25_000)
+    logs = state.projects[0].experiments[0].logs
+    async with session(replace(settings, is_cached=False)) as client:
+        none = await client.call_tool("get_logs", {**ASK, "from_traceback": True})
+        for place in (24_000, 24_500):
+            logs[place] = LogLine(place, "Traceback (most recent call last):", "ERROR")
+        result = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "count": 3})
+        both = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "search": "x"})
+    assert none.structured_content["data"] == []
+    assert "There is no traceback among the lines 5000 to 24999." in text_of(none)
+    assert "The lines before 5000 were not searched; give start=0" in text_of(none)
+    assert [row["number"] for row in result.structured_content["data"]] == [24_000, 24_001, 24_002]
+    assert "The log goes on: start=24003." in text_of(result)
+    assert "from_traceback cannot go together with search" in text_of(both)
+
+
+async def test_too_long_a_tail_keeps_its_end(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "x" * 300) for number in range(500)]
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", {**ASK, "count": 500})
+    rows = result.structured_content["data"]
+    assert count_tokens(text_of(result)) <= 8000
+    assert rows[-1]["number"] == 499
+    first = rows[0]["number"]
+    assert f"These are the last lines of 500; earlier ones: start=0 count={first}." in text_of(result)
+    assert "next" not in result.structured_content["page"]
+
+
+async def test_a_log_with_a_lost_shard_is_an_error(settings: Settings, state: State) -> None:
+    write_log(state, 3000)
+    state.faults.append(Fault(path="/log$", query={"epoch": "1"}, body=b'{"logs": [], "count": 3000}'))
+    async with opened(settings) as client:
+        with pytest.raises(UnexpectedResponse, match="gave 1500 of the log's lines 500 to 2999"):
+            await client.read_logs(ME, "project1", "cuid1", start=None, count=2500)
+        state.faults = [Fault(path="/log$", body=b'{"logs": 5}')]
+        with pytest.raises(UnexpectedResponse, match="log lines is not a list"):
+            await client.read_logs(ME, "project1", "cuid1", start=None, count=1)
+
+
+async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, state: State) -> None:
+    def lose_one(body: bytes) -> bytes:
+        answer = json.loads(body)
+        return json.dumps({**answer, "logs": answer["logs"][:-1]}).encode()
+
+    write_log(state, 3000)
+    state.faults.append(Fault(path="/log$", query={"epoch": "1"}, rewrite=lose_one))
+    async with opened(settings) as client:
+        with pytest.raises(UnexpectedResponse, match="gave 1499 of the log's lines 1500 to 2999"):
+            await client.read_logs(ME, "project1", "cuid1", start=1500, count=1500)
+        with pytest.raises(UnexpectedResponse, match="gave 999 of the log's lines 1500 to 2499"):
+            await client.read_logs(ME, "project1", "cuid1", start=1500, count=1000)
+        behind = (await client.read_logs(ME, "project1", "cuid1", start=2000, count=2)).data
+    assert [(line.number, line.message) for line in behind.lines] == [(2000, "line 2000"), (2001, "line 2001")]
+
+
+async def test_an_experiment_without_a_log_says_so(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("get_logs", ASK)
+    assert text_of(result) == "0 of 0\nnote: No log line was recorded for cuid1."
+
+
+@pytest.mark.parametrize("folder", ["0.10.3-offline", "0.7.20-offline"])
+async def test_logs_of_runs_on_disk_are_read(folder: str) -> None:
+    arguments: dict[str, Any] = {"project": "vision-baselines", "exp_cuid": "resnet18-oom"}
+    async with session(Settings(log_dirs=(RUNS / folder,))) as client:
+        result = await client.call_tool("get_logs", {**arguments, "search": "step   20", "context": 0})
+        tail = await client.call_tool("get_logs", {**arguments, "count": 2})
+        one = await client.call_tool("get_logs", {**arguments, "start": 1, "count": 1})
+    assert "step   20 train/loss=1.7" in text_of(result)
+    assert len(tail.structured_content["data"]) == 2
+    assert one.structured_content["data"][0]["number"] == 1

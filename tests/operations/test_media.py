@@ -1,0 +1,261 @@
+"""Media: what was recorded at a step, as an assistant can take it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from swanlab_mcp.analysis.steps import describe_steps
+from swanlab_mcp.core.models import Picture
+from swanlab_mcp.present import pictures
+from swanlab_mcp.present.pictures import LARGEST_BYTES, LARGEST_SIDE, find_image_type, prepare_picture
+from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import Experiment, Fault, Media, State
+
+pytestmark = pytest.mark.anyio
+ASK = {"project": "project1", "exp_cuid": "gallery"}
+
+
+def draw(side: int = 32, form: str = "PNG", *, noise: bool = False, mode: str = "RGB") -> bytes:
+    image = Image.new(mode, (side, side // 2 or 1), None if mode == "P" else 0)
+    if noise:
+        chance = random.Random(side)
+        image.frombytes(chance.randbytes(len(image.tobytes())))
+    target = BytesIO()
+    image.save(target, form)
+    return target.getvalue()
+
+
+@pytest.fixture
+def gallery(state: State) -> Experiment:
+    table = {"_swanLab": "table", "colDefs": [{"field": "class"}, {"field": "n"}], "rowData": [{"class": "猫", "n": 3}]}
+    media = {
+        "samples/image": [Media(step, [f"image/{step}.png"], [f"epoch {step}"]) for step in (0, 50, 100, 150, 400)],
+        "grid": [Media(0, [f"image/grid-{number}.png" for number in range(6)])],
+        "notes": [Media(100, ["text/100.txt"]), Media(200, ["text/200.txt"])],
+        "table": [Media(100, ["echarts/100.json"])],
+        "chart": [Media(100, ["echarts/chart.json"])],
+        "voice": [Media(100, ["audio/100.wav"], ["hello"])],
+    }
+    owner = state.add_experiment(state.projects[0], "gallery", cuid="gallery1", media=media, metrics={"loss": [(0, 1)]})
+    files = {f"image/{step}.png": draw() for step in (0, 50, 100, 150, 400)}
+    files |= {f"image/grid-{number}.png": draw(16) for number in range(6)}
+    files |= {"text/100.txt": "第一句 " * 3000, "text/200.txt": "short", "echarts/100.json": json.dumps(table)}
+    files |= {"echarts/chart.json": '{"series": []}', "audio/100.wav": b"RIFF" + bytes(500)}
+    for path, content in files.items():
+        whole = content if isinstance(content, bytes) else content.encode()
+        state.files[f"project1/gallery1/{path}"] = whole
+    return owner
+
+
+async def ask(settings: Settings, **arguments: Any) -> Any:
+    async with session(settings) as client:
+        return await client.call_tool("get_media", {**ASK, **arguments})
+
+
+def images(result: Any) -> list[bytes]:
+    return [base64.b64decode(block.data) for block in result.content if block.type == "image"]
+
+
+def words(result: Any) -> str:
+    return "\n".join(block.text for block in result.content if block.type == "text")
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_the_last_image_is_seen_and_the_steps_are_told(settings: Settings, state: State) -> None:
+    result = await ask(settings, exp_cuid="gallery1", keys=["samples/image"])
+    assert images(result) == [draw()]
+    assert result.structured_content is None
+    assert "key | step | type | name | size | caption | picture\n" in words(result)
+    assert f"samples/image | 400 | image | 400.png | {len(draw())} | epoch 400 | 1" in words(result)
+    assert "note: Steps of samples/image: 0-150 by 50, 400 (5)." in words(result)
+    assert "presigned-canary" not in words(result)
+    downloads = state.get_calls("^/storage/")
+    assert len(downloads) == 1
+    assert not {"cookie", "authorization"} & set(downloads[0].headers)
+    # sign-in, experiment, project, two lists of keys, the step, the addresses
+    assert len(state.get_calls("/api/")) == 7
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_four_at_most_come_at_once_and_none_is_lost(settings: Settings) -> None:
+    seen: list[str] = []
+    for page in (1, 2):
+        result = await ask(settings, keys=["grid"], page=page)
+        seen += re.findall(r"grid-\d\.png", words(result))
+        assert len(images(result)) == (4 if page == 1 else 2)
+        assert ("next: page=2 size=4" in words(result)) == (page == 1)
+    assert seen == [f"grid-{number}.png" for number in range(6)]
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_texts_and_tables_are_read_and_long_ones_go_on(settings: Settings) -> None:
+    whole = ""
+    start = 0
+    while True:
+        result = await ask(settings, keys=["notes"], steps=[100], text_start=start)
+        assert count_tokens(words(result)) <= 8000
+        whole += words(result).splitlines()[2].split(" | ")[-1]
+        going_on = [line for line in words(result).splitlines() if "go on with text_start=" in line]
+        if not going_on:
+            break
+        start = int(going_on[0].rstrip(".").rpartition("=")[2])
+    assert whole.replace(" ", "") == "第一句" * 3000
+    table = words(await ask(settings, keys=["table", "chart"]))
+    assert "class \\| n\\n猫 \\| 3" in table
+    assert '{"series": []}' in table
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_what_cannot_be_shown_is_told_by_type_and_size(settings: Settings) -> None:
+    result = await ask(settings, keys=["voice"])
+    assert "type: audio" in words(result) or "| audio |" in words(result)
+    assert "504" in words(result)
+    assert f"note: Page: {settings.web_host}/@kites-test3/project1/runs/gallery1/chart" in words(result)
+    assert not images(result)
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_wrong_questions_about_media_are_told(settings: Settings, state: State) -> None:
+    for arguments, told in (
+        (
+            {"keys": ["samples/image"], "steps": [120]},
+            "no such media at step 120. The nearest steps that have some: 50",
+        ),
+        ({"keys": ["smaples/image"]}, "Near ones of its 6: samples/image"),
+        ({"keys": ["loss"]}, "'loss' is a metric of numbers, not media. Use get_metrics."),
+        ({"keys": ["grid"], "page": 0}, "'page'"),
+        ({"keys": ["grid"], "size": 5}, "'size'"),
+        ({"keys": []}, "'keys'"),
+    ):
+        result = await ask(settings, **arguments)
+        assert result.is_error
+        assert told in words(result)
+    beyond = await ask(settings, keys=["grid"], page=9)
+    assert "Page 9 lies beyond the end: there are 6" in words(beyond)
+    state.faults = [Fault(path="/metrics/media$", body=b"[]")]
+    assert "media steps is not a list" in text_of(await ask(settings, keys=["grid"]))
+    state.faults = [Fault(path="/resources/presigned/", body=b'{"urls": []}')]
+    assert "lacks its address" in text_of(await ask(settings, keys=["grid"]))
+    state.faults = [Fault(path="^/storage/", status=404)]
+    assert "storage has no file 100.wav" in text_of(await ask(settings, keys=["voice"]))
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_a_clone_shows_the_media_of_its_root(settings: Settings, state: State, gallery: Experiment) -> None:
+    clones = state.add_project(state.workspaces[0], "clones")
+    state.add_experiment(clones, "clone", cuid="clone1", clone_of=(state.projects[0], gallery))
+    result = await ask(settings, project="clones", exp_cuid="clone1", keys=["samples/*"], steps=[50])
+    assert images(result) == [draw()]
+
+
+async def test_damaged_and_huge_files_are_told_and_not_shown(settings: Settings, state: State) -> None:
+    media = {"image": [Media(0, ["a.png", "b.png", "c.png"])]}
+    state.add_experiment(state.projects[0], "odd", cuid="odd1", media=media)
+    state.files |= {
+        "project1/odd1/a.png": draw()[:40],
+        "project1/odd1/b.png": b"<svg/>",
+        "project1/odd1/c.png": bytes(20_000_001),
+    }
+    result = await ask(settings, exp_cuid="odd", keys=["image"])
+    assert not result.is_error
+    assert not images(result)
+    assert "a.png at step 0: it is damaged or not an image." in words(result)
+    assert "b.png at step 0: it is damaged or not an image." in words(result)
+    assert "c.png at step 0: larger than 20 MB, so it is not shown." in words(result)
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_a_missing_file_is_told_and_the_others_are_shown(settings: Settings, state: State) -> None:
+    del state.files["project1/gallery1/image/grid-1.png"]
+    result = await ask(settings, keys=["grid"])
+    assert not result.is_error, words(result)
+    assert len(images(result)) == 3
+    assert "note: grid at step 0: SwanLab's storage has no file grid-1.png." in words(result)
+    assert "larger than" not in words(result)
+    # one look-up of the addresses for all
+    assert len(state.get_calls("resources/presigned")) == 1
+
+
+@pytest.mark.usefixtures("gallery")
+async def test_a_step_that_one_of_the_keys_lacks_is_told(settings: Settings) -> None:
+    result = await ask(settings, keys=["samples/image", "grid"], steps=[50, 0])
+    assert "note: Steps of grid: 0 (1); none at step 50." in words(result)
+    assert "note: Steps of samples/image: 0-150 by 50, 400 (5).\n" in words(result)
+
+
+async def test_of_many_keys_a_few_are_looked_at_and_the_others_told(settings: Settings, state: State) -> None:
+    media = {f"view/{number:03d}": [Media(0, ["text/1.txt"])] for number in range(300)}
+    state.add_experiment(state.projects[0], "gallery", cuid="gallery1", media=media)
+    state.files["project1/gallery1/text/1.txt"] = b"short"
+    result = await ask(settings, keys=["*"])
+    assert len(state.get_calls("house/metrics/media$")) == 16
+    assert "4 of 16" in words(result)
+    assert "Only the first 16 of 300 keys were looked at; go on with view/016, view/017, " in words(result)
+    result = await ask(settings, keys=["view/299"])
+    assert "1 of 1" in words(result)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+@pytest.mark.parametrize("noise", [True, False])
+def test_a_large_image_is_scaled_down_to_what_is_allowed(mode: str, noise: bool) -> None:
+    picture = prepare_picture(draw(2000, noise=noise and mode != "P", mode=mode))
+    assert isinstance(picture, Picture)
+    assert len(picture.content) <= LARGEST_BYTES
+    assert picture.mime_type == find_image_type(picture.content)
+    with Image.open(BytesIO(picture.content)) as image:
+        assert max(image.size) <= LARGEST_SIDE
+        assert image.width == 2 * image.height
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("GIF", "image/gif"), ("WEBP", "image/webp")]
+)
+def test_what_is_small_stays_as_it_is(form: str, kind: str) -> None:
+    content = draw(form=form)
+    assert prepare_picture(content) == Picture(content, kind)
+
+
+def test_other_formats_become_one_that_can_be_seen() -> None:
+    picture = prepare_picture(draw(form="BMP"))
+    assert isinstance(picture, Picture)
+    assert picture.mime_type == "image/png"
+
+
+def test_an_image_that_would_fill_the_memory_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_MOST_PIXELS", 100)
+    assert prepare_picture(draw()) == "it has 32 x 16 pixels, more than is opened here"
+
+
+def test_without_pillow_only_what_is_small_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, wide, bitmap = draw(), draw(2000), draw(form="BMP")
+    monkeypatch.setattr(pictures, "find_spec", lambda _name: None)
+    assert prepare_picture(small) == Picture(small, "image/png")
+    large, other = prepare_picture(wide), prepare_picture(bitmap)
+    assert "too large to be shown as it is; `pip install 'swanlab-mcp-server[plot]'`" in str(large)
+    assert "its format is not one that assistants can see" in str(other)
+
+
+@given(st.lists(st.integers(0, 300), unique=True, max_size=80).map(sorted))
+def test_steps_told_in_few_words_are_the_same_steps(steps: list[int]) -> None:
+    told = describe_steps(steps)
+    runs = [] if told == "none" else told.split(", ")
+    found: list[int] = []
+    for run in runs:
+        if run == "…":
+            return
+        span, _, by = run.partition(" by ")
+        first, _, last = span.partition("-")
+        found += range(int(first), int(last or first) + 1, int(by or 1))
+    assert found == steps

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import Experiment, State
+from tests.server.test_tools import DEMO, check_forms
+
+pytestmark = pytest.mark.anyio
+
+MORNING = datetime(2026, 1, 1, 8, tzinfo=timezone.utc)
+
+
+async def ask(settings: Settings, **arguments: Any) -> dict[str, Any]:
+    async with session(settings) as client:
+        result = await client.call_tool("whats_new", arguments)
+    told = check_forms(result)
+    assert count_tokens(text_of(result)) <= 1000
+    assert count_tokens(json.dumps(told, ensure_ascii=False, separators=(",", ":"))) <= 1000
+    return told
+
+
+def read_cursor(told: dict[str, Any]) -> str:
+    (cursor,) = [note.partition("since=")[2] for note in told["notes"] if note.startswith("Cursor")]
+    return cursor
+
+
+def add(world: State, name: str, hour: float, value: float, **fields: Any) -> Experiment:
+    if not any(project.name == "nightly" for project in world.projects):
+        world.add_project(world.workspaces[0], "nightly")
+    project = next(project for project in world.projects if project.name == "nightly")
+    begin = MORNING + timedelta(hours=hour)
+    fields.setdefault("finished_at", begin + timedelta(minutes=30) if fields.get("state") != "RUNNING" else None)
+    metrics = {"val/acc": [(step, value * step / 10) for step in range(11)]}
+    return world.add_experiment(project, name, cuid=f"c-{name}", created_at=begin, metrics=metrics, **fields)
+
+
+async def test_the_demo_tells_what_happened_since_a_time() -> None:
+    told = await ask(DEMO, project="digits-mlp", since="2026-11-23T08:01:00Z")
+    rows = told["data"]
+    assert rows[0] == {
+        "time": "2026-11-23T08:01:05.189Z",
+        "what": "record",
+        "name": "width-128-64",
+        "cuid": "a7mda5lt",
+        "detail": "val/acc 0.986667 at step 26; before: 0.984444 of lr-0.1 (l4q9h9qs)",
+    }
+    assert rows[1]["detail"] == "new; best val/acc 0.98, val/loss 0.0752623"
+    times = [row["time"] for row in rows[1:]]
+    assert times == sorted(times, reverse=True)
+    assert (
+        "Since 2026-11-23T08:01:00.000Z: 9 finished, 1 record, 1 crashed, 1 no end recorded, 1 aborted."
+        in told["notes"]
+    )
+    assert told["page"]["next"] == "page=2 size=10"
+    nothing = await ask(DEMO, project="digits-mlp", since=read_cursor(told))
+    assert nothing["data"] == []
+    assert read_cursor(nothing) == read_cursor(told) == "2026-11-23T08:02:26.210Z"
+
+
+async def test_each_experiment_is_told_once_and_the_cursor_goes_on(settings: Settings, state: State) -> None:
+    add(state, "old", 0, 0.8)
+    add(state, "ran-over-night", 1, 0.7, finished_at=MORNING + timedelta(hours=9))
+    add(state, "broke", 9, 0.3, state="CRASHED")
+    add(state, "stopped", 10, 0.2, state="ABORTED")
+    told = await ask(settings, project="nightly", since="2026-01-01T10:00:00+00:00")
+    assert [(row["what"], row["name"]) for row in told["data"]] == [
+        ("aborted", "stopped"),
+        ("crashed", "broke"),
+        ("finished", "ran-over-night"),
+    ]
+    assert [row["detail"] for row in told["data"]] == [
+        "new; best val/acc 0.2",
+        "new; best val/acc 0.3",
+        "best val/acc 0.7",
+    ]
+    add(state, "better", 11, 0.9)
+    later = await ask(settings, project="nightly", since=read_cursor(told))
+    assert [(row["what"], row["name"]) for row in later["data"]] == [("record", "better"), ("finished", "better")]
+    assert later["data"][0]["detail"] == "val/acc 0.9 at step 10; before: 0.8 of old (c-old)"
+    assert (await ask(settings, project="nightly", since=read_cursor(later)))["data"] == []
+
+
+async def test_the_first_experiment_sets_no_record_and_equal_is_none(settings: Settings, state: State) -> None:
+    add(state, "first", 5, 0.8)
+    alone = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
+    assert [row["what"] for row in alone["data"]] == ["finished"]
+    add(state, "equal", 9, 0.8)
+    told = await ask(settings, project="nightly", since="2026-01-01T14:00:00Z", metrics=["val/acc"])
+    assert [row["what"] for row in told["data"]] == ["finished"]
+
+
+async def test_a_record_of_yesterday_is_not_told_again_while_its_run_goes_on(settings: Settings, state: State) -> None:
+    add(state, "old", 0, 0.5)
+    running = add(state, "running", 1, 0.9, state="RUNNING")
+    before = await ask(settings, project="nightly", since="2026-01-01T09:00:05Z")
+    assert [row["what"] for row in before["data"] if row["name"] == "running"] == ["record", "stalled"]
+    after = await ask(settings, project="nightly", since=read_cursor(before))
+    assert after["data"] == []
+    assert running.state == "RUNNING"
+
+
+async def test_a_running_experiment_that_fell_silent_is_stalled_once(settings: Settings, state: State) -> None:
+    stuck = add(state, "stuck", 1, 0.9, state="RUNNING")
+    stuck.metrics = {"__swanlab__.cpu": [(0, 1.0)], "loss": [(step, 1.0) for step in range(100)]}
+    add(state, "bare", 1, 0.9, state="RUNNING").metrics = {}
+    told = await ask(settings, project="nightly", since="2026-01-01T09:00:30Z")
+    (stalled,) = [row for row in told["data"] if row["what"] == "stalled"]
+    assert stalled["name"] == "stuck"
+    assert stalled["time"] == "2026-01-01T09:11:39.000Z"
+    assert stalled["detail"].startswith("no point since step 99, ")
+    assert (await ask(settings, project="nightly", since=read_cursor(told)))["data"] == []
+
+
+async def test_a_whole_workspace_is_looked_at(settings: Settings, state: State) -> None:
+    add(state, "run", 1, 0.5, state="FINISHED")
+    for number in range(25):
+        project = state.add_project(state.workspaces[0], f"p{number:02d}", updated_at=MORNING + timedelta(hours=number))
+        state.add_experiment(project, "one", created_at=MORNING + timedelta(hours=number))
+    told = await ask(settings, since="2026-01-01T07:00:00Z", size=5)
+    assert told["data"][0]["project"] == "p24"
+    assert any(note.startswith("Only the 20 most recently updated of ") for note in told["notes"])
+    recent = await ask(settings, since="2026-01-02T06:00:00Z")
+    assert [row["project"] for row in recent["data"]] == ["p24", "p23"]
+
+
+async def test_a_stall_is_found_in_a_workspace_though_nothing_was_updated(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "live", updated_at=MORNING + timedelta(hours=1))
+    stuck = state.add_experiment(project, "stuck", cuid="c-stuck", created_at=MORNING + timedelta(hours=1))
+    stuck.state, stuck.finished_at = "RUNNING", None
+    stuck.metrics = {"loss": [(step, 1.0) for step in range(100)]}
+    since = "2026-01-01T09:05:00Z"
+    alone = await ask(settings, project="live", since=since)
+    told = await ask(settings, since=since)
+    for one in (alone, told):
+        assert [row["name"] for row in one["data"] if row["what"] == "stalled"] == ["stuck"]
+
+
+async def test_metrics_that_nobody_has_or_that_cannot_be_judged_are_told(settings: Settings, state: State) -> None:
+    add(state, "old", 0, 0.5)
+    better = add(state, "new", 9, 0.9)
+    better.metrics = {**better.metrics, "foo": [(0, 1.0)]}
+    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/ac", "foo", "val/acc"])
+    assert "No experiment has a metric 'val/ac'. Near ones: val/acc." in told["notes"]
+    assert "The direction of foo is not known, so no records are judged." in told["notes"]
+    assert [row["what"] for row in told["data"]] == ["record", "finished"]
+    assert sum("val/acc" in note for note in told["notes"]) == 1
+
+
+async def test_times_may_be_told_as_how_long_ago(settings: Settings, state: State) -> None:
+    add(state, "run", 1, 0.5)
+    for since in ("24h", "90m", "7 d", "2w"):
+        told = await ask(settings, project="nightly", since=since)
+        assert told["page"]["total"] in (0, 1)
+    async with session(settings) as client:
+        for arguments, expected in (
+            ({"since": "yesterday"}, "'yesterday' is not a time"),
+            ({"project": "nightli"}, "Did you mean nightly?"),
+            ({"username": "nobody-here"}, "There is no workspace 'nobody-here'"),
+        ):
+            result = await client.call_tool("whats_new", arguments)
+            assert result.is_error
+            assert expected in text_of(result)
+
+
+async def test_many_running_experiments_are_checked_in_part_and_that_is_told(settings: Settings, state: State) -> None:
+    for number in range(22):
+        add(state, f"r{number}", number / 10, 0.5, state="RUNNING")
+    told = await ask(settings, project="nightly", since="2026-01-01T07:00:00Z", size=5)
+    assert "Only the 20 newest of 22 running experiments were checked for stalls." in told["notes"]

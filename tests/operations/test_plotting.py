@@ -1,0 +1,289 @@
+"""plot_metrics as an assistant meets it, and as the command writes it to a file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from PIL import Image
+
+import swanlab_mcp
+from swanlab_mcp.settings import Settings
+from tests.cli.test_command import run
+from tests.conftest import session, text_of
+from tests.fake_swanlab import BEGINNING, State
+
+pytestmark = pytest.mark.anyio
+
+DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+
+
+async def plot(client: Any, **arguments: Any) -> tuple[bytes, str]:
+    """Return the one picture and the text."""
+    result = await client.call_tool("plot_metrics", arguments)
+    assert not result.is_error, text_of(result)
+    assert result.structured_content is None
+    assert [block.type for block in result.content] == ["image", "text"]
+    picture, text = result.content
+    assert picture.mime_type == "image/png"
+    png = base64.b64decode(picture.data)
+    assert Image.open(io.BytesIO(png)).size == (1000, 560)
+    assert len(png) <= 200_000
+    return png, text.text
+
+
+def read_rows(text: str) -> list[dict[str, str]]:
+    """Return the table of an answer, the columns that all rows share among them."""
+    lines = [line for line in text.splitlines()[1:] if not line.startswith("note: ")]
+    shared: dict[str, str] = {}
+    if lines[0].startswith("all rows: "):
+        shared = dict(cell.split(" ", 1) for cell in lines.pop(0).removeprefix("all rows: ").split(" | "))
+    names = lines[0].split(" | ")
+    return [{**shared, **dict(zip(names, line.split(" | "), strict=True))} for line in lines[1:]]
+
+
+@pytest.fixture
+def curves(state: State) -> State:
+    project = state.projects[0]
+    late = [(step, 2.0 - step / 10_000) for step in range(0, 10_000, 5)]
+    late[1200:] = [(step, math.nan) for step, _ in late[1200:]]
+    state.add_experiment(project, "late nan", cuid="nan1", metrics={"loss": late, "acc": [(0, 0.5), (9, 0.4)]})
+    bottomed = [(step, 2.0 - step / 50) for step in range(90)] + [
+        (step, 0.22 + (step - 90) / 10) for step in range(90, 120)
+    ]
+    state.add_experiment(project, "diverges", cuid="div1", metrics={"loss": bottomed})
+    return state
+
+
+async def test_charts_at_once_wait_in_one_thread_and_leave_the_others_to_who_reads() -> None:
+    # otherwise they would wait in as many threads as there are
+    async with session(DEMO) as client, anyio.create_task_group() as group:
+        for key in ("train/loss", "val/loss", "val/acc"):
+            group.start_soon(partial(plot, client, project="digits-mlp", exp_cuids=["lr-0.1"], keys=[key]))
+    assert [one.name for one in threading.enumerate() if one.name.startswith("drawer")] == ["drawer_0"]
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_the_text_holds_the_figures_of_every_curve(settings: Settings, curves: State, mode: str) -> None:
+    assert curves.projects
+    async with session(settings, mode) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["late nan", "div1", "cuid1"], keys=["loss"])
+    late, diverging, healthy = read_rows(text)
+    assert (late["number"], late["exp_cuid"], late["name"], late["key"]) == ("1", "nan1", "late nan", "loss")
+    assert (late["points"], late["first_non_finite_step"], late["non_finite"]) == ("2000", "6000", "800")
+    assert (late["last.step"], late["last.value"], late["min.step"]) == ("9995", "NaN", "5995")
+    assert late["worse_since"] == healthy["worse_since"] == ""
+    assert 90 <= int(diverging["worse_since"]) <= 95
+    assert (diverging["min.step"], diverging["min.value"], diverging["last.value"]) == ("89", "0.22", "3.12")
+    assert healthy["best"] == "min"
+    assert text.count("note: Pages: http") == 1
+
+
+async def test_the_best_end_follows_from_the_key_and_is_not_claimed_where_the_key_tells_none(
+    settings: Settings, state: State
+) -> None:
+    state.projects[0].experiments[0].metrics["lr"] = [(0, 0.1), (1, 0.2)]
+    async with session(settings) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss", "acc", "lr"])
+    assert {row["key"]: row["best"] for row in read_rows(text)} == {"loss": "min", "acc": "max", "lr": ""}
+
+
+async def test_all_points_count_however_many_there_are(settings: Settings, state: State) -> None:
+    spike = [(step, 1.0) for step in range(5000)]
+    spike[3333] = (3333, -7.5)
+    state.projects[0].experiments[0].metrics["loss"] = spike
+    async with session(settings) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss"])
+    (row,) = read_rows(text)
+    assert (row["points"], row["min.step"], row["min.value"]) == ("5000", "3333", "-7.5")
+
+
+async def test_a_range_of_steps_or_times_is_drawn_alone(settings: Settings) -> None:
+    async with session(settings) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss"], start=40, end=45)
+        (row,) = read_rows(text)
+        assert (row["points"], row["last.step"]) == ("6", "45")
+        until = f"{BEGINNING:%Y-%m-%dT%H:%M:}09Z"
+        _, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss"], end=until)
+        assert read_rows(text)[0]["last.step"] == "4"
+        result = await client.call_tool(
+            "plot_metrics", {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"], "start": 900}
+        )
+    assert result.is_error
+    assert "There is nothing to draw. loss of experiment1 (cuid1): no points in the asked part." in text_of(result)
+
+
+async def test_axes_smoothing_and_scale_change_the_picture_but_not_the_figures(settings: Settings) -> None:
+    pictures: set[bytes] = set()
+    tables: set[str] = set()
+    async with session(settings) as client:
+        for how in (
+            {},
+            {"x_axis": "time"},
+            {"x_axis": "relative_time"},
+            {"smoothing": 0.9},
+            {"log_y": True},
+        ):
+            png, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss"], **how)
+            pictures.add(png)
+            tables.add(str(read_rows(text)))
+    assert len(pictures) == 5
+    assert len(tables) == 1
+
+
+async def test_what_does_not_show_in_the_picture_is_noted(settings: Settings, state: State) -> None:
+    project = state.projects[0]
+    state.add_experiment(project, "实验一", cuid="zh1", metrics={"loss": [(0, 3e6), (1, 0.0), (2, 1e6)], "empty": []})
+    given = {"project": "project1", "exp_cuids": ["cuid1", "zh1"], "keys": ["loss"]}
+    async with session(settings) as client:
+        _, text = await plot(client, **given)
+        assert "Curve 2 is more than 100 times as large as curve 1" in text
+        assert ("#2" in text) == ("no installed font can show" in text)
+        _, text = await plot(client, **given, log_y=True)
+        assert "1 values at or below 0 cannot stand on the logarithmic axis." in text
+        assert "100 times" not in text
+        _, text = await plot(client, **given, smoothing=0.5)
+        assert "smoothed (0.5)" in text
+        _, text = await plot(client, **(given | {"keys": ["loss", "acc"]}))
+        assert "note: 实验一 (zh1) has not logged acc." in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"keys": ["lsos"]}, "Near ones of its 2: loss"),
+        ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
+        ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
+        ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
+        ({"keys": ["loss"], "x_axis": "epoch"}, "'x_axis': Input should be 'step', 'time' or 'relative_time'"),
+        ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 lies after end=1"),
+        ({"keys": ["loss"], "start": "soon"}, "neither a step nor a time"),
+        ({"keys": ["minus"], "log_y": True}, "log_y needs values above 0"),
+        ({"keys": ["k*"]}, "That makes 25 curves; at most 20 can be told apart"),
+    ],
+)
+async def test_what_cannot_be_drawn_is_told(
+    settings: Settings, state: State, arguments: dict[str, Any], told: str
+) -> None:
+    metrics = state.projects[0].experiments[0].metrics
+    if arguments["keys"] != ["lsos"]:
+        metrics |= {"minus": [(0, -1.0)], **{f"k{number}": [(0, 1.0)] for number in range(25)}}
+    async with session(settings) as client:
+        result = await client.call_tool("plot_metrics", {"project": "project1", "exp_cuids": ["cuid1"], **arguments})
+    assert result.is_error
+    assert told in text_of(result)
+
+
+async def test_points_without_a_time_are_counted_and_no_axis_is_invented(settings: Settings, state: State) -> None:
+    first = int(BEGINNING.timestamp() * 1000)
+    one = state.projects[0].experiments[0]
+    one.metrics = {"loss": [(0, 3.0, first), (1, 2.0, 0), (2, 1.0, first + 9000)], "none": [(0, 1.0, 0), (1, 2.0, 0)]}
+    given = {"project": "project1", "exp_cuids": ["cuid1"]}
+    async with session(replace(settings, is_cached=False)) as client:
+        _, text = await plot(client, **given, keys=["loss"], x_axis="time")
+        assert "1 points without a recorded time are not in the picture." in text
+        assert read_rows(text)[0]["points"] == "3"
+        result = await client.call_tool("plot_metrics", {**given, "keys": ["none"], "x_axis": "time"})
+        assert "No times are recorded for these points. Use x_axis='step'." in text_of(result)
+        one.wire["createdAt"] = None
+        state.variants.needs_created_at = False
+        result = await client.call_tool("plot_metrics", {**given, "keys": ["loss"], "x_axis": "relative_time"})
+        assert "When cuid1 began is not known." in text_of(result)
+
+
+async def test_an_experiment_without_the_key_is_told_and_the_others_are_drawn(settings: Settings, state: State) -> None:
+    state.add_experiment(state.projects[0], "bare", cuid="bare1")
+    async with session(settings) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["cuid1", "bare1"], keys=["loss"])
+    assert [row["exp_cuid"] for row in read_rows(text)] == ["cuid1"]
+    assert "note: bare (bare1) has not logged loss." in text
+
+
+async def test_experiments_of_one_name_are_told_apart_in_the_picture(settings: Settings, state: State) -> None:
+    loss = [(0, 1.0), (1, 2.0)]
+    for cuid in ("twin1", "twin2"):
+        state.add_experiment(state.projects[0], "twin", cuid=cuid, metrics={"loss": loss, "acc": loss})
+    async with session(replace(settings, is_cached=False)) as client:
+        same, _ = await plot(client, project="project1", exp_cuids=["twin1", "twin2"], keys=["loss"])
+        state.projects[0].experiments[0].name = "other"
+        other, _ = await plot(client, project="project1", exp_cuids=["twin1", "twin2"], keys=["loss"])
+        both, _ = await plot(client, project="project1", exp_cuids=["twin1", "twin2"], keys=["loss", "acc"])
+    assert len({same, other, both}) == 3
+
+
+async def test_without_matplotlib_sparklines_answer_and_one_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    async with session(DEMO) as client:
+        result = await client.call_tool(
+            "plot_metrics", {"project": "digits-mlp", "exp_cuids": ["lr-0.1", "lr-100-wd-0.1"], "keys": ["val/loss"]}
+        )
+    assert [block.type for block in result.content] == ["text"]
+    text = text_of(result)
+    assert "pip install 'swanlab-mcp-server[plot]'" in text
+    good, bad = read_rows(text)
+    assert good["sparkline"].startswith("█")
+    assert bad["sparkline"].endswith("xxxx")
+    assert bad["first_non_finite_step"] == "9"
+
+
+def test_where_matplotlib_may_write_nowhere_sparklines_answer_and_say_why() -> None:
+    program = (
+        "import tempfile; tempfile.tempdir = '/dev/null/none'; from swanlab_mcp.cli.main import main; "
+        "main('--demo call plot_metrics project=digits-mlp exp_cuids=lr-0.1 keys=val/loss'.split())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MPLCONFIGDIR": "/dev/null/none"},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| █" in done.stdout
+    assert "note: matplotlib cannot start (OSError), so there is no picture; sparklines instead." in done.stdout
+    assert "MPLCONFIGDIR" in done.stdout
+
+
+async def test_runs_on_disk_are_drawn_too() -> None:
+    async with session(DEMO) as client:
+        png, text = await plot(
+            client, project="digits-mlp", exp_cuids=["lr-0.1", "lr-1"], keys=["*/acc"], x_axis="relative_time"
+        )
+    assert png
+    assert {row["key"] for row in read_rows(text)} == {"train/acc", "val/acc"}
+
+
+def test_the_command_writes_the_picture_and_never_over_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "chart.png"
+    call = ["--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=val/loss"]
+    done = run(*call, "-o", str(file))
+    assert done.returncode == 0
+    assert done.stdout.startswith("1 of 1\nnumber | exp_cuid")
+    assert done.stderr == f"{file}: {file.stat().st_size} bytes\n"
+    written = file.read_bytes()
+    assert Image.open(io.BytesIO(written)).size == (1000, 560)
+    again = run(*call, "-o", str(file))
+    assert (again.returncode, again.stderr) == (1, f"{file} was not written: File exists.\n")
+    assert file.read_bytes() == written
+    assert "No such file or directory" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
+
+
+def test_the_command_tells_what_has_no_picture_or_no_json(tmp_path: Path) -> None:
+    done = run("--demo", "call", "list_projects", "-o", str(tmp_path / "x.png"))
+    assert (done.returncode, done.stderr) == (1, "There is no picture in this answer.\n")
+    done = run("--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=lr", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "leave --json out" in done.stderr

@@ -1,0 +1,547 @@
+"""What changes SwanLab: only where it is allowed, first as a dry run, once, and never without telling the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mcp.types import ElicitResult
+
+from swanlab_mcp import OpenApi
+from swanlab_mcp.operations import confirmation
+from swanlab_mcp.operations.confirmation import Confirmations
+from swanlab_mcp.server.app import connect, create_server
+from swanlab_mcp.server.tools import TOOLS, WRITE_TOOLS
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+from tests.fake_swanlab import Fault, Project, State
+
+pytestmark = pytest.mark.anyio
+
+NAMES = [entry.name for entry in WRITE_TOOLS]
+
+
+@pytest.fixture
+def writable(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, allow_writes=True)
+
+
+@pytest.fixture
+def project(state: State) -> Project:
+    made = state.add_project(state.workspaces[1], "mnist")
+    for name in ("a", "b", "c"):
+        state.add_experiment(made, name, cuid=f"cuid-{name}")
+    return made
+
+
+def names(project: Project) -> list[str]:
+    return sorted(one.name for one in project.experiments)
+
+
+def changes(state: State) -> list[str]:
+    """Return what changed something, or would have: every request that is neither a read nor a login."""
+    calls = [call for call in state.calls if call.method != "GET" and "login" not in call.raw_path]
+    return [f"{call.method} {call.path}" for call in calls]
+
+
+async def confirm(client: Any, tool: str, arguments: dict[str, Any]) -> Any:
+    """Do a dry run and then what it offers."""
+    dry = await client.call_tool(tool, arguments)
+    assert not dry.is_error, text_of(dry)
+    token = dry.structured_content["data"]["confirmation"]
+    return await client.call_tool(tool, {**arguments, "confirmation": token})
+
+
+async def test_without_permission_the_tools_do_not_exist(settings: Settings, state: State) -> None:
+    server = create_server(settings)
+    assert not any(name in server.instructions for name in NAMES)
+    async with connect(server) as client:
+        listed = [tool.name for tool in (await client.list_tools()).tools]
+        refused = await client.call_tool("delete_project", {"project": "project1"})
+    assert listed == [entry.name for entry in TOOLS]
+    assert refused.is_error
+    assert state.calls == []
+
+
+async def test_with_permission_they_are_listed_said_to_destroy_and_named_in_the_instructions(
+    writable: Settings,
+) -> None:
+    server = create_server(writable)
+    assert all(name in server.instructions for name in NAMES)
+    assert len(server.instructions) <= 2000
+    async with connect(server) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    assert list(tools) == [*(entry.name for entry in TOOLS), *NAMES]
+    for name in NAMES:
+        assert tools[name].annotations.destructive_hint is True
+        assert tools[name].annotations.read_only_hint is None
+        assert tools[name].input_schema["additionalProperties"] is False
+        assert "consent" not in json.dumps(tools[name].input_schema)
+        assert "Returns" in tools[name].description
+        assert "Example: {" in tools[name].description
+        assert len(tools[name].description) <= 600
+        assert all(schema["description"] for schema in tools[name].input_schema["properties"].values())
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_experiments_are_deleted_by_the_second_call_only(
+    writable: Settings, state: State, project: Project, mode: str
+) -> None:
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "cuid-b", "a"]}
+    async with session(writable, mode) as client:
+        dry = await client.call_tool("delete_experiments", arguments)
+        assert changes(state) == []
+        data = dry.structured_content["data"]
+        assert data["done"] is False
+        assert data["action"] == "delete 2 experiments of kites-test2/mnist for ever, with metrics, logs and media"
+        assert [one["cuid"] for one in data["experiments"]] == ["cuid-a", "cuid-b"]
+        assert data["confirmation"] in text_of(dry)
+        assert "Dry run: nothing was done" in text_of(dry)
+        done = await client.call_tool("delete_experiments", {**arguments, "confirmation": data["confirmation"]})
+    assert not done.is_error, text_of(done)
+    assert done.structured_content["data"]["done"] is True
+    assert "confirmation" not in done.structured_content["data"]
+    assert names(project) == ["c"]
+    assert changes(state) == [f"DELETE /api/project/kites-test2/mnist/runs/cuid-{one}" for one in "ab"]
+
+
+async def test_a_project_is_deleted_with_what_the_dry_run_has_shown(
+    writable: Settings, state: State, project: Project
+) -> None:
+    project.experiments[0].state = "RUNNING"
+    async with session(writable) as client:
+        dry = await client.call_tool("delete_project", {"project": "kites-test2/mnist"})
+        data = dry.structured_content["data"]
+        assert (data["experiment_count"], data["running_count"]) == (3, 1)
+        assert data["action"] == "delete the project kites-test2/mnist for ever, with its 3 experiments"
+        assert project in state.projects
+        done = await confirm(client, "delete_project", {"project": "mnist", "username": "kites-test2"})
+    assert done.structured_content["data"]["done"] is True
+    assert project not in state.projects
+    assert changes(state) == ["DELETE /api/project/kites-test2/mnist"]
+
+
+async def test_a_project_is_created_as_described(writable: Settings, state: State) -> None:
+    arguments = {"project": "mnist-v2", "username": "kites-test2", "description": "Digits", "visibility": "PUBLIC"}
+    async with session(writable) as client:
+        done = await confirm(client, "create_project", arguments)
+        again = await client.call_tool("create_project", arguments)
+        odd = await client.call_tool("create_project", {"project": "team/new"})
+    assert done.structured_content["notes"] == [f"Page: {writable.web_host}/@kites-test2/mnist-v2"]
+    made = state.projects[-1]
+    assert (made.name, made.workspace.username, made.description, made.visibility) == (
+        "mnist-v2",
+        "kites-test2",
+        "Digits",
+        "PUBLIC",
+    )
+    assert again.structured_content["code"] == 409
+    assert "There is a project kites-test2/mnist-v2 already" in text_of(again)
+    assert odd.is_error
+    assert "'project'" in text_of(odd)
+
+
+async def test_what_was_changed_shows_at_once_though_answers_are_kept(writable: Settings, project: Project) -> None:
+    async with session(writable) as client:
+        where = {"project": "kites-test2/mnist"}
+        assert (await client.call_tool("list_project_exps", where)).structured_content["page"]["total"] == 3
+        await confirm(client, "delete_experiments", {**where, "exp_cuids": ["a"]})
+        assert (await client.call_tool("list_project_exps", where)).structured_content["page"]["total"] == 2
+        await confirm(client, "delete_project", where)
+        assert (await client.call_tool("list_project_exps", where)).structured_content["code"] == 404
+    assert len(project.experiments) == 2
+
+
+async def refuse(client: Any, arguments: dict[str, Any], token: str, words: str) -> None:
+    refused = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+    assert refused.is_error
+    assert words in text_of(refused)
+    assert "nothing was done" in text_of(refused)
+
+
+async def test_a_confirmation_holds_for_these_arguments_and_this_operation_only(
+    writable: Settings, state: State, project: Project
+) -> None:
+    one = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+    async with session(writable) as client:
+        token = (await client.call_tool("delete_experiments", one)).structured_content["data"]["confirmation"]
+        words = "not one that was given for these arguments"
+        await refuse(client, {**one, "exp_cuids": ["a", "b"]}, token, words)
+        for odd in ("x", "é" * 20, token[:-4], "A" * len(token), token[::-1]):
+            await refuse(client, one, odd, words)
+        other = await client.call_tool("delete_project", {"project": "kites-test2/mnist", "confirmation": token})
+        assert words in text_of(other)
+    async with session(writable) as client:  # another server, with another secret
+        await refuse(client, one, token, words)
+    assert changes(state) == []
+    assert names(project) == ["a", "b", "c"]
+
+
+async def test_a_confirmation_of_one_account_is_worth_nothing_to_another(
+    writable: Settings, state: State, project: Project
+) -> None:
+    state.add_user("colleague", api_key="other-key")
+    project.workspace.roles["colleague"] = "MEMBER"
+    shared = dataclasses.replace(writable, confirmation_secret="one secret of two workers")
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+    async with session(shared) as client, session(dataclasses.replace(shared, api_key="other-key")) as theirs:
+        token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
+        await refuse(theirs, arguments, token, "server and account")
+    async with session(shared) as worker:
+        done = await worker.call_tool("delete_experiments", {**arguments, "confirmation": token})
+    assert done.structured_content["data"]["done"] is True
+    assert names(project) == ["b", "c"]
+
+
+@pytest.mark.usefixtures("project")
+async def test_a_confirmation_ends_after_ten_minutes(
+    writable: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+    now = 1_800_000_000.0
+    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now))
+    async with session(writable) as client:
+        data = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]
+        assert data["confirm_before"] == "2027-01-15T08:10:00.000Z"
+        now += 600
+        await refuse(client, arguments, data["confirmation"], "older than 10 minutes")
+        assert changes(state) == []
+        now -= 1
+        done = await client.call_tool("delete_experiments", {**arguments, "confirmation": data["confirmation"]})
+    assert done.structured_content["data"]["done"] is True
+
+
+async def test_a_confirmation_is_good_for_one_call(writable: Settings, state: State) -> None:
+    arguments = {"project": "again"}
+    async with session(writable) as client:
+        token = (await client.call_tool("create_project", arguments)).structured_content["data"]["confirmation"]
+        await client.call_tool("create_project", {**arguments, "confirmation": token})
+        state.projects.pop()  # gone again, so that all is as it was
+        again = await client.call_tool("create_project", {**arguments, "confirmation": token})
+    assert "was used before; nothing was done this time" in text_of(again)
+    assert changes(state) == ["POST /api/project"]
+
+
+async def test_a_confirmation_falls_with_what_it_was_about(writable: Settings, state: State, project: Project) -> None:
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+    async with session(writable) as client:
+        token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
+        project.experiments[-1].state = "RUNNING"
+        await refuse(client, arguments, token, "has changed since the dry run")
+        whole = {"project": "kites-test2/mnist"}
+        token = (await client.call_tool("delete_project", whole)).structured_content["data"]["confirmation"]
+        state.add_experiment(project, "new")
+        refused = await client.call_tool("delete_project", {**whole, "confirmation": token})
+    assert "has changed since the dry run" in text_of(refused)
+    assert changes(state) == []
+
+
+async def test_spent_confirmations_are_forgotten_when_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_800_000_000.0
+    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now))
+    tokens = Confirmations()
+    for _ in range(3):
+        token, ends = tokens.issue(["delete"], None)
+        tokens.check(token, ["delete"], None)
+        tokens.spend(token)
+        now = float(ends)
+    assert len(tokens._spent) == 1
+
+
+async def test_whoever_may_only_look_is_told_in_the_dry_run(writable: Settings, project: Project) -> None:
+    project.workspace.roles["kites-test3"] = "VIEWER"
+    async with session(writable) as client:
+        for tool, arguments in (
+            ("delete_project", {"project": "kites-test2/mnist"}),
+            ("create_project", {"project": "new", "username": "kites-test2"}),
+        ):
+            refused = await client.call_tool(tool, arguments)
+            assert refused.structured_content["code"] == 403
+            assert "is VIEWER of the workspace 'kites-test2'" in text_of(refused)
+
+
+@pytest.mark.usefixtures("project")
+async def test_what_is_not_there_is_not_found_and_experiments_of_two_projects_are_two_calls(writable: Settings) -> None:
+    async with session(writable) as client:
+        missing = await client.call_tool("delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["d"]})
+        page = f"{writable.web_host}/@kites-test3/project1/runs/cuid1/chart"
+        mixed = await client.call_tool(
+            "delete_experiments", {"project": "", "exp_cuids": ["kites-test2/mnist/cuid-a", page]}
+        )
+        gone = await client.call_tool("delete_project", {"project": "kites-test2/mnits"})
+    assert missing.structured_content["code"] == 404
+    assert "There is no experiment 'd'" in text_of(missing)
+    assert "of several projects" in text_of(mixed)
+    assert "Did you mean mnist?" in text_of(gone)
+
+
+async def test_runs_on_disk_are_never_written(settings: Settings, state: State) -> None:
+    both = dataclasses.replace(settings, allow_writes=True, log_dirs=(RUNS / "0.10.3-offline",))
+    demo = Settings(demo=True, log_dirs=(RUNS / "0.10.3-offline",), allow_writes=True)
+    for chosen in (both, demo):
+        async with session(chosen) as client:
+            for tool, arguments in (
+                ("delete_experiments", {"project": "local/vision-baselines", "exp_cuids": ["3hzj7gws"]}),
+                ("delete_project", {"project": "local/vision-baselines"}),
+                ("create_project", {"project": "new", "username": "local"}),
+            ):
+                refused = await client.call_tool(tool, arguments)
+                assert refused.structured_content["code"] == 501
+                assert "those are never written" in text_of(refused)
+    assert changes(state) == []
+
+
+# --- what goes wrong in the middle ---
+
+
+async def test_a_refused_deletion_tells_what_was_done_and_what_was_not(
+    writable: Settings, state: State, project: Project
+) -> None:
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "b", "c"]}
+    state.faults.append(Fault("runs/cuid-b$", method="DELETE", status=403))
+    async with session(writable) as client:
+        failed = await confirm(client, "delete_experiments", arguments)
+    assert failed.structured_content["code"] == 403
+    assert "Deleted: cuid-a. Not tried: cuid-c." in text_of(failed)
+    assert "new dry run" in text_of(failed)
+    assert names(project) == ["b", "c"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.usefixtures("project")
+async def test_no_change_is_asked_for_twice(writable: Settings, state: State, status: int) -> None:
+    state.faults.append(Fault("", method="DELETE", status=status))
+    async with session(writable) as client:
+        failed = await confirm(client, "delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]})
+    assert failed.structured_content["code"] == status
+    assert "Nothing else was deleted before. Not tried: cuid-b." in text_of(failed)
+    assert status == 429 or "It is not true that the experiment cuid-a was deleted, as a look shows" in text_of(failed)
+    assert changes(state) == ["DELETE /api/project/kites-test2/mnist/runs/cuid-a"]
+
+
+async def test_an_answer_that_is_lost_is_looked_up(writable: Settings, state: State) -> None:
+    state.faults.append(Fault("api/project$", method="POST", is_dropped=True, times=1))
+    state.faults.append(Fault("api/project$", method="POST", is_truncated=True))
+    async with session(writable) as client:
+        for name in ("dropped", "truncated"):
+            made = await confirm(client, "create_project", {"project": name})
+            assert made.structured_content["data"]["done"] is True
+            assert f"but the project kites-test3/{name} was created, as a look shows" in text_of(made)
+    assert [project.name for project in state.projects[-2:]] == ["dropped", "truncated"]
+    assert changes(state) == ["POST /api/project"] * 2
+
+
+@pytest.mark.usefixtures("project")
+async def test_what_cannot_be_known_is_said_to_be_unknown(writable: Settings, state: State) -> None:
+    async with session(writable) as client:
+        arguments = {"project": "kites-test2/mnist"}
+        token = (await client.call_tool("delete_project", arguments)).structured_content["data"]["confirmation"]
+        state.faults.append(Fault("", method="DELETE", status=502))
+        state.faults.append(Fault("project/kites-test2/mnist$", method="GET", skip=1, status=500))
+        failed = await client.call_tool("delete_project", {**arguments, "confirmation": token})
+    assert failed.structured_content["code"] == 502
+    assert "It is not known whether the project kites-test2/mnist was deleted" in text_of(failed)
+    assert "Look whether it was done" in text_of(failed)
+    assert changes(state) == ["DELETE /api/project/kites-test2/mnist"]
+
+
+async def test_what_was_gone_already_is_told_as_gone(writable: Settings, state: State, project: Project) -> None:
+    async with session(writable) as client:
+        arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]}
+        token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
+        state.faults.append(Fault("runs/cuid-a$", method="DELETE", status=404))
+        state.faults.append(Fault("runs/cuid-a$", method="GET", skip=1, status=404))
+        done = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+    assert done.structured_content["data"]["done"] is True
+    assert "but the experiment cuid-a was deleted, as a look shows" in text_of(done)
+    assert names(project) == ["a", "c"]
+
+
+@pytest.mark.usefixtures("project")
+async def test_a_deadline_in_the_middle_tells_what_is_known(writable: Settings, state: State) -> None:
+    never = threading.Event()
+    async with session(dataclasses.replace(writable, timeout=1.0)) as client:
+        arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "b", "c"]}
+        token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
+        state.faults.append(Fault("runs/cuid-b$", method="DELETE", until=never))
+        failed = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+        never.set()
+    assert failed.structured_content["code"] == 0
+    assert "Time ran out before it was known whether the experiment cuid-b was deleted." in text_of(failed)
+    assert "Deleted: cuid-a. Not tried: cuid-c." in text_of(failed)
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+@pytest.mark.usefixtures("project")
+async def test_a_deadline_before_the_change_was_asked_for_says_that_nothing_was_changed(
+    writable: Settings, state: State, *, is_confirmed: bool
+) -> None:
+    never = threading.Event()
+    async with session(dataclasses.replace(writable, timeout=1.0)) as client:
+        arguments = {"project": "kites-test2/mnist"}
+        if is_confirmed:
+            arguments |= (await client.call_tool("delete_project", arguments)).structured_content["data"]
+            arguments = {name: arguments[name] for name in ("project", "username", "confirmation")}
+        state.faults.append(Fault("mnist", method="GET", until=never))
+        failed = await client.call_tool("delete_project", arguments)
+        never.set()
+    assert failed.structured_content["code"] == 0
+    assert "Nothing was changed" in text_of(failed)
+    assert changes(state) == []
+
+
+async def test_an_expired_session_is_renewed_and_the_change_made_once(
+    writable: Settings, state: State, project: Project
+) -> None:
+    async with session(writable) as client:
+        arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+        token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
+        state.end_sessions()
+        done = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+    assert done.structured_content["data"]["done"] is True
+    assert names(project) == ["b", "c"]
+
+
+# --- where the assistant can ask the user ---
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("answer", ["agree", "uncheck", "decline", "cancel"])
+async def test_the_user_is_asked_and_only_a_yes_does_it(
+    writable: Settings, state: State, project: Project, mode: str, answer: str
+) -> None:
+    from mcp import Client
+
+    questions: list[str] = []
+
+    async def ask(_context: Any, params: Any) -> ElicitResult:
+        questions.append(params.message)
+        if answer in ("agree", "uncheck"):
+            return ElicitResult(action="accept", content={"agreed": answer == "agree"})
+        return ElicitResult(action=answer)
+
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+    async with Client(create_server(writable), mode=mode, elicitation_callback=ask) as client:
+        token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
+        assert questions == []
+        result = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+        again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+    asked = "SwanLab: delete 1 experiment of kites-test2/mnist for ever, with metrics, logs and media?"
+    assert questions == [f"{asked}\na (cuid-a, FINISHED)"]
+    if answer == "agree":
+        assert result.structured_content["data"]["done"] is True
+        assert names(project) == ["b", "c"]
+    else:
+        assert result.structured_content["code"] == 403
+        assert "did not agree; nothing was done" in text_of(result)
+        assert "was used before" in text_of(again)
+        assert changes(state) == []
+
+
+@pytest.mark.usefixtures("project")
+async def test_nobody_is_asked_about_what_would_fail_anyway(writable: Settings) -> None:
+    from mcp import Client
+
+    async def ask(_context: Any, _params: Any) -> ElicitResult:
+        raise AssertionError
+
+    async with Client(create_server(writable), elicitation_callback=ask) as client:
+        refused = await client.call_tool("delete_project", {"project": "kites-test2/mnist", "confirmation": "x"})
+    assert "not one that was given" in text_of(refused)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["cuid-a"]}),
+        ("delete_project", {"project": "kites-test2/mnist"}),
+        ("create_project", {"project": "new", "username": "kites-test2"}),
+    ],
+)
+@pytest.mark.usefixtures("project")
+async def test_what_could_not_be_put_to_the_user_is_not_done_and_may_be_confirmed_later(
+    writable: Settings, state: State, mode: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    from mcp import Client
+
+    questions: list[str] = []
+
+    async def decline(_context: Any, params: Any) -> ElicitResult:
+        questions.append(params.message)
+        return ElicitResult(action="decline")
+
+    async with Client(create_server(writable), mode=mode, elicitation_callback=decline) as client:
+        token = (await client.call_tool(tool, arguments)).structured_content["data"]["confirmation"]
+        # as many as the question's own look with its repetitions meets: the call's would succeed
+        state.faults.append(Fault("", method="GET", times=5, status=503))
+        failed = await client.call_tool(tool, {**arguments, "confirmation": token})
+        state.faults.clear()
+        assert failed.is_error
+        assert failed.structured_content["code"] == 503
+        assert questions == []
+        asked = await client.call_tool(tool, {**arguments, "confirmation": token})
+    assert "did not agree; nothing was done" in text_of(asked)
+    assert len(questions) == 1
+    assert changes(state) == []
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.usefixtures("project")
+async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Settings, state: State, mode: str) -> None:
+    from mcp import Client
+
+    async def decline(_context: Any, _params: Any) -> ElicitResult:
+        state.faults.append(Fault("", method="GET", times=5, status=503))
+        return ElicitResult(action="decline")
+
+    async with Client(create_server(writable), mode=mode, elicitation_callback=decline) as client:
+        failed = await confirm(client, "delete_project", {"project": "kites-test2/mnist"})
+    assert failed.structured_content["code"] in (403, 503)
+    assert changes(state) == []
+
+
+@pytest.mark.usefixtures("project")
+async def test_after_a_no_the_confirmation_is_worth_nothing_where_nobody_is_asked(
+    writable: Settings, state: State
+) -> None:
+    from mcp import Client
+
+    async def decline(_context: Any, _params: Any) -> ElicitResult:
+        return ElicitResult(action="decline")
+
+    server = create_server(writable)
+    asked = {"project": "kites-test2/mnist"}
+    async with Client(server, elicitation_callback=decline) as client, connect(server) as other:
+        token = (await client.call_tool("delete_project", asked)).structured_content["data"]["confirmation"]
+        assert "did not agree" in text_of(await client.call_tool("delete_project", {**asked, "confirmation": token}))
+        again = await other.call_tool("delete_project", {**asked, "confirmation": token})
+    assert "was used before" in text_of(again)
+    assert changes(state) == []
+
+
+# --- in Python ---
+
+
+def test_openapi_creates_and_deletes_as_the_official_one_does(
+    host: str, state: State, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_HOST", host)
+    with OpenApi(api_key="test-key") as api:
+        made = api.create_project("new", username="kites-test2", description="d")
+        assert (made.code, made.errmsg, made.data.name, made.data.visibility) == (200, "", "new", "PRIVATE")
+        deleted = api.delete_experiment(project="mnist", exp_cuid="cuid-a", username="kites-test2")
+        assert (deleted.code, deleted.errmsg, deleted.data) == (200, "", {})
+        assert api.delete_experiment("mnist", exp_id="b", username="kites-test2").data == {}
+        assert names(project) == ["c"]
+        missing = api.delete_experiment("mnist", "a", "kites-test2")
+        assert (missing.code, missing.data) == (404, None)
+        assert api.delete_project(project="mnist", username="kites-test2").data == {}
+        assert api.delete_project(project="mnist", username="kites-test2").code == 404
+        taken = api.create_project("new", username="kites-test2")
+        assert (taken.code, taken.data) == (409, None)
+    assert project not in state.projects

@@ -1,0 +1,183 @@
+"""Curves as pictures: size, labels, what cannot be drawn; and the outlines that stand beside them."""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from matplotlib import font_manager
+from PIL import Image
+
+from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
+from swanlab_mcp.present.charts import LARGEST, MOST_CURVES, Chart, Curve, Mark, draw_chart
+
+Number = st.floats(allow_nan=True, allow_infinity=True)
+
+
+def draw(*curves: Curve, **how: Any) -> Chart:
+    return draw_chart(curves, **{"x_label": "step", **how})
+
+
+def open_picture(chart: Chart) -> Image.Image:
+    image = Image.open(io.BytesIO(chart.png))
+    assert image.format == "PNG"
+    assert image.size == (1000, 560)
+    assert len(chart.png) <= LARGEST
+    return image.convert("RGB")
+
+
+def count_pixels(chart: Chart, colour: str) -> int:
+    wanted = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return sum(
+        all(abs(one - other) <= 24 for one, other in zip(pixel, wanted, strict=True))
+        for pixel in open_picture(chart).get_flattened_data()
+    )
+
+
+def make_noise(seed: int, size: int) -> list[float]:
+    generator = random.Random(seed)
+    return [generator.gauss(0, 1) for _ in range(size)]
+
+
+def make_font(path: Path, characters: str) -> Path:
+    """Write a font that shows each of the characters as a block."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for point in ((900, 0), (900, 800), (100, 800)):
+        pen.lineTo(point)
+    pen.closePath()
+    block = pen.glyph()
+    names = [".notdef", *(f"uni{ord(one):04X}" for one in characters)]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(one): f"uni{ord(one):04X}" for one in characters})
+    builder.setupGlyf(dict.fromkeys(names, block))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 100)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Noto Sans CJK SC", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+    return path
+
+
+def test_each_curve_has_its_colour_and_its_label() -> None:
+    falling, rising = [5.0 - step for step in range(5)], [float(step) for step in range(5)]
+    chart = draw(Curve("falling", range(5), falling), Curve("rising", range(5), rising), title="loss")
+    assert chart.numbered == []
+    assert count_pixels(chart, "#0072B2") > 300
+    assert count_pixels(chart, "#D55E00") > 300
+    assert count_pixels(chart, "#009E73") == 0
+
+
+def test_the_worst_noise_of_the_most_curves_stays_within_the_size() -> None:
+    curves = [Curve(f"run-{seed}", range(2000), make_noise(seed, 2000)) for seed in range(MOST_CURVES)]
+    open_picture(draw(*curves))
+
+
+def test_marks_are_drawn_where_they_are_and_without_words_beside_many_curves() -> None:
+    line = Curve("a", range(10), [1.0] * 10)
+    best = Mark("best", 5, 1.0, "1 @ 5")
+    assert draw(line).png != draw(line._replace(marks=[best])).png
+    assert draw(line._replace(marks=[best])).png != draw(line._replace(marks=[best._replace(text="")])).png
+    many = [line] * 7
+    assert (
+        draw(*many[1:], line._replace(marks=[best])).png
+        == draw(*many[1:], line._replace(marks=[best._replace(text="")])).png
+    )
+
+
+def test_words_that_find_no_room_are_left_out() -> None:
+    marks = [Mark("best", 5, 1.0, f"words {number}") for number in range(30)]
+    open_picture(draw(Curve("a", range(10), [1.0] * 10, marks=marks)))
+
+
+def test_what_no_installed_font_shows_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = [entry for entry in font_manager.fontManager.ttflist if entry.name == "DejaVu Sans"]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", plain)
+    curves = [Curve("plain", range(3), [1, 2, 3]), Curve("学习率", range(3), [3, 2, 1])]
+    chart = draw(*curves, title="损失")
+    assert chart.numbered == [2]
+    # nothing of the names is drawn: other ones give the same picture
+    assert chart.png == draw(curves[0], curves[1]._replace(label="实验"), title="准确率").png
+
+
+def test_an_installed_font_shows_chinese_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = make_font(tmp_path / "cjk.ttf", "学习率")
+    entry = font_manager.ttfFontProperty(font_manager.get_font(str(file)))
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
+    chart = draw(Curve("学习率", range(3), [1, 2, 3]), Curve("学习 更", range(3), [3, 2, 1]))
+    assert chart.numbered == [2]
+    blocks = count_pixels(draw(Curve("学习率", range(3), [1, 2, 3])), "#000000")
+    assert blocks > count_pixels(draw(Curve("学", range(3), [1, 2, 3])), "#000000") > 50
+
+
+def test_names_are_never_read_as_mathematics_or_control_characters() -> None:
+    for label in ("$\\frac{$", "$x^2$", "a\x1b[31m\u202eb", "\ud800", "%s {0}", "x" * 500, ""):
+        open_picture(draw(Curve(label, range(3), [1, 2, 3]), title=label))
+    assert draw(Curve("$x$", [0, 1], [1, 2])).png != draw(Curve("x", [0, 1], [1, 2])).png
+
+
+def test_long_labels_keep_both_ends() -> None:
+    ends = {draw(Curve("a-very-long-name-" * 3 + end, [0, 1], [1, 2])).png for end in ("seed-1", "seed-2")}
+    assert len(ends) == 2
+
+
+def test_a_time_axis_and_a_smoothed_curve_are_drawn() -> None:
+    times = [1.79e9 + 60 * minute for minute in range(100)]
+    noise = make_noise(1, 100)
+    chart = draw(Curve("a", times, smooth(noise, 0.9), raw=(times, noise)), x_label="time (UTC)", is_time=True)
+    assert count_pixels(chart, "#0072B2") > 300
+
+
+@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@given(
+    st.lists(st.tuples(st.integers(-(2**53), 2**53), Number), min_size=1, max_size=20, unique_by=lambda one: one[0]),
+    st.booleans(),
+)
+def test_any_numbers_can_be_drawn(points: list[tuple[int, float]], log_y: bool) -> None:
+    steps, values = zip(*sorted(points), strict=True)
+    marks = [Mark("non-finite", steps[0], None, "NaN"), Mark("best", steps[-1], values[-1], "best")]
+    open_picture(draw(Curve("any", steps, values, marks=marks), log_y=log_y))
+
+
+def test_values_between_two_gaps_are_points() -> None:
+    alone = draw(Curve("a", range(3), [math.nan, 1.0, math.nan]))
+    assert count_pixels(alone, "#0072B2") > count_pixels(draw(Curve("a", range(3), [math.nan] * 3)), "#0072B2")
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.floats(0, 0.999))
+def test_smoothing_stays_between_the_extremes_and_keeps_a_constant(values: list[float], weight: float) -> None:
+    margin = 1e-6 * (1 + max(map(abs, values)))
+    assert all(min(values) - margin <= one <= max(values) + margin for one in smooth(values, weight))
+    assert smooth([values[0]] * 5, weight) == pytest.approx([values[0]] * 5)
+    assert smooth(values, 0) == values
+
+
+@given(st.lists(Number, max_size=40), st.floats(0, 0.99))
+def test_smoothing_leaves_what_is_not_finite_where_it_is(values: list[float], weight: float) -> None:
+    for before, after in zip(values, smooth(values, weight), strict=True):
+        assert math.isfinite(before) == math.isfinite(after)
+
+
+@given(st.lists(Number, max_size=100), st.booleans())
+def test_a_sparkline_has_one_bar_for_each_stretch(values: list[float], is_log: bool) -> None:
+    bars = draw_sparkline(values, is_log=is_log)
+    assert len(bars) == min(32, len(values))
+    assert set(bars) <= set("▁▂▃▄▅▆▇█x")
+
+
+def test_a_sparkline_shows_the_course_and_where_there_is_no_value() -> None:
+    assert draw_sparkline([0, 1, 2, 3, math.nan, 7]) == "▁▂▃▄x█"
+    assert draw_sparkline([1, 10, 100, 0], is_log=True) == "▁▅█x"
+    assert draw_sparkline([5, 5]) == "▁▁"
+    assert draw_sparkline([-1e308, 1e308]) == "▁█"
+    assert draw_sparkline(list(range(100)), 4) == "▁▃▆█"

@@ -1,0 +1,265 @@
+"""The interactive chart: who gets its data, what stands in it, and the page that draws it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import Client
+from mcp.client import advertise
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
+
+from swanlab_mcp.core.models import Extreme, PlottedCurve, Points
+from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
+from swanlab_mcp.present.views import CURVES, DATA, read_curves
+from swanlab_mcp.server.app import create_server
+from swanlab_mcp.settings import Settings
+from tests.cli.test_command import environ
+from tests.conftest import session, text_of
+from tests.fake_swanlab import BEGINNING, State
+from tests.server.test_tools import DEMO
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "views.sh"
+SUITE = os.environ.get("VIEWS_SUITE", "")
+ERAS = ["legacy", "2026-07-28"]
+ONE: dict[str, Any] = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"]}
+
+
+@asynccontextmanager
+async def showing(settings: Settings, mode: str = "auto", mime_type: str = APP_MIME_TYPE) -> AsyncIterator[Client]:
+    """An MCP client that can show pages of a type."""
+    extensions = [advertise(EXTENSION_ID, {"mimeTypes": [mime_type]})]
+    async with Client(create_server(settings), mode=mode, extensions=extensions) as client:
+        yield client
+
+
+async def draw(client: Any, **arguments: Any) -> dict[str, Any]:
+    result = await client.call_tool("plot_metrics", {**ONE, **arguments})
+    assert not result.is_error, text_of(result)
+    return result.meta[DATA]
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_who_can_show_pages_gets_the_data_beside_picture_and_text(settings: Settings, mode: str) -> None:
+    async with showing(settings, mode) as client:
+        tool = next(one for one in (await client.list_tools()).tools if one.name == "plot_metrics")
+        assert tool.meta == {"ui": {"resourceUri": CURVES}}
+        result = await client.call_tool("plot_metrics", ONE)
+        (curve,) = result.meta[DATA]["curves"]
+    assert [block.type for block in result.content] == ["image", "text"]
+    assert result.structured_content is None
+    assert (len(curve["steps"]), len(curve["values"]), len(curve["times"])) == (curve["total"],) * 3
+    assert curve["origin"] + curve["times"][0] == round(BEGINNING.timestamp() * 1000)
+    assert "gaps" not in curve
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_who_cannot_show_pages_gets_no_data(settings: Settings, mode: str) -> None:
+    async with session(settings, mode) as client:
+        plain = await client.call_tool("plot_metrics", ONE)
+    async with showing(settings, mode, "text/html") as client:
+        other = await client.call_tool("plot_metrics", ONE)
+        listed = await client.call_tool("list_projects", {})
+    for result in (plain, other, listed):
+        assert DATA not in (result.meta or {})
+    assert text_of(plain) == text_of(other)
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_the_page_needs_nothing_from_elsewhere(mode: str) -> None:
+    async with session(DEMO, mode) as client:
+        listed = {one.uri: one for one in (await client.list_resources()).resources}[CURVES]
+        (content,) = (await client.read_resource(CURVES)).contents
+    assert listed.mime_type == content.mime_type == APP_MIME_TYPE
+    assert content.meta == {"ui": {"prefersBorder": True}}
+    page = content.text
+    assert page == read_curves()
+    assert len(page.encode()) <= 300_000
+    assert "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:" in page
+    assert not re.search(
+        r"\beval\(|\bFunction\(|innerHTML|insertAdjacentHTML|document\.write|@import|url\(|<link|src=", page
+    )
+    assert set(re.findall(r"https?://[^\s)]*", page)) == {"https://github.com/leeoniya/uPlot"}
+    assert "Copyright (c) 2022 Leon Sorokin" in page
+    assert (page.count("<script>"), page.count("</script>")) == (1, 1)
+    assert "/* scripts */" not in page
+    assert "/* styles */" not in page
+
+
+async def test_the_page_finds_its_data_and_words_where_the_server_puts_them() -> None:
+    page = read_curves()
+    assert f'const DATA = "{DATA}";' in page
+    words = set(re.findall(r'(?:tell|say)\("([\w-]+)"', page)) | set(re.findall(r'data-word="(\w+)"', page))
+    for language in ("en", "zh"):
+        part = re.search(rf"\n  {language}: {{(.*?)\n  }},", page, re.DOTALL)
+        assert part is not None
+        assert not {word for word in words if not re.search(rf'(?:^|[\s"]){word}"?: ', part[1])}
+
+
+async def test_values_that_are_not_numbers_events_and_the_asked_look_arrive(settings: Settings, state: State) -> None:
+    values = [3.0, 2.0, math.nan, math.inf, -math.inf, 1.0]
+    state.add_experiment(state.projects[0], "odd", cuid="odd1", metrics={"loss": list(enumerate(values))})
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=["odd1"], smoothing=0.5, log_y=True, x_axis="relative_time")
+    (curve,) = data["curves"]
+    assert curve["values"] == [3, 2, "NaN", "Infinity", "-Infinity", 1]
+    assert curve["non_finite"] == 3
+    assert [(one["kind"], one["step"], one["value"]) for one in curve["events"]] == [
+        ("best", 5, 1),
+        ("non-finite", 2, "NaN"),
+    ]
+    assert (data["x_axis"], data["smoothing"], data["log_y"]) == ("relative_time", 0.5, True)
+    assert data["experiments"][0]["name"] == "odd"
+    json.dumps(data, allow_nan=False)
+
+
+async def test_the_server_says_that_it_has_pages() -> None:
+    async with session(DEMO) as client:
+        assert EXTENSION_ID in client.server_capabilities.extensions
+
+
+async def test_the_range_that_was_asked_is_what_is_drawn(settings: Settings) -> None:
+    async with showing(settings) as client:
+        (curve,) = (await draw(client, start=40, end=45))["curves"]
+    assert curve["steps"] == [40, 41, 42, 43, 44, 45]
+    assert curve["total"] == 6
+
+
+async def test_points_without_a_time_say_so(settings: Settings, state: State) -> None:
+    first = int(BEGINNING.timestamp() * 1000)
+    one = state.projects[0].experiments[0]
+    one.metrics = {"loss": [(0, 3.0, first), (1, 2.0, 0), (2, 1.0, first + 9000)], "none": [(0, 1.0, 0)]}
+    one.wire["createdAt"] = None
+    state.variants.needs_created_at = False
+    async with showing(settings) as client:
+        data = await draw(client, keys=["loss", "none"])
+    some, none = data["curves"]
+    assert (some["origin"], some["times"]) == (first, [0, None, 9000])
+    assert "times" not in none
+    assert data["experiments"] == [{"name": "experiment1", "began": None}]
+
+
+async def test_many_points_stay_within_a_bound_and_keep_what_matters(settings: Settings, state: State) -> None:
+    for number in range(20):
+        values = [(step * 7919, math.sin(step) * 1e-200 / 3) for step in range(9000)]
+        values[4321] = (4321 * 7919, -7.5)
+        values[5000] = (5000 * 7919, math.nan)
+        state.add_experiment(state.projects[0], f"long {number}", cuid=f"long{number}", metrics={"loss": values})
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=[f"long{number}" for number in range(20)])
+    assert 250_000 < len(json.dumps(data, separators=(",", ":"))) <= 500_000
+    for curve in data["curves"]:
+        assert curve["total"] == 9000
+        assert len(curve["steps"]) == len(curve["gaps"]) < 1000
+        assert sum(curve["gaps"]) == 8999
+        assert -7.5 in curve["values"]
+        assert "NaN" in curve["values"]
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_names_are_bounded_spelled_out_and_masked(settings: Settings, state: State, mode: str) -> None:
+    secret = "key-canary-123456"
+    state.users[0].api_key = secret
+    token = "hf_" + "a" * 30
+    for number, name in enumerate([f"run {secret}", f"with {token}", "</script>\x1b[31m\u202e", "n" * 5000]):
+        state.add_experiment(state.projects[0], name, cuid=f"hostile{number}", metrics={f"loss {secret}": [(0, 1.0)]})
+    asked = {"exp_cuids": [f"hostile{number}" for number in range(4)], "keys": ["loss*"]}
+    async with showing(replace(settings, api_key=secret), mode) as client:
+        data = await draw(client, **asked)
+    names = [one["name"] for one in data["experiments"]]
+    assert names[:3] == ["run ***", "with ***", "</script>\\x1b[31m\\u202e"]
+    assert len(names[3]) == 120
+    assert {one["key"] for one in data["curves"]} == {"loss ***"}
+    assert "canary" not in json.dumps(data)
+    async with showing(replace(settings, api_key=secret, show_secrets=True), mode) as client:
+        data = await draw(client, **asked)
+    assert [one["name"] for one in data["experiments"]][:2] == ["run ***", f"with {token}"]
+
+
+async def test_experiments_of_one_name_are_told_apart(settings: Settings, state: State) -> None:
+    other = state.add_project(state.workspaces[0], "other")
+    for project, cuid in ((state.projects[0], "twin1"), (state.projects[0], "twin2"), (other, "twin1")):
+        state.add_experiment(project, "twin", cuid=cuid, metrics={"loss": [(0, 1.0)]})
+    paths = ["project1/twin1", "project1/twin2", "other/twin1"]
+    async with showing(settings) as client:
+        data = await draw(client, project="", exp_cuids=[f"kites-test3/{path}" for path in paths])
+    assert [one["name"] for one in data["experiments"]] == [
+        "twin (kites-test3/project1/twin1)",
+        "twin (twin2)",
+        "twin (kites-test3/other/twin1)",
+    ]
+    assert [one["experiment"] for one in data["curves"]] == [0, 1, 2]
+
+
+async def test_without_matplotlib_the_chart_is_drawn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    async with showing(DEMO) as client:
+        asked = {"project": "digits-mlp", "exp_cuids": ["lr-0.1"], "keys": ["val/loss"]}
+        result = await client.call_tool("plot_metrics", asked)
+    assert [block.type for block in result.content] == ["text"]
+    assert result.meta[DATA]["curves"][0]["total"] == 40
+
+
+def describe(values: list[float], times: list[int]) -> dict[str, Any]:
+    steps = list(range(len(values)))
+    row = PlottedCurve(
+        number=1, exp_cuid="c", name="n", key="loss", points=len(values), last=Extreme(step=steps[-1], value=values[-1])
+    )
+    curve = InteractiveCurve(Reference("u", "p"), 0, Points(steps, values, times), row)
+    return describe_chart([curve], str, x_axis="step", smoothing=0, log_y=False)["curves"][0]
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=60), st.integers(1, 200))
+def test_what_is_kept_is_exact_and_stands_for_all_that_is_left_out(values: list[float], times: int) -> None:
+    whole = values * times
+    told = describe(whole, [0] * len(whole))
+    kept = [whole[step] for step in told["steps"]]
+    assert [float(value) for value in told["values"]] == pytest.approx(kept, rel=1e-8, nan_ok=True)
+    assert told["total"] == len(whole)
+    assert len(kept) <= 4000
+    assert ("gaps" in told) == (len(whole) > 4000)
+    if "gaps" in told:
+        assert sum(told["gaps"]) == sum(map(math.isfinite, whole))
+
+
+def run_script(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(SCRIPT), *arguments]
+    given = environ(PYTHON=sys.executable, **{"VIEWS_SUITE": "", **more})
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=given, check=False)
+
+
+def test_what_cannot_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    done = run_script()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("views: skipped, ")
+    if shutil.which("node") and shutil.which("chromium"):
+        assert "no folder of an installed host page was named" in done.stdout
+        assert "holds no installed host page" in run_script(str(tmp_path)).stdout
+
+
+@pytest.mark.skipif(not SUITE, reason="VIEWS_SUITE names no folder of an installed host page")
+def test_the_chart_works_in_a_browser_inside_a_host_of_the_protocol() -> None:
+    done = run_script(SUITE)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"^view: (\d+) of (\d+) checks hold", done.stdout)
+    assert found is not None, done.stdout
+    assert found[1] == found[2] != "0"

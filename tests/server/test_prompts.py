@@ -1,0 +1,145 @@
+"""The tasks that a user picks from a menu."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import MCPError
+from mcp.types import INVALID_PARAMS, PromptReference
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.server.prompts import PROMPTS, write_prompt
+from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.settings import Settings
+from tests.conftest import session
+from tests.fake_swanlab import State
+
+pytestmark = pytest.mark.anyio
+
+GIVEN = {"project": "digits-mlp", "exp_cuid": "lr-1"}
+
+
+async def read(client: Any, name: str, **arguments: str) -> str:
+    result = await client.get_prompt(name, arguments)
+    (message,) = result.messages
+    assert message.role == "user"
+    return message.content.text
+
+
+def needed(entry: Any) -> dict[str, str]:
+    return {name: GIVEN[name] for name, _, is_required in entry.arguments if is_required}
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
+async def test_the_menu_is_listed_and_each_task_is_written_in_both_languages(settings: Settings, mode: str) -> None:
+    async with session(settings, mode) as client:
+        listed = (await client.list_prompts()).prompts
+        assert [one.name for one in listed] == [
+            "triage_project",
+            "compare_experiments",
+            "explain_crash",
+            "weekly_report",
+        ]
+        for prompt, entry in zip(listed, PROMPTS, strict=True):
+            assert prompt.title
+            assert prompt.description
+            assert all(argument.description for argument in prompt.arguments)
+            required = [argument.name for argument in prompt.arguments if argument.required]
+            assert required == list(needed(entry))
+            english = await read(client, prompt.name, **needed(entry))
+            chinese = await read(client, prompt.name, **needed(entry), language="zh")
+            assert english.isascii()
+            assert "A good answer" in english
+            assert english.endswith("Answer in English.")
+            assert "好的回答" in chinese
+            assert chinese.endswith("用中文回答。")
+            assert "{" not in english + chinese
+
+
+@pytest.mark.parametrize("entry", PROMPTS, ids=lambda entry: entry.name)
+def test_every_tool_that_a_task_names_exists(entry: Any) -> None:
+    named = {language: set(re.findall(r"[a-z]+(?:_[a-z]+)+", text)) for language, text in entry.texts.items()}
+    arguments = {name for name, _, _ in entry.arguments} | {"by_seed"}
+    assert named["en"] == named["zh"]
+    assert len(named["en"] - arguments) >= 4
+    assert named["en"] - arguments <= {tool.name for tool in TOOLS}
+
+
+async def test_what_is_given_stands_in_the_task_and_what_is_not_leaves_no_gap(settings: Settings) -> None:
+    async with session(settings) as client:
+        bare = await read(client, "compare_experiments", project="p")
+        full = await read(
+            client, "compare_experiments", project="p", username="team", exp_cuids="a, b", metric="val/acc"
+        )
+        week = await read(client, "weekly_report")
+        team = await read(client, "weekly_report", username="team", since="2026-11-16")
+        zh = await read(client, "weekly_report", username="team", language="zh")
+        named = await read(client, "explain_crash", project="p", username="team", exp_cuid="x", language="zh")
+    assert 'SwanLab project "p".' in bare
+    assert "The experiments:" not in bare
+    assert '"p" (workspace "team")' in full
+    assert '- The experiments: "a, b".\n- The metric that decides: "val/acc".' in full
+    assert "the user's whole workspace in SwanLab" in week
+    assert "- From when on" not in week
+    assert 'the whole workspace "team"' in team
+    assert '"2026-11-16"' in team
+    assert '整个工作空间 "team"' in zh
+    assert '"p"（工作空间 "team"）' in named
+    assert '中的实验 "x" 为什么失败' in named
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "'project' and 'exp_cuid' are missing"),
+        ({"project": "p"}, "'exp_cuid' is missing"),
+        ({"project": " ", "exp_cuid": "x"}, "'project' is missing"),
+        ({"project": "p", "exp_cuid": "x", "exp_cuids": "y"}, "no argument 'exp_cuids' (did you mean 'exp_cuid'?)"),
+        ({"project": "p", "exp_cuid": "x", "language": "fr"}, "language='fr' is not known. Give en or zh."),
+        ({"project": "p" * 3000, "exp_cuid": "x"}, "'project' has more than 2048 characters"),
+    ],
+)
+async def test_wrong_arguments_are_told(settings: Settings, mode: str, arguments: dict[str, str], told: str) -> None:
+    async with session(settings, mode) as client:
+        with pytest.raises(MCPError) as caught:
+            await read(client, "explain_crash", **arguments)
+    assert caught.value.error.code == INVALID_PARAMS
+    assert told in caught.value.error.message
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_an_unknown_prompt_is_told_with_those_there_are(settings: Settings, mode: str) -> None:
+    async with session(settings, mode) as client:
+        with pytest.raises(MCPError) as caught:
+            await read(client, "explain_crashes")
+    assert caught.value.error.code == INVALID_PARAMS
+    assert caught.value.error.message.startswith("There is no prompt 'explain_crashes'. There are: triage_project, ")
+
+
+async def test_arguments_are_completed_like_those_of_resources(settings: Settings, state: State) -> None:
+    state.add_project(state.workspaces[1], "theirs")
+    reference = PromptReference(name="triage_project")
+    async with session(settings) as client:
+        answer = await client.complete(reference, {"name": "language", "value": "z"})
+        assert answer.completion.values == ["zh"]
+        answer = await client.complete(
+            reference, {"name": "project", "value": "the"}, context_arguments={"username": "kites-test2"}
+        )
+        assert answer.completion.values == ["theirs"]
+
+
+@given(st.sampled_from(PROMPTS), st.text(min_size=1, max_size=60), st.sampled_from(["en", "zh"]))
+def test_a_name_stays_data_on_one_line(entry: Any, name: str, language: str) -> None:
+    plain = {argument: "x" for argument, _, _ in entry.arguments if argument != "language"}
+    try:
+        text = write_prompt(entry, {**plain, "project": name, "language": language})
+    except InvalidArgument:
+        assert not name.strip()
+        return
+    assert text.count("\n") == write_prompt(entry, {**plain, "language": language}).count("\n")
+    assert not any(character < " " and character != "\n" for character in text)

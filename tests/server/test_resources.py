@@ -1,0 +1,201 @@
+"""What a user attaches to a conversation: resources under addresses, with completion of their parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from mcp import MCPError
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, ResourceTemplateReference
+
+import swanlab_mcp
+from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import Fault, State
+
+pytestmark = pytest.mark.anyio
+
+DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+PROJECT = "swanlab://{username}/{project}"
+EXPERIMENT = "swanlab://{username}/{project}/{exp_cuid}"
+
+
+async def read(client: Any, *parts: str) -> str:
+    result = await client.read_resource("swanlab://" + "/".join(quote(part, safe="") for part in parts))
+    (content,) = result.contents
+    assert content.mime_type == "text/plain"
+    return content.text
+
+
+async def complete(client: Any, name: str, value: str, **chosen: str) -> Any:
+    reference = ResourceTemplateReference(uri=EXPERIMENT)
+    answer = await client.complete(reference, {"name": name, "value": value}, context_arguments=chosen)
+    return answer.completion
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
+async def test_resources_hold_what_the_tools_answer(settings: Settings, mode: str) -> None:
+    async with session(settings, mode) as client:
+        listed = [one.uri for one in (await client.list_resources()).resources]
+        assert listed == ["ui://swanlab/curves.html", "swanlab://workspaces"]
+        templates = (await client.list_resource_templates()).resource_templates
+        assert [one.uri_template for one in templates] == [PROJECT, EXPERIMENT]
+        assert all(one.title and one.description for one in templates)
+        for parts, tool, arguments in (
+            (("workspaces",), "list_workspaces", {"page": 0}),
+            (("kites-test3", "project1"), "list_project_exps", {"project": "kites-test3/project1", "page": 0}),
+            (
+                ("kites-test3", "project1", "cuid1"),
+                "get_experiment",
+                {"project": "kites-test3/project1", "exp_cuid": "cuid1"},
+            ),
+        ):
+            assert await read(client, *parts) == text_of(await client.call_tool(tool, arguments))
+        completion = await complete(client, "username", "kites-test2")
+        assert (completion.values, completion.total, completion.has_more) == (["kites-test2"], 1, False)
+
+
+@pytest.mark.parametrize("name", ["a/b", "with space", "实验 一", "50% & more, really?#1", "a..b", "/abs", 'it\'s "x"'])
+async def test_names_of_any_kind_work_percent_encoded(settings: Settings, state: State, name: str) -> None:
+    project = state.add_project(state.workspaces[0], name)
+    state.add_experiment(project, f"run of {name}", cuid="odd1")
+    async with session(settings) as client:
+        assert f"run of {name}" in await read(client, "kites-test3", name)
+        assert "cuid: odd1" in await read(client, "kites-test3", name, f"run of {name}")
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize(
+    ("parts", "code", "told"),
+    [
+        (("kites-test3", "Project-1"), INVALID_PARAMS, "Did you mean project1?"),
+        (("kites-tst2", "project1"), INVALID_PARAMS, "Did you mean kites-test2 or kites-test3?"),
+        (("kites-test3", "project1", "experiment2"), INVALID_PARAMS, "Did you mean experiment1 (cuid1)?"),
+        (("kites-test3", ".."), INTERNAL_ERROR, "cannot be a name in SwanLab"),
+        (("kites-test3", "project1", "a\x00b"), INTERNAL_ERROR, "cannot be a name in SwanLab"),
+        (("kites-test3", " "), INTERNAL_ERROR, "No project was given"),
+    ],
+)
+async def test_what_is_not_there_is_told_as_the_tools_tell_it(
+    settings: Settings, mode: str, parts: tuple[str, ...], code: int, told: str
+) -> None:
+    async with session(settings, mode) as client:
+        with pytest.raises(MCPError) as caught:
+            await read(client, *parts)
+    assert caught.value.error.code == code
+    assert told in caught.value.error.message
+
+
+async def test_a_host_that_fails_is_an_error_not_an_empty_resource(settings: Settings, state: State) -> None:
+    state.faults.append(Fault(path="/project/", status=500))
+    async with session(settings) as client:
+        with pytest.raises(MCPError, match="500"):
+            await read(client, "kites-test3", "project1")
+        with pytest.raises(MCPError, match="500") as caught:
+            await complete(client, "exp_cuid", "", username="kites-test3", project="project1")
+    assert caught.value.error.code == INTERNAL_ERROR
+
+
+async def test_without_key_and_runs_a_resource_says_how_to_begin() -> None:
+    async with session(Settings()) as client:
+        with pytest.raises(MCPError, match="SWANLAB_API_KEY"):
+            await read(client, "workspaces")
+
+
+async def test_resources_keep_the_budget_mask_secrets_and_neutralise(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(230):
+        state.add_experiment(project, f"实验 {number}\x1b[31m", config={"备注": "训练" * 10, "hf_token": "abc-canary"})
+    small = Settings(api_host=settings.api_host, api_key="test-key", max_output_tokens=1500)
+    async with session(small) as client:
+        text = await read(client, "kites-test3", "many")
+        one = await read(client, "kites-test3", "many", project.experiments[0].cuid)
+    assert count_tokens(text) <= 1500
+    assert "of 230" in text
+    assert "next: page=2 size=" in text
+    for shown in (text, one):
+        assert "\\x1b[31m" in shown
+        assert "\x1b" not in shown
+        assert "canary" not in shown
+
+
+async def test_every_part_is_completed_from_what_is_typed(settings: Settings, state: State) -> None:
+    for name in ("digits-mlp", "mnist", "MLP-big", "a/b"):
+        state.add_project(state.workspaces[0], name)
+    digits = state.projects[1]
+    state.add_experiment(digits, "lr-0.1", cuid="abc111")
+    state.add_experiment(digits, "twin", cuid="abc222")
+    state.add_experiment(digits, "twin", cuid="xyz333")
+    at = {"username": "kites-test3", "project": "digits-mlp"}
+    async with session(settings) as client:
+        assert (await complete(client, "username", "")).values == ["kites-test3", "kites-test2"]
+        assert (await complete(client, "username", "TEST2")).values == ["kites-test2"]
+        assert (await complete(client, "project", "mlp", username="kites-test3")).values == ["MLP-big", "digits-mlp"]
+        assert (await complete(client, "project", "/", username="kites-test3")).values == ["a/b"]
+        assert "mnist" in (await complete(client, "project", "")).values
+        assert (await complete(client, "exp_cuid", "", **at)).values == ["xyz333", "abc222", "lr-0.1"]
+        assert (await complete(client, "exp_cuid", "lr", **at)).values == ["lr-0.1"]
+        assert (await complete(client, "exp_cuid", "ABC1", **at)).values == ["abc111"]
+        # a name that several have does not tell which one is meant
+        assert sorted((await complete(client, "exp_cuid", "tw", **at)).values) == ["abc222", "xyz333"]
+        assert (await complete(client, "exp_cuid", "nothing", **at)).values == []
+        assert (await complete(client, "something", "x")).values == []
+
+
+async def test_every_completed_value_can_be_read(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "odd/项目")
+    for number, name in enumerate(("a/b", "twin", "twin", "空 格", "hidden\u202e", "")):
+        state.add_experiment(project, name, cuid=f"odd{number}")
+    async with session(settings) as client:
+        values = (await complete(client, "exp_cuid", "", username="kites-test3", project="odd/项目")).values
+        assert len(values) == 6
+        for value in values:
+            assert "cuid: odd" in await read(client, "kites-test3", "odd/项目", value)
+
+
+async def test_completion_is_bounded_and_counts_the_rest(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(230):
+        state.add_experiment(project, f"run-{number}")
+        state.add_project(state.workspaces[1], f"project-{number}")
+    async with session(settings) as client:
+        runs = await complete(client, "exp_cuid", "run", username="kites-test3", project="many")
+        projects = await complete(client, "project", "", username="kites-test2")
+    for completion in (runs, projects):
+        assert (len(completion.values), completion.total, completion.has_more) == (100, 230, True)
+
+
+async def test_keystrokes_of_a_name_ask_for_the_list_once(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(230):
+        state.add_experiment(project, f"run-{number}")
+    async with session(settings) as client:
+        asked: list[int] = []
+        for typed in ("", "r", "run", "run-22"):
+            found = await complete(client, "exp_cuid", typed, username="kites-test3", project="many")
+            asked.append(len(state.get_calls("/runs")))
+        assert found.total == 11
+        assert asked == [3, 3, 3, 3]
+        other = await complete(client, "exp_cuid", "", username="kites-test3", project="project1")
+        assert other.values == ["experiment1"]
+
+
+async def test_completion_tells_which_part_is_wrong(settings: Settings) -> None:
+    async with session(settings, "2026-07-28") as client:
+        with pytest.raises(MCPError, match="Did you mean project1") as caught:
+            await complete(client, "exp_cuid", "", username="kites-test3", project="project2")
+        with pytest.raises(MCPError, match="No project was given"):
+            await complete(client, "exp_cuid", "")
+    assert caught.value.error.code == INVALID_PARAMS
+
+
+async def test_runs_on_disk_are_completed_and_read_too() -> None:
+    async with session(DEMO) as client:
+        assert (await complete(client, "username", "loc")).values == ["local"]
+        assert (await complete(client, "project", "dig")).values == ["digits-mlp"]
+        values = (await complete(client, "exp_cuid", "lr-100", project="digits-mlp")).values
+        assert values
+        assert "state: " in await read(client, "local", "digits-mlp", values[0])

@@ -1,0 +1,699 @@
+"""The server that a team shares by HTTP: everyone with a key of their own, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import uvicorn
+import yaml
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import ElicitResult, ResourceTemplateReference
+from starlette.types import Receive, Scope, Send
+
+from swanlab_mcp.cli.main import _read_arguments
+from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited, SwanLabError
+from swanlab_mcp.server import accounts as accounts_module
+from swanlab_mcp.server.accounts import Accounts
+from swanlab_mcp.server.app import create_http_app
+from swanlab_mcp.server.gateway import Gateway, Limits
+from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.settings import Settings
+from tests.cli.test_command import environ
+from tests.conftest import RUNS
+from tests.fake_swanlab import Fault, State
+from tests.fake_swanlab import serve as serve_fake
+from tests.fake_swanlab.server import listen
+
+pytestmark = pytest.mark.anyio
+
+ACCEPT = {"accept": "application/json, text/event-stream"}
+CALL = {"name": "list_projects", "arguments": {}}
+
+
+@contextmanager
+def serve(settings: Settings, **how: Any) -> Iterator[str]:
+    """Serve an app of these settings in a thread; yield its base URL."""
+    with serve_app(create_http_app(settings, **how)) as url:
+        yield url
+
+
+@contextmanager
+def serve_app(app: Any) -> Iterator[str]:
+    listener = listen()
+    config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def bearer(key: str = "test-key") -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def message(method: str = "tools/call", **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+def ask(url: str, *, key: str | None = "test-key", body: Any = None, **headers: str) -> httpx.Response:
+    """Send one request of the handshake era, as it is: no session, no initialize."""
+    told = {**ACCEPT, **(bearer(key) if key is not None else {}), **headers}
+    return httpx.post(f"{url}/mcp", json=body or message(**CALL), headers=told, timeout=30)
+
+
+def names(response: httpx.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [project["name"] for project in response.json()["result"]["structuredContent"]["data"]]
+
+
+@pytest.fixture
+def team(state: State) -> State:
+    """A colleague with an account, a workspace and a private project of their own."""
+    state.add_user("colleague", api_key="other-key")
+    workspace = state.add_workspace("colleague", kind="PERSON", colleague="OWNER")
+    state.add_experiment(state.add_project(workspace, "secret", visibility="PRIVATE"), "run-canary")
+    return state
+
+
+@pytest.fixture
+def url(settings: Settings, team: State) -> Iterator[str]:  # noqa: ARG001 a world of two
+    with serve(settings) as served:
+        yield served
+
+
+@asynccontextmanager
+async def connected(url: str, key: str = "test-key", **how: Any) -> Any:
+    async with (
+        httpx2.AsyncClient(headers=bearer(key), timeout=30) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http), **how) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
+async def test_both_protocol_eras_are_served_by_http(url: str, mode: str) -> None:
+    async with connected(url, mode=mode) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == [entry.name for entry in TOOLS]
+        result = await client.call_tool("list_projects", {})
+        text = await client.read_resource("swanlab://kites-test3/project1")
+    assert result.structured_content["data"][0]["name"] == "project1"
+    assert "experiment1" in text.contents[0].text
+
+
+def test_one_request_is_one_json_answer_without_a_session(url: str) -> None:
+    answer = ask(url)
+    assert names(answer) == ["project1"]
+    assert answer.headers["content-type"] == "application/json"
+    assert "mcp-session-id" not in answer.headers
+    assert "set-cookie" not in answer.headers
+
+
+def test_everyone_sees_their_own(url: str, team: State) -> None:
+    assert names(ask(url)) == ["project1"]
+    assert names(ask(url, key="other-key")) == ["secret"]
+    assert names(ask(url)) == ["project1"]
+    peek = ask(url, body=message(name="list_project_exps", arguments={"project": "colleague/secret"}))
+    assert peek.json()["result"]["isError"] is True
+    assert "run-canary" not in peek.text
+    assert team.logins == 2
+
+
+async def test_many_callers_at_once_get_their_own_answers(url: str, team: State) -> None:
+    for number in range(6):
+        team.add_user(f"user{number}", api_key=f"key-{number}")
+        workspace = team.add_workspace(f"user{number}", kind="PERSON", **{f"user{number}": "OWNER"})
+        team.add_project(workspace, f"of-{number}", visibility="PRIVATE")
+    async with httpx.AsyncClient(timeout=30) as http:
+        # each knocks alone first: more than 8 newcomers at once are asked to wait
+        for number in range(6):
+            names(await http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(f"key-{number}")}))
+        asked = [number % 6 for number in range(48)]
+        answers = await asyncio.gather(
+            *(
+                http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(f"key-{number}")})
+                for number in asked
+            )
+        )
+    assert [names(answer) for answer in answers] == [[f"of-{number}"] for number in asked]
+    assert team.logins == 6
+
+
+def test_nobody_comes_in_without_a_key_that_swanlab_accepts(url: str, team: State) -> None:
+    none = ask(url, key=None)
+    assert none.status_code == 401
+    assert none.headers["www-authenticate"] == 'Bearer realm="SwanLab API key"'
+    assert "your own SwanLab API key" in none.json()["error"]["message"]
+    assert team.calls == []
+    wrong = ask(url, key="key-canary")
+    assert wrong.status_code == 401
+    assert 'error="invalid_token"' in wrong.headers["www-authenticate"]
+    assert "refused the API key" in wrong.json()["error"]["message"]
+    assert "canary" not in wrong.text
+    assert ask(url, key=None, authorization="Basic dGVzdC1rZXk=").status_code == 401
+    assert ask(url, key="a\tb").status_code == 401
+    twice = [("authorization", "Bearer test-key"), ("authorization", "Bearer other-key"), *ACCEPT.items()]
+    assert httpx.post(f"{url}/mcp", json=message(**CALL), headers=twice).status_code == 401
+    team.users[1].is_verified = False
+    assert ask(url, key="other-key").status_code == 403
+    assert names(ask(url)) == ["project1"]
+
+
+def test_a_swanlab_that_is_down_is_busy_not_a_refusal(url: str, team: State) -> None:
+    team.faults.append(Fault("login", status=503, times=5))
+    down = ask(url)
+    assert down.status_code == 503
+    assert down.headers["retry-after"] == "2"
+    assert names(ask(url)) == ["project1"]
+
+
+def test_the_servers_own_key_and_runs_are_for_nobody_unless_shared(settings: Settings, team: State) -> None:
+    own = dataclasses.replace(settings, log_dirs=(RUNS / "0.10.3-offline",))
+    body = message(name="list_workspaces", arguments={})
+    with serve(own) as url:
+        assert ask(url, key=None).status_code == 401
+        told = ask(url, key="other-key", body=body).json()["result"]["structuredContent"]["data"]
+        assert [one["username"] for one in told] == ["colleague"]
+    with serve(own, shared_key=True) as url:
+        told = ask(url, key=None, body=body).json()["result"]["structuredContent"]["data"]
+        assert [one["username"] for one in told] == ["kites-test3", "kites-test2", "local"]
+        assert names(ask(url, key="other-key")) == ["secret"]
+        told = ask(url, key="other-key", body=body).json()["result"]["structuredContent"]["data"]
+        assert [one["username"] for one in told] == ["colleague"]
+        assert ask(url, key="wrong").status_code == 401
+    assert team.users[0].api_key == "test-key"
+
+
+def test_the_demo_asks_nobody_for_a_key_and_looks_at_none() -> None:
+    import swanlab_mcp
+
+    demo = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+    with serve(demo) as url:
+        for key in (None, "any"):
+            assert names(ask(url, key=key)) == ["digits-mlp"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1.evil.example:8000"}, 421),
+        ({"host": "["}, 421),
+        ({"host": "mcp.example.org:8443"}, 200),
+        ({"host": "localhost"}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "https://mcp.example.org.evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "file://localhost"}, 403),
+        ({"origin": "https://MCP.example.org"}, 200),
+        ({"origin": "http://localhost:3000"}, 200),
+    ],
+)
+def test_names_and_pages_of_others_are_refused(settings: Settings, headers: dict[str, str], status: int) -> None:
+    with serve(settings, allowed_hosts=["mcp.example.org"]) as url:
+        assert ask(url, **headers).status_code == status
+
+
+def test_health_is_told_to_all_and_nothing_else_is_there(url: str, team: State) -> None:
+    health = httpx.get(f"{url}/health", headers={"host": "10.0.0.7"})
+    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+    assert httpx.get(f"{url}/").status_code == 404
+    assert httpx.get(f"{url}/.well-known/oauth-protected-resource").status_code == 404
+    for method in ("GET", "DELETE", "OPTIONS"):
+        refused = httpx.request(method, f"{url}/mcp", headers=bearer())
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert team.calls == []
+
+
+def test_a_body_that_is_too_large_or_never_ends_is_refused(settings: Settings) -> None:
+    limits = Limits(body=2000, body_seconds=0.2)
+    with serve(settings, limits=limits) as url:
+        assert ask(url, body=message(name="x" * 3000)).status_code == 413
+
+        def pieces() -> Iterator[bytes]:
+            for _ in range(100):
+                yield b" " * 100
+
+        headers = {**ACCEPT, **bearer(), "content-type": "application/json"}
+        assert httpx.post(f"{url}/mcp", content=pieces(), headers=headers).status_code == 413
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            head = (
+                "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-length: 9\r\n\r\n"
+            )
+            slow.sendall(head.encode() + b"{")
+            assert b" 408 " in slow.recv(1000)
+        assert names(ask(url)) == ["project1"]
+
+
+def test_too_many_at_once_are_told_to_come_back(settings: Settings, team: State) -> None:
+    released = threading.Event()
+    anew = dataclasses.replace(settings, is_cached=False)
+    with serve(anew, limits=Limits(requests=2, requests_per_caller=1)) as url, ExitStack() as stack:
+        assert names(ask(url)) == ["project1"]
+        assert names(ask(url, key="other-key")) == ["secret"]
+        stack.callback(released.set)
+        team.faults.append(Fault("project/kites-test3$", until=released))
+        team.faults.append(Fault("project/colleague$", until=released))
+        held: list[httpx.Response] = []
+        threads = [threading.Thread(target=lambda key=key: held.append(ask(url, key=key))) for key in KEYS]
+        team.arrived.clear()
+        threads[0].start()
+        team.arrived.wait()
+        busy = ask(url)
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
+        assert "Too many of your calls are busy" in busy.json()["error"]["message"]
+        team.arrived.clear()
+        threads[1].start()
+        team.arrived.wait()
+        team.add_user("third", api_key="third-key")
+        full = ask(url, key="third-key")
+        assert full.status_code == 503
+        assert "The server is busy" in full.json()["error"]["message"]
+        assert httpx.get(f"{url}/health").status_code == 200
+        released.set()
+        for thread in threads:
+            thread.join()
+        assert sorted(names(one) for one in held) == [["project1"], ["secret"]]
+        assert names(ask(url)) == ["project1"]
+
+
+KEYS = ("test-key", "other-key")
+
+
+def test_a_caller_who_hangs_up_stops_the_work(settings: Settings, team: State) -> None:
+    released = threading.Event()
+    with serve(dataclasses.replace(settings, is_cached=False), limits=Limits(requests=1)) as url:
+        assert names(ask(url)) == ["project1"]
+        team.faults.append(Fault("project/kites-test3$", until=released, times=1))
+        team.arrived.clear()
+        host, port = url.removeprefix("http://").split(":")
+        busy = httpx.Response(503)
+        body = json.dumps(message(**CALL)).encode()
+        head = (
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"
+            f"\r\naccept: application/json, text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((host, int(port))) as caller:
+            caller.sendall(head.encode() + body)
+            team.arrived.wait()
+        # the only slot is free again although SwanLab has not answered yet
+        tries = (ask(url) for _ in range(200))
+        assert names(next((one for one in tries if one.status_code != 503), busy)) == ["project1"]
+        released.set()
+
+
+# --- the clients behind the keys ---
+
+
+@pytest.fixture
+def keys(state: State) -> list[str]:
+    for number in range(5):
+        state.add_user(f"user{number}", api_key=f"key-{number}")
+    return [f"key-{number}" for number in range(5)]
+
+
+async def test_the_least_recently_used_client_is_closed_for_a_new_one(
+    settings: Settings, state: State, keys: list[str]
+) -> None:
+    known = Accounts(settings, most=2)
+    async with known.use(keys[0]) as first, known.use(keys[1]) as second:
+        assert (first.username, second.username) == ("user0", "user1")
+    async with known.use(keys[0]) as again:
+        assert again is first
+    async with known.use(keys[2]):
+        pass
+    assert (first.is_dismissed, second.is_dismissed) == (False, True)
+    assert state.logins == 3
+    async with known.use(keys[1]) as anew:
+        assert anew is not second
+    assert state.logins == 4
+    await known.aclose()
+    assert anew.is_dismissed
+
+
+async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings, state: State, keys: list[str]) -> None:
+    known = Accounts(settings, most=1)
+    released = threading.Event()
+    state.faults.append(Fault("project/kites-test3$", until=released))
+    async with known.use(keys[0]) as first:
+        state.arrived.clear()
+        question = asyncio.create_task(first.client.list_projects("kites-test3"))
+        await asyncio.to_thread(state.arrived.wait)
+        async with known.use(keys[1]):
+            pass
+        assert first.is_dismissed
+        released.set()
+        assert (await question).data[0].name == "project1"
+    assert len(state.get_calls("project/kites-test3$")) == 1
+    await known.aclose()
+
+
+async def test_no_key_is_kept_in_the_index_and_a_refused_one_leaves_nothing(
+    settings: Settings, keys: list[str]
+) -> None:
+    known = Accounts(settings)
+    for key in ("wrong", "wrong", "", "ключ"):
+        with pytest.raises(AuthenticationFailed):
+            async with known.use(key):
+                pass
+    assert not known._known
+    async with known.use(keys[0]) as account:
+        pass
+    assert "key-0" not in repr(known.__dict__) + repr(account)
+    await known.aclose()
+
+
+async def test_a_key_is_verified_again_after_an_hour(
+    settings: Settings, state: State, keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Accounts(settings)
+    async with known.use(keys[0]):
+        pass
+    state.users = [user for user in state.users if user.api_key != keys[0]]
+    async with known.use(keys[0]):
+        pass
+    monkeypatch.setattr(accounts_module, "_VERIFIED_FOR", -1.0)
+    with pytest.raises(AuthenticationFailed):
+        async with known.use(keys[0]):
+            pass
+    await known.aclose()
+
+
+async def test_one_key_many_times_is_one_login_and_many_keys_at_once_are_asked_to_wait(
+    settings: Settings, state: State
+) -> None:
+    known = Accounts(settings)
+    for number in range(12):
+        state.add_user(f"user{number}", api_key=f"key-{number}")
+
+    async def knock(key: str) -> str:
+        try:
+            async with known.use(key) as account:
+                return account.username
+        except RateLimited:
+            return "busy"
+
+    assert await asyncio.gather(*(knock("key-0") for _ in range(20))) == ["user0"] * 20
+    assert state.logins == 1
+    answers = await asyncio.gather(*(knock(f"key-{number}") for number in range(12)))
+    assert answers == [*(f"user{number}" for number in range(9)), *["busy"] * 3]
+    await known.aclose()
+
+
+# --- real processes ---
+
+
+@contextmanager
+def started(*arguments: str, **more: str) -> Iterator[str]:
+    """Start the command on a free port; yield its base URL, and end it by SIGTERM."""
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ(**more)) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith("serving MCP on http://127.0.0.1:"), line
+        try:
+            yield line.split()[-1].removesuffix("/mcp")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.stderr.read()
+            assert process.wait(timeout=30) == 128 + signal.SIGTERM
+            assert rest == ""
+
+
+@contextmanager
+def balanced(*backends: str) -> Iterator[tuple[str, list[str]]]:
+    """A proxy that gives each request to the next worker, and a list of who got one."""
+    turns = itertools.cycle(backends)
+    taken: list[str] = []
+
+    async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while (part := await receive())["type"] == "http.request":
+            body += part.get("body", b"")
+            if not part.get("more_body"):
+                break
+        taken.append(next(turns))
+        async with httpx.AsyncClient(timeout=30) as http:
+            answer = await http.request(
+                scope["method"], f"{taken[-1]}{scope['path']}", content=body, headers=scope["headers"]
+            )
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.headers.raw})
+        await send({"type": "http.response.body", "body": answer.content})
+
+    with serve_fake(proxy) as url:
+        yield url, taken
+
+
+def pass_turns(url: str, taken: list[str], worker: str) -> None:
+    """Let the next request go to another worker than this."""
+    while taken[-1] != worker:
+        httpx.get(f"{url}/health")
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_two_workers_behind_a_balancer_need_no_shared_state(host: str, team: State, mode: str) -> None:
+    made = team.add_project(team.workspaces[1], "mnist")
+    team.add_experiment(made, "a", cuid="cuid-a")
+    questions: list[str] = []
+
+    async def agree(_context: Any, params: Any) -> ElicitResult:
+        questions.append(params.message)
+        return ElicitResult(action="accept", content={"agreed": True})
+
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+    options = ("--host", host, "--allow-writes")
+    with (
+        started(*options, SWANLAB_MCP_CONFIRMATION_SECRET=SECRET) as one,
+        started(*options, SWANLAB_MCP_CONFIRMATION_SECRET=SECRET) as two,
+        balanced(one, two) as (url, taken),
+    ):
+        async with connected(url, mode=mode, elicitation_callback=agree) as client:
+            for _ in range(3):
+                assert (await client.call_tool("list_projects", {})).structured_content["data"][0]["name"] == "project1"
+            dry = await client.call_tool("delete_experiments", arguments)
+            token, giver = dry.structured_content["data"]["confirmation"], taken[-1]
+            async with connected(url, key="other-key", mode=mode) as other:
+                theirs = await other.call_tool("delete_experiments", {**arguments, "confirmation": token})
+                assert theirs.is_error
+            assert len(made.experiments) == 1
+            await asyncio.to_thread(pass_turns, url, taken, giver)
+            turn = len(taken)
+            done = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+            assert done.structured_content["data"]["done"] is True
+            assert taken[turn] != giver
+            for _ in range(2):
+                again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+                assert again.is_error
+    assert made.experiments == []
+    assert len(team.get_calls("runs/cuid-a$")) > 1
+    assert len([call for call in team.calls if call.method == "DELETE"]) == 1
+    # without sessions, callers of the handshake era cannot be asked in mid-call
+    assert len(questions) == (mode != "legacy")
+    assert taken.count(one) >= 4
+    assert taken.count(two) >= 4
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_completion_and_resources_are_the_callers_own_beside_a_shared_account(
+    settings: Settings, team: State, mode: str
+) -> None:
+    expected = {"test-key": ["kites-test3", "kites-test2"], "other-key": ["colleague"]}
+    assert team.users[0].api_key == "test-key"
+    with serve(settings, shared_key=True) as url:
+        for key in (*expected, *expected):
+            async with connected(url, key=key, mode=mode) as client:
+                reference = ResourceTemplateReference(uri="swanlab://{username}/{project}")
+                answer = await client.complete(reference, {"name": "username", "value": ""})
+                assert answer.completion.values == expected[key]
+                told = (await client.read_resource("swanlab://workspaces")).contents[0].text
+                assert [name for name in ("kites-test3", "kites-test2", "colleague") if name in told] == expected[key]
+
+
+async def test_neither_a_confirmation_nor_the_state_of_a_question_is_worth_anything_with_another_key(
+    settings: Settings, team: State
+) -> None:
+    made = team.add_project(team.workspaces[1], "mnist")
+    team.add_experiment(made, "a", cuid="cuid-a")
+    made.workspace.roles["colleague"] = "MEMBER"
+    agreed = {"action": "accept", "content": {"agreed": True}}
+    how = {"mode": "2026-07-28", "elicitation_callback": lambda *_: None}
+    own = dataclasses.replace(settings, allow_writes=True, confirmation_secret=SECRET)
+    with serve(own) as url:
+        async with connected(url, **how) as mine, connected(url, key="other-key", **how) as theirs:
+            arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+            dry = await mine.call_tool("delete_experiments", arguments)
+            arguments["confirmation"] = dry.structured_content["data"]["confirmation"]
+            call = {"name": "delete_experiments", "arguments": arguments, "allow_input_required": True}
+            asked = await mine.session.call_tool(**call)
+            answers = {name: ElicitResult.model_validate(agreed) for name in asked.input_requests}
+            refused = await theirs.session.call_tool(**call)
+            assert "given for these arguments by this server and account" in refused.content[0].text
+            with pytest.raises(MCPError, match="requestState"):
+                await theirs.session.call_tool(**call, input_responses=answers, request_state=asked.request_state)
+            assert len(made.experiments) == 1
+            done = await mine.session.call_tool(**call, input_responses=answers, request_state=asked.request_state)
+            assert done.structured_content["data"]["done"] is True
+    assert made.experiments == []
+
+
+def refuse(*arguments: str, **more: str) -> str:
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ(**more), check=False)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    return done.stderr
+
+
+def test_what_would_be_open_by_accident_does_not_start() -> None:
+    assert "0.0.0.0 needs --allowed-host NAME" in refuse("--http-host", "0.0.0.0")
+    assert "needs --allowed-host" in refuse("--http-host", "mcp.example.org")
+    assert "SWANLAB_MCP_CONFIRMATION_SECRET must hold" in refuse("--allow-writes")
+    weak = refuse("--allow-writes", SWANLAB_MCP_CONFIRMATION_SECRET="short-canary")
+    assert "at least 32 random characters" in weak
+    assert "canary" not in weak
+    assert "it has none: set SWANLAB_API_KEY" in refuse("--shared-key")
+    assert "not encrypted" in refuse("--host", "http://swanlab.example.com")
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with listen() as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "swanlab_mcp", "serve", "--demo", "--transport", "http", "--http-port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ(), check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
+
+
+def test_neither_keys_nor_sessions_reach_the_log(host: str) -> None:
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
+    with subprocess.Popen(
+        [*command, "--log-level", "DEBUG"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ()
+    ) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        while not line.startswith("serving MCP on "):
+            line = process.stderr.readline()
+        url = line.split()[-1].removesuffix("/mcp")
+        assert names(ask(url)) == ["project1"]
+        assert ask(url, key="key-canary").status_code == 401
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=30)
+    assert out == ""
+    for secret in ("test-key", "key-canary", "sid-canary"):
+        assert secret not in errors
+
+
+async def test_a_failing_app_is_an_error_and_frees_its_slot() -> None:
+    async def broken(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise SwanLabError("broken")
+
+    gateway = Gateway(broken, None, limits=Limits(requests=1))
+
+    async def send(_part: Any) -> None:
+        raise AssertionError
+
+    scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": [(b"host", b"localhost")]}
+    for _ in range(2):
+        parts = [{"type": "http.request", "body": b"{}"}]
+
+        async def receive(parts: list[Any] = parts) -> Any:
+            return parts.pop() if parts else await asyncio.get_running_loop().create_future()
+
+        with pytest.raises(SwanLabError, match="broken"):
+            await gateway(dict(scope), receive, send)
+
+
+def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
+    root = Path(__file__).parents[2]
+    compose = yaml.safe_load((root / "deploy" / "compose.yml").read_text(encoding="utf-8"))
+    unit = (root / "deploy" / "swanlab-mcp.service").read_text(encoding="utf-8")
+    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    for words in (compose["services"]["mcp"]["command"].split(), line.split()[1:]):
+        arguments = _read_arguments(words)
+        assert (arguments.command, arguments.transport) == ("serve", "http")
+        assert arguments.allowed_host == ["mcp.example.org"]
+        assert (arguments.shared_key, arguments.allow_writes) == (False, False)
+    assert (root / "deploy" / compose["services"]["mcp"]["build"] / "Dockerfile").is_file()
+    # matplotlib draws nothing without a place for its cache
+    assert compose["services"]["mcp"]["read_only"] is True
+    assert "/tmp" in compose["services"]["mcp"]["tmpfs"]
+
+
+@pytest.mark.parametrize("name", [b"host", b"origin"])
+async def test_a_header_that_comes_twice_is_not_judged_by_one_of_them(name: bytes) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    values = [b"http://localhost", b"http://evil.example"] if name == b"origin" else [b"localhost", b"evil.example"]
+    for pair in (values, values[::-1]):
+        headers = [(b"host", b"localhost")] * (name == b"origin") + [(name, value) for value in pair]
+        scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": headers}
+        await Gateway(app, None)(scope, receive, send)
+        assert sent.pop(0)["status"] in (403, 421)
+        sent.clear()
+
+
+async def test_a_body_that_tells_too_great_a_length_is_not_waited_for() -> None:
+    async def never(*_: Any) -> None:
+        raise AssertionError
+
+    sent: list[Any] = []
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"1048577")]
+    await Gateway(never, None)({"type": "http", "path": "/mcp", "method": "POST", "headers": headers}, never, send)
+    assert sent[0]["status"] == 413
+
+
+async def test_a_caller_who_goes_before_the_body_is_whole_reaches_nothing() -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError
+
+    parts = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"{", "more_body": True}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return parts.pop()
+
+    async def send(part: Any) -> None:
+        sent.append(part)
+
+    scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": [(b"host", b"localhost")]}
+    await Gateway(app, None)(scope, receive, send)
+    assert sent[0]["status"] == 400

@@ -1,0 +1,176 @@
+"""How a call and the process end, and what may leave by stdout: real processes, real pipes, real HTTP."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_command import INITIALIZE, environ, send
+from tests.fake_swanlab import Fault, State
+
+# as long as a busy machine may need; a second is what an idle one is held to
+PATIENCE = 30
+CALL = {"id": 2, "method": "tools/call", "params": {"name": "list_project_exps", "arguments": {"project": "project1"}}}
+# prints in every way that a dependency can, then lets the real one take its place
+NOISY = """
+import importlib, os, subprocess, sys, threading, time, warnings
+print("printed at import", flush=True)
+print("printed and not flushed")
+os.write(1, b"written to the descriptor\\n")
+subprocess.run([sys.executable, "-S", "-c", "print('printed by a child')"], check=True)
+warnings.warn("warned")
+def chatter():
+    while True:
+        print("printed by a thread", flush=True)
+        time.sleep(0.01)
+threading.Thread(target=chatter).start()
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["regex"]
+importlib.import_module("regex")
+"""
+
+
+@contextmanager
+def serving(host: str, *options: str, **more: str) -> Iterator[Any]:
+    """Start the server over pipes and shake hands."""
+    command = [sys.executable, *options, "-m", "swanlab_mcp", "--host", host]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key", **more), **pipes) as server:
+        try:
+            server.stdin.write(send(INITIALIZE, {"method": "notifications/initialized"}))
+            server.stdin.flush()
+            assert json.loads(server.stdout.readline())["id"] == 1
+            yield server
+        finally:
+            server.kill()
+
+
+def ask(server: Any, *messages: dict[str, Any]) -> None:
+    server.stdin.write(send(*messages))
+    server.stdin.flush()
+
+
+def hold(state: State) -> Fault:
+    """Let the next request for experiments wait until its connection is closed."""
+    arrived = threading.Event()
+    fault = Fault("/runs", hung_up=threading.Event(), then=arrived.set, times=1)
+    fault.until = arrived
+    state.faults = [fault]
+    return fault
+
+
+@pytest.mark.parametrize(("end", "code"), [("end of input", 0), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_process_ends_with_its_code_and_without_a_word_though_a_call_runs(
+    host: str, state: State, end: Any, code: int
+) -> None:
+    fault = hold(state)
+    with serving(host) as server:
+        ask(server, CALL)
+        assert fault.until.wait(PATIENCE)
+        if isinstance(end, signal.Signals):
+            server.send_signal(end)
+        else:
+            server.stdin.close()
+        assert server.wait(PATIENCE) == code
+        assert [json.loads(line)["error"]["message"] for line in server.stdout] in ([], ["Connection closed"])
+        assert server.stderr.read() == ""
+    assert fault.hung_up.wait(PATIENCE)
+
+
+def test_an_assistant_that_dies_leaves_no_traceback_behind(host: str, state: State) -> None:
+    fault = hold(state)
+    with serving(host) as server:
+        ask(server, CALL)
+        assert fault.until.wait(PATIENCE)
+        server.stdout.close()
+        server.stdin.close()
+        assert server.wait(PATIENCE) == 0
+        assert server.stderr.read() == ""
+    assert fault.hung_up.wait(PATIENCE)
+
+
+def test_a_cancelled_call_stops_its_requests_at_once_and_the_next_call_works(host: str, state: State) -> None:
+    fault = hold(state)
+    with serving(host) as server:
+        ask(server, CALL)
+        assert fault.until.wait(PATIENCE)
+        ask(server, {"method": "notifications/cancelled", "params": {"requestId": 2}})
+        assert fault.hung_up.wait(PATIENCE)
+        ask(server, {**CALL, "id": 3})
+        answer = json.loads(server.stdout.readline())
+        server.stdin.close()
+        assert server.wait(PATIENCE) == 0
+        assert server.stdout.read() == ""
+    assert answer["id"] == 3
+    assert answer["result"]["structuredContent"]["page"]["total"] == 1
+    assert len(state.get_calls("/runs")) == 2
+
+
+def test_stdout_holds_nothing_but_json_rpc_whatever_prints_and_no_thread_keeps_the_process(
+    host: str, tmp_path: Path
+) -> None:
+    (tmp_path / "regex.py").write_text(NOISY, encoding="utf-8")
+    path = f"{tmp_path}:{environ()['PYTHONPATH']}"
+    where = {"project": "project1", "exp_cuid": "cuid1"}
+    with serving(host, "-W", "always", PYTHONPATH=path) as server:
+        # a pattern loads the library
+        ask(server, {**CALL, "params": {"name": "get_logs", "arguments": {**where, "pattern": "x"}}})
+        answers = [server.stdout.readline()]
+        server.stdin.close()
+        answers += server.stdout.readlines()
+        errors = server.stderr.read()
+        assert server.wait(PATIENCE) == 0
+    assert [json.loads(line)["id"] for line in answers] == [2]
+    for noise in ("printed at import", "written to the descriptor", "printed by a child", "printed by a thread"):
+        assert noise in errors
+    assert "UserWarning: warned" in errors
+
+
+def post(url: str, body: bytes, length: int) -> socket.socket:
+    """Send a request of the handshake era with a body of `length`, of which `body` comes now."""
+    host, port = url.removeprefix("http://").removesuffix("/mcp").split(":")
+    head = (
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"
+        f"\r\naccept: application/json, text/event-stream\r\ncontent-length: {length}\r\n\r\n"
+    )
+    caller = socket.create_connection((host, int(port)))
+    caller.settimeout(PATIENCE)
+    caller.sendall(head.encode() + body)
+    return caller
+
+
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_by_http_too_the_process_ends_with_its_code_and_without_a_word_though_calls_run(
+    host: str, state: State, end: signal.Signals, code: int
+) -> None:
+    fault = hold(state)
+    body = json.dumps({"jsonrpc": "2.0", **CALL}).encode()
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ()) as server:
+        try:
+            assert server.stderr is not None
+            url = server.stderr.readline().split()[-1]
+            with post(url, body[:1], len(body)) as unfinished, post(url, body, len(body)) as under_way:
+                assert fault.until is not None
+                assert fault.until.wait(PATIENCE)
+                server.send_signal(end)
+                for caller in (unfinished, under_way):
+                    answer = caller.recv(10_000)
+                    assert answer.startswith(b"HTTP/1.1 503 ")
+                    assert b"The server is ending" in answer + caller.recv(10_000)
+            assert server.wait(PATIENCE) == code
+            assert server.stderr.read() == ""
+        finally:
+            server.kill()
+    assert fault.hung_up is not None
+    assert fault.hung_up.wait(PATIENCE)

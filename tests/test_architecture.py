@@ -1,0 +1,133 @@
+"""What keeps the house in order: who may import whom, and what must agree with what."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import tomllib
+
+import swanlab_mcp
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "swanlab_mcp"
+MODULES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+
+# a package imports only the packages before it, and what it holds itself
+LAYERS = ("core", "settings", "client", "analysis", "operations", "present", "openapi", "server", "cli", "__main__")
+
+
+def read_imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in MODULES}
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"swanlab_mcp"}))
+def test_imports_go_one_way(module: str) -> None:
+    level = {name: number for number, name in enumerate(LAYERS)}
+    for imported in read_imports(MODULES[module]):
+        if not imported.startswith("swanlab_mcp.") or room(imported) == room(module):
+            continue
+        assert level[room(imported)] < level[room(module)] or room(imported) in ("untrusted", "wording"), (
+            f"{module} imports {imported}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("library", "rooms"),
+    [
+        ("httpx", {"swanlab_mcp.client.cloud.transport"}),
+        ("mcp", {"swanlab_mcp.server.app", "swanlab_mcp.server.tools"}),
+        ("regex", {"swanlab_mcp.operations.logs"}),
+        ("matplotlib", {"swanlab_mcp.present.charts"}),
+        ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.present.pictures"}),
+        ("yaml", {"swanlab_mcp.client.local.run"}),
+    ],
+)
+def test_each_library_has_its_place(library: str, rooms: set[str]) -> None:
+    users = {
+        module
+        for module, path in MODULES.items()
+        if any(name == library or name.startswith(f"{library}.") for name in read_imports(path))
+    }
+    assert users == rooms
+
+
+def test_the_backends_know_neither_each_other_nor_the_chooser() -> None:
+    for module, path in MODULES.items():
+        imports = read_imports(path)
+        if module.startswith("swanlab_mcp.client.local"):
+            assert not imports & {
+                "swanlab_mcp.client.cloud.api",
+                "swanlab_mcp.client.cloud.transport",
+                "swanlab_mcp.client.routing",
+            }
+        if module in ("swanlab_mcp.client.cloud.api", "swanlab_mcp.client.cloud.transport", "swanlab_mcp.client.wire"):
+            assert not any(name.startswith("swanlab_mcp.client.local") for name in imports)
+
+
+def test_only_settings_read_the_environment() -> None:
+    readers = {
+        module for module, path in MODULES.items() if re.search(r"os\.environ|getenv|netrc\.", path.read_text("utf-8"))
+    }
+    assert readers == {"swanlab_mcp.settings"}
+
+
+def test_errors_are_converted_in_two_places_and_never_swallowed() -> None:
+    broad: list[str] = []
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                caught = ast.unparse(node.type) if node.type else "everything"
+                if caught in ("everything", "Exception", "BaseException"):
+                    broad.append(module)
+    assert broad == ["swanlab_mcp.server.tools"]
+
+
+def test_versions_agree() -> None:
+    version = swanlab_mcp.__version__
+    registry = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
+    assert registry["version"] == registry["packages"][0]["version"] == version
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_registry_entry_is_valid_and_its_name_stands_in_the_readme() -> None:
+    registry = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
+    schema = json.loads((Path(__file__).parent / "server.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator(schema).validate(registry)
+    assert f"<!-- mcp-name: {registry['name']} -->\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert registry["packages"][0]["identifier"] == project["name"]
+    assert list(project["scripts"]) == ["swanlab-mcp-server"]
+
+
+def test_pins_name_no_host_and_cover_what_is_required() -> None:
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pins.splitlines())
+    pinned = {re.sub(r"[._-]+", "-", line.split("==")[0]).lower() for line in pins.splitlines()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        assert re.sub(r"[._-]+", "-", re.split(r"[<>=\[]", requirement)[0]).lower() in pinned
+
+
+def test_the_demo_holds_runs_and_no_links() -> None:
+    files = list((PACKAGE / "demo").rglob("*"))
+    assert len([file for file in files if file.suffix == ".swanlab"]) == 19
+    assert not any(file.is_symlink() for file in files)
