@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from swanlab_mcp import OpenApi
-from swanlab_mcp.cli.main import main as cli
+from swanlab_mcp.cli import main as cli
 from swanlab_mcp.server.tools import TOOLS, WRITE_TOOLS, StrictTool, ToolEntry
 
 ROOT = Path(__file__).parents[1]

@@ -14,6 +14,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swanlab_mcp.cli import main as cli
 from swanlab_mcp.cli.installation import (
     ASSISTANTS,
     Assistant,
@@ -22,7 +23,6 @@ from swanlab_mcp.cli.installation import (
     write_change,
     write_snippet,
 )
-from swanlab_mcp.cli.main import main as cli
 from swanlab_mcp.core.errors import InvalidArgument
 from tests.test_docs import DOCS, check_generated, read
 

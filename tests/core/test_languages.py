@@ -18,7 +18,7 @@ from mcp.types import ElicitResult, ResourceTemplateReference
 
 import swanlab_mcp
 from swanlab_mcp import OpenApi
-from swanlab_mcp.cli.main import main as cli
+from swanlab_mcp.cli import main as cli
 from swanlab_mcp.core.i18n import speak
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from swanlab_mcp.cli.main import main as cli
+from swanlab_mcp.cli import main as cli
 from swanlab_mcp.present.export import FORMATS
 from tests.conftest import RUNS
 from tests.fake_swanlab import LogLine, State

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageStat
 
-from swanlab_mcp.cli.main import main as cli
+from swanlab_mcp.cli import main as cli
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import LANGUAGES, speak
 from swanlab_mcp.present.report import write_report

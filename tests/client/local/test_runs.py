@@ -12,11 +12,11 @@ from struct import pack
 from typing import Any
 
 import pytest
-from swanlab_mcp.client.offline import OfflineClient
-from swanlab_mcp.client.offline.run import Run
-from swanlab_mcp.errors import NotFound
 
 import swanlab_mcp
+from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session
 
