@@ -9,7 +9,7 @@ from functools import cache
 from gettext import NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "join_sentences", "language", "say", "speak"]
+__all__ = ["LANGUAGES", "join_sentences", "language", "say", "say_plural", "speak"]
 
 LANGUAGES = ("en", "zh")
 
@@ -25,6 +25,18 @@ def say(text: str, /, **values: object) -> str:
     if language.get() != "en":
         text = _open_catalogue(language.get()).gettext(text)
     return text.format(**values) if values else text
+
+
+def say_plural(singular: str, plural: str, /, count: int, **values: object) -> str:
+    """Return `singular` if `count` is 1, else `plural`, in the language of this call.
+
+    Both are literals that hold `{count}`; `values` fill their other places.
+    """
+    if language.get() == "en":
+        text = singular if count == 1 else plural
+    else:
+        text = _open_catalogue(language.get()).ngettext(singular, plural, count)
+    return text.format(count=count, **values)
 
 
 @contextmanager

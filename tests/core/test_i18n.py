@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import ast
-import io
-import os
 import re
-from datetime import datetime, timezone
-from gettext import GNUTranslations
 from pathlib import Path
 from string import Formatter
 
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import read_po
 
 from swanlab_mcp.core import errors
-from swanlab_mcp.core.i18n import LANGUAGES, language, say
+from swanlab_mcp.core.i18n import LANGUAGES, language, say, say_plural
 
 PACKAGE = Path(__file__).parents[2] / "swanlab_mcp"
 FOLDER = PACKAGE / "locale" / "zh" / "LC_MESSAGES"
@@ -28,8 +23,8 @@ ERRORS = set(errors.__all__)
 def collect() -> Catalog:
     """Return every text that the package says, where it stands."""
     found = Catalog(charset="utf-8")
-    for name, line, text, _, _ in extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords={"say": None}):
-        assert isinstance(text, str)
+    keywords = {"say": None, "say_plural": (1, 2)}
+    for name, line, text, _, _ in extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords=keywords):
         found.add(text, locations=[(name, line)])
     return found
 
@@ -39,50 +34,32 @@ def read_catalogue() -> Catalog:
         return read_po(file, locale="zh")
 
 
-def compile_catalogue(catalogue: Catalog) -> bytes:
-    # the same bytes from the same texts
-    catalogue.creation_date = catalogue.revision_date = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    compiled = io.BytesIO()
-    write_mo(compiled, catalogue)
-    return compiled.getvalue()
-
-
 def test_the_catalogue_holds_what_the_code_says() -> None:
-    said, catalogue = collect(), read_catalogue()
-    if os.environ.get("UPDATE_CATALOGUE"):
-        kept = {message.id: message.string for message in catalogue if message.id}
-        written = Catalog(locale="zh", project="swanlab-mcp-server", charset="utf-8", fuzzy=False)
-        for text in sorted(str(message.id) for message in said if message.id):
-            written.add(text, kept.get(text, ""))
-        with (FOLDER / "swanlab_mcp.po").open("wb") as file:
-            write_po(file, written, width=120, omit_header=True, no_location=True)
-        catalogue = read_catalogue()
-        (FOLDER / "swanlab_mcp.mo").write_bytes(compile_catalogue(catalogue))
-    assert {message.id for message in catalogue} == {message.id for message in said}
-    # else: UPDATE_CATALOGUE=1 pytest tests/core/test_i18n.py, after translating
+    wanted = {message.id for message in collect()}
+    assert {message.id for message in read_catalogue()} == wanted, "run scripts/update_catalogue.sh, then translate"
 
 
-def test_every_text_is_translated_and_keeps_its_places() -> None:
-    for message in read_catalogue():
+def test_every_text_is_translated_and_keeps_its_fields() -> None:
+    catalogue = read_catalogue()
+    assert not catalogue.obsolete
+    for message in catalogue:
         if not message.id:
             continue
-        assert message.string, f"not translated: {message.id}"
-        assert not message.fuzzy
-        places, translated = (
-            sorted((name, spec) for _, name, spec, _ in Formatter().parse(str(text)) if name is not None)
-            if message.python_brace_format
-            else []
-            for text in (message.id, message.string)
-        )
-        assert places == translated, message.id
+        assert all(message.string), f"not translated: {message.id}"
+        assert not message.fuzzy, f"not reviewed: {message.id}"
+        if message.python_brace_format:
+            english = message.id if message.pluralizable else (message.id,)
+            chinese = message.string if message.pluralizable else (message.string,)
+            assert {read_fields(text) for text in (*english, *chinese)} == {read_fields(english[-1])}, message.id
 
 
-def test_the_compiled_catalogue_is_the_readable_one() -> None:
-    with (FOLDER / "swanlab_mcp.mo").open("rb") as file:
-        compiled = GNUTranslations(file)
-    for message in read_catalogue():
-        if message.id:
-            assert compiled.gettext(str(message.id)) == message.string
+def read_fields(text: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple(sorted((name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None))
+
+
+def test_a_plural_has_both_english_forms_and_one_chinese_form() -> None:
+    assert say_plural("{count} row", "{count} rows", 1) == "1 row"
+    assert say_plural("{count} row", "{count} rows", 0) == "0 rows"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -92,8 +69,9 @@ def test_what_is_said_is_a_literal_and_errors_are_said(path: Path) -> None:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        if name == "say":
-            assert isinstance(node.args[0], ast.Constant), f"line {node.lineno}"
+        if name in ("say", "say_plural"):
+            texts = node.args[:2] if name == "say_plural" else node.args[:1]
+            assert all(isinstance(one, ast.Constant) for one in texts), f"line {node.lineno}"
         spoken = [*node.args[:1], *(one.value for one in node.keywords if one.arg == "hint")] if name in ERRORS else []
         for one in spoken:
             words = [part.value for part in ast.walk(one) if isinstance(part, ast.Constant)]
