@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold: format, lint, types, tests with branch coverage.
+# The gate: format, lint, types, tests with branch coverage.
+# --all adds the exhaustive tests: whole fault matrices and slow attacks. Other arguments go to pytest.
 # Installs into the active virtual environment, or into .venv here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,8 +8,13 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
   [ -d .venv ] || python3 -m venv .venv
   . .venv/bin/activate
 fi
+selection=(-m "not exhaustive")
+if [ "${1:-}" = --all ]; then
+  selection=()
+  shift
+fi
 python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 ruff format --check .
 ruff check .
 pyright
-pytest -n auto --cov --cov-report=term "$@"
+pytest -n auto --cov --cov-report=term "${selection[@]}" "$@"
