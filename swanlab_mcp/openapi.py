@@ -35,6 +35,7 @@ from swanlab_mcp.core.models import (
 )
 from swanlab_mcp.core.validation import tell_fault
 from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.present.words import present
 from swanlab_mcp.settings import Settings, load_settings
 
 __all__ = ["OpenApi"]
@@ -325,7 +326,7 @@ class OpenApi:
 
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
-        question = keep_deadline(operation(client, **arguments), self._settings.timeout)
+        question = keep_deadline(_present(operation(client, **arguments)), self._settings.timeout)
         # the task over there speaks as this thread does here
         with speak(self._settings.language):
             future = asyncio.run_coroutine_threadsafe(question, loop)
@@ -344,6 +345,10 @@ class OpenApi:
                 threading.Thread(target=_run, args=(self._loop,), name="swanlab-openapi", daemon=True).start()
                 self._client = asyncio.run_coroutine_threadsafe(_open(self._settings), self._loop).result()
             return self._loop, self._client
+
+
+async def _present(question: Coroutine[Any, Any, ApiResponse[T]]) -> ApiResponse[T]:
+    return present(await question)
 
 
 async def _open(settings: Settings) -> SwanLabClient:

@@ -23,6 +23,7 @@ from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.targets import choose_targets
+from swanlab_mcp.present.words import present
 
 __all__ = ["write_report"]
 
@@ -71,7 +72,7 @@ class _Page(NamedTuple):
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
         """Return what an answer holds, and add what it notes."""
-        payload = mask_exactly(answer.model_dump(mode="json", exclude_none=True), self.client.get_secrets())
+        payload = mask_exactly(present(answer).model_dump(mode="json", exclude_none=True), self.client.get_secrets())
         if not self.show_secrets:
             payload = mask_secrets(payload)
         notes += payload.get("notes", ())

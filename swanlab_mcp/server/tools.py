@@ -40,6 +40,7 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.present.text import Reply, Rows, fit
 from swanlab_mcp.present.views import CURVES, DATA
+from swanlab_mcp.present.words import get_published_type, present
 from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.settings import Settings
 
@@ -186,7 +187,7 @@ class StrictTool(Tool):
             structured_output=False,
         )
         parameters = _shorten_input({"additionalProperties": False, **tool.parameters})
-        answer = inspect.signature(entry.operation, eval_str=True).return_annotation
+        answer = get_published_type(inspect.signature(entry.operation, eval_str=True).return_annotation)
         output = None if entry.shows_pictures else _shorten_output(answer.model_json_schema())
         metadata = tool.fn_metadata.model_copy(update={"output_schema": output})
         return cls.model_validate({**dict(tool), "parameters": parameters, "fn_metadata": metadata})
@@ -232,6 +233,7 @@ def bind(entry: ToolEntry) -> Callable[..., Coroutine[Any, Any, CallToolResult]]
             answer = await keep_deadline(
                 entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
             )
+            answer = present(answer)
             offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
             is_paged = "page" in signature.parameters
             keep_last = given.get("start") is None and not given.get("from_traceback")
