@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import PurePosixPath
@@ -13,8 +13,9 @@ from swanlab_mcp.analysis.steps import describe_steps
 from swanlab_mcp.client.base import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
+from swanlab_mcp.core.pictures import prepare_picture
 from swanlab_mcp.core.refs import Reference
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
@@ -30,12 +31,14 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
-from swanlab_mcp.present.pictures import prepare_picture
 
 __all__ = ["get_media"]
 
 _LARGEST_FILE = 20_000_000
 _SHOWN_TEXT = 4000
+_LARGEST_TABLE = 4_000_000
+_MOST_COLUMNS = 200
+_MOST_CELLS = 100_000
 _KEYS_AT_ONCE = 16
 _NAMED = 10
 _TYPES = {
@@ -206,20 +209,25 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int) -> _
             return _Shown(row, note=say("{name} at step {step}: {reason}.", reason=picture, **where))
         return _Shown(row, picture)
     text = file.content.decode("utf-8", errors="replace")
-    if kind == "chart":
-        kind, text = _read_table(text)
-    part = text[text_start : text_start + _SHOWN_TEXT]
+    table = _read_table(text) if kind == "chart" and len(text) <= _LARGEST_TABLE else None
+    if table:
+        kind, part, total = "table", *_slice(table.write_lines(), text_start, text_start + _SHOWN_TEXT)
+    else:
+        part, total = text[text_start : text_start + _SHOWN_TEXT], len(text)
     end = text_start + len(part)
     row = row.model_copy(update={"type": kind, "text": part})
-    if end >= len(text):
-        return _Shown(row)
-    note = say(
-        "{name} at step {step}: {total} characters in all; go on with text_start={end}.",
-        total=len(text),
-        end=end,
-        **where,
-    )
-    return _Shown(row, note=note)
+    cut = table.left_out if table else ""
+    notes = [say("{name} at step {step}: {left_out} left out.", left_out=cut, **where)] if cut else []
+    if end < total:
+        notes.append(
+            say(
+                "{name} at step {step}: {total} characters in all; go on with text_start={end}.",
+                total=total,
+                end=end,
+                **where,
+            )
+        )
+    return _Shown(row, note=join_sentences(*notes))
 
 
 def _find_kind(path: str) -> str:
@@ -227,17 +235,55 @@ def _find_kind(path: str) -> str:
     return next((kind for kind, suffixes in _TYPES.items() if suffix in suffixes), "file")
 
 
-def _read_table(text: str) -> tuple[str, str]:
-    """Return a table that the SDK recorded as lines of cells; any other JSON as it is."""
+class _Table(NamedTuple):
+    """A recorded table, cut to a number of cells before any text is made of it."""
+
+    names: Sequence[str]
+    rows: Sequence[dict[str, Any]]
+    columns: int
+    height: int
+
+    def write_lines(self) -> Iterator[str]:
+        yield " | ".join(self.names)
+        for row in self.rows:
+            yield "\n" + " | ".join(str(row.get(name, "")) for name in self.names)
+
+    @property
+    def left_out(self) -> str:
+        """Name what was cut; empty if nothing was."""
+        columns, rows = self.columns - len(self.names), self.height - len(self.rows)
+        return ", ".join(
+            [
+                *([say_plural("{count} column", "{count} columns", columns)] if columns else []),
+                *([say_plural("{count} row", "{count} rows", rows)] if rows else []),
+            ]
+        )
+
+
+def _read_table(text: str) -> _Table | None:
+    """Return a table that the SDK recorded as rows of cells; None for any other JSON."""
     try:
         table: Any = json.loads(text)
     except (ValueError, RecursionError):
-        return "text", text
+        return None
     if not isinstance(table, dict) or cast("dict[str, Any]", table).get("_swanLab") != "table":
-        return "chart", text
-    names = [str(column.get("field")) for column in _get_objects(table, "colDefs")]
-    lines = [[str(row.get(name, "")) for name in names] for row in _get_objects(table, "rowData")]
-    return "table", "\n".join(" | ".join(cells) for cells in [names, *lines])
+        return None
+    # a column that is named twice would repeat its cells
+    names = list(dict.fromkeys(str(column.get("field")) for column in _get_objects(table, "colDefs")))
+    rows = _get_objects(table, "rowData")
+    shown = names[:_MOST_COLUMNS]
+    return _Table(shown, rows[: _MOST_CELLS // max(1, len(shown))], len(names), len(rows))
+
+
+def _slice(parts: Iterable[str], start: int, end: int) -> tuple[str, int]:
+    """Return a slice of the joined parts and the length of the whole, without joining them."""
+    kept: list[str] = []
+    length = 0
+    for part in parts:
+        if length < end and length + len(part) > start:
+            kept.append(part[max(0, start - length) : end - length])
+        length += len(part)
+    return "".join(kept), length
 
 
 def _get_objects(table: Any, field: str) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ import base64
 import json
 import random
 import re
+import subprocess
+import sys
 from io import BytesIO
 from typing import Any
 
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from swanlab_mcp.analysis.steps import describe_steps
+from swanlab_mcp.core import pictures
 from swanlab_mcp.core.models import Picture
-from swanlab_mcp.present import pictures
-from swanlab_mcp.present.pictures import LARGEST_BYTES, LARGEST_SIDE, find_image_type, prepare_picture
+from swanlab_mcp.core.pictures import LARGEST_BYTES, LARGEST_SIDE, find_image_type, prepare_picture
+from swanlab_mcp.operations import media
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
@@ -235,7 +238,68 @@ def test_other_formats_become_one_that_can_be_seen() -> None:
 
 def test_an_image_that_would_fill_the_memory_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_MOST_PIXELS", 100)
-    assert prepare_picture(draw()) == "it has 32 x 16 pixels, more than is opened here"
+    assert prepare_picture(draw(2000)) == "it has 2000 x 1000 pixels, more than is opened here"
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{ } loop\n"
+
+
+def test_a_format_that_starts_another_program_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", refuse)
+    assert prepare_picture(POSTSCRIPT) == "it is damaged or not an image"
+
+
+def run_in_child(code: str, megabytes: int, content: bytes = b"") -> str:
+    """Return what a child process prints that may use so much memory on top of its imports."""
+    prelude = f"""
+import resource
+import sys
+from io import BytesIO
+from PIL import Image, PngImagePlugin, JpegImagePlugin
+from swanlab_mcp.core.pictures import prepare_picture
+from swanlab_mcp.operations import media
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes} * 2**20,) * 2)
+"""
+    command = [sys.executable, "-c", prelude + code]
+    done = subprocess.run(command, input=content, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+def test_a_picture_of_many_pixels_takes_little_memory() -> None:
+    bomb = BytesIO()
+    Image.new("L", (10_000, 8_000)).save(bomb, "PNG")
+    code = "print(prepare_picture(sys.stdin.buffer.read()))"
+    assert run_in_child(code, 250, bomb.getvalue()) == "it has 10000 x 8000 pixels, more than is opened here\n"
+
+
+def test_a_large_photograph_is_decoded_at_a_part_of_its_size() -> None:
+    photograph = BytesIO()
+    Image.new("RGB", (8_000, 6_000), "red").save(photograph, "JPEG")
+    code = "print(prepare_picture(sys.stdin.buffer.read()).mime_type)"
+    assert run_in_child(code, 100, photograph.getvalue()) == "image/png\n"
+
+
+def test_a_wide_table_takes_little_memory() -> None:
+    code = """
+import json
+cell = "x" * 20_000
+table = {"_swanLab": "table", "colDefs": [{"field": "a"}] * 5000 + [{"field": str(n)} for n in range(5000)],
+         "rowData": [{"a": cell}] + [{}] * 40_000}
+table = media._read_table(json.dumps(table))
+print(*media._slice(table.write_lines(), 0, 3), table.left_out)
+"""
+    assert run_in_child(code, 150).startswith("a | 3")
+
+
+@given(st.lists(st.text(max_size=8)), st.integers(0, 40), st.integers(0, 40))
+def test_a_slice_of_parts_is_the_slice_of_the_whole(parts: list[str], start: int, length: int) -> None:
+    whole = "".join(parts)
+    assert media._slice(parts, start, start + length) == (whole[start : start + length], len(whole))
 
 
 def test_without_pillow_only_what_is_small_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

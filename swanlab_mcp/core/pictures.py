@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from io import BytesIO
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.core.i18n import say
@@ -16,7 +17,10 @@ __all__ = ["LARGEST_BYTES", "LARGEST_SIDE", "find_image_type", "prepare_picture"
 
 LARGEST_SIDE = 1024
 LARGEST_BYTES = 300_000
-_MOST_PIXELS = 100_000_000
+_MOST_PIXELS = 20_000_000
+# Pillow would also open formats that start other programs, such as EPS
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
+_decoding = Lock()  # one image at a time, so that memory is bounded
 _QUALITIES = (85, 60, 35)
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -59,18 +63,29 @@ def _scale(content: bytes, kind: str) -> Picture | str:
     from PIL import Image
 
     try:
-        opened: Image.Image = Image.open(BytesIO(content))
-        if opened.width * opened.height > _MOST_PIXELS:
-            return say(
-                "it has {width} x {height} pixels, more than is opened here", width=opened.width, height=opened.height
-            )
-        opened.load()
-        if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
-            return Picture(content, kind)
-        image = opened.convert("RGBA" if "transparency" in opened.info or "A" in opened.mode else "RGB")
+        with _decoding:
+            opened = Image.open(BytesIO(content), formats=_FORMATS)
+            if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
+                opened.load()  # an assistant must not get a damaged image
+                return Picture(content, kind)
+            # a JPEG can be decoded at an eighth of its size; other formats ignore this
+            opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+            if opened.width * opened.height > _MOST_PIXELS:
+                return say(
+                    "it has {width} x {height} pixels, more than is opened here",
+                    width=opened.width,
+                    height=opened.height,
+                )
+            return _shrink(opened)
     # Pillow's decoders raise many kinds for what is no image
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
         return say("it is damaged or not an image")
+
+
+def _shrink(opened: Image.Image) -> Picture:
+    from PIL import Image
+
+    image = opened.convert("RGBA" if "transparency" in opened.info or "A" in opened.mode else "RGB")
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     lossless = _save(image, "PNG", optimize=True)
     if len(lossless) <= LARGEST_BYTES:
