@@ -58,7 +58,7 @@ def test_imports_go_one_way(module: str) -> None:
     ("library", "rooms"),
     [
         ("httpx", {"swanlab_mcp.client.cloud.transport"}),
-        ("mcp", {"swanlab_mcp.server.app", "swanlab_mcp.server.tools"}),
+        ("mcp", {"swanlab_mcp.server.app", "swanlab_mcp.server.http", "swanlab_mcp.server.tools"}),
         ("regex", {"swanlab_mcp.operations.logs"}),
         ("matplotlib", {"swanlab_mcp.present.charts"}),
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),

@@ -226,8 +226,8 @@ def _positive(kind: type[float | int]) -> Any:
 
 def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     """Serve a team by HTTP; refuses what would be open without anybody having said so."""
-    from swanlab_mcp.server.app import create_http_app
     from swanlab_mcp.server.gateway import is_loopback, serve_http
+    from swanlab_mcp.server.http import create_http_app
 
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:

@@ -8,9 +8,8 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import replace
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -25,7 +24,6 @@ from mcp.server.mcpserver.resources import FunctionResource, ResourceSecurity
 from mcp.server.mcpserver.tools import ToolManager
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
-from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -46,7 +44,7 @@ from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.present.views import CURVES, MIME_TYPE, read_curves
-from swanlab_mcp.server.accounts import Accounts, caller
+from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.prompts import PROMPTS, PromptEntry, write_prompt
 from swanlab_mcp.server.tools import (
     TOOLS,
@@ -61,10 +59,7 @@ from swanlab_mcp.server.tools import (
 )
 from swanlab_mcp.settings import Settings
 
-if TYPE_CHECKING:
-    from swanlab_mcp.server.gateway import Gateway, Limits
-
-__all__ = ["connect", "create_http_app", "create_server", "serve"]
+__all__ = ["connect", "create_server", "serve"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NAME = "swanlab-mcp-server"
@@ -175,43 +170,6 @@ def serve(server: _Server, stdout: BinaryIO, then: Callable[[], None]) -> None:
         then()
 
     anyio.run(run)
-
-
-def create_http_app(
-    settings: Settings,
-    *,
-    allowed_hosts: Sequence[str] = (),
-    shared_key: bool = False,
-    log_level: LogLevel = "WARNING",
-    limits: Limits | None = None,
-) -> Gateway:
-    """Return the shared server as an ASGI app: stateless, JSON answers, every caller with a SwanLab key of its own.
-
-    Only with `shared_key` do callers without a key work with the server's account and its runs on disk; the demo asks
-    nobody for a key.
-    """
-    from swanlab_mcp.server.gateway import Gateway  # noqa: PLC0415 who serves stdio must not wait for it
-
-    own = (
-        settings
-        if shared_key or settings.demo
-        else replace(settings, api_key="", key_source="", log_dirs=(), problems=())
-    )
-    app = create_server(own, log_level=log_level, is_stateless=True).streamable_http_app(
-        stateless_http=True,
-        json_response=True,
-        # the gateway has judged host and origin
-        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-    )
-    accounts = None if settings.demo else Accounts(settings)
-    return Gateway(
-        app,
-        accounts,
-        allowed_hosts=allowed_hosts,
-        shares_key=shared_key,
-        limits=limits,
-        language=settings.language,
-    )
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:

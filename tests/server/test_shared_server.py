@@ -31,8 +31,8 @@ from swanlab_mcp.cli.main import _read_arguments
 from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited, SwanLabError
 from swanlab_mcp.server import accounts as accounts_module
 from swanlab_mcp.server.accounts import Accounts
-from swanlab_mcp.server.app import create_http_app
 from swanlab_mcp.server.gateway import Gateway, Limits
+from swanlab_mcp.server.http import create_http_app
 from swanlab_mcp.server.tools import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import environ

@@ -1,0 +1,49 @@
+"""create_http_app(): the MCP server behind the gateway, as an ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcp.server.transport_security import TransportSecuritySettings
+
+from swanlab_mcp.server.accounts import Accounts
+from swanlab_mcp.server.app import LogLevel, create_server
+from swanlab_mcp.server.gateway import Gateway, Limits
+from swanlab_mcp.settings import Settings
+
+__all__ = ["create_http_app"]
+
+
+def create_http_app(
+    settings: Settings,
+    *,
+    allowed_hosts: Sequence[str] = (),
+    shared_key: bool = False,
+    log_level: LogLevel = "WARNING",
+    limits: Limits | None = None,
+) -> Gateway:
+    """Return the shared server as an ASGI app: stateless, with JSON answers; each caller uses their own SwanLab key.
+
+    With `shared_key`, callers without a key use the server's account and its runs on disk. The demo needs no key.
+    """
+    own = (
+        settings
+        if shared_key or settings.demo
+        else replace(settings, api_key="", key_source="", log_dirs=(), problems=())
+    )
+    app = create_server(own, log_level=log_level, is_stateless=True).streamable_http_app(
+        stateless_http=True,
+        json_response=True,
+        # the gateway has checked host and origin
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    accounts = None if settings.demo else Accounts(settings)
+    return Gateway(
+        app,
+        accounts,
+        allowed_hosts=allowed_hosts,
+        shares_key=shared_key,
+        limits=limits,
+        language=settings.language,
+    )
