@@ -112,7 +112,7 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
         files = (await client.read_media("local", project, cuid, part.items, limit=1 << 20)).data or []
         if (files[0].content, part.items[0].caption) != (text.encode(), caption):
             faults.append(f"text at {step}: {files[0].content!r}")
-    files = list(client._runs)
+    files = [run.file for run in client._catalogue.runs]
     if len(files) != truth["folders"]:
         faults.append(f"{len(files)} folders instead of {truth['folders']}")
     told = None if truth["is_legacy"] or len(files) > 1 else read_back(python, files[0])

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from os import SEEK_END
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from swanlab_mcp.client.local.background import Work, run_in_thread
-from swanlab_mcp.client.local.discovery import RunFinder
-from swanlab_mcp.client.local.experiment import LocalExperiment
+from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
+from swanlab_mcp.client.local.experiment import LocalExperiment, note_shared_ids
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import join_sentences, language, say
+from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
     ApiResponse,
     Experiment,
@@ -41,9 +36,6 @@ from swanlab_mcp.core.untrusted import shorten
 __all__ = ["OfflineClient"]
 
 T = TypeVar("T")
-_KEPT_POINTS = 4_000_000
-_READERS = 4
-_SAMPLED = 1 << 16
 _NAMED = 5
 
 
@@ -51,9 +43,7 @@ class OfflineClient:
     """Answers about the runs in `log_dirs`, as the workspace `local`; reads only, off the event loop."""
 
     def __init__(self, log_dirs: Sequence[Path]) -> None:
-        self._finder = RunFinder(log_dirs)
-        self._runs: dict[Path, Run] = {}
-        self._lock = threading.Lock()
+        self._catalogue = Catalogue(log_dirs)
 
     async def get_username(self) -> str:
         return LOCAL
@@ -108,6 +98,7 @@ class OfflineClient:
         ordered = sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
         shown = ordered[offset : None if limit is None else offset + limit]
         found, about = await run_in_thread(_describe_all, shown)
+        about += note_shared_ids(ordered)
         return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=[*notes, *about])
 
     async def narrow_experiments(
@@ -198,7 +189,7 @@ class OfflineClient:
         self.require_writable(username)
 
     async def aclose(self) -> None:
-        self._runs.clear()
+        self._catalogue.clear()
 
     async def _ask(
         self,
@@ -211,7 +202,7 @@ class OfflineClient:
 
         def answer(*, work: Work) -> tuple[T, list[str]]:
             found = question(experiment, work)
-            self._bound_memory(experiment.runs)
+            self._catalogue.bound_memory(experiment.runs)
             return found
 
         data, about = await run_in_thread(answer)
@@ -229,136 +220,25 @@ class OfflineClient:
             summaries[experiment.cuid], about = experiment.summarise(keys or None, work)
             notes += about if not experiment.is_open else experiment.note_defects()
             used += experiment.runs
-            if sum(run.kept for run in used) > _KEPT_POINTS // 2:
-                self._bound_memory(used)
+            if self._catalogue.holds_much(used):
+                self._catalogue.bound_memory(used)
                 used = []
-        self._bound_memory(used)
-        return summaries, [*_cap(notes), *_note_open(experiments)]
-
-    def _bound_memory(self, used: Sequence[Run]) -> None:
-        """Let go of the points of the runs that nobody has asked about for longest."""
-        with self._lock:
-            for run in used:
-                if run.file in self._runs:
-                    self._runs[run.file] = self._runs.pop(run.file)
-            kept = sum(run.kept for run in self._runs.values())
-            idle = [run for run in self._runs.values() if run.kept and run not in used]
-        for run in idle:
-            if kept <= _KEPT_POINTS:
-                return
-            kept -= run.release()
+        self._catalogue.bound_memory(used)
+        return summaries, [*cap_notes(notes), *_note_open(experiments)]
 
     async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> LocalExperiment:
-        """Return the experiment; raises NotFound, or NotAvailableOffline when its files cannot be read."""
         _check_workspace(username)
-        opened = await run_in_thread(self._open_runs, exp_cuid)
-        same = [run for run in opened.runs if run.run_id == exp_cuid]
-        sound = [run for run in same if not run.problem and run.project == project]
-        broken = [run for run in same if run.problem]
-        if sound:
-            return LocalExperiment(sound, broken)
-        if broken:
-            raise NotAvailableOffline(
-                say("The run {cuid!r} is there, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
-                hint=say("Look at the permissions and the content of its folder."),
-            )
-        if all(run.project != project for run in opened.runs):
-            raise _miss_project(project, opened.note())
-        raise NotFound(
-            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=f"{LOCAL}/{shorten(project)}")
-        )
+        return await run_in_thread(self._catalogue.find_experiment, project, exp_cuid)
 
     async def _find_project(self, username: str, project: str) -> tuple[list[LocalExperiment], list[str]]:
         groups, notes = await self._find(username)
         if project not in groups:
-            raise _miss_project(project, notes)
+            raise miss_project(project, notes)
         return groups[project], notes
 
     async def _find(self, username: str) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
-        """Return the experiments of each project, and what kept others from being among them."""
         _check_workspace(username)
-        opened = await run_in_thread(self._open_runs, "")
-        groups: dict[str, dict[str, list[Run]]] = {}
-        for run in opened.runs:
-            if not run.problem:
-                groups.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
-        ordered = {
-            project: [LocalExperiment(same) for same in experiments.values()] for project, experiments in groups.items()
-        }
-        return ordered, opened.note()
-
-    def _open_runs(self, exp_cuid: str, *, work: Work) -> _Opened:
-        """Find the runs and learn about each what its head and tail tell; of known ones only `exp_cuid`, if given."""
-        work.what = "runs"
-        with self._lock:
-            found = self._finder.find()
-            files = set(found.files)
-            # in the order of use, which decides whose points are let go first
-            kept = {file: run for file, run in self._runs.items() if file in files}
-            self._runs = kept | {file: Run(file) for file in found.files if file not in kept}
-            runs = [self._runs[file] for file in found.files]
-        meant = [run for run in runs if not run.is_known or run.run_id == exp_cuid] if exp_cuid else runs
-        stale = [run for run in meant if not run.is_current()]
-        work.total = len(stale)
-        if len(stale) < _READERS:
-            for run in stale:
-                run.outline()
-            return _Opened(_drop_copies(runs), found.notes)
-        # these threads know nothing of this call, and tell what is wrong with a run
-        with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
-            try:
-                for _ in pool.map(Run.outline, stale):
-                    work.advance(1)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-        return _Opened(_drop_copies(runs), found.notes)
-
-
-class _Opened(NamedTuple):
-    """All runs, those with a problem too, and what else is to be said about their folders."""
-
-    runs: list[Run]
-    notes: list[str]
-
-    def note(self) -> list[str]:
-        problems = [
-            say("The run in {folder!r} is left out: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
-            for run in self.runs
-            if run.problem
-        ]
-        return [*self.notes, *_cap(problems)]
-
-
-def _drop_copies(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs but those whose file is another's of the same run: of the same size, head and tail."""
-    counts = Counter(run.run_id for run in runs)
-    if len(counts) == len(runs):
-        return list(runs)
-    seen: set[tuple[str, int, bytes]] = set()
-    kept: list[Run] = []
-    for run in runs:
-        if counts[run.run_id] > 1 and not run.problem:
-            try:
-                mark = (run.run_id, *_sample(run.file))
-            except OSError:
-                mark = None  # what it has become is told where it is read
-            if mark in seen:
-                continue
-            if mark:
-                seen.add(mark)
-        kept.append(run)
-    return kept
-
-
-def _sample(file: Path) -> tuple[int, bytes]:
-    """Return a file's size, and a hash of its head and tail."""
-    with file.open("rb") as opened:
-        size = opened.seek(0, SEEK_END)
-        digest = sha256()
-        for start in (0, max(0, size - _SAMPLED)):
-            opened.seek(start)
-            digest.update(opened.read(_SAMPLED))
-    return size, digest.digest()
+        return await run_in_thread(self._catalogue.list_projects)
 
 
 def _check_workspace(username: str) -> None:
@@ -369,11 +249,6 @@ def _check_workspace(username: str) -> None:
                 username=shorten(username),
             )
         )
-
-
-def _miss_project(project: str, notes: Sequence[str]) -> NotFound:
-    told = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
-    return NotFound(join_sentences(told, *notes))
 
 
 def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) -> ApiResponse[Any]:
@@ -404,7 +279,7 @@ def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, deta
 def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tuple[list[Experiment], list[str]]:
     described = [experiment.describe(work) for experiment in experiments]
     notes = [note for _, about in described for note in about]
-    return [experiment for experiment, _ in described], [*_cap(notes), *_note_open(experiments)]
+    return [experiment for experiment, _ in described], [*cap_notes(notes), *_note_open(experiments)]
 
 
 def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
@@ -421,10 +296,3 @@ def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
             names=names,
         )
     ]
-
-
-def _cap(notes: Sequence[str]) -> list[str]:
-    """Return the first notes, and how many more there are."""
-    if len(notes) <= _NAMED:
-        return list(notes)
-    return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]

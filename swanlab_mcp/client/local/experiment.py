@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from swanlab_mcp.client.local.background import Work
-from swanlab_mcp.client.local.liveness import guess_fate
+from swanlab_mcp.client.local.grouping import Group, split_sessions
+from swanlab_mcp.client.local.notes import note_damage, note_open, note_problems, note_ranks
 from swanlab_mcp.client.local.records import MediaEntry
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.series import Series, Tally
-from swanlab_mcp.client.wire import is_object
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import (
@@ -28,31 +27,39 @@ from swanlab_mcp.core.models import (
 )
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["LocalExperiment"]
+__all__ = ["LocalExperiment", "note_shared_ids"]
 
+_NAMED = 5
+# the worst first
+_SEVERITY = {"CRASHED": 0, "ABORTED": 1, "UNKNOWN": 2, "RUNNING": 3, "FINISHED": 4}
 # a state and a config are told without reading more than this
 _QUICK = 32 << 20
-# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the beginning of the file cannot be read
-_FORMATS = (None, 0, 1, 2)
 
 
 class LocalExperiment:
-    """An experiment made of its run folders, in order of their start; the latest speaks for all.
+    """An experiment made of its run folders, in order of their start; the latest start speaks for all.
 
-    `broken` are those that could not be read from the beginning.
-    Every method reads files and belongs into a thread. Those that take `work` raise Stopped, and NotAvailableOffline
-    when no folder can be read.
+    Of several ranks (folders of one start) the worst counts. `broken` are folders that could not be read from the
+    beginning. Every method reads files and belongs into a thread. Those that take `work` raise Stopped, and
+    NotAvailableOffline when no folder can be read.
     """
 
-    def __init__(self, runs: Sequence[Run], broken: Sequence[Run] = ()) -> None:
+    def __init__(self, group: Group, broken: Sequence[Run] = ()) -> None:
         self._broken = broken
-        self.runs = sorted(runs, key=lambda run: (run.started_at, run.folder.name))
-        self.cuid = self.runs[0].run_id
+        self.runs = group.runs
+        self.cuid = group.cuid
+        self.reason = group.reason
         self.started_at = self.runs[0].started_at
+        self._ranks = split_sessions(self.runs)[-1]
 
     @property
     def _latest(self) -> Run:
         return self.runs[-1]
+
+    @property
+    def _deciding(self) -> Run:
+        """Return the folder whose end counts: of the latest start's ranks the worst, and the first that failed."""
+        return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
 
     @property
     def _name(self) -> str:
@@ -65,7 +72,7 @@ class LocalExperiment:
 
     @property
     def is_open(self) -> bool:
-        return self._latest.ending.state == "UNKNOWN"
+        return any(run.ending.state == "UNKNOWN" for run in self._ranks)
 
     def describe(self, work: Work, *, is_whole: bool = False) -> tuple[Experiment, list[str]]:
         """Return the experiment, with its whole profile and its error if asked, and what is to be noted."""
@@ -82,14 +89,14 @@ class LocalExperiment:
                 if isinstance(error, OSError)
                 else say("{name}: {problem}.", name=self._name, problem=error)
             )
-        start, ending = latest.start, latest.ending
+        start, ending = latest.start, self._deciding.ending
         experiment = Experiment(
             cuid=self.cuid,
             name=latest.name,
             description=start.description,
             state=ending.state,
             createdAt=show_time(self.started_at),
-            finishedAt=show_time(ending.finished_at) or None,
+            finishedAt=None if self.is_open else show_time(max(run.ending.finished_at for run in self._ranks)) or None,
             profile=profile,
             labels=list(start.tags),
             group=start.group or None,
@@ -97,17 +104,35 @@ class LocalExperiment:
             error=(ending.error or None) if is_whole else None,
         )
         if is_whole:
-            notes = [*self.note_state(), *notes, *self._note_damage()]
+            notes = [*self.note_state(), *notes, *note_damage(self._name, self.runs)]
             if start.workspace:
                 notes.append(say("Recorded for the workspace {name!r}.", name=shorten(start.workspace)))
-            if len(self.runs) > 1:
-                notes.append(
-                    say(
-                        "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
-                        count=len(self.runs),
-                    )
-                )
+            notes += self._note_folders()
+        else:
+            notes += note_ranks(self._name, self._ranks)
         return experiment, notes
+
+    def _note_folders(self) -> list[str]:
+        """Return which folders make up the experiment, and why others of the same recorded id do not."""
+        if len(self._ranks) < len(self.runs) and len(self._ranks) > 1:
+            return [
+                say(
+                    "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
+                    "they are read as one experiment.",
+                    count=len(self.runs),
+                    ranks=len(self._ranks),
+                ),
+                *note_shared_ids([self]),
+            ]
+        if len(self.runs) > 1:
+            return [
+                say(
+                    "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
+                    count=len(self.runs),
+                ),
+                *note_shared_ids([self]),
+            ]
+        return note_shared_ids([self])
 
     def summarise(self, keys: Collection[str] | None, work: Work) -> tuple[Summary, list[str]]:
         """Return the summary of the keys (None: of all), and notes."""
@@ -148,6 +173,7 @@ class LocalExperiment:
                 for point in zip(points.steps, points.values, points.times, strict=True):
                     whole.add(*point)
         same = recorded - sum(len(series) for series in merged.values())
+        # a resumed run may go back to its last checkpoint, and ranks may log the same metric
         note = say(
             "{name}: {count} points have the same step in several folders; the one of the later folder counts.",
             name=self._name,
@@ -164,13 +190,27 @@ class LocalExperiment:
 
     def read_logs(self, start: int | None, count: int, work: Work) -> tuple[LogPart, list[str]]:
         self._refresh(work)
-        totals = [run.count_lines() for run in self.runs]
+        deciding = self._deciding
+        # the last lines are looked at first, and they belong to the rank that failed
+        ordered = sorted(self.runs, key=lambda run: run is deciding) if len(self._ranks) > 1 else self.runs
+        totals = [run.count_lines() for run in ordered]
         total = sum(totals)
         first = max(0, total - count) if start is None else min(start, total)
         lines: list[LogLine] = []
         before = 0
-        for run, own in zip(self.runs, totals, strict=True):
+        places: list[str] = []
+        for run, own in zip(ordered, totals, strict=True):
             place = max(first - before, 0)
+            if own:
+                places.append(
+                    say(
+                        "{first} to {last}: {folder} ({state})",
+                        first=before,
+                        last=before + own - 1,
+                        folder=shorten(run.folder.name),
+                        state=run.ending.state,
+                    )
+                )
             if place < own and len(lines) < count:
                 logs = run.read_lines(place, min(own - place, count - len(lines)), work)
                 lines += [
@@ -183,7 +223,10 @@ class LocalExperiment:
                     for index, log in enumerate(logs)
                 ]
             before += own
-        return LogPart(lines, first, total), self.note()
+        about = (
+            [say("Lines of each rank: {places}.", places="; ".join(places[-_NAMED:]))] if len(self._ranks) > 1 else []
+        )
+        return LogPart(lines, first, total), [*self.note(), *about]
 
     def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:
         self._refresh(work)
@@ -214,7 +257,7 @@ class LocalExperiment:
                 hint=say("That it was logged is recorded; its file may have been moved or deleted."),
             )
         files = [MediaFile(None, None) if isinstance(answer, str) else answer for answer in answers]
-        return files, [*self._note_problems(), *problems]
+        return files, [*note_problems(self._name, [*self.runs, *self._broken]), *problems]
 
     def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
         """Return an item's file, or what is wrong with it; only what was recorded is opened, never the path itself."""
@@ -270,118 +313,38 @@ class LocalExperiment:
 
     def note_defects(self) -> list[str]:
         """Return what is missing or was mended."""
-        return [*self._note_damage(), *self._note_problems()]
+        return [*note_damage(self._name, self.runs), *note_problems(self._name, [*self.runs, *self._broken])]
 
     def note_state(self) -> list[str]:
-        """Return why the end is not known, what speaks for which, and until when there are data."""
-        if not self.is_open:
-            return []
-        latest = self._latest
-        fate = self._guess_fate()
-        if not latest.start.run_id and not latest.start.project:
-            return [
-                say(
-                    "{name}: its file holds no record yet: it has just begun, or was killed at once. {fate}",
-                    name=self._name,
-                    fate=fate,
-                )
-            ]
-        last = show_time(latest.ending.last_time)
-        if last:
-            told = say(
-                "{name}: no end is recorded. A guess: {fate} "
-                "Data up to {last}; the SDK buffers, so later ones may not be on disk yet.",
-                name=self._name,
-                fate=fate,
-                last=last,
-            )
-        else:
-            told = say("{name}: no end is recorded. A guess: {fate}", name=self._name, fate=fate)
-        return [told]
+        """Return which ranks failed or have no end, and what is known about a run without a recorded end."""
+        deciding = self._deciding
+        is_open = deciding.ending.state == "UNKNOWN"
+        return [*note_ranks(self._name, self._ranks), *(note_open(self._name, deciding) if is_open else ())]
 
-    def _guess_fate(self) -> str:
-        latest = self._latest
-        try:
-            metadata = latest.read_metadata()
-        except (OSError, ValueError):
-            metadata = {}
-        runtime: Any = metadata.get("runtime")
-        about = runtime if is_object(runtime) else metadata
-        now, last = time.time(), latest.ending.last_time
-        return guess_fate(
-            about.get("hostname"),
-            about.get("pid"),
-            started_at=latest.started_at,
-            written=now - latest.written_at,
-            logged=now - last / 1000 if last else None,
+
+def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
+    """Return why experiments have their folder's name as id: other folders record the same one."""
+    split = [one for one in experiments if one.reason]
+    if not split:
+        return []
+    ids = {one.runs[0].run_id for one in split}
+    listed = ", ".join(shorten(cuid, 40) for cuid in list(ids)[:_NAMED])
+    why = {
+        "seeded": say("SDKs before 0.8 draw it from Python's random numbers, which the script seeds"),
+        "name": say("their names differ"),
+        "config": say("their configs differ"),
+        "command": say("their commands differ"),
+        "steps": say("their steps start again at the beginning"),
+    }
+    reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
+    return [
+        say(
+            "Different trainings record the same id ({ids}): {reasons}. "
+            "They are kept apart, and the id of each is the name of its (first) folder.",
+            ids=listed,
+            reasons=reasons,
         )
-
-    def _note_damage(self) -> list[str]:
-        notes: list[str] = []
-        for run in self.runs:
-            damage = run.assess_damage()
-            if not run.reader.is_marked:
-                notes.append(
-                    say(
-                        "{name}: the beginning of its file is damaged, so name, project and start may be missing.",
-                        name=self._name,
-                    )
-                )
-            if run.reader.version not in _FORMATS:
-                notes.append(
-                    say(
-                        "{name}: its file says that it has format {version}, which is not known here; "
-                        "what is told of it may be wrong or incomplete.",
-                        name=self._name,
-                        version=run.reader.version,
-                    )
-                )
-            if not (damage.places or damage.repaired or damage.missing):
-                continue
-            parts: list[str] = []
-            if damage.places:
-                parts.append(
-                    say(
-                        "its file is damaged in {places} places ({bytes} bytes cannot be read)",
-                        places=damage.places,
-                        bytes=damage.unread,
-                    )
-                )
-            if damage.repaired:
-                parts.append(
-                    say("{count} that the SDK wrote into one another were put together again", count=damage.repaired)
-                )
-            if not damage.missing:
-                parts.append(say("no gap in their numbers"))
-            elif run.is_legacy:
-                parts.append(
-                    say("at least {count} points and log lines are missing by their numbers", count=damage.missing)
-                )
-            else:
-                parts.append(say("at least {count} records are missing by their numbers", count=damage.missing))
-            notes.append(
-                say(
-                    "{name}: {count} records read, {parts}.",
-                    name=self._name,
-                    count=damage.records,
-                    parts=say("; ").join(parts),
-                )
-            )
-        return notes
-
-    def _note_problems(self) -> list[str]:
-        every = [*self.runs, *self._broken]
-        return [
-            say(
-                "{name}: of its {count} folders {folder!r} is left out: {problem}.",
-                name=self._name,
-                count=len(every),
-                folder=shorten(run.folder.name),
-                problem=run.problem,
-            )
-            for run in every
-            if run.problem
-        ]
+    ]
 
 
 def _name_item(run: Run, place: int, entry: MediaEntry) -> str:

@@ -43,6 +43,7 @@ _CHUNK = 1 << 18
 _HEADS = (1 << 13, 1 << 17)
 _TAILS = (1 << 13, 1 << 17)
 _FIRST_RECORDS = 20
+_OPENING = 1 << 18
 _LARGEST_FILE = 4 << 20
 _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
@@ -103,6 +104,7 @@ class Run:
         self._stamp: _STAMP | None = None
         self._outline_stamp: _STAMP | None = None
         self._config: tuple[_STAMP, dict[str, Any]] | None = None
+        self._opening: tuple[tuple[int, int], dict[str, tuple[int, int]]] | None = None
         self.problem = ""
         self.kept = 0
         self._clear()
@@ -132,9 +134,12 @@ class Run:
     @property
     def run_id(self) -> str:
         recorded = self.start.run_id or self.file.stem.removeprefix("run-")
-        if not self.start.run_id and self.is_legacy:
-            return self._named[2] if self._named else self.folder.name
-        return recorded
+        return self.label if self.is_legacy and not self.start.run_id else recorded
+
+    @property
+    def label(self) -> str:
+        """Return the folder's name without `run-` and the time: the run's id, for ranks with host and process."""
+        return self._named[2] if self._named else self.folder.name
 
     @property
     def project(self) -> str:
@@ -246,6 +251,22 @@ class Run:
             self._take_outline(reader.feed(file.read(length), at_end=True))
             if self.finish:
                 return
+
+    def read_opening(self) -> dict[str, tuple[int, int]]:
+        """Return the first step of each metric at the beginning of the file, and how many points it has there.
+
+        Raises OSError.
+        """
+        stamp = _stamp_of(self.file)
+        seen = min(stamp[0], _OPENING), stamp[2]
+        if self._opening is None or self._opening[0] != seen:
+            with self.file.open("rb") as file:
+                head = file.read(_OPENING)
+            begun = Run(self.file)
+            begun._take_outline(FragmentReader(self._is_record).feed(head, at_end=True))
+            series = {key: one.to_points().steps for key, one in begun.series.items()}
+            self._opening = seen, {key: (steps[0], len(steps)) for key, steps in series.items() if steps}
+        return self._opening[1]
 
     def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
         if not reader.is_marked and not any(map(self._is_record, payloads)):

@@ -126,7 +126,7 @@ async def test_what_is_no_file_of_the_run_is_not_available(copied: Path, tmp_pat
 async def test_a_missing_file_of_another_kind_does_not_hide_what_is_there(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     item = await find_item(client)
-    run: Run = next(iter(client._runs.values()))
+    run: Run = next(iter(client._catalogue.runs))
     run.media[IMAGE][0] = (run.media[IMAGE][0][0]._replace(filename="gone.wav"),)
     given = {"project": f"local/{PROJECT}", "exp_cuid": CUID, "steps": [0]}
     answer = await get_media(client, keys=[IMAGE, "sample/answer"], **given)
@@ -140,7 +140,7 @@ async def test_a_missing_file_of_another_kind_does_not_hide_what_is_there(copied
 async def test_a_recorded_name_that_leads_elsewhere_is_refused(copied: Path, name: str) -> None:
     client = OfflineClient([copied.parent])
     await find_item(client)
-    run: Run = next(iter(client._runs.values()))
+    run: Run = next(iter(client._catalogue.runs))
     entry = run.media[IMAGE][0][0]
     run.media[IMAGE][0] = (entry._replace(filename=name),)
     with pytest.raises(NotAvailableOffline, match="leads out of the run's folder"):

@@ -23,7 +23,7 @@ from tests.conftest import RUNS, session
 pytestmark = pytest.mark.anyio
 
 DEMO = Path(swanlab_mcp.__file__).parent / "demo"
-FOLDERS = sorted(path for path in RUNS.iterdir() if path.is_dir())
+FOLDERS = sorted(path.parent for path in RUNS.glob("*/truth.json"))
 INTERLEAVED = next((RUNS / "0.10.3-interleaved").glob("*/run-*.swanlab"))
 
 

@@ -160,7 +160,7 @@ async def test_points_beyond_the_bound_are_let_go_and_read_again_when_asked_for(
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     client = OfflineClient([large.parent.parent])
     summary = (await client.get_summary("local", "made", "large")).data
-    run: Run = next(iter(client._runs.values()))
+    run: Run = next(iter(client._catalogue.runs))
     assert run.kept <= 500
     assert summary == {key: tally.summarise() for key, tally in whole.read_tallies().items()}
     assert (await client.read_points("local", "made", "large", ["b"], exact=True)).data == {"b": expected["b"]}
@@ -200,17 +200,17 @@ def test_a_large_file_that_is_replaced_is_read_whole_again(large: Path, monkeypa
 async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two", "three"):
         write_run(tmp_path, name, [encode_point(step + 1, "loss", step, 1.0) for step in range(100)])
-    monkeypatch.setattr("swanlab_mcp.client.local.client._KEPT_POINTS", 250)
+    monkeypatch.setattr("swanlab_mcp.client.local.catalogue._KEPT_POINTS", 250)
     client = OfflineClient([tmp_path])
     for name in ("one", "two", "one", "three"):
         await client.get_summary("local", "made", name)
-    kept = {run.run_id: run.kept for run in client._runs.values()}
+    kept = {run.run_id: run.kept for run in client._catalogue.runs}
     assert kept == {"one": 100, "two": 0, "three": 100}
     points = (await client.read_points("local", "made", "two", ["loss"], exact=True)).data
     assert points is not None
     assert len(points["loss"].steps) == 100
     # a run that is being read keeps its points
-    busy = next(run for run in client._runs.values() if run.run_id == "two")
+    busy = next(run for run in client._catalogue.runs if run.run_id == "two")
     with busy.lock:
         await client.get_summary("local", "made", "three")
         assert busy.kept == 100
@@ -313,7 +313,7 @@ async def test_many_runs_are_listed_by_their_ends_and_read_again_only_where_they
     listed = (await client.list_experiments("local", "made")).data or []
     assert {one.state for one in listed} == {"FINISHED"}
     assert sorted(looked) == sorted(f"run-run{number:02}.swanlab" for number in range(30))
-    assert all(run.kept == 0 for run in client._runs.values())
+    assert all(run.kept == 0 for run in client._catalogue.runs)
     looked.clear()
     grown.write_bytes(grown.read_bytes() + b"\x00")
     looked.clear()
@@ -333,7 +333,7 @@ async def test_a_long_last_record_is_found_by_a_longer_look(tmp_path: Path) -> N
 async def test_a_listing_does_not_wait_for_a_run_that_is_being_read(large: Path) -> None:
     client = OfflineClient([large.parent.parent])
     before = (await client.list_experiments("local", "made")).data
-    run: Run = next(iter(client._runs.values()))
+    run: Run = next(iter(client._catalogue.runs))
     large.write_bytes(large.read_bytes() + b"\x00")
     with run.lock:
         assert (await client.list_experiments("local", "made")).data == before
@@ -345,7 +345,7 @@ async def test_a_listing_does_not_read_on_where_a_long_work_was_stopped(
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     client = OfflineClient([large.parent.parent])
     before = (await client.list_experiments("local", "made")).data
-    run: Run = next(iter(client._runs.values()))
+    run: Run = next(iter(client._catalogue.runs))
     work = Work()
     work.stop()
     with pytest.raises(Stopped):

@@ -1,0 +1,226 @@
+"""The runs on this machine: found, outlined, grouped into experiments, and bounded in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from os import SEEK_END
+from pathlib import Path
+from typing import NamedTuple
+
+from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.discovery import RunFinder
+from swanlab_mcp.client.local.experiment import LocalExperiment
+from swanlab_mcp.client.local.grouping import Group, group_runs, list_names, name_groups
+from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
+from swanlab_mcp.core.i18n import join_sentences, language, say
+from swanlab_mcp.core.models import show_time
+from swanlab_mcp.core.refs import LOCAL
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["Catalogue", "cap_notes", "miss_project"]
+
+_KEPT_POINTS = 4_000_000
+_READERS = 4
+_SAMPLED = 1 << 16
+_NAMED = 5
+_CANDIDATES = 10
+
+
+class Catalogue:
+    """All runs in the log folders. Every method reads files and belongs into a thread."""
+
+    def __init__(self, log_dirs: Sequence[Path]) -> None:
+        self._finder = RunFinder(log_dirs)
+        self._runs: dict[Path, Run] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def runs(self) -> list[Run]:
+        with self._lock:
+            return list(self._runs.values())
+
+    def clear(self) -> None:
+        with self._lock:
+            self._runs.clear()
+
+    def list_projects(self, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
+        """Return the experiments of each project, and what kept others from being among them."""
+        opened = self._open_runs("", work)
+        ordered = {
+            project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(opened.runs).items()
+        }
+        return ordered, opened.note()
+
+    def find_experiment(self, project: str, exp_cuid: str, *, work: Work) -> LocalExperiment:
+        """Return the experiment of that id, recorded id or folder name.
+
+        Raises NotFound, InvalidArgument if several match, and NotAvailableOffline if its files cannot be read.
+        """
+        opened = self._open_runs(exp_cuid, work)
+        groups = _group_all(opened.runs).get(project, [])
+        found = [group for group in groups if group.cuid == exp_cuid] or [
+            group for group in groups if any(exp_cuid in list_names(run) for run in group.runs)
+        ]
+        broken = [run for run in opened.runs if run.problem and exp_cuid in list_names(run)]
+        if len(found) == 1:
+            (group,) = found
+            return LocalExperiment(group, [run for run in broken if run.run_id == group.runs[0].run_id])
+        if found:
+            raise _refuse_ambiguous(exp_cuid, project, found)
+        if broken:
+            raise NotAvailableOffline(
+                say("The run {cuid!r} is there, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
+                hint=say("Look at the permissions and the content of its folder."),
+            )
+        if all(run.project != project for run in opened.runs):
+            raise miss_project(project, opened.note())
+        raise NotFound(
+            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=f"{LOCAL}/{shorten(project)}")
+        )
+
+    def bound_memory(self, used: Sequence[Run]) -> None:
+        """Let go of the points of the runs that were not needed for longest."""
+        with self._lock:
+            for run in used:
+                if run.file in self._runs:
+                    self._runs[run.file] = self._runs.pop(run.file)
+            kept = sum(run.kept for run in self._runs.values())
+            idle = [run for run in self._runs.values() if run.kept and run not in used]
+        for run in idle:
+            if kept <= _KEPT_POINTS:
+                return
+            kept -= run.release()
+
+    def holds_much(self, used: Sequence[Run]) -> bool:
+        """Check if these runs hold so many points that others must give way soon."""
+        return sum(run.kept for run in used) > _KEPT_POINTS // 2
+
+    def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
+        """Find and outline the runs; of known ones only those that `exp_cuid` may mean, if given."""
+        work.what = "runs"
+        with self._lock:
+            found = self._finder.find()
+            files = set(found.files)
+            # in the order of use, which decides whose points are let go first
+            kept = {file: run for file, run in self._runs.items() if file in files}
+            self._runs = kept | {file: Run(file) for file in found.files if file not in kept}
+            runs = [self._runs[file] for file in found.files]
+        if exp_cuid:
+            # folders that record the same id may belong to the experiment
+            recorded = {run.run_id for run in runs if exp_cuid in list_names(run)}
+            meant = [run for run in runs if not run.is_known or run.run_id in recorded]
+        else:
+            meant = runs
+        stale = [run for run in meant if not run.is_current()]
+        work.total = len(stale)
+        if len(stale) < _READERS:
+            for run in stale:
+                run.outline()
+            return _Opened(_drop_copies(runs), found.notes)
+        # these threads know nothing of this call, and tell what is wrong with a run
+        with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
+            try:
+                for _ in pool.map(Run.outline, stale):
+                    work.advance(1)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return _Opened(_drop_copies(runs), found.notes)
+
+
+class _Opened(NamedTuple):
+    """All runs, those with a problem too, and what else is to be said about their folders."""
+
+    runs: list[Run]
+    notes: list[str]
+
+    def note(self) -> list[str]:
+        problems = [
+            say("The run in {folder!r} is left out: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
+            for run in self.runs
+            if run.problem
+        ]
+        return [*self.notes, *cap_notes(problems)]
+
+
+def miss_project(project: str, notes: Sequence[str]) -> NotFound:
+    told = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
+    return NotFound(join_sentences(told, *notes))
+
+
+def cap_notes(notes: Sequence[str]) -> list[str]:
+    """Return the first notes, and how many more there are."""
+    if len(notes) <= _NAMED:
+        return list(notes)
+    return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]
+
+
+def _group_all(runs: Sequence[Run]) -> dict[str, list[Group]]:
+    """Return the experiments of each project."""
+    recorded: dict[str, dict[str, list[Run]]] = {}
+    for run in runs:
+        if not run.problem:
+            recorded.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
+    return {
+        project: name_groups(group for parts in same.values() for group in group_runs(parts))
+        for project, same in recorded.items()
+    }
+
+
+def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> InvalidArgument:
+    candidates = "; ".join(
+        say(
+            "{cuid} ({name}, started {time})",
+            cuid=shorten(group.cuid),
+            name=shorten(group.runs[-1].name, 40),
+            time=show_time(group.runs[0].started_at),
+        )
+        for group in found[:_CANDIDATES]
+    )
+    if len(found) > _CANDIDATES:
+        candidates += say(" and {count} more", count=len(found) - _CANDIDATES)
+    return InvalidArgument(
+        say(
+            "{count} experiments of {project} have the recorded id {cuid!r}.",
+            count=len(found),
+            project=f"{LOCAL}/{shorten(project)}",
+            cuid=shorten(exp_cuid),
+        ),
+        hint=say("Give the id of one of them: {candidates}.", candidates=candidates),
+    )
+
+
+def _drop_copies(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs but those whose file is another's of the same run: of the same size, head and tail."""
+    counts = Counter(run.run_id for run in runs)
+    if len(counts) == len(runs):
+        return list(runs)
+    seen: set[tuple[str, int, bytes]] = set()
+    kept: list[Run] = []
+    for run in runs:
+        if counts[run.run_id] > 1 and not run.problem:
+            try:
+                mark = (run.run_id, *_sample(run.file))
+            except OSError:
+                mark = None  # what it has become is told where it is read
+            if mark in seen:
+                continue
+            if mark:
+                seen.add(mark)
+        kept.append(run)
+    return kept
+
+
+def _sample(file: Path) -> tuple[int, bytes]:
+    """Return a file's size, and a hash of its head and tail."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, SEEK_END)
+        digest = sha256()
+        for start in (0, max(0, size - _SAMPLED)):
+            opened.seek(start)
+            digest.update(opened.read(_SAMPLED))
+    return size, digest.digest()

@@ -1,0 +1,168 @@
+"""Which run folders with the same recorded id are one experiment, and the id of those that are not.
+
+SDK 0.6 and 0.7 draw run ids from `random`, which training scripts seed, so different trainings share an id. Folders are
+joined only if the SDK could have resumed the run, and nothing shows that they are different trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, cast
+
+from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.wire import is_object
+
+__all__ = ["Group", "group_runs", "is_rank", "list_names", "name_groups", "split_sessions"]
+
+_SYSTEM = "__swanlab__."
+_PAUSE = 60_000
+_PER_RANK = ("rank", "device", "gpu", "host", "pid", "port")
+
+
+class Group(NamedTuple):
+    """The folders of one experiment, in order of their start.
+
+    `reason` says why other folders of the same recorded id are not among them: `seeded`, `name`, `config`, `command`
+    or `steps`; empty if there are none.
+    """
+
+    cuid: str
+    runs: list[Run]
+    reason: str = ""
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Return the experiments that the folders of one project and one recorded id make up."""
+    if len(runs) == 1:
+        return [Group(runs[0].run_id, list(runs))]
+    groups: list[list[Run]] = []
+    reasons: list[str] = []
+    for run in sorted(runs, key=_order):
+        reason = ""
+        for parts in reversed(groups):
+            found = _find_difference(parts, run)
+            if not found:
+                parts.append(run)
+                break
+            reason = reason or found
+        else:
+            groups.append([run])
+            reasons.append(reason)
+    if len(groups) == 1:
+        return [Group(groups[0][0].run_id, groups[0])]
+    # the first folder differs from the second as the second does from the first
+    reasons[0] = reasons[1]
+    return [Group(parts[0].folder.name, parts, reason) for parts, reason in zip(groups, reasons, strict=True)]
+
+
+def name_groups(groups: Iterable[Group]) -> list[Group]:
+    """Return the groups of a project with ids that are unique and can be given as an argument."""
+    named: dict[str, Group] = {}
+    for group in groups:
+        cuid = group.cuid if _can_be_given(group.cuid) else group.runs[0].folder.name
+        if cuid in named or not _can_be_given(cuid):
+            # folders of one name in several log folders
+            cuid = f"run-{sha256(str(group.runs[0].folder).encode(errors='replace')).hexdigest()[:12]}"
+        named[cuid] = group._replace(cuid=cuid)
+    return list(named.values())
+
+
+def list_names(run: Run) -> tuple[str, str, str]:
+    """Return what a folder may be asked for: its recorded id, and its name with and without `run-`."""
+    return run.run_id, run.folder.name, run.folder.name.removeprefix("run-")
+
+
+def is_rank(run: Run) -> bool:
+    """Check if the folder is one process's part of a run recorded by several (`parallel="shared"`)."""
+    return run.label.startswith(run.file.stem.removeprefix("run-") + "-")
+
+
+def split_sessions(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return the parts of each start of a run: the ranks of one job belong together, its next start does not."""
+    sessions: list[list[Run]] = []
+    for run in runs:
+        if sessions and is_rank(run) and is_rank(sessions[-1][0]) and not _is_later(sessions[-1], run):
+            sessions[-1].append(run)
+        else:
+            sessions.append([run])
+    return sessions
+
+
+def _order(run: Run) -> tuple[int, str]:
+    return run.started_at, run.folder.name
+
+
+def _can_be_given(cuid: str) -> bool:
+    return bool(cuid.strip()) and cuid not in (".", "..") and "/" not in cuid and cuid.isprintable()
+
+
+def _can_resume(run: Run) -> bool:
+    """Check if the SDK can resume the run: since 0.8 any, before only one that the cloud knows."""
+    return not run.is_legacy or bool(run.start.workspace)
+
+
+def _is_later(parts: Sequence[Run], run: Run) -> bool:
+    """Check if the run was started after all parts had ended, and not just one after the other."""
+    ended = max(max(one.started_at, one.ending.last_time) for one in parts)
+    return run.started_at > ended + _PAUSE
+
+
+def _find_difference(parts: Sequence[Run], run: Run) -> str:
+    latest = parts[-1]
+    if not (_can_resume(run) and _can_resume(latest)):
+        return "seeded"
+    ranks = is_rank(run) and is_rank(latest)
+    if run.start.name and latest.start.name and run.start.name != latest.start.name:
+        return "name"
+    config, known = (_read(one.read_config, is_rank=ranks) for one in (run, latest))
+    if config and known and config != known:
+        return "config"
+    if not ranks and _differ(_read_command(run), _read_command(latest)):
+        return "command"
+    if ranks and not _is_later(parts, run):
+        return ""
+    return "steps" if _restarts(parts, run) else ""
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return bool(one) and bool(other) and one != other
+
+
+def _read(read: Any, *, is_rank: bool) -> dict[str, Any]:
+    try:
+        config = cast("dict[str, Any]", read())
+    except (OSError, ValueError):
+        return {}
+    if not is_rank:
+        return config
+    # each rank may record which it is
+    return {key: value for key, value in config.items() if not any(part in str(key).lower() for part in _PER_RANK)}
+
+
+def _read_command(run: Run) -> Any:
+    try:
+        metadata = run.read_metadata()
+    except (OSError, ValueError):
+        return None
+    runtime: Any = metadata.get("runtime")
+    return (runtime if is_object(runtime) else metadata).get("command")
+
+
+def _restarts(parts: Sequence[Run], run: Run) -> bool:
+    """Check if the run logs a metric from its beginning again; one that is logged once per start proves nothing."""
+    first: dict[str, int] = {}
+    for one in parts:
+        for key, (step, _) in _read_opening(one).items():
+            first[key] = min(step, first.get(key, step))
+    again = {key: about for key, about in _read_opening(run).items() if key in first}
+    repeated = {key: about for key, about in again.items() if about[1] > 1} or again
+    return any(step <= first[key] for key, (step, _) in repeated.items())
+
+
+def _read_opening(run: Run) -> Mapping[str, tuple[int, int]]:
+    try:
+        opening = run.read_opening()
+    except OSError:
+        return {}
+    return {key: about for key, about in opening.items() if not key.startswith(_SYSTEM)}

@@ -1,0 +1,161 @@
+"""The notes about an experiment on disk: how it may have ended, what is damaged, what is left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from swanlab_mcp.client.local.liveness import guess_fate
+from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.wire import is_object
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import show_time
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["note_damage", "note_open", "note_problems", "note_ranks"]
+
+# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the beginning of the file cannot be read
+_FORMATS = (None, 0, 1, 2)
+_NAMED = 5
+
+
+def note_open(name: str, run: Run) -> list[str]:
+    """Return why the end is not known, what speaks for which, and until when there are data."""
+    fate = _guess_fate(run)
+    if not run.start.run_id and not run.start.project:
+        return [
+            say(
+                "{name}: its file holds no record yet: it has just begun, or was killed at once. {fate}",
+                name=name,
+                fate=fate,
+            )
+        ]
+    last = show_time(run.ending.last_time)
+    if last:
+        told = say(
+            "{name}: no end is recorded. A guess: {fate} "
+            "Data up to {last}; the SDK buffers, so later ones may not be on disk yet.",
+            name=name,
+            fate=fate,
+            last=last,
+        )
+    else:
+        told = say("{name}: no end is recorded. A guess: {fate}", name=name, fate=fate)
+    return [told]
+
+
+def note_ranks(name: str, ranks: Sequence[Run]) -> list[str]:
+    """Return how many ranks ended otherwise than they should, and where their logs are."""
+    notes: list[str] = []
+    for state in ("CRASHED", "ABORTED", "UNKNOWN"):
+        failed = [run for run in ranks if run.ending.state == state]
+        if len(ranks) < 2 or not failed:
+            continue
+        folders = ", ".join(shorten(run.folder.name) for run in failed[:_NAMED])
+        notes.append(
+            say(
+                "{name}: {count} of {total} ranks have no recorded end ({folders}).",
+                name=name,
+                count=len(failed),
+                total=len(ranks),
+                folders=folders,
+            )
+            if state == "UNKNOWN"
+            else say(
+                "{name}: {count} of {total} ranks {state} ({folders}).",
+                name=name,
+                count=len(failed),
+                total=len(ranks),
+                state=state,
+                folders=folders,
+            )
+        )
+    return notes
+
+
+def _guess_fate(run: Run) -> str:
+    try:
+        metadata = run.read_metadata()
+    except (OSError, ValueError):
+        metadata = {}
+    runtime: Any = metadata.get("runtime")
+    about = runtime if is_object(runtime) else metadata
+    now, last = time.time(), run.ending.last_time
+    return guess_fate(
+        about.get("hostname"),
+        about.get("pid"),
+        started_at=run.started_at,
+        written=now - run.written_at,
+        logged=now - last / 1000 if last else None,
+    )
+
+
+def note_damage(name: str, runs: Sequence[Run]) -> list[str]:
+    """Return what damage cost, and which formats are not known."""
+    notes: list[str] = []
+    for run in runs:
+        damage = run.assess_damage()
+        if not run.reader.is_marked:
+            notes.append(
+                say(
+                    "{name}: the beginning of its file is damaged, so name, project and start may be missing.",
+                    name=name,
+                )
+            )
+        if run.reader.version not in _FORMATS:
+            notes.append(
+                say(
+                    "{name}: its file says that it has format {version}, which is not known here; "
+                    "what is told of it may be wrong or incomplete.",
+                    name=name,
+                    version=run.reader.version,
+                )
+            )
+        if not (damage.places or damage.repaired or damage.missing):
+            continue
+        parts: list[str] = []
+        if damage.places:
+            parts.append(
+                say(
+                    "its file is damaged in {places} places ({bytes} bytes cannot be read)",
+                    places=damage.places,
+                    bytes=damage.unread,
+                )
+            )
+        if damage.repaired:
+            parts.append(
+                say("{count} that the SDK wrote into one another were put together again", count=damage.repaired)
+            )
+        if not damage.missing:
+            parts.append(say("no gap in their numbers"))
+        elif run.is_legacy:
+            parts.append(
+                say("at least {count} points and log lines are missing by their numbers", count=damage.missing)
+            )
+        else:
+            parts.append(say("at least {count} records are missing by their numbers", count=damage.missing))
+        notes.append(
+            say(
+                "{name}: {count} records read, {parts}.",
+                name=name,
+                count=damage.records,
+                parts=say("; ").join(parts),
+            )
+        )
+    return notes
+
+
+def note_problems(name: str, every: Sequence[Run]) -> list[str]:
+    """Return which folders cannot be read, and why."""
+    return [
+        say(
+            "{name}: of its {count} folders {folder!r} is left out: {problem}.",
+            name=name,
+            count=len(every),
+            folder=shorten(run.folder.name),
+            problem=run.problem,
+        )
+        for run in every
+        if run.problem
+    ]

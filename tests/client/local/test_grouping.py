@@ -1,0 +1,200 @@
+"""Folders with the same recorded id: which are one experiment, which are not, and how each is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+from tests.run_files import build_file, encode_finish, encode_point, encode_start, write_run
+
+pytestmark = pytest.mark.anyio
+
+SEEDED = RUNS / "0.7.20-seeded"
+RANKS = RUNS / "0.10.3-ranks"
+RECORDED = "e0ifd0tvbdivuzzpqk51f"
+FIRST, SECOND = "20261123_080000", "20261123_090000"
+
+
+async def list_cuids(folder: Path, project: str = "made") -> list[str]:
+    return [one.cuid for one in (await OfflineClient([folder]).list_experiments("local", project)).data or []]
+
+
+def points(start: int, stop: int, key: str = "loss") -> list[bytes]:
+    return [encode_point(step - start + 1, key, step, 10.0 - step) for step in range(start, stop)]
+
+
+def describe(file: Path, *, config: dict[str, Any] | None = None, command: str = "") -> None:
+    files = file.parent / "files"
+    files.mkdir(exist_ok=True)
+    if config is not None:
+        text = json.dumps({key: {"desc": "", "sort": 0, "value": value} for key, value in config.items()})
+        (files / "config.yaml").write_text(text, encoding="utf-8")
+    if command:
+        metadata = {"runtime": {"command": command}}
+        (files / "swanlab-metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+async def test_trainings_of_one_seeded_id_are_experiments_of_their_own() -> None:
+    client = OfflineClient([SEEDED])
+    answer = await client.list_experiments("local", "sft-rounds")
+    listed = {one.name: one for one in answer.data or []}
+    assert {one.cuid for one in listed.values()} == {folder.name for folder in SEEDED.iterdir()}
+    rates = {name: one.profile["config"]["learning_rate"] for name, one in listed.items()}
+    assert rates == {"round1": 0.001, "round2": 0.0005, "round3": 0.005}
+    assert any("the id of each is the name of its (first) folder" in note for note in answer.notes)
+    for one in listed.values():
+        series = await client.read_points("local", "sft-rounds", one.cuid, ["train/loss"], exact=True)
+        assert not any("several folders" in note for note in series.notes)
+        described = await client.get_experiment("local", "sft-rounds", one.cuid)
+        assert any(RECORDED in note and "seeds" in note for note in described.notes)
+
+
+async def test_the_recorded_id_of_several_trainings_lists_them_with_their_times() -> None:
+    async with session(Settings(log_dirs=(SEEDED,))) as client:
+        answer = await client.call_tool("get_exp_summary", {"project": "local/sft-rounds", "exp_cuid": RECORDED})
+    assert answer.is_error
+    told = text_of(answer)
+    assert f"3 experiments of local/sft-rounds have the recorded id '{RECORDED}'" in told
+    for folder in SEEDED.iterdir():
+        assert folder.name in told
+    assert "round2, started 2026-11-28T12:27:46.239Z" in told
+
+
+async def test_ids_do_not_change_when_another_folder_goes(tmp_path: Path) -> None:
+    shutil.copytree(SEEDED, tmp_path, dirs_exist_ok=True)
+    before = set(await list_cuids(tmp_path, "sft-rounds"))
+    gone = min(before)
+    shutil.rmtree(tmp_path / gone)
+    assert set(await list_cuids(tmp_path, "sft-rounds")) == before - {gone}
+    # the last one is listed by its recorded id again, and both names still find it
+    (last, other) = sorted(before - {gone})
+    shutil.rmtree(tmp_path / other)
+    client = OfflineClient([tmp_path])
+    for name in (RECORDED, last, last.removeprefix("run-")):
+        assert (await client.get_experiment("local", "sft-rounds", name)).data is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ({"config": {"lr": 0.1}}, {"config": {"lr": 0.2}}, "their configs differ"),
+        ({"command": "train.py a"}, {"command": "train.py b"}, "their commands differ"),
+    ],
+)
+async def test_what_differs_is_another_training(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], why: str
+) -> None:
+    describe(write_run(tmp_path, "same", points(0, 5), moment=FIRST), **first)
+    describe(write_run(tmp_path, "same", points(5, 9), moment=SECOND), **second)
+    answer = await OfflineClient([tmp_path]).list_experiments("local", "made")
+    assert len(answer.data or []) == 2
+    assert any(why in note for note in answer.notes)
+
+
+async def test_steps_that_start_again_are_another_training(tmp_path: Path) -> None:
+    write_run(tmp_path, "same", points(0, 5), moment=FIRST)
+    write_run(tmp_path, "same", points(0, 9), moment=SECOND)
+    assert await list_cuids(tmp_path) == [f"run-{FIRST}-same", f"run-{SECOND}-same"]
+    with pytest.raises(InvalidArgument, match="2 experiments of local/made"):
+        await OfflineClient([tmp_path]).get_summary("local", "made", "same")
+
+
+async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(tmp_path: Path) -> None:
+    once = encode_point(90, "parameters", 0, 1e6)
+    same = {"config": {"lr": 0.1}, "command": "train.py"}
+    describe(write_run(tmp_path, "same", [once, *points(0, 5)], moment=FIRST), **same)
+    describe(write_run(tmp_path, "same", [once, *points(4, 9), encode_finish()], moment=SECOND), **same)
+    client = OfflineClient([tmp_path])
+    assert await list_cuids(tmp_path) == ["same"]
+    series = (await client.read_points("local", "made", "same", ["loss"], exact=True)).data
+    assert series is not None
+    assert list(series["loss"].steps) == list(range(9))
+
+
+async def test_system_metrics_say_nothing_about_the_steps(tmp_path: Path) -> None:
+    system = points(0, 3, "__swanlab__.cpu")
+    write_run(tmp_path, "same", [*system, *points(0, 5)], moment=FIRST)
+    write_run(tmp_path, "same", [*system, *points(5, 9)], moment=SECOND)
+    assert await list_cuids(tmp_path) == ["same"]
+
+
+async def test_a_resumed_run_and_another_training_are_two_experiments(tmp_path: Path) -> None:
+    write_run(tmp_path, "same", points(0, 5), moment=FIRST)
+    write_run(tmp_path, "same", points(5, 9), moment=SECOND)
+    write_run(tmp_path, "same", points(0, 3), moment="20261123_100000")
+    client = OfflineClient([tmp_path])
+    assert len(await list_cuids(tmp_path)) == 2
+    joined = (await client.get_summary("local", "made", f"run-{FIRST}-same")).data
+    assert joined is not None
+    assert joined["loss"].count == 9
+    # the second folder's name finds the experiment that it belongs to
+    experiment = (await client.get_experiment("local", "made", f"{SECOND}-same")).data
+    assert experiment is not None
+    assert experiment.cuid == f"run-{FIRST}-same"
+
+
+async def test_folders_of_one_name_in_several_log_folders_have_different_ids(tmp_path: Path) -> None:
+    for number, place in enumerate(("a", "b")):
+        write_run(tmp_path / place, "same", points(0, 5 + number), moment=FIRST)
+    cuids = await list_cuids(tmp_path)
+    assert len(set(cuids)) == 2
+    assert await list_cuids(tmp_path) == cuids
+    client = OfflineClient([tmp_path])
+    for cuid in cuids:
+        experiment = (await client.get_experiment("local", "made", cuid)).data
+        assert experiment is not None
+        assert experiment.cuid == cuid
+
+
+@pytest.mark.parametrize("run_id", ["..", "a/b", " ", "tab\there"])
+async def test_an_id_that_cannot_be_given_is_replaced_by_the_folder_name(tmp_path: Path, run_id: str) -> None:
+    file = write_run(tmp_path, "odd", points(0, 5))
+    file.write_bytes(build_file([encode_start(run_id), *points(0, 5)]))
+    assert await list_cuids(tmp_path) == [file.parent.name]
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        told = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": file.parent.name})
+    assert not told.is_error
+
+
+@pytest.mark.parametrize(("cuid", "count", "total", "rank"), [("ddpjob0a", 1, 2, 0), ("ddpjob0b", 1, 3, 1)])
+async def test_the_worst_rank_is_the_state_of_all(cuid: str, count: int, total: int, rank: int) -> None:
+    async with session(Settings(log_dirs=(RANKS,))) as client:
+        given = {"project": "local/ddp", "exp_cuid": cuid}
+        experiment = await client.call_tool("get_experiment", given)
+        logs = await client.call_tool("get_logs", {**given, "count": 4})
+        diagnosis = await client.call_tool("diagnose_experiment", given)
+        listed = await client.call_tool("list_project_exps", {"project": "local/ddp"})
+    assert experiment.structured_content is not None
+    data = experiment.structured_content["data"]
+    assert (data["state"], f"timeout on rank {rank}" in data["error"]) == ("CRASHED", True)
+    for answer in (experiment, logs, diagnosis, listed):
+        assert f"{count} of {total} ranks CRASHED" in text_of(answer)
+    assert f"rank {rank} done" in text_of(logs)
+    assert "Error happened while training" in text_of(logs)
+    assert f"crashed: RuntimeError: NCCL watchdog timeout on rank {rank}" in text_of(diagnosis)
+
+
+async def test_the_next_start_of_a_job_with_ranks_decides_its_state(tmp_path: Path) -> None:
+    def write_rank(moment: str, number: int, records: list[bytes]) -> None:
+        file = write_run(tmp_path, "job", records, moment=moment)
+        file.parent.rename(tmp_path / f"run-{moment}-job-node-{number}")
+
+    write_rank(FIRST, 1, [*points(0, 5), encode_finish(2)])
+    write_rank(FIRST, 2, [*points(0, 5, "other"), encode_finish()])
+    began = 1_795_424_400_000
+    for number, key in ((3, "loss"), (4, "other")):
+        write_rank(SECOND, number, [])
+        file = tmp_path / f"run-{SECOND}-job-node-{number}" / "run-job.swanlab"
+        file.write_bytes(build_file([encode_start("job", began=began), *points(5, 9, key), encode_finish()]))
+    answer = await OfflineClient([tmp_path]).get_experiment("local", "made", "job")
+    assert answer.data is not None
+    assert answer.data.state == "FINISHED"
+    assert any("Recorded in 4 folders (started several times, 2 ranks the last time)" in note for note in answer.notes)
