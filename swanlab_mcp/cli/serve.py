@@ -1,0 +1,122 @@
+"""`serve`: MCP on standard input and output, or by HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from swanlab_mcp import __version__
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.settings import Settings
+
+__all__ = ["divert_stdout", "end", "run", "start_server"]
+
+_SHORTEST_SECRET = 32
+
+
+def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | None) -> int:
+    """Serve until standard input ends or a signal arrives."""
+    if getattr(arguments, "transport", "stdio") == "http":
+        return _serve_http(settings, arguments)
+    server = start_server(settings, arguments)
+    from swanlab_mcp.server.app import serve
+
+    if sys.stdin.isatty():
+        text = say(
+            "swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) "
+            "to speak to it.\n"
+            "To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp\n"
+            "Ctrl-C ends it.",
+            version=__version__,
+        )
+        print(text, file=sys.stderr)
+    assert protocol is not None
+    serve(server, protocol, then=lambda: end(0))
+    return 0
+
+
+def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
+    """Return the MCP server; the collector is paused during the imports."""
+    # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
+    gc.disable()
+    from pydantic import BaseModel
+
+    # and it describes 550 records, of which a conversation needs some 50: each is built when it is first met
+    BaseModel.model_config["defer_build"] = True
+    from swanlab_mcp.server.app import create_server
+
+    del BaseModel.model_config["defer_build"]
+    server = create_server(settings, log_level=arguments.log_level)
+    gc.freeze()
+    gc.enable()
+    return server
+
+
+def divert_stdout() -> BinaryIO:
+    """Return standard output for the protocol alone, and end at once on signals.
+
+    Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
+    """
+    # the SDK's loop would hold Ctrl-C back until standard input ends
+    _end_on_signals()
+    protocol = os.fdopen(os.dup(1), "wb")
+    try:
+        os.dup2(2, 1)
+    except OSError:  # no stderr
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+    return protocol
+
+
+def _end_on_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: end(128 + number))
+
+
+def end(code: int) -> NoReturn:
+    """End without waiting: a thread that reads standard input, or computes for a stopped call, cannot be stopped."""
+    os._exit(code)
+
+
+def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Serve a team by HTTP; refuses what would be open without anybody having said so."""
+    from swanlab_mcp.server.gateway import is_loopback, serve_http
+    from swanlab_mcp.server.http import create_http_app
+
+    problem = settings.host_problem
+    if not is_loopback(arguments.http_host) and not arguments.allowed_host:
+        problem = say(
+            "Listening on {address} needs --allowed-host NAME: the name or address that callers use. "
+            "Their keys travel with every request: put an HTTPS proxy before it.",
+            address=arguments.http_host,
+        )
+    if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
+        problem = say(
+            "With --allow-writes, SWANLAB_MCP_CONFIRMATION_SECRET must hold at least "
+            "{count} random characters, the same for all workers: it signs the confirmations.",
+            count=_SHORTEST_SECRET,
+        )
+    if arguments.shared_key and not (settings.api_key or settings.log_dirs):
+        problem = say("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
+    app = create_http_app(
+        settings,
+        allowed_hosts=arguments.allowed_host,
+        shared_key=arguments.shared_key,
+        log_level=arguments.log_level,
+    )
+    _end_on_signals()
+    try:
+        serve_http(app, arguments.http_host, arguments.http_port)
+    except (OSError, OverflowError) as error:
+        address = f"{arguments.http_host}:{arguments.http_port}"
+        print(say("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)
+        return 1
+    return 0
