@@ -59,7 +59,6 @@ def test_imports_go_one_way(module: str) -> None:
     [
         ("httpx", {"swanlab_mcp.client.cloud.transport"}),
         ("mcp", {"swanlab_mcp.server.app", "swanlab_mcp.server.http", "swanlab_mcp.server.tools"}),
-        ("regex", {"swanlab_mcp.operations.logs"}),
         ("matplotlib", {"swanlab_mcp.present.charts"}),
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),
         ("yaml", {"swanlab_mcp.client.local.run"}),

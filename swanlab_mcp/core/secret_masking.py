@@ -48,7 +48,8 @@ _IN_QUERY = re.compile(
 _KNOWN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[\w\-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{20,}"
     r"|npm_[A-Za-z0-9]{20,}|xox[abprs]-[\w\-]{10,}|AIza[\w\-]{35}|AKIA[A-Z0-9]{16}"
-    r"|eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]{8,})(?![\w\-])"
+    # only at the start of a run of such characters, so that each run is read once
+    r"|(?<![\w\-])eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]{8,})(?![\w\-])"
 )
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"

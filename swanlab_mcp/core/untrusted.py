@@ -17,12 +17,22 @@ __all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_js
 DEEPEST = 100
 _LARGEST = 10**308
 
-# C0 and C1 controls (ANSI escapes begin with one), zero-width and bidirectional characters, line and paragraph
-# separators, tags, lone surrogates; newline and tab are judged by the caller.
+# C0 and C1 controls (ANSI escapes begin with one), line and paragraph separators, bidirectional characters, lone
+# surrogates, and every other code point that Unicode calls default-ignorable: zero-width characters, fillers, tags and
+# variation selectors. Newline and tab are the caller's business.
+_EMOJI = "\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff#*0-9"
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
+    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3"
+    f"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]|(?<![{_EMOJI}])[\ufe0e\ufe0f]"
 )
+# the unsafe code points that Python calls printable
+_PRINTABLE_UNSAFE = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+# what Markdown would turn into an image or a link: ](https://…), ](//…), ]: https://…
+_MARKDOWN_LINK = re.compile(r"\](?=(?:\(|:)\s{0,9}<?(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}:|//|www\.))")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -57,14 +67,16 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
 
 def neutralise(text: str) -> str:
     """Return `text` with every control, invisible or direction-changing character spelled out in hexadecimal."""
-    # nothing of that is printable, and most texts are nothing else
-    return text if text.isprintable() else _UNSAFE.sub(_spell_out, text)
+    # most texts are safe, and these checks are faster than the pattern
+    if text.isprintable() and (text.isascii() or _PRINTABLE_UNSAFE.isdisjoint(text)):
+        return text
+    return _UNSAFE.sub(_spell_out, text)
 
 
 def neutralise_value(value: Any) -> Any:
-    """Neutralise every text in a JSON value, keys too."""
+    """Neutralise every text in a JSON value, keys too; Markdown links and images in it no longer render."""
     if isinstance(value, str):
-        return neutralise(value)
+        return neutralise(_MARKDOWN_LINK.sub(r"]\\", value) if "](" in value or "]:" in value else value)
     if isinstance(value, dict):
         return {neutralise_value(key): neutralise_value(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list):

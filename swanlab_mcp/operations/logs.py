@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-import time
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from subprocess import DEVNULL
 
+import anyio
+from anyio.lowlevel import RunVar
+
+from swanlab_mcp import core
 from swanlab_mcp.analysis.causes import find_first_traceback
 from swanlab_mcp.client.base import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
+from swanlab_mcp.core.secret_masking import make_mask
 from swanlab_mcp.core.untrusted import neutralise, shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
@@ -28,19 +35,16 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.budget import count_fitting
 from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
 
-if TYPE_CHECKING:
-    import regex
-
 __all__ = ["get_logs"]
 
 _SEARCHED = 20_000
-_PATTERN_SECONDS = 2.0
+_PATTERN_SECONDS = 3.0
+_SEARCHES_AT_ONCE = 4
+_searches = RunVar[anyio.CapacityLimiter]("searches")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # what is not listed counts as a warning: it is something else than usual
 _SEVERITY = {"": 0, "DEBUG": 0, "INFO": 0, "ERROR": 2, "CRITICAL": 2, "FATAL": 2}
 _LEVELS = {"all": 0, "warn": 1, "error": 2}
-
-Judge = Callable[[str], bool]
 
 
 async def get_logs(
@@ -64,19 +68,15 @@ async def get_logs(
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "search": "error", "context": 5}.
     """
     _check(count, start, level)
-    judge = _read_judge(search, pattern)
-    is_search = judge is not None or level != "all"
-    if from_traceback and is_search:
-        raise InvalidArgument(
-            say("from_traceback cannot go together with search, pattern or level."),
-            hint=say("Give from_traceback alone."),
-        )
+    _check_search(search, pattern, level, from_traceback=from_traceback)
+    is_search = bool(search or pattern) or level != "all"
     place = await locate_experiment(client, exp_cuid, project, username)
     wanted = _SEARCHED if is_search or from_traceback else count
     cuid, answer = await ask_about_experiment(
         client, place, partial(client.read_logs, place.username, place.project, start=start, count=wanted)
     )
-    part = answer.data or LogPart((), 0, 0)
+    # before anything is searched: a search must not find out our own key letter by letter
+    part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
         told = say("No log line was recorded for {cuid}.", cuid=shorten(cuid))
         if part.total:
@@ -87,8 +87,7 @@ async def get_logs(
             )
         return _answer([], [*answer.notes, told])
     if is_search:
-        find = partial(_find, judge=judge, level=level)
-        places = await asyncio.to_thread(find, part.lines)
+        places = await _find(part.lines, search, pattern, level)
         rows, notes = _show_found(part, places, count, context, is_first=start is not None)
         count_found = {"count": len(places), "first": part.start, "last": part.start + len(part.lines) - 1}
         told = (
@@ -97,7 +96,7 @@ async def get_logs(
                 text=shorten(search or pattern),
                 **count_found,
             )
-            if judge
+            if search or pattern
             else say("{count} lines among the lines {first} to {last}.", **count_found)
         )
         notes = [told, *notes]
@@ -204,50 +203,53 @@ def _check(count: int, start: int | None, level: str) -> None:
         )
 
 
-def _read_judge(search: str, pattern: str) -> Judge | None:
-    """Return what tells whether a line is looked for, None where any is. Raises InvalidArgument."""
+def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool) -> None:
+    """Raise InvalidArgument for arguments that exclude each other."""
     if search and pattern:
         raise InvalidArgument(say("search and pattern cannot go together."), hint=say("Give one of them."))
-    if search:
-        wanted = search.casefold()
-        return lambda message: wanted in message.casefold()
-    if not pattern:
-        return None
-    import regex
+    if from_traceback and (search or pattern or level != "all"):
+        raise InvalidArgument(
+            say("from_traceback cannot go together with search, pattern or level."),
+            hint=say("Give from_traceback alone."),
+        )
 
-    try:
-        expression = regex.compile(pattern, regex.IGNORECASE)
-    except (regex.error, RecursionError, OverflowError) as error:
+
+async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
+    """Return the places of the messages that match, found by a process with limits on its time and memory.
+
+    Raises InvalidArgument for a pattern that is not valid or needs more than that.
+    """
+    request = json.dumps({"pattern": pattern, "lines": messages}).encode()
+    done = None
+    async with _get_searches():
+        with anyio.move_on_after(_PATTERN_SECONDS):
+            command = [sys.executable, "-I", str(files(core) / "search_process.py")]
+            done = await anyio.run_process(command, input=request, check=False, stderr=DEVNULL, start_new_session=True)
+    if done is None or done.returncode:
+        raise InvalidArgument(
+            say("The pattern {pattern!r} takes too much time or memory.", pattern=shorten(pattern)),
+            hint=say("Write it without repetitions inside repetitions, or give a plain text as search."),
+        )
+    answer = json.loads(done.stdout)
+    if "error" in answer:
         raise InvalidArgument(
             say(
                 "pattern={pattern!r} is not a regular expression: {error}.",
                 pattern=shorten(pattern),
-                error=shorten(str(error)),
+                error=shorten(answer["error"]),
             ),
             hint=say("Escape special characters with a backslash, or give the text as search."),
-        ) from error
-    return _Budget(expression).search
+        )
+    return set(answer["places"])
 
 
-class _Budget:
-    """A regular expression that may search for a few seconds in all: some patterns would run for years."""
-
-    def __init__(self, expression: regex.Pattern[str]) -> None:
-        self._expression = expression
-        self._left = _PATTERN_SECONDS
-
-    def search(self, message: str) -> bool:
-        # other calls go on meanwhile, because the search lets go of the interpreter
-        began = time.monotonic()
-        try:
-            return self._expression.search(message, timeout=max(self._left, 0.001), concurrent=True) is not None
-        except TimeoutError as error:
-            raise InvalidArgument(
-                say("The pattern {pattern!r} takes too long to search for.", pattern=shorten(self._expression.pattern)),
-                hint=say("Write it without repetitions inside repetitions, or give a plain text as search."),
-            ) from error
-        finally:
-            self._left -= time.monotonic() - began
+def _get_searches() -> anyio.CapacityLimiter:
+    """Return what bounds the processes that search at once, one for each event loop."""
+    try:
+        return _searches.get()
+    except LookupError:
+        _searches.set(limiter := anyio.CapacityLimiter(_SEARCHES_AT_ONCE))
+        return limiter
 
 
 def _clean(message: str) -> str:
@@ -258,19 +260,37 @@ def _clean(message: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
+def _hide(part: LogPart, hide: Callable[[str], str]) -> LogPart:
+    lines = [
+        line if (message := hide(line.message)) == line.message else line.model_copy(update={"message": message})
+        for line in part.lines
+    ]
+    return part._replace(lines=lines)
+
+
 def _clean_line(line: LogLine) -> LogLine:
     message = _clean(line.message)
     return line if message == line.message else line.model_copy(update={"message": message})
 
 
-def _find(lines: Sequence[LogLine], judge: Judge | None, level: str) -> list[int]:
-    """Return the places of the lines that are looked for."""
+async def _find(lines: Sequence[LogLine], search: str, pattern: str, level: str) -> list[int]:
+    """Return the places of the lines of at least this level that hold the text or match the pattern."""
     lowest = _LEVELS[level]
-    return [
-        place
-        for place, line in enumerate(lines)
-        if _SEVERITY.get((line.level or "").upper(), 1) >= lowest and (judge is None or judge(_clean(line.message)))
-    ]
+    wanted = search.casefold()
+
+    def select() -> dict[int, str]:
+        messages = (
+            (place, _clean(line.message))
+            for place, line in enumerate(lines)
+            if _SEVERITY.get((line.level or "").upper(), 1) >= lowest
+        )
+        return {place: message for place, message in messages if not wanted or wanted in message.casefold()}
+
+    selected = await asyncio.to_thread(select)
+    if not pattern:
+        return list(selected)
+    matching = await _match_pattern(pattern, list(selected.values()))
+    return [place for number, place in enumerate(selected) if number in matching]
 
 
 def _fold(lines: Iterable[LogLine]) -> list[LogLine]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import PurePosixPath
@@ -17,6 +17,7 @@ from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
 from swanlab_mcp.core.pictures import prepare_picture
 from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.secret_masking import make_mask
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
@@ -176,11 +177,12 @@ async def _show(
             notes.extend(answer.notes)
 
     await gather(read(_LARGEST_FILE), read(0))
+    hide = make_mask(client.get_secrets())
     shown: list[_Shown] = []
     pictures = 0
     for place_in_list, (item, kind) in enumerate(zip(items, kinds, strict=True)):
         file = files.get(item, MediaFile(None, None))
-        one = await asyncio.to_thread(_describe, item, kind, file, text_start)
+        one = await asyncio.to_thread(_describe, item, kind, file, text_start, hide)
         if notes and file == (None, None):
             one = one._replace(note="")  # the client has said why
         if one.picture:
@@ -191,7 +193,7 @@ async def _show(
     return shown, notes
 
 
-def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int) -> _Shown:
+def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide: Callable[[str], str]) -> _Shown:
     name = PurePosixPath(item.path).name
     row = Media(
         key=item.key, step=item.step, type=kind, name=name or None, size=file.size, caption=item.caption or None
@@ -208,7 +210,8 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int) -> _
         if isinstance(picture, str):
             return _Shown(row, note=say("{name} at step {step}: {reason}.", reason=picture, **where))
         return _Shown(row, picture)
-    text = file.content.decode("utf-8", errors="replace")
+    # our own key is masked in the whole text, because half of it would not be recognised
+    text = hide(file.content.decode("utf-8", errors="replace"))
     table = _read_table(text) if kind == "chart" and len(text) <= _LARGEST_TABLE else None
     if table:
         kind, part, total = "table", *_slice(table.write_lines(), text_start, text_start + _SHOWN_TEXT)

@@ -439,3 +439,24 @@ def test_every_test_that_the_security_page_names_exists() -> None:
     known = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
     assert len(named) > 25
     assert named <= known | {file.stem for file in files}
+
+
+HOSTILE = [
+    "eyJ-", "eyJaaaaaaaa.", "://a:", "://a", " -token ", " --token=", "-token", "_", "'token':'", "token=", "bearer ",
+    "authorization: ", "sid=", "swanlab login -k ", "?sig=", "&x_token=", "sk-", "hf_a", "github_pat_a-", "xoxb-",
+    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "password", "AIza", "key\u0131",
+]  # fmt: skip
+
+
+def test_masking_takes_linear_time() -> None:
+    """A quadratic pattern would need minutes of processor time for one of these texts; all may use 30 seconds."""
+    code = f"""
+import resource
+from swanlab_mcp.core.secret_masking import mask_secrets
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+for part in {HOSTILE!r}:
+    mask_secrets("token eyJ " + part * (400_000 // len(part)) + "!")
+    mask_secrets(["--token", part * (400_000 // len(part))])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

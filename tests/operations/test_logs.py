@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from dataclasses import replace
 from typing import Any
 
@@ -155,17 +156,38 @@ async def test_lines_are_found_by_a_regular_expression(settings: Settings, state
     assert "search and pattern cannot go together" in text_of(both)
 
 
-async def test_a_pattern_that_would_run_for_years_is_stopped(
-    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        ("(.*?,){20}P", ",".join(map(str, range(30)))),  # years
+        ("(((a{1,1000}){1,1000}){1,1000}){1,1000}", "a"),  # memory, or years, to compile
+        ("(?:(?:(?:x{65000}y?){65000}z?){60000}q?)+", "x"),
+        ("(?:a|b|ab)*c", "ab" * 200_000),  # memory to match
+        ("(" * 100 + "a" + "+)" * 100, "a"),
+    ],
+)
+async def test_a_pattern_is_bounded_in_time_and_memory(
+    settings: Settings, state: State, pattern: str, line: str
 ) -> None:
-    monkeypatch.setattr("swanlab_mcp.operations.logs._PATTERN_SECONDS", 0.05)
-    state.projects[0].experiments[0].logs = [LogLine(0, ",".join(map(str, range(30))))]
+    state.projects[0].experiments[0].logs = [LogLine(0, line)]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    async with session(replace(settings, is_cached=False)) as client:
+        result = await client.call_tool("get_logs", {**ASK, "pattern": pattern})
+        again = await client.call_tool("get_logs", {**ASK, "pattern": "[1a]"})
+    if result.is_error:
+        assert re.search("takes too much time or memory|is not a regular expression", text_of(result))
+    assert not again.is_error
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(used, 500_000)  # KB
+
+
+async def test_a_search_does_not_find_our_own_key(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(0, "login with test-key, done")]
     async with session(settings) as client:
-        result = await client.call_tool("get_logs", {**ASK, "pattern": "(.*?,){20}P"})
-        again = await client.call_tool("get_logs", {**ASK, "pattern": "9"})
-    assert result.is_error
-    assert "takes too long to search for" in text_of(result)
-    assert len(again.structured_content["data"]) == 1
+        by_pattern = await client.call_tool("get_logs", {**ASK, "pattern": "with t"})
+        by_text = await client.call_tool("get_logs", {**ASK, "search": "test-k"})
+        other = await client.call_tool("get_logs", {**ASK, "pattern": r"with \*\*\*, done"})
+    assert (by_pattern.structured_content["data"], by_text.structured_content["data"]) == ([], [])
+    assert len(other.structured_content["data"]) == 1
 
 
 async def test_levels_are_thresholds(settings: Settings, state: State) -> None:

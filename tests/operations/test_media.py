@@ -121,6 +121,14 @@ async def test_texts_and_tables_are_read_and_long_ones_go_on(settings: Settings)
 
 
 @pytest.mark.usefixtures("gallery")
+async def test_a_text_read_from_the_middle_of_our_key_does_not_show_its_rest(settings: Settings, state: State) -> None:
+    state.files["project1/gallery1/text/200.txt"] = b"key test-key end"
+    result = await ask(settings, keys=["notes"], steps=[200], text_start=6)
+    assert "st-key" not in words(result)
+    assert "* end" in words(result)
+
+
+@pytest.mark.usefixtures("gallery")
 async def test_what_cannot_be_shown_is_told_by_type_and_size(settings: Settings) -> None:
     result = await ask(settings, keys=["voice"])
     assert "type: audio" in words(result) or "| audio |" in words(result)

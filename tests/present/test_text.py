@@ -4,6 +4,7 @@ import json
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,6 +117,39 @@ def test_every_character_that_is_spelled_out_is_told_in_any_text() -> None:
     unsafe = [one for one in map(chr, range(sys.maxunicode + 1)) if untrusted._UNSAFE.match(one)]
     assert len(unsafe) > 2000
     assert all(neutralise(f"a{one}b") not in (f"a{one}b", "ab") for one in unsafe)
+
+
+# Unicode's DerivedCoreProperties: Default_Ignorable_Code_Point
+DEFAULT_IGNORABLE = """
+00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFF8
+1BCA0-1BCA3 1D173-1D17A E0000-E0FFF
+"""
+
+
+def test_every_default_ignorable_character_is_spelled_out() -> None:
+    for span in DEFAULT_IGNORABLE.split():
+        first, _, last = span.partition("-")
+        for code in range(int(first, 16), int(last or first, 16) + 1):
+            assert chr(code) not in neutralise(f"a{chr(code)}b"), hex(code)
+
+
+def test_a_variation_selector_stays_after_an_emoji_only() -> None:
+    assert neutralise("❤\ufe0f 1\ufe0f\u20e3") == "❤\ufe0f 1\ufe0f\u20e3"
+    assert neutralise("a\ufe0f") == "a\\ufe0f"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("![x](https://example.org/?q=key)", r"![x]\(https://example.org/?q=key)"),
+        ("[see](//example.org)", r"[see]\(//example.org)"),
+        ("[see]( <javascript:alert(1)>)", r"[see]\( <javascript:alert(1)>)"),
+        ("[x]: https://example.org", r"[x]\: https://example.org"),
+        ("layers[0](x) and names['a']: 3", "layers[0](x) and names['a']: 3"),
+    ],
+)
+def test_recorded_markdown_does_not_render(text: str, shown: str) -> None:
+    assert neutralise_value({"log": [text]}) == {"log": [shown]}
 
 
 @given(st.text(max_size=300))

@@ -35,8 +35,8 @@ def chatter():
         time.sleep(0.01)
 threading.Thread(target=chatter).start()
 sys.path.remove(os.path.dirname(__file__))
-del sys.modules["regex"]
-importlib.import_module("regex")
+del sys.modules["matplotlib"]
+importlib.import_module("matplotlib")
 """
 
 
@@ -119,12 +119,12 @@ def test_a_cancelled_call_stops_its_requests_at_once_and_the_next_call_works(hos
 def test_stdout_holds_nothing_but_json_rpc_whatever_prints_and_no_thread_keeps_the_process(
     host: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "regex.py").write_text(NOISY, encoding="utf-8")
+    (tmp_path / "matplotlib.py").write_text(NOISY, encoding="utf-8")
     path = f"{tmp_path}:{environ()['PYTHONPATH']}"
-    where = {"project": "project1", "exp_cuid": "cuid1"}
+    curves = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"]}
     with serving(host, "-W", "always", PYTHONPATH=path) as server:
-        # a pattern loads the library
-        ask(server, {**CALL, "params": {"name": "get_logs", "arguments": {**where, "pattern": "x"}}})
+        # a chart loads the library
+        ask(server, {**CALL, "params": {"name": "plot_metrics", "arguments": curves}})
         answers = [server.stdout.readline()]
         server.stdin.close()
         answers += server.stdout.readlines()
