@@ -33,7 +33,7 @@ from swanlab_mcp.core.models import (
     User,
     Workspace,
 )
-from swanlab_mcp.core.validation import tell_fault
+from swanlab_mcp.core.validation import describe_fault
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.present.words import present
 from swanlab_mcp.settings import Settings, load_settings
@@ -144,7 +144,7 @@ class OpenApi:
             wrong = error.errors(include_url=False)[0]
             where = ".".join(map(str, ("filters", *wrong["loc"])))
             with speak(self._settings.language):
-                return ApiResponse(code=400, errmsg=say("{name}: {problem}.", name=where, problem=tell_fault(wrong)))
+                return ApiResponse(code=400, errmsg=say("{name} {problem}.", name=where, problem=describe_fault(wrong)))
         return self._ask_list(
             operations.find_experiments,
             project=_text(project, "project"),

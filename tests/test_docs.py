@@ -2,153 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
-import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from swanlab_mcp import OpenApi
 from swanlab_mcp.cli import main as cli
-from swanlab_mcp.server.tools import TOOLS, WRITE_TOOLS, StrictTool, ToolEntry
+from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-EXAMPLES = {
-    "list_workspaces": "",
-    "list_projects": "detail=true",
-    "list_project_exps": "project=digits-mlp size=5",
-    "find_experiments": """project=digits-mlp 'filters=[{"field":"config.lr","op":">=","value":0.3}]'""",
-    "get_experiment": "project=digits-mlp exp_cuid=cosine-128-64-ckpt",
-    "get_environment": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
-    "get_exp_summary": "project=digits-mlp exp_cuid=lr-100-wd-0.1 'keys=val/*'",
-    "get_logs": "project=digits-mlp exp_cuid=cosine-128-64-ckpt from_traceback=true",
-    "list_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
-    "get_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss max_points=10",
-    "plot_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss log_y=true -o curves.png",
-    "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true",
-    "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
-    "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
-    "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
-    "get_media": "project=NAME exp_cuid=ID 'keys=*'",
-    "create_project": "name=NAME",
-    "delete_experiments": "project=NAME exp_cuids=ID",
-    "delete_project": "project=NAME",
-}
 
 
 def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def check_generated(path: Path, wanted: str) -> None:
-    if os.environ.get("UPDATE_DOCS") and not os.environ.get("CI"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(wanted, encoding="utf-8")
-    assert read(path) == wanted, "rewrite it with UPDATE_DOCS=1"
-
-
 def find_part(text: str, name: str) -> str:
     found = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", text, re.DOTALL)
     assert found is not None
     return found[1]
-
-
-def describe_type(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return "one of " + ", ".join(f"`{value}`" if value else "empty" for value in schema["enum"])
-    kinds = schema.get("type", "any")
-    kind = " or ".join(kinds) if isinstance(kinds, list) else kinds
-    return f"list of {schema['items'].get('type', 'values')}s" if kind == "array" else kind
-
-
-def describe_limits(schema: dict[str, Any]) -> str:
-    bounds = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}"}
-    return " ".join(bounds[name].format(schema[name]) for name in bounds if name in schema)
-
-
-def write_page(entry: ToolEntry) -> str:
-    tool = StrictTool.of(entry)
-    whole = tool.fn_metadata.arg_model.model_json_schema()["properties"]
-    lines = [
-        f"# {entry.name}",
-        "",
-        f"*{entry.title}.* "
-        + (
-            "It only reads."
-            if entry.read_only
-            else "It changes what is stored; there [with `--allow-writes`](../../README.md#changing-things) alone."
-        ),
-        "",
-        *(tool.description or "").splitlines(),
-        "",
-        "## Arguments",
-        "",
-        "| name | type | default | meaning |",
-        "|---|---|---|---|",
-    ]
-    for name, schema in tool.parameters["properties"].items():
-        options = [whole[name], *whole[name].get("anyOf", [])]
-        limits = next((told for option in options if (told := describe_limits(option))), "")
-        default = "required" if name in tool.parameters.get("required", ()) else f"`{whole[name].get('default')!r}`"
-        meaning = schema["description"] + (f" ({limits})" if limits else "")
-        lines.append(f"| `{name}` | {describe_type(schema)} | {default} | {meaning} |".replace("`''`", "empty"))
-    if tool.output_schema:
-        data = tool.output_schema["properties"]["data"]
-        row = data.get("items") or data.get("additionalProperties") or data
-        fields = ", ".join(f"`{name}`" for name in row.get("properties", {})) or "values"
-        kind = "a list; each row holds" if "items" in data else "an object by key; each value holds"
-        kind = kind if row is not data else "an object that holds"
-        lines += ["", "## Answer", "", f"`data` is {kind} {fields}. What is absent was not recorded."]
-    else:
-        lines += ["", "## Answer", "", "Pictures, and the figures as text."]
-    options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "Nothing of the demo can be changed; ")
-    if entry.name == "get_media":
-        options, note = "", "The demo holds no such recording; "
-    command = f"swanlab-mcp-server {options}call {entry.name} {EXAMPLES[entry.name]}".rstrip()
-    lines += ["", "## By hand", "", *([f"{note}on your own:", ""] if note else []), "```sh", command, "```", ""]
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize("entry", EVERY_TOOL, ids=lambda entry: entry.name)
-def test_every_tool_has_a_page_made_from_its_schema(entry: ToolEntry) -> None:
-    check_generated(DOCS / "tools" / f"{entry.name}.md", write_page(entry))
-
-
-def test_the_list_of_pages_is_complete_and_no_page_is_left_over() -> None:
-    lines = ["# The tools", "", "Made from the tools' schemas; `swanlab-mcp-server tools` lists them too.", ""]
-    lines += [f"- [{entry.name}]({entry.name}.md): {entry.title.lower()}" for entry in EVERY_TOOL]
-    check_generated(DOCS / "tools" / "README.md", "\n".join(lines) + "\n")
-    assert {path.stem for path in (DOCS / "tools").glob("*.md")} == {"README", *(entry.name for entry in EVERY_TOOL)}
-
-
-def describe_methods() -> Iterator[str]:
-    members = vars(OpenApi)
-    functions = {name: value for name, value in members.items() if inspect.isfunction(value) and name[0] != "_"}
-    for name, function in functions.items():
-        if function.__name__ != name:
-            yield f"### {name}\n\nAnother name of `{function.__name__}`.\n"
-            continue
-        signature = inspect.signature(function)
-        given = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
-        # annotations are texts, and shown in quotes
-        shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature.replace(parameters=given)))
-        yield f"### {name}\n\n```python\n{name}{shown}\n```\n\n{inspect.getdoc(function)}\n"
-
-
-def test_the_python_reference_is_made_from_the_code() -> None:
-    path = DOCS / "openapi.md"
-    methods = "\n".join(describe_methods())
-    intro = read(path).partition("<!-- methods -->\n")[0]
-    check_generated(path, f"{intro}<!-- methods -->\n{methods}<!-- end of methods -->\n")
 
 
 def to_anchor(heading: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import swanlab_mcp
-from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import ROOT, environ
 from tests.conftest import session

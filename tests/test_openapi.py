@@ -223,8 +223,8 @@ def test_wrong_questions_about_logs_are_answered_with_400(host: str, arguments: 
 @pytest.mark.parametrize(
     ("condition", "told"),
     [
-        ({"field": "name", "op": "==", "value": 1}, "filters.1.op: Input should be '=', '!='"),
-        ({"field": "name", "op": "="}, "filters.1.value: Field required"),
+        ({"field": "name", "op": "==", "value": 1}, "filters.1.op must be one of: =, !="),
+        ({"field": "name", "op": "="}, "filters.1.value is missing"),
     ],
 )
 def test_a_wrong_filter_is_answered_with_400(host: str, condition: dict[str, Any], told: str) -> None:

@@ -24,7 +24,7 @@ def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
     if getattr(arguments, "transport", "stdio") == "http":
         return _serve_http(settings, arguments)
     server = start_server(settings, arguments)
-    from swanlab_mcp.server.app import serve
+    from swanlab_mcp.server.stdio import serve
 
     if sys.stdin.isatty():
         text = say(
@@ -44,13 +44,8 @@ def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
     """Return the MCP server; the collector is paused during the imports."""
     # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
     gc.disable()
-    from pydantic import BaseModel
-
-    # and it describes 550 records, of which a conversation needs some 50: each is built when it is first met
-    BaseModel.model_config["defer_build"] = True
     from swanlab_mcp.server.app import create_server
 
-    del BaseModel.model_config["defer_build"]
     server = create_server(settings, log_level=arguments.log_level)
     gc.freeze()
     gc.enable()

@@ -7,8 +7,10 @@ from collections.abc import Callable, KeysView, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
+
+from swanlab_mcp.core.validation import read_filter_value
 
 __all__ = [
     "AffectedExperiment",
@@ -228,9 +230,20 @@ class Change(Record):
 class Filter(Record):
     """A condition on experiments: a field, how it compares, and with what."""
 
-    field: str = Field(max_length=512, description="e.g. state, config.lr, metric.val/acc")
-    op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"]
-    value: str | int | float | bool | list[str | int | float | bool] = Field(description="A list for in and not-in")
+    model_config = ConfigDict(extra="forbid")
+
+    field: str = Field(max_length=512, description="Field to test, such as state, config.lr or metric.val/acc")
+    op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"] = Field(
+        description="How the field is compared with the value"
+    )
+    value: str | int | float | bool | list[str | int | float | bool] = Field(
+        description="Value to compare with; a list for in and not-in"
+    )
+
+    @field_validator("value", mode="wrap")
+    @classmethod
+    def _read_value(cls, value: Any, validate: Any) -> Any:
+        return read_filter_value(value, validate)
 
 
 class Narrowed(NamedTuple):

@@ -1,60 +1,148 @@
-"""What is wrong with a value, in the language of the call; pydantic itself speaks English only."""
+"""How arguments are read in the forms that assistants send them, and what is wrong with a value, in our own words."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, cast
 
-from pydantic_core import ErrorDetails
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, from_json
 
-from swanlab_mcp.core.i18n import language, say
+from swanlab_mcp.core.i18n import say
 
-__all__ = ["tell_fault"]
+__all__ = [
+    "ZERO_IS_ABSENT",
+    "Inlined",
+    "describe_fault",
+    "read_bound",
+    "read_filter_value",
+    "read_objects",
+    "read_words",
+]
+
+_LARGEST_STEP = 10**18
+
+# in an Annotated type: 0 means that the argument is left out
+ZERO_IS_ABSENT = object()
 
 
-def tell_fault(fault: ErrorDetails) -> str:
-    """Return what pydantic says about a value, without a full stop; in its own words where we have none."""
-    if language.get() == "en":
-        return fault["msg"]
+class Inlined:
+    """In an Annotated type: publish the record's fields in place, because many hosts cannot follow a `$ref`."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler.resolve_ref_schema(handler(core_schema))
+
+
+def read_words(value: Any) -> Any:
+    """Read a bare text or number as a list of one, and the JSON text of a list as that list, also inside a list."""
+    return _read_list(value, "[")
+
+
+def read_objects(value: Any) -> Any:
+    """Read as `read_words` does; the JSON text of an object as that object too."""
+    return _read_list(value, "[{")
+
+
+def read_bound(value: Any) -> Any:
+    """Return a step as int, and a text as it is: `read_selection` says what is wrong with it."""
+    if value is None or isinstance(value, str):
+        return value
+    is_whole = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_whole or value != int(value) or abs(value) > _LARGEST_STEP:
+        raise PydanticCustomError("step_or_time", "not a step or a time")
+    return int(value)
+
+
+def read_filter_value(value: Any, validate: Any) -> Any:
+    """Validate a value of several types, with one error instead of one for each type."""
+    try:
+        return validate(value)
+    except ValueError as error:
+        raise PydanticCustomError("filter_value", "not a value") from error
+
+
+def _read_list(value: Any, brackets: str) -> Any:
+    value = _parse(value, brackets)
+    kinds = (str, int, float, dict) if "{" in brackets else (str, int, float)
+    if isinstance(value, kinds) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        return cast("Any", value)
+    items: list[Any] = []
+    for item in cast("list[Any]", value):
+        parsed = _parse(item, brackets)
+        items += parsed if isinstance(parsed, list) and isinstance(item, str) else [parsed]
+    return items
+
+
+def _parse(value: Any, brackets: str) -> Any:
+    if not isinstance(value, str) or value.lstrip()[:1] not in tuple(brackets):
+        return value
+    try:
+        return from_json(value)
+    except ValueError:
+        return value
+
+
+def describe_fault(fault: ErrorDetails) -> str:
+    """Return what is wrong with a value, to follow its name, without a full stop."""
     given = {name: _simplify(value) for name, value in fault.get("ctx", {}).items()}
-    match fault["type"]:
+    kind = fault["type"]
+    if kind in _BOUNDS:
+        return _describe_bound(kind, given)
+    match kind:
         case "missing":
-            return say("Field required")
-        case "string_type":
-            return say("Input should be a valid string")
+            return say("is missing")
+        case "string_type" | "string_unicode":
+            return say("must be text")
         case "bool_type" | "bool_parsing":
-            return say("Input should be a valid boolean")
-        case "int_type" | "int_parsing" | "int_from_float":
-            return say("Input should be a valid integer")
-        case "int_parsing_size":
-            return say("Unable to parse input string as an integer, exceeded maximum size")
-        case "float_type" | "float_parsing":
-            return say("Input should be a valid number")
+            return say("must be true or false")
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return say("must be a whole number")
+        case "float_type" | "float_parsing" | "finite_number":
+            return say("must be a number")
         case "list_type" | "sequence_str" | "is_instance_of":
-            return say("Input should be a valid list")
-        case "model_type":
-            return say("Input should be a valid dictionary or instance of {class_name}", **given)
+            return say("must be a list")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return say("must be an object with named fields")
         case "literal_error":
-            return say("Input should be one of: {expected}", expected=given["expected"].replace(" or ", ", "))
-        case "greater_than":
-            return say("Input should be greater than {gt}", **given)
-        case "greater_than_equal":
-            return say("Input should be greater than or equal to {ge}", **given)
-        case "less_than":
-            return say("Input should be less than {lt}", **given)
-        case "less_than_equal":
-            return say("Input should be less than or equal to {le}", **given)
-        case "string_pattern_mismatch":
-            return say("String should match pattern '{pattern}'", **given)
-        case "string_too_long":
-            return say("String should have at most {max_length} characters", **given)
-        case "string_too_short":
-            return say("String should have at least {min_length} characters", **given)
-        case "too_long":
-            return say("Value should have at most {max_length} items, not {actual_length}", **given)
-        case "too_short":
-            return say("Value should have at least {min_length} items, not {actual_length}", **given)
+            expected = given["expected"].replace(" or ", ", ").replace("'', ", "").replace("'", "")
+            return say("must be one of: {expected}", expected=expected)
+        case "step_or_time":
+            return say("must be a step like 1000 or a time like 2026-11-23T08:00")
+        case "filter_value":
+            return say("must be text, a number, true or false, or a list of these")
         case _:
-            return fault["msg"]
+            return say("has a wrong form")
+
+
+_BOUNDS = {
+    *("greater_than", "greater_than_equal", "less_than", "less_than_equal", "string_pattern_mismatch"),
+    *("string_too_long", "string_too_short", "too_long", "too_short"),
+}
+
+
+def _describe_bound(kind: str, given: dict[str, Any]) -> str:
+    match kind:
+        case "greater_than":
+            return say("must be greater than {gt}", **given)
+        case "greater_than_equal":
+            return say("must be at least {ge}", **given)
+        case "less_than":
+            return say("must be less than {lt}", **given)
+        case "less_than_equal":
+            return say("must be at most {le}", **given)
+        case "string_pattern_mismatch":
+            return say("must match the pattern {pattern}", **given)
+        case "string_too_long":
+            return say("must have at most {max_length} characters", **given)
+        case "string_too_short":
+            return say("must have at least {min_length} characters", **given)
+        case "too_long":
+            return say("must have at most {max_length} items, not {actual_length}", **given)
+        case _:
+            return say("must have at least {min_length} items, not {actual_length}", **given)
 
 
 def _simplify(value: Any) -> Any:

@@ -1,13 +1,14 @@
-"""The arguments that questions share, each described once."""
+"""The arguments that operations share: each is described once, and read in every form that assistants send it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from swanlab_mcp.core.models import Filter
+from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, read_objects, read_words
 
 __all__ = [
     "AnyProject",
@@ -53,7 +54,6 @@ __all__ = [
     "ProfileParts",
     "ProjectName",
     "ProjectSort",
-    "SameFilters",
     "Search",
     "Since",
     "Smoothing",
@@ -70,150 +70,214 @@ __all__ = [
     "XAxis",
 ]
 
+# published as text, because some hosts refuse a choice of types; numbers are accepted too
+_AS_TEXT = WithJsonSchema({"type": "string"})
+_WORDS = BeforeValidator(read_words)
+_Key = Annotated[str, Field(min_length=1, max_length=512)]
+_Name = Annotated[str, Field(max_length=2048)]
+
 Username = Annotated[
-    str,
-    Field(
-        max_length=512,
-        description="Workspace",
-    ),
+    str, Field(max_length=512, description="Workspace (user or team) that owns the project. Default: your own")
 ]
 ProjectName = Annotated[
-    str,
-    Field(
-        max_length=1024,
-        description="Name, path or URL",
-    ),
+    str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
 ]
 ExpCuid = Annotated[
     str,
     Field(
         max_length=2048,
-        description="Id, unique name, 'workspace/project/id' or URL",
+        description="Experiment id (cuid), unique name, 'workspace/project/id' path, or SwanLab URL",
     ),
 ]
-PageNumber = Annotated[int, Field(ge=0, le=1_000_000, description="0: all that fits")]
-PageSize = Annotated[int, Field(ge=1, le=100, description="Up to 100")]
-Search = Annotated[str, Field(max_length=512, description="Part of the name")]
-ProjectSort = Annotated[
-    Literal["", "create", "name"],
-    Field(description="Default: by update"),
+PageNumber = Annotated[
+    int,
+    Field(ge=0, le=1_000_000, description="Page to return, from 1; 0 returns all that fits, unless size is given"),
 ]
-Detail = Annotated[bool, Field(description="Count experiments and contributors")]
+PageSize = Annotated[
+    int, ZERO_IS_ABSENT, Field(ge=1, le=100, description="Rows per page, at most 100; 0 means the default")
+]
+Search = Annotated[str, Field(max_length=512, description="Return only projects whose name contains this text")]
+ProjectSort = Annotated[
+    Literal["", "update", "create", "name"],
+    Field(description="Order: last update (default), creation time, or name"),
+]
+Detail = Annotated[bool, Field(description="Also count each project's experiments and contributors; false is faster")]
 ProfilePart = Literal["config", "metadata", "requirements", "conda"]
 ProfileParts = Annotated[
     Sequence[ProfilePart],
-    Field(max_length=4, description="Parts of the profile; default: all"),
+    _WORDS,
+    Field(max_length=4, description="Parts of the profile to return, to keep the reply small. Default: all"),
 ]
 Keys = Annotated[
-    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
-    Field(
-        max_length=100,
-        description="Wildcards * ?; default: all",
-    ),
+    Sequence[_Key],
+    _WORDS,
+    Field(max_length=100, description="Metric keys to return; * and ? are wildcards. Default: all keys"),
 ]
 ExpCuids = Annotated[
-    Sequence[Annotated[str, Field(max_length=2048)]],
-    Field(min_length=1, max_length=20, description="Up to 20, as exp_cuid"),
+    Sequence[_Name],
+    _WORDS,
+    Field(min_length=1, max_length=20, description="1 to 20 experiments, each by id, unique name, path, or URL"),
 ]
 MetricKeys = Annotated[
-    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Sequence[_Key],
+    _WORDS,
     Field(
         min_length=1,
         max_length=100,
-        description="Wildcards: * ?",
+        description="Metric keys as logged, such as train/loss; * and ? are wildcards",
     ),
 ]
 Mode = Annotated[
     Literal["sampled", "exact"],
-    Field(description="Shape, or every point"),
+    Field(description="sampled returns representative points, exact returns every point (in parts if many)"),
 ]
-Start = Annotated[int | str | None, Field(description="Step or UTC time")]
-End = Annotated[int | str | None, Field(description="Step or UTC time")]
-LastMinutes = Annotated[float | None, Field(gt=0, le=1_000_000, description="Until the last point")]
-Head = Annotated[int | None, Field(ge=1, le=2000, description="First points")]
-Tail = Annotated[int | None, Field(ge=1, le=2000, description="Last points")]
-Around = Annotated[int | None, Field(description="Points next to this step")]
-MaxPoints = Annotated[int, Field(ge=0, le=2000, description="Per series")]
-PlotAxis = Annotated[Literal["step", "time", "relative_time"], Field(description="Relative: since each start")]
+Start = Annotated[
+    int | str | None,
+    BeforeValidator(read_bound),
+    _AS_TEXT,
+    Field(description="First step, such as 1000, or first UTC time, such as 2026-11-23T08:00. Default: the beginning"),
+]
+End = Annotated[
+    int | str | None,
+    BeforeValidator(read_bound),
+    _AS_TEXT,
+    Field(description="Last step or UTC time to include, in the same form as start. Default: the end"),
+]
+LastMinutes = Annotated[
+    float | None,
+    ZERO_IS_ABSENT,
+    Field(gt=0, le=1_000_000, description="Only the last N minutes before the newest point; 0 means no limit"),
+]
+Head = Annotated[
+    int | None, ZERO_IS_ABSENT, Field(ge=1, le=2000, description="Only the first N points of the range; 0 means all")
+]
+Tail = Annotated[
+    int | None, ZERO_IS_ABSENT, Field(ge=1, le=2000, description="Only the last N points of the range; 0 means all")
+]
+Around = Annotated[
+    int | None,
+    _AS_TEXT,
+    Field(description="Step whose neighbouring points are returned, such as 500. Empty: not used"),
+]
+MaxPoints = Annotated[
+    int,
+    Field(ge=0, le=2000, description="At most this many points per series; 0 lets the server choose"),
+]
+PlotAxis = Annotated[
+    Literal["step", "time", "relative_time"],
+    Field(description="Horizontal axis; relative_time counts seconds since each experiment started"),
+]
 Smoothing = Annotated[
     float,
-    Field(ge=0, lt=1, description="Of the curves, e.g. 0.9"),
+    Field(ge=0, lt=1, description="Smoothing weight of the curves from 0 (none) to below 1, such as 0.9"),
 ]
-LogY = Annotated[bool, Field(description="Logarithmic values")]
+LogY = Annotated[bool, Field(description="Draw the vertical axis on a logarithmic scale")]
 XAxis = Annotated[
     str,
-    Field(
-        max_length=512,
-        description="Or time, relative_time, a metric key",
-    ),
+    Field(max_length=512, description="Horizontal axis: step (default), time, relative_time, or a metric key"),
 ]
 MediaKeys = Annotated[
-    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
-    Field(min_length=1, max_length=16, description="Wildcards: * ?"),
+    Sequence[_Key],
+    _WORDS,
+    Field(min_length=1, max_length=16, description="Media keys as logged, such as samples; * and ? are wildcards"),
 ]
-MediaSteps = Annotated[Sequence[int], Field(max_length=16, description="Default: the last")]
-MediaPage = Annotated[int, Field(ge=1, le=1_000_000, description="From 1")]
-MediaPageSize = Annotated[int, Field(ge=1, le=4, description="Up to 4")]
-TextStart = Annotated[int, Field(ge=0, description="Character to go on at")]
+MediaSteps = Annotated[
+    Sequence[int],
+    _WORDS,
+    Field(max_length=16, description="Steps whose media are returned. Default: the last step that has media"),
+]
+MediaPage = Annotated[
+    int, ZERO_IS_ABSENT, Field(ge=1, le=1_000_000, description="Page of files to return, counted from 1")
+]
+MediaPageSize = Annotated[
+    int, ZERO_IS_ABSENT, Field(ge=1, le=4, description="Files per page, at most 4; 0 means the default")
+]
+TextStart = Annotated[
+    int, Field(ge=0, description="Character of a long text to continue at, as a note of the reply says")
+]
 KeySearch = Annotated[
     str,
-    Field(max_length=512, description="Part of the key, or with * ?"),
+    Field(max_length=512, description="Return only keys that contain this text; * and ? are wildcards"),
 ]
 KeyKind = Annotated[
     Literal["custom", "system", "media", "all"],
-    Field(description="custom: the user's; system: hardware"),
+    Field(description="custom: keys logged by the training code; system: hardware; media: images and other files"),
 ]
 EnvironmentSearch = Annotated[
     str,
-    Field(max_length=512, description="Part of its name, e.g. gpu"),
+    Field(max_length=512, description="Return only facts whose name contains this text, such as gpu or package.torch"),
 ]
-LogTail = Annotated[int, Field(ge=1, le=2000, description="How many lines")]
-LogStart = Annotated[int | None, Field(ge=0, description="First line")]
+LogTail = Annotated[
+    int,
+    ZERO_IS_ABSENT,
+    Field(ge=1, le=2000, description="How many lines to return at most; 0 means the default"),
+]
+LogStart = Annotated[
+    int | None,
+    _AS_TEXT,
+    Field(ge=0, description="First line to read, counted from 0. Empty: read the end of the log"),
+]
 LogSearch = Annotated[
     str,
     Field(
         max_length=512,
-        description="Text in 20,000 lines",
+        description="Return only lines containing this text (searches the newest 20,000 lines, or from start)",
     ),
 ]
-LogContext = Annotated[int, Field(ge=0, le=50, description="Lines around it")]
-LogPattern = Annotated[str, Field(max_length=512, description="Or a regular expression")]
-LogLevel = Annotated[Literal["all", "warn", "error"], Field(description="This level and above")]
-LogFromTraceback = Annotated[bool, Field(description="From the first traceback on")]
+LogContext = Annotated[int, Field(ge=0, le=50, description="Lines to show before and after each line that was found")]
+LogPattern = Annotated[
+    str, Field(max_length=512, description="Return only lines matching this regular expression, instead of search")
+]
+LogLevel = Annotated[Literal["all", "warn", "error"], Field(description="Return only lines of this severity or above")]
+LogFromTraceback = Annotated[
+    bool, Field(description="Start at the first Python traceback; cannot be combined with search")
+]
 Filters = Annotated[
-    Sequence[Filter],
+    Sequence[Annotated[Filter, Inlined()]],
+    BeforeValidator(read_objects),
+    Field(max_length=20, description="Conditions; an experiment must meet all of them. Fields as in find_experiments"),
+]
+SortField = Annotated[
+    str,
+    Field(max_length=512, description="Field to sort by, such as created, config.lr or metric.val/acc"),
+]
+Descending = Annotated[bool, Field(description="Sort from the largest or newest to the smallest or oldest")]
+TargetMetric = Annotated[
+    str,
     Field(
-        max_length=20,
-        description="All must hold",
+        min_length=1,
+        max_length=512,
+        description="Metric key to rank by, as logged, such as val/acc",
+        examples=["val/acc"],
     ),
 ]
-# the grammar costs tokens once
-SameFilters = Annotated[
-    Filters, WithJsonSchema({"type": "array", "items": {"type": "object"}, "description": "As in find_experiments"})
+Better = Annotated[
+    Literal["auto", "min", "max"],
+    Field(description="Whether small or large values are better; auto infers it from the key"),
 ]
-SortField = Annotated[str, Field(max_length=512, description="Field to sort by")]
-Descending = Annotated[bool, Field(description="Largest first")]
-TargetMetric = Annotated[str, Field(min_length=1, max_length=512, description="Metric key", examples=["val/acc"])]
-Better = Annotated[Literal["auto", "min", "max"], Field(description="What is better")]
 ValueAt = Annotated[
     str,
     Field(
         pattern=r"^(best|last|smoothed|step:\d{1,12})$",
-        description="best, last, smoothed, step:N",
+        description="Value to compare: best, last, smoothed (mean of the end), or step:N such as step:500",
         examples=["step:500"],
     ),
 ]
-BySeed = Annotated[bool, Field(description="Rank means over seeds")]
-Unfinished = Annotated[bool, Field(description="Rank these too")]
+BySeed = Annotated[bool, Field(description="Group repeats that differ only in their seed, and rank the group means")]
+Unfinished = Annotated[
+    bool, Field(description="Also rank running, crashed and aborted experiments instead of listing them apart")
+]
 ComparedExperiments = Annotated[
-    Sequence[Annotated[str, Field(max_length=2048)]],
-    Field(max_length=50, description="Or give filters"),
+    Sequence[_Name],
+    _WORDS,
+    Field(max_length=50, description="2 to 50 experiments, by id, unique name, path, or URL; or give filters"),
 ]
 ComparedMetrics = Annotated[
-    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
+    Sequence[_Key],
+    _WORDS,
     Field(
         max_length=8,
-        description="Keys, target first",
+        description="Metric keys to compare, most important first. Default: the main losses and scores",
         examples=[["val/acc", "val/loss"]],
     ),
 ]
@@ -221,18 +285,30 @@ Since = Annotated[
     str,
     Field(
         max_length=64,
-        description="Time (ISO 8601), 90m, 24h, 7d, or a cursor",
+        description="Period such as 90m, 24h or 7d, an ISO 8601 time, or the cursor of the last reply",
         examples=["24h"],
     ),
 ]
-Confirmation = Annotated[str, Field(max_length=128, description="Of the dry run")]
-NewProjectName = Annotated[
-    str, Field(pattern=r"^[0-9a-zA-Z_.+-]{1,100}$", description="1 to 100 of 0-9 a-z A-Z - _ . +")
+Confirmation = Annotated[
+    str, Field(max_length=128, description="Leave empty first; then the confirmation that the first call returned")
 ]
-NewDescription = Annotated[str, Field(max_length=2000, description="What it is about")]
-Visibility = Annotated[Literal["PRIVATE", "PUBLIC"], Field(description="Who may see it")]
-AnyProject = Annotated[str, Field(max_length=1024, description="Default: all")]
+NewProjectName = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-zA-Z_.+-]{1,100}$",
+        description="Name of the new project: 1 to 100 letters, digits or - _ . +",
+    ),
+]
+NewDescription = Annotated[str, Field(max_length=2000, description="Short text that says what the project is about")]
+Visibility = Annotated[
+    Literal["PRIVATE", "PUBLIC"], Field(description="PRIVATE: members of the workspace only; PUBLIC: everybody")
+]
+AnyProject = Annotated[
+    str,
+    Field(max_length=1024, description="Project name, path or URL. Default: all projects of the workspace"),
+]
 WatchedMetrics = Annotated[
-    Sequence[Annotated[str, Field(min_length=1, max_length=512)]],
-    Field(max_length=4, description="Whose records count"),
+    Sequence[_Key],
+    _WORDS,
+    Field(max_length=4, description="Metric keys whose new records are reported. Default: the main loss or score"),
 ]

@@ -49,8 +49,8 @@ async def delete_experiments(
 ) -> ApiResponse[Change]:
     """Delete experiments of a project for ever, with metrics, logs and media; the first call only shows what would go.
 
-    Show that to the user; only if they agree, call again with the same arguments and its confirmation. delete_project
-    deletes a whole project. Returns the action, the experiments, done, and before it is done the confirmation.
+    Show that to the user; only if they agree, call again with the same arguments and the confirmation. delete_project
+    deletes a whole project. Returns the action, the experiments, whether it is done, and until then the confirmation.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1"]}.
     """
     found = await progress.follow(
@@ -95,9 +95,9 @@ async def delete_project(
 ) -> ApiResponse[Change]:
     """Delete a project for ever, with all its experiments; the first call only shows what would go.
 
-    Show that to the user; only if they agree, call again with the same arguments and its confirmation. Use
-    delete_experiments for some experiments. Returns the action, the project's experiments (up to 20, and how many),
-    done, and before it is done the confirmation.
+    Show that to the user; only if they agree, call again with the same arguments and the confirmation. Use
+    delete_experiments for single experiments. Returns the action, the project's experiments (up to 20, and how many),
+    whether it is done, and until then the confirmation.
     Example: {"project": "team/mnist"}.
     """
     place = await locate_project(client, project, username)
@@ -146,8 +146,9 @@ async def create_project(
 ) -> ApiResponse[Change]:
     """Create an empty project; the first call only shows what would be created.
 
-    Show that to the user; only if they agree, call again with the same arguments and its confirmation. Training code
-    creates its project by itself. Returns the action, done, and before it is done the confirmation.
+    Show that to the user; only if they agree, call again with the same arguments and the confirmation. Training code
+    creates its project by itself; list_projects shows which exist. Returns the action, whether it is done, and until
+    then the confirmation.
     Example: {"project": "mnist-v2", "username": "team"}.
     """
     where = await locate_workspace(client, username)

@@ -27,8 +27,8 @@ from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     ComparedExperiments,
     ComparedMetrics,
+    Filters,
     ProjectName,
-    SameFilters,
     Username,
 )
 from swanlab_mcp.operations.choice import (
@@ -63,14 +63,15 @@ async def compare_experiments(
     *,
     project: ProjectName,
     exp_cuids: ComparedExperiments = (),
-    filters: SameFilters = (),
+    filters: Filters = (),
     metrics: ComparedMetrics = (),
     username: Username = "",
 ) -> ApiResponse[Comparison]:
     """Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results.
 
-    Use rank_experiments for a whole project. Returns a value per experiment for each differing key and each metric
-    (last, best, at the last common step); for 5 or more, which keys go along with the first metric.
+    Use rank_experiments to order a whole project. Returns a value per experiment for each differing key and for each
+    metric (last, best, at the last common step); for 5 or more experiments also which keys go along with the first
+    metric.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
     place, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
@@ -102,7 +103,7 @@ async def compare_experiments(
 
 
 async def _choose(
-    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: SameFilters
+    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: Filters
 ) -> tuple[Reference, list[Experiment], list[str]]:
     """Return 2 to 50 experiments with their whole profiles; raises InvalidArgument for fewer or more."""
     notes: list[str] = []

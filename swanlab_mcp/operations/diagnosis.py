@@ -101,8 +101,9 @@ async def diagnose_experiment(
 ) -> ApiResponse[Diagnosis]:
     """Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why.
 
-    Use it for "why did it crash, become NaN, not learn?". Returns a verdict; events (step, size, the rule that told
-    it); of a crash its error, last values and similar ones; causes with evidence and confidence.
+    Use it for "why did it crash, become NaN, not learn?"; get_logs shows what it printed. Returns a verdict; events
+    with step, size and the rule that found them; for a crash its error, last values and similar crashes; causes with
+    evidence and confidence.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1"}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)

@@ -49,10 +49,10 @@ async def get_environment(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[EnvironmentFact]]:
-    """Get where experiments ran: machine, GPU, packages, git, command; of several, only what differs.
+    """Get where experiments ran: machine, GPU, packages, git and command; of several, only what differs.
 
-    Use compare_experiments for configs and results. Returns facts with dotted names (package.torch), each with
-    value, or values by experiment. Secrets are masked.
+    Use compare_experiments to compare configs and results too. Returns facts with dotted names such as package.torch,
+    each with its value, or with a value per experiment. Secrets are masked.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}

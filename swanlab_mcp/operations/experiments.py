@@ -34,9 +34,9 @@ async def list_project_exps(
 ) -> ApiResponse[list[Experiment]]:
     """List a project's experiments (training runs) with their configs.
 
-    Use find_experiments to filter, rank_experiments for the best. Returns cuid (pass it on as `exp_cuid`), name,
-    state (RUNNING, FINISHED, CRASHED, ABORTED; UNKNOWN: no end recorded), times (UTC), user, labels,
-    profile.config.
+    Use find_experiments to filter or sort them, rank_experiments for the best ones. Returns per experiment its cuid
+    (pass it on as `exp_cuid`), name, state, times (UTC), user, labels and profile.config. The state is RUNNING,
+    FINISHED, CRASHED, ABORTED, or UNKNOWN if no end was recorded.
     Example: {"project": "team/mnist", "page": 0}.
     """
     place = await locate_project(client, project, username)
@@ -63,10 +63,10 @@ async def get_experiment(
     username: Username = "",
     profile: ProfileParts = (),
 ) -> ApiResponse[Experiment]:
-    """Get one experiment: state, times (UTC), creator, config, machine, packages, and a crash's traceback.
+    """Get one experiment: state, times (UTC), creator, config, machine, packages, and the traceback of a crash.
 
-    Use get_exp_summary for what it reached. Returns the record; profile holds config, metadata (hardware, command,
-    git), requirements and conda.
+    Use get_exp_summary for the metric values it reached, diagnose_experiment for why it failed. Returns the record;
+    its profile holds config, metadata (hardware, command, git), requirements and conda.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "profile": ["config"]}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)

@@ -50,9 +50,10 @@ async def find_experiments(
 ) -> ApiResponse[list[Experiment]]:
     """Find the experiments of a project that meet all filters, sorted by any field.
 
-    Use rank_experiments for the best. Fields: name, description, state, group, job, labels, created, finished,
-    config.<key> (nested: dots), metric.<key> (last value). What is missing meets only != and not-in. Returns rows
-    as list_project_exps.
+    Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
+    labels, created, finished, config.<key> (nested keys with dots), or metric.<key> (the last value). An experiment
+    without the field meets only != and not-in. Returns rows as list_project_exps does, with the metrics that were
+    asked about.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     place = await locate_project(client, project, username)

@@ -73,10 +73,10 @@ async def get_media(
     page: MediaPage = 1,
     size: MediaPageSize = 4,
 ) -> ApiResponse[list[Media]]:
-    """Get recorded media at a step: images that you can see, texts and tables, other files by type and size.
+    """Get recorded media at a step: images that you can see, texts and tables; other files by type and size.
 
-    Use list_metrics with kind 'media' for the keys. Returns key, step, type, name, size (bytes), caption, `picture`
-    (which image, from 1) or `text`; notes list the steps.
+    Use list_metrics with kind 'media' to find the keys. Returns key, step, type, name, size (bytes), caption, and
+    `picture` (which of the images, from 1) or `text`; notes list the steps that have media.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["samples*"], "steps": [40]}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)

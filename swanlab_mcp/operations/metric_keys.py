@@ -30,10 +30,10 @@ async def list_metrics(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[MetricKey]]:
-    """List the metric keys that experiments have logged, and which of them lacks which.
+    """List the metric keys that experiments have logged, and which of the experiments lack which key.
 
-    Use it when keys are not known. Returns key, type (SCALAR, MEDIA), `system`, `missing_in`; more than 200 keys as
-    groups that begin alike.
+    Use it before get_metrics or rank_experiments when the keys are not known. Returns per key its type (SCALAR or
+    MEDIA), `system` for hardware keys, and `missing_in`; more than 200 keys come as groups with a common beginning.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
     """
     found: dict[tuple[str, str], list[str]] = {}

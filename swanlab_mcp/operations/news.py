@@ -52,10 +52,10 @@ async def whats_new(
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[list[NewsItem]]:
-    """Tell what happened in a project or workspace since a time: new, finished, crashed, stalled, records.
+    """List what happened in a project or workspace since a time: new, finished, crashed, stalled, records.
 
-    Use find_experiments for other conditions. Returns time, what, name, cuid, detail; a note gives the cursor to
-    pass as `since` next time.
+    Use find_experiments for any other condition. Returns time, what, name, cuid and detail, newest first; a note
+    holds the cursor to pass as `since` next time.
     Example: {"project": "mnist", "since": "24h"}.
     """
     now = int(time.time() * 1000)

@@ -84,8 +84,8 @@ async def plot_metrics(
 ) -> ApiResponse[list[PlottedCurve]]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    Values: get_metrics. Returns a PNG with best point, first NaN and lasting worsening marked, and per curve last, min,
-    max with steps.
+    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and where a curve turns
+    worse for good, and per curve the last, smallest and largest value with their steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)

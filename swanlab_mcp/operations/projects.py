@@ -30,13 +30,14 @@ async def list_projects(
     username: Username = "",
     detail: Detail = True,
     search: Search = "",
-    sort: ProjectSort = "",
+    sort: ProjectSort = "update",
     page: PageNumber = 1,
     size: PageSize = 20,
 ) -> ApiResponse[list[Project]]:
     """List the projects of a workspace, most recently updated first.
 
-    Use it to find a project's exact name. Returns per project name, description, visibility, times (UTC), counts.
+    Use it to find the exact name of a project; list_project_exps then shows its experiments. Returns per project its
+    name, description, visibility, times (UTC) and, with detail, how many experiments and contributors it has.
     Example: {"search": "bert"}.
     """
     place = await locate_workspace(client, username)
@@ -45,7 +46,12 @@ async def list_projects(
         client,
         place,
         lambda: client.list_projects(
-            place.username, offset=offset, limit=limit, search=search, sort=sort, detail=detail
+            place.username,
+            offset=offset,
+            limit=limit,
+            search=search,
+            sort="" if sort == "update" else sort,
+            detail=detail,
         ),
     )
     total = answer.page.total if answer.page else 0
@@ -62,7 +68,8 @@ async def list_projects(
             else say("The workspace {username!r} holds no project.", username=where)
         )
     link = client.get_link(place.username, "<name>")
-    orders = {"": say("most recently updated first"), "create": say("newest first"), "name": say("by name")}
+    by_update = say("most recently updated first")
+    orders = {"": by_update, "update": by_update, "create": say("newest first"), "name": say("by name")}
     pages = say("Pages: {link}", link=link) if link and total else ""
     return add_notes(tell_page(answer, page, size, orders[sort]), note, pages)
 

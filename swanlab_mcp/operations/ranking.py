@@ -27,10 +27,10 @@ from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Better,
     BySeed,
+    Filters,
     PageNumber,
     PageSize,
     ProjectName,
-    SameFilters,
     TargetMetric,
     Unfinished,
     Username,
@@ -78,18 +78,18 @@ async def rank_experiments(
     metric: TargetMetric,
     mode: Better = "auto",
     at: ValueAt = "best",
-    filters: SameFilters = (),
+    filters: Filters = (),
     by_seed: BySeed = False,
     unfinished: Unfinished = False,
     username: Username = "",
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[list[RankedExperiment]]:
-    """Rank a project's experiments by a metric; tells which differences are more than seed noise.
+    """Rank a project's experiments by a metric, and say which differences are larger than seed noise.
 
-    Use compare_experiments for what differs. Returns rank, name, cuid, value, step, `within_noise` of the first,
-    config keys that vary; then, apart, running, crashed, NaN and short ones. Notes say which direction is better,
-    and why.
+    Use compare_experiments to see what differs between the best ones. Returns rank, name, cuid, value, step,
+    `within_noise` of the first, and the config keys that vary; then, without a rank, running, crashed, NaN and short
+    experiments. Notes say which direction is better, and why.
     Example: {"project": "mnist", "metric": "val/acc"}.
     """
     direction = infer_direction(metric)

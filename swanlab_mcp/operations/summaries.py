@@ -22,10 +22,11 @@ async def get_exp_summary(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[Summary]:
-    """Get what an experiment reached: every metric's last, smallest and largest value and their steps.
+    """Get what one experiment reached: the last, smallest and largest value of every metric, with their steps.
 
-    Use rank_experiments for many. Returns per key the last step and value, min and max (finite values, first step),
-    NaN counts where known. The last value is not the best.
+    Use rank_experiments for many experiments, get_metrics for whole curves. Returns per key the last step and value,
+    min and max (finite values, first step), and how many values are NaN where that is known. The last value is not
+    the best one.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
     """
     place = await locate_experiment(client, exp_cuid, project, username)

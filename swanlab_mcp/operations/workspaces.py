@@ -26,8 +26,8 @@ async def list_workspaces(
 ) -> ApiResponse[list[Workspace]]:
     """List the workspaces that the user can open: the personal one, teams, and 'local' (runs on this machine's disk).
 
-    Start here when no workspace is named. They hold projects (list_projects), these hold experiments. Returns name,
-    username (pass it on as `username`), role.
+    Use it first if the user names a team or none at all; then list_projects shows what a workspace holds. Returns per
+    workspace its name, username (pass it on as `username`) and the user's role, the personal one first.
     Example: {}.
     """
     answer = await client.list_workspaces()

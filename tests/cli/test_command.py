@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 import swanlab_mcp
-from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.server.table import TOOLS
 from tests.conftest import RUNS, text_of
 from tests.fake_swanlab import State
 

@@ -18,7 +18,7 @@ from swanlab_mcp.analysis.events import Event, find_gaps, find_jumps, find_non_f
 from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
 from swanlab_mcp.analysis.noise import Noise, judge_difference
 from swanlab_mcp.core.i18n import speak
-from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
 from tests.core.test_i18n import read_catalogue

@@ -166,7 +166,7 @@ async def test_what_does_not_show_in_the_picture_is_noted(settings: Settings, st
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
-        ({"keys": ["loss"], "x_axis": "epoch"}, "'x_axis': Input should be 'step', 'time' or 'relative_time'"),
+        ({"keys": ["loss"], "x_axis": "epoch"}, "'x_axis' must be one of: step, time, relative_time"),
         ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 lies after end=1"),
         ({"keys": ["loss"], "start": "soon"}, "neither a step nor a time"),
         ({"keys": ["minus"], "log_y": True}, "log_y needs values above 0"),

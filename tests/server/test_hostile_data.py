@@ -15,7 +15,7 @@ from mcp.types import ResourceTemplateReference
 
 from swanlab_mcp.core.untrusted import limit_value, neutralise, parse_json
 from swanlab_mcp.present.text import count_tokens, fit
-from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
 from tests.fake_swanlab import Fault, LogLine, Media, State

@@ -13,7 +13,7 @@ from mcp.types import INVALID_PARAMS, PromptReference
 
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.server.prompts import PROMPTS, write_prompt
-from swanlab_mcp.server.tools import TOOLS
+from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session
 from tests.fake_swanlab import State

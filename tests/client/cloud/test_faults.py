@@ -35,7 +35,7 @@ from swanlab_mcp.core.errors import (
     UnexpectedResponse,
 )
 from swanlab_mcp.server.app import connect, create_server
-from swanlab_mcp.server.tools import TOOLS, WRITE_TOOLS
+from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
 from tests.fake_swanlab import BEGINNING, Fault, LogLine, Media, State, build_sample_state, create_app, serve

@@ -1,0 +1,172 @@
+"""call_tool(): a tool's name and arguments as an assistant sent them -> the operation -> the result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mcp import MCPError
+from mcp.server.apps import client_supports_apps
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.validation import describe_fault
+from swanlab_mcp.operations.budget import output_tokens
+from swanlab_mcp.operations.confirmation import confirmations
+from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.operations.listing import get_stretch
+from swanlab_mcp.present.views import DATA
+from swanlab_mcp.present.words import present
+from swanlab_mcp.server.consent import ask_and_answer
+from swanlab_mcp.server.context import App
+from swanlab_mcp.server.replies import make_error_result, make_reply, make_result
+from swanlab_mcp.server.schemas import make_arguments
+from swanlab_mcp.server.table import WRITE_TOOLS, ToolEntry
+
+__all__ = ["call_tool"]
+
+log = logging.getLogger(__name__)
+
+_MOST_FAULTS = 5
+# names that hosts and frameworks add to a call for themselves, without case, - and _
+_ADDED_BY_HOSTS = {
+    *("toolcallid", "callid", "toolname", "sessionid", "conversationid", "threadid", "requestid", "messageid", "meta"),
+    *(
+        "progresstoken",
+        "signal",
+        "abortsignal",
+        "chatinput",
+        "messages",
+        "history",
+        "runmanager",
+        "callbacks",
+        "runtime",
+    ),
+    *("ctx", "self", "kwargs", "args", "thought", "thoughts", "reasoning", "explanation", "securityrisk"),
+    *("taskprogress", "servername"),
+}
+
+
+async def call_tool(
+    entries: Sequence[ToolEntry], name: str, given: Mapping[str, Any], ctx: Context[App, Any]
+) -> CallToolResult | Any:
+    """Call one of the tools; an error of ours, SwanLab's or the caller's becomes an error result, never an exception.
+
+    May return the question for the user that a change asks in hosts of the 2026 protocol.
+    """
+    app: App = ctx.request_context.lifespan_context
+    try:
+        entry = _find_entry(entries, name)
+        arguments = _read_arguments(entry, given)
+        if entry.read_only:
+            return await _answer(entry, arguments, ctx)
+        return await ask_and_answer(entry, arguments, ctx, _answer)
+    except SwanLabError as error:
+        return make_error_result(error, app)
+    except MCPError:
+        raise
+    except Exception:  # a defect of ours must neither end the server nor look like an answer
+        incident = uuid.uuid4().hex[:8]
+        log.exception("internal error %s in %s", incident, shorten(name))
+        told = SwanLabError(
+            say("Internal error {incident} in {tool}.", incident=incident, tool=shorten(name)),
+            hint=say("Its trace is in the server's log; please report it."),
+        )
+        return make_error_result(told, app)
+
+
+async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any]) -> CallToolResult:
+    app: App = ctx.request_context.lifespan_context
+    token = progress.listener.set(progress.Course(ctx.report_progress))
+    limit = output_tokens.set(app.settings.max_output_tokens)
+    confirming = confirmations.set(app.confirmations)
+    try:
+        answer = await keep_deadline(
+            entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
+        )
+        answer = present(answer)
+        offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
+        keep_last = given.get("start") is None and not given.get("from_traceback")
+        reply = make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
+        meta: dict[str, Any] | None = None
+        if answer.view and client_supports_apps(ctx):
+            # not for the model: assistants hand `_meta` to the view only
+            meta = {DATA: await asyncio.to_thread(answer.view, app.clean)}
+        return make_result(entry, answer, reply, meta)
+    finally:
+        progress.listener.reset(token)
+        output_tokens.reset(limit)
+        confirmations.reset(confirming)
+
+
+def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
+    """Return a tool's row; raises InvalidArgument that names the near ones, or the option that offers it."""
+    known = {entry.name: entry for entry in entries}
+    if name in known:
+        return known[name]
+    if name in {entry.name for entry in WRITE_TOOLS}:
+        raise InvalidArgument(
+            say("The tool {name!r} is off: this server only reads.", name=name),
+            hint=say("The user can start the server with --allow-writes to offer it."),
+        )
+    near = find_near_names(name, known)
+    raise InvalidArgument(
+        say("There is no tool {name!r}.", name=shorten(name)),
+        hint=say("Near ones: {names}.", names=", ".join(near))
+        if near
+        else say("There are: {names}.", names=", ".join(known)),
+    )
+
+
+def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the operation's arguments; raises InvalidArgument that says what is wrong with each."""
+    model = make_arguments(entry)
+    try:
+        read = model.model_validate(given)
+    except ValueError as error:
+        faults = error.errors(include_url=False, include_input=False) if isinstance(error, ValidationError) else []
+        raise _explain_arguments(faults, list(model.model_fields)) from error
+    arguments = {name: getattr(read, name) for name in model.model_fields}
+    if "size" in read.model_fields_set and "page" in arguments:
+        # a size without a page, or with page 0, asks for the first page of that size
+        arguments["page"] = arguments["page"] or 1
+    return arguments
+
+
+def _explain_arguments(faults: Sequence[ErrorDetails], names: Sequence[str]) -> InvalidArgument:
+    # of a number with thousands of digits Python makes no text, and pydantic no error that names its place
+    told = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [say("a number has too many digits")]
+    if len(faults) > _MOST_FAULTS:
+        told.append(say("{count} more", count=len(faults) - _MOST_FAULTS))
+    return InvalidArgument(
+        say("Invalid arguments: {faults}.", faults=say("; ").join(told)),
+        hint=say("Accepted arguments: {names}.", names=", ".join(names)),
+    )
+
+
+def _explain_fault(fault: ErrorDetails, names: Sequence[str]) -> str:
+    path = ".".join(shorten(str(part)) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return say("{name!r} {fault}", name=path, fault=describe_fault(fault))
+    if len(fault["loc"]) > 1:
+        return say("there is no field {name!r}", name=path)
+    plain = path.casefold().replace("_", "").replace("-", "")
+    if path.startswith("_") or plain in _ADDED_BY_HOSTS:
+        return say(
+            "{name!r} is not an argument of this tool (some hosts add it for themselves): drop it and call again",
+            name=path,
+        )
+    near = find_near_names(path, names, 1)
+    if near:
+        return say("there is no argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+    return say("there is no argument {name!r}", name=path)

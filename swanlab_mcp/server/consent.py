@@ -1,0 +1,88 @@
+"""Ask the user, in hosts that can, before a confirmed change is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import cache
+from typing import Annotated, Any, cast
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import AcceptedElicitation, Elicit, ElicitationResult, Resolve
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult
+from pydantic import BaseModel, Field, create_model
+
+from swanlab_mcp.core.errors import PermissionDenied, SwanLabError
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Change
+from swanlab_mcp.core.untrusted import neutralise
+from swanlab_mcp.operations.confirmation import confirmations, is_rehearsal
+from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.server.context import App
+from swanlab_mcp.server.table import ToolEntry
+
+__all__ = ["Answer", "Consent", "ask_and_answer"]
+
+Answer = Callable[[ToolEntry, dict[str, Any], Context[App, Any]], Coroutine[Any, Any, CallToolResult]]
+
+
+class Consent(BaseModel):
+    """The user's answer before a change is made."""
+
+    agreed: bool
+
+
+async def ask_and_answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any], answer: Answer) -> Any:
+    """Return what `answer` returns if the user agreed or cannot be asked, or the question that the host must put.
+
+    Raises PermissionDenied if the user did not agree, and what the rehearsal of the change raises.
+    """
+    try:
+        return await _make_tool(entry, answer).run({"given": given}, ctx)
+    except ToolError as error:
+        if isinstance(error.__cause__, SwanLabError):
+            raise error.__cause__ from error
+        raise
+
+
+@cache
+def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
+    """Return the change as a tool of the SDK's, which puts questions to the user in both protocol eras."""
+
+    async def ask(given: dict[str, Any], ctx: Context[App, Any]) -> Consent | Elicit[Consent]:
+        app: App = ctx.request_context.lifespan_context
+        asked = ctx.client_capabilities and ctx.client_capabilities.elicitation
+        if not given["confirmation"] or asked is None or (asked.form is None and asked.url is not None):
+            return Consent(agreed=True)
+        confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
+        try:
+            # an error ends the call: a user who could not be asked has not agreed
+            planned = await keep_deadline(entry.operation(app.client, **given), app.settings.timeout, is_write=True)
+        finally:
+            confirmations.reset(confirming)
+            is_rehearsal.reset(rehearsing)
+        from swanlab_mcp.operations.changes import describe_change  # noqa: PLC0415 only writes need it
+
+        return Elicit(neutralise(app.mask(describe_change(cast("Change", planned.data)))), _make_form())
+
+    async def change(given: dict[str, Any], ctx: Context[App, Any], consent: Any) -> CallToolResult:
+        if not (isinstance(consent, AcceptedElicitation) and cast("AcceptedElicitation[Consent]", consent).data.agreed):
+            app: App = ctx.request_context.lifespan_context
+            app.confirmations.spend(given["confirmation"])
+            raise PermissionDenied(
+                say("The user was asked and did not agree; nothing was done."),
+                hint=say("Do not try again unless the user asks for it."),
+            )
+        return await answer(entry, given, ctx)
+
+    ask.__name__ = ask.__qualname__ = f"ask_{entry.name}"
+    # the SDK finds the question in the annotation
+    change.__annotations__["consent"] = Annotated[ElicitationResult[Consent], Resolve(ask)]
+    return Tool.from_function(change, name=entry.name, structured_output=False)
+
+
+def _make_form() -> type[Consent]:
+    """Return the form with the words that the user reads, in the language of this call."""
+    agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
+    return create_model("Consent", __base__=Consent, agreed=(bool, agreed))

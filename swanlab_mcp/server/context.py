@@ -1,0 +1,69 @@
+"""What the tools, resources and prompts of one running server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.confirmation import Confirmations
+from swanlab_mcp.server.accounts import caller
+from swanlab_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from swanlab_mcp.operations.completion import Completer
+
+__all__ = ["App"]
+
+_LONGEST_NAME = 120  # in a view
+
+
+@dataclass(frozen=True, eq=False)
+class App:
+    """The settings and clients of one running server; `client` is the caller's own if each caller has one."""
+
+    settings: Settings
+    confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+
+    @cached_property
+    def own_client(self) -> SwanLabClient:
+        """The server's own account and runs, opened by the first call: the start does not need it."""
+        return open_client(self.settings, is_cached=self.settings.is_cached)
+
+    @cached_property
+    def own_completer(self) -> Completer:
+        from swanlab_mcp.operations.completion import Completer  # noqa: PLC0415 only completion needs it
+
+        return Completer(self.own_client)
+
+    @property
+    def client(self) -> SwanLabClient:
+        account = caller.get()
+        return account.client if account else self.own_client
+
+    @property
+    def completer(self) -> Completer:
+        account = caller.get()
+        return account.completer if account else self.own_completer
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if "own_client" in vars(self):
+            await self.own_client.aclose()
+
+    @property
+    def secrets(self) -> set[str]:
+        """The keys and sessions that the server and this caller work with."""
+        return {*self.own_client.get_secrets(), *self.client.get_secrets()}
+
+    def mask(self, text: str) -> str:
+        return mask_exactly(text, self.secrets)
+
+    def clean(self, text: str) -> str:
+        """Return a name as a view may show it."""
+        text = self.mask(text)
+        return shorten(text if self.settings.show_secrets else mask_secrets(text), _LONGEST_NAME)

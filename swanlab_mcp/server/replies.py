@@ -1,0 +1,71 @@
+"""Answers and errors of operations as results of tools: masked, bounded, in the forms that a host reads."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, cast
+
+from mcp.types import CallToolResult, ImageContent, TextContent
+from pydantic import BaseModel
+
+from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.models import ApiResponse, Picture
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.present.text import Reply, Rows, fit
+from swanlab_mcp.server.context import App
+from swanlab_mcp.server.table import ToolEntry
+
+__all__ = ["describe_error", "make_error_result", "make_reply", "make_result"]
+
+_LONGEST_ERROR = 4000
+
+
+def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
+    """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
+    records: Any = answer.data
+    if (
+        answer.page
+        and isinstance(records, list)
+        and all(isinstance(one, BaseModel) for one in cast("list[Any]", records))
+    ):
+        empty = answer.model_copy(update={"data": []})
+        payload = {**empty.model_dump(mode="json", exclude_none=True), "data": Rows(cast("list[BaseModel]", records))}
+    else:
+        payload = answer.model_dump(mode="json", exclude_none=True)
+    settings = app.settings
+    return fit(payload, settings.max_output_tokens, is_masked=not settings.show_secrets, secrets=app.secrets, **how)
+
+
+def make_result(
+    entry: ToolEntry, answer: ApiResponse[Any], reply: Reply, meta: dict[str, Any] | None
+) -> CallToolResult:
+    """Return the result of a tool; `meta` is for the view only."""
+    text = TextContent(type="text", text=reply.text)
+    if not entry.shows_pictures:
+        return CallToolResult(content=[text], structured_content=reply.structured, _meta=meta)
+    rows: Any = reply.structured["data"]
+    # a row that was cut takes its picture along
+    shown = len(cast("list[Any]", rows)) if isinstance(rows, list) else None
+    kept = [one for one in answer.pictures if shown is None or one.row < shown]
+    return CallToolResult(content=[*map(_show, kept), text], _meta=meta)
+
+
+def _show(picture: Picture) -> ImageContent:
+    return ImageContent(
+        type="image", data=base64.b64encode(picture.content).decode("ascii"), mime_type=picture.mime_type
+    )
+
+
+def describe_error(error: SwanLabError, app: App | None = None) -> str:
+    """Return an error as one line of bounded length, masked by `app`, because it holds names that others chose."""
+    text = str(error)
+    return shorten(app.mask(text) if app else text, _LONGEST_ERROR)
+
+
+def make_error_result(error: SwanLabError, app: App) -> CallToolResult:
+    text = describe_error(error, app)
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)],
+        structured_content={"code": error.status, "errmsg": text, "data": None},
+        is_error=True,
+    )

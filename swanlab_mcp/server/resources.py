@@ -1,0 +1,123 @@
+"""Resources and prompts, which users attach to a conversation or pick from a menu, and their completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcp import MCPError
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.prompts import Prompt
+from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessage
+from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgument, CompletionContext
+
+from swanlab_mcp import operations
+from swanlab_mcp.core.errors import InvalidArgument, NotFound, SwanLabError
+from swanlab_mcp.core.i18n import LANGUAGES
+from swanlab_mcp.operations.budget import output_tokens
+from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.server.context import App
+from swanlab_mcp.server.prompts import PromptEntry, write_prompt
+from swanlab_mcp.server.replies import describe_error, make_reply
+from swanlab_mcp.server.table import Operation
+
+__all__ = ["TaskPrompt", "add_completion", "add_resources", "to_protocol_error"]
+
+
+def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
+    """Register what a user can attach to a conversation: the texts of tools, under addresses.
+
+    `running` holds the app, for which the SDK has no other way to here.
+    """
+    # what may stand in a name is judged where names are read, in words that tell what is wrong
+    security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
+
+    async def read(operation: Operation, **arguments: Any) -> str:
+        app = running[-1]
+        limit = output_tokens.set(app.settings.max_output_tokens)
+        try:
+            answer = await keep_deadline(operation(app.client, **arguments), app.settings.timeout)
+        except NotFound as error:
+            raise ResourceNotFoundError(describe_error(error, app)) from error
+        except SwanLabError as error:
+            raise ResourceError(describe_error(error, app)) from error
+        finally:
+            output_tokens.reset(limit)
+        return make_reply(app, answer).text
+
+    @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
+    async def workspaces() -> str:
+        return await read(operations.list_workspaces, page=0)
+
+    @server.resource(
+        "swanlab://{username}/{project}",
+        title="A project's experiments",
+        description="Experiments of a project with state and config. Names are percent-encoded (a/b is a%2Fb)",
+        security=security,
+    )
+    async def project(username: str, project: str) -> str:
+        return await read(operations.list_project_exps, username=username, project=project, page=0)
+
+    @server.resource(
+        "swanlab://{username}/{project}/{exp_cuid}",
+        title="An experiment",
+        description="State, config, machine, packages and traceback of an experiment, by its id or name",
+        security=security,
+    )
+    async def experiment(username: str, project: str, exp_cuid: str) -> str:
+        return await read(operations.get_experiment, username=username, project=project, exp_cuid=exp_cuid)
+
+
+def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
+    @server.completion()
+    async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
+        """Complete an argument of a resource or a prompt; both name their arguments alike."""
+        if argument.name == "language":
+            return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
+        app = running[-1]
+        chosen = (context and context.arguments) or {}
+        try:
+            question = app.completer.complete(argument.name, argument.value, chosen)
+            answer = await keep_deadline(question, app.settings.timeout)
+        except SwanLabError as error:
+            raise to_protocol_error(error, app) from error
+        # a name that must not be shown cannot be chosen
+        found, total = answer.data or [], answer.page.total if answer.page else 0
+        values = [one for one in found if app.mask(one) == one]
+        total -= len(found) - len(values)
+        return Completion(values=values, total=total, has_more=total > len(values))
+
+
+class TaskPrompt(Prompt):
+    """A prompt that says what is wrong with its arguments; the SDK's own errors do not."""
+
+    entry: PromptEntry
+
+    @classmethod
+    def of(cls, entry: PromptEntry) -> TaskPrompt:
+        arguments = [
+            PromptArgument(name=name, description=description, required=is_required)
+            for name, description, is_required in entry.arguments
+        ]
+        return cls(
+            name=entry.name,
+            title=entry.title,
+            description=entry.description,
+            arguments=arguments,
+            fn=write_prompt,
+            entry=entry,
+            context_kwarg=None,
+        )
+
+    async def render(self, arguments: dict[str, Any] | None, context: Any) -> list[Message]:  # noqa: ARG002 the SDK's
+        try:
+            return [UserMessage(write_prompt(self.entry, arguments or {}))]
+        except SwanLabError as error:
+            raise to_protocol_error(error) from error
+
+
+def to_protocol_error(error: SwanLabError, app: App | None = None) -> MCPError:
+    is_theirs = isinstance(error, (InvalidArgument, NotFound))
+    return MCPError(code=INVALID_PARAMS if is_theirs else INTERNAL_ERROR, message=describe_error(error, app))

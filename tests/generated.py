@@ -1,0 +1,206 @@
+"""Everything that is made from the code: `python -m tests.generated` writes it, `test_generated.py` compares it.
+
+A plain script and not a snapshot library: these files are products (the published tool list, the docs, the table in the
+README), in places and formats that readers and the package expect, and none of them is a test's own record.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import swanlab_mcp
+from swanlab_mcp import OpenApi
+from swanlab_mcp.present.words import get_published_type
+from swanlab_mcp.server.schemas import TOOL_LIST, describe_tool, make_arguments
+from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
+_TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)
+
+EXAMPLES = {
+    "list_workspaces": "",
+    "list_projects": "detail=true",
+    "list_project_exps": "project=digits-mlp size=5",
+    "find_experiments": """project=digits-mlp 'filters=[{"field":"config.lr","op":">=","value":0.3}]'""",
+    "get_experiment": "project=digits-mlp exp_cuid=cosine-128-64-ckpt",
+    "get_environment": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
+    "get_exp_summary": "project=digits-mlp exp_cuid=lr-100-wd-0.1 'keys=val/*'",
+    "get_logs": "project=digits-mlp exp_cuid=cosine-128-64-ckpt from_traceback=true",
+    "list_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
+    "get_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss max_points=10",
+    "plot_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss log_y=true -o curves.png",
+    "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true",
+    "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
+    "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
+    "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
+    "get_media": "project=NAME exp_cuid=ID 'keys=*'",
+    "create_project": "project=NAME",
+    "delete_experiments": "project=NAME exp_cuids=ID",
+    "delete_project": "project=NAME",
+}
+
+
+def make_all() -> dict[Path, str]:
+    """Return the text of every generated file by its path."""
+    made = {
+        TOOL_LIST: write_tool_list(),
+        README: write_readme(),
+        ROOT / "tests" / "public_api.txt": write_public_api(),
+        DOCS / "openapi.md": write_reference(),
+        DOCS / "tools" / "README.md": write_index(),
+    }
+    return made | {DOCS / "tools" / f"{entry.name}.md": write_page(entry) for entry in EVERY_TOOL}
+
+
+def write_tool_list() -> str:
+    return json.dumps([describe_tool(entry) for entry in EVERY_TOOL], indent=1, ensure_ascii=False) + "\n"
+
+
+def write_readme() -> str:
+    rows = ["| tool | answers | arguments |", "|---|---|---|", *map(describe_row, TOOLS)]
+    return _TABLE.sub(lambda _match: "\n".join(rows) + "\n", README.read_text(encoding="utf-8"))
+
+
+def describe_row(entry: ToolEntry) -> str:
+    answers = (inspect.getdoc(entry.operation) or "").partition("\n")[0]
+    arguments = [f"`{name}`" for name in make_arguments(entry).model_fields]
+    return f"| `{entry.name}` | {answers} | {', '.join(arguments)} |"
+
+
+def write_public_api() -> str:
+    return "\n".join(line for name in swanlab_mcp.__all__ for line in describe_public(name)) + "\n"
+
+
+def describe_public(name: str) -> list[str]:
+    value = getattr(swanlab_mcp, name)
+    if not inspect.isclass(value):
+        return [f"{name}: {type(value).__name__}"]
+    lines = [f"class {name}({', '.join(base.__name__.partition('[')[0] for base in value.__bases__)})"]
+    if hasattr(value, "model_fields"):
+        own = inspect.get_annotations(value)
+        lines += [f"    {field}: {own[field]}" for field in value.model_fields if field in own]
+    if "__init__" in vars(value):
+        lines.append(f"    __init__{inspect.signature(value.__init__)}")
+    for method, function in vars(value).items():
+        if not method.startswith("_") and inspect.isfunction(function):
+            lines.append(f"    {method}{inspect.signature(function)}")
+    return lines
+
+
+def write_reference() -> str:
+    path = DOCS / "openapi.md"
+    intro = path.read_text(encoding="utf-8").partition("<!-- methods -->\n")[0]
+    methods = "\n".join(describe_methods())
+    return f"{intro}<!-- methods -->\n{methods}<!-- end of methods -->\n"
+
+
+def describe_methods() -> Iterator[str]:
+    members = vars(OpenApi)
+    functions = {name: value for name, value in members.items() if inspect.isfunction(value) and name[0] != "_"}
+    for name, function in functions.items():
+        if function.__name__ != name:
+            yield f"### {name}\n\nAnother name of `{function.__name__}`.\n"
+            continue
+        signature = inspect.signature(function)
+        given = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
+        # annotations are texts, and shown in quotes
+        shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature.replace(parameters=given)))
+        yield f"### {name}\n\n```python\n{name}{shown}\n```\n\n{inspect.getdoc(function)}\n"
+
+
+def write_index() -> str:
+    lines = ["# The tools", "", "Made from the tools' schemas; `swanlab-mcp-server tools` lists them too.", ""]
+    lines += [f"- [{entry.name}]({entry.name}.md): {entry.title.lower()}" for entry in EVERY_TOOL]
+    return "\n".join(lines) + "\n"
+
+
+def write_page(entry: ToolEntry) -> str:
+    reads = "It only reads."
+    writes = "It changes what is stored, and is offered only [with `--allow-writes`](../../README.md#changing-things)."
+    tool = describe_tool(entry)
+    whole = make_arguments(entry).model_json_schema()["properties"]
+    lines = [
+        f"# {entry.name}",
+        "",
+        f"*{entry.title}.* {reads if entry.read_only else writes}",
+        "",
+        *tool["description"].splitlines(),
+        "",
+        "## Arguments",
+        "",
+        "| name | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, schema in tool["inputSchema"]["properties"].items():
+        options = [whole[name], *whole[name].get("anyOf", [])]
+        limits = next((told for option in options if (told := describe_limits(option))), "")
+        default = whole[name].get("default")
+        shown = "none" if default in (None, "", []) else f"`{json.dumps(default)}`"
+        shown = "required" if name in tool["inputSchema"].get("required", ()) else shown
+        meaning = schema["description"] + (f" ({limits})" if limits else "")
+        lines.append(f"| `{name}` | {describe_type(schema)} | {shown} | {meaning} |")
+    lines += ["", "## Reply", "", describe_reply(entry)]
+    options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "The demo cannot be changed; ")
+    if entry.name == "get_media":
+        options, note = "", "The demo holds no such recording; "
+    command = f"swanlab-mcp-server {options}call {entry.name} {EXAMPLES[entry.name]}".rstrip()
+    lines += ["", "## By hand", "", *([f"{note}on your own:", ""] if note else []), "```sh", command, "```", ""]
+    return "\n".join(lines)
+
+
+def describe_type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    kind = schema.get("type", "any")
+    return f"list of {schema['items'].get('type', 'values')}s" if kind == "array" else kind
+
+
+def describe_limits(schema: dict[str, Any]) -> str:
+    bounds = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}"}
+    return " ".join(bounds[name].format(schema[name]) for name in bounds if name in schema)
+
+
+def describe_reply(entry: ToolEntry) -> str:
+    if entry.shows_pictures:
+        return "Pictures, and the figures as text."
+    annotation = inspect.signature(entry.operation, eval_str=True).return_annotation
+    answer = get_published_type(annotation).model_json_schema()
+    definitions = answer.get("$defs", {})
+
+    def follow(schema: dict[str, Any]) -> dict[str, Any]:
+        for option in (schema, *schema.get("anyOf", ())):
+            if "$ref" in option:
+                return definitions[option["$ref"].rpartition("/")[2]]
+            if option.get("type") in ("array", "object"):
+                return option
+        return schema
+
+    data = follow(answer["properties"]["data"])
+    rows = data.get("items") or data.get("additionalProperties")
+    is_record = not isinstance(rows, dict)
+    fields = ", ".join(f"`{name}`" for name in (data if is_record else follow(rows)).get("properties", {})) or "values"
+    kind = "an object that holds" if is_record else "an object by key; each value holds"
+    kind = "a list; each row holds" if "items" in data else kind
+    return f"`data` is {kind} {fields}. A field that was not recorded is absent."
+
+
+def main() -> None:
+    for path, text in make_all().items():
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if before != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"rewritten: {path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
