@@ -34,6 +34,11 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     serve.add_argument(
         "--shared-key", action="store_true", default=False, help="callers without a key use the server's"
     )
+    serve.add_argument(
+        "--allowed-origin", default=[], action="append", metavar="ORIGIN", help="pages like app://name; repeatable"
+    )
+    serve.add_argument("--audit", default="", metavar="FILE", help="write a JSON line for each call; - for stderr")
+    serve.add_argument("--rate", default=0, type=int, metavar="N", help="requests a minute for each key (default any)")
     call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
     call.add_argument("tool")
     call.add_argument("argument", nargs="*", metavar="name=value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
 
 __all__ = ["divert_stdout", "end", "run", "start_server"]
@@ -80,8 +82,10 @@ def end(code: int) -> NoReturn:
 
 def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     """Serve a team by HTTP; refuses what would be open without anybody having said so."""
-    from swanlab_mcp.server.gateway import is_loopback, serve_http
+    from swanlab_mcp.server.audit import Audit
     from swanlab_mcp.server.http import create_http_app
+    from swanlab_mcp.server.limits import Limits
+    from swanlab_mcp.server.listening import is_loopback, serve_http
 
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
@@ -98,14 +102,29 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):
         problem = say("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
+    for origin in arguments.allowed_origin:
+        if origin != "null" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/*\s]+", origin):
+            problem = say(
+                "--allowed-origin takes an origin as browsers send it, like app://obsidian.md, not {origin!r}.",
+                origin=shorten(origin),
+            )
     if problem:
         print(problem, file=sys.stderr)
+        return 2
+    try:
+        audit = Audit(arguments.audit) if arguments.audit else None
+    except OSError as error:
+        path = shorten(arguments.audit)
+        print(say("The audit log {path} cannot be written: {why}.", path=path, why=error.strerror), file=sys.stderr)
         return 2
     app = create_http_app(
         settings,
         allowed_hosts=arguments.allowed_host,
+        allowed_origins=arguments.allowed_origin,
         shared_key=arguments.shared_key,
         log_level=arguments.log_level,
+        limits=Limits(rate=arguments.rate),
+        audit=audit,
     )
     _end_on_signals()
     try:

@@ -1,4 +1,4 @@
-"""Who calls a shared server: one client per SwanLab key, so that no caller meets another's session, cache or errors."""
+"""Callers of a shared server: one client for each SwanLab key; callers share no session, cache or error."""
 
 from __future__ import annotations
 
@@ -15,31 +15,36 @@ from functools import partial
 from swanlab_mcp.client.base import SwanLabClient
 from swanlab_mcp.client.routing import open_client
 from swanlab_mcp.core.concurrency import SharedAnswers
-from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited
+from swanlab_mcp.core.errors import AuthenticationFailed
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.server.audit import hash_key
+from swanlab_mcp.server.logins import Logins
 from swanlab_mcp.settings import Settings
 
 __all__ = ["Account", "Accounts", "caller"]
 
 _VERIFIED_FOR = 3600.0
-_VERIFYING_AT_ONCE = 8
 
 
 @dataclass(eq=False)
 class Account:
-    """A caller whose key SwanLab has accepted; `verified_at` in monotonic seconds, `calls` are those under way."""
+    """A caller whose key SwanLab has accepted; `verified_at` in monotonic seconds, `calls` are those under way.
+
+    `name` is its name in the audit log.
+    """
 
     client: SwanLabClient
     username: str
     verified_at: float
     completer: Completer
+    name: str = ""
     calls: int = 0
     is_dismissed: bool = False
 
 
-# whose call this is; None where the server works for its own account
+# whose call this is; None when the server works for its own account
 caller: ContextVar[Account | None] = ContextVar("caller", default=None)
 
 
@@ -53,19 +58,19 @@ class Accounts:
         self._most = most
         self._salt = secrets.token_bytes(32)
         self._known: dict[bytes, Account] = {}
-        self._verifying = 0
+        self._logins = Logins()
         self._questions = SharedAnswers[Account]()
 
     @asynccontextmanager
-    async def use(self, key: str) -> AsyncGenerator[Account, None]:
+    async def use(self, key: str, address: str = "") -> AsyncGenerator[Account, None]:
         """Yield the account of `key`, which SwanLab's login verifies now or has verified within the hour.
 
-        Raises AuthenticationFailed, RateLimited when too many keys are being verified, and what signing in raises.
+        Raises AuthenticationFailed, RateLimited when `address` signs in too often, and the errors of signing in.
         """
         if not (key and key.isascii() and key.isprintable()):
             raise AuthenticationFailed(say("The Authorization header holds no SwanLab API key."))
         digest = hmac.digest(self._salt, key.encode(), hashlib.sha256)
-        account = await self._find(digest, key)
+        account = await self._find(digest, key, address)
         account.calls += 1
         try:
             yield account
@@ -79,32 +84,27 @@ class Accounts:
         while self._known:
             await self._dismiss(next(iter(self._known)))
 
-    async def _find(self, digest: bytes, key: str) -> Account:
+    async def _find(self, digest: bytes, key: str, address: str) -> Account:
         account = self._known.get(digest)
+        is_known = account is not None
         if account and time.monotonic() - account.verified_at > _VERIFIED_FOR:
             await self._dismiss(digest)
             account = None
         while account is None or account.is_dismissed:
-            account = await self._questions.ask(digest, partial(self._verify, digest, key))
+            verify = partial(self._verify, digest, key, address, is_known=is_known)
+            account = await self._questions.ask(digest, verify)
         # the order of the dict is that of the last use
         self._known[digest] = self._known.pop(digest)
         return account
 
-    async def _verify(self, digest: bytes, key: str) -> Account:
-        if self._verifying >= _VERIFYING_AT_ONCE:
-            raise RateLimited(
-                say("Many new callers are signing in at this moment."), hint=say("Try again in a second.")
-            )
-        self._verifying += 1
-        try:
-            async with AsyncExitStack() as opened:
-                client = open_client(replace(self._settings, api_key=key), is_cached=self._settings.is_cached)
-                opened.push_async_callback(client.aclose)
-                username = await keep_deadline(client.get_username(), self._settings.timeout)
-                opened.pop_all()
-        finally:
-            self._verifying -= 1
-        account = self._known[digest] = Account(client, username, time.monotonic(), Completer(client))
+    async def _verify(self, digest: bytes, key: str, address: str, *, is_known: bool) -> Account:
+        async with self._logins.take(digest, address, is_known=is_known), AsyncExitStack() as opened:
+            client = open_client(replace(self._settings, api_key=key), is_cached=self._settings.is_cached)
+            opened.push_async_callback(client.aclose)
+            username = await keep_deadline(client.get_username(), self._settings.timeout)
+            opened.pop_all()
+        account = Account(client, username, time.monotonic(), Completer(client), hash_key(key))
+        self._known[digest] = account
         while len(self._known) > self._most:
             await self._dismiss(next(iter(self._known)))
         return account

@@ -1,26 +1,28 @@
-"""The shared server's door: which requests come in, whose they are, and how many at once (ASGI)."""
+"""The shared server's gateway (ASGI): which requests are accepted, whose they are, and how many at once."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
-import logging
-import socket
-import sys
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, SwanLabError
+from starlette.middleware.cors import CORSMiddleware
+
+from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, RateLimited, SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import neutralise
+from swanlab_mcp.operations.pending import PendingChange, pending
 from swanlab_mcp.server.accounts import Account, Accounts, caller
+from swanlab_mcp.server.audit import Audit, Entry
+from swanlab_mcp.server.limits import RETRY_AFTER, Limits, Rates, Refused, Slots
+from swanlab_mcp.server.messages import Call, read_message
 
-__all__ = ["Gateway", "Limits", "is_loopback", "serve_http"]
+__all__ = ["PATH", "Gateway"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,35 +30,48 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PATH = "/mcp"
-_RETRY_AFTER = "2"
-_GRACE = 0.5
+PATH = "/mcp"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# where clients look for OAuth
+_OAUTH_PATHS = ("/.well-known/", "/register", "/authorize", "/token")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The most that callers may use: bytes of a body, seconds for it to arrive, requests at once in all and of each."""
+class _Exchange:
+    """One request: its scope, headers and streams, what it calls, and whether its answer has begun."""
 
-    body: int = 1 << 20
-    body_seconds: float = 10.0
-    requests: int = 64
-    requests_per_caller: int = 16
+    def __init__(self, scope: Scope, receive: Receive, send: Send, entry: Entry | None) -> None:
+        self.scope = scope
+        self.headers = _read_headers(scope)
+        self.receive = receive
+        self.call = Call()
+        self.change = PendingChange()
+        self.entry = entry
+        self.is_begun = False
+        self._send = send
 
+    @property
+    def address(self) -> str:
+        client = self.scope.get("client")
+        return client[0] if client else ""
 
-class _Refused(Exception):
-    def __init__(self, status: int, message: str, **headers: str) -> None:
-        self.status = status
-        self.message = message
-        self.headers = headers
-        super().__init__(message)
+    async def send(self, part: Message) -> None:
+        self.is_begun = True
+        if self.entry:
+            self.entry.see(part)
+        await self._send(part)
+
+    async def refuse(self, refusal: Refused) -> None:
+        error = {"code": -32000, "message": refusal.message}
+        content = {"jsonrpc": "2.0", "id": self.call.id, "error": error}
+        await _answer(self.send, refusal.status, content, refusal.headers)
 
 
 class Gateway:
-    """Lets POST /mcp through to `app` for callers whose key SwanLab accepts; answers /health itself.
+    """Passes POST /mcp to `app` for callers whose key SwanLab accepts; answers /health itself.
 
-    A caller's key is the bearer token. `shares_key`: whoever brings none works with the server's own account. Without
-    `accounts` (the demo) nobody needs a key, and none is looked at.
+    A caller's key is the bearer token. With `shares_key`, callers without a key work with the server's own account.
+    Without `accounts` (the demo) no key is needed, and keys are ignored. `allowed_origins` are exact, for schemes such
+    as app://; http and https pages of an allowed host need no entry.
     """
 
     def __init__(
@@ -65,22 +80,37 @@ class Gateway:
         accounts: Accounts | None,
         *,
         allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
         shares_key: bool = False,
         limits: Limits | None = None,
         language: str = "en",
+        audit: Audit | None = None,
     ) -> None:
+        self.limits = limits or Limits()
         self._app = app
         self._accounts = accounts
         self._hosts = {*_LOOPBACK, *(host.lower() for host in allowed_hosts)}
+        self._origins = set(allowed_origins)
         self._shares_key = shares_key
-        self._limits = limits or Limits()
         self._language = language
-        self._under_way: dict[Account | None, int] = {}
+        self._audit = audit
+        self._slots = Slots(self.limits)
+        self._rates = Rates(self.limits.rate)
+        self._large_bodies = asyncio.Semaphore(self.limits.large_bodies)
         self._requests: set[asyncio.Task[Any]] = set()
         self._is_ending = False
+        names = "|".join(re.escape(f"[{host}]" if ":" in host else host) for host in sorted(self._hosts))
+        self._cors = CORSMiddleware(
+            cast("Any", self._handle),
+            allow_origins=tuple(self._origins),
+            allow_origin_regex=rf"(?i:https?://(?:{names})(?::\d+)?)",
+            allow_methods=("POST",),
+            allow_headers=("*",),
+            expose_headers=("Retry-After",),
+        )
 
     def stop(self) -> None:
-        """Stop the requests under way, those with half a body too: what is not answered yet gets 503."""
+        """Stop the requests under way, including those with half a body: each is answered before the server ends."""
         self._is_ending = True
         for request in self._requests:
             request.cancel()
@@ -89,129 +119,153 @@ class Gateway:
         if scope["type"] != "http":
             await self._app(scope, receive, partial(self._send_state, send))
             return
-        is_begun = False
-
-        async def tell(part: Message) -> None:
-            nonlocal is_begun
-            is_begun = True
-            await send(part)
-
+        if scope["path"] == "/health":
+            # balancers use the address as Host; the answer says only that the server runs
+            await _answer(send, 200, {"status": "ok"}, {})
+            return
         request = asyncio.current_task()
         assert request
         self._requests.add(request)
         with speak(self._language):
             try:
-                await self._serve(scope, receive, tell)
-            except _Refused as refusal:
-                await _refuse(tell, refusal)
-            except asyncio.CancelledError:
-                if not self._is_ending or is_begun:
-                    raise
-                await _refuse(tell, _Refused(503, say("The server is ending."), **{"retry-after": _RETRY_AFTER}))
+                self._check_host(_read_headers(scope))
+            except Refused as refusal:
+                await _Exchange(scope, receive, send, None).refuse(refusal)
+            else:
+                await self._cors(scope, cast("Any", receive), cast("Any", send))
             finally:
                 self._requests.discard(request)
 
     async def _send_state(self, send: Send, message: Message) -> None:
-        # once this is told, the event loop may end at any moment
+        # after this message the event loop may end at any moment
         if self._accounts and message["type"].startswith("lifespan.shutdown"):
             await self._accounts.aclose()
         await send(message)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _read_headers(scope)
-        if scope["path"] == "/health":
-            # balancers ask by address: no matter which Host, it tells nothing but that it is there
-            await _answer(send, 200, {"status": "ok"}, {})
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(scope, receive, send, Entry(self._audit) if self._audit else None)
+        token = pending.set(exchange.change)
+        try:
+            await self._serve(exchange)
+        except Refused as refusal:
+            await exchange.refuse(refusal)
+        except asyncio.CancelledError:
+            if not self._is_ending or exchange.is_begun:
+                raise
+            if doubt := exchange.change.describe():
+                # neither a status nor a header may invite a proxy or a client to repeat it
+                await _answer(exchange.send, 200, exchange.call.fail(doubt), {})
+            else:
+                await exchange.refuse(Refused(503, say("The server is ending."), **{"retry-after": RETRY_AFTER}))
+        finally:
+            pending.reset(token)
+            if exchange.entry:
+                exchange.entry.close(exchange.call, is_doubtful=bool(exchange.change.what))
+
+    async def _serve(self, exchange: _Exchange) -> None:
+        scope = exchange.scope
+        if scope["path"].startswith(_OAUTH_PATHS):
+            advice = say("There is no OAuth here; send your SwanLab API key as bearer token.")
+            await _answer(exchange.send, 404, {"error": "not_supported", "error_description": advice}, {})
             return
-        if scope["path"] != _PATH:
-            raise _Refused(404, say("There is nothing here; the MCP endpoint is {path}.", path=_PATH))
-        self._check_host(headers)
-        if scope["method"] != "POST":
-            raise _Refused(405, say("Only POST is served: there are no sessions or streams."), allow="POST")
+        if scope["path"].rstrip("/") != PATH:
+            raise Refused(404, say("There is nothing here; the MCP endpoint is {path}.", path=PATH))
+        if scope["method"] == "OPTIONS":
+            await _answer(exchange.send, 204, None, {"allow": "POST, OPTIONS"})
+            return
         async with AsyncExitStack() as stack:
-            account = await self._admit(headers, stack)
-            body = await self._read_body(headers, receive)
+            account = await self._identify(exchange, stack)
+            if scope["method"] != "POST":
+                raise Refused(405, say("Only POST is served: there are no sessions or streams."), allow="POST")
+            self._rates.count(account.name if account else exchange.address)
+            body, exchange.call, error = read_message(await self._read_body(exchange))
+            if error:
+                await _answer(exchange.send, 400, error, {})
+                return
+            stack.enter_context(self._slots.take(account))
+            served = {**scope, "path": PATH, "raw_path": PATH.encode(), "headers": _accept_json(scope["headers"])}
             token = caller.set(account)
             try:
-                await _run(self._app, scope, body, receive, send)
+                await _run(self._app, served, body, exchange.receive, exchange.send)
             finally:
                 caller.reset(token)
 
     def _check_host(self, headers: dict[str, str]) -> None:
-        """Refuse names that are not ours: a page that has its own name point here must get no answer."""
+        """Refuse other names: a page whose own name points here must get no answer. Raises Refused."""
         if _read_host(f"//{headers.get('host', '')}") not in self._hosts:
-            raise _Refused(421, say("This Host is not served; the operator allows one with --allowed-host."))
+            raise Refused(421, say("This Host is not served; the operator allows one with --allowed-host."))
         origin = headers.get("origin")
-        if origin is not None and (not origin.startswith("http") or _read_host(origin) not in self._hosts):
-            raise _Refused(403, say("Pages of this Origin may not call; the operator allows one with --allowed-host."))
+        if origin is None or origin in self._origins:
+            return
+        if not origin.lower().startswith(("http://", "https://")):
+            raise Refused(
+                403,
+                say(
+                    "The Origin {origin!r} may not call; the operator allows it with --allowed-origin.",
+                    origin=neutralise(origin[:100]),
+                ),
+            )
+        if _read_host(origin) not in self._hosts:
+            raise Refused(403, say("Pages of this Origin may not call; the operator allows one with --allowed-host."))
 
-    async def _admit(self, headers: dict[str, str], stack: AsyncExitStack) -> Account | None:
-        """Return whose request this is, None for the server's own account, and count it while `stack` is open."""
-        kind, _, key = headers.get("authorization", "").partition(" ")
+    async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:
+        """Return the account of a request, None for the server's own; it stays open while `stack` is."""
+        sent = exchange.headers.get("authorization", "")
+        kind, _, key = sent.partition(" ")
         account = None
         if self._accounts and kind.lower() == "bearer" and key.strip():
-            account = await self._sign_in(self._accounts, key.strip(), stack)
-        elif self._accounts and (headers.get("authorization") or not self._shares_key):
-            raise _Refused(
-                401,
-                say("Send your own SwanLab API key: 'Authorization: Bearer <key>'."),
-                **{"www-authenticate": 'Bearer realm="SwanLab API key"'},
-            )
-        ours = self._under_way.get(account, 0)
-        is_full = sum(self._under_way.values()) >= self._limits.requests
-        if is_full or (account is not None and ours >= self._limits.requests_per_caller):
-            told = (
-                say("The server is busy; try again in {seconds} seconds.", seconds=_RETRY_AFTER)
-                if is_full
-                else say("Too many of your calls are busy; try again in {seconds} seconds.", seconds=_RETRY_AFTER)
-            )
-            raise _Refused(503, told, **{"retry-after": _RETRY_AFTER})
-        self._under_way[account] = ours + 1
-        stack.callback(self._leave, account)
+            account = await self._sign_in(self._accounts, key.strip(), exchange.address, stack)
+        elif self._accounts and (sent or not self._shares_key):
+            # no WWW-Authenticate: clients would start OAuth
+            raise Refused(401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. There is no OAuth."))
+        if exchange.entry:
+            exchange.entry.account = account.name if account else "shared"
         return account
 
-    def _leave(self, account: Account | None) -> None:
-        self._under_way[account] -= 1
-        if not self._under_way[account]:
-            del self._under_way[account]
-
-    async def _sign_in(self, accounts: Accounts, key: str, stack: AsyncExitStack) -> Account:
+    async def _sign_in(self, accounts: Accounts, key: str, address: str, stack: AsyncExitStack) -> Account:
         try:
-            return await stack.enter_async_context(accounts.use(key))
+            return await stack.enter_async_context(accounts.use(key, address))
         except AuthenticationFailed as error:
-            challenge = 'Bearer realm="SwanLab API key", error="invalid_token"'
-            raise _Refused(401, neutralise(error.message), **{"www-authenticate": challenge}) from error
+            raise Refused(401, neutralise(error.message)) from error
         except PermissionDenied as error:
-            raise _Refused(403, neutralise(error.message)) from error
+            raise Refused(403, neutralise(error.message)) from error
+        except RateLimited as error:
+            raise Refused(429, neutralise(error.message), **{"retry-after": RETRY_AFTER}) from error
         except SwanLabError as error:
-            raise _Refused(503, neutralise(error.message), **{"retry-after": _RETRY_AFTER}) from error
+            raise Refused(503, neutralise(error.message), **{"retry-after": RETRY_AFTER}) from error
 
-    async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        told = headers.get("content-length", "")
-        if told.isdecimal() and int(told) > self._limits.body:
-            raise _Refused(413, say("The body has more than {size} bytes.", size=self._limits.body))
+    async def _read_body(self, exchange: _Exchange) -> bytes:
+        length = exchange.headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > self.limits.body):
+            raise Refused(413, say("The body has more than {size} bytes.", size=self.limits.body))
         try:
-            return await asyncio.wait_for(self._collect(receive), self._limits.body_seconds)
+            return await asyncio.wait_for(self._collect(exchange.receive), self.limits.body_seconds)
         except asyncio.TimeoutError as error:
-            raise _Refused(
-                408, say("The body did not arrive within {seconds:g} seconds.", seconds=self._limits.body_seconds)
+            raise Refused(
+                408, say("The body did not arrive within {seconds:g} seconds.", seconds=self.limits.body_seconds)
             ) from error
 
     async def _collect(self, receive: Receive) -> bytes:
         body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Refused(400, say("The caller has gone."))
-            body += message.get("body", b"")
-            if len(body) > self._limits.body:
-                raise _Refused(413, say("The body has more than {size} bytes.", size=self._limits.body))
-            if not message.get("more_body"):
-                return bytes(body)
+        async with AsyncExitStack() as stack:
+            is_large = False
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, say("The caller has gone."))
+                body += message.get("body", b"")
+                if len(body) > self.limits.body:
+                    raise Refused(413, say("The body has more than {size} bytes.", size=self.limits.body))
+                if not message.get("more_body"):
+                    return bytes(body)
+                if len(body) > self.limits.large_body and not is_large:
+                    # until there is room, the rest stays in the network
+                    await stack.enter_async_context(self._large_bodies)
+                    is_large = True
 
 
 async def _run(app: AsgiApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Let `app` answer; when the caller goes away, stop it."""
+    """Let `app` answer; stop it when the caller goes away."""
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def read() -> Message:
@@ -236,21 +290,25 @@ async def _run(app: AsgiApp, scope: Scope, body: bytes, receive: Receive, send: 
         work.result()
 
 
-async def _refuse(send: Send, refusal: _Refused) -> None:
-    error = {"code": -32000, "message": refusal.message}
-    await _answer(send, refusal.status, {"jsonrpc": "2.0", "id": None, "error": error}, refusal.headers)
-
-
-async def _answer(send: Send, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
-    body = json.dumps(content).encode()
-    told = {"content-type": "application/json", "content-length": str(len(body)), **headers}
-    pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.items()]
+async def _answer(send: Send, status: int, content: Any, headers: dict[str, str]) -> None:
+    body = b"" if content is None else json.dumps(content).encode()
+    kind = {} if content is None else {"content-type": "application/json", "content-length": str(len(body))}
+    pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in {**kind, **headers}.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
 
 
+def _accept_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers with an Accept that the SDK takes, where the client sent none or a wildcard."""
+    sent = b",".join(value for name, value in headers if name.lower() == b"accept")
+    if sent.strip() and b"*" not in sent:
+        return headers
+    kept = [(name, value) for name, value in headers if name.lower() != b"accept"]
+    return [*kept, (b"accept", b"application/json, text/event-stream")]
+
+
 def _read_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers; of a name that comes twice, nothing that could be judged in one way and used in another."""
+    """Return the headers; repeated ones are joined, so that none is checked in one way and used in another."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
@@ -263,43 +321,3 @@ def _read_host(address: str) -> str:
         return (urlsplit(address).hostname or "").lower()
     except ValueError:
         return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what listens on `host`."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def serve_http(app: Gateway, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM, then end within a second; their handlers as set before are called at the end.
-
-    Raises OSError where the address cannot be had. Port 0 takes a free one.
-    """
-    import uvicorn  # noqa: PLC0415 who serves stdio must not wait for it
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # that requests are stopped is no error, and they are told
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-            asyncio.get_running_loop().call_later(_GRACE, app.stop)
-            await super().shutdown(sockets)
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=512)
-    shown = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{_PATH}\n")
-    sys.stderr.flush()
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        lifespan="on",
-        ws="none",
-        timeout_graceful_shutdown=1,
-    )
-    Server(config).run(sockets=[listener])

@@ -9,7 +9,9 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from swanlab_mcp.server.accounts import Accounts
 from swanlab_mcp.server.app import LogLevel, create_server
-from swanlab_mcp.server.gateway import Gateway, Limits
+from swanlab_mcp.server.audit import Audit
+from swanlab_mcp.server.gateway import Gateway
+from swanlab_mcp.server.limits import Limits
 from swanlab_mcp.settings import Settings
 
 __all__ = ["create_http_app"]
@@ -19,9 +21,11 @@ def create_http_app(
     settings: Settings,
     *,
     allowed_hosts: Sequence[str] = (),
+    allowed_origins: Sequence[str] = (),
     shared_key: bool = False,
     log_level: LogLevel = "WARNING",
     limits: Limits | None = None,
+    audit: Audit | None = None,
 ) -> Gateway:
     """Return the shared server as an ASGI app: stateless, with JSON answers; each caller uses their own SwanLab key.
 
@@ -43,7 +47,9 @@ def create_http_app(
         app,
         accounts,
         allowed_hosts=allowed_hosts,
+        allowed_origins=allowed_origins,
         shares_key=shared_key,
         limits=limits,
         language=settings.language,
+        audit=audit,
     )

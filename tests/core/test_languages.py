@@ -22,7 +22,7 @@ from swanlab_mcp.cli import main as cli
 from swanlab_mcp.core.i18n import speak
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server
-from swanlab_mcp.server.gateway import Limits
+from swanlab_mcp.server.limits import Limits
 from swanlab_mcp.settings import Settings, load_settings
 from tests.cli.test_command import run
 from tests.conftest import RUNS, opened, session, text_of

@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-import uvicorn
 import yaml
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -31,15 +30,17 @@ from swanlab_mcp.cli.main import _read_arguments
 from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited, SwanLabError
 from swanlab_mcp.server import accounts as accounts_module
 from swanlab_mcp.server.accounts import Accounts
-from swanlab_mcp.server.gateway import Gateway, Limits
+from swanlab_mcp.server.gateway import Gateway
 from swanlab_mcp.server.http import create_http_app
+from swanlab_mcp.server.limits import Limits
+from swanlab_mcp.server.listening import listen, make_server
 from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import environ
 from tests.conftest import RUNS
 from tests.fake_swanlab import Fault, State
 from tests.fake_swanlab import serve as serve_fake
-from tests.fake_swanlab.server import listen
+from tests.fake_swanlab.server import listen as listen_to_any
 
 pytestmark = pytest.mark.anyio
 
@@ -56,9 +57,8 @@ def serve(settings: Settings, **how: Any) -> Iterator[str]:
 
 @contextmanager
 def serve_app(app: Any) -> Iterator[str]:
-    listener = listen()
-    config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    listener = listen("127.0.0.1", 0)
+    server = make_server(app)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -165,12 +165,12 @@ async def test_many_callers_at_once_get_their_own_answers(url: str, team: State)
 def test_nobody_comes_in_without_a_key_that_swanlab_accepts(url: str, team: State) -> None:
     none = ask(url, key=None)
     assert none.status_code == 401
-    assert none.headers["www-authenticate"] == 'Bearer realm="SwanLab API key"'
+    assert "www-authenticate" not in none.headers
     assert "your own SwanLab API key" in none.json()["error"]["message"]
     assert team.calls == []
     wrong = ask(url, key="key-canary")
     assert wrong.status_code == 401
-    assert 'error="invalid_token"' in wrong.headers["www-authenticate"]
+    assert "www-authenticate" not in wrong.headers
     assert "refused the API key" in wrong.json()["error"]["message"]
     assert "canary" not in wrong.text
     assert ask(url, key=None, authorization="Basic dGVzdC1rZXk=").status_code == 401
@@ -237,15 +237,15 @@ def test_names_and_pages_of_others_are_refused(settings: Settings, headers: dict
         assert ask(url, **headers).status_code == status
 
 
-def test_health_is_told_to_all_and_nothing_else_is_there(url: str, team: State) -> None:
+def test_health_is_told_to_all_and_nothing_else_is_there(url: str) -> None:
     health = httpx.get(f"{url}/health", headers={"host": "10.0.0.7"})
     assert (health.status_code, health.json()) == (200, {"status": "ok"})
     assert httpx.get(f"{url}/").status_code == 404
     assert httpx.get(f"{url}/.well-known/oauth-protected-resource").status_code == 404
-    for method in ("GET", "DELETE", "OPTIONS"):
+    for method in ("GET", "DELETE"):
         refused = httpx.request(method, f"{url}/mcp", headers=bearer())
         assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
-    assert team.calls == []
+        assert httpx.request(method, f"{url}/mcp", headers=bearer("wrong")).status_code == 401
 
 
 def test_a_body_that_is_too_large_or_never_ends_is_refused(settings: Settings) -> None:
@@ -403,11 +403,11 @@ async def test_a_key_is_verified_again_after_an_hour(
     await known.aclose()
 
 
-async def test_one_key_many_times_is_one_login_and_many_keys_at_once_are_asked_to_wait(
+async def test_one_key_is_one_login_and_of_many_new_keys_some_are_asked_to_wait(
     settings: Settings, state: State
 ) -> None:
     known = Accounts(settings)
-    for number in range(12):
+    for number in range(80):
         state.add_user(f"user{number}", api_key=f"key-{number}")
 
     async def knock(key: str) -> str:
@@ -419,8 +419,8 @@ async def test_one_key_many_times_is_one_login_and_many_keys_at_once_are_asked_t
 
     assert await asyncio.gather(*(knock("key-0") for _ in range(20))) == ["user0"] * 20
     assert state.logins == 1
-    answers = await asyncio.gather(*(knock(f"key-{number}") for number in range(12)))
-    assert answers == [*(f"user{number}" for number in range(9)), *["busy"] * 3]
+    answers = await asyncio.gather(*(knock(f"key-{number}") for number in range(80)))
+    assert answers == [*(f"user{number}" for number in range(65)), *["busy"] * 15]
     await known.aclose()
 
 
@@ -582,7 +582,7 @@ def test_what_would_be_open_by_accident_does_not_start() -> None:
 
 
 def test_a_port_that_is_taken_is_told() -> None:
-    with listen() as taken:
+    with listen_to_any() as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "swanlab_mcp", "serve", "--demo", "--transport", "http", "--http-port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ(), check=False)
@@ -620,7 +620,7 @@ async def test_a_failing_app_is_an_error_and_frees_its_slot() -> None:
 
     scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": [(b"host", b"localhost")]}
     for _ in range(2):
-        parts = [{"type": "http.request", "body": b"{}"}]
+        parts = [{"type": "http.request", "body": json.dumps(message()).encode()}]
 
         async def receive(parts: list[Any] = parts) -> Any:
             return parts.pop() if parts else await asyncio.get_running_loop().create_future()

@@ -1,0 +1,118 @@
+"""The audit log of the shared server: one JSON line for each call and one for each change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.server.messages import Call
+
+__all__ = ["Audit", "Entry", "hash_key"]
+
+log = logging.getLogger(__name__)
+
+
+def hash_key(key: str) -> str:
+    """Return the name of an account in the audit log: the same for a key in every worker, and no way back to it."""
+    return hashlib.sha256(b"swanlab-mcp audit\0" + key.encode()).hexdigest()[:16]
+
+
+class Audit:
+    """Writes lines to a file, or to standard error for "-"; the file is readable by its owner only."""
+
+    def __init__(self, path: str) -> None:
+        """Open the file. Raises OSError."""
+        self._output = sys.stderr if path == "-" else _open(Path(path))
+        self._is_failing = False
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Write one line. A full disk is logged once and does not stop calls."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        try:
+            self._output.write(json.dumps({"time": now, **line}) + "\n")
+            self._output.flush()
+            self._is_failing = False
+        except (OSError, ValueError) as error:
+            if not self._is_failing:
+                log.warning("the audit log cannot be written: %s", error)
+            self._is_failing = True
+
+
+class Entry:
+    """One call, from its request to its answer."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._started = time.monotonic()
+        self._status = 0
+        self._body = bytearray()
+        self.account = ""
+
+    def see(self, part: Any) -> None:
+        """Take note of a part of the answer."""
+        if part["type"] == "http.response.start":
+            self._status = part["status"]
+        elif part["type"] == "http.response.body":
+            self._body += part.get("body", b"")
+
+    def close(self, call: Call, *, is_doubtful: bool) -> None:
+        """Write the lines of this call; `is_doubtful`: a change was in flight when it ended."""
+        outcome, code, count = self._judge(is_doubtful=is_doubtful)
+        about = {"account": self.account, "tool": call.tool or call.method, "project": _find_project(call.arguments)}
+        took = round((time.monotonic() - self._started) * 1000)
+        self._audit.write({**about, "outcome": outcome, "code": code, "ms": took})
+        # only a change has a confirmation
+        if call.arguments.get("confirmation"):
+            change = {"account": self.account, "change": call.tool, "project": about["project"]}
+            change["outcome"] = outcome if outcome in ("done", "unknown") else "not done"
+            self._audit.write({**change, **({"experiments": count} if count else {})})
+
+    def _judge(self, *, is_doubtful: bool) -> tuple[str, int, int]:
+        """Return the outcome, its code and the number of experiments that a change affects."""
+        if is_doubtful:
+            return "unknown", self._status, 0
+        if not self._status:
+            return "cancelled", 0, 0
+        if self._status >= 400:
+            return "refused", self._status, 0
+        answer: dict[str, Any] = {}
+        with suppress(ValueError):
+            answer = json.loads(bytes(self._body) or b"{}")
+        if "error" in answer:
+            return "error", answer["error"]["code"], 0
+        result = cast("dict[str, Any]", answer.get("result") or {})
+        told = cast("dict[str, Any]", result.get("structuredContent") or {})
+        if result.get("isError"):
+            return "error", told.get("code", 0), 0
+        data = told.get("data")
+        if isinstance(data, dict) and cast("dict[str, Any]", data).get("done") is True:
+            return "done", self._status, cast("dict[str, Any]", data).get("experiment_count") or 0
+        return "ok", self._status, 0
+
+
+def _open(path: Path) -> TextIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8")
+
+
+def _find_project(arguments: dict[str, Any]) -> str:
+    """Return the project's own name from the arguments, without the workspace: that may be the name of a person."""
+    for name, place in (("project", -1), ("exp_cuid", -2)):
+        value = arguments.get(name)
+        if not isinstance(value, str):
+            continue
+        parts = [part for part in value.split("?")[0].split("/") if part]
+        owners = [number for number, part in enumerate(parts) if part.startswith("@")]
+        start = owners[0] + 1 if owners else len(parts) + place
+        found = parts[start : start + 1] if start >= 0 else []
+        if found:
+            return shorten(found[0], 100)
+    return ""

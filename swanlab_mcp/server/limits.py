@@ -1,0 +1,121 @@
+"""Limits of the shared server: how much callers may use in all, for each key and for each address."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
+
+from swanlab_mcp.core.i18n import say
+
+if TYPE_CHECKING:
+    from swanlab_mcp.server.accounts import Account
+
+__all__ = ["RETRY_AFTER", "Limits", "Rates", "Refused", "Slots"]
+
+RETRY_AFTER = "2"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What callers may use at most; `rate` is requests a minute for each key, 0 for no limit.
+
+    Connections that wait (for a header, a body or the next request) are closed, the oldest first, when there are more
+    than `connections` in all or `connections_per_address` of one address. `large_bodies` bodies of more than
+    `large_body` bytes are read at once.
+    """
+
+    header_seconds: float = 10.0
+    idle_seconds: float = 5.0
+    write_seconds: float = 20.0
+    connections: int = 512
+    connections_per_address: int = 256
+    body: int = 1 << 20
+    body_seconds: float = 10.0
+    large_body: int = 1 << 16
+    large_bodies: int = 32
+    requests: int = 64
+    requests_per_caller: int = 16
+    rate: int = 0
+
+    @property
+    def requests_without_key(self) -> int:
+        """Requests at once of callers without a key; the rest is reserved for those with one."""
+        return max(1, self.requests * 3 // 4)
+
+
+class Refused(Exception):
+    """A request that is refused with an HTTP status before it reaches MCP."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        self.status = status
+        self.message = message
+        self.headers = headers
+        super().__init__(message)
+
+
+class Slots:
+    """The requests under way, counted for each account; None is the server's own."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._taken: dict[Account | None, int] = {}
+
+    @contextmanager
+    def take(self, account: Account | None) -> Generator[None]:
+        """Hold a slot for a request of `account`. Raises Refused when none is free."""
+        limits, own = self._limits, self._taken.get(account, 0)
+        if sum(self._taken.values()) >= limits.requests or (account is None and own >= limits.requests_without_key):
+            raise Refused(
+                503,
+                say("The server is busy; try again in {seconds} seconds.", seconds=RETRY_AFTER),
+                **{"retry-after": RETRY_AFTER},
+            )
+        if account is not None and own >= limits.requests_per_caller:
+            raise Refused(
+                503,
+                say("Too many of your calls are busy; try again in {seconds} seconds.", seconds=RETRY_AFTER),
+                **{"retry-after": RETRY_AFTER},
+            )
+        self._taken[account] = own + 1
+        try:
+            yield
+        finally:
+            self._taken[account] -= 1
+            if not self._taken[account]:
+                del self._taken[account]
+
+
+class Rates:
+    """A token bucket for each caller: `rate` requests at once, refilled within a minute."""
+
+    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        # a bucket is full again after a minute, so it can be forgotten
+        self._left = TTLCache[str, tuple[float, float]](10_000, ttl=60, timer=clock)
+
+    def count(self, caller: str) -> None:
+        """Count a request. Raises Refused (429) with the time until the next one is accepted."""
+        if not self._rate:
+            return
+        now = self._clock()
+        left, since = self._left.get(caller, (float(self._rate), now))
+        left = min(self._rate, left + (now - since) * self._rate / 60)
+        if left < 1:
+            seconds = str(math.ceil((1 - left) * 60 / self._rate))
+            raise Refused(
+                429,
+                say(
+                    "Your key may send {rate} requests a minute; try again in {seconds} seconds.",
+                    rate=self._rate,
+                    seconds=seconds,
+                ),
+                **{"retry-after": seconds},
+            )
+        self._left[caller] = (left - 1, now)

@@ -1,0 +1,200 @@
+"""Connections of the shared server: the listening socket, time limits, and how many stay open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from swanlab_mcp.server.gateway import PATH, Gateway
+from swanlab_mcp.server.limits import Limits
+
+__all__ = ["is_loopback", "listen", "make_server", "serve_http"]
+
+_GRACE = 0.5
+_FILES = 8192
+
+
+class _Connections:
+    """All open connections; one too many closes the connection that has waited longest, or itself is refused."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._most = min(limits.connections, _raise_file_limit() // 2)
+        self._open: dict[_Connection, str] = {}
+
+    def add(self, new: _Connection) -> None:
+        self._open[new] = address = _group(new.client[0] if new.client else "")
+        of_address = [one for one, at in self._open.items() if at == address]
+        if len(of_address) > self.limits.connections_per_address:
+            self._close_one(of_address, new)
+        elif len(self._open) > self._most:
+            self._close_one(list(self._open), new)
+
+    def remove(self, old: _Connection) -> None:
+        self._open.pop(old, None)
+
+    def _close_one(self, among: list[_Connection], new: _Connection) -> None:
+        # the first of the least advanced: dicts keep their order
+        closed = min((one for one in among if one is not new), key=lambda one: one.progress, default=new)
+        if closed.progress == _BUSY:
+            closed = new
+        self.remove(closed)
+        closed.transport.abort()
+
+
+_NO_HEADER, _BODY, _IDLE, _BUSY = range(4)
+
+
+class _Connection(H11Protocol):
+    """uvicorn's connection with a time limit for headers (including the first) and for answers that are not read."""
+
+    def __init__(self, connections: _Connections, **how: Any) -> None:
+        super().__init__(**how)
+        self._all = connections
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def progress(self) -> int:
+        """How far the request of this connection has come; what comes first is closed first."""
+        if self.cycle is None:  # pyright: ignore[reportUnnecessaryComparison] uvicorn starts with None
+            return _NO_HEADER
+        if self.cycle.response_complete:
+            return _IDLE
+        return _BODY if self.cycle.more_body else _BUSY
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] as uvicorn's
+        super().connection_made(transport)
+        # asyncio does this only for sockets made with the number of TCP; without it each answer waits 40 ms
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._all.add(self)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._stop_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.remove(self)
+        self._stop_timer()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self._all.limits.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        """Limit the time for a header that has begun; a byte now and then does not extend it."""
+        if self.progress in (_BODY, _BUSY):
+            self._stop_timer()
+        elif self._header_timer is None:
+            self._header_timer = self.loop.call_later(self._all.limits.header_seconds, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._header_timer:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Gateway, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # stopped requests are no error, and each gets an answer
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        asyncio.get_running_loop().call_later(_GRACE, self._app.stop)
+        await super().shutdown(sockets)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a socket that listens on `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. Raises OSError or OverflowError."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
+
+
+def make_server(app: Gateway) -> uvicorn.Server:
+    """Return the server that runs `app`, within its limits."""
+    connections = _Connections(app.limits)
+
+    class Connection(_Connection):
+        def __init__(self, **how: Any) -> None:
+            super().__init__(connections, **how)
+
+    config = uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType] a scope is any mapping here
+        http=Connection,
+        loop="asyncio",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        timeout_keep_alive=int(app.limits.idle_seconds),
+        timeout_graceful_shutdown=1,
+    )
+    return _Server(app, config)
+
+
+def serve_http(app: Gateway, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM, then end within a second; handlers set before are called at the end.
+
+    Raises OSError if the address cannot be had.
+    """
+    listener = listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    sys.stderr.write(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{PATH}\n")
+    sys.stderr.flush()
+    make_server(app).run(sockets=[listener])
+
+
+def _group(address: str) -> str:
+    """Return what counts as one address: of IPv6 the network of 64 bits that a customer gets."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed), 64), strict=False))
+
+
+def _raise_file_limit() -> int:
+    """Let this process open as many files as the system allows it, at most 8,192; return how many."""
+    try:
+        import resource  # noqa: PLC0415 not on Windows
+    except ImportError:
+        return 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return min(soft, _FILES) if soft != resource.RLIM_INFINITY else _FILES

@@ -1,0 +1,89 @@
+"""Logins at SwanLab for the keys of callers: how many at once, for each address, and what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from cachetools import TTLCache
+
+from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, RateLimited, SwanLabError
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["Logins"]
+
+_NEW_AT_ONCE = 40
+_KNOWN_AT_ONCE = 8
+_AT_ONCE_OF_ADDRESS = 20
+_WAITING_OF_ADDRESS = 64
+_LONGEST_WAIT = 10.0
+_REFUSED_FOR = 30.0
+_FREE_REFUSALS = 10
+_LONGEST_DELAY = 5.0
+
+
+class _Address(asyncio.Semaphore):
+    """The logins of one address: at most 20 at once, while at most 64 exist."""
+
+    waiting = 0
+
+
+class Logins:
+    """Admits logins. Known keys that are verified again have slots of their own.
+
+    A refused key is remembered for 30 seconds and is not sent to SwanLab again. An address whose keys were refused more
+    than 10 times within a minute gets the next refusals later and later, up to 5 seconds: whoever tries keys spends
+    time, and the slots stay free for others.
+    """
+
+    def __init__(self) -> None:
+        self._new = asyncio.Semaphore(_NEW_AT_ONCE)
+        self._known = asyncio.Semaphore(_KNOWN_AT_ONCE)
+        self._addresses = WeakValueDictionary[str, _Address]()
+        self._refused = TTLCache[bytes, SwanLabError](10_000, ttl=_REFUSED_FOR)
+        self._refusals = TTLCache[str, int](10_000, ttl=60)
+
+    @asynccontextmanager
+    async def take(self, digest: bytes, address: str, *, is_known: bool) -> AsyncGenerator[None, None]:
+        """Hold a slot for the login of a key. Raises RateLimited, and the refusal of a key refused recently."""
+        if before := self._refused.get(digest):
+            raise type(before)(before.message, hint=before.hint, status=before.status)
+        try:
+            async with self._queue(address, is_known=is_known):
+                yield
+        except (AuthenticationFailed, PermissionDenied) as error:
+            self._refused[digest] = type(error)(error.message, hint=error.hint, status=error.status)
+            count = self._refusals[address] = self._refusals.get(address, 0) + 1
+            if count > _FREE_REFUSALS:
+                await asyncio.sleep(min(_LONGEST_DELAY, (count - _FREE_REFUSALS) / 4))
+            raise
+
+    @asynccontextmanager
+    async def _queue(self, address: str, *, is_known: bool) -> AsyncGenerator[None, None]:
+        if is_known:
+            async with self._known:
+                yield
+            return
+        own = self._addresses.get(address) or _Address(_AT_ONCE_OF_ADDRESS)
+        self._addresses[address] = own
+        if own.waiting >= _WAITING_OF_ADDRESS:
+            raise _tell_busy()
+        own.waiting += 1
+        try:
+            async with own:
+                try:
+                    await asyncio.wait_for(self._new.acquire(), _LONGEST_WAIT)
+                except asyncio.TimeoutError as error:
+                    raise _tell_busy() from error
+                try:
+                    yield
+                finally:
+                    self._new.release()
+        finally:
+            own.waiting -= 1
+
+
+def _tell_busy() -> RateLimited:
+    return RateLimited(say("Many new callers are signing in at this moment."), hint=say("Try again in a second."))

@@ -1,0 +1,136 @@
+"""JSON-RPC messages as clients really send them: what can be repaired is, the rest gets an error with its id."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["Call", "read_message"]
+
+PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS = -32700, -32600, -32602
+_DEEPEST = 100
+_ID = re.compile(rb'"id"\s*:\s*("[^"\\]{0,200}"|-?\d{1,18})(?=\s*[,}])')
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_LONG_NUMBER = re.compile(rb"\d{400}")
+
+
+@dataclass
+class Call:
+    """What is known about a message: its id, its method, and of a tool call the tool and its arguments."""
+
+    id: str | int | None = None
+    method: str = ""
+    tool: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def fail(self, text: str) -> dict[str, Any]:
+        """Return the response that says `text` to the model, or to the client where no tool was called."""
+        if not self.tool:
+            return _make_error(self.id, -32000, text)
+        failed = {
+            "content": [{"type": "text", "text": text}],
+            "structuredContent": {"code": 0, "errmsg": text, "data": None},
+            "isError": True,
+            "resultType": "complete",
+        }
+        return {"jsonrpc": "2.0", "id": self.id, "result": failed}
+
+
+class _Malformed(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+
+def read_message(body: bytes) -> tuple[bytes, Call, Any]:
+    """Return a message as the SDK accepts it, what it calls, and None; or an error response for its sender.
+
+    A byte order mark is dropped, half a surrogate pair becomes U+FFFD, and a whole id like 5.0 an integer.
+    """
+    call = Call()
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = _parse(body)
+        if isinstance(value, list):
+            return body, call, _refuse_batch(cast("list[Any]", value))
+        is_changed = _check(value, call)
+        text = json.dumps(value, ensure_ascii=False) if is_changed or rb"\ud" in body.lower() else ""
+        if _SURROGATE.search(text):
+            text, is_changed = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text), True
+    except _Malformed as error:
+        if call.id is None and (found := _ID.search(body)):
+            call.id = json.loads(found[1])
+        return body, call, _make_error(call.id, error.code, error.message)
+    return (text.encode() if is_changed else body), call, None
+
+
+def _parse(body: bytes) -> Any:
+    if _LONG_NUMBER.search(body):
+        raise _Malformed(INVALID_PARAMS, say("The message holds a number with hundreds of digits."))
+    if _measure_depth(body) > _DEEPEST:
+        raise _Malformed(INVALID_PARAMS, say("The message is nested more than {depth} levels deep.", depth=_DEEPEST))
+    try:
+        return json.loads(body.decode())
+    except ValueError as error:
+        raise _Malformed(PARSE_ERROR, say("The message is not JSON: {why}.", why=error)) from error
+
+
+def _check(value: Any, call: Call) -> bool:
+    """Fill `call` from a message and return whether its id was repaired. Raises _Malformed."""
+    if not isinstance(value, dict):
+        raise _Malformed(INVALID_REQUEST, say("A JSON-RPC message is an object."))
+    message = cast("dict[str, Any]", value)
+    is_changed = False
+    if "id" in message:
+        sent = message["id"]
+        if isinstance(sent, float) and sent.is_integer():
+            sent = message["id"] = int(sent)
+            is_changed = True
+        if not isinstance(sent, (str, int)) or isinstance(sent, bool):
+            raise _Malformed(INVALID_REQUEST, say("The id of a request is a text or a whole number."))
+        call.id = sent
+    if message.get("jsonrpc") != "2.0":
+        raise _Malformed(INVALID_REQUEST, say("The message lacks {field}.", field='"jsonrpc": "2.0"'))
+    if "method" not in message and ("result" in message or "error" in message):
+        return is_changed
+    if not isinstance(message.get("method"), str):
+        raise _Malformed(INVALID_REQUEST, say("The method of a request is a text."))
+    call.method = message["method"]
+    params = message.get("params", {})
+    if not isinstance(params, dict):
+        raise _Malformed(INVALID_PARAMS, say("The params of a request are an object."))
+    if call.method == "tools/call":
+        told = cast("dict[str, Any]", params)
+        call.tool = told["name"] if isinstance(told.get("name"), str) else ""
+        call.arguments = told["arguments"] if isinstance(told.get("arguments"), dict) else {}
+    return is_changed
+
+
+def _refuse_batch(messages: list[Any]) -> Any:
+    """Return an error for each request of a batch, which MCP no longer knows."""
+    text = say("Batches are not supported: send one message with each request.")
+    ids = [cast("dict[str, Any]", one).get("id") for one in messages if isinstance(one, dict)]
+    errors = [_make_error(one, INVALID_REQUEST, text) for one in ids if isinstance(one, (str, int))]
+    return errors or _make_error(None, INVALID_REQUEST, text)
+
+
+def _measure_depth(body: bytes) -> int:
+    """Return how deep the containers of a JSON text are nested, ignoring what is inside strings."""
+    depth = deepest = 0
+    for mark in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', body, re.DOTALL):
+        first = mark[0][:1]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _make_error(number: str | int | None, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
