@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import join_sentences, say
 
 __all__ = ["PendingChange", "pending"]
 
@@ -20,8 +20,10 @@ class PendingChange:
         """Return what to answer when the call is stopped now, "" when no change is in flight."""
         if not self.what:
             return ""
-        doubt = say("The server stopped before it was known whether {what}.", what=self.what)
-        return f"{doubt} {say('Check whether it was done before anything else; do not repeat it blindly.')}"
+        return join_sentences(
+            say("The server stopped before it was known whether {what}.", what=self.what),
+            say("Check whether it was done before anything else; do not repeat it blindly."),
+        )
 
 
 # set by the server for each request

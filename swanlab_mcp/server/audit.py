@@ -46,6 +46,10 @@ class Audit:
                 log.warning("the audit log cannot be written: %s", error)
             self._is_failing = True
 
+    def close(self) -> None:
+        if self._output is not sys.stderr:
+            self._output.close()
+
 
 class Entry:
     """One call, from its request to its answer."""

@@ -138,8 +138,11 @@ class Gateway:
 
     async def _send_state(self, send: Send, message: Message) -> None:
         # after this message the event loop may end at any moment
-        if self._accounts and message["type"].startswith("lifespan.shutdown"):
-            await self._accounts.aclose()
+        if message["type"].startswith("lifespan.shutdown"):
+            if self._accounts:
+                await self._accounts.aclose()
+            if self._audit:
+                self._audit.close()
         await send(message)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:

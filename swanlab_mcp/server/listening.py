@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import socket
 import sys
+from collections import Counter
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ __all__ = ["is_loopback", "listen", "make_server", "serve_http"]
 
 _GRACE = 0.5
 _FILES = 8192
+_BACKLOG = 2048
 
 
 class _Connections:
@@ -29,23 +31,30 @@ class _Connections:
         self.limits = limits
         self._most = min(limits.connections, _raise_file_limit() // 2)
         self._open: dict[_Connection, str] = {}
+        self._counts = Counter[str]()
 
     def add(self, new: _Connection) -> None:
-        self._open[new] = address = _group(new.client[0] if new.client else "")
-        of_address = [one for one, at in self._open.items() if at == address]
-        if len(of_address) > self.limits.connections_per_address:
-            self._close_one(of_address, new)
+        address = self._open[new] = _group(new.client[0] if new.client else "")
+        self._counts[address] += 1
+        if self._counts[address] > self.limits.connections_per_address:
+            self._close_one(new, address)
         elif len(self._open) > self._most:
-            self._close_one(list(self._open), new)
+            self._close_one(new, "")
 
     def remove(self, old: _Connection) -> None:
-        self._open.pop(old, None)
+        if (address := self._open.pop(old, None)) is not None:
+            self._counts[address] -= 1
+            if not self._counts[address]:
+                del self._counts[address]
 
-    def _close_one(self, among: list[_Connection], new: _Connection) -> None:
-        # the first of the least advanced: dicts keep their order
-        closed = min((one for one in among if one is not new), key=lambda one: one.progress, default=new)
-        if closed.progress == _BUSY:
-            closed = new
+    def _close_one(self, new: _Connection, address: str) -> None:
+        """Close the oldest of the least advanced connections, of `address` if it is given."""
+        closed, least = new, _BUSY
+        for one, at in self._open.items():
+            if one is not new and address in ("", at) and one.progress < least:
+                closed, least = one, one.progress
+                if least == _NO_HEADER:
+                    break
         self.remove(closed)
         closed.transport.abort()
 
@@ -137,7 +146,9 @@ def is_loopback(host: str) -> bool:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one. Raises OSError or OverflowError."""
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+    )
 
 
 def make_server(app: Gateway) -> uvicorn.Server:

@@ -1,0 +1,212 @@
+"""Attacks on the shared server: slow and half-sent requests, invented keys, answers that are not read."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from swanlab_mcp.server.audit import Audit
+from swanlab_mcp.server.limits import Limits
+from swanlab_mcp.settings import Settings
+from tests.fake_swanlab import Fault, State
+from tests.server.test_shared_server import ACCEPT, CALL, ask, bearer, message, names, serve, team, url
+
+__all__ = ["team", "url"]
+
+HALF = b"POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-half: "
+
+
+def head(length: int, key: str = "test-key") -> bytes:
+    lines = ("POST /mcp HTTP/1.1", "host: localhost", f"authorization: Bearer {key}", f"content-length: {length}")
+    return ("\r\n".join((*lines, "content-type: application/json")) + "\r\n\r\n").encode()
+
+
+@contextmanager
+def opened(url: str, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """Open connections and send the same beginning on each."""
+    host, port = url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        made = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(count)]
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.sendall(sent)
+        yield made
+
+
+def is_closed(one: socket.socket) -> bool:
+    one.settimeout(20)
+    try:
+        return one.recv(1000) == b""
+    except ConnectionError:
+        return True
+
+
+def assert_served(url: str, key: str = "test-key") -> None:
+    with httpx.Client(timeout=20) as http:
+        started = time.monotonic()
+        assert http.get(f"{url}/health").status_code == 200
+        assert time.monotonic() - started < 1
+        answer = http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(key)})
+        assert names(answer) == ["project1" if key == "test-key" else "secret"]
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("sent", [b"", HALF, head(100) + b"{"])
+@pytest.mark.usefixtures("team")
+def test_of_too_many_waiting_connections_the_oldest_are_closed(settings: Settings, sent: bytes) -> None:
+    with serve(settings, limits=Limits(connections=30, connections_per_address=12)) as url:
+        assert_served(url)
+        with opened(url, 20, sent) as made:
+            assert_served(url)
+            assert all(is_closed(one) for one in made[:8])
+            assert_served(url, key="other-key")
+
+
+def test_a_header_must_come_in_time_and_a_byte_now_and_then_does_not_extend_it(settings: Settings) -> None:
+    with serve(settings, limits=Limits(header_seconds=0.3)) as url, opened(url, 1, HALF) as (slow,):
+        slow.settimeout(0.02)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 1000:
+                with contextlib.suppress(TimeoutError):
+                    slow.sendall(b"x")
+                    sent += 1
+                    if slow.recv(1) == b"":
+                        break
+        assert 0 < sent < 1000
+        assert names(ask(url)) == ["project1"]
+
+
+@pytest.mark.usefixtures("team")
+def test_slow_bodies_take_no_slot(settings: Settings) -> None:
+    with serve(settings, limits=Limits(requests=2, requests_per_caller=1, large_bodies=1, large_body=64)) as url:
+        assert_served(url)
+        with opened(url, 10, head(100) + b"{"), opened(url, 10, head(2000) + b" " * 100):
+            assert_served(url)
+            assert_served(url, key="other-key")
+
+
+@pytest.mark.usefixtures("team")
+def test_answers_that_are_not_read_do_not_keep_a_slot(settings: Settings) -> None:
+    limits = Limits(requests=1, write_seconds=0.3)
+    body = json.dumps(message("tools/list")).encode()
+    with serve(settings, limits=limits) as url, opened(url, 1, (head(len(body)) + body) * 400):
+        deadline = time.monotonic() + 20
+        while (answer := ask(url, key="other-key")).status_code == 503 and time.monotonic() < deadline:
+            pass
+        assert names(answer) == ["secret"]
+
+
+def test_callers_without_a_key_leave_a_share_to_those_with_one(settings: Settings, team: State) -> None:
+    released = threading.Event()
+    shared = dataclasses.replace(settings, is_cached=False)
+    with serve(shared, shared_key=True, limits=Limits(requests=4)) as url, ExitStack() as stack:
+        stack.callback(released.set)
+        assert names(ask(url, key="other-key")) == ["secret"]
+        team.faults.append(Fault("project/kites-test3$", until=released))
+        callers = [threading.Thread(target=ask, args=(url,), kwargs={"key": None}) for _ in range(3)]
+        for one in callers:
+            team.arrived.clear()
+            one.start()
+            team.arrived.wait(10)
+        assert ask(url, key=None).status_code == 503
+        assert names(ask(url, key="other-key")) == ["secret"]
+        released.set()
+        for one in callers:
+            one.join()
+
+
+def test_a_refused_key_is_not_sent_to_swanlab_again(url: str, team: State) -> None:
+    for _ in range(5):
+        assert ask(url, key="wrong").status_code == 401
+    assert len(team.get_calls("login")) == 1
+    assert names(ask(url)) == ["project1"]
+
+
+def test_invented_keys_do_not_delay_a_newcomer(settings: Settings, team: State) -> None:
+    ended = threading.Event()
+    tried: list[str] = []
+
+    def attack(url: str, number: int) -> None:
+        with httpx.Client(timeout=30) as http, contextlib.suppress(httpx.TransportError):
+            while not ended.is_set():
+                tried.append(f"invented-{number}-{len(tried)}")
+                http.post(f"{url}/mcp", json=message(), headers=bearer(tried[-1]))
+
+    with serve(settings) as url:
+        team.faults.append(Fault("login", delay=0.3))
+        attackers = [threading.Thread(target=attack, args=(url, number)) for number in range(16)]
+        for one in attackers:
+            one.start()
+        while len(tried) < 40:
+            time.sleep(0.01)
+        started = time.monotonic()
+        served = ask(url, key="other-key")
+        took = time.monotonic() - started
+        ended.set()
+    for one in attackers:
+        one.join()
+    assert names(served) == ["secret"]
+    assert took < 3
+    assert len(team.get_calls("login")) < 100
+
+
+def test_each_call_is_one_line_of_the_audit_log_without_arguments(
+    settings: Settings, team: State, tmp_path: Any
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    made = team.add_project(team.workspaces[1], "mnist")
+    team.add_experiment(made, "a", cuid="cuid-a")
+    own = dataclasses.replace(settings, allow_writes=True, confirmation_secret="0123456789abcdef" * 2)
+    with serve(own, audit=Audit(str(path))) as url:
+        ask(url, body=message(name="list_project_exps", arguments={"project": "kites-test3/project1", "page": 1}))
+        ask(url, body=message(name="get_experiment", arguments={"exp_cuid": "kites-test3/project1/nobody"}))
+        ask(url, body=message("tools/list"))
+        ask(url, key="wrong")
+        ask(url, key="other-key")
+        arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
+        dry = ask(url, body=message(name="delete_experiments", arguments=arguments))
+        arguments["confirmation"] = dry.json()["result"]["structuredContent"]["data"]["confirmation"]
+        ask(url, body=message(name="delete_experiments", arguments=arguments))
+        ask(url, body=message(name="delete_experiments", arguments=arguments))
+    text = path.read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    calls = [line for line in lines if "change" not in line]
+    assert [(line["tool"], line["project"], line["outcome"]) for line in calls] == [
+        ("list_project_exps", "project1", "ok"),
+        ("get_experiment", "project1", "error"),
+        ("tools/list", "", "ok"),
+        ("", "", "refused"),
+        ("list_projects", "", "ok"),
+        ("delete_experiments", "mnist", "ok"),
+        ("delete_experiments", "mnist", "done"),
+        ("delete_experiments", "mnist", "error"),
+    ]
+    assert [(one["change"], one["outcome"]) for one in lines if "change" in one] == [
+        ("delete_experiments", "done"),
+        ("delete_experiments", "not done"),
+    ]
+    assert len({line["account"] for line in calls if line["account"]}) == 2
+    assert all(line["time"].endswith("Z") and isinstance(line.get("ms", 0), int) for line in lines)
+    for hidden in ("kites", "test-key", "other-key", "colleague", "nobody", arguments["confirmation"]):
+        assert hidden not in text
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("count", "sent"), [(1100, HALF), (1100, b""), (80, head(1000) + b"{")])
+@pytest.mark.usefixtures("team")
+def test_the_default_limits_withstand_many_slow_connections(settings: Settings, count: int, sent: bytes) -> None:
+    with serve(settings) as url, opened(url, count, sent):
+        assert_served(url)
+        assert_served(url, key="other-key")
