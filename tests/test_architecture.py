@@ -77,7 +77,7 @@ def test_imports_go_one_way(module: str) -> None:
         ),
         ("matplotlib", {"swanlab_mcp.present.charts"}),
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),
-        ("yaml", {"swanlab_mcp.client.local.run"}),
+        ("yaml", {"swanlab_mcp.client.local.yaml_subset"}),
     ],
 )
 def test_each_library_has_its_place(library: str, rooms: set[str]) -> None:

@@ -6,16 +6,17 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from os import SEEK_END
 from pathlib import Path
 from typing import NamedTuple
 
 from swanlab_mcp.client.local.background import Work
-from swanlab_mcp.client.local.discovery import RunFinder
+from swanlab_mcp.client.local.board import Board
+from swanlab_mcp.client.local.board_run import BoardRun
+from swanlab_mcp.client.local.discovery import Found, RunFinder
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.grouping import Group, group_runs, list_names, name_groups
 from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, language, say
 from swanlab_mcp.core.models import show_time
@@ -26,7 +27,6 @@ __all__ = ["Catalogue", "cap_notes", "miss_project"]
 
 _KEPT_POINTS = 4_000_000
 _READERS = 4
-_SAMPLED = 1 << 16
 _NAMED = 5
 _CANDIDATES = 10
 
@@ -36,11 +36,12 @@ class Catalogue:
 
     def __init__(self, log_dirs: Sequence[Path]) -> None:
         self._finder = RunFinder(log_dirs)
-        self._runs: dict[Path, Run] = {}
+        self._runs: dict[Path, RunBase] = {}
+        self._boards: dict[Path, Board] = {}
         self._lock = threading.Lock()
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunBase]:
         with self._lock:
             return list(self._runs.values())
 
@@ -83,7 +84,7 @@ class Catalogue:
             say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=f"{LOCAL}/{shorten(project)}")
         )
 
-    def bound_memory(self, used: Sequence[Run]) -> None:
+    def bound_memory(self, used: Sequence[RunBase]) -> None:
         """Let go of the points of the runs that were not needed for longest."""
         with self._lock:
             for run in used:
@@ -96,20 +97,29 @@ class Catalogue:
                 return
             kept -= run.release()
 
-    def holds_much(self, used: Sequence[Run]) -> bool:
+    def holds_much(self, used: Sequence[RunBase]) -> bool:
         """Check if these runs hold so many points that others must give way soon."""
         return sum(run.kept for run in used) > _KEPT_POINTS // 2
+
+    def _create(self, path: Path, about: Found) -> RunBase:
+        if not about.is_board:
+            return Run(path, about.root)
+        board = self._boards.get(path.parent)
+        if board is None:
+            board = self._boards[path.parent] = Board(path.parent, about.root)
+        return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
         """Find and outline the runs; of known ones only those that `exp_cuid` may mean, if given."""
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
-            files = set(found.files)
             # in the order of use, which decides whose points are let go first
-            kept = {file: run for file, run in self._runs.items() if file in files}
-            self._runs = kept | {file: Run(file) for file in found.files if file not in kept}
-            runs = [self._runs[file] for file in found.files]
+            kept = {file: run for file, run in self._runs.items() if file in found.runs}
+            self._runs = kept | {
+                path: self._create(path, about) for path, about in found.runs.items() if path not in kept
+            }
+            runs = [self._runs[path] for path in found.runs]
         if exp_cuid:
             # folders that record the same id may belong to the experiment
             recorded = {run.run_id for run in runs if exp_cuid in list_names(run)}
@@ -125,7 +135,7 @@ class Catalogue:
         # these threads know nothing of this call, and tell what is wrong with a run
         with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
             try:
-                for _ in pool.map(Run.outline, stale):
+                for _ in pool.map(_outline, stale):
                     work.advance(1)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -135,7 +145,7 @@ class Catalogue:
 class _Opened(NamedTuple):
     """All runs, those with a problem too, and what else is to be said about their folders."""
 
-    runs: list[Run]
+    runs: list[RunBase]
     notes: list[str]
 
     def note(self) -> list[str]:
@@ -159,9 +169,13 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
     return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]
 
 
-def _group_all(runs: Sequence[Run]) -> dict[str, list[Group]]:
+def _outline(run: RunBase) -> None:
+    run.outline()
+
+
+def _group_all(runs: Sequence[RunBase]) -> dict[str, list[Group]]:
     """Return the experiments of each project."""
-    recorded: dict[str, dict[str, list[Run]]] = {}
+    recorded: dict[str, dict[str, list[RunBase]]] = {}
     for run in runs:
         if not run.problem:
             recorded.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
@@ -194,33 +208,18 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
     )
 
 
-def _drop_copies(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs but those whose file is another's of the same run: of the same size, head and tail."""
+def _drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
+    """Return the runs but those that are a copy of another of the same recorded id."""
     counts = Counter(run.run_id for run in runs)
     if len(counts) == len(runs):
         return list(runs)
-    seen: set[tuple[str, int, bytes]] = set()
-    kept: list[Run] = []
+    seen: set[tuple[object, ...]] = set()
+    kept: list[RunBase] = []
     for run in runs:
-        if counts[run.run_id] > 1 and not run.problem:
-            try:
-                mark = (run.run_id, *_sample(run.file))
-            except OSError:
-                mark = None  # what it has become is told where it is read
+        if counts[run.run_id] > 1 and not run.problem and (identity := run.identify()):
+            mark = (run.run_id, *identity)
             if mark in seen:
                 continue
-            if mark:
-                seen.add(mark)
+            seen.add(mark)
         kept.append(run)
     return kept
-
-
-def _sample(file: Path) -> tuple[int, bytes]:
-    """Return a file's size, and a hash of its head and tail."""
-    with file.open("rb") as opened:
-        size = opened.seek(0, SEEK_END)
-        digest = sha256()
-        for start in (0, max(0, size - _SAMPLED)):
-            opened.seek(start)
-            digest.update(opened.read(_SAMPLED))
-    return size, digest.digest()

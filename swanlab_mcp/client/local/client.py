@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from swanlab_mcp.client.local.background import Work, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
 from swanlab_mcp.client.local.experiment import LocalExperiment, note_shared_ids
-from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
@@ -214,7 +214,7 @@ class OfflineClient:
         summaries: dict[str, Summary] = {}
         notes: list[str] = []
         expected = sum(run.unread for one in experiments for run in one.runs)
-        used: list[Run] = []
+        used: list[RunBase] = []
         for experiment in experiments:
             work.total = max(work.total, expected)
             summaries[experiment.cuid], about = experiment.summarise(keys or None, work)

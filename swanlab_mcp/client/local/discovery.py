@@ -1,4 +1,4 @@
-"""Run files in log folders, and what else lies there that looks like runs but cannot be read."""
+"""Runs in log folders, and what else lies there that looks like runs but cannot be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["Discovery", "RunFinder"]
+__all__ = ["Discovery", "Found", "RunFinder"]
 
 _DEPTH = 3
 _MOST_FOLDERS = 20_000
@@ -21,10 +21,17 @@ _STAMP = tuple[int, int] | None
 _RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
 
 
-class Discovery(NamedTuple):
-    """The run files found, and what kept others from being found."""
+class Found(NamedTuple):
+    """The log folder that a run was found in, and whether its path is a folder recorded before SDK 0.6.2."""
 
-    files: list[Path]
+    root: Path
+    is_board: bool = False
+
+
+class Discovery(NamedTuple):
+    """The runs by the path of their record file or folder, and what kept others from being found."""
+
+    runs: dict[Path, Found]
     notes: list[str]
 
 
@@ -37,19 +44,19 @@ class RunFinder:
     def __init__(self, log_dirs: Sequence[Path]) -> None:
         self._log_dirs = tuple(log_dirs)
         self._seen: dict[Path, _STAMP] = {}
-        self._found = Discovery([], [])
+        self._found = Discovery({}, [])
 
     def find(self) -> Discovery:
         if self._seen and all(_stamp_of(folder) == stamp for folder, stamp in self._seen.items()):
             return self._found
         began = time.time_ns()
-        files: dict[Path, None] = {}
+        runs: dict[Path, Found] = {}
         notes: list[str] = []
         seen: dict[Path, _STAMP] = {}
         for folder in self._log_dirs:
             search = _Search(seen)
             if folder.is_dir():
-                files |= dict.fromkeys(search.find(folder, _DEPTH))
+                runs = {path: Found(folder, is_board) for path, is_board in search.find(folder, _DEPTH)} | runs
                 notes += search.note(folder)
             else:
                 seen[folder] = _stamp_of(folder)
@@ -57,7 +64,7 @@ class RunFinder:
         # what changed a moment ago may change again without a new time
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
         self._seen = seen if is_settled else {}
-        self._found = Discovery(list(files), notes)
+        self._found = Discovery(runs, notes)
         return self._found
 
 
@@ -77,11 +84,10 @@ class _Search:
         self._seen = seen
         self._folders = 0
         self._found = 0
-        self._boards: list[str] = []
         self._without_record: list[str] = []
         self._unreadable: list[str] = []
 
-    def find(self, folder: Path, depth: int) -> Iterator[Path]:
+    def find(self, folder: Path, depth: int) -> Iterator[tuple[Path, bool]]:
         self._folders += 1
         if self._folders > _MOST_FOLDERS:
             return
@@ -106,13 +112,16 @@ class _Search:
         runs = sorted(name for name in files if name == "backup.swanlab" or name.startswith("run-"))
         if runs:
             self._found += len(runs)
-            yield from (folder / name for name in runs)
+            yield from ((folder / name, False) for name in runs)
             return
         self._seen[folder] = stamp
-        if "runs.swanlab" in files:
-            self._boards.append(folder.name)
         if _RUN_FOLDER.match(folder.name):
-            self._without_record.append(folder.name)
+            # run folders of SDK 0.6.2 and later have these folders too, but nothing in them
+            if any(_has_entries(folder / name) for name in ("logs", "console") if name in folders):
+                self._found += 1
+                yield folder, True
+            else:
+                self._without_record.append(folder.name)
         elif depth:
             for name in sorted(folders):
                 if not name.startswith("."):
@@ -121,19 +130,10 @@ class _Search:
     def note(self, folder: Path) -> list[str]:
         """Return what is to be said about the folder."""
         notes = list(self._unreadable)
-        if self._boards and not self._found:
+        if self._without_record:
             notes.append(
                 say(
-                    "{name!r} holds only a dashboard's database (runs.swanlab, SDK before 0.6.2 or "
-                    "mode 'local' without record files); its runs cannot be read. SwanLab's own dashboard (swanboard) "
-                    "shows them.",
-                    name=shorten(self._boards[0]),
-                )
-            )
-        elif self._without_record:
-            notes.append(
-                say(
-                    "{count} run folders hold no record file: recorded by an SDK before 0.6.2, "
+                    "{count} run folders hold no record: recorded in the cloud by an SDK before 0.6.2, "
                     "without a backup, or only just begun (e.g. {name!r}).",
                     count=len(self._without_record),
                     name=shorten(self._without_record[0]),
@@ -149,3 +149,11 @@ class _Search:
                 )
             )
         return notes
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False

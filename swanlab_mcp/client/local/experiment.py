@@ -9,7 +9,7 @@ from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.grouping import Group, split_sessions
 from swanlab_mcp.client.local.notes import note_damage, note_open, note_problems, note_ranks
 from swanlab_mcp.client.local.records import MediaEntry
-from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say
@@ -44,7 +44,7 @@ class LocalExperiment:
     NotAvailableOffline when no folder can be read.
     """
 
-    def __init__(self, group: Group, broken: Sequence[Run] = ()) -> None:
+    def __init__(self, group: Group, broken: Sequence[RunBase] = ()) -> None:
         self._broken = broken
         self.runs = group.runs
         self.cuid = group.cuid
@@ -53,11 +53,11 @@ class LocalExperiment:
         self._ranks = split_sessions(self.runs)[-1]
 
     @property
-    def _latest(self) -> Run:
+    def _latest(self) -> RunBase:
         return self.runs[-1]
 
     @property
-    def _deciding(self) -> Run:
+    def _deciding(self) -> RunBase:
         """Return the folder whose end counts: of the latest start's ranks the worst, and the first that failed."""
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
 
@@ -82,7 +82,7 @@ class LocalExperiment:
             self._refresh(work)
         profile: dict[str, Any] = {}
         try:
-            profile = latest.read_profile() if is_whole else {"config": latest.read_config()}
+            profile = latest.files.read_profile() if is_whole else {"config": latest.files.read_config()}
         except (OSError, ValueError) as error:
             notes.append(
                 say("{name}: a file cannot be read ({why}).", name=self._name, why=error.strerror)
@@ -347,5 +347,5 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
     ]
 
 
-def _name_item(run: Run, place: int, entry: MediaEntry) -> str:
+def _name_item(run: RunBase, place: int, entry: MediaEntry) -> str:
     return f"{run.folder.name}/{place}/{entry.filename or 'text.txt'}"

@@ -1,38 +1,136 @@
-"""Files inside a run folder, opened only where they really are inside it."""
+"""Open files below a folder one step at a time, so that no link, pipe or race leads anywhere else."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["read_inside"]
+__all__ = ["Entry", "Refused", "is_plain_name", "list_inside", "open_inside", "read_inside", "read_lines", "refuse"]
 
-# a link in place of the file is refused, and a named pipe must not be waited for
+# a link is refused, and a named pipe must not be waited for
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FOLDER_FLAGS = _FLAGS | getattr(os, "O_DIRECTORY", 0)
+_CHUNK = 1 << 18
+_MOST_ENTRIES = 100_000
+_BY_STEPS = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 
 
-def read_inside(folder: Path, part: str, *names: str, limit: int) -> tuple[bytes | None, int]:
-    """Return content and size in bytes of `folder/part/names…`; the content None where it is larger than `limit`.
+# of a link (some systems say EMLINK), of what is no folder, of a socket
+_REFUSALS = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO)
 
-    Raises FileNotFoundError or another OSError, and ValueError where a name or link leads out of `folder/part` or what
-    is there is no plain file.
+
+class Entry(NamedTuple):
+    """A plain file or a folder, with its size in bytes and when it was last changed (ns)."""
+
+    name: str
+    is_folder: bool
+    size: int
+    changed: int
+
+
+class Refused(ValueError):
+    """The path is no plain file inside the folder."""
+
+
+def is_plain_name(name: str) -> bool:
+    """Check if a recorded name can only mean an entry of the folder it is looked up in."""
+    return bool(name) and name not in (".", "..") and not any(character in name for character in "/\\\0")
+
+
+def refuse(*parts: str) -> Refused:
+    path = shorten("/".join(parts[-2:]))
+    return Refused(say("{path} leads out of the run's folder or is no plain file, and was not read", path=path))
+
+
+def open_inside(root: Path, *parts: str) -> BinaryIO:
+    """Open `root/parts…` unbuffered; `root` itself may be a link, nothing below it.
+
+    Raises FileNotFoundError or another OSError, and Refused for a link, a pipe, a device or a name that leads out.
     """
-    shown = "/".join((part, *names))
-    refused = say("{path} leads out of the run's folder or is no plain file, and was not read", path=shown)
-    if any(not name or Path(name).name != name or "\\" in name or "\0" in name for name in names):
-        raise ValueError(refused)
-    root = folder.resolve() / part
-    path = root.joinpath(*names)
-    about = path.lstat()
-    if not stat.S_ISREG(about.st_mode) or not path.resolve().is_relative_to(root):
-        raise ValueError(refused)
-    descriptor = os.open(path, _FLAGS)
-    with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(descriptor).st_size
+    refused = refuse(*parts)
+    if not parts or not all(map(is_plain_name, parts)):
+        raise refused
+    descriptor = _open_by_steps(root, parts, refused) if _BY_STEPS else _open_checked(root.joinpath(*parts), refused)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise refused
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]:
+    """Return content and size in bytes of `root/parts…`; the content None if it is larger than `limit`."""
+    with open_inside(root, *parts) as file:
+        size = os.fstat(file.fileno()).st_size
         if size > limit:
             return None, size
-        content = file.read(limit + 1)
-    return (content if len(content) <= limit else None), max(size, len(content))
+        content = bytearray()
+        # a raw file may return less than it is asked for
+        while len(content) <= limit and (part := file.read(limit + 1 - len(content))):
+            content += part
+    return (bytes(content) if len(content) <= limit else None), max(size, len(content))
+
+
+def list_inside(root: Path, *parts: str) -> list[Entry]:
+    """Return the plain files and folders in `root/parts…`, at most 100,000; raises as `open_inside` does."""
+    refused = refuse(*parts)
+    if not all(map(is_plain_name, parts)):
+        raise refused
+    # a folder's descriptor can be listed where files can be opened one step at a time
+    descriptor = _open_by_steps(root, parts, refused, _FOLDER_FLAGS) if _BY_STEPS else None
+    found: list[Entry] = []
+    try:
+        with os.scandir(root.joinpath(*parts) if descriptor is None else descriptor) as entries:
+            for entry in islice(entries, _MOST_ENTRIES):
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode):
+                    is_folder = stat.S_ISDIR(about.st_mode)
+                    found.append(Entry(entry.name, is_folder, about.st_size, about.st_mtime_ns))
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+    return sorted(found)
+
+
+def read_lines(file: BinaryIO, longest: int) -> Iterator[bytes | None]:
+    """Yield the lines of a file without their ends; None for one of more than `longest` bytes."""
+    rest = b""
+    is_skipped = False
+    while chunk := file.read(_CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield None if is_skipped or len(line) > longest else line
+            is_skipped = False
+        if len(rest) > longest:
+            rest, is_skipped = b"", True
+    if rest or is_skipped:
+        yield None if is_skipped else rest
+
+
+def _open_by_steps(root: Path, parts: tuple[str, ...], refused: Refused, last: int = _FLAGS) -> int:
+    descriptor = os.open(root, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    for place, part in enumerate(parts, 1):
+        try:
+            following = os.open(part, last if place == len(parts) else _FOLDER_FLAGS, dir_fd=descriptor)
+        except OSError as error:
+            if error.errno in _REFUSALS:
+                raise refused from error
+            raise
+        finally:
+            os.close(descriptor)
+        descriptor = following
+    return descriptor
+
+
+def _open_checked(path: Path, refused: Refused) -> int:
+    """Open a file where the system cannot open one step at a time (Windows)."""
+    if not stat.S_ISREG(path.lstat().st_mode) or path.resolve() != path.parent.resolve() / path.name:
+        raise refused
+    return os.open(path, _FLAGS)

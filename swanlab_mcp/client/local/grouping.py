@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.wire import is_object
 
-__all__ = ["Group", "group_runs", "is_rank", "list_names", "name_groups", "split_sessions"]
+__all__ = ["Group", "group_runs", "list_names", "name_groups", "split_sessions"]
 
 _SYSTEM = "__swanlab__."
 _PAUSE = 60_000
@@ -28,15 +28,15 @@ class Group(NamedTuple):
     """
 
     cuid: str
-    runs: list[Run]
+    runs: list[RunBase]
     reason: str = ""
 
 
-def group_runs(runs: Sequence[Run]) -> list[Group]:
+def group_runs(runs: Sequence[RunBase]) -> list[Group]:
     """Return the experiments that the folders of one project and one recorded id make up."""
     if len(runs) == 1:
         return [Group(runs[0].run_id, list(runs))]
-    groups: list[list[Run]] = []
+    groups: list[list[RunBase]] = []
     reasons: list[str] = []
     for run in sorted(runs, key=_order):
         reason = ""
@@ -68,28 +68,23 @@ def name_groups(groups: Iterable[Group]) -> list[Group]:
     return list(named.values())
 
 
-def list_names(run: Run) -> tuple[str, str, str]:
+def list_names(run: RunBase) -> tuple[str, str, str]:
     """Return what a folder may be asked for: its recorded id, and its name with and without `run-`."""
     return run.run_id, run.folder.name, run.folder.name.removeprefix("run-")
 
 
-def is_rank(run: Run) -> bool:
-    """Check if the folder is one process's part of a run recorded by several (`parallel="shared"`)."""
-    return run.label.startswith(run.file.stem.removeprefix("run-") + "-")
-
-
-def split_sessions(runs: Sequence[Run]) -> list[list[Run]]:
+def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
     """Return the parts of each start of a run: the ranks of one job belong together, its next start does not."""
-    sessions: list[list[Run]] = []
+    sessions: list[list[RunBase]] = []
     for run in runs:
-        if sessions and is_rank(run) and is_rank(sessions[-1][0]) and not _is_later(sessions[-1], run):
+        if sessions and run.is_rank and sessions[-1][0].is_rank and not _is_later(sessions[-1], run):
             sessions[-1].append(run)
         else:
             sessions.append([run])
     return sessions
 
 
-def _order(run: Run) -> tuple[int, str]:
+def _order(run: RunBase) -> tuple[int, str]:
     return run.started_at, run.folder.name
 
 
@@ -97,25 +92,20 @@ def _can_be_given(cuid: str) -> bool:
     return bool(cuid.strip()) and cuid not in (".", "..") and "/" not in cuid and cuid.isprintable()
 
 
-def _can_resume(run: Run) -> bool:
-    """Check if the SDK can resume the run: since 0.8 any, before only one that the cloud knows."""
-    return not run.is_legacy or bool(run.start.workspace)
-
-
-def _is_later(parts: Sequence[Run], run: Run) -> bool:
+def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
     """Check if the run was started after all parts had ended, and not just one after the other."""
     ended = max(max(one.started_at, one.ending.last_time) for one in parts)
     return run.started_at > ended + _PAUSE
 
 
-def _find_difference(parts: Sequence[Run], run: Run) -> str:
+def _find_difference(parts: Sequence[RunBase], run: RunBase) -> str:
     latest = parts[-1]
-    if not (_can_resume(run) and _can_resume(latest)):
+    if not (run.can_resume and latest.can_resume):
         return "seeded"
-    ranks = is_rank(run) and is_rank(latest)
+    ranks = run.is_rank and latest.is_rank
     if run.start.name and latest.start.name and run.start.name != latest.start.name:
         return "name"
-    config, known = (_read(one.read_config, is_rank=ranks) for one in (run, latest))
+    config, known = (_read(one.files.read_config, is_rank=ranks) for one in (run, latest))
     if config and known and config != known:
         return "config"
     if not ranks and _differ(_read_command(run), _read_command(latest)):
@@ -140,16 +130,16 @@ def _read(read: Any, *, is_rank: bool) -> dict[str, Any]:
     return {key: value for key, value in config.items() if not any(part in str(key).lower() for part in _PER_RANK)}
 
 
-def _read_command(run: Run) -> Any:
+def _read_command(run: RunBase) -> Any:
     try:
-        metadata = run.read_metadata()
+        metadata = run.files.read_metadata()
     except (OSError, ValueError):
         return None
     runtime: Any = metadata.get("runtime")
     return (runtime if is_object(runtime) else metadata).get("command")
 
 
-def _restarts(parts: Sequence[Run], run: Run) -> bool:
+def _restarts(parts: Sequence[RunBase], run: RunBase) -> bool:
     """Check if the run logs a metric from its beginning again; one that is logged once per start proves nothing."""
     first: dict[str, int] = {}
     for one in parts:
@@ -160,9 +150,9 @@ def _restarts(parts: Sequence[Run], run: Run) -> bool:
     return any(step <= first[key] for key, (step, _) in repeated.items())
 
 
-def _read_opening(run: Run) -> Mapping[str, tuple[int, int]]:
+def _read_opening(run: RunBase) -> Mapping[str, tuple[int, int]]:
     try:
         opening = run.read_opening()
-    except OSError:
+    except (OSError, ValueError):
         return {}
     return {key: about for key, about in opening.items() if not key.startswith(_SYSTEM)}

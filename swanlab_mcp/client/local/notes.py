@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from swanlab_mcp.client.local.liveness import guess_fate
-from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.wire import is_object
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import show_time
@@ -20,7 +20,7 @@ _FORMATS = (None, 0, 1, 2)
 _NAMED = 5
 
 
-def note_open(name: str, run: Run) -> list[str]:
+def note_open(name: str, run: RunBase) -> list[str]:
     """Return why the end is not known, what speaks for which, and until when there are data."""
     fate = _guess_fate(run)
     if not run.start.run_id and not run.start.project:
@@ -45,7 +45,7 @@ def note_open(name: str, run: Run) -> list[str]:
     return [told]
 
 
-def note_ranks(name: str, ranks: Sequence[Run]) -> list[str]:
+def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
     """Return how many ranks ended otherwise than they should, and where their logs are."""
     notes: list[str] = []
     for state in ("CRASHED", "ABORTED", "UNKNOWN"):
@@ -74,9 +74,9 @@ def note_ranks(name: str, ranks: Sequence[Run]) -> list[str]:
     return notes
 
 
-def _guess_fate(run: Run) -> str:
+def _guess_fate(run: RunBase) -> str:
     try:
-        metadata = run.read_metadata()
+        metadata = run.files.read_metadata()
     except (OSError, ValueError):
         metadata = {}
     runtime: Any = metadata.get("runtime")
@@ -91,25 +91,27 @@ def _guess_fate(run: Run) -> str:
     )
 
 
-def note_damage(name: str, runs: Sequence[Run]) -> list[str]:
+def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
     """Return what damage cost, and which formats are not known."""
     notes: list[str] = []
     for run in runs:
         damage = run.assess_damage()
-        if not run.reader.is_marked:
+        if run.remark:
+            notes.append(say("{name}: {problem}.", name=name, problem=run.remark))
+        if not run.is_marked:
             notes.append(
                 say(
                     "{name}: the beginning of its file is damaged, so name, project and start may be missing.",
                     name=name,
                 )
             )
-        if run.reader.version not in _FORMATS:
+        if run.version not in _FORMATS:
             notes.append(
                 say(
                     "{name}: its file says that it has format {version}, which is not known here; "
                     "what is told of it may be wrong or incomplete.",
                     name=name,
-                    version=run.reader.version,
+                    version=run.version,
                 )
             )
         if not (damage.places or damage.repaired or damage.missing):
@@ -146,7 +148,7 @@ def note_damage(name: str, runs: Sequence[Run]) -> list[str]:
     return notes
 
 
-def note_problems(name: str, every: Sequence[Run]) -> list[str]:
+def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
     """Return which folders cannot be read, and why."""
     return [
         say(

@@ -6,6 +6,7 @@ left out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from struct import Struct
@@ -24,7 +25,9 @@ __all__ = [
     "Start",
     "decode_json",
     "decode_protobuf",
+    "is_json",
     "is_protobuf",
+    "read_iso",
     "read_record_number",
 ]
 
@@ -291,14 +294,14 @@ def decode_json(payload: bytes) -> Record | None:
     if not is_object(record) or not is_object(record.get("data")):
         raise ValueError("not a record")
     data: dict[str, Any] = record["data"]
-    time = _read_iso(data.get("create_time"))
+    time = read_iso(data.get("create_time"))
     match record.get("model_type"):
         case "Scalar":
             metric: Any = data.get("metric")
             value = read_number(metric.get("data")) if is_object(metric) else None
             if value is None:
                 raise ValueError("not a point")
-            time = _read_iso(metric.get("create_time"))
+            time = read_iso(metric.get("create_time"))
             return Scalar(_string(data, "key"), int(data["step"]), value, time, _read_ordinal(data))
         case "Header":
             return Start(started_at=time)
@@ -320,6 +323,15 @@ def decode_json(payload: bytes) -> Record | None:
             return Finish("FINISHED" if data.get("success") else "CRASHED", "", time)
         case _:
             return None
+
+
+def is_json(payload: bytes) -> bool:
+    """Check if the bytes are one whole JSON value."""
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _read_media(data: dict[str, Any]) -> Media:
@@ -353,7 +365,7 @@ def _read_ordinal(data: dict[str, Any]) -> int:
     return number if isinstance(number, int) else 0
 
 
-def _read_iso(moment: Any) -> int:
+def read_iso(moment: Any) -> int:
     try:
         parsed = datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
     except (ValueError, OverflowError):

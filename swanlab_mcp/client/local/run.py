@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
+from hashlib import sha256
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
-
-import yaml
+from typing import Any, BinaryIO
 
 from swanlab_mcp.client.local.background import Work
-from swanlab_mcp.client.local.folder import read_inside
+from swanlab_mcp.client.local.folder import Refused
 from swanlab_mcp.client.local.framing import FragmentReader
 from swanlab_mcp.client.local.points import JsonPoints, ProtobufPoints
 from swanlab_mcp.client.local.records import (
@@ -28,14 +24,14 @@ from swanlab_mcp.client.local.records import (
     Start,
     decode_json,
     decode_protobuf,
+    is_json,
     is_protobuf,
     read_record_number,
 )
-from swanlab_mcp.client.local.series import Numbering, Series, Tally
-from swanlab_mcp.client.wire import unwrap_config
+from swanlab_mcp.client.local.run_base import Damage, Ending, RunBase, explain
+from swanlab_mcp.client.local.run_files import STAMP
+from swanlab_mcp.client.local.series import Numbering, Series
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import LoggedKeys, Points
-from swanlab_mcp.core.untrusted import limit_value, parse_json
 
 __all__ = ["Damage", "Ending", "Run"]
 
@@ -44,69 +40,35 @@ _HEADS = (1 << 13, 1 << 17)
 _TAILS = (1 << 13, 1 << 17)
 _FIRST_RECORDS = 20
 _OPENING = 1 << 18
-_LARGEST_FILE = 4 << 20
+_SAMPLED = 1 << 16
 _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
 _KEPT_LINES = 20_000
 _UNORDERED = 64
 _COMPARED = 256
 _LOG_TAG = b"\x82\x01"
-_FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
-_STAMP = tuple[int, int, int]
-
-
-class Ending(NamedTuple):
-    """How a run ended, as far as its file tells: `state` UNKNOWN without a finish record; times in Unix ms."""
-
-    state: str
-    error: str
-    finished_at: int
-    last_time: int
 
 
 class NotARunFile(ValueError):
     """The file does not begin as a run file does, and no record follows."""
 
 
-class Damage(NamedTuple):
-    """What a file's two unlocked writers, a crash or a bad disk cost: `places` beyond repair hold `unread` bytes.
-
-    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are not there; the last ones
-    leave no gap.
-    """
-
-    records: int
-    repaired: int
-    places: int
-    unread: int
-    missing: int
-
-
-class Run:
+class Run(RunBase):
     """A run folder with its record file: `run-<id>.swanlab` (SDK 0.8 and later) or `backup.swanlab` (before).
 
-    `outline()` reads head and tail of the file; every `read_…` and `refresh()` reads what it has not read yet. Of all
-    but the asked keys only the first two million points are kept, so that memory stays bounded. Nothing is written,
-    and of the folder's files only known names that are regular files inside it are opened. `problem` says why the
-    record file cannot be read, empty if it can; `kept` is the number of points in memory.
+    `outline()` reads head and tail of the file. Of all but the wanted keys only the first two million points are kept,
+    so that memory stays bounded.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.folder = file.parent
-        self._named = _FOLDER.fullmatch(self.folder.name)
-        self.lock = threading.Lock()
+    def __init__(self, file: Path, root: Path | None = None) -> None:
+        super().__init__(file, file.parent, root)
         self.is_legacy = file.name == "backup.swanlab"
         self._decode = decode_json if self.is_legacy else decode_protobuf
-        self._is_record = _is_json if self.is_legacy else is_protobuf
-        self._stamp: _STAMP | None = None
-        self._outline_stamp: _STAMP | None = None
-        self._config: tuple[_STAMP, dict[str, Any]] | None = None
+        self._is_record = is_json if self.is_legacy else is_protobuf
+        self._outline_stamp: STAMP | None = None
         self._opening: tuple[tuple[int, int], dict[str, tuple[int, int]]] | None = None
-        self.problem = ""
-        self.kept = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -128,7 +90,7 @@ class Run:
         self._is_full = False
         self._offset = 0
         self._head = b""
-        self._read_stamp: _STAMP | None = None
+        self._read_stamp: STAMP | None = None
         self.kept = 0
 
     @property
@@ -137,40 +99,37 @@ class Run:
         return self.label if self.is_legacy and not self.start.run_id else recorded
 
     @property
-    def label(self) -> str:
-        """Return the folder's name without `run-` and the time: the run's id, for ranks with host and process."""
-        return self._named[2] if self._named else self.folder.name
+    def is_rank(self) -> bool:
+        return self.label.startswith(self.file.stem.removeprefix("run-") + "-")
 
     @property
-    def project(self) -> str:
-        return self.start.project or "(unknown)"
+    def can_resume(self) -> bool:
+        """Check if the SDK can have resumed the run: since 0.8 any, before only one that the cloud knows."""
+        return not self.is_legacy or bool(self.start.workspace)
 
     @property
-    def name(self) -> str:
-        return self.start.name or self.run_id
+    def is_marked(self) -> bool:  # type: ignore[override]
+        return self.reader.is_marked
 
     @property
-    def started_at(self) -> int:
-        """Return the start in Unix milliseconds, from the folder's name (local time) while the file is empty."""
-        if self.start.started_at or not self._named:
-            return self.start.started_at
+    def version(self) -> int | None:  # type: ignore[override]
+        return self.reader.version
+
+    def identify(self) -> tuple[Any, ...] | None:
+        """Return size and a hash of head and tail of the file, None if it cannot be read."""
         try:
-            return int(datetime.strptime(self._named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
-        except (ValueError, OverflowError):
-            return 0
+            with self.files.open(self.file.name) as opened:
+                size = opened.seek(0, SEEK_END)
+                digest = sha256()
+                for start in (0, max(0, size - _SAMPLED)):
+                    opened.seek(start)
+                    digest.update(opened.read(_SAMPLED))
+        except (OSError, Refused):
+            return None  # why is said where it is read
+        return size, digest.digest()
 
-    @property
-    def ending(self) -> Ending:
-        last_time = max(self._last_time, self._points.last_time)
-        if self.finish is None:
-            return Ending("UNKNOWN", "", 0, last_time)
-        error = self.finish.error or ("\n".join(self.error_lines) if self.finish.state == "CRASHED" else "")
-        return Ending(self.finish.state, error, self.finish.finished_at, max(last_time, self.finish.finished_at))
-
-    @property
-    def written_at(self) -> float:
-        """Return when the file was last written, in Unix seconds; 0 before it was looked at."""
-        return self._stamp[1] / 1e9 if self._stamp else 0
+    def _find_last_time(self) -> int:
+        return max(self._last_time, self._points.last_time)
 
     @property
     def unread(self) -> int:
@@ -197,8 +156,8 @@ class Run:
     def is_current(self) -> bool:
         """Tell whether the file is as it was when it was last looked into."""
         try:
-            stamp = _stamp_of(self.file)
-        except OSError:
+            stamp = self.files.stamp(self.file.name)
+        except (OSError, Refused):
             return False
         return not self.problem and stamp in (self._read_stamp, self._outline_stamp)
 
@@ -217,14 +176,14 @@ class Run:
                 self._read_on(stamp, Work())
                 return
             # apart, because what has been read of the file already stays good
-            ends = Run(self.file)
-            with self.file.open("rb") as file:
+            ends = Run(self.file, self.files.root)
+            with self.files.open(self.file.name) as file:
                 ends._read_ends(file, stamp[0])
             self.start, self.finish, self.error_lines = ends.start, ends.finish, ends.error_lines
             self._last_time = ends.ending.last_time
             self._outline_stamp, self.problem = stamp, ""
-        except (OSError, NotARunFile) as error:
-            self.problem = _explain(error)
+        except (OSError, Refused, NotARunFile) as error:
+            self.problem = explain(error)
         finally:
             self.lock.release()
 
@@ -257,12 +216,12 @@ class Run:
 
         Raises OSError.
         """
-        stamp = _stamp_of(self.file)
+        stamp = self.files.stamp(self.file.name)
         seen = min(stamp[0], _OPENING), stamp[2]
         if self._opening is None or self._opening[0] != seen:
-            with self.file.open("rb") as file:
+            with self.files.open(self.file.name) as file:
                 head = file.read(_OPENING)
-            begun = Run(self.file)
+            begun = Run(self.file, self.files.root)
             begun._take_outline(FragmentReader(self._is_record).feed(head, at_end=True))
             series = {key: one.to_points().steps for key, one in begun.series.items()}
             self._opening = seen, {key: (steps[0], len(steps)) for key, steps in series.items() if steps}
@@ -275,26 +234,6 @@ class Run:
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
             self._take(payload)
-
-    def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
-        """Read what has been appended since the last time; all of it again when the file was replaced.
-
-        Points of `wanted` keys are there afterwards, however many they are. Raises Stopped.
-        """
-        with self.lock:
-            self._refresh(wanted, work or Work())
-
-    def read_points(self, keys: Collection[str], work: Work | None = None) -> dict[str, Points]:
-        """Return a copy of the points of those of the keys that were logged. Raises Stopped."""
-        with self.lock:
-            self._refresh(keys, work or Work())
-            return {key: self.series[key].to_points() for key in keys if key in self.series}
-
-    def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
-        """Return what is known about the points of those keys (None: of all) that were logged. Raises Stopped."""
-        with self.lock:
-            self._refresh((), work or Work())
-            return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
 
     def count_lines(self, work: Work | None = None) -> int:
         """Return how many log lines there are by now. Raises Stopped."""
@@ -318,37 +257,15 @@ class Run:
                     seen += 1
             return _order(lines)
 
-    def list_keys(self) -> LoggedKeys:
-        with self.lock:
-            return LoggedKeys(list(self.series), list(self.media))
+    def _forget_wanted(self) -> None:
+        self._is_full, self._wanted = True, ()
 
-    def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
-        """Return what a key has at each step."""
-        with self.lock:
-            return dict(self.media.get(key, {}))
-
-    def release(self) -> int:
-        """Let go of all points in memory, unless the run is being read, and return how many they were.
-
-        Who asks for them later causes the file to be read again.
-        """
-        if not self.lock.acquire(blocking=False):
-            return 0
-        try:
-            released, self.kept = self.kept, 0
-            for series in self.series.values():
-                series.release()
-            self._is_full, self._wanted = True, ()
-        finally:
-            self.lock.release()
-        return released
-
-    def _look(self) -> _STAMP | None:
+    def _look(self) -> STAMP | None:
         """Return size, time and inode of the file, None (and a problem) when it cannot be seen."""
         try:
-            self._stamp = _stamp_of(self.file)
-        except OSError as error:
-            self.problem = _explain(error)
+            self._stamp = self.files.stamp(self.file.name)
+        except (OSError, Refused) as error:
+            self.problem = explain(error)
             return None
         return self._stamp
 
@@ -371,13 +288,13 @@ class Run:
         self._clear()
         self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
 
-    def _read_on(self, stamp: _STAMP, work: Work) -> None:
+    def _read_on(self, stamp: STAMP, work: Work) -> None:
         if not self._offset:
             self._start_anew()
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
             # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
-            with self.file.open("rb", buffering=0) as file:
+            with self.files.open(self.file.name) as file:
                 if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
                     # another file in its place, perhaps even with its inode
                     wanted = self._wanted
@@ -392,8 +309,8 @@ class Run:
                     self._bound_memory()
                     work.advance(len(chunk))
             self._take_all(self.reader.feed(b"", at_end=True))
-        except OSError as error:
-            self.problem = _explain(error)
+        except (OSError, Refused) as error:
+            self.problem = explain(error)
             return
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
 
@@ -458,7 +375,7 @@ class Run:
         """Yield the payloads that have been read already, for what is not kept in memory. Raises OSError, Stopped."""
         reader = FragmentReader(self._is_record)
         left = self._offset
-        with self.file.open("rb", buffering=0) as file:
+        with self.files.open(self.file.name) as file:
             while left and (chunk := file.read(min(left, _CHUNK))):
                 left -= len(chunk)
                 yield from reader.feed(chunk, at_end=not left)
@@ -473,112 +390,17 @@ class Run:
             return self._decode(payload)
         return None
 
-    def read_config(self) -> dict[str, Any]:
-        """Return files/config.yaml unwrapped; raises OSError or ValueError with what is wrong."""
-        try:
-            about = (self.folder / "files" / "config.yaml").lstat()
-        except FileNotFoundError:
-            return {}
-        stamp = about.st_size, about.st_mtime_ns, about.st_ino
-        if self._config is None or self._config[0] != stamp:
-            self._config = stamp, self._parse_config()
-        return self._config[1]
-
-    def _parse_config(self) -> dict[str, Any]:
-        text = self._read_text("config.yaml")
-        if text is None:
-            return {}
-        try:
-            config = unwrap_config(_parse_yaml(text))
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise ValueError(say("{name} cannot be read as YAML", name="files/config.yaml")) from error
-        return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
-
-    def read_profile(self) -> dict[str, Any]:
-        """Return config, metadata, requirements and conda, as far as their files are there; raises as above."""
-        profile: dict[str, Any] = {}
-        if config := self.read_config():
-            profile["config"] = config
-        if metadata := self.read_metadata():
-            profile["metadata"] = metadata
-        for part, name in (("requirements", "requirements.txt"), ("conda", "conda.yaml")):
-            text = self._read_text(name)
-            if text is not None:
-                profile[part] = text
-        return profile
-
-    def _read_text(self, name: str) -> str | None:
-        """Return a file of `files/`, None if there is none; a link, a device or a huge file is not read."""
-        try:
-            content, _ = read_inside(self.folder, "files", name, limit=_LARGEST_FILE)
-        except FileNotFoundError:
-            return None
-        if content is None:
-            raise ValueError(
-                say("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
-            )
-        return content.decode("utf-8", errors="replace")
-
-    def read_metadata(self) -> dict[str, Any]:
-        """Return files/swanlab-metadata.json; raises OSError or ValueError with what is wrong."""
-        text = self._read_text("swanlab-metadata.json")
-        if text is None:
-            return {}
-        try:
-            metadata: Any = limit_value(parse_json(text))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
-        return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
-
-    def read_media(
-        self, key: str, step: int, place: int, limit: int, work: Work | None = None
-    ) -> tuple[bytes | None, int]:
-        """Return content and size of one item of media, without its content where it is larger than `limit` bytes.
-
-        Raises OSError or ValueError with what is wrong, and Stopped.
-        """
-        entry = self.media[key][step][place]
-        if entry.filename:
-            return read_inside(self.folder, "media", entry.folder, entry.filename, limit=limit)
-        content = b""
+    def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
         # such texts stand in their records; they are not kept in memory
+        text = ""
         with self.lock:
-            for payload in self._read_again(work or Work()):
+            for payload in self._read_again(work):
                 record = self._decode_if(payload, Media)
                 if isinstance(record, Media) and (record.key, record.step) == (key, step):
-                    content = record.texts[place].encode("utf-8", errors="replace")
-        return (content if len(content) <= limit else None), len(content)
-
-
-_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _parse_yaml(text: str) -> Any:
-    """Return YAML without aliases: no config needs them, and a few of them can stand for gigabytes."""
-    if "&" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_SafeLoader)):
-        raise ValueError("aliases are not read")
-    return yaml.load(text, Loader=_SafeLoader)  # noqa: S506 it is a safe loader
-
-
-def _stamp_of(file: Path) -> _STAMP:
-    about = file.stat()
-    return about.st_size, about.st_mtime_ns, about.st_ino
+                    text = record.texts[place]
+        return text
 
 
 def _order(lines: Iterable[Log]) -> list[Log]:
     """Return log lines in the order in which they were printed."""
     return sorted(lines, key=lambda line: line.number)
-
-
-def _is_json(payload: bytes) -> bool:
-    try:
-        json.loads(payload)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return say("its file cannot be read ({why})", why=error.strerror or type(error).__name__)
-    return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -302,13 +303,14 @@ async def test_many_runs_are_listed_by_their_ends_and_read_again_only_where_they
         write_run(tmp_path / "runs", f"run{number:02}", [*records, encode_finish()])
     grown = tmp_path / "runs" / "run-20261123_080000-run29" / "run-run29.swanlab"
     looked: list[str] = []
-    opened = Path.open
+    opened = os.open
 
-    def watch(path: Path, *how: Any, **named: Any) -> Any:
-        looked.append(path.name)
-        return opened(path, *how, **named)
+    def watch(name: Any, *how: Any, **named: Any) -> int:
+        if str(name).endswith(".swanlab"):
+            looked.append(str(name))
+        return opened(name, *how, **named)
 
-    monkeypatch.setattr(Path, "open", watch)
+    monkeypatch.setattr(os, "open", watch)
     client = OfflineClient([tmp_path / "runs"])
     listed = (await client.list_experiments("local", "made")).data or []
     assert {one.state for one in listed} == {"FINISHED"}

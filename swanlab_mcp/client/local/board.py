@@ -1,0 +1,220 @@
+"""The database of SDK 0.2 to 0.6.1 in local mode (`runs.swanlab`): names, states and metrics of the runs next to it.
+
+The file and its write-ahead log are read into memory as SQLite's `immutable=1` would read them, with what the log has
+committed on top: a run that was killed is only there. So nothing is locked or created in the folder, and a link or
+pipe in place of the file is refused. A hostile database is bounded in size, time, rows and length of texts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from struct import Struct
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from swanlab_mcp.client.local.run_files import STAMP, RunFiles
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["BOARD", "Board", "BoardEntry", "Tag"]
+
+BOARD = "runs.swanlab"
+_LARGEST = 128 << 20
+_SECONDS = 10.0
+_STEPS_PER_CHECK = 10_000
+_LONGEST_TEXT = 10_000
+_LONGEST_VALUE = 1 << 20
+_LIMIT_LENGTH = 0  # sqlite3.SQLITE_LIMIT_LENGTH, since Python 3.11
+_ROWS = {"project": 1000, "experiment": 20_000, "tag": 100_000}
+_COLUMNS = {
+    "project": ("id", "name"),
+    "experiment": ("id", "project_id", "run_id", "name", "description", "status", "create_time", "finish_time"),
+    "tag": ("experiment_id", "name", "folder", "type"),
+}
+_NUMBERS = ("id", "project_id", "experiment_id", "status")
+_WAL_HEADER = Struct(">IIIIIIII")
+_WAL_FRAME = Struct(">IIIIII")
+_WAL_MAGIC = (0x377F0682, 0x377F0683)
+
+
+class Tag(NamedTuple):
+    """A metric: its key, and its type as the database names it."""
+
+    key: str
+    type: str
+
+
+class BoardEntry(NamedTuple):
+    """What the database records about a run; `tags` by the name of their folder below logs/."""
+
+    project: str
+    name: str
+    description: str
+    status: int | None
+    created: str
+    finished: str
+    tags: dict[str, Tag]
+
+
+class Board:
+    """The database in `folder`; `problem` says why it cannot be read, empty if it can or if there is none."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self._files = RunFiles(folder, root)
+        self._lock = threading.Lock()
+        self._stamp: tuple[STAMP | None, STAMP | None] | None = None
+        self._entries: dict[str, BoardEntry] = {}
+        self.problem = ""
+
+    def is_current(self) -> bool:
+        return self._stamp is not None and self._stamp == self._look()
+
+    def read(self) -> dict[str, BoardEntry]:
+        """Return the runs by their folder's name."""
+        with self._lock:
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._entries, self.problem = {}, ""
+                if stamp[0]:
+                    self._read()
+            return self._entries
+
+    def _look(self) -> tuple[STAMP | None, STAMP | None]:
+        return self._stamp_of(BOARD), self._stamp_of(f"{BOARD}-wal")
+
+    def _stamp_of(self, name: str) -> STAMP | None:
+        try:
+            return self._files.stamp(name)
+        except (OSError, ValueError):
+            return None
+
+    def _read(self) -> None:
+        try:
+            content = self._read_file(BOARD)
+            log = self._read_file(f"{BOARD}-wal") if self._stamp and self._stamp[1] else b""
+            self._entries = _read_entries(_apply_log(content, log))
+        except (OSError, ValueError, sqlite3.Error, KeyError) as error:
+            why = (error.strerror or type(error).__name__) if isinstance(error, OSError) else shorten(str(error))
+            self.problem = say("its database {name} cannot be read ({why})", name=BOARD, why=why)
+
+    def _read_file(self, name: str) -> bytes:
+        content, _ = self._files.read(name, limit=_LARGEST)
+        if content is None:
+            raise ValueError(say("it is larger than {size} MB", size=_LARGEST >> 20))
+        if not content and name == BOARD:
+            raise ValueError(say("it is empty"))
+        return content
+
+
+def _apply_log(content: bytes, log: bytes) -> bytearray:
+    """Return the database with the pages that its write-ahead log has committed."""
+    image = bytearray(content)
+    if len(log) >= _WAL_HEADER.size:
+        magic, _, page_size, _, *salts, _, _ = _WAL_HEADER.unpack_from(log)
+        if magic in _WAL_MAGIC and 512 <= page_size <= 65_536:
+            pages = _read_committed(log, page_size, salts)
+            for number, start in pages.items():
+                place = (number - 1) * page_size
+                if place > _LARGEST:
+                    continue
+                image += bytes(max(0, place + page_size - len(image)))
+                image[place : place + page_size] = log[start : start + page_size]
+    if image[18:20] == bytearray(b"\2\2"):
+        # a database in memory has no write-ahead log
+        image[18:20] = bytearray(b"\1\1")
+    return image
+
+
+def _read_committed(log: bytes, page_size: int, salts: list[int]) -> dict[int, int]:
+    """Return where the log has the newest committed content of each page."""
+    committed: dict[int, int] = {}
+    pending: dict[int, int] = {}
+    for start in range(_WAL_HEADER.size, len(log) - _WAL_FRAME.size - page_size + 1, _WAL_FRAME.size + page_size):
+        number, size, *frame_salts, _, _ = _WAL_FRAME.unpack_from(log, start)
+        if frame_salts != salts or not number:
+            break
+        pending[number] = start + _WAL_FRAME.size
+        if size:
+            committed |= pending
+            pending.clear()
+    return committed
+
+
+def _read_entries(image: bytearray) -> dict[str, BoardEntry]:
+    with closing(_open(image)) as connection:
+        _restrict(connection)
+        projects = {row["id"]: _text(row["name"]) for row in _select(connection, "project")}
+        tags: dict[Any, dict[str, Tag]] = {}
+        for row in _select(connection, "tag"):
+            key = _text(row["name"])
+            folder = _text(row.get("folder")) or quote(key, safe="")
+            tags.setdefault(row["experiment_id"], {})[folder] = Tag(key, _text(row.get("type")))
+        return {
+            _text(row["run_id"]): BoardEntry(
+                project=projects.get(row.get("project_id"), ""),
+                name=_text(row["name"]),
+                description=_text(row.get("description")),
+                status=row["status"] if isinstance(row.get("status"), int) else None,
+                created=_text(row.get("create_time")),
+                finished=_text(row.get("finish_time")),
+                tags=tags.get(row["id"], {}),
+            )
+            for row in _select(connection, "experiment")
+        }
+
+
+def _open(image: bytearray) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    # Python 3.10 has neither this nor limits
+    deserialize: Any = getattr(connection, "deserialize", None)
+    if deserialize is not None:
+        deserialize(bytes(image))
+        return connection
+    connection.close()
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, BOARD)
+        copy.write_bytes(image)
+        source = sqlite3.connect(f"{copy.as_uri()}?mode=ro&immutable=1", uri=True)
+        with closing(source):
+            connection = sqlite3.connect(":memory:")
+            source.backup(connection)
+    return connection
+
+
+def _restrict(connection: sqlite3.Connection) -> None:
+    """Bound what reading may cost, and allow nothing but reading the three tables."""
+    connection.execute("PRAGMA trusted_schema=OFF")
+    set_limit: Any = getattr(connection, "setlimit", None)
+    if set_limit is not None:
+        set_limit(_LIMIT_LENGTH, _LONGEST_VALUE)
+    deadline = time.monotonic() + _SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
+
+    def allow(action: int, name: str | None, detail: str | None, *_: Any) -> int:
+        if action == sqlite3.SQLITE_FUNCTION:
+            is_allowed = detail == "substr"
+        else:
+            is_allowed = action == sqlite3.SQLITE_SELECT or (action == sqlite3.SQLITE_READ and name in _COLUMNS)
+        return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
+
+    connection.set_authorizer(allow)
+
+
+def _select(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table with those of the columns that it has; old versions lack some."""
+    there = {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608 a name of ours
+    columns = [column for column in _COLUMNS[table] if column in there]
+    cut = ", ".join(column if column in _NUMBERS else f"substr({column}, 1, {_LONGEST_TEXT})" for column in columns)
+    for row in connection.execute(f"SELECT {cut} FROM {table} LIMIT {_ROWS[table]}"):  # noqa: S608 names of ours
+        yield dict(zip(columns, row, strict=True))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

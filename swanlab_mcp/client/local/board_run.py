@@ -1,0 +1,307 @@
+"""A run of SDK 0.2 to 0.6.1 in local mode: metrics as JSON lines below logs/, printed lines in console/, media/."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from urllib.parse import unquote
+
+from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.board import BOARD, Board, BoardEntry, Tag
+from swanlab_mcp.client.local.folder import Entry, read_lines
+from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start, read_iso
+from swanlab_mcp.client.local.run_base import Damage, RunBase, explain
+from swanlab_mcp.client.local.series import Series
+from swanlab_mcp.client.wire import is_object, read_number
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import parse_json
+
+__all__ = ["BoardRun"]
+
+_ERROR_LOG = "error.log"
+_KEPT_POINTS = 2_000_000
+_KEPT_LINES = 20_000
+_ERROR_LINES = 40
+_LONGEST_RECORD = 1 << 20
+_LARGEST_JSON = 32 << 20
+_LARGEST_ERROR = 1 << 20
+_ADVANCED = 1 << 16
+_WIDEST = range(-(1 << 63), 1 << 63)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
+
+
+class _Read(NamedTuple):
+    """The files of a metric as they were when they were read, and what could not be read of them."""
+
+    files: tuple[Entry, ...]
+    records: int
+    unreadable: int
+    last_time: int
+
+
+class BoardRun(RunBase):
+    """A run folder whose name, state and metric names are in the database of the folder above."""
+
+    def __init__(self, folder: Path, root: Path, board: Board) -> None:
+        super().__init__(folder, folder, root)
+        self._board = board
+        self._entry: BoardEntry | None = None
+        self._is_known = False
+        self._read_tags: dict[str, _Read] = {}
+        self._console: tuple[Entry, ...] = ()
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._line_count = 0
+        self._wanted: Collection[str] = ()
+        self.remark = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.label
+
+    @property
+    def name(self) -> str:
+        return self.start.name or self.folder.name
+
+    @property
+    def is_known(self) -> bool:
+        return self._is_known
+
+    def is_current(self) -> bool:
+        return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
+
+    def identify(self) -> tuple[Any, ...] | None:
+        """Return what a copy of the folder has in common with it alone, None if the database does not know it."""
+        entry = self._entry
+        return (self.folder.name, entry.project, entry.name, entry.created, entry.finished) if entry else None
+
+    def outline(self) -> None:
+        self._entry = entry = self._board.read().get(self.folder.name)
+        self.remark = self._board.problem
+        try:
+            files = [one for part in ("logs", "console") for one in self._list_files(part)]
+            error = self._read_error()
+        except (OSError, ValueError) as fault:
+            self.problem = explain(fault)
+            return
+        self.problem = ""
+        self._is_known = True
+        changed = max((one.changed for _, entries in files for one in entries), default=0)
+        self._stamp = sum(one.size for _, entries in files for one in entries), changed, 0
+        if entry is None:
+            self.remark = self.remark or say("its database {name} does not list it, so its name is missing", name=BOARD)
+            self.finish = Finish("CRASHED", error, 0) if error else None
+            return
+        self.start = Start(
+            project=entry.project,
+            name=entry.name,
+            description=entry.description,
+            run_id=self.label,
+            started_at=read_iso(entry.created),
+        )
+        # since 0.5 a crash has the status of a finished run
+        state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
+        self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
+
+    def read_opening(self) -> dict[str, tuple[int, int]]:
+        return {}
+
+    def assess_damage(self) -> Damage:
+        read = self._read_tags.values()
+        return Damage(records=sum(one.records for one in read), places=sum(one.unreadable for one in read))
+
+    def count_lines(self, work: Work | None = None) -> int:
+        with self.lock:
+            self._refresh((), work or Work())
+            return self._line_count
+
+    def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
+        with self.lock:
+            self._refresh((), work or Work())
+            first = self._line_count - len(self._lines)
+            lines = (
+                islice(self._lines, start - first, start - first + count)
+                if start >= first
+                else islice(self._read_console(work or Work()), start, start + count)
+            )
+            return [Log(line, is_error=False, time=0, number=start + place) for place, line in enumerate(lines)]
+
+    def _find_last_time(self) -> int:
+        return max((one.last_time for one in self._read_tags.values()), default=0)
+
+    def _forget_wanted(self) -> None:
+        self._wanted = ()
+
+    def _list_files(self, part: str) -> list[tuple[str, tuple[Entry, ...]]]:
+        """Return the metrics' folders below logs/ with their files, or the files of console/ as one folder."""
+        entries = self.files.list(part)
+        if part == "console":
+            return [("", tuple(one for one in entries if not one.is_folder and one.name.endswith(".log")))]
+        return [
+            (folder.name, tuple(one for one in self.files.list(part, folder.name) if _SLICE.fullmatch(one.name)))
+            for folder in entries
+            if folder.is_folder
+        ]
+
+    def _refresh(self, wanted: Collection[str], work: Work) -> None:
+        try:
+            folders = self._list_files("logs")
+            ((_, console),) = self._list_files("console")
+        except (OSError, ValueError) as error:
+            self.problem = explain(error)
+            return
+        self._wanted = {*self._wanted, *wanted}
+        tags = self._name_tags([name for name, _ in folders])
+        for folder, files in folders:
+            key = tags[folder].key
+            series = self.series.get(key)
+            is_short = key in self._wanted and series is not None and not series.is_kept
+            known = self._read_tags.get(folder)
+            if files and (known is None or known.files != files or is_short):
+                self._read_tags[folder] = self._read_tag(key, folder, files, work)
+                self._bound_memory()
+        if console != self._console:
+            self._lines.clear()
+            self._line_count = 0
+            for line in self._read_console(work, console):
+                self._lines.append(line)
+                self._line_count += 1
+            self._console = console
+
+    def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
+        """Return the metric of each folder; without the database folders are named after it (0.2) or by a number."""
+        known = self._entry.tags if self._entry else {}
+        return {folder: known.get(folder) or Tag(unquote(folder), "") for folder in folders}
+
+    def _bound_memory(self) -> None:
+        self.kept = sum(series.held for series in self.series.values())
+        if self.kept > _KEPT_POINTS:
+            for key, series in self.series.items():
+                if series.is_kept and key not in self._wanted:
+                    series.release()
+            self.kept = sum(series.held for series in self.series.values())
+
+    def _read_tag(self, key: str, folder: str, files: tuple[Entry, ...], work: Work) -> _Read:
+        series = Series()
+        media: dict[int, tuple[MediaEntry, ...]] = {}
+        stored: set[str] | None = None
+        unreadable = last_time = 0
+        for record in self._read_records(folder, files, work):
+            read = _read_record(record)
+            if read is None:
+                unreadable += 1
+                continue
+            step, data, time, more = read
+            value = read_number(data)
+            last_time = max(last_time, time)
+            if value is not None:
+                series.add(step, value, time)
+                continue
+            if not isinstance(data, (str, list)):
+                unreadable += 1
+                continue
+            if stored is None:
+                stored = {one.name for one in self.files.list("media", folder)}
+            media[step] = _list_items(data, more, folder, stored)
+        self.series.pop(key, None)
+        self.media.pop(key, None)
+        # a metric has one type; what is of another was not recorded by the SDK
+        if len(media) > len(series):
+            self.media[key] = media
+            unreadable += len(series)
+        else:
+            self.series[key] = series
+            unreadable += len(media)
+        return _Read(files, max(len(series), len(media)), unreadable, last_time)
+
+    def _read_records(self, folder: str, files: Collection[Entry], work: Work) -> Iterator[Any]:
+        """Yield the records of a metric, None for each that cannot be read."""
+        for entry in sorted(files, key=lambda one: (len(one.name), one.name)):
+            if entry.name.endswith(".json"):
+                yield from self._read_slice(folder, entry.name)
+                work.advance(entry.size)
+                continue
+            done = 0
+            with self.files.open("logs", folder, entry.name) as file:
+                for line in read_lines(file, _LONGEST_RECORD):
+                    done += len(line or b"") + 1
+                    if done > _ADVANCED:
+                        work.advance(done)
+                        done = 0
+                    if line is None or line.strip():
+                        yield _parse(line)
+
+    def _read_slice(self, folder: str, name: str) -> list[Any]:
+        """Return the records of a file of SDK 0.2, which holds one JSON object."""
+        content, _ = self.files.read("logs", folder, name, limit=_LARGEST_JSON)
+        whole = _parse(content)
+        data: Any = whole.get("data") if is_object(whole) else whole
+        return cast("list[Any]", data) if isinstance(data, list) else [None]
+
+    def _read_console(self, work: Work, files: Collection[Entry] | None = None) -> Iterator[str]:
+        """Yield the printed lines in order, then the error."""
+        for entry in sorted(self._console if files is None else files, key=lambda one: (one.name == _ERROR_LOG, one)):
+            with self.files.open("console", entry.name) as file:
+                for line in read_lines(file, _LONGEST_RECORD):
+                    work.advance(len(line or b""))
+                    yield (line or b"").decode("utf-8", errors="replace").rstrip("\r")
+
+    def _read_error(self) -> str:
+        try:
+            content, _ = self.files.read("console", _ERROR_LOG, limit=_LARGEST_ERROR)
+        except FileNotFoundError:
+            return ""
+        lines = (content or b"").decode("utf-8", errors="replace").strip().splitlines()
+        return "\n".join(lines[1 if lines and _MOMENT.fullmatch(lines[0]) else 0 :][-_ERROR_LINES:])
+
+    def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
+        with self.lock:
+            for folder, tag in self._name_tags(self._read_tags).items():
+                if tag.key != key:
+                    continue
+                for record in self._read_records(folder, self._read_tags[folder].files, work):
+                    read = _read_record(record)
+                    if read and read[0] == step and read_number(read[1]) is None:
+                        return str(_list(read[1])[place])
+        return ""
+
+
+_SLICE = re.compile(r"[^_].*\.(?:log|json)")
+
+
+def _parse(content: bytes | None) -> Any:
+    if content is None:
+        return None
+    try:
+        return parse_json(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read_record(record: Any) -> tuple[int, Any, int, list[Any]] | None:
+    """Return step, data, time and captions of a record, None if it is none."""
+    if not is_object(record) or record.get("data") is None:
+        return None
+    try:
+        step = int(cast("Any", record.get("index")))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if step not in _WIDEST:
+        return None
+    return step, record["data"], read_iso(record.get("create_time")), _list(record.get("more"))
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _list_items(data: Any, more: list[Any], folder: str, stored: Collection[str]) -> tuple[MediaEntry, ...]:
+    entries: list[MediaEntry] = []
+    for place, item in enumerate(_list(data)):
+        about = more[place] if place < len(more) else None
+        caption = str(about.get("caption") or "") if is_object(about) else ""
+        entries.append(MediaEntry(folder, item if isinstance(item, str) and item in stored else "", caption))
+    return tuple(entries)

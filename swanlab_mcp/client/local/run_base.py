@@ -1,0 +1,240 @@
+"""What every generation of run folders has in common: names, times, end, series, media, log lines."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start
+from swanlab_mcp.client.local.run_files import STAMP, RunFiles
+from swanlab_mcp.client.local.series import Series, Tally
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import LoggedKeys, Points
+
+__all__ = ["Damage", "Ending", "RunBase", "explain"]
+
+_FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
+
+
+class Ending(NamedTuple):
+    """How a run ended, as far as its files show: `state` UNKNOWN without a recorded end; times in Unix ms."""
+
+    state: str
+    error: str
+    finished_at: int
+    last_time: int
+
+
+class Damage(NamedTuple):
+    """What a file's two unlocked writers, a crash or a bad disk cost: `places` beyond repair hold `unread` bytes.
+
+    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are not there; the last ones
+    leave no gap. `oversized` records are larger than any that is read.
+    """
+
+    records: int = 0
+    repaired: int = 0
+    places: int = 0
+    unread: int = 0
+    missing: int = 0
+    oversized: int = 0
+
+
+class RunBase:
+    """A run folder, identified by `file`; subclasses read one generation of the file format.
+
+    `outline()` reads little; `refresh()` reads what it has not read yet. Nothing is written, and of the folder's files
+    only known names that are plain files inside it are opened. `problem` says why the record cannot be read, empty if
+    it can; `kept` is the number of points in memory. Methods that take `work` raise Stopped.
+    """
+
+    is_legacy = False
+    # False: the file does not begin as it should
+    is_marked = True
+    version: int | None = None
+    # what else is to be said about the run
+    remark = ""
+
+    def __init__(self, file: Path, folder: Path, root: Path | None = None) -> None:
+        self.file = file
+        self.folder = folder
+        self.files = RunFiles(folder, root)
+        self._named = _FOLDER.fullmatch(folder.name)
+        self.lock = threading.Lock()
+        self._stamp: STAMP | None = None
+        self.problem = ""
+        self.kept = 0
+        self.start = Start()
+        self.finish: Finish | None = None
+        self.series: dict[str, Series] = {}
+        self.media: dict[str, dict[int, tuple[MediaEntry, ...]]] = {}
+        self.error_lines: list[str] = []
+
+    @property
+    def label(self) -> str:
+        """Return the folder's name without `run-` and the time: the run's id, for ranks with host and process."""
+        return self._named[2] if self._named else self.folder.name
+
+    @property
+    def run_id(self) -> str:
+        return self.start.run_id or self.label
+
+    @property
+    def is_rank(self) -> bool:
+        """Check if the folder is one process's part of a run recorded by several (`parallel="shared"`)."""
+        return False
+
+    @property
+    def can_resume(self) -> bool:
+        """Check if the SDK can have resumed the run."""
+        return False
+
+    @property
+    def project(self) -> str:
+        return self.start.project or "(unknown)"
+
+    @property
+    def name(self) -> str:
+        return self.start.name or self.run_id
+
+    @property
+    def started_at(self) -> int:
+        """Return the start in Unix milliseconds, from the folder's name (local time) while no record says it."""
+        if self.start.started_at or not self._named:
+            return self.start.started_at
+        try:
+            return int(datetime.strptime(self._named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return 0
+
+    @property
+    def ending(self) -> Ending:
+        last_time = self._find_last_time()
+        if self.finish is None:
+            return Ending("UNKNOWN", "", 0, last_time)
+        error = self.finish.error or ("\n".join(self.error_lines) if self.finish.state == "CRASHED" else "")
+        return Ending(self.finish.state, error, self.finish.finished_at, max(last_time, self.finish.finished_at))
+
+    @property
+    def written_at(self) -> float:
+        """Return when the record was last written, in Unix seconds; 0 before it was looked at."""
+        return self._stamp[1] / 1e9 if self._stamp else 0
+
+    @property
+    def unread(self) -> int:
+        """Return how many bytes are still to be read."""
+        return 0
+
+    @property
+    def is_known(self) -> bool:
+        """Check if the record was looked into before."""
+        raise NotImplementedError
+
+    def is_current(self) -> bool:
+        """Check if the record is as it was when it was last looked into."""
+        raise NotImplementedError
+
+    def identify(self) -> tuple[Any, ...] | None:
+        """Return what only a copy of the run has in common with it, None if that is not known."""
+        raise NotImplementedError
+
+    def outline(self) -> None:
+        """Learn project, name, times and end with little reading, unless they are known."""
+        raise NotImplementedError
+
+    def read_opening(self) -> dict[str, tuple[int, int]]:
+        """Return the first step of each metric, and how many points it has (at the beginning). Raises OSError."""
+        raise NotImplementedError
+
+    def assess_damage(self) -> Damage:
+        return Damage()
+
+    def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
+        """Read what has been recorded since the last time.
+
+        Points of `wanted` keys are there afterwards, however many they are.
+        """
+        with self.lock:
+            self._refresh(wanted, work or Work())
+
+    def read_points(self, keys: Collection[str], work: Work | None = None) -> dict[str, Points]:
+        """Return a copy of the points of those of the keys that were logged."""
+        with self.lock:
+            self._refresh(keys, work or Work())
+            return {key: self.series[key].to_points() for key in keys if key in self.series}
+
+    def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
+        """Return what is known about the points of those keys (None: of all) that were logged."""
+        with self.lock:
+            self._refresh((), work or Work())
+            return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
+
+    def count_lines(self, work: Work | None = None) -> int:
+        """Return how many log lines there are by now."""
+        raise NotImplementedError
+
+    def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
+        """Return log lines from the place `start` on."""
+        raise NotImplementedError
+
+    def list_keys(self) -> LoggedKeys:
+        with self.lock:
+            return LoggedKeys(list(self.series), list(self.media))
+
+    def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
+        """Return what a key has at each step."""
+        with self.lock:
+            return dict(self.media.get(key, {}))
+
+    def read_media(
+        self, key: str, step: int, place: int, limit: int, work: Work | None = None
+    ) -> tuple[bytes | None, int]:
+        """Return content and size of one item of media, without its content where it is larger than `limit` bytes.
+
+        Raises OSError or ValueError with what is wrong, and Stopped.
+        """
+        entry = self.media[key][step][place]
+        if entry.filename:
+            return self.files.read("media", entry.folder, entry.filename, limit=limit)
+        content = self._read_text(key, step, place, work or Work()).encode("utf-8", errors="replace")
+        return (content if len(content) <= limit else None), len(content)
+
+    def release(self) -> int:
+        """Let go of all points in memory, unless the run is being read, and return how many they were.
+
+        Who asks for them later causes the file to be read again.
+        """
+        if not self.lock.acquire(blocking=False):
+            return 0
+        try:
+            released, self.kept = self.kept, 0
+            for series in self.series.values():
+                series.release()
+            self._forget_wanted()
+        finally:
+            self.lock.release()
+        return released
+
+    def _find_last_time(self) -> int:
+        raise NotImplementedError
+
+    def _refresh(self, wanted: Collection[str], work: Work) -> None:
+        raise NotImplementedError
+
+    def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
+        """Return a text of media that was recorded without a file of its own."""
+        raise NotImplementedError
+
+    def _forget_wanted(self) -> None:
+        """Note that points in memory were let go."""
+
+
+def explain(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return say("its file cannot be read ({why})", why=error.strerror or type(error).__name__)
+    return str(error)

@@ -1,0 +1,108 @@
+"""The files of a run folder besides its record: config, metadata, requirements, media."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from swanlab_mcp.client.local.folder import Entry, list_inside, open_inside, read_inside, refuse
+from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
+from swanlab_mcp.client.wire import unwrap_config
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import limit_value, parse_json
+
+__all__ = ["STAMP", "RunFiles"]
+
+STAMP = tuple[int, int, int]
+_LARGEST_FILE = 4 << 20
+
+
+class RunFiles:
+    """Known files below `folder`, which is `root` or lies in it; nothing between the two may be a link.
+
+    Every method raises OSError or ValueError with what is wrong.
+    """
+
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
+        self.folder = folder
+        self.root = root or folder
+        self._parts = folder.relative_to(self.root).parts
+        self._config: tuple[STAMP, dict[str, Any]] | None = None
+
+    def open(self, *parts: str) -> BinaryIO:
+        return open_inside(self.root, *self._parts, *parts)
+
+    def stamp(self, *parts: str) -> STAMP:
+        """Return size, time and inode of a file; only opening it checks the folders on the way."""
+        about = self.folder.joinpath(*parts).lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise refuse(*parts)
+        return about.st_size, about.st_mtime_ns, about.st_ino
+
+    def list(self, *parts: str) -> list[Entry]:
+        """Return what lies in a folder, nothing where there is no such folder."""
+        try:
+            return list_inside(self.root, *self._parts, *parts)
+        except FileNotFoundError:
+            return []
+
+    def read(self, *parts: str, limit: int) -> tuple[bytes | None, int]:
+        """Return content and size of a file, without its content if it is larger than `limit` bytes."""
+        return read_inside(self.root, *self._parts, *parts, limit=limit)
+
+    def read_config(self) -> dict[str, Any]:
+        """Return files/config.yaml unwrapped."""
+        try:
+            stamp = self.stamp("files", "config.yaml")
+        except FileNotFoundError:
+            return {}
+        if self._config is None or self._config[0] != stamp:
+            self._config = stamp, self._parse_config()
+        return self._config[1]
+
+    def _parse_config(self) -> dict[str, Any]:
+        text = self._read_text("config.yaml")
+        if text is None:
+            return {}
+        try:
+            config = unwrap_config(parse_yaml(text))
+        except NotReadable as error:
+            raise ValueError(say("{name} cannot be read as YAML", name="files/config.yaml")) from error
+        return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+
+    def read_profile(self) -> dict[str, Any]:
+        """Return config, metadata, requirements and conda, as far as their files are there."""
+        profile: dict[str, Any] = {}
+        if config := self.read_config():
+            profile["config"] = config
+        if metadata := self.read_metadata():
+            profile["metadata"] = metadata
+        for part, name in (("requirements", "requirements.txt"), ("conda", "conda.yaml")):
+            text = self._read_text(name)
+            if text is not None:
+                profile[part] = text
+        return profile
+
+    def read_metadata(self) -> dict[str, Any]:
+        """Return files/swanlab-metadata.json."""
+        text = self._read_text("swanlab-metadata.json")
+        if text is None:
+            return {}
+        try:
+            metadata: Any = limit_value(parse_json(text))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
+        return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
+
+    def _read_text(self, name: str) -> str | None:
+        """Return a file of `files/`, None if there is none."""
+        try:
+            content, _ = self.read("files", name, limit=_LARGEST_FILE)
+        except FileNotFoundError:
+            return None
+        if content is None:
+            raise ValueError(
+                say("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
+            )
+        return content.decode("utf-8", errors="replace")

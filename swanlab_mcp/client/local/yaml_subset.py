@@ -1,0 +1,117 @@
+"""YAML as configs need it: text, numbers, booleans, null and containers, in bounded time and memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from swanlab_mcp.core.untrusted import DEEPEST
+
+__all__ = ["NotReadable", "parse_yaml"]
+
+_MOST_NODES = 200_000
+_LONGEST_INT = 4300
+_Loader: type[Any] = getattr(yaml, "CLoader", yaml.Loader)
+
+# what PyYAML, with which the SDK writes, takes for something else than text; no dates, no sexagesimal 9:9:9
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS = {
+    form: value
+    for value, words in ((True, ("yes", "true", "on")), (False, ("no", "false", "off")))
+    for word in words
+    for form in (word, word.capitalize(), word.upper())
+}
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_BASES = {"b": 2, "x": 16}
+
+
+class NotReadable(ValueError):
+    """The text is no YAML, or holds what no config needs: tags, aliases, depth or size without end."""
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value of one YAML document. Raises NotReadable."""
+    try:
+        events = yaml.parse(text, Loader=_Loader)
+        return _Builder(events).build()
+    except (yaml.YAMLError, RecursionError, OverflowError) as error:
+        raise NotReadable(str(error)) from error
+
+
+class _Builder:
+    """Build a value from parser events; counts the nodes and refuses what is not needed."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+        self._nodes = 0
+
+    def build(self) -> Any:
+        value: Any = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                value = self._build(next(self._events), DEEPEST)
+                break
+        return value
+
+    def _build(self, event: Any, depth: int) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES or not depth:
+            raise NotReadable("too large or too deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise NotReadable("aliases are not read")
+        if isinstance(event, yaml.ScalarEvent):
+            return _read_scalar(event)
+        if event.tag not in (None, "!", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"):
+            raise NotReadable("tags are not read")
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Any] = []
+            while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+                items.append(self._build(event, depth - 1))
+            return items
+        fields: dict[Any, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._build(event, depth - 1)
+            value = self._build(next(self._events), depth - 1)
+            fields[key if isinstance(key, str) else _name_key(key)] = value
+        return fields
+
+
+def _name_key(key: Any) -> str:
+    if isinstance(key, (dict, list)):
+        raise NotReadable("a key is no text")
+    return "null" if key is None else str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _read_scalar(event: Any) -> Any:
+    if event.tag not in (None, "!"):
+        raise NotReadable("tags are not read")
+    text: str = event.value
+    return text if event.tag or event.style in ("'", '"', "|", ">") else _resolve(text)
+
+
+def _resolve(text: str) -> Any:
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    # longer ones cost quadratic time, and no float holds them
+    if len(text) <= _LONGEST_INT:
+        if _INT.fullmatch(text):
+            return _read_int(text.replace("_", ""))
+        if _FLOAT.fullmatch(text):
+            return float(text.replace("_", ""))
+    if _SPECIAL.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+def _read_int(text: str) -> int:
+    digits = text.lstrip("-+")
+    base = 10 if digits in ("", "0") or digits[0] != "0" else _BASES.get(digits[1], 8)
+    value = int(digits[2:] if base in (2, 16) else digits, base) if digits else 0
+    return -value if text.startswith("-") else value
