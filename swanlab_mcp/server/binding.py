@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.core.validation import describe_fault
@@ -25,6 +26,7 @@ from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.confirmation import confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.listing import get_stretch
+from swanlab_mcp.present.text import Reply
 from swanlab_mcp.present.views import DATA
 from swanlab_mcp.present.words import present
 from swanlab_mcp.server.consent import ask_and_answer
@@ -91,13 +93,9 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
     limit = output_tokens.set(app.settings.max_output_tokens)
     confirming = confirmations.set(app.confirmations)
     try:
-        answer = await keep_deadline(
-            entry.operation(app.client, **given), app.settings.timeout, is_write=not entry.read_only
+        answer, reply = await keep_deadline(
+            _write_reply(entry, given, app), app.settings.timeout, is_write=not entry.read_only
         )
-        answer = present(answer)
-        offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
-        keep_last = given.get("start") is None and not given.get("from_traceback")
-        reply = make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
         meta: dict[str, Any] | None = None
         if answer.view and client_supports_apps(ctx):
             # not for the model: assistants hand `_meta` to the view only
@@ -107,6 +105,19 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
         progress.listener.reset(token)
         output_tokens.reset(limit)
         confirmations.reset(confirming)
+
+
+async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tuple[ApiResponse[Any], Reply]:
+    found = await entry.operation(app.client, **given)
+    offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
+    keep_last = given.get("start") is None and not given.get("from_traceback")
+
+    def write() -> tuple[ApiResponse[Any], Reply]:
+        answer = present(found)
+        return answer, make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
+
+    # recorded texts are masked and cut here: other calls go on meanwhile, and the deadline counts it
+    return await asyncio.to_thread(write)
 
 
 def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
