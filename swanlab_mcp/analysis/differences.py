@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.analysis.direction import infer_direction, split_words
+from swanlab_mcp.analysis.metric_catalogue import describe_key, split_words
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
 __all__ = [
@@ -66,7 +66,7 @@ def is_setting(key: str) -> bool:
     words = split_words(key)
     if is_seed(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
         return False
-    if _OUTCOMES.intersection(words) and (infer_direction(key).mode or {"epoch", "step"}.intersection(words)):
+    if _OUTCOMES.intersection(words) and (describe_key(key).direction or {"epoch", "step"}.intersection(words)):
         return False
     return not (_PLACES.intersection(words[-1:]) and (_PLACED | _PLACED_TOO).intersection(words))
 

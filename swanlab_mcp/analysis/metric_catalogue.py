@@ -6,40 +6,29 @@ The knowledge is data: `metric_catalogue.toml`, which explains its own format. I
 from __future__ import annotations
 
 import re
-import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from swanlab_mcp.analysis.metric_terms import (
+    Catalogue,
+    Direction,
+    KeyWords,
+    Match,
+    Role,
+    Split,
+    Term,
+    load_catalogue,
+    match_terms,
+    read_words,
+)
 
 __all__ = ["Direction", "MetricKind", "Role", "Split", "describe_key", "find_pairs", "split_words"]
 
-Role = Literal[
-    "loss", "error", "quality", "reward", "entropy", "counter", "setting", "balance", "speed", "time", "length",
-    "learning_rate", "gradient_norm", "gpu_memory", "gpu_load", "host_memory", "adversary", "information", "",
-]  # fmt: skip
-Direction = Literal["min", "max", ""]
-Split = Literal["train", "validation", "test", ""]
-
-_FILE = Path(__file__).with_name("metric_catalogue.toml")
-_LONGEST_TERM = 5
+_HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
+_NUMBER = re.compile(r"\d+")
 # in keys such as val/test_score the first of these counts
 _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
-_HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
-_TOKEN = re.compile(r"[@/]|[0-9A-Za-z]+|[^\W_0-9A-Za-z]+")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
-_PER_SECOND = re.compile(r"(?<=[^\W_])/(?=(?:s|sec|second)(?:[^a-z]|$))", re.IGNORECASE)
-_PER_STEP = re.compile(r"\b(ms|s|sec|seconds)/(?=(?:it|iter|step|batch|token|epoch|sample)s?\b)", re.IGNORECASE)
-_NUMBER = re.compile(r"\d+")
-_PERCENTILE = re.compile(r"p\d\d?$")
-_NUMBERED = re.compile(r"\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,52 +53,15 @@ class MetricKind:
     word: str = ""
 
 
-class _Term(NamedTuple):
-    rule: str
-    role: Role = ""
-    direction: Direction = ""
-    must_improve: bool = False
-    strength: int = 2
-    framework: str = ""
-
-
-class _Match(NamedTuple):
-    term: _Term
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """A key's words; `parts[i]` numbers the part between slashes that word i is in, `after_at` what follows an @."""
-
-    words: tuple[str, ...]
-    parts: tuple[int, ...]
-    after_at: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Catalogue:
-    patterns: tuple[tuple[re.Pattern[str], _Term], ...]
-    terms: Mapping[str, _Term]
-    qualifiers: tuple[tuple[frozenset[str], _Term], ...]
-    splits: Mapping[str, Split]
-    statistics: Mapping[str, str]
-    lists: Mapping[str, frozenset[str]]
-    chinese: Mapping[str, str]
-    chinese_term: re.Pattern[str]
-
-
 @lru_cache(maxsize=1 << 16)
 def describe_key(key: str) -> MetricKind:
     """Return what a metric key says, as far as the catalogue knows its words. Never raises."""
     hardware = _describe_hardware(key)
     if hardware is not None:
         return hardware
-    catalogue = _load()
-    read = _read_words(key)
-    matches, splits, statistics = _match(catalogue, read)
+    catalogue = load_catalogue()
+    read = read_words(key)
+    matches, splits, statistics = match_terms(catalogue, read)
     statistic = next(reversed(statistics.values()), "")
     dropped = splits.keys() | statistics.keys()
     # the number in best@32 belongs to the statistic
@@ -137,7 +89,7 @@ def split_words(key: str) -> list[str]:
 
     Chinese terms are returned as the English ones.
     """
-    return list(_read_words(key).words)
+    return list(read_words(key).words)
 
 
 def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
@@ -185,106 +137,61 @@ def _describe_hardware(key: str) -> MetricKind | None:
     return MetricKind(role=role, family=tuple(_NUMBER.sub("#", key).split(".")), rule="hardware", framework="swanlab")
 
 
-def _read_words(key: str) -> _Words:
-    catalogue = _load()
-    text = unicodedata.normalize("NFKC", key)
-    text = catalogue.chinese_term.sub(lambda match: f" {catalogue.chinese[match[0]]} ", text)
-    text = _PER_STEP.sub(r"\1 per ", _PER_SECOND.sub(" per ", text))
-    words: list[str] = []
-    parts: list[int] = []
-    after_at: set[int] = set()
-    part, is_after = 0, False
-    for piece in _TOKEN.findall(text):
-        if piece == "/":
-            part, is_after = part + 1, False
-        elif piece == "@":
-            is_after = True
-        else:
-            for word in _CAMEL.split(piece):
-                if is_after:
-                    after_at.add(len(words))
-                words.append(word.lower())
-                parts.append(part)
-    return _Words(tuple(words), tuple(parts), frozenset(after_at))
-
-
-def _match(catalogue: _Catalogue, read: _Words) -> tuple[list[_Match], dict[int, Split], dict[int, str]]:
-    """Return the terms that match, the longest first at each word, and the places of splits and statistics."""
-    matches: list[_Match] = []
-    splits: dict[int, Split] = {}
-    statistics: dict[int, str] = {}
-    place = 0
-    while place < len(read.words):
-        found = next(
-            (
-                _Match(term, place, place + count, " ".join(read.words[place : place + count]))
-                for count in range(min(_LONGEST_TERM, len(read.words) - place), 1, -1)
-                if (term := _look_up(catalogue, "".join(read.words[place : place + count])))
-            ),
-            None,
-        )
-        if found:
-            matches.append(found)
-            place = found.end
-            continue
-        word = read.words[place]
-        bare = _NUMBERED.sub("", word)
-        if bare in catalogue.splits:
-            splits[place] = catalogue.splits[bare]
-            # the number in valid_0 belongs to the split
-            if place + 1 < len(read.words) and read.words[place + 1].isdecimal():
-                splits[place + 1] = splits[place]
-                place += 1
-        elif word in catalogue.statistics:
-            statistics[place] = catalogue.statistics[word]
-        elif _PERCENTILE.match(word):
-            statistics[place] = word
-        elif term := _look_up(catalogue, word):
-            matches.append(_Match(term, place, place + 1, word))
-        place += 1
-    return matches, splits, statistics
-
-
-def _look_up(catalogue: _Catalogue, text: str) -> _Term | None:
-    term = catalogue.terms.get(text)
-    if term is None and any(map(str.isdigit, text)):
-        term = catalogue.terms.get(_NUMBER.sub("#", text))
-        bare = _NUMBERED.sub("", text)
-        if term is None and len(bare) > 2:
-            term = catalogue.terms.get(bare)
-    return term
-
-
 def _decide(
-    catalogue: _Catalogue, key: str, read: _Words, matches: Sequence[_Match], statistics: Mapping[int, str]
-) -> tuple[_Term, str]:
+    catalogue: Catalogue, key: str, read: KeyWords, matches: Sequence[Match], statistics: Mapping[int, str]
+) -> tuple[Term, str]:
     """Return the term that decides, and the words that it matched."""
-    for pattern, term in catalogue.patterns:
-        match = pattern.search(key.lower())
-        if match:
-            return term, match[0]
+    lower = key.lower()
+    if catalogue.any_pattern.search(lower):
+        for pattern, term in catalogue.patterns:
+            match = pattern.search(lower)
+            if match:
+                return term, match[0].strip("/_ ")
     spread = catalogue.lists["spreads"].intersection(statistics.values())
     if spread:
-        return _Term("spread", "information"), min(spread)
+        return Term("spread", "information"), min(spread)
     rate = _decide_rate(catalogue, read, matches)
     if rate:
         return rate
-    known = [match for match in matches if match.start not in read.after_at] or list(matches)
-    deciding = _choose(known)
+    deciding = _choose(_drop_conditions(catalogue, read, matches), read.parts)
     if deciding is None:
-        return (_Term("count", "counter"), "") if _find_counting(catalogue, read) else (_Term(""), "")
-    if deciding.term.role not in ("speed", "time", "learning_rate", "gradient_norm", "length"):
+        return (Term("count", "counter"), "") if _find_counting(catalogue, read) else (Term(""), "")
+    term = deciding.term
+    if term.role == "time":
+        others = (*read.words[: deciding.start], *read.words[deciding.end :])
+        lasts = catalogue.lists["lasting"].intersection(others) or deciding.text == "time" == read.words[0]
+        return (Term("time that passes", "counter") if lasts else term), deciding.text
+    if term.role not in ("speed", "learning_rate", "gradient_norm", "length"):
         word = _find_counting(catalogue, read) or _find_count_before(catalogue, read, deciding)
         if word:
-            return _Term("count", "counter"), word
-    term = deciding.term
-    if term.rule == "loss":
-        return _qualify(catalogue, read, deciding), deciding.text
+            return Term("count", "counter"), word
+    if term.role == "loss" and {"ratio", "fraction", "frac"}.intersection(read.words[deciding.end :]):
+        return Term("share", "balance"), deciding.text
+    if term.role in ("loss", "error"):
+        term = _qualify(catalogue, read, deciding, matches)
+        if term.rule == "loss" or term is not deciding.term:
+            return term, deciding.text
+    return _flip(catalogue, read, deciding)
+
+
+def _flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
+    """Reverse the direction behind a word such as neg."""
     flips = catalogue.lists["flips"].intersection(read.words[: deciding.start])
-    if flips and term.direction:
-        flipped: Direction = "max" if term.direction == "min" else "min"
-        return term._replace(direction=flipped), f"{min(flips)} {deciding.text}"
-    return term, deciding.text
+    if not flips or not deciding.term.direction:
+        return deciding.term, deciding.text
+    flipped: Direction = "max" if deciding.term.direction == "min" else "min"
+    return deciding.term._replace(direction=flipped), f"{min(flips)} {deciding.text}"
+
+
+def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
+    """Drop conditions, as in recall_at_precision, and axes, as in mean_reward/time."""
+    last = len(read.words) - 1
+    kept = [match for match in matches if match.start not in read.after_at]
+    if kept and kept[-1].start == last and read.words[last] in catalogue.lists["axes"]:
+        is_part = read.parts[last] != read.parts[last - 1]
+        if is_part and any(match.term.strength > 1 and match.start != last for match in kept):
+            kept.pop()
+    return kept or matches
 
 
 def _choose_split(found: set[Split]) -> Split:
@@ -294,21 +201,24 @@ def _choose_split(found: set[Split]) -> Split:
     return ""
 
 
-def _choose(matches: Sequence[_Match]) -> _Match | None:
+def _choose(matches: Sequence[Match], parts: Sequence[int]) -> Match | None:
     if not matches:
         return None
     strongest = max(match.term.strength for match in matches)
     strong = [match for match in matches if match.term.strength == strongest]
     deciding = strong[-1]
-    if deciding.term.rule == "overlap or similarity":
-        # loss_dice is a loss
-        deciding = next((match for match in strong if match.term.rule == "loss"), deciding)
+    is_overlap = deciding.term.rule == "overlap or similarity"
+    if is_overlap or deciding.term.rule == "statistic of tensors":
+        # loss_dice, loss/dice and loss_mask are losses, but losses/q_values is not
+        losses = [match for match in strong if match.term.rule == "loss"]
+        part = parts[deciding.start]
+        deciding = next((match for match in losses if is_overlap or parts[match.start] == part), deciding)
     if strongest == 1:
         deciding = next((match for match in strong if match.term.role == "information"), deciding)
     return deciding
 
 
-def _decide_rate(catalogue: _Catalogue, read: _Words, matches: Sequence[_Match]) -> tuple[_Term, str] | None:
+def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
     """Return the term for so many of something per something, as in tokens_per_second and seconds_per_step."""
     words, times = read.words, catalogue.lists["times"]
     place = next((place for place in range(1, len(words) - 1) if words[place] == "per"), 0)
@@ -317,21 +227,17 @@ def _decide_rate(catalogue: _Catalogue, read: _Words, matches: Sequence[_Match])
     numerator, denominator = words[place - 1], words[place + (2 if words[place + 1] == "per" else 1) :][:1]
     unit = " ".join(denominator)
     if numerator in times:
-        return _Term("time per unit", "time", "min"), f"{numerator} per {unit}"
-    before = _choose([match for match in matches if match.end <= place])
+        return Term("time per unit", "time", "min"), f"{numerator} per {unit}"
+    before = _choose([match for match in matches if match.end <= place], read.parts)
     is_bad = before is not None and before.term.role == "error" and before.end == place and numerator != "distance"
     if unit in times and not is_bad:
-        return _Term("per time", "speed", "max"), f"per {unit}"
+        return Term("per time", "speed", "max"), f"per {unit}"
     if before is None:
-        return _Term(""), ""
-    flips = catalogue.lists["flips"].intersection(words[: before.start])
-    term = before.term
-    if flips and term.direction:
-        term = term._replace(direction="max" if term.direction == "min" else "min")
-    return term, before.text
+        return Term(""), ""
+    return _flip(catalogue, read, before)
 
 
-def _find_counting(catalogue: _Catalogue, read: _Words) -> str:
+def _find_counting(catalogue: Catalogue, read: KeyWords) -> str:
     """Return the word with which a part of the key starts that counts what follows, as in num_turns and n_updates."""
     skipped = catalogue.splits.keys() | catalogue.statistics.keys()
     for place, word in enumerate(read.words):
@@ -341,7 +247,7 @@ def _find_counting(catalogue: _Catalogue, read: _Words) -> str:
     return ""
 
 
-def _find_count_before(catalogue: _Catalogue, read: _Words, deciding: _Match) -> str:
+def _find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
     """Return the word that counts on the way to a result, as in steps_to_success and best_acc_epoch."""
     words, steps = read.words, catalogue.lists["steps"]
     if words[-1] in steps and catalogue.lists["chosen"].intersection(words[: deciding.start]):
@@ -352,37 +258,24 @@ def _find_count_before(catalogue: _Catalogue, read: _Words, deciding: _Match) ->
     return ""
 
 
-def _qualify(catalogue: _Catalogue, read: _Words, loss: _Match) -> _Term:
-    """Return what a generic loss means next to words such as policy, discriminator or entropy."""
-    near = {word for word, part in zip(read.words, read.parts, strict=True) if part == read.parts[loss.start]}
-    for words in (near, set(read.words)):
+def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequence[Match]) -> Term:
+    """Return what a loss means next to words such as policy, discriminator or entropy.
+
+    Next to it are the words of the same part of the key and of later ones, and parts of a single word before it.
+    """
+    here = read.parts[loss.start]
+    parts: dict[int, list[str]] = {}
+    # the entropy of cross_entropy_loss is none
+    taken = {place for match in matches if match.term.direction for place in range(match.start, match.end)}
+    for place, (word, part) in enumerate(zip(read.words, read.parts, strict=True)):
+        if word not in catalogue.splits and word not in catalogue.statistics and place not in taken:
+            parts.setdefault(part, []).append(word)
+    near = set(parts.get(here, ()))
+    after = {word for part, words in parts.items() if part > here for word in words}
+    before = {words[0] for part, words in parts.items() if part < here and len(words) == 1}
+    for words in (near, after, before):
         for qualifying, term in catalogue.qualifiers:
-            if qualifying.intersection(words):
+            is_meant = loss.term.rule == "loss" or (loss.text == "err" and term.role == "adversary")
+            if is_meant and qualifying.intersection(words):
                 return term
     return loss.term
-
-
-@lru_cache(maxsize=1)
-def _load() -> _Catalogue:
-    return _build(tomllib.loads(_FILE.read_text(encoding="utf-8")))
-
-
-def _build(data: Mapping[str, Any]) -> _Catalogue:
-    def make(entry: Mapping[str, Any]) -> _Term:
-        return _Term(**{name: value for name, value in entry.items() if name not in ("words", "match")})
-
-    terms: dict[str, _Term] = {}
-    for entry in data["term"]:
-        for phrase in entry["words"]:
-            terms.setdefault(phrase.replace(" ", ""), make(entry))
-    chinese: dict[str, str] = data["chinese"]
-    return _Catalogue(
-        patterns=tuple((re.compile(entry["match"]), make(entry)) for entry in data["pattern"]),
-        terms=terms,
-        qualifiers=tuple((frozenset(entry["words"]), make(entry)) for entry in data["qualifier"]),
-        splits={word: name for name, words in data["splits"].items() for word in words},
-        statistics={word: name for name, words in data["statistics"].items() for word in words},
-        lists={name: frozenset(words) for name, words in data["words"].items()},
-        chinese=chinese,
-        chinese_term=re.compile("|".join(map(re.escape, sorted(chinese, key=len, reverse=True)))),
-    )

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
-from swanlab_mcp.analysis.direction import infer_direction
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.base import SwanLabClient
 from swanlab_mcp.core import progress
@@ -154,7 +154,7 @@ async def _choose(
 
 
 def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> ComparedMetric:
-    direction = infer_direction(key).mode
+    direction = describe_key(key).direction
     extremes = [
         one and (one.min if direction == "min" else one.max if direction == "max" else None) for one in summaries
     ]

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.events import find_stall, show_duration
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.base import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import NewsItem
@@ -124,7 +124,7 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
             told = say("Near ones: {names}.", names=", ".join(shorten(one) for one in near)) if near else ""
             notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), told))
-        elif not infer_direction(key).mode:
+        elif not describe_key(key).direction:
             notes.append(say("The direction of {key} is not known, so no records are judged.", key=shorten(key)))
     return notes
 
@@ -308,7 +308,7 @@ async def _find_records(
     """Return for each metric the experiment that beat since then all that went before."""
     found: list[_Happening] = []
     for key in targets:
-        sign = -1 if infer_direction(key).mode == "max" else 1
+        sign = -1 if describe_key(key).direction == "max" else 1
         best = {one.cuid: extreme for one in experiments if (extreme := _get_best(summaries.get(one.cuid, {}), key))}
         ranked = sorted((one for one in experiments if one.cuid in best), key=lambda one: sign * best[one.cuid].value)
         if len(ranked) < 2 or not _is_active(ranked[0], moment):
@@ -347,7 +347,7 @@ def _find_time(points: Points, best: Extreme, sign: int) -> int:
 
 
 def _get_best(summary: Summary, key: str) -> Extreme | None:
-    mode = infer_direction(key).mode
+    mode = describe_key(key).direction
     metric = summary.get(key)
     extreme = metric and (metric.min if mode == "min" else metric.max if mode == "max" else None)
     return extreme if extreme and math.isfinite(extreme.value) else None

@@ -10,8 +10,8 @@ from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.curves import keep_finite
-from swanlab_mcp.analysis.direction import find_role, has_no_trend, infer_direction
 from swanlab_mcp.analysis.events import find_worsening
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
 from swanlab_mcp.client.base import SwanLabClient
@@ -212,7 +212,7 @@ def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedC
     low, high = (
         (min(finite, key=part.values.__getitem__), max(finite, key=part.values.__getitem__)) if finite else (0, 0)
     )
-    mode = infer_direction(key).mode
+    mode = describe_key(key).direction
 
     def tell(place: int) -> Extreme:
         return Extreme(step=part.steps[place], value=part.values[place])
@@ -235,10 +235,11 @@ def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedC
 
 def _find_worse_since(key: str, part: Points) -> int | None:
     """Return since which step a loss or a quality is worse for good, by the rule of diagnose_experiment."""
-    if find_role(key) not in ("loss", "quality") or has_no_trend(key):
+    kind = describe_key(key)
+    if not kind.must_improve:
         return None
     steps, values = keep_finite(part.steps, part.values)
-    sign = 1 if infer_direction(key).mode == "min" else -1
+    sign = 1 if kind.direction == "min" else -1
     worse = find_worsening(steps, [sign * value for value in values])
     return worse.onset_step if worse else None
 

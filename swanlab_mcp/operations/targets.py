@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from swanlab_mcp.analysis.direction import find_role, infer_direction, is_validation
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 
 __all__ = ["choose_targets"]
 
+_ORDER = {"reward": 0, "quality": 0, "loss": 1, "error": 1, "speed": 2, "time": 2}
+
 
 def choose_targets(keys: Iterable[str], count: int) -> list[str]:
-    """Return at most `count` keys that tell how good a model is: held-out data before training data.
+    """Return at most `count` keys that say how good a model is: held-out data before training data.
 
-    Of each the quality (accuracy and such) comes before the loss; keys whose direction is not known do not count.
+    Of each a reward or a quality comes before a loss; keys whose direction is unknown do not count.
     """
-    judged = [key for key in keys if infer_direction(key).mode and find_role(key) in ("loss", "quality", "")]
-    judged = [key for key in judged if not key.startswith("__swanlab__")]
-    order = {"quality": 0, "loss": 1, "": 2}
-    return sorted(judged, key=lambda key: (not is_validation(key), order[find_role(key)]))[:count]
+
+    def rate(key: str) -> tuple[bool, int, bool, bool]:
+        kind = describe_key(key)
+        is_held_out = kind.split in ("validation", "test")
+        return not is_held_out, _ORDER[kind.role], not kind.must_improve, kind.statistic not in ("", "mean")
+
+    judged = [key for key in keys if describe_key(key).direction and describe_key(key).role in _ORDER]
+    return sorted(judged, key=rate)[:count]

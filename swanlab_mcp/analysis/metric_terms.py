@@ -1,0 +1,195 @@
+"""The metric catalogue, read from its file, and the words of keys as it knows them."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "Catalogue",
+    "Direction",
+    "KeyWords",
+    "Match",
+    "Role",
+    "Split",
+    "Term",
+    "load_catalogue",
+    "match_terms",
+    "read_words",
+]
+
+Role = Literal[
+    "loss", "error", "quality", "reward", "entropy", "counter", "setting", "balance", "speed", "time", "length",
+    "learning_rate", "gradient_norm", "gpu_memory", "gpu_load", "host_memory", "adversary", "information", "",
+]  # fmt: skip
+Direction = Literal["min", "max", ""]
+Split = Literal["train", "validation", "test", ""]
+
+_FILE = Path(__file__).with_name("metric_catalogue.toml")
+_TOKEN = re.compile(r"[@/]|[0-9A-Za-z]+|[^\W_0-9A-Za-z]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
+_PER_SECOND = re.compile(r"(?<=[^\W_])/(?=(?:s|sec|second)(?:[^a-z]|$))", re.IGNORECASE)
+_PER_STEP = re.compile(r"\b(ms|s|sec|seconds)/(?=(?:it|iter|step|batch|token|epoch|sample)s?\b)", re.IGNORECASE)
+_ARGUMENT = re.compile(r"[A-Za-z_]+=")
+_NUMBER = re.compile(r"\d+")
+_PERCENTILE = re.compile(r"p\d\d?$")
+_NUMBERED = re.compile(r"\d+$")
+
+
+class Term(NamedTuple):
+    rule: str
+    role: Role = ""
+    direction: Direction = ""
+    must_improve: bool = False
+    strength: int = 2
+    framework: str = ""
+
+
+class Match(NamedTuple):
+    term: Term
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWords:
+    """A key's words; `parts[i]` numbers the part between slashes that word i is in, `after_at` what follows an @."""
+
+    words: tuple[str, ...]
+    parts: tuple[int, ...]
+    after_at: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    patterns: tuple[tuple[re.Pattern[str], Term], ...]
+    any_pattern: re.Pattern[str]
+    terms: Mapping[str, Term]
+    prefixes: frozenset[str]
+    qualifiers: tuple[tuple[frozenset[str], Term], ...]
+    splits: Mapping[str, Split]
+    statistics: Mapping[str, str]
+    lists: Mapping[str, frozenset[str]]
+    chinese: Mapping[str, str]
+    chinese_term: re.Pattern[str]
+
+
+@lru_cache(maxsize=1)
+def load_catalogue() -> Catalogue:
+    return _build(tomllib.loads(_FILE.read_text(encoding="utf-8")))
+
+
+def _build(data: Mapping[str, Any]) -> Catalogue:
+    def make(entry: Mapping[str, Any]) -> Term:
+        return Term(**{name: value for name, value in entry.items() if name not in ("words", "match")})
+
+    terms: dict[str, Term] = {}
+    for entry in data["term"]:
+        for phrase in entry["words"]:
+            terms.setdefault(phrase.replace(" ", ""), make(entry))
+    chinese: dict[str, str] = data["chinese"]
+    return Catalogue(
+        patterns=tuple((re.compile(entry["match"]), make(entry)) for entry in data["pattern"]),
+        any_pattern=re.compile("|".join(f"(?:{entry['match']})" for entry in data["pattern"])),
+        terms=terms,
+        prefixes=frozenset(term[:end] for term in terms for end in range(1, len(term))),
+        qualifiers=tuple((frozenset(entry["words"]), make(entry)) for entry in data["qualifier"]),
+        splits={word: name for name, words in data["splits"].items() for word in words},
+        statistics={word: name for name, words in data["statistics"].items() for word in words},
+        lists={name: frozenset(words) for name, words in data["words"].items()},
+        chinese=chinese,
+        chinese_term=re.compile("|".join(map(re.escape, sorted(chinese, key=len, reverse=True)))),
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def read_words(key: str) -> KeyWords:
+    catalogue = load_catalogue()
+    text = unicodedata.normalize("NFKC", key)
+    # what follows in quantile:alpha=0.9 is a condition, as in recall@10
+    text = _ARGUMENT.sub("@", text)
+    text = catalogue.chinese_term.sub(lambda match: f" {catalogue.chinese[match[0]]} ", text)
+    text = _PER_STEP.sub(r"\1 per ", _PER_SECOND.sub(" per ", text))
+    words: list[str] = []
+    parts: list[int] = []
+    after_at: set[int] = set()
+    part, is_after = 0, False
+    for piece in _TOKEN.findall(text):
+        if piece == "/":
+            part, is_after = part + 1, False
+        elif piece == "@":
+            is_after = True
+        else:
+            for word in _CAMEL.split(piece):
+                if is_after:
+                    after_at.add(len(words))
+                words.append(word.lower())
+                parts.append(part)
+                is_after = is_after or (words[-1] in catalogue.lists["conditions"] and parts[-2:-1] == [part])
+    return KeyWords(tuple(words), tuple(parts), frozenset(after_at))
+
+
+def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict[int, Split], dict[int, str]]:
+    """Return the terms that match, the longest first at each word, and the places of splits and statistics."""
+    matches: list[Match] = []
+    splits: dict[int, Split] = {}
+    statistics: dict[int, str] = {}
+    place = 0
+    while place < len(read.words):
+        found = _match_phrase(catalogue, read.words, place)
+        if found:
+            matches.append(found)
+            place = found.end
+            continue
+        word = read.words[place]
+        bare = _NUMBERED.sub("", word)
+        if bare in catalogue.splits:
+            splits[place] = catalogue.splits[bare]
+            # the number in valid_0 belongs to the split
+            if place + 1 < len(read.words) and read.words[place + 1].isdecimal():
+                splits[place + 1] = splits[place]
+                place += 1
+        elif word in catalogue.statistics:
+            statistics[place] = catalogue.statistics[word]
+        elif _PERCENTILE.match(word):
+            statistics[place] = word
+        elif term := _look_up(catalogue, word):
+            matches.append(Match(term, place, place + 1, word))
+        place += 1
+    return matches, splits, statistics
+
+
+def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Match | None:
+    """Return the longest term of at least two words that starts at a place."""
+    found: Match | None = None
+    text = words[place]
+    for end in range(place + 1, len(words)):
+        if _NUMBER.sub("#", text) not in catalogue.prefixes and text not in catalogue.prefixes:
+            break
+        text += words[end]
+        term = _look_up(catalogue, text)
+        if term:
+            found = Match(term, place, end + 1, " ".join(words[place : end + 1]))
+    return found
+
+
+def _look_up(catalogue: Catalogue, text: str) -> Term | None:
+    term = catalogue.terms.get(text)
+    if term is None and not text.isalpha():
+        term = catalogue.terms.get(_NUMBER.sub("#", text))
+        bare = _NUMBERED.sub("", text)
+        if term is None and len(bare) > 2:
+            term = catalogue.terms.get(bare)
+    return term
