@@ -26,6 +26,7 @@ from zlib import crc32
 
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 
 BLOCK = 32768
 KEYS = ("train/loss", "train/acc", "grad_norm", "lr", "val/loss")
@@ -140,14 +141,14 @@ def list_runs(folder: Path) -> None:
         seconds: list[float] = []
         for _ in range(2):
             began = time.perf_counter()
-            answer = await client.list_experiments("local", "benchmark")
+            answer = await client.list_experiments(ProjectRef("local", "benchmark"))
             seconds.append(time.perf_counter() - began)
             if answer.notes:
                 raise RuntimeError(answer.notes)
         one = 0.0
         for _ in range(2):
             began = time.perf_counter()
-            await client.get_summary("local", "benchmark", "many0000")
+            await client.get_summary(ExperimentRef("local", "benchmark", "many0000"))
             one = time.perf_counter() - began
         return [*seconds, one]
 

@@ -15,8 +15,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from swanlab_mcp import operations
-from swanlab_mcp.client.base import SwanLabClient
-from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.models import (

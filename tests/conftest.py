@@ -9,8 +9,7 @@ import hypothesis
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from swanlab_mcp.client.base import SwanLabClient
-from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve

@@ -22,7 +22,7 @@ async def _check(settings: Settings) -> int:
     """Print what would be used and whether it works; never the key."""
     from swanlab_mcp.client.routing import open_client
     from swanlab_mcp.core.errors import SwanLabError
-    from swanlab_mcp.core.refs import LOCAL
+    from swanlab_mcp.core.refs import LOCAL, WorkspaceRef
 
     print(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
@@ -40,7 +40,7 @@ async def _check(settings: Settings) -> int:
             if settings.api_key or settings.host_problem:
                 began = time.perf_counter()
                 try:
-                    username = await client.get_username()
+                    username = await client.default.get_username()
                 except SwanLabError as error:
                     print(say("login: failed. {error}", error=error))
                     works.append(False)
@@ -51,7 +51,8 @@ async def _check(settings: Settings) -> int:
         for folder in settings.log_dirs:
             print(say("runs on disk: {folder}", folder=say("the embedded demo") if settings.demo else folder))
         if settings.log_dirs:
-            projects = (await client.list_projects(LOCAL)).data or []
+            local = WorkspaceRef(LOCAL)
+            projects = (await client.at(local).list_projects(local)).data or []
             experiments = sum(project.count.get("experiments", 0) for project in projects)
             told = say(
                 "runs found: {experiments} experiments in {projects} projects, as workspace '{workspace}'",

@@ -21,11 +21,12 @@ from swanlab_mcp.core.models import (
     User,
     Workspace,
 )
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
 
-__all__ = ["SwanLabClient"]
+__all__ = ["Backend"]
 
 
-class SwanLabClient(Protocol):
+class Backend(Protocol):
     """Answers about workspaces, projects, experiments and metrics.
 
     Every method raises a SwanLabError where it cannot answer; a list is whole, or a stretch that begins at `offset`
@@ -41,21 +42,21 @@ class SwanLabClient(Protocol):
         """Return the workspace that is meant when none is named."""
         ...
 
-    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
+    def get_link(self, ref: Ref) -> str:
         """Return the web address of a workspace, project or experiment; empty where there is none."""
         ...
 
     async def get_user(self) -> ApiResponse[User]: ...
 
-    async def get_workspace(self, username: str) -> ApiResponse[Workspace]: ...
+    async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]: ...
 
-    async def get_project(self, username: str, project: str) -> ApiResponse[Project]: ...
+    async def get_project(self, ref: ProjectRef) -> ApiResponse[Project]: ...
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]: ...
 
     async def list_projects(
         self,
-        username: str,
+        ref: WorkspaceRef,
         *,
         offset: int = 0,
         limit: int | None = None,
@@ -65,11 +66,11 @@ class SwanLabClient(Protocol):
     ) -> ApiResponse[list[Project]]: ...
 
     async def list_experiments(
-        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+        self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]: ...
 
     async def narrow_experiments(
-        self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
         """Return, with configs, a part of a project's experiments that holds all those that meet the filters.
 
@@ -78,22 +79,22 @@ class SwanLabClient(Protocol):
         """
         ...
 
-    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+    async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         """Return one experiment by its cuid or slug, with its whole profile."""
         ...
 
-    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+    async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         """Return every metric's last, smallest and largest value of one experiment, by its cuid or slug."""
         ...
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+        self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         """Return the summaries of listed experiments by their cuid, asked for in batches; of `keys` only, if any."""
         ...
 
     async def read_points(
-        self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
+        self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
         """Return the points of metric keys in the order asked; a key that was never logged is absent.
 
@@ -101,19 +102,15 @@ class SwanLabClient(Protocol):
         """
         ...
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
+    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
         """Return the keys of an experiment's scalar metrics, system metrics included, and of its media."""
         ...
 
-    async def read_logs(
-        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
-    ) -> ApiResponse[LogPart]:
+    async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
         """Return at most `count` log lines from line `start` on; `start` None: the last ones."""
         ...
 
-    async def list_media(
-        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
-    ) -> ApiResponse[MediaPart]:
+    async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
         """Return the steps at which a key has media, and the items at `step` (None: at the last one).
 
         A key without media, or without any at `step`, has no items.
@@ -121,26 +118,24 @@ class SwanLabClient(Protocol):
         ...
 
     async def read_media(
-        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+        self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         """Return the files of listed items in their order, each only if it has at most `limit` bytes."""
         ...
 
-    def require_writable(self, username: str) -> None:
+    def require_writable(self, ref: WorkspaceRef) -> None:
         """Raise NotAvailableOffline where nothing is ever written."""
         ...
 
-    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
+    async def delete_experiment(self, ref: ExperimentRef) -> None:
         """Delete one experiment by its cuid; asks once, whatever comes back."""
         ...
 
-    async def delete_project(self, username: str, project: str) -> None:
+    async def delete_project(self, ref: ProjectRef) -> None:
         """Delete a project with all its experiments; asks once, whatever comes back."""
         ...
 
-    async def create_project(
-        self, username: str, project: str, *, visibility: str, description: str
-    ) -> ApiResponse[Project]:
+    async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
         """Create an empty project; asks once, whatever comes back."""
         ...
 

@@ -37,10 +37,11 @@ from swanlab_mcp.core.models import (
     Workspace,
     read_time,
 )
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.untrusted import shorten
 
 if TYPE_CHECKING:
-    from swanlab_mcp.client.base import SwanLabClient
+    from swanlab_mcp.client.base import Backend
 
 __all__ = ["CachedClient"]
 
@@ -99,9 +100,7 @@ class CachedClient:
     `clock` tells Unix seconds (a monotonic one would stand still while a laptop sleeps); `capacity` is in bytes.
     """
 
-    def __init__(
-        self, client: SwanLabClient, *, clock: Callable[[], float] = time.time, capacity: int = _BYTES
-    ) -> None:
+    def __init__(self, client: Backend, *, clock: Callable[[], float] = time.time, capacity: int = _BYTES) -> None:
         self._client = client
         self._clock = clock
         self._capacity = capacity
@@ -118,25 +117,25 @@ class CachedClient:
     async def get_username(self) -> str:
         return await self._client.get_username()
 
-    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
-        return self._client.get_link(username, project, exp_cuid)
+    def get_link(self, ref: Ref) -> str:
+        return self._client.get_link(ref)
 
     async def get_user(self) -> ApiResponse[User]:
         return await self._ask(("user",), None, self._client.get_user)
 
-    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
-        return await self._ask(("workspace", username), None, lambda: self._client.get_workspace(username))
+    async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]:
+        return await self._ask(("workspace", ref), None, lambda: self._client.get_workspace(ref))
 
-    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
-        place = (username, project, "")
-        return await self._ask(("project", place), place, lambda: self._client.get_project(username, project))
+    async def get_project(self, ref: ProjectRef) -> ApiResponse[Project]:
+        place = (ref.workspace, ref.project, "")
+        return await self._ask(("project", place), place, lambda: self._client.get_project(ref))
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         return await self._ask(("workspaces",), None, self._client.list_workspaces)
 
     async def list_projects(
         self,
-        username: str,
+        ref: WorkspaceRef,
         *,
         offset: int = 0,
         limit: int | None = None,
@@ -145,13 +144,13 @@ class CachedClient:
         detail: bool = True,
     ) -> ApiResponse[list[Project]]:
         how: dict[str, Any] = {"offset": offset, "limit": limit, "search": search, "sort": sort, "detail": detail}
-        name = ("projects", username, *how.values())
-        return await self._ask(name, None, lambda: self._client.list_projects(username, **how))
+        name = ("projects", ref, *how.values())
+        return await self._ask(name, None, lambda: self._client.list_projects(ref, **how))
 
     async def list_experiments(
-        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+        self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        place = (username, project, "")
+        place = (ref.workspace, ref.project, "")
         whole = self._recall(("experiments", place, 0, None), place)
         if whole and (offset or limit is not None):
             items = cast("list[Experiment]", whole.data or [])
@@ -165,21 +164,21 @@ class CachedClient:
         return await self._ask(
             ("experiments", place, offset, limit),
             place,
-            lambda: self._client.list_experiments(username, project, offset=offset, limit=limit),
+            lambda: self._client.list_experiments(ref, offset=offset, limit=limit),
             lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=is_whole(answer)),
             lambda answer: [_Part(("experiments", place, offset, None if is_whole(answer) else limit), place, answer)],
         )
 
     async def narrow_experiments(
-        self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
         """Ask for experiments and summaries together only where nothing is known: else some of them are enough."""
-        place = (username, project, "")
+        place = (ref.workspace, ref.project, "")
         if filters and not self._recall(("experiments", place, 0, None), place):
             answer = await self._ask(
                 ("narrowed", place, repr(filters)),
                 place,
-                lambda: self._client.narrow_experiments(username, project, filters),
+                lambda: self._client.narrow_experiments(ref, filters),
                 lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=answer.data.is_whole),
             )
             narrowed = answer.data or Narrowed((), {})
@@ -187,40 +186,43 @@ class CachedClient:
             return await self._ask(
                 ("summarised", place, *keys),
                 place,
-                lambda: self._client.narrow_experiments(username, project, (), keys),
+                lambda: self._client.narrow_experiments(ref, (), keys),
                 lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=True),
                 lambda answer: self._take_apart(place, answer.data, keys),
             )
         else:
             # the whole list holds all that meet any filters
-            answer = await self.list_experiments(username, project)
+            answer = await self.list_experiments(ref)
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
             return ApiResponse(data=narrowed, notes=answer.notes)
-        told = await self.get_summaries(username, project, narrowed.experiments, keys)
+        told = await self.get_summaries(ref, narrowed.experiments, keys)
         return ApiResponse(data=narrowed._replace(summaries=told.data or {}), notes=[*answer.notes, *told.notes])
 
-    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+    async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         return await self._ask_about(
-            (username, project, exp_cuid),
+            (ref.workspace, ref.project, ref.cuid),
             ("experiment",),
-            lambda: self._client.get_experiment(username, project, exp_cuid),
-            lambda answer, asked: self._see((username, project, ""), (answer.data,), asked),
+            lambda: self._client.get_experiment(ref),
+            lambda answer, asked: self._see((ref.workspace, ref.project, ""), (answer.data,), asked),
         )
 
-    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+    async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         return await self._ask_about(
-            (username, project, exp_cuid),
+            (ref.workspace, ref.project, ref.cuid),
             ("summary",),
-            lambda: self._client.get_summary(username, project, exp_cuid),
+            lambda: self._client.get_summary(ref),
         )
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+        self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         """Ask only about those of which no summary is known any more."""
         names: dict[str, tuple[Hashable, _Place]] = {
-            one.cuid: (("summaries", one.cuid, username, project, *keys), (username, project, one.cuid))
+            one.cuid: (
+                ("summaries", one.cuid, ref.workspace, ref.project, *keys),
+                (ref.workspace, ref.project, one.cuid),
+            )
             for one in experiments
         }
         known: dict[str, Summary] = {
@@ -231,8 +233,8 @@ class CachedClient:
         if lacking:
             starts = {one.cuid: self._begin(names[one.cuid][1]) for one in lacking}
             fresh = await self._share(
-                ("summaries", username, project, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
-                lambda: self._client.get_summaries(username, project, lacking, keys),
+                ("summaries", ref, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
+                lambda: self._client.get_summaries(ref, lacking, keys),
             )
             notes += fresh.notes
             size = _weigh(fresh.data) // len(lacking) + _ENTRY
@@ -243,71 +245,65 @@ class CachedClient:
         return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
 
     async def read_points(
-        self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
+        self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
         return await self._ask_about(
-            (username, project, exp_cuid),
+            (ref.workspace, ref.project, ref.cuid),
             ("points", exact, *keys),
-            lambda: self._client.read_points(username, project, exp_cuid, keys, exact=exact),
+            lambda: self._client.read_points(ref, keys, exact=exact),
         )
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
+    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
         return await self._ask_about(
-            (username, project, exp_cuid), ("keys",), lambda: self._client.list_keys(username, project, exp_cuid)
+            (ref.workspace, ref.project, ref.cuid), ("keys",), lambda: self._client.list_keys(ref)
         )
 
-    async def read_logs(
-        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
-    ) -> ApiResponse[LogPart]:
+    async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
         return await self._ask_about(
-            (username, project, exp_cuid),
+            (ref.workspace, ref.project, ref.cuid),
             ("logs", start, count),
-            lambda: self._client.read_logs(username, project, exp_cuid, start=start, count=count),
+            lambda: self._client.read_logs(ref, start=start, count=count),
         )
 
-    async def list_media(
-        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
-    ) -> ApiResponse[MediaPart]:
+    async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
         return await self._ask_about(
-            (username, project, exp_cuid),
+            (ref.workspace, ref.project, ref.cuid),
             ("media", key, step),
-            lambda: self._client.list_media(username, project, exp_cuid, key, step=step),
+            lambda: self._client.list_media(ref, key, step=step),
         )
 
     async def read_media(
-        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+        self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         return await self._ask_about(
-            (username, project, exp_cuid),
+            (ref.workspace, ref.project, ref.cuid),
             ("files", limit, *items),
-            lambda: self._client.read_media(username, project, exp_cuid, items, limit=limit),
+            lambda: self._client.read_media(ref, items, limit=limit),
         )
 
     def get_secrets(self) -> tuple[str, ...]:
         return self._client.get_secrets()
 
-    def require_writable(self, username: str) -> None:
+    def require_writable(self, ref: WorkspaceRef) -> None:
         """Forget first: a change is judged by what is there now."""
         self.forget()
-        self._client.require_writable(username)
+        self._client.require_writable(ref)
 
-    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
+    async def delete_experiment(self, ref: ExperimentRef) -> None:
         try:
-            await self._client.delete_experiment(username, project, exp_cuid)
+            await self._client.delete_experiment(ref)
         finally:
             self.forget()
 
-    async def delete_project(self, username: str, project: str) -> None:
+    async def delete_project(self, ref: ProjectRef) -> None:
         try:
-            await self._client.delete_project(username, project)
+            await self._client.delete_project(ref)
         finally:
             self.forget()
 
-    async def create_project(
-        self, username: str, project: str, *, visibility: str, description: str
-    ) -> ApiResponse[Project]:
+    async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
         try:
-            return await self._client.create_project(username, project, visibility=visibility, description=description)
+            return await self._client.create_project(ref, visibility=visibility, description=description)
         finally:
             self.forget()
 

@@ -1,4 +1,4 @@
-"""References to workspaces, projects and experiments: names, paths and pasted web addresses.
+"""Identify workspaces, projects and experiments, and parse the names, paths and web addresses that users give.
 
 Accepted: `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`, each also
 with SwanLab's `@` before the workspace, and web addresses (wire page, section 7). Pure.
@@ -17,7 +17,11 @@ from swanlab_mcp.core.untrusted import shorten
 
 __all__ = [
     "LOCAL",
+    "ExperimentRef",
+    "ProjectRef",
+    "Ref",
     "Reference",
+    "WorkspaceRef",
     "find_near_names",
     "parse_experiment",
     "parse_project",
@@ -29,8 +33,61 @@ _SHORTEST_PART = 3
 
 
 @dataclass(frozen=True)
+class WorkspaceRef:
+    """Identify a workspace."""
+
+    workspace: str
+
+    def project(self, name: str) -> ProjectRef:
+        return ProjectRef(self.workspace, name)
+
+    def __str__(self) -> str:
+        """Return the path, shortened and safe to show in a message."""
+        return shorten(self.workspace)
+
+
+@dataclass(frozen=True)
+class ProjectRef:
+    """Identify a project."""
+
+    workspace: str
+    project: str
+
+    @property
+    def parent(self) -> WorkspaceRef:
+        return WorkspaceRef(self.workspace)
+
+    def experiment(self, cuid: str) -> ExperimentRef:
+        return ExperimentRef(self.workspace, self.project, cuid)
+
+    def __str__(self) -> str:
+        """Return the path, shortened and safe to show in a message."""
+        return f"{shorten(self.workspace)}/{shorten(self.project)}"
+
+
+@dataclass(frozen=True)
+class ExperimentRef:
+    """Identify an experiment; until SwanLab has answered, `cuid` may be a slug or a name that the user gave."""
+
+    workspace: str
+    project: str
+    cuid: str
+
+    @property
+    def parent(self) -> ProjectRef:
+        return ProjectRef(self.workspace, self.project)
+
+    def __str__(self) -> str:
+        """Return the path, shortened and safe to show in a message."""
+        return f"{shorten(self.workspace)}/{shorten(self.project)}/{shorten(self.cuid)}"
+
+
+Ref = WorkspaceRef | ProjectRef | ExperimentRef
+
+
+@dataclass(frozen=True)
 class Reference:
-    """What the arguments of a call point to; `host` is set when a web address was given."""
+    """Hold what the arguments of a call name, before it is resolved; `host` is set if a web address was given."""
 
     username: str = ""
     project: str = ""

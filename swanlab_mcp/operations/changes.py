@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Confirmation,
@@ -27,9 +27,9 @@ from swanlab_mcp.operations.confirmation import confirmations, is_rehearsal
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
     ask_about_project,
-    locate_experiment,
-    locate_project,
-    locate_workspace,
+    resolve_experiment,
+    resolve_project,
+    resolve_workspace,
 )
 
 __all__ = ["create_project", "delete_experiments", "delete_project", "describe_change"]
@@ -56,29 +56,31 @@ async def delete_experiments(
     found = await progress.follow(
         "experiments", *(_find_experiment(client, one, project, username) for one in exp_cuids)
     )
-    place = found[0][0]
-    if any((one.username, one.project) != (place.username, place.project) for one, _ in found):
+    ref = found[0][0]
+    if any(one != ref for one, _ in found):
         raise InvalidArgument(
             say("The experiments are of several projects."), hint=say("Delete those of one project with one call.")
         )
     by_cuid = {one.cuid: one for _, one in found}
     experiments = [by_cuid[cuid] for cuid in sorted(by_cuid)]
     change = Change(
-        action=_describe_deletion(place, len(experiments)),
+        action=_describe_deletion(ref, len(experiments)),
         done=False,
-        username=place.username,
-        project=place.project,
+        username=ref.workspace,
+        project=ref.project,
         experiments=_show(experiments),
         experiment_count=len(experiments),
         running_count=_count_running(experiments),
     )
     state = [[one.cuid, one.name, one.state, one.createdAt, one.finishedAt] for one in experiments]
 
+    backend = client.at(ref)
+
     async def do() -> list[str]:
         notes: list[str] = []
         for number, one in enumerate(experiments):
-            delete = partial(client.delete_experiment, place.username, place.project, one.cuid)
-            look = partial(client.get_experiment, place.username, place.project, one.cuid)
+            delete = partial(backend.delete_experiment, ref.experiment(one.cuid))
+            look = partial(backend.get_experiment, ref.experiment(one.cuid))
             try:
                 what = say("the experiment {cuid} was deleted", cuid=one.cuid)
                 note = await _write(delete, partial(_is_gone, look), what)
@@ -87,7 +89,7 @@ async def delete_experiments(
             notes += [note] if note else []
         return notes
 
-    return await _settle(client, place, change, ["delete_experiments", *sorted(by_cuid)], state, confirmation, do)
+    return await _settle(client, ref, change, ["delete_experiments", *sorted(by_cuid)], state, confirmation, do)
 
 
 async def delete_project(
@@ -100,39 +102,40 @@ async def delete_project(
     whether it is done, and until then the confirmation.
     Example: {"project": "team/mnist"}.
     """
-    place = await locate_project(client, project, username)
-    client.require_writable(place.username)
-    answer = await ask_about_project(client, place, lambda: client.get_project(place.username, place.project))
+    ref = await resolve_project(client, project, username)
+    backend = client.at(ref)
+    backend.require_writable(ref.parent)
+    answer = await ask_about_project(client, ref, backend.get_project)
     there = answer.data
-    experiments = (await client.list_experiments(place.username, place.project)).data or []
+    experiments = (await backend.list_experiments(ref)).data or []
     change = Change(
         action=(
-            say("delete the project {project} for ever, with its 1 experiment", project=_name(place))
+            say("delete the project {project} for ever, with its 1 experiment", project=ref)
             if len(experiments) == 1
             else say(
                 "delete the project {project} for ever, with its {count} experiments",
-                project=_name(place),
+                project=ref,
                 count=len(experiments),
             )
         ),
         done=False,
-        username=place.username,
-        project=place.project,
+        username=ref.workspace,
+        project=ref.project,
         experiments=_show(experiments),
         experiment_count=len(experiments),
         running_count=_count_running(experiments),
         visibility=there.visibility if there else None,
     )
     state = [there and [there.cuid, there.createdAt], sorted([one.cuid, one.state] for one in experiments)]
-    delete = partial(client.delete_project, place.username, place.project)
-    look = partial(client.get_project, place.username, place.project)
+    delete = partial(backend.delete_project, ref)
+    look = partial(backend.get_project, ref)
 
     async def do() -> list[str]:
-        what = say("the project {project} was deleted", project=_name(place))
+        what = say("the project {project} was deleted", project=ref)
         note = await _write(delete, partial(_is_gone, look), what)
         return [note] if note else []
 
-    return await _settle(client, place, change, ["delete_project"], state, confirmation, do)
+    return await _settle(client, ref, change, ["delete_project"], state, confirmation, do)
 
 
 async def create_project(
@@ -151,42 +154,40 @@ async def create_project(
     then the confirmation.
     Example: {"project": "mnist-v2", "username": "team"}.
     """
-    where = await locate_workspace(client, username)
-    place = Reference(where.username, project, host=where.host)
-    client.require_writable(place.username)
-    look = partial(client.get_project, place.username, place.project)
+    ref = (await resolve_workspace(client, username)).project(project)
+    backend = client.at(ref)
+    backend.require_writable(ref.parent)
+    look = partial(backend.get_project, ref)
     if not await _is_gone(look):
         raise InvalidArgument(
-            say("There is a project {project} already; nothing was done.", project=_name(place)),
+            say("There is a project {project} already; nothing was done.", project=ref),
             hint=say("Choose another name; list_projects shows those that are taken."),
             status=409,
         )
     change = Change(
         action=(
-            say("create the private project {project}", project=_name(place))
+            say("create the private project {project}", project=ref)
             if visibility == "PRIVATE"
-            else say("create the public project {project}", project=_name(place))
+            else say("create the public project {project}", project=ref)
         ),
         done=False,
-        username=place.username,
-        project=place.project,
+        username=ref.workspace,
+        project=ref.project,
         visibility=visibility,
         description=description or None,
     )
-    create = partial(
-        client.create_project, place.username, place.project, visibility=visibility, description=description
-    )
+    create = partial(backend.create_project, ref, visibility=visibility, description=description)
 
     async def is_there() -> bool:
         return not await _is_gone(look)
 
     async def do() -> list[str]:
-        note = await _write(create, is_there, say("the project {project} was created", project=_name(place)))
-        link = client.get_link(place.username, place.project)
+        note = await _write(create, is_there, say("the project {project} was created", project=ref))
+        link = backend.get_link(ref)
         return [one for one in (note, say("Page: {link}", link=link) if link else "") if one]
 
     request = ["create_project", visibility, description]
-    return await _settle(client, place, change, request, None, confirmation, do)
+    return await _settle(client, ref, change, request, None, confirmation, do)
 
 
 def describe_change(change: Change) -> str:
@@ -200,17 +201,17 @@ def describe_change(change: Change) -> str:
 
 async def _find_experiment(
     client: SwanLabClient, exp_cuid: str, project: str, username: str
-) -> tuple[Reference, Experiment]:
-    place = await locate_experiment(client, exp_cuid, project, username)
-    client.require_writable(place.username)
-    _, answer = await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
+) -> tuple[ProjectRef, Experiment]:
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    client.at(ref).require_writable(ref.parent.parent)
+    _, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     assert answer.data
-    return place, answer.data
+    return ref.parent, answer.data
 
 
 async def _settle(
     client: SwanLabClient,
-    place: Reference,
+    ref: ProjectRef,
     change: Change,
     request: Sequence[str],
     state: Any,
@@ -218,11 +219,11 @@ async def _settle(
     do: Callable[[], Awaitable[list[str]]],
 ) -> ApiResponse[Change]:
     """Return a dry run with its confirmation; with that confirmation, do it and return what was done."""
-    account = [await client.get_username(), client.get_link(place.username, place.project)]
-    bound = [*account, place.username, place.project, *request]
+    account = [await client.default.get_username(), client.at(ref).get_link(ref)]
+    bound = [*account, ref.workspace, ref.project, *request]
     tokens = confirmations.get()
     if not confirmation:
-        await _require_role(client, place.username)
+        await _require_role(client, ref.workspace)
         token, ends = tokens.issue(bound, state)
         shown = change.model_copy(update={"confirmation": token, "confirm_before": show_time(ends * 1000)})
         note = say(
@@ -319,19 +320,15 @@ def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
     ]
 
 
-def _describe_deletion(place: Reference, count: int) -> str:
+def _describe_deletion(ref: ProjectRef, count: int) -> str:
     if count == 1:
-        return say("delete 1 experiment of {project} for ever, with metrics, logs and media", project=_name(place))
+        return say("delete 1 experiment of {project} for ever, with metrics, logs and media", project=ref)
     return say(
         "delete {count} experiments of {project} for ever, with metrics, logs and media",
         count=count,
-        project=_name(place),
+        project=ref,
     )
 
 
 def _count_running(experiments: Sequence[Experiment]) -> int | None:
     return sum(one.state == "RUNNING" for one in experiments) or None
-
-
-def _name(place: Reference) -> str:
-    return f"{shorten(place.username)}/{shorten(place.project)}"

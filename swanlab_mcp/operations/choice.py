@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment, Filter, Points
-from swanlab_mcp.core.refs import Reference, find_near_names
+from swanlab_mcp.core.refs import ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
-from swanlab_mcp.operations.location import locate_project
+from swanlab_mcp.operations.location import resolve_project
 
 __all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "read_series"]
 
@@ -30,14 +29,14 @@ _NAMED = 10
 
 async def list_chosen(
     client: SwanLabClient, project: str, username: str, filters: Sequence[Filter], keys: Sequence[str] = ()
-) -> tuple[Reference, Choice]:
+) -> tuple[ProjectRef, Choice]:
     """Return a project, its experiments that meet the filters, and what they reached in the metrics `keys`."""
-    place = await locate_project(client, project, username)
-    return place, await choose_experiments(client, place, filters, keys=keys)
+    ref = await resolve_project(client, project, username)
+    return ref, await choose_experiments(client, ref, filters, keys=keys)
 
 
-def link_pages(client: SwanLabClient, place: Reference) -> str:
-    link = client.get_link(place.username, place.project, "<cuid>")
+def link_pages(client: SwanLabClient, ref: ProjectRef) -> str:
+    link = client.at(ref).get_link(ref.experiment("<cuid>"))
     return say("Pages: {link}", link=link) if link else ""
 
 
@@ -61,23 +60,23 @@ async def read_all(
 
 
 async def read_series(
-    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], keys: Sequence[str]
+    client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str]
 ) -> list[dict[str, Points]]:
     """Return every point of the keys, of each experiment; a key that it never logged is absent."""
 
     async def ask(experiment: Experiment) -> dict[str, Points]:
-        answer = await client.read_points(place.username, place.project, experiment.cuid, keys, exact=True)
+        answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), keys, exact=True)
         return answer.data or {}
 
     return await read_all(experiments, ask, at_once=_SERIES_AT_ONCE)
 
 
 async def explain_missing_metric(
-    client: SwanLabClient, place: Reference, experiments: Sequence[Experiment], metric: str
+    client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], metric: str
 ) -> None:
     """Raise NotFound; its near keys are those of the first few experiments."""
     answers = await read_all(
-        [one.cuid for one in experiments[:_ASKED_FOR_KEYS]], partial(client.list_keys, place.username, place.project)
+        [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]], client.at(ref).list_keys
     )
     logged = dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars)
     custom = [key for key in logged if not key.startswith("__swanlab__")]

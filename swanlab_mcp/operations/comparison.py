@@ -8,7 +8,7 @@ from typing import Any, cast
 from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import (
@@ -21,7 +21,7 @@ from swanlab_mcp.core.findings import (
 )
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Points, Summary
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
@@ -40,7 +40,7 @@ from swanlab_mcp.operations.choice import (
 )
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.listing import add_notes
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.targets import choose_targets
 
 __all__ = ["compare_experiments"]
@@ -74,17 +74,17 @@ async def compare_experiments(
     metric.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
-    place, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
-    told = await client.get_summaries(place.username, place.project, experiments, list(metrics))
+    ref, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
+    told = await client.at(ref).get_summaries(ref, experiments, list(metrics))
     notes += told.notes
     summaries = [(told.data or {}).get(one.cuid, {}) for one in experiments]
     logged = dict.fromkeys(key for summary in summaries for key in summary)
     for key in metrics:
         if key not in logged:
-            await explain_missing_metric(client, place, experiments, key)
+            await explain_missing_metric(client, ref, experiments, key)
     targets = list(dict.fromkeys(metrics)) or choose_targets(logged, _METRICS)
     compared = [_compare_metric(key, [summary.get(key) for summary in summaries]) for key in targets]
-    compared = await _add_common_step(client, place, experiments, compared, summaries)
+    compared = await _add_common_step(client, ref, experiments, compared, summaries)
     configs = [flatten(one.profile.get("config")) for one in experiments]
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
     associations, more = _find_associations(configs, compared)
@@ -99,34 +99,31 @@ async def compare_experiments(
     )
     if not targets:
         notes.append(say("No metric whose direction is known is logged; name some in metrics."))
-    return add_notes(ApiResponse(data=comparison), *dict.fromkeys(notes), *about, *more, link_pages(client, place))
+    return add_notes(ApiResponse(data=comparison), *dict.fromkeys(notes), *about, *more, link_pages(client, ref))
 
 
 async def _choose(
     client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: Filters
-) -> tuple[Reference, list[Experiment], list[str]]:
+) -> tuple[ProjectRef, list[Experiment], list[str]]:
     """Return 2 to 50 experiments with their whole profiles; raises InvalidArgument for fewer or more."""
     notes: list[str] = []
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Give one of them."))
     if exp_cuids:
         names = list(dict.fromkeys(exp_cuids))
-        places = await progress.follow(
-            "experiments", *(locate_experiment(client, one, project, username) for one in names)
+        refs = await progress.follow(
+            "experiments", *(resolve_experiment(client, one, project, username) for one in names)
         )
-        if len({(one.username, one.project) for one in places}) > 1:
+        ref = refs[0].parent
+        if any(one.parent != ref for one in refs):
             raise InvalidArgument(
                 say("The experiments belong to several projects."), hint=say("Compare those of one project.")
             )
-        answers = await read_all(
-            places,
-            lambda one: ask_about_experiment(client, one, partial(client.get_experiment, one.username, one.project)),
-        )
-        place = places[0]
-        found = [answer.data for _, answer in answers if answer.data]
-        notes += [note for _, answer in answers for note in answer.notes]
+        answers = await read_all(refs, partial(_read_whole, client))
+        found = [answer.data for answer in answers if answer.data]
+        notes += [note for answer in answers for note in answer.notes]
     else:
-        place, choice = await list_chosen(client, project, username, filters)
+        ref, choice = await list_chosen(client, project, username, filters)
         listed = choice.experiments
         notes += choice.notes
         if len(listed) > _MOST:
@@ -138,9 +135,7 @@ async def _choose(
                 ),
                 hint=say("Name some in exp_cuids, or narrow the filters; rank_experiments orders them all."),
             )
-        whole = await read_all(
-            [one.cuid for one in listed], partial(client.get_experiment, place.username, place.project)
-        )
+        whole = await read_all([ref.experiment(one.cuid) for one in listed], client.at(ref).get_experiment)
         found = [one.data for one in whole if one.data]
     distinct = list({one.cuid: one for one in found}.values())
     if len(distinct) < 2:
@@ -150,7 +145,12 @@ async def _choose(
             else say("A comparison needs 2 experiments or more; 0 are meant."),
             hint=say("Name them in exp_cuids, or choose them by filters; get_experiment tells about one."),
         )
-    return place, distinct, notes
+    return ref, distinct, notes
+
+
+async def _read_whole(client: SwanLabClient, ref: ExperimentRef) -> ApiResponse[Experiment]:
+    _, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
+    return answer
 
 
 def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> ComparedMetric:
@@ -169,7 +169,7 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
 
 async def _add_common_step(
     client: SwanLabClient,
-    place: Reference,
+    ref: ProjectRef,
     experiments: Sequence[Experiment],
     compared: Sequence[ComparedMetric],
     summaries: Sequence[Summary],
@@ -180,7 +180,7 @@ async def _add_common_step(
     ]
     if not uneven:
         return list(compared)
-    series = await read_series(client, place, experiments, uneven)
+    series = await read_series(client, ref, experiments, uneven)
     return [_read_common_step(metric, [points.get(metric.key) for points in series]) for metric in compared]
 
 

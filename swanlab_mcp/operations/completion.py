@@ -6,15 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Page
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.location import (
     ask_about_project,
     ask_about_workspace,
-    locate_project,
-    locate_workspace,
+    resolve_project,
+    resolve_workspace,
 )
 
 __all__ = ["Completer"]
@@ -29,7 +29,7 @@ class Completer:
 
     def __init__(self, client: SwanLabClient) -> None:
         self._client = client
-        self._last: tuple[Reference, float, list[tuple[str, str]]] | None = None
+        self._last: tuple[ProjectRef, float, list[tuple[str, str]]] | None = None
 
     async def complete(self, name: str, typed: str, chosen: Mapping[str, str]) -> ApiResponse[list[str]]:
         """Return at most 100 values of `username`, `project` or `exp_cuid` that contain what is typed, in any case.
@@ -43,27 +43,23 @@ class Completer:
             names = [workspace.username for workspace in (await self._client.list_workspaces()).data or ()]
             return _choose((one for one in names if wanted in one.casefold()), wanted)
         if name == "project":
-            place = await locate_workspace(self._client, chosen.get("username", ""))
+            ref = await resolve_workspace(self._client, chosen.get("username", ""))
             answer = await ask_about_workspace(
-                self._client,
-                place,
-                lambda: self._client.list_projects(place.username, search=typed, limit=_MOST, detail=False),
+                self._client, ref, self._client.at(ref).list_projects, search=typed, limit=_MOST, detail=False
             )
             return _choose((project.name for project in answer.data or ()), wanted, answer.page)
         if name == "exp_cuid":
-            place = await locate_project(self._client, chosen.get("project", ""), chosen.get("username", ""))
-            return _choose(_name_experiments(await self._list_experiments(place), wanted), wanted)
+            ref = await resolve_project(self._client, chosen.get("project", ""), chosen.get("username", ""))
+            return _choose(_name_experiments(await self._list_experiments(ref), wanted), wanted)
         return _choose((), wanted)
 
-    async def _list_experiments(self, place: Reference) -> list[tuple[str, str]]:
+    async def _list_experiments(self, ref: ProjectRef) -> list[tuple[str, str]]:
         """Return the name and id of each experiment of a project, as of the last half minute."""
-        if self._last and self._last[0] == place and time.monotonic() - self._last[1] < _KEPT:
+        if self._last and self._last[0] == ref and time.monotonic() - self._last[1] < _KEPT:
             return self._last[2]
-        answer = await ask_about_project(
-            self._client, place, lambda: self._client.list_experiments(place.username, place.project)
-        )
+        answer = await ask_about_project(self._client, ref, self._client.at(ref).list_experiments)
         found = [(one.name, one.cuid) for one in answer.data or ()]
-        self._last = (place, time.monotonic(), found)
+        self._last = (ref, time.monotonic(), found)
         return found
 
 

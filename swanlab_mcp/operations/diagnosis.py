@@ -5,7 +5,6 @@ import math
 import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.causes import ErrorText, find_error, find_lacking_memory, name_cause, normalise_error
@@ -37,16 +36,17 @@ from swanlab_mcp.analysis.events import (
     show_duration,
 )
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.base import Backend
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.findings import Cause, Crash, Diagnosis, TimelineEvent, round_number
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart, Points, show_time
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import ExpCuid, ProjectName, Username
 from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.listing import add_notes
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["diagnose_experiment"]
 
@@ -106,28 +106,27 @@ async def diagnose_experiment(
     evidence and confidence.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1"}.
     """
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, answer = await ask_about_experiment(
-        client, place, partial(client.get_experiment, place.username, place.project)
-    )
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    backend = client.at(ref)
+    ref, answer = await ask_about_experiment(client, ref, backend.get_experiment)
     experiment = answer.data
     assert experiment is not None
     notes = [*answer.notes]
-    logged = await client.list_keys(place.username, place.project, cuid)
+    logged = await backend.list_keys(ref)
     keys, left = _choose_keys(logged.data.scalars if logged.data else ())
     points: dict[str, Points] = {}
     if keys:
-        read = await client.read_points(place.username, place.project, cuid, list(keys), exact=True)
+        read = await backend.read_points(ref, list(keys), exact=True)
         points = read.data or {}
     # other calls go on meanwhile
     curves = await asyncio.to_thread(_prepare, points, keys)
     seen = await asyncio.to_thread(_find_events, curves, experiment)
-    error, similar = await _explain_crash(client, place, experiment)
+    error, similar = await _explain_crash(backend, ref, experiment)
     causes = _find_causes(curves, seen, experiment, error)
     is_grave = any(one.event.severity != "info" for one in seen) or experiment.state in ("CRASHED", "ABORTED")
     events = _tell_events(curves, seen) if is_grave else []
     diagnosis = Diagnosis(
-        cuid=cuid,
+        cuid=ref.cuid,
         name=shorten(experiment.name),
         state=experiment.state,
         verdict=_judge(curves, seen, experiment, error),
@@ -148,7 +147,7 @@ async def diagnose_experiment(
     )
     if left:
         notes.append(say("{count} further keys that may tell something were not read.", count=left))
-    link = client.get_link(place.username, place.project, cuid)
+    link = backend.get_link(ref)
     return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes), say("Page: {link}", link=link) if link else "")
 
 
@@ -383,21 +382,22 @@ def _is_hardware(one: _Seen) -> bool:
 
 
 async def _explain_crash(
-    client: SwanLabClient, place: Reference, experiment: Experiment
+    backend: Backend, ref: ExperimentRef, experiment: Experiment
 ) -> tuple[ErrorText | None, list[str]]:
     """Return the error of a crashed or aborted experiment, and which other crashes have the same error line."""
     if experiment.state not in ("CRASHED", "ABORTED"):
         return None, []
-    error = await _read_error(client, place, experiment, _LOG_LINES)
+    error = await _read_error(backend, ref, experiment, _LOG_LINES)
     if error is None or error.later or experiment.state != "CRASHED":
         return error, []
-    listed = (await client.list_experiments(place.username, place.project)).data or []
+    listed = (await backend.list_experiments(ref.parent)).data or []
     others = [one for one in listed if one.state == "CRASHED" and one.cuid != experiment.cuid]
     others = sorted(others, key=lambda one: one.createdAt, reverse=True)[:_SIMILAR_READ]
 
     async def ask(other: Experiment) -> ErrorText | None:
-        whole = await client.get_experiment(place.username, place.project, other.cuid)
-        return await _read_error(client, place, whole.data or other, _SIMILAR_LINES)
+        other_ref = ref.parent.experiment(other.cuid)
+        whole = await backend.get_experiment(other_ref)
+        return await _read_error(backend, other_ref, whole.data or other, _SIMILAR_LINES)
 
     errors = await read_all(others, ask)
     wanted = normalise_error(error.line)
@@ -408,12 +408,12 @@ async def _explain_crash(
     ]
 
 
-async def _read_error(client: SwanLabClient, place: Reference, experiment: Experiment, lines: int) -> ErrorText | None:
+async def _read_error(backend: Backend, ref: ExperimentRef, experiment: Experiment, lines: int) -> ErrorText | None:
     if experiment.error:
         found = find_error(experiment.error.splitlines())
         # what is recorded as the error is no log that goes on
         return found._replace(later=0) if found else ErrorText(experiment.error.strip().splitlines()[-1])
-    answer = await client.read_logs(place.username, place.project, experiment.cuid, start=None, count=lines)
+    answer = await backend.read_logs(ref, start=None, count=lines)
     part = answer.data or LogPart((), 0, 0)
     return find_error([line.message for line in part.lines])
 

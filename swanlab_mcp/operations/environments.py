@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any, cast
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Page
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
@@ -18,7 +18,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_environment", "read_facts"]
 
@@ -60,7 +60,8 @@ async def get_environment(
     answers = await progress.follow(
         "experiments", *(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids))
     )
-    for cuid, answer in answers:
+    for ref, answer in answers:
+        cuid = ref.cuid
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
@@ -84,9 +85,9 @@ async def get_environment(
 
 async def _get_experiment(
     client: SwanLabClient, exp_cuid: str, project: str, username: str
-) -> tuple[str, ApiResponse[Experiment]]:
-    place = await locate_experiment(client, exp_cuid, project, username)
-    return await ask_about_experiment(client, place, partial(client.get_experiment, place.username, place.project))
+) -> tuple[ExperimentRef, ApiResponse[Experiment]]:
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, ref, client.at(ref).get_experiment)
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:

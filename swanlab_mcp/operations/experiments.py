@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import LOCAL
-from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     PageNumber,
@@ -17,8 +16,8 @@ from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
     ask_about_project,
-    locate_experiment,
-    locate_project,
+    resolve_experiment,
+    resolve_project,
 )
 
 __all__ = ["get_experiment", "list_project_exps"]
@@ -39,18 +38,13 @@ async def list_project_exps(
     FINISHED, CRASHED, ABORTED, or UNKNOWN if no end was recorded.
     Example: {"project": "team/mnist", "page": 0}.
     """
-    place = await locate_project(client, project, username)
+    ref = await resolve_project(client, project, username)
     offset, limit = get_showable_stretch(page, size)
-    answer = await ask_about_project(
-        client,
-        place,
-        lambda: client.list_experiments(place.username, place.project, offset=offset, limit=limit),
-    )
+    answer = await ask_about_project(client, ref, client.at(ref).list_experiments, offset=offset, limit=limit)
     total = answer.page.total if answer.page else 0
-    where = f"{shorten(place.username)}/{shorten(place.project)}"
-    note = "" if total else say("The project {project} holds no experiments yet.", project=where)
-    link = client.get_link(place.username, place.project, "<cuid>")
-    order = say("newest first") if place.username == LOCAL else say("SwanLab's order")
+    note = "" if total else say("The project {project} holds no experiments yet.", project=ref)
+    link = client.at(ref).get_link(ref.experiment("<cuid>"))
+    order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
     pages = say("Pages: {link}", link=link) if link and total else ""
     return add_notes(tell_page(answer, page, size, order), note, pages)
 
@@ -69,15 +63,13 @@ async def get_experiment(
     its profile holds config, metadata (hardware, command, git), requirements and conda.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "profile": ["config"]}.
     """
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, answer = await ask_about_experiment(
-        client, place, lambda cuid: client.get_experiment(place.username, place.project, cuid)
-    )
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     if profile and answer.data:
         parts = {part: value for part, value in answer.data.profile.items() if part in profile}
         lacking = [part for part in profile if part not in parts]
         answer = answer.model_copy(update={"data": answer.data.model_copy(update={"profile": parts})})
         names = ", ".join(lacking)
         answer = add_notes(answer, say("Not recorded for it: {names}.", names=names) if lacking else "")
-    link = client.get_link(place.username, place.project, cuid)
+    link = client.at(ref).get_link(ref)
     return add_notes(answer, say("Page: {link}", link=link) if link else "")

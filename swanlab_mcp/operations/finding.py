@@ -12,15 +12,16 @@ from swanlab_mcp.analysis.filtering import (
     passes,
     sort_candidates,
 )
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.base import Backend
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
-from swanlab_mcp.core.refs import Reference, find_near_names
+from swanlab_mcp.core.refs import ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import Descending, Filters, PageNumber, PageSize, ProjectName, SortField, Username
 from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
-from swanlab_mcp.operations.location import ask_about_project, locate_project
+from swanlab_mcp.operations.location import ask_about_project, resolve_project
 
 __all__ = ["Choice", "choose_experiments", "find_experiments"]
 
@@ -56,8 +57,8 @@ async def find_experiments(
     asked about.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
-    place = await locate_project(client, project, username)
-    choice = await choose_experiments(client, place, filters, sort, descending=descending)
+    ref = await resolve_project(client, project, username)
+    choice = await choose_experiments(client, ref, filters, sort, descending=descending)
     chosen = choice.candidates
     offset, limit = get_showable_stretch(page, size)
     stretch = chosen[offset : None if limit is None else offset + limit]
@@ -68,13 +69,13 @@ async def find_experiments(
     elif sort:
         order = say("by {field}, smallest first", field=shorten(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
-    link = client.get_link(place.username, place.project, "<cuid>")
+    link = client.at(ref).get_link(ref.experiment("<cuid>"))
     return add_notes(tell_page(whole, page, size, order), say("Pages: {link}", link=link) if link and chosen else "")
 
 
 async def choose_experiments(
     client: SwanLabClient,
-    place: Reference,
+    ref: ProjectRef,
     filters: Sequence[Filter],
     sort: str = "",
     *,
@@ -90,19 +91,16 @@ async def choose_experiments(
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     # whoever the filters leave out needs no summary
     asked = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
-    answer = await ask_about_project(
-        client, place, lambda: client.narrow_experiments(place.username, place.project, filters, asked)
-    )
+    backend = client.at(ref)
+    answer = await ask_about_project(client, ref, backend.narrow_experiments, filters, asked)
     narrowed = answer.data or Narrowed((), {})
-    candidates, logged = await _read_candidates(client, place, narrowed, fields)
+    candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
     matching = _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
-        answer = await ask_about_project(
-            client, place, lambda: client.narrow_experiments(place.username, place.project, (), asked)
-        )
+        answer = await ask_about_project(client, ref, backend.narrow_experiments, (), asked)
         narrowed = answer.data or Narrowed((), {})
-        candidates, logged = await _read_candidates(client, place, narrowed, fields)
+        candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
         matching = _select(candidates, filters)
     check_fields(fields, candidates)
     if candidates:
@@ -115,14 +113,14 @@ async def choose_experiments(
     summaries = narrowed.summaries
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
-        told = await client.get_summaries(place.username, place.project, chosen, keys)
+        told = await backend.get_summaries(ref, chosen, keys)
         summaries = told.data or {}
         notes += told.notes
     return Choice(matching, list(dict.fromkeys(notes)), summaries)
 
 
 async def _read_candidates(
-    client: SwanLabClient, place: Reference, narrowed: Narrowed, fields: Sequence[str]
+    backend: Backend, ref: ProjectRef, narrowed: Narrowed, fields: Sequence[str]
 ) -> tuple[list[Candidate], list[str]]:
     """Return the experiments with what the fields ask about, and which metric keys of these any logged."""
     keys = _metric_keys(fields)
@@ -130,7 +128,7 @@ async def _read_candidates(
     logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
     if experiments and not all(key in logged for key in keys):
         # the whole summaries tell near keys
-        found = await client.get_summaries(place.username, place.project, experiments)
+        found = await backend.get_summaries(ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     candidates = [
         Candidate(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from swanlab_mcp.analysis.selection import reduce_points
 from swanlab_mcp.core.i18n import language
 from swanlab_mcp.core.models import PlottedCurve, Points, is_moment, to_json_value
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef
 
 __all__ = ["InteractiveCurve", "describe_chart"]
 
@@ -24,7 +24,7 @@ _MOST_POINTS, _MOST_OF_A_CURVE = 20_000, 4000
 class InteractiveCurve(NamedTuple):
     """A curve's points and figures, and the experiment that it belongs to; `began` in seconds, 0: not recorded."""
 
-    place: Reference
+    ref: ExperimentRef
     began: float
     points: Points
     row: PlottedCurve
@@ -38,7 +38,7 @@ def describe_chart(
     Times are Unix milliseconds, those of points counted from `origin`. A thinned curve keeps its outline; `gaps` tell
     how many finite values each kept point stands for.
     """
-    experiments = {(curve.place, curve.row.exp_cuid): curve for curve in curves}
+    experiments = {curve.ref: curve for curve in curves}
     numbers = {key: number for number, key in enumerate(experiments)}
     labels = _label(list(experiments.values()), clean)
     count = min(_MOST_OF_A_CURVE, _MOST_POINTS // len(curves))
@@ -54,7 +54,7 @@ def describe_chart(
             ],
             "curves": [
                 {
-                    "experiment": numbers[curve.place, curve.row.exp_cuid],
+                    "experiment": numbers[curve.ref],
                     "key": clean(curve.row.key),
                     "non_finite": curve.row.non_finite or 0,
                     **_describe_points(curve.points, count),
@@ -72,7 +72,7 @@ def _label(curves: Sequence[InteractiveCurve], clean: Callable[[str], str]) -> l
     """Return a name for each experiment; with its id, and in the end its project, where others have the same."""
     names = [clean(curve.row.name) for curve in curves]
     cuids = [clean(curve.row.exp_cuid) for curve in curves]
-    places = [clean(f"{curve.place.username}/{curve.place.project}") for curve in curves]
+    places = [clean(f"{curve.ref.workspace}/{curve.ref.project}") for curve in curves]
     same_names, same_ids = Counter(names), Counter(zip(names, cuids, strict=True))
     return [
         name

@@ -5,7 +5,6 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from importlib.resources import files
 from subprocess import DEVNULL
 
@@ -14,7 +13,7 @@ from anyio.lowlevel import RunVar
 
 from swanlab_mcp import core
 from swanlab_mcp.analysis.causes import find_first_traceback
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
@@ -33,7 +32,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.budget import count_fitting
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_logs"]
 
@@ -70,15 +69,13 @@ async def get_logs(
     _check(count, start, level)
     _check_search(search, pattern, level, from_traceback=from_traceback)
     is_search = bool(search or pattern) or level != "all"
-    place = await locate_experiment(client, exp_cuid, project, username)
+    ref = await resolve_experiment(client, exp_cuid, project, username)
     wanted = _SEARCHED if is_search or from_traceback else count
-    cuid, answer = await ask_about_experiment(
-        client, place, partial(client.read_logs, place.username, place.project, start=start, count=wanted)
-    )
+    ref, answer = await ask_about_experiment(client, ref, client.at(ref).read_logs, start=start, count=wanted)
     # before anything is searched: a search must not find out our own key letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
-        told = say("No log line was recorded for {cuid}.", cuid=shorten(cuid))
+        told = say("No log line was recorded for {cuid}.", cuid=shorten(ref.cuid))
         if part.total:
             told = say(
                 "start={start} lies beyond the end: the log has the lines 0 to {last}.",
@@ -103,7 +100,7 @@ async def get_logs(
     elif from_traceback:
         rows, notes = _show_traceback(part, count)
         if not rows:
-            experiment = (await client.get_experiment(place.username, place.project, cuid)).data
+            experiment = (await client.at(ref).get_experiment(ref)).data
             if experiment and experiment.error:
                 last = shorten(experiment.error.strip().splitlines()[-1], 300)
                 notes.append(say("The SDK recorded how it ended: {error}. get_experiment shows all of it.", error=last))

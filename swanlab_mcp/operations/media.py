@@ -4,19 +4,18 @@ import asyncio
 import bisect
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import product
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.steps import describe_steps
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
 from swanlab_mcp.core.pictures import prepare_picture
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.secret_masking import make_mask
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
@@ -31,7 +30,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_media"]
 
@@ -79,20 +78,14 @@ async def get_media(
     `picture` (which of the images, from 1) or `text`; notes list the steps that have media.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["samples*"], "steps": [40]}.
     """
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, logged = await ask_about_experiment(
-        client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
-    )
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    backend = client.at(ref)
+    ref, logged = await ask_about_experiment(client, ref, backend.list_keys)
     chosen = _choose_keys(logged.data.scalars if logged.data else (), logged.data.media if logged.data else (), keys)
     left = chosen[_KEYS_AT_ONCE:]
     chosen = chosen[:_KEYS_AT_ONCE]
     wanted = list(dict.fromkeys(steps)) or [None]
-    answers = await gather(
-        *(
-            client.list_media(place.username, place.project, cuid, key, step=step)
-            for key, step in product(chosen, wanted)
-        )
-    )
+    answers = await gather(*(backend.list_media(ref, key, step=step) for key, step in product(chosen, wanted)))
     parts = [answer.data or MediaPart((), None, ()) for answer in answers]
     notes = [note for answer in answers for note in answer.notes]
     for number, key in enumerate(chosen):
@@ -118,9 +111,9 @@ async def get_media(
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
     listed = items[get_slice(page, size)]
-    shown, about = await _show(client, place, cuid, listed, text_start)
+    shown, about = await _show(client, ref, listed, text_start)
     notes += [*about, *(one.note for one in shown)]
-    link = client.get_link(place.username, place.project, cuid)
+    link = backend.get_link(ref)
     answer = ApiResponse(
         data=[one.row for one in shown],
         page=Page(returned=len(shown), total=len(items)),
@@ -154,12 +147,10 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
 
 
 async def _show(
-    client: SwanLabClient, place: Reference, cuid: str, items: Sequence[MediaItem], text_start: int
+    client: SwanLabClient, ref: ExperimentRef, items: Sequence[MediaItem], text_start: int
 ) -> tuple[list[_Shown], list[str]]:
     """Return what is shown of each item, and what the client notes of their files; one question per limit."""
     kinds = [_find_kind(item.path) for item in items]
-    ask = partial(client.read_media, place.username, place.project, cuid)
-
     files: dict[MediaItem, MediaFile] = {}
     notes: list[str] = []
 
@@ -167,7 +158,7 @@ async def _show(
         group = [item for item, kind in zip(items, kinds, strict=True) if bool(limit) == (kind in _READ)]
         if group:
             try:
-                answer = await ask(group, limit=limit)
+                answer = await client.at(ref).read_media(ref, group, limit=limit)
             except NotAvailableOffline as error:
                 if len(group) == len(items):
                     raise

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
-from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.refs import ExperimentRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["list_metrics"]
 
@@ -42,13 +41,13 @@ async def list_metrics(
     answers = await progress.follow(
         "experiments", *(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids))
     )
-    for cuid, answer in dict(answers).items():
-        asked.append(cuid)
+    for ref, answer in dict(answers).items():
+        asked.append(ref.cuid)
         notes += answer.notes
         if answer.data:
             for kind_of, keys in (("SCALAR", answer.data.scalars), ("MEDIA", answer.data.media)):
                 for key in keys:
-                    found.setdefault((key, kind_of), []).append(cuid)
+                    found.setdefault((key, kind_of), []).append(ref.cuid)
     rows = [
         MetricKey(
             key=key,
@@ -80,9 +79,9 @@ async def list_metrics(
 
 async def _list_keys(
     client: SwanLabClient, exp_cuid: str, project: str, username: str
-) -> tuple[str, ApiResponse[LoggedKeys]]:
-    place = await locate_experiment(client, exp_cuid, project, username)
-    return await ask_about_experiment(client, place, partial(client.list_keys, place.username, place.project))
+) -> tuple[ExperimentRef, ApiResponse[LoggedKeys]]:
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    return await ask_about_experiment(client, ref, client.at(ref).list_keys)
 
 
 def _is_of(row: MetricKey, kind: str) -> bool:

@@ -7,12 +7,12 @@ from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Points, Series, read_time, show_time
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     Around,
@@ -34,7 +34,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.budget import count_points, output_tokens
 from swanlab_mcp.operations.keys import has_pattern, match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_metrics", "read_selection"]
 
@@ -53,7 +53,7 @@ class _Bound(NamedTuple):
 class _Wanted(NamedTuple):
     """Which keys of an experiment are meant; `missing` says why there are none."""
 
-    place: Reference
+    ref: ExperimentRef
     keys: Sequence[str]
     missing: NotFound | None = None
 
@@ -98,17 +98,15 @@ async def get_metrics(
     wanted = await progress.follow(
         "experiments", *(_choose(client, exp_cuid, project, username, keys) for exp_cuid in dict.fromkeys(exp_cuids))
     )
-    rows = list(dict.fromkeys((one.place, key) for one in wanted for key in one.keys))
+    rows = list(dict.fromkeys((one.ref, key) for one in wanted for key in one.keys))
     if not rows:
         raise next(one.missing for one in wanted if one.missing)
     if output_tokens.get() is not None and len(rows) > size:
         page = page or 1  # what no reply can hold need not be read
     shown = rows[get_slice(page, size)]
-    places = list(dict.fromkeys(place for place, _ in shown))
+    refs = list(dict.fromkeys(ref for ref, _ in shown))
     read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
-    found = await progress.follow(
-        "experiments", *(read(place, [key for at, key in shown if at == place]) for place in places)
-    )
+    found = await progress.follow("experiments", *(read(ref, [key for of, key in shown if of == ref]) for ref in refs))
     missing = [one.missing for one in (*wanted, *found) if one.missing]
     series: list[Series] = []
     notes: list[str] = [note for one in found for note in one.notes]
@@ -173,35 +171,32 @@ def _read_bound(bound: int | str | None) -> _Bound:
 
 async def _choose(client: SwanLabClient, exp_cuid: str, project: str, username: str, keys: Sequence[str]) -> _Wanted:
     """Return the keys that are meant; only wildcards need the list of what was logged."""
-    place = await locate_experiment(client, exp_cuid, project, username)
+    ref = await resolve_experiment(client, exp_cuid, project, username)
     if not has_pattern(keys):
-        return _Wanted(place, list(dict.fromkeys(keys)))
-    cuid, answer = await ask_about_experiment(
-        client, place, lambda cuid: client.list_keys(place.username, place.project, cuid)
-    )
-    place = Reference(place.username, place.project, cuid, place.host)
+        return _Wanted(ref, list(dict.fromkeys(keys)))
+    ref, answer = await ask_about_experiment(client, ref, client.at(ref).list_keys)
     try:
-        return _Wanted(place, match_keys(answer.data.scalars if answer.data else (), keys))
+        return _Wanted(ref, match_keys(answer.data.scalars if answer.data else (), keys))
     except NotFound as error:
-        return _Wanted(place, (), _name(error, cuid))
+        return _Wanted(ref, (), _name(error, ref.cuid))
 
 
 async def _read(
-    client: SwanLabClient, place: Reference, keys: Sequence[str], *, selection: Selection, is_exact: bool, x_axis: str
+    client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str], *, selection: Selection, is_exact: bool, x_axis: str
 ) -> _Found:
     is_metric = x_axis not in _CLOCKS
     asked: list[str] = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
-    cuid, answer = await ask_about_experiment(
-        client, place, lambda cuid: client.read_points(place.username, place.project, cuid, asked, exact=is_exact)
-    )
+    backend = client.at(ref)
+    ref, answer = await ask_about_experiment(client, ref, backend.read_points, asked, exact=is_exact)
+    cuid = ref.cuid
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
     if cut and (selection != Selection() or is_metric):
         # a part of a sample is not the part that was asked for, and two samples have few steps in common
-        answer = await client.read_points(place.username, place.project, cuid, cut, exact=True)
+        answer = await backend.read_points(ref, cut, exact=True)
         points |= answer.data or {}
     elif cut:
-        summary = (await client.get_summary(place.username, place.project, cuid)).data or {}
+        summary = (await backend.get_summary(ref)).data or {}
         for key in cut:
             extremes = [one for one in (summary[key].min, summary[key].max) if one] if key in summary else []
             points[key] = _add_points(points[key], {one.step: one.value for one in extremes if one.step is not None})
@@ -216,7 +211,7 @@ async def _read(
     missing: NotFound | None = None
     absent = [key for key in asked if key not in points]
     if absent:
-        logged = (await client.list_keys(place.username, place.project, cuid)).data
+        logged = (await backend.list_keys(ref)).data
         try:
             match_keys(logged.scalars if logged else (), absent)
         except NotFound as error:
@@ -227,7 +222,7 @@ async def _read(
     if is_metric:
         axis = dict(zip(points[x_axis].steps, points[x_axis].values, strict=True))
     elif x_axis == "relative_time":
-        experiment = (await client.get_experiment(place.username, place.project, cuid)).data
+        experiment = (await backend.get_experiment(ref)).data
         began = read_time(experiment.createdAt) if experiment else None
         if began is None:
             raise InvalidArgument(

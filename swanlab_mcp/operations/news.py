@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.events import find_stall, show_duration
 from swanlab_mcp.analysis.metric_catalogue import describe_key
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import NewsItem
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
-from swanlab_mcp.core.refs import LOCAL, Reference, find_near_names
+from swanlab_mcp.core.refs import LOCAL, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
+from swanlab_mcp.operations.location import ask_about_workspace, resolve_workspace
 from swanlab_mcp.operations.targets import choose_targets
 
 __all__ = ["whats_new"]
@@ -65,15 +65,15 @@ async def whats_new(
 
     async def look_at(named: tuple[str, str]) -> tuple[int, list[_Happening]]:
         """Return the latest moment that SwanLab tells of a project, and what happened in it."""
-        place, choice = await list_chosen(client, *named, ())
+        ref, choice = await list_chosen(client, *named, ())
         experiments = choice.experiments
         notes.extend(choice.notes)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
-        targets, summaries = await _read_targets(client, place, experiments, metrics, moment, watched, notes)
+        targets, summaries = await _read_targets(client, ref, experiments, metrics, moment, watched, notes)
         return latest, [
-            *_find_changes(place, experiments, targets, summaries, moment),
-            *await _find_stalls(client, place, experiments, moment, now, notes),
-            *await _find_records(client, place, experiments, targets, summaries, moment),
+            *_find_changes(ref, experiments, targets, summaries, moment),
+            *await _find_stalls(client, ref, experiments, moment, now, notes),
+            *await _find_records(client, ref, experiments, targets, summaries, moment),
         ]
 
     looked = await read_all(await _list_projects(client, project, username, moment, notes), look_at, "projects")
@@ -154,8 +154,8 @@ async def _list_projects(
     """Return (project, workspace) of those that may have changed since, the most recently updated first."""
     if project:
         return [(project, username)]
-    place = await locate_workspace(client, username)
-    answer = await ask_about_workspace(client, place, lambda: client.list_projects(place.username))
+    ref = await resolve_workspace(client, username)
+    answer = await ask_about_workspace(client, ref, client.at(ref).list_projects)
     notes += answer.notes
     listed = answer.data or []
     # without a time of its update a project may have changed
@@ -163,7 +163,7 @@ async def _list_projects(
     changed = [
         one
         for one in listed
-        if place.username == LOCAL
+        if ref.workspace == LOCAL
         or not one.updatedAt
         or _read_moment(one.updatedAt) >= moment
         or one.count.get("runningExps")
@@ -180,12 +180,12 @@ async def _list_projects(
                 names=left,
             )
         )
-    return [(one.name, place.username) for one in changed[:_PROJECTS]]
+    return [(one.name, ref.workspace) for one in changed[:_PROJECTS]]
 
 
 async def _read_targets(
     client: SwanLabClient,
-    place: Reference,
+    ref: ProjectRef,
     experiments: Sequence[Experiment],
     metrics: Sequence[str],
     moment: int,
@@ -198,7 +198,7 @@ async def _read_targets(
         return [], {}
 
     async def list_keys(experiment: Experiment) -> Sequence[str]:
-        answer = await client.list_keys(place.username, place.project, experiment.cuid)
+        answer = await client.at(ref).list_keys(ref.experiment(experiment.cuid))
         return answer.data.scalars if answer.data else ()
 
     targets = list(metrics)
@@ -207,7 +207,7 @@ async def _read_targets(
         targets = choose_targets(dict.fromkeys(key for keys in logged for key in keys), _TARGETS)
     if not targets:
         return [], {}
-    answer = await client.get_summaries(place.username, place.project, experiments, targets)
+    answer = await client.at(ref).get_summaries(ref, experiments, targets)
     notes += answer.notes
     summaries = answer.data or {}
     found = {key for summary in summaries.values() for key in summary}
@@ -229,7 +229,7 @@ def _is_active(experiment: Experiment, moment: int) -> bool:
 
 
 def _find_changes(
-    place: Reference,
+    ref: ProjectRef,
     experiments: Sequence[Experiment],
     targets: Sequence[str],
     summaries: Mapping[str, Summary],
@@ -253,13 +253,13 @@ def _find_changes(
         ]
         details = [say("new")] if is_new and what != "new" else []
         details += [say("best {values}", values=", ".join(reached))] if reached else []
-        found.append(_Happening(when, _describe(place, experiment, when, what, say("; ").join(details))))
+        found.append(_Happening(when, _describe(ref, experiment, when, what, say("; ").join(details))))
     return found
 
 
 async def _find_stalls(
     client: SwanLabClient,
-    place: Reference,
+    ref: ProjectRef,
     experiments: Sequence[Experiment],
     moment: int,
     now: int,
@@ -278,13 +278,13 @@ async def _find_stalls(
         )
 
     async def read_times(experiment: Experiment) -> Points:
-        logged = await client.list_keys(place.username, place.project, experiment.cuid)
+        logged = await client.at(ref).list_keys(ref.experiment(experiment.cuid))
         scalars: Sequence[str] = logged.data.scalars if logged.data else ()
         custom = [key for key in scalars if not key.startswith("__swanlab__")][:1]
         if not custom:
             return Points()
         # the sample keeps the last point; the intervals that it lengthens make the check more patient, never hastier
-        answer = await client.read_points(place.username, place.project, experiment.cuid, custom, exact=False)
+        answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), custom, exact=False)
         return (answer.data or {}).get(custom[0], Points())
 
     found: list[_Happening] = []
@@ -293,13 +293,13 @@ async def _find_stalls(
         if stall and stall[0] > moment:
             silent = show_duration(stall[1])
             detail = say("no point since step {step}, {duration} ago", step=points.steps[-1], duration=silent)
-            found.append(_Happening(stall[0], _describe(place, experiment, stall[0], "stalled", detail)))
+            found.append(_Happening(stall[0], _describe(ref, experiment, stall[0], "stalled", detail)))
     return found
 
 
 async def _find_records(
     client: SwanLabClient,
-    place: Reference,
+    ref: ProjectRef,
     experiments: Sequence[Experiment],
     targets: Sequence[str],
     summaries: Mapping[str, Summary],
@@ -318,7 +318,7 @@ async def _find_records(
         before = next((one for one in ranked[1:] if _read_moment(one.createdAt) <= moment), None)
         if before is None or value.value == best[before.cuid].value:
             continue
-        answer = await client.read_points(place.username, place.project, top.cuid, [key], exact=True)
+        answer = await client.at(ref).read_points(ref.experiment(top.cuid), [key], exact=True)
         when = _find_time((answer.data or {}).get(key, Points()), value, sign)
         if when <= moment:
             continue
@@ -334,7 +334,7 @@ async def _find_records(
             if value.step is None
             else say("{key} {value:.6g} at step {step}; before: {old:.6g} of {name} ({cuid})", step=value.step, **told)
         )
-        found.append(_Happening(when, _describe(place, top, when, "record", detail)))
+        found.append(_Happening(when, _describe(ref, top, when, "record", detail)))
     return found
 
 
@@ -353,11 +353,11 @@ def _get_best(summary: Summary, key: str) -> Extreme | None:
     return extreme if extreme and math.isfinite(extreme.value) else None
 
 
-def _describe(place: Reference, experiment: Experiment, moment: int, what: str, detail: str) -> NewsItem:
+def _describe(ref: ProjectRef, experiment: Experiment, moment: int, what: str, detail: str) -> NewsItem:
     return NewsItem(
         time=show_time(moment),
         what=what,
-        project=shorten(place.project),
+        project=shorten(ref.project),
         name=shorten(experiment.name, _NAME),
         cuid=experiment.cuid,
         detail=detail,

@@ -14,12 +14,12 @@ from swanlab_mcp.analysis.events import find_worsening
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment, read_time
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
     End,
@@ -34,7 +34,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.present.charts import MOST_CURVES, Chart, Curve, Mark, draw_chart
 
@@ -47,8 +47,7 @@ _UNLIKE = 100  # times as large as another curve, which is then a flat line
 
 
 class _Experiment(NamedTuple):
-    place: Reference
-    cuid: str
+    ref: ExperimentRef
     name: str
     began: float  # seconds since 1970, 0: not recorded
     keys: Sequence[str]
@@ -106,7 +105,12 @@ async def plot_metrics(
     answers = await progress.follow("experiments", *(_read(client, one, wanted) for one in experiments))
     notes = [note for answer in answers for note in answer.notes]
     notes += [
-        say("{name} ({cuid}) has not logged {key}.", name=shorten(one.name), cuid=shorten(one.cuid), key=shorten(key))
+        say(
+            "{name} ({cuid}) has not logged {key}.",
+            name=shorten(one.name),
+            cuid=shorten(one.ref.cuid),
+            key=shorten(key),
+        )
         for one in experiments
         for key in wanted
         if key not in one.keys and key in keys
@@ -121,7 +125,7 @@ async def plot_metrics(
     drawn = asyncio.get_running_loop().run_in_executor(_drawer, lambda: context.run(plot))
     lines, pictures, remarks = await drawn
     rows = [line.row for line in lines]
-    links = [client.get_link(one.place.username, one.place.project, "<cuid>") for one in experiments]
+    links = [client.at(one.ref).get_link(one.ref.parent.experiment("<cuid>")) for one in experiments]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
@@ -129,7 +133,7 @@ async def plot_metrics(
         pictures=pictures,
         view=partial(
             describe_chart,
-            [InteractiveCurve(one.experiment.place, one.experiment.began, one.points, one.row) for one in lines],
+            [InteractiveCurve(one.experiment.ref, one.experiment.began, one.points, one.row) for one in lines],
             x_axis=x_axis,
             smoothing=smoothing,
             log_y=log_y,
@@ -138,16 +142,13 @@ async def plot_metrics(
 
 
 async def _find_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> _Experiment:
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, answer = await ask_about_experiment(
-        client, place, lambda cuid: client.get_experiment(place.username, place.project, cuid)
-    )
-    logged = await client.list_keys(place.username, place.project, cuid)
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
+    logged = await client.at(ref).list_keys(ref)
     began = read_time(answer.data.createdAt) if answer.data else None
     return _Experiment(
-        place,
-        cuid,
-        (answer.data.name if answer.data else "") or cuid,
+        ref,
+        (answer.data.name if answer.data else "") or ref.cuid,
         began.timestamp() if began else 0,
         logged.data.scalars if logged.data else (),
     )
@@ -158,7 +159,7 @@ async def _read(client: SwanLabClient, one: _Experiment, wanted: Sequence[str]) 
     if not keys:
         return ApiResponse(data={})
     # a sample may lack the very points that are marked
-    return await client.read_points(one.place.username, one.place.project, one.cuid, keys, exact=True)
+    return await client.at(one.ref).read_points(one.ref, keys, exact=True)
 
 
 def _plot(
@@ -172,7 +173,7 @@ def _plot(
         if part.steps:
             lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
         else:
-            which = {"key": shorten(key), "name": shorten(one.name), "cuid": shorten(one.cuid)}
+            which = {"key": shorten(key), "name": shorten(one.name), "cuid": shorten(one.ref.cuid)}
             notes.append(
                 say("{key} of {name} ({cuid}): no points in the asked part.", **which)
                 if points.steps
@@ -219,7 +220,7 @@ def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedC
 
     return PlottedCurve(
         number=number,
-        exp_cuid=one.cuid,
+        exp_cuid=one.ref.cuid,
         name=one.name,
         key=key,
         points=len(part.steps),
@@ -293,7 +294,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
     # English, as all words in the picture
     if x_axis == "step":
         return "step", [{step: step for step in line.points.steps} for line in lines]
-    unknown = [line.experiment.cuid for line in lines if not line.experiment.began]
+    unknown = [line.experiment.ref.cuid for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
             say("When {cuid} began is not known.", cuid=shorten(unknown[0])), hint=say("Use x_axis='time'.")
@@ -317,12 +318,12 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
 
 def _name(lines: Sequence[_Line]) -> list[str]:
     """Return labels that say what differs: experiment, key, or both; the id too where experiments share a name."""
-    ids = {line.experiment.cuid: line.experiment.name for line in lines}
+    ids = {line.experiment.ref.cuid: line.experiment.name for line in lines}
     holders = Counter(ids.values())
     names = [
         line.experiment.name
         if holders[line.experiment.name] == 1
-        else f"{line.experiment.name} ({line.experiment.cuid})"
+        else f"{line.experiment.name} ({line.experiment.ref.cuid})"
         for line in lines
     ]
     if len({line.key for line in lines}) == 1:

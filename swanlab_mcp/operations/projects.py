@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Project
 from swanlab_mcp.core.untrusted import shorten
@@ -17,8 +17,8 @@ from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell
 from swanlab_mcp.operations.location import (
     ask_about_project,
     ask_about_workspace,
-    locate_project,
-    locate_workspace,
+    resolve_project,
+    resolve_workspace,
 )
 
 __all__ = ["get_project", "list_projects"]
@@ -40,34 +40,31 @@ async def list_projects(
     name, description, visibility, times (UTC) and, with detail, how many experiments and contributors it has.
     Example: {"search": "bert"}.
     """
-    place = await locate_workspace(client, username)
+    ref = await resolve_workspace(client, username)
     offset, limit = get_showable_stretch(page, size)
     answer = await ask_about_workspace(
         client,
-        place,
-        lambda: client.list_projects(
-            place.username,
-            offset=offset,
-            limit=limit,
-            search=search,
-            sort="" if sort == "update" else sort,
-            detail=detail,
-        ),
+        ref,
+        client.at(ref).list_projects,
+        offset=offset,
+        limit=limit,
+        search=search,
+        sort="" if sort == "update" else sort,
+        detail=detail,
     )
     total = answer.page.total if answer.page else 0
     note = ""
     if not total:
-        where = shorten(place.username)
         note = (
             say(
                 "The workspace {username!r} holds no project with {text!r} in its name.",
-                username=where,
+                username=str(ref),
                 text=shorten(search),
             )
             if search
-            else say("The workspace {username!r} holds no project.", username=where)
+            else say("The workspace {username!r} holds no project.", username=str(ref))
         )
-    link = client.get_link(place.username, "<name>")
+    link = client.at(ref).get_link(ref.project("<name>"))
     by_update = say("most recently updated first")
     orders = {"": by_update, "update": by_update, "create": say("newest first"), "name": say("by name")}
     pages = say("Pages: {link}", link=link) if link and total else ""
@@ -76,5 +73,5 @@ async def list_projects(
 
 async def get_project(client: SwanLabClient, *, project: ProjectName, username: Username = "") -> ApiResponse[Project]:
     """Get one project with its statistics."""
-    place = await locate_project(client, project, username)
-    return await ask_about_project(client, place, lambda: client.get_project(place.username, place.project))
+    ref = await resolve_project(client, project, username)
+    return await ask_about_project(client, ref, client.at(ref).get_project)

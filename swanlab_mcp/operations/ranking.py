@@ -18,7 +18,7 @@ from swanlab_mcp.analysis.differences import (
 from swanlab_mcp.analysis.direction import infer_direction
 from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results, set_apart
 from swanlab_mcp.analysis.noise import Difference, Noise, compute_variance, judge_difference, pool_noise
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import RankedExperiment, round_number
 from swanlab_mcp.core.i18n import say
@@ -94,7 +94,7 @@ async def rank_experiments(
     """
     direction = infer_direction(metric)
     is_summarised = at in ("best", "last")
-    place, choice = await list_chosen(client, project, username, filters, [metric] if is_summarised else ())
+    ref, choice = await list_chosen(client, project, username, filters, [metric] if is_summarised else ())
     experiments, notes = choice.experiments, choice.notes
     if not experiments:
         page_of_none = ApiResponse(data=list[RankedExperiment](), page=Page(returned=0, total=0), notes=notes)
@@ -117,10 +117,10 @@ async def rank_experiments(
                 ),
                 hint=say("Choose fewer with filters, or rank with at=best or at=last."),
             )
-        series = await read_series(client, place, experiments, [metric])
+        series = await read_series(client, ref, experiments, [metric])
         read = [one.get(metric) for one in series]
     if all(one is None for one in read):
-        await explain_missing_metric(client, place, experiments, metric)
+        await explain_missing_metric(client, ref, experiments, metric)
     for end in (wanted,) if wanted != "auto" else ("min", "max"):
         results = [
             _read_points(one, at, experiment.state)
@@ -131,7 +131,7 @@ async def rank_experiments(
         reasons = set_apart(results, by_state=by_state, by_length=not at.startswith("step:"))
         fields[end] = _Field(experiments, configs, results, reasons, end)
     notes = list(dict.fromkeys(notes))
-    link = link_pages(client, place)
+    link = link_pages(client, ref)
     if wanted == "auto":
         return add_notes(_show_both_ends(fields, metric), *notes, link)
     why = direction.reason if mode == "auto" else say("as asked")

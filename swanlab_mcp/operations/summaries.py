@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Summary
-from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_exp_summary"]
 
@@ -29,10 +28,8 @@ async def get_exp_summary(
     the best one.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
     """
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, answer = await ask_about_experiment(
-        client, place, lambda cuid: client.get_summary(place.username, place.project, cuid)
-    )
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_summary)
     summary = answer.data or {}
     if keys:
         summary = {key: summary[key] for key in match_keys(summary, keys)}
@@ -43,8 +40,8 @@ async def get_exp_summary(
         size,
         say("system metrics last"),
     )
-    link = client.get_link(place.username, place.project, cuid)
-    where = link or shorten(f"{place.username}/{place.project}/{cuid}", 300)
+    link = client.at(ref).get_link(ref)
+    where = link or ref
     note = "" if answer.data else say("No metric has been logged for this experiment (yet).")
     return ApiResponse(
         data={name: summary[name] for name in names},

@@ -1,24 +1,24 @@
 from __future__ import annotations
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, User, Workspace
 from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
 from swanlab_mcp.operations.listing import get_slice, tell_page
-from swanlab_mcp.operations.location import ask_about_workspace, locate_workspace
+from swanlab_mcp.operations.location import ask_about_workspace, resolve_workspace
 
 __all__ = ["get_user", "get_workspace", "list_workspaces"]
 
 
 async def get_user(client: SwanLabClient) -> ApiResponse[User]:
     """Get the signed-in person; raises NotAvailableOffline where nobody is signed in."""
-    return await client.get_user()
+    return await client.default.get_user()
 
 
 async def get_workspace(client: SwanLabClient, *, username: Username = "") -> ApiResponse[Workspace]:
     """Get one workspace with the role that the signed-in user has there."""
-    place = await locate_workspace(client, username)
-    return await ask_about_workspace(client, place, lambda: client.get_workspace(place.username))
+    ref = await resolve_workspace(client, username)
+    return await ask_about_workspace(client, ref, client.at(ref).get_workspace)
 
 
 async def list_workspaces(

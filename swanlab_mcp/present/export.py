@@ -8,20 +8,19 @@ import re
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Points, show_time, to_json_value
 from swanlab_mcp.core.untrusted import neutralise, shorten
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.location import ask_about_experiment, locate_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["FORMATS", "Exported", "export_log", "export_series"]
 
@@ -61,22 +60,23 @@ async def export_series(
         raise InvalidArgument(say("Parquet cannot go to standard output."), hint=say("Name a file with -o."))
     if output not in ("", "-"):
         _refuse_existing(Path(output))
-    place = await locate_experiment(client, exp_cuid, project, username)
-    cuid, logged = await ask_about_experiment(client, place, partial(client.list_keys, place.username, place.project))
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    backend = client.at(ref)
+    ref, logged = await ask_about_experiment(client, ref, backend.list_keys)
     known = logged.data.scalars if logged.data else ()
     wanted = match_keys(known, keys) if keys else list(known)
     if not wanted:
-        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=shorten(cuid)))
-    path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.{form}")
+        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=shorten(ref.cuid)))
+    path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.{form}")
     if output != "-":
         _refuse_existing(path)
-    answer = await client.read_points(place.username, place.project, cuid, wanted, exact=True)
+    answer = await backend.read_points(ref, wanted, exact=True)
     series = answer.data or {}
     samples = [shorten(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
         notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
-    about = {"username": place.username, "project": place.project, "exp_cuid": cuid}
+    about = {"username": ref.workspace, "project": ref.project, "exp_cuid": ref.cuid}
     stage = progress.Stage("metrics written", len(series))
     with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=form != "parquet") as file:
         for _ in _WRITERS[form](file, series, about, notes):
@@ -96,13 +96,13 @@ async def export_log(
     """
     if output not in ("", "-"):
         _refuse_existing(Path(output))
-    place = await locate_experiment(client, exp_cuid, project, username)
-    ask = partial(client.read_logs, place.username, place.project)
-    cuid, answer = await ask_about_experiment(client, place, partial(ask, start=0, count=_LINES))
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    backend = client.at(ref)
+    ref, answer = await ask_about_experiment(client, ref, backend.read_logs, start=0, count=_LINES)
     part = answer.data
     if part is None or not part.total:
-        raise NotFound(say("No log line was recorded for {cuid}.", cuid=shorten(cuid)))
-    path = Path(output or f"{_UNUSUAL.sub('_', cuid)}.log")
+        raise NotFound(say("No log line was recorded for {cuid}.", cuid=shorten(ref.cuid)))
+    path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.log")
     if output != "-":
         _refuse_existing(path)
     stage = progress.Stage("lines", part.total)
@@ -114,7 +114,7 @@ async def export_log(
             done += len(part.lines)
             stage.total = max(part.total, done)
             await stage.advance(len(part.lines))
-            part = (await ask(cuid, start=done, count=_LINES)).data
+            part = (await backend.read_logs(ref, start=done, count=_LINES)).data
     return Exported(
         say("standard output") if output == "-" else str(path), say("{count} lines", count=done), answer.notes
     )

@@ -10,15 +10,14 @@ import html
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any, NamedTuple
 
 from swanlab_mcp import __version__, operations
-from swanlab_mcp.client.base import SwanLabClient
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import language, say
 from swanlab_mcp.core.models import ApiResponse, Picture
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.choice import list_chosen, read_all
@@ -64,11 +63,11 @@ class _Page(NamedTuple):
     """What every part of the page needs: where it is about, and how to link to an experiment."""
 
     client: SwanLabClient
-    place: Reference
+    ref: ProjectRef
     show_secrets: bool
 
     def link(self, name: str, cuid: str) -> _Markup:
-        return _link(name, self.client.get_link(self.place.username, self.place.project, cuid))
+        return _link(name, self.client.at(self.ref).get_link(self.ref.experiment(cuid)))
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
         """Return what an answer holds, and add what it notes."""
@@ -91,16 +90,19 @@ async def write_report(
 
     Raises NotFound for a project without experiments, or without such a metric where none is named.
     """
-    place, choice = await list_chosen(client, project, username, ())
+    ref, choice = await list_chosen(client, project, username, ())
     experiments = choice.experiments
     if not experiments:
         raise NotFound(say("The project holds no experiments yet, so there is nothing to report."))
-    page = _Page(client, place, show_secrets)
-    where: dict[str, Any] = {"project": place.project, "username": place.username}
+    page = _Page(client, ref, show_secrets)
+    where: dict[str, Any] = {"project": ref.project, "username": ref.workspace}
     logged = await read_all(
         # the newest may not have begun
-        [one.cuid for one in [*experiments[:_ASKED_FOR_KEYS], *experiments[_ASKED_FOR_KEYS:][-_ASKED_FOR_KEYS:]]],
-        partial(client.list_keys, place.username, place.project),
+        [
+            ref.experiment(one.cuid)
+            for one in [*experiments[:_ASKED_FOR_KEYS], *experiments[_ASKED_FOR_KEYS:][-_ASKED_FOR_KEYS:]]
+        ],
+        client.at(ref).list_keys,
     )
     keys = list(dict.fromkeys(key for answer in logged if answer.data for key in answer.data.scalars))
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
@@ -112,9 +114,7 @@ async def write_report(
     order = list(dict.fromkeys(row["cuid"] for row in rows))
     parts = [_show_ranking(page, rows, targets[0])]
     drawn = [row["cuid"] for row in rows if "apart" not in row][:_BESIDE] or order[:_BESIDE]
-    reached = await client.get_summaries(
-        place.username, place.project, [one for one in experiments if one.cuid in drawn], targets
-    )
+    reached = await client.at(ref).get_summaries(ref, [one for one in experiments if one.cuid in drawn], targets)
     for key in targets:
         holders = [cuid for cuid in drawn if key in (reached.data or {}).get(cuid, {})]
         if holders:
@@ -130,19 +130,17 @@ async def write_report(
     asked = [*apart, *ranked[:1], *reversed(ranked[1:])][:_DIAGNOSED]
     diagnoses = await read_all(
         asked,
-        lambda cuid: operations.diagnose_experiment(
-            client, project=place.project, exp_cuid=cuid, username=place.username
-        ),
+        lambda cuid: operations.diagnose_experiment(client, project=ref.project, exp_cuid=cuid, username=ref.workspace),
     )
     parts.append(_show_diagnoses(page, [page.read(one, []) for one in diagnoses], len(experiments)))
     states = Counter(one.state or "UNKNOWN" for one in experiments)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
     head = [_tag("p", say("{total} experiments: {states}.", total=len(experiments), states=told))]
-    address = client.get_link(place.username, place.project)
+    address = client.at(ref).get_link(ref)
     if address:
         head.append(_tag("p", _link(say("Open in SwanLab"), address)))
     # the page links to every experiment by itself
-    links = client.get_link(place.username, place.project, "<cuid>")
+    links = client.at(ref).get_link(ref.experiment("<cuid>"))
     remarks = [note for note in dict.fromkeys(notes) if not links or links not in note]
     parts.append(_join([_tag("h2", say("Notes")), _list(remarks)]))
     return _frame(page, [*head, *parts])
@@ -270,12 +268,12 @@ def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:
 
 def _frame(page: _Page, parts: Sequence[str]) -> str:
     time = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M")
-    title = say("Report on {project}", project=shorten(page.place.project))
+    title = say("Report on {project}", project=shorten(page.ref.project))
     made = say(
         "Made {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
         time=time,
         version=__version__,
-        username=shorten(page.place.username),
+        username=shorten(page.ref.workspace),
     )
     return f"""\
 <!DOCTYPE html>

@@ -12,8 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 
-from swanlab_mcp.client.base import SwanLabClient
-from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import AuthenticationFailed
 from swanlab_mcp.core.i18n import say, speak
@@ -101,7 +100,7 @@ class Accounts:
         async with self._logins.take(digest, address, is_known=is_known), AsyncExitStack() as opened:
             client = open_client(replace(self._settings, api_key=key), is_cached=self._settings.is_cached)
             opened.push_async_callback(client.aclose)
-            username = await keep_deadline(client.get_username(), self._settings.timeout)
+            username = await keep_deadline(client.default.get_username(), self._settings.timeout)
             opened.pop_all()
         account = Account(client, username, time.monotonic(), Completer(client), hash_key(key))
         self._known[digest] = account

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.client.base import SwanLabClient
-from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations

@@ -13,11 +13,14 @@ import pytest
 
 from swanlab_mcp import operations
 from swanlab_mcp.client.cache import CachedClient
-from swanlab_mcp.client.routing import open_client
+from swanlab_mcp.client.cloud.api import CloudClient
+from swanlab_mcp.client.cloud.transport import Transport
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.models import ApiResponse, Filter, Points
 from swanlab_mcp.core.models import Experiment as Record
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import BEGINNING, Experiment, Fault, LogLine, Project, State
@@ -59,21 +62,26 @@ def sweep(state: State) -> Project:
 
 @pytest.fixture
 async def client(settings: Settings, clock: Clock) -> Any:
-    client = CachedClient(open_client(settings), clock=clock)
+    client = open_cached(settings, clock=clock)
     yield client
     await client.aclose()
+
+
+def open_cached(settings: Settings, **options: Any) -> Any:
+    backend = CachedClient(CloudClient(Transport(settings), settings.web_host), **options)
+    return SwanLabClient(backend, None, signed_in=True)
 
 
 def find(project: Project, cuid: str) -> Experiment:
     return next(one for one in project.experiments if one.cuid == cuid)
 
 
-async def read_last_step(client: CachedClient, cuid: str = "run1") -> int:
-    return (await client.get_summary(ME, "sweep", cuid)).data["val/loss"].step
+async def read_last_step(client: SwanLabClient, cuid: str = "run1") -> int:
+    return (await client.default.get_summary(ExperimentRef(ME, "sweep", cuid))).data["val/loss"].step
 
 
-async def read_states(client: CachedClient) -> set[str]:
-    return {one.state for one in (await client.list_experiments(ME, "sweep")).data}
+async def read_states(client: SwanLabClient) -> set[str]:
+    return {one.state for one in (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data}
 
 
 async def count(state: State, question: Any) -> tuple[int, Any]:
@@ -95,7 +103,7 @@ async def count(state: State, question: Any) -> tuple[int, Any]:
     ],
 )
 async def test_a_second_verdict_costs_nothing_and_later_at_most_one_request(
-    client: CachedClient, clock: Clock, state: State, operation: str, arguments: Any, later: int
+    client: SwanLabClient, clock: Clock, state: State, operation: str, arguments: Any, later: int
 ) -> None:
     ask = getattr(operations, operation)
     first = await ask(client, project="sweep", **arguments)
@@ -121,11 +129,11 @@ async def test_a_second_tool_call_asks_nothing_unless_the_cache_is_off(
 
 
 async def test_a_running_experiment_is_asked_again_after_15_seconds(
-    client: CachedClient, clock: Clock, state: State, sweep: Project
+    client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     one = find(sweep, "run1")
     one.state, one.finished_at = "RUNNING", None
-    await client.get_experiment(ME, "sweep", "run1")
+    await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))
     assert await read_last_step(client) == 29
     one.metrics = {"val/loss": [(40, 0.1)]}
     clock.now += 14
@@ -133,18 +141,18 @@ async def test_a_running_experiment_is_asked_again_after_15_seconds(
     clock.now += 1
     assert await read_last_step(client) == 40
     for _ in range(2):
-        requests, _ = await count(state, client.list_experiments(ME, "sweep"))
+        requests, _ = await count(state, client.default.list_experiments(ProjectRef(ME, "sweep")))
         assert requests == 1
         clock.now += 15
 
 
 @pytest.mark.parametrize("ended", [None, timedelta(seconds=-59), timedelta(seconds=5)])
 async def test_what_ended_just_now_or_nobody_knows_when_may_still_get_points(
-    client: CachedClient, clock: Clock, sweep: Project, ended: timedelta | None
+    client: SwanLabClient, clock: Clock, sweep: Project, ended: timedelta | None
 ) -> None:
     one = find(sweep, "run1")
     one.finished_at = None if ended is None else datetime.fromtimestamp(clock.now, timezone.utc) + ended
-    await client.list_experiments(ME, "sweep")
+    await client.default.list_experiments(ProjectRef(ME, "sweep"))
     await read_last_step(client)
     one.metrics = {"val/loss": [(40, 0.1)]}
     clock.now += 15
@@ -152,12 +160,12 @@ async def test_what_ended_just_now_or_nobody_knows_when_may_still_get_points(
 
 
 async def test_a_clone_ends_when_its_root_does(
-    client: CachedClient, clock: Clock, state: State, sweep: Project
+    client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     root = find(sweep, "run1")
     root.state, root.finished_at = "RUNNING", None
     state.add_experiment(sweep, "clone", cuid="clone", clone_of=(sweep, root), finished_at=ENDED)
-    await client.get_experiment(ME, "sweep", "clone")
+    await client.default.get_experiment(ExperimentRef(ME, "sweep", "clone"))
     await read_last_step(client, "clone")
     root.metrics = {"val/loss": [(40, 0.1)]}
     clock.now += 15
@@ -165,18 +173,18 @@ async def test_a_clone_ends_when_its_root_does(
 
 
 async def test_what_ended_is_believed_for_10_minutes_and_no_longer(
-    client: CachedClient, clock: Clock, state: State, sweep: Project
+    client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     async def ask() -> None:
-        await client.get_experiment(ME, "sweep", "run1")
-        await client.get_summary(ME, "sweep", "run1")
-        await client.read_points(ME, "sweep", "run1", ["val/loss"], exact=True)
-        await client.list_keys(ME, "sweep", "run1")
-        await client.read_logs(ME, "sweep", "run1", start=None, count=5)
-        await client.list_media(ME, "sweep", "run1", "val/loss")
-        await client.get_summaries(ME, "sweep", listed, ["val/loss"])
+        await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))
+        await client.default.get_summary(ExperimentRef(ME, "sweep", "run1"))
+        await client.default.read_points(ExperimentRef(ME, "sweep", "run1"), ["val/loss"], exact=True)
+        await client.default.list_keys(ExperimentRef(ME, "sweep", "run1"))
+        await client.default.read_logs(ExperimentRef(ME, "sweep", "run1"), start=None, count=5)
+        await client.default.list_media(ExperimentRef(ME, "sweep", "run1"), "val/loss")
+        await client.default.get_summaries(ProjectRef(ME, "sweep"), listed, ["val/loss"])
 
-    listed = (await client.list_experiments(ME, "sweep")).data
+    listed = (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data
     await ask()
     clock.now += 599
     assert await count(state, ask()) == (0, None)
@@ -184,92 +192,98 @@ async def test_what_ended_is_believed_for_10_minutes_and_no_longer(
     clock.now += 1
     assert await read_last_step(client) == 40
     clock.now -= 1000
-    requests, _ = await count(state, client.get_experiment(ME, "sweep", "run1"))
+    requests, _ = await count(state, client.default.get_experiment(ExperimentRef(ME, "sweep", "run1")))
     assert requests == 1, "a clock that was set back tells nothing about age"
 
 
 @pytest.mark.parametrize("how", ["list", "stretch", "filter", "experiment"])
 async def test_nothing_of_an_experiment_survives_that_its_state_was_seen_to_change(
-    client: CachedClient, clock: Clock, sweep: Project, how: str
+    client: SwanLabClient, clock: Clock, sweep: Project, how: str
 ) -> None:
     one = find(sweep, "run1")
-    listed = (await client.list_experiments(ME, "sweep")).data
+    listed = (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data
     await read_last_step(client)
-    await client.get_summaries(ME, "sweep", listed, ["val/loss"])
-    await client.read_points(ME, "sweep", "run1", ["val/loss"], exact=True)
+    await client.default.get_summaries(ProjectRef(ME, "sweep"), listed, ["val/loss"])
+    await client.default.read_points(ExperimentRef(ME, "sweep", "run1"), ["val/loss"], exact=True)
     clock.now += 15
     one.state, one.finished_at, one.metrics = "RUNNING", None, {"val/loss": [(40, 0.1)]}
     match how:
         case "list":
-            await client.list_experiments(ME, "sweep")
+            await client.default.list_experiments(ProjectRef(ME, "sweep"))
         case "stretch":
-            await client.list_experiments(ME, "sweep", offset=0, limit=10)
+            await client.default.list_experiments(ProjectRef(ME, "sweep"), offset=0, limit=10)
         case "filter":
-            await client.narrow_experiments(ME, "sweep", [Filter(field="state", op="=", value="RUNNING")])
+            await client.default.narrow_experiments(
+                ProjectRef(ME, "sweep"), [Filter(field="state", op="=", value="RUNNING")]
+            )
         case _:
-            await client.get_experiment(ME, "sweep", "run1")
+            await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))
     assert await read_last_step(client) == 40
-    assert (await client.get_summaries(ME, "sweep", listed, ["val/loss"])).data["run1"]["val/loss"].step == 40
-    points = (await client.read_points(ME, "sweep", "run1", ["val/loss"], exact=True)).data["val/loss"]
+    assert (await client.default.get_summaries(ProjectRef(ME, "sweep"), listed, ["val/loss"])).data["run1"][
+        "val/loss"
+    ].step == 40
+    points = (await client.default.read_points(ExperimentRef(ME, "sweep", "run1"), ["val/loss"], exact=True)).data[
+        "val/loss"
+    ]
     assert list(points.steps) == [40]
-    assert (await client.get_experiment(ME, "sweep", "run1")).data.state == "RUNNING"
+    assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.state == "RUNNING"
     assert await read_states(client) == {"FINISHED", "RUNNING"}
 
 
 async def test_a_list_does_not_outlive_that_one_of_its_experiments_was_seen_to_change(
-    client: CachedClient, sweep: Project
+    client: SwanLabClient, sweep: Project
 ) -> None:
     for one in sweep.experiments:
         one.state, one.finished_at = "RUNNING", None
     assert await read_states(client) == {"RUNNING"}
-    assert (await client.list_projects(ME)).data[0].count["runningExps"] == 6
+    assert (await client.default.list_projects(WorkspaceRef(ME))).data[0].count["runningExps"] == 6
     find(sweep, "run1").state = "CRASHED"
-    assert (await client.get_experiment(ME, "sweep", "run1")).data.state == "CRASHED"
+    assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.state == "CRASHED"
     assert await read_states(client) == {"RUNNING", "CRASHED"}
-    assert (await client.list_projects(ME)).data[0].count["runningExps"] == 5
+    assert (await client.default.list_projects(WorkspaceRef(ME))).data[0].count["runningExps"] == 5
 
 
-async def test_what_is_gone_is_gone(client: CachedClient, clock: Clock, state: State, sweep: Project) -> None:
-    await client.list_experiments(ME, "sweep")
-    await client.get_experiment(ME, "sweep", "run1")
-    await client.get_experiment(ME, "sweep", "run2")
+async def test_what_is_gone_is_gone(client: SwanLabClient, clock: Clock, state: State, sweep: Project) -> None:
+    await client.default.list_experiments(ProjectRef(ME, "sweep"))
+    await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))
+    await client.default.get_experiment(ExperimentRef(ME, "sweep", "run2"))
     sweep.experiments = [one for one in sweep.experiments if one.cuid not in ("run1", "run3")]
     with pytest.raises(NotFound):
-        await client.get_experiment(ME, "sweep", "run3")
-    assert len((await client.list_experiments(ME, "sweep")).data) == 4
+        await client.default.get_experiment(ExperimentRef(ME, "sweep", "run3"))
+    assert len((await client.default.list_experiments(ProjectRef(ME, "sweep"))).data) == 4
     with pytest.raises(NotFound):
-        await client.get_experiment(ME, "sweep", "run1")
+        await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))
     state.projects.remove(sweep)
     clock.now += 15
     with pytest.raises(NotFound):
-        await client.list_experiments(ME, "sweep")
+        await client.default.list_experiments(ProjectRef(ME, "sweep"))
     with pytest.raises(NotFound):
-        await client.get_experiment(ME, "sweep", "run2")
+        await client.default.get_experiment(ExperimentRef(ME, "sweep", "run2"))
 
 
-async def test_a_name_is_told_from_an_id_only_where_all_ids_are_known(client: CachedClient, sweep: Project) -> None:
+async def test_a_name_is_told_from_an_id_only_where_all_ids_are_known(client: SwanLabClient, sweep: Project) -> None:
     sweep.experiments[0].name = "run1"
-    await client.list_experiments(ME, "sweep", limit=1)
-    assert (await client.get_experiment(ME, "sweep", "run1")).data.name == "run 1"
-    await client.list_experiments(ME, "sweep")
-    assert (await client.get_experiment(ME, "sweep", "run1")).data.name == "run 1"
+    await client.default.list_experiments(ProjectRef(ME, "sweep"), limit=1)
+    assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.name == "run 1"
+    await client.default.list_experiments(ProjectRef(ME, "sweep"))
+    assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.name == "run 1"
 
 
-async def test_only_so_many_projects_are_remembered(client: CachedClient, state: State, sweep: Project) -> None:
-    await client.list_experiments(ME, "sweep")
+async def test_only_so_many_projects_are_remembered(client: SwanLabClient, state: State, sweep: Project) -> None:
+    await client.default.list_experiments(ProjectRef(ME, "sweep"))
     for number in range(100):
         state.add_project(state.workspaces[0], f"other {number}")
-        await client.list_experiments(ME, f"other {number}")
-    assert (ME, "sweep") not in client._seen
-    assert (ME, "sweep") not in client._wholes
-    assert (await client.get_summary(ME, "sweep", sweep.experiments[0].cuid)).data
+        await client.default.list_experiments(ProjectRef(ME, f"other {number}"))
+    assert (ME, "sweep") not in client.default._seen
+    assert (ME, "sweep") not in client.default._wholes
+    assert (await client.default.get_summary(ExperimentRef(ME, "sweep", sweep.experiments[0].cuid))).data
 
 
-async def test_a_new_experiment_is_listed_once_it_was_seen(client: CachedClient, state: State, sweep: Project) -> None:
-    await client.list_experiments(ME, "sweep")
+async def test_a_new_experiment_is_listed_once_it_was_seen(client: SwanLabClient, state: State, sweep: Project) -> None:
+    await client.default.list_experiments(ProjectRef(ME, "sweep"))
     state.add_experiment(sweep, "late", cuid="late")
-    await client.get_experiment(ME, "sweep", "late")
-    assert "late" in {one.cuid for one in (await client.list_experiments(ME, "sweep")).data}
+    await client.default.get_experiment(ExperimentRef(ME, "sweep", "late"))
+    assert "late" in {one.cuid for one in (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data}
 
 
 class Listing:
@@ -278,7 +292,7 @@ class Listing:
     def __init__(self) -> None:
         self.asked = asyncio.Queue[asyncio.Future[str]]()
 
-    async def list_experiments(self, *_place: str, offset: int, limit: int | None) -> Any:
+    async def list_experiments(self, _ref: ProjectRef, offset: int, limit: int | None) -> Any:
         assert offset == 0 or limit
         self.asked.put_nowait(answer := asyncio.get_running_loop().create_future())
         return ApiResponse(data=[Record(cuid="run1", name="run 1", state=await answer)])
@@ -287,14 +301,14 @@ class Listing:
 async def test_an_older_answer_that_comes_later_is_not_believed() -> None:
     source = Listing()
     client = CachedClient(source)  # type: ignore[arg-type]
-    early = asyncio.ensure_future(client.list_experiments(ME, "sweep"))
+    early = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep")))
     early_answer = await source.asked.get()
-    late = asyncio.ensure_future(client.list_experiments(ME, "sweep", limit=10))
+    late = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep"), limit=10))
     (await source.asked.get()).set_result("FINISHED")
     assert (await late).data[0].state == "FINISHED"
     early_answer.set_result("RUNNING")
     await early
-    again = asyncio.ensure_future(client.list_experiments(ME, "sweep"))
+    again = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep")))
     (await source.asked.get()).set_result("FINISHED")
     assert (await again).data[0].state == "FINISHED"
 
@@ -303,7 +317,7 @@ async def test_what_is_under_way_when_all_is_forgotten_is_not_kept() -> None:
     source = Listing()
     client = CachedClient(source)  # type: ignore[arg-type]
     for _ in range(2):
-        asked = asyncio.ensure_future(client.list_experiments(ME, "sweep"))
+        asked = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep")))
         answer = await source.asked.get()
         client.forget()
         answer.set_result("RUNNING")
@@ -311,48 +325,50 @@ async def test_what_is_under_way_when_all_is_forgotten_is_not_kept() -> None:
 
 
 async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
-    client: CachedClient, state: State, sweep: Project
+    client: SwanLabClient, state: State, sweep: Project
 ) -> None:
-    whole = (await client.list_experiments(ME, "sweep")).data
-    requests, answer = await count(state, client.list_experiments(ME, "sweep", offset=2, limit=3))
+    whole = (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data
+    requests, answer = await count(state, client.default.list_experiments(ProjectRef(ME, "sweep"), offset=2, limit=3))
     assert (requests, answer.data, answer.page.total) == (0, whole[2:5], len(sweep.experiments))
-    narrowed = client.narrow_experiments(ME, "sweep", [Filter(field="name", op="=", value="run 1")])
+    narrowed = client.default.narrow_experiments(ProjectRef(ME, "sweep"), [Filter(field="name", op="=", value="run 1")])
     requests, answer = await count(state, narrowed)
     assert (requests, answer.data.experiments) == (0, whole)
-    requests, _ = await count(state, client.list_experiments(ME, "project1"))
+    requests, _ = await count(state, client.default.list_experiments(ProjectRef(ME, "project1")))
     assert requests == 1, "another project is another list"
 
 
 async def test_a_stretch_that_holds_all_is_the_whole_list(
-    client: CachedClient, clock: Clock, state: State, sweep: Project
+    client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
-    first = await client.list_experiments(ME, "sweep", limit=300)
-    requests, whole = await count(state, client.list_experiments(ME, "sweep"))
+    first = await client.default.list_experiments(ProjectRef(ME, "sweep"), limit=300)
+    requests, whole = await count(state, client.default.list_experiments(ProjectRef(ME, "sweep")))
     assert (requests, whole) == (0, first)
-    assert (await client.get_summary(ME, "sweep", "run1")).data
+    assert (await client.default.get_summary(ExperimentRef(ME, "sweep", "run1"))).data
     sweep.experiments.remove(find(sweep, "run1"))
     clock.now += 15
-    assert len((await client.list_experiments(ME, "sweep", limit=300)).data) == 5
+    assert len((await client.default.list_experiments(ProjectRef(ME, "sweep"), limit=300)).data) == 5
     with pytest.raises(NotFound):
-        await client.get_summary(ME, "sweep", "run1")
+        await client.default.get_summary(ExperimentRef(ME, "sweep", "run1"))
 
 
 async def test_what_came_together_is_kept_and_asked_again_part_by_part(
-    client: CachedClient, clock: Clock, state: State, sweep: Project
+    client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     one = find(sweep, "run1")
     one.state, one.finished_at = "RUNNING", None
-    together = (await client.narrow_experiments(ME, "sweep", (), ["val/loss"])).data
+    together = (await client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"])).data
     assert {cuid: summary["val/loss"].step for cuid, summary in together.summaries.items()} == dict.fromkeys(
         [experiment.cuid for experiment in sweep.experiments], 29
     )
-    requests, listed = await count(state, client.list_experiments(ME, "sweep"))
+    requests, listed = await count(state, client.default.list_experiments(ProjectRef(ME, "sweep")))
     assert (requests, listed.data) == (0, together.experiments)
-    requests, told = await count(state, client.get_summaries(ME, "sweep", listed.data, ["val/loss"]))
+    requests, told = await count(
+        state, client.default.get_summaries(ProjectRef(ME, "sweep"), listed.data, ["val/loss"])
+    )
     assert (requests, told.data) == (0, together.summaries)
     clock.now += 15
     one.metrics = {"val/loss": [(40, 0.1)]}
-    requests, again = await count(state, client.narrow_experiments(ME, "sweep", (), ["val/loss"]))
+    requests, again = await count(state, client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"]))
     assert requests == 2, "the list, and the summary of the one that runs"
     assert again.data.summaries["run1"]["val/loss"].step == 40
     assert again.data.summaries["run2"] == together.summaries["run2"]
@@ -362,10 +378,10 @@ async def test_what_came_together_is_kept_and_asked_again_part_by_part(
 async def test_of_what_came_together_a_summary_goes_before_the_list(settings: Settings, state: State) -> None:
     size = 10**9
     for _ in range(2):
-        client = CachedClient(open_client(settings), capacity=size)
-        await client.narrow_experiments(ME, "sweep", (), ["val/loss"])
-        size = client._size - 1
-        assert (await count(state, client.list_experiments(ME, "sweep")))[0] == 0
+        client = open_cached(settings, capacity=size)
+        await client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"])
+        size = client.default._size - 1
+        assert (await count(state, client.default.list_experiments(ProjectRef(ME, "sweep"))))[0] == 0
         await client.aclose()
 
 
@@ -378,7 +394,7 @@ async def test_of_a_list_that_changed_meanwhile_only_what_is_listed_has_a_summar
     gone = many.experiments[0].cuid
     state.faults = [Fault("/many/runs$", query={"page": "2"}, times=1, then=lambda: many.experiments.pop(0))]
     async with opened(settings) as client:
-        narrowed = (await client.narrow_experiments(ME, "many", (), ["val/loss"])).data
+        narrowed = (await client.default.narrow_experiments(ProjectRef(ME, "many"), (), ["val/loss"])).data
     assert len(narrowed.experiments) == 249
     assert gone not in narrowed.summaries
     assert {cuid: summary["val/loss"].step for cuid, summary in narrowed.summaries.items()} == {
@@ -389,23 +405,25 @@ async def test_of_a_list_that_changed_meanwhile_only_what_is_listed_has_a_summar
 async def test_equal_questions_at_once_are_asked_once(settings: Settings, state: State, sweep: Project) -> None:
     row = Record(cuid="run1", createdAt=f"{find(sweep, 'run1').created_at:%Y-%m-%dT%H:%M:%SZ}")
     questions: list[Any] = [
-        lambda client: client.list_experiments(ME, "sweep"),
-        lambda client: client.narrow_experiments(ME, "sweep", [Filter(field="name", op="=", value="run 1")]),
-        lambda client: client.narrow_experiments(ME, "sweep", (), ["val/loss"]),
-        lambda client: client.get_experiment(ME, "sweep", "run1"),
-        lambda client: client.get_summaries(ME, "sweep", [row], ["val/loss"]),
-        lambda client: client.read_points(ME, "sweep", "run1", ["val/loss"], exact=False),
+        lambda client: client.default.list_experiments(ProjectRef(ME, "sweep")),
+        lambda client: client.default.narrow_experiments(
+            ProjectRef(ME, "sweep"), [Filter(field="name", op="=", value="run 1")]
+        ),
+        lambda client: client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"]),
+        lambda client: client.default.get_experiment(ExperimentRef(ME, "sweep", "run1")),
+        lambda client: client.default.get_summaries(ProjectRef(ME, "sweep"), [row], ["val/loss"]),
+        lambda client: client.default.read_points(ExperimentRef(ME, "sweep", "run1"), ["val/loss"], exact=False),
         lambda client: client.list_workspaces(),
-        lambda client: client.get_workspace(ME),
-        lambda client: client.get_user(),
-        lambda client: client.get_project(ME, "sweep"),
+        lambda client: client.default.get_workspace(WorkspaceRef(ME)),
+        lambda client: client.default.get_user(),
+        lambda client: client.default.get_project(ProjectRef(ME, "sweep")),
     ]
     state.latency = 0.01
     for question in questions:
         costs: list[int] = []
         for callers in (1, 5):
-            client = CachedClient(open_client(settings))
-            await client.get_username()
+            client = open_cached(settings)
+            await client.default.get_username()
             requests, answers = await count(state, asyncio.gather(*(question(client) for _ in range(callers))))
             assert all(answer.data == answers[0].data for answer in answers)
             costs.append(requests)
@@ -413,7 +431,7 @@ async def test_equal_questions_at_once_are_asked_once(settings: Settings, state:
         assert costs[0] == costs[1] > 0
 
 
-async def test_everyone_who_waits_is_told_how_far_it_is(client: CachedClient, state: State) -> None:
+async def test_everyone_who_waits_is_told_how_far_it_is(client: SwanLabClient, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run {number}")
@@ -425,17 +443,17 @@ async def test_everyone_who_waits_is_told_how_far_it_is(client: CachedClient, st
             told[name].append(stage.done)
 
         progress.listener.set(listen)
-        return len((await client.list_experiments(ME, "many")).data)
+        return len((await client.default.list_experiments(ProjectRef(ME, "many"))).data)
 
     assert await asyncio.gather(ask("a"), ask("b")) == [250, 250]
     assert told == {"a": [1, 2, 3], "b": [1, 2, 3]}
 
 
-async def test_who_gives_up_takes_nobody_along(client: CachedClient, state: State) -> None:
+async def test_who_gives_up_takes_nobody_along(client: SwanLabClient, state: State) -> None:
     gate = threading.Event()
     state.faults.append(Fault(path="/runs$", until=gate))
-    first = asyncio.ensure_future(client.list_experiments(ME, "project1"))
-    second = asyncio.ensure_future(client.list_experiments(ME, "project1"))
+    first = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "project1")))
+    second = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "project1")))
     while not state.get_calls("/runs$"):
         await asyncio.to_thread(state.arrived.wait, 5)
         await asyncio.sleep(0)
@@ -445,36 +463,36 @@ async def test_who_gives_up_takes_nobody_along(client: CachedClient, state: Stat
 
 
 @pytest.mark.usefixtures("sweep")
-async def test_an_answer_belongs_to_who_got_it(client: CachedClient) -> None:
-    first = await client.list_experiments(ME, "sweep")
+async def test_an_answer_belongs_to_who_got_it(client: SwanLabClient) -> None:
+    first = await client.default.list_experiments(ProjectRef(ME, "sweep"))
     first.data.clear()
     first.notes.append("mine")
-    again = await client.list_experiments(ME, "sweep")
+    again = await client.default.list_experiments(ProjectRef(ME, "sweep"))
     assert (len(again.data), again.notes) == (6, [])
 
 
-async def test_errors_are_not_kept(client: CachedClient, state: State, sweep: Project) -> None:
+async def test_errors_are_not_kept(client: SwanLabClient, state: State, sweep: Project) -> None:
     with pytest.raises(NotFound):
-        await client.get_experiment(ME, "sweep", "later")
+        await client.default.get_experiment(ExperimentRef(ME, "sweep", "later"))
     state.add_experiment(sweep, "later", cuid="later")
-    assert (await client.get_experiment(ME, "sweep", "later")).data.name == "later"
+    assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "later"))).data.name == "later"
 
 
 async def test_what_is_kept_has_a_limit_in_bytes_and_what_was_not_used_goes_first(clock: Clock) -> None:
     asked: list[str] = []
 
     class Source:
-        async def read_points(self, _username: str, _project: str, cuid: str, *_: Any, **_how: Any) -> Any:
-            asked.append(cuid)
+        async def read_points(self, ref: ExperimentRef, *_: Any, **_how: Any) -> Any:
+            asked.append(ref.cuid)
             points = Points(array("q", range(1000)), array("d", [0.5]) * 1000, [0] * 1000)
             return ApiResponse(data={"loss": points})
 
     client = CachedClient(Source(), clock=clock, capacity=120_000)  # type: ignore[arg-type]
     for cuid in ("a", "b", "a", "c", "a", "b"):
-        await client.read_points(ME, "sweep", cuid, ["loss"], exact=True)
+        await client.read_points(ExperimentRef(ME, "sweep", cuid), ["loss"], exact=True)
     assert asked == ["a", "b", "c", "b"]
     asked.clear()
     small = CachedClient(Source(), clock=clock, capacity=20_000)  # type: ignore[arg-type]
     for _ in range(2):
-        await small.read_points(ME, "sweep", "a", ["loss"], exact=True)
+        await small.read_points(ExperimentRef(ME, "sweep", "a"), ["loss"], exact=True)
     assert asked == ["a", "a"]

@@ -9,17 +9,17 @@ import pytest
 
 from swanlab_mcp.core.errors import NotFound, NotLoggedIn
 from swanlab_mcp.core.models import Experiment, Project, Workspace
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, opened
 
+LOCAL_REF = ExperimentRef("local", "detector", "ysmvr1h2")
 pytestmark = pytest.mark.anyio
 
 
 class Case(NamedTuple):
     settings: Settings
-    username: str
-    project: str
-    cuid: str
+    ref: ExperimentRef
 
 
 @pytest.fixture(params=["cloud", "offline", "combined", "demo"])
@@ -30,32 +30,33 @@ def case(request: pytest.FixtureRequest) -> Case:
             settings = Settings(
                 api_host=settings.api_host, api_key="test-key", log_dirs=(RUNS / "0.10.3-offline",), backoff=0.001
             )
-            return Case(settings, "local", "vision-baselines", "3hzj7gws")
-        return Case(settings, "kites-test3", "project1", "cuid1")
+            return Case(settings, ExperimentRef("local", "vision-baselines", "3hzj7gws"))
+        return Case(settings, ExperimentRef("kites-test3", "project1", "cuid1"))
     if request.param == "demo":
         import swanlab_mcp
 
         folder = Path(swanlab_mcp.__file__).parent / "demo"
-        return Case(Settings(demo=True, log_dirs=(folder,)), "local", "digits-mlp", "l4q9h9qs")
-    return Case(Settings(log_dirs=(RUNS / "0.10.3-offline",)), "local", "vision-baselines", "3hzj7gws")
+        return Case(Settings(demo=True, log_dirs=(folder,)), ExperimentRef("local", "digits-mlp", "l4q9h9qs"))
+    return Case(Settings(log_dirs=(RUNS / "0.10.3-offline",)), ExperimentRef("local", "vision-baselines", "3hzj7gws"))
 
 
 async def test_the_five_questions_are_answered_with_their_models(case: Case) -> None:
     async with opened(case.settings) as client:
+        backend, workspace = client.at(case.ref), case.ref.parent.parent
         workspaces = await client.list_workspaces()
-        projects = await client.list_projects(case.username)
-        experiments = await client.list_experiments(case.username, case.project)
-        experiment = await client.get_experiment(case.username, case.project, case.cuid)
-        summary = await client.get_summary(case.username, case.project, case.cuid)
+        projects = await backend.list_projects(workspace)
+        experiments = await backend.list_experiments(case.ref.parent)
+        experiment = await backend.get_experiment(case.ref)
+        summary = await backend.get_summary(case.ref)
     assert all(isinstance(one, Workspace) for one in workspaces.data)
-    assert case.username in [one.username for one in workspaces.data]
+    assert case.ref.workspace in [one.username for one in workspaces.data]
     assert all(isinstance(one, Project) for one in projects.data)
-    assert case.project in [one.name for one in projects.data]
+    assert case.ref.project in [one.name for one in projects.data]
     assert all(isinstance(one, Experiment) for one in experiments.data)
-    assert case.cuid in [one.cuid for one in experiments.data]
+    assert case.ref.cuid in [one.cuid for one in experiments.data]
     assert isinstance(experiment.data, Experiment)
     assert set(experiment.data.profile) >= {"config", "requirements", "metadata"}
-    listed = next(one for one in experiments.data if one.cuid == case.cuid)
+    listed = next(one for one in experiments.data if one.cuid == case.ref.cuid)
     assert listed.profile == {"config": experiment.data.profile["config"]}
     assert listed.createdAt == experiment.data.createdAt
     for metric in summary.data.values():
@@ -66,10 +67,11 @@ async def test_the_five_questions_are_answered_with_their_models(case: Case) -> 
 
 async def test_a_stretch_is_the_same_part_of_the_whole_list(case: Case) -> None:
     async with opened(case.settings) as client:
-        whole = (await client.list_experiments(case.username, case.project)).data
+        backend = client.at(case.ref)
+        whole = (await backend.list_experiments(case.ref.parent)).data
         parts: list[Any] = []
         for offset in range(0, len(whole) + 2, 2):
-            answer = await client.list_experiments(case.username, case.project, offset=offset, limit=2)
+            answer = await backend.list_experiments(case.ref.parent, offset=offset, limit=2)
             assert answer.page.total == len(whole)
             parts += answer.data
     assert parts == whole
@@ -77,12 +79,13 @@ async def test_a_stretch_is_the_same_part_of_the_whole_list(case: Case) -> None:
 
 async def test_what_is_not_there_is_not_found(case: Case) -> None:
     async with opened(case.settings) as client:
+        backend, workspace = client.at(case.ref), case.ref.parent.parent
         for question in (
-            client.list_experiments(case.username, "nothing"),
-            client.get_experiment(case.username, case.project, "nothing"),
-            client.get_summary(case.username, case.project, "nothing"),
-            client.get_summary(case.username, "nothing", case.cuid),
-            client.list_projects("nobody"),
+            backend.list_experiments(workspace.project("nothing")),
+            backend.get_experiment(case.ref.parent.experiment("nothing")),
+            backend.get_summary(case.ref.parent.experiment("nothing")),
+            backend.get_summary(workspace.project("nothing").experiment(case.ref.cuid)),
+            client.at(WorkspaceRef("nobody")).list_projects(WorkspaceRef("nobody")),
         ):
             with pytest.raises((NotFound, NotLoggedIn)) as caught:
                 await question
@@ -92,18 +95,19 @@ async def test_what_is_not_there_is_not_found(case: Case) -> None:
 
 async def test_projects_are_searched_and_sorted(case: Case) -> None:
     async with opened(case.settings) as client:
-        found = await client.list_projects(case.username, search=case.project[1:4].upper(), sort="name")
-        assert case.project in [one.name for one in found.data]
-        nothing = await client.list_projects(case.username, search="no such name", sort="create")
+        backend, workspace = client.at(case.ref), case.ref.parent.parent
+        found = await backend.list_projects(workspace, search=case.ref.project[1:4].upper(), sort="name")
+        assert case.ref.project in [one.name for one in found.data]
+        nothing = await backend.list_projects(workspace, search="no such name", sort="create")
     assert (nothing.data, nothing.page.total) == ([], 0)
 
 
 async def test_without_an_account_the_local_runs_are_the_default(tmp_path: Path) -> None:
     async with opened(Settings(log_dirs=(RUNS / "0.10.3-offline", tmp_path / "missing"))) as client:
-        assert await client.get_username() == "local"
-        assert client.get_link("local", "vision-baselines") == ""
+        assert await client.default.get_username() == "local"
+        assert client.default.get_link(ProjectRef("local", "vision-baselines")) == ""
         workspaces = await client.list_workspaces()
-        projects = await client.list_projects("local")
+        projects = await client.default.list_projects(WorkspaceRef("local"))
     assert [one.username for one in workspaces.data] == ["local"]
     assert "Not signed in" in workspaces.notes[-1]
     assert projects.notes == ["The log folder 'missing' does not exist or is no folder."]
@@ -112,9 +116,9 @@ async def test_without_an_account_the_local_runs_are_the_default(tmp_path: Path)
 async def test_with_an_account_the_local_runs_stand_beside_it(settings: Settings) -> None:
     both = Settings(api_host=settings.api_host, api_key="test-key", log_dirs=(RUNS / "0.10.3-online",))
     async with opened(both) as client:
-        assert await client.get_username() == "kites-test3"
+        assert await client.default.get_username() == "kites-test3"
         workspaces = await client.list_workspaces()
-        assert (await client.list_projects("kites-test3")).data[0].name == "project1"
-        found = await client.get_experiment("local", "detector", "ysmvr1h2")
+        assert (await client.default.list_projects(WorkspaceRef("kites-test3"))).data[0].name == "project1"
+        found = await client.at(LOCAL_REF).get_experiment(LOCAL_REF)
     assert [one.username for one in workspaces.data] == ["kites-test3", "kites-test2", "local"]
     assert found.notes == ["Recorded for the workspace 'lab-team'."]

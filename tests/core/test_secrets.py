@@ -24,6 +24,7 @@ from mcp.types import LOG_LEVEL_META_KEY, ResourceTemplateReference
 from swanlab_mcp import OpenApi
 from swanlab_mcp.core import secret_masking as secret_values
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server
@@ -158,7 +159,7 @@ async def test_no_secret_is_in_a_traceback_or_a_repr(settings: Settings, state: 
     state.faults = [fault]
     async with opened(replace(settings, backoff=0.0001)) as client:
         with pytest.raises(SwanLabError) as caught:
-            await client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=True)
+            await client.default.read_points(ExperimentRef("kites-test3", "project1", "cuid1"), ["loss"], exact=True)
         shown = repr((client, vars(client), client._cloud._transport, client._cloud._transport._session))
     error = caught.value
     told = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from swanlab_mcp.core.errors import UnexpectedResponse
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, opened, session, text_of
@@ -31,8 +32,8 @@ async def test_the_end_is_found_whether_or_not_the_length_is_told(
     write_log(state, count)
     state.variants.logs_count_total = told
     async with opened(settings) as client:
-        part = (await client.read_logs(ME, "project1", "cuid1", start=None, count=1500)).data
-        middle = (await client.read_logs(ME, "project1", "cuid1", start=990, count=20)).data
+        part = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=1500)).data
+        middle = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=990, count=20)).data
     assert (part.total, part.start) == (count, max(0, count - 1500))
     assert [line.message for line in part.lines] == [f"line {number}" for number in range(part.start, count)]
     assert [line.number for line in middle.lines] == list(range(min(990, count), min(1010, count)))
@@ -234,10 +235,10 @@ async def test_a_log_with_a_lost_shard_is_an_error(settings: Settings, state: St
     state.faults.append(Fault(path="/log$", query={"epoch": "1"}, body=b'{"logs": [], "count": 3000}'))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match="gave 1500 of the log's lines 500 to 2999"):
-            await client.read_logs(ME, "project1", "cuid1", start=None, count=2500)
+            await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=2500)
         state.faults = [Fault(path="/log$", body=b'{"logs": 5}')]
         with pytest.raises(UnexpectedResponse, match="log lines is not a list"):
-            await client.read_logs(ME, "project1", "cuid1", start=None, count=1)
+            await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=1)
 
 
 async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, state: State) -> None:
@@ -249,10 +250,10 @@ async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, sta
     state.faults.append(Fault(path="/log$", query={"epoch": "1"}, rewrite=lose_one))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match="gave 1499 of the log's lines 1500 to 2999"):
-            await client.read_logs(ME, "project1", "cuid1", start=1500, count=1500)
+            await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=1500, count=1500)
         with pytest.raises(UnexpectedResponse, match="gave 999 of the log's lines 1500 to 2499"):
-            await client.read_logs(ME, "project1", "cuid1", start=1500, count=1000)
-        behind = (await client.read_logs(ME, "project1", "cuid1", start=2000, count=2)).data
+            await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=1500, count=1000)
+        behind = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=2000, count=2)).data
     assert [(line.number, line.message) for line in behind.lines] == [(2000, "line 2000"), (2001, "line 2001")]
 
 

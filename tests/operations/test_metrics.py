@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.core.errors import InvalidArgument, UnexpectedResponse
 from swanlab_mcp.core.models import Points
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, opened, session, text_of
@@ -90,8 +91,14 @@ async def test_the_cloud_gives_the_planted_points(
 ) -> None:
     state.variants.csv_nan, state.variants.csv_infinity, state.variants.spelling = spelling
     async with opened(settings) as client:
-        found = (await client.read_points(ME, "project1", "curves1", [*WEIRD, "none", "empty"], exact=exact)).data
-        long = (await client.read_points(ME, "project1", "curves1", ["long"], exact=exact)).data["long"]
+        found = (
+            await client.default.read_points(
+                ExperimentRef(ME, "project1", "curves1"), [*WEIRD, "none", "empty"], exact=exact
+            )
+        ).data
+        long = (await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=exact)).data[
+            "long"
+        ]
     assert list(found) == [*WEIRD, "empty"]
     for key in WEIRD:
         assert list(zip(found[key].steps, found[key].values, strict=True)) == experiment.metrics[key]
@@ -109,7 +116,7 @@ async def test_many_keys_are_asked_for_by_sixteen_and_come_in_order(settings: Se
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     keys = list(reversed(metrics))
     async with opened(settings) as client:
-        found = (await client.read_points(ME, "project1", "wide1", keys, exact=False)).data
+        found = (await client.default.read_points(ExperimentRef(ME, "project1", "wide1"), keys, exact=False)).data
     assert list(found) == keys
     assert sorted(len(call.body["columns"]) for call in state.get_calls("/metrics/scalar$")) == [8, 16, 16]
 
@@ -118,7 +125,7 @@ async def test_2100_keys_are_listed_page_by_page(settings: Settings, state: Stat
     metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2100)}
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     async with opened(settings) as client:
-        assert (await client.list_keys(ME, "project1", "wide1")).data.scalars == list(metrics)
+        assert (await client.default.list_keys(ExperimentRef(ME, "project1", "wide1"))).data.scalars == list(metrics)
     assert len(state.get_calls("/scalar/keys")) == 2
 
 
@@ -127,16 +134,18 @@ async def test_a_clone_has_the_points_of_its_root(settings: Settings, state: Sta
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(project, experiment))
     async with opened(settings) as client:
-        assert "plain" in (await client.list_keys(ME, "clones", "clone1")).data.scalars
+        assert "plain" in (await client.default.list_keys(ExperimentRef(ME, "clones", "clone1"))).data.scalars
         for exact in (True, False):
-            found = (await client.read_points(ME, "clones", "clone1", ["plain"], exact=exact)).data
+            found = (
+                await client.default.read_points(ExperimentRef(ME, "clones", "clone1"), ["plain"], exact=exact)
+            ).data
             assert list(found["plain"].values) == [value for _, value in experiment.metrics["plain"]]
 
 
 @pytest.mark.usefixtures("experiment")
 async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
-        await client.read_points(ME, "project1", "curves1", ["long"], exact=True)
+        await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=True)
         download = state.get_calls("^/storage/")[0]
         assert not {"cookie", "authorization"} & set(download.headers)
         for fault, told in (
@@ -152,11 +161,11 @@ async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: 
             state.faults = [fault]
             key = "empty" if "keys" in fault.path else "long"
             with pytest.raises(Exception, match=told) as caught:
-                await client.read_points(ME, "project1", "curves1", [key], exact=True)
+                await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), [key], exact=True)
             assert "canary" not in str(caught.value)
         state.faults = [Fault(path="/metrics/scalar$", body=b'[{"metrics": []}]')]
         with pytest.raises(UnexpectedResponse, match="lacks its key"):
-            await client.read_points(ME, "project1", "curves1", ["long"], exact=False)
+            await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=False)
 
 
 @pytest.mark.usefixtures("experiment")

@@ -23,7 +23,7 @@ from mcp.client import advertise
 from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 
 from swanlab_mcp.core.models import Extreme, PlottedCurve, Points
-from swanlab_mcp.core.refs import Reference
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.present.views import CURVES, DATA, read_curves
 from swanlab_mcp.server.app import create_server
@@ -224,7 +224,7 @@ def describe(values: list[float], times: list[int]) -> dict[str, Any]:
     row = PlottedCurve(
         number=1, exp_cuid="c", name="n", key="loss", points=len(values), last=Extreme(step=steps[-1], value=values[-1])
     )
-    curve = InteractiveCurve(Reference("u", "p"), 0, Points(steps, values, times), row)
+    curve = InteractiveCurve(ExperimentRef("u", "p", "c"), 0, Points(steps, values, times), row)
     return describe_chart([curve], str, x_axis="step", smoothing=0, log_y=False)["curves"][0]
 
 

@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 
 from swanlab_mcp.cli.main import _read_arguments
 from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited, SwanLabError
+from swanlab_mcp.core.refs import WorkspaceRef
 from swanlab_mcp.server import accounts as accounts_module
 from swanlab_mcp.server.accounts import Accounts
 from swanlab_mcp.server.gateway import Gateway
@@ -361,7 +362,7 @@ async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings,
     state.faults.append(Fault("project/kites-test3$", until=released))
     async with known.use(keys[0]) as first:
         state.arrived.clear()
-        question = asyncio.create_task(first.client.list_projects("kites-test3"))
+        question = asyncio.create_task(first.client.default.list_projects(WorkspaceRef("kites-test3")))
         await asyncio.to_thread(state.arrived.wait)
         async with known.use(keys[1]):
             pass

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from tests.with_sdk.cloud import serve
 
 HERE = Path(__file__).parent
@@ -68,13 +69,17 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
     """Return what differs between a recorded run and what we read of it."""
     client = OfflineClient([folder])
     if truth["name"] == "disabled-finish":
-        return [f"{truth['name']}: something was recorded"] if (await client.list_projects("local")).data else []
+        return (
+            [f"{truth['name']}: something was recorded"]
+            if (await client.list_projects(WorkspaceRef("local"))).data
+            else []
+        )
     project, is_killed = truth["project"], truth["end"] == "kill"
-    listed = (await client.list_experiments("local", project)).data or []
+    listed = (await client.list_experiments(ProjectRef("local", project))).data or []
     if [one.name for one in listed] != [truth["name"]]:
         return [f"listed were {[one.name for one in listed]}"]
     cuid = listed[0].cuid
-    answer = await client.get_experiment("local", project, cuid)
+    answer = await client.get_experiment(ExperimentRef("local", project, cuid))
     experiment = answer.data
     assert experiment is not None
     faults: list[str] = []
@@ -87,9 +92,9 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
         faults.append(f"config {experiment.profile.get('config')}")
     if truth["error"] not in (experiment.error or ""):
         faults.append(f"error {experiment.error!r}")
-    keys = (await client.list_keys("local", project, cuid)).data
+    keys = (await client.list_keys(ExperimentRef("local", project, cuid))).data
     assert keys is not None
-    points = (await client.read_points("local", project, cuid, keys.scalars, exact=True)).data or {}
+    points = (await client.read_points(ExperimentRef("local", project, cuid), keys.scalars, exact=True)).data or {}
     for key, logged in truth["points"].items():
         read = list(zip(points[key].steps, points[key].values, strict=True)) if key in points else []
         expected = sorted(logged)
@@ -98,18 +103,18 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
         wrong = [step for step, value in expected if step in found and not same(found[step], value)]
         if wrong or len(found) != len(read) or lacking < 0 or (lacking and not is_killed):
             faults.append(f"{key}: {len(read)} of {len(expected)} points, wrong at {wrong[:5]}")
-    logs = (await client.read_logs("local", project, cuid, start=0, count=10_000)).data
+    logs = (await client.read_logs(ExperimentRef("local", project, cuid), start=0, count=10_000)).data
     assert logs is not None
     messages = [line.message for line in logs.lines]
     lines = [line for line in truth["printed"] if any(line in message for message in messages)]
     if lines != truth["printed"] and not is_killed:
         faults.append(f"{len(lines)} of {len(truth['printed'])} lines")
     for step, (text, caption) in truth["texts"].items():
-        part = (await client.list_media("local", project, cuid, "sample", step=int(step))).data
+        part = (await client.list_media(ExperimentRef("local", project, cuid), "sample", step=int(step))).data
         if part is None or not part.items:
             faults += [] if is_killed else [f"no text at {step}"]
             continue
-        files = (await client.read_media("local", project, cuid, part.items, limit=1 << 20)).data or []
+        files = (await client.read_media(ExperimentRef("local", project, cuid), part.items, limit=1 << 20)).data or []
         if (files[0].content, part.items[0].caption) != (text.encode(), caption):
             faults.append(f"text at {step}: {files[0].content!r}")
     files = [run.file for run in client._catalogue.runs]

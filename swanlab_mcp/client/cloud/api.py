@@ -55,6 +55,7 @@ from swanlab_mcp.core.models import (
     User,
     Workspace,
 )
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["CloudClient"]
@@ -86,10 +87,12 @@ class CloudClient:
     async def get_username(self) -> str:
         return (await self._transport.sign_in()).username
 
-    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:
-        parts = [f"@{quote(username, safe='')}"]
-        parts += [quote(project, safe="<>")] if project else []
-        parts += ["runs", quote(exp_cuid, safe="<>"), "chart"] if exp_cuid else []
+    def get_link(self, ref: Ref) -> str:
+        parts = [f"@{quote(ref.workspace, safe='')}"]
+        if not isinstance(ref, WorkspaceRef):
+            parts.append(quote(ref.project, safe="<>"))
+        if isinstance(ref, ExperimentRef):
+            parts += ["runs", quote(ref.cuid, safe="<>"), "chart"]
         return "/".join([self._web_host, *parts])
 
     async def get_user(self) -> ApiResponse[User]:
@@ -97,11 +100,11 @@ class CloudClient:
         profile = await self._transport.get("user", "profile")
         return ApiResponse(data=read_user(profile, session.username, session.name))
 
-    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
-        return ApiResponse(data=read_workspace(await self._transport.get("group", username)))
+    async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]:
+        return ApiResponse(data=read_workspace(await self._transport.get("group", ref.workspace)))
 
-    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
-        return ApiResponse(data=read_project(await self._transport.get("project", username, project)))
+    async def get_project(self, ref: ProjectRef) -> ApiResponse[Project]:
+        return ApiResponse(data=read_project(await self._transport.get("project", ref.workspace, ref.project)))
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         """Merge the legacy and the current list by username and make sure of the personal workspace (section 2)."""
@@ -125,7 +128,7 @@ class CloudClient:
 
     async def list_projects(
         self,
-        username: str,
+        ref: WorkspaceRef,
         *,
         offset: int = 0,
         limit: int | None = None,
@@ -135,33 +138,33 @@ class CloudClient:
     ) -> ApiResponse[list[Project]]:
         params = {"detail": "true" if detail else "false"}
         params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
-        place = ("project", username)
-        projects, total = await self._lists.read(place, params, read_project, offset, limit, say("projects"))
+        path = ("project", ref.workspace)
+        projects, total = await self._lists.read(path, params, read_project, offset, limit, say("projects"))
         return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
 
     async def list_experiments(
-        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+        self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        experiments, total = await self._read_experiments(username, project, offset, limit)
+        experiments, total = await self._read_experiments(ref, offset, limit)
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
     async def narrow_experiments(
-        self, username: str, project: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
         """Let SwanLab apply what it can; whatever it does not tell about configs is read where that costs less."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
-            found = await self._show_experiments(username, project, list(items.values()))
+            found = await self._show_experiments(ref, list(items.values()))
             if found is not None:
                 applied = [one for one in filters if id(one) in items]
-                told = await self.get_summaries(username, project, found, keys) if keys else ApiResponse(data={})
+                told = await self.get_summaries(ref, found, keys) if keys else ApiResponse(data={})
                 return ApiResponse(data=Narrowed(found, told.data or {}, applied, is_whole=False))
         if not keys:
-            answer = await self.list_experiments(username, project)
+            answer = await self.list_experiments(ref)
             return ApiResponse(data=Narrowed(answer.data or (), {}))
-        return ApiResponse(data=await self._list_summarised(username, project, keys))
+        return ApiResponse(data=await self._list_summarised(ref, keys))
 
-    async def _list_summarised(self, username: str, project: str, keys: Sequence[str]) -> Narrowed:
+    async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str]) -> Narrowed:
         """Return all experiments of a project; summaries are asked for while further pages are on their way."""
         summaries: dict[str, Summary] = {}
         experiments: list[Experiment] = []
@@ -181,40 +184,38 @@ class CloudClient:
             waiting.clear()
             if not batch:
                 return
-            project_id = await self._references.find_project_id(username, project)
+            project_id = await self._references.find_project_id(ref)
             summaries.update(await self._read_summaries([read_reference(item, project_id) for item in batch], keys))
             if total > _SUMMARIES_AT_ONCE:
                 await own.advance(len(batch))
 
         async def read_list_of_all() -> None:
             nonlocal experiments
-            experiments, _ = await self._read_experiments(username, project, 0, None, summarise)
+            experiments, _ = await self._read_experiments(ref, 0, None, summarise)
 
         async def look_up() -> None:
-            await self._references.find_project_id(username, project)
+            await self._references.find_project_id(ref)
 
         await gather(read_list_of_all(), look_up())
         # a list that is read again may have lost some
         return Narrowed(experiments, {one.cuid: summaries[one.cuid] for one in experiments})
 
     async def _read_experiments(
-        self, username: str, project: str, offset: int, limit: int | None, hand_on: HandOn | None = None
+        self, ref: ProjectRef, offset: int, limit: int | None, hand_on: HandOn | None = None
     ) -> tuple[list[Experiment], int]:
-        path = ("project", username, project, "runs")
+        path = ("project", ref.workspace, ref.project, "runs")
         return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on)
 
-    async def _show_experiments(
-        self, username: str, project: str, filters: Sequence[dict[str, Any]]
-    ) -> list[Experiment] | None:
+    async def _show_experiments(self, ref: ProjectRef, filters: Sequence[dict[str, Any]]) -> list[Experiment] | None:
         """Return what `runs/shows` lets through, None where it is not offered or the whole list costs less."""
         body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
         try:
-            answer = await self._transport.query("project", username, project, "runs", "shows", body=body)
+            answer = await self._transport.query("project", ref.workspace, ref.project, "runs", "shows", body=body)
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
             # an unknown project is told by the list that is read instead
-            await self._references.find_project_id(username, project)
+            await self._references.find_project_id(ref)
             self._lacks_shows = True
             return None
         items = {str(item.get("cuid")): item for item in read_list(answer, say("experiments"))}
@@ -223,29 +224,29 @@ class CloudClient:
             return None
         found = {cuid: read_experiment(item) for cuid, item in items.items()}
         for one in await progress.follow(
-            "experiments", *(self.get_experiment(username, project, str(item["cuid"])) for item in bare)
+            "experiments", *(self.get_experiment(ref.experiment(str(item["cuid"]))) for item in bare)
         ):
             if one.data:
                 config = {part: value for part, value in one.data.profile.items() if part == "config"}
                 found[one.data.cuid] = one.data.model_copy(update={"profile": config})
         return list(found.values())
 
-    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+    async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         return ApiResponse(
-            data=read_experiment(await self._transport.get("project", username, project, "runs", exp_cuid))
+            data=read_experiment(await self._transport.get("project", ref.workspace, ref.project, "runs", ref.cuid))
         )
 
-    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
+    async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         async def ask(reference: dict[str, Any]) -> Summary:
             return (await self._read_summaries([reference]))[reference["experimentId"]]
 
-        return ApiResponse(data=await self._references.ask(username, project, exp_cuid, ask))
+        return ApiResponse(data=await self._references.ask(ref, ask))
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+        self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         """Ask for 300 experiments at a time, in parallel; what servers send beyond the keys is dropped."""
-        project_id = await self._references.find_project_id(username, project)
+        project_id = await self._references.find_project_id(ref)
         references = [read_reference(experiment, project_id) for experiment in experiments]
         batches = [
             references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
@@ -261,13 +262,11 @@ class CloudClient:
         answers = await gather(*map(read, batches))
         return ApiResponse(data={cuid: summary for answer in answers for cuid, summary in answer.items()})
 
-    async def read_logs(
-        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
-    ) -> ApiResponse[LogPart]:
+    async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
         """Fetch the shards of 1,000 lines that are needed, once each; first find where the log ends."""
         known: dict[int, list[dict[str, Any]]] = {}
-        total = await self._references.ask(username, project, exp_cuid, lambda one: self._count_log_lines(one, known))
-        reference = await self._references.refer(username, project, exp_cuid)
+        total = await self._references.ask(ref, lambda one: self._count_log_lines(one, known))
+        reference = await self._references.refer(ref)
         first = max(0, total - count) if start is None else min(start, total)
         stop = min(total, first + count)
         shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
@@ -335,12 +334,12 @@ class CloudClient:
                 beyond = middle
         return beyond * _SHARD + size if size else (full + 1) * _SHARD
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
+    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
         async def ask(reference: dict[str, Any]) -> list[list[str]]:
             kinds = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
             return kinds if any(kinds) else []
 
-        scalars, media = await self._references.ask(username, project, exp_cuid, ask) or ((), ())
+        scalars, media = await self._references.ask(ref, ask) or ((), ())
         return ApiResponse(data=LoggedKeys(scalars, media))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
@@ -375,7 +374,7 @@ class CloudClient:
                 return keys
 
     async def read_points(
-        self, username: str, project: str, exp_cuid: str, keys: Sequence[str], *, exact: bool
+        self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
         """Ask for 16 keys at a time; a key without points is looked up among the keys that were logged."""
 
@@ -407,7 +406,7 @@ class CloudClient:
                 )
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
-        return ApiResponse(data=await self._references.ask(username, project, exp_cuid, ask))
+        return ApiResponse(data=await self._references.ask(ref, ask))
 
     async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
         """Return one key's points as old servers export them: all of them; nothing where there is no such key."""
@@ -447,9 +446,7 @@ class CloudClient:
                 table.add(line)
         return table.get_points()
 
-    async def list_media(
-        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
-    ) -> ApiResponse[MediaPart]:
+    async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
         async def ask(reference: dict[str, Any]) -> MediaPart | None:
             body: dict[str, Any] = {"projectId": reference["projectId"], "columns": [{**reference, "key": key}]}
             if step is not None:
@@ -457,17 +454,17 @@ class CloudClient:
             part = read_media(await self._transport.query("house", "metrics", "media", body=body), key)
             return part if part.steps else None
 
-        part = await self._references.ask(username, project, exp_cuid, ask) or MediaPart((), None, ())
+        part = await self._references.ask(ref, ask) or MediaPart((), None, ())
         return ApiResponse(data=part if step in (None, part.step) else MediaPart(part.steps, None, ()))
 
     async def read_media(
-        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+        self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         """Ask for all addresses at once; the files of a clone lie under its root's ids.
 
         A file that is missing has neither content nor size, and a note.
         """
-        reference = _as_root(await self._references.refer(username, project, exp_cuid))
+        reference = _as_root(await self._references.refer(ref))
         body = {
             "prefix": f"{reference['projectId']}/{reference['experimentId']}",
             "paths": [item.path for item in items],
@@ -496,21 +493,19 @@ class CloudClient:
     def get_secrets(self) -> tuple[str, ...]:
         return self._transport.secrets
 
-    def require_writable(self, username: str) -> None:
+    def require_writable(self, ref: WorkspaceRef) -> None:
         """Let SwanLab judge: whoever may write there, may."""
 
-    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:
-        await self._transport.change("DELETE", "project", username, project, "runs", exp_cuid)
-        self._references.forget(username, project, exp_cuid)
+    async def delete_experiment(self, ref: ExperimentRef) -> None:
+        await self._transport.change("DELETE", "project", ref.workspace, ref.project, "runs", ref.cuid)
+        self._references.forget(ref)
 
-    async def delete_project(self, username: str, project: str) -> None:
-        await self._transport.change("DELETE", "project", username, project)
-        self._references.forget(username, project)
+    async def delete_project(self, ref: ProjectRef) -> None:
+        await self._transport.change("DELETE", "project", ref.workspace, ref.project)
+        self._references.forget(ref)
 
-    async def create_project(
-        self, username: str, project: str, *, visibility: str, description: str
-    ) -> ApiResponse[Project]:
-        body = {"username": username, "name": project, "visibility": visibility}
+    async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
+        body = {"username": ref.workspace, "name": ref.project, "visibility": visibility}
         body |= {"description": description} if description else {}
         return ApiResponse(data=read_project(await self._transport.change("POST", "project", body=body)))
 

@@ -30,7 +30,7 @@ from swanlab_mcp.core.models import (
     Workspace,
     show_time,
 )
-from swanlab_mcp.core.refs import LOCAL
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["OfflineClient"]
@@ -48,7 +48,7 @@ class OfflineClient:
     async def get_username(self) -> str:
         return LOCAL
 
-    def get_link(self, username: str, project: str = "", exp_cuid: str = "") -> str:  # noqa: ARG002 no pages here
+    def get_link(self, ref: Ref) -> str:  # noqa: ARG002 no pages here
         return ""
 
     async def get_user(self) -> ApiResponse[User]:
@@ -57,14 +57,14 @@ class OfflineClient:
             hint=say("Set SWANLAB_API_KEY or run `swanlab login`."),
         )
 
-    async def get_workspace(self, username: str) -> ApiResponse[Workspace]:
-        await self._find(username)
+    async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]:
+        await self._find(ref)
         return ApiResponse(data=_describe_workspace(), notes=[_note_unrecorded()])
 
-    async def get_project(self, username: str, project: str) -> ApiResponse[Project]:
-        experiments, notes = await self._find_project(username, project)
+    async def get_project(self, ref: ProjectRef) -> ApiResponse[Project]:
+        experiments, notes = await self._find_project(ref)
         return ApiResponse(
-            data=_describe_project(project, experiments, detail=True), notes=[*notes, _note_unrecorded()]
+            data=_describe_project(ref.project, experiments, detail=True), notes=[*notes, _note_unrecorded()]
         )
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
@@ -72,7 +72,7 @@ class OfflineClient:
 
     async def list_projects(
         self,
-        username: str,
+        ref: WorkspaceRef,
         *,
         offset: int = 0,
         limit: int | None = None,
@@ -80,7 +80,7 @@ class OfflineClient:
         sort: str = "",
         detail: bool = True,
     ) -> ApiResponse[list[Project]]:
-        groups, notes = await self._find(username)
+        groups, notes = await self._find(ref)
         projects = [
             _describe_project(name, experiments, detail=detail)
             for name, experiments in groups.items()
@@ -92,9 +92,9 @@ class OfflineClient:
         return _list(projects, offset, limit, notes)
 
     async def list_experiments(
-        self, username: str, project: str, *, offset: int = 0, limit: int | None = None
+        self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        experiments, notes = await self._find_project(username, project)
+        experiments, notes = await self._find_project(ref)
         ordered = sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
         shown = ordered[offset : None if limit is None else offset + limit]
         found, about = await run_in_thread(_describe_all, shown)
@@ -103,102 +103,92 @@ class OfflineClient:
 
     async def narrow_experiments(
         self,
-        username: str,
-        project: str,
+        ref: ProjectRef,
         filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
         keys: Sequence[str] = (),
     ) -> ApiResponse[Narrowed]:
-        answer = await self.list_experiments(username, project)
+        answer = await self.list_experiments(ref)
         experiments = answer.data or []
-        told = await self.get_summaries(username, project, experiments, keys) if keys else ApiResponse(data={})
+        told = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
         return ApiResponse(data=Narrowed(experiments, told.data or {}), notes=[*answer.notes, *told.notes])
 
-    async def get_experiment(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Experiment]:
+    async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:
             return experiment.describe(work, is_whole=True)
 
-        return await self._ask(username, project, exp_cuid, describe)
+        return await self._ask(ref, describe)
 
-    async def get_summary(self, username: str, project: str, exp_cuid: str) -> ApiResponse[Summary]:
-        return await self._ask(username, project, exp_cuid, lambda one, work: one.summarise(None, work))
+    async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
+        return await self._ask(ref, lambda one, work: one.summarise(None, work))
 
     async def get_summaries(
-        self, username: str, project: str, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+        self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        found, notes = await self._find_project(username, project)
+        found, notes = await self._find_project(ref)
         wanted = {experiment.cuid for experiment in experiments}
         chosen = [one for one in found if one.cuid in wanted]
         summaries, about = await run_in_thread(self._summarise_all, chosen, keys)
         return ApiResponse(data=summaries, notes=[*notes, *about])
 
-    async def list_keys(self, username: str, project: str, exp_cuid: str) -> ApiResponse[LoggedKeys]:
-        return await self._ask(username, project, exp_cuid, lambda one, work: one.list_keys(work))
+    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
+        return await self._ask(ref, lambda one, work: one.list_keys(work))
 
     async def read_points(
         self,
-        username: str,
-        project: str,
-        exp_cuid: str,
+        ref: ExperimentRef,
         keys: Sequence[str],
         *,
         exact: bool,  # noqa: ARG002 a file holds every point
     ) -> ApiResponse[dict[str, Points]]:
-        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_points(keys, work))
+        return await self._ask(ref, lambda one, work: one.read_points(keys, work))
 
-    async def read_logs(
-        self, username: str, project: str, exp_cuid: str, *, start: int | None, count: int
-    ) -> ApiResponse[LogPart]:
-        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_logs(start, count, work))
+    async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
+        return await self._ask(ref, lambda one, work: one.read_logs(start, count, work))
 
-    async def list_media(
-        self, username: str, project: str, exp_cuid: str, key: str, *, step: int | None = None
-    ) -> ApiResponse[MediaPart]:
-        return await self._ask(username, project, exp_cuid, lambda one, work: one.list_media(key, step, work))
+    async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
+        return await self._ask(ref, lambda one, work: one.list_media(key, step, work))
 
     async def read_media(
-        self, username: str, project: str, exp_cuid: str, items: Sequence[MediaItem], *, limit: int
+        self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        return await self._ask(username, project, exp_cuid, lambda one, work: one.read_media(items, limit, work))
+        return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
 
     def get_secrets(self) -> tuple[str, ...]:
         return ()
 
-    def require_writable(self, username: str) -> NoReturn:
+    def require_writable(self, ref: WorkspaceRef) -> NoReturn:
         raise NotAvailableOffline(
             say(
                 "The workspace {username!r} holds runs on this machine's disk, and those are never written.",
-                username=shorten(username),
+                username=shorten(ref.workspace),
             ),
             hint=say("Name a workspace of SwanLab in username, or delete the run's folder by hand."),
         )
 
-    async def delete_experiment(self, username: str, project: str, exp_cuid: str) -> None:  # noqa: ARG002 never done
-        self.require_writable(username)
+    async def delete_experiment(self, ref: ExperimentRef) -> None:
+        self.require_writable(ref.parent.parent)
 
-    async def delete_project(self, username: str, project: str) -> None:  # noqa: ARG002 never done
-        self.require_writable(username)
+    async def delete_project(self, ref: ProjectRef) -> None:
+        self.require_writable(ref.parent)
 
     async def create_project(
         self,
-        username: str,
-        project: str,  # noqa: ARG002 never done
+        ref: ProjectRef,
         *,
         visibility: str,  # noqa: ARG002 never done
         description: str,  # noqa: ARG002 never done
     ) -> ApiResponse[Project]:
-        self.require_writable(username)
+        self.require_writable(ref.parent)
 
     async def aclose(self) -> None:
         self._catalogue.clear()
 
     async def _ask(
         self,
-        username: str,
-        project: str,
-        exp_cuid: str,
+        ref: ExperimentRef,
         question: Callable[[LocalExperiment, Work], tuple[T, list[str]]],
     ) -> ApiResponse[T]:
-        experiment = await self._find_experiment(username, project, exp_cuid)
+        experiment = await self._find_experiment(ref)
 
         def answer(*, work: Work) -> tuple[T, list[str]]:
             found = question(experiment, work)
@@ -226,18 +216,18 @@ class OfflineClient:
         self._catalogue.bound_memory(used)
         return summaries, [*cap_notes(notes), *_note_open(experiments)]
 
-    async def _find_experiment(self, username: str, project: str, exp_cuid: str) -> LocalExperiment:
-        _check_workspace(username)
-        return await run_in_thread(self._catalogue.find_experiment, project, exp_cuid)
+    async def _find_experiment(self, ref: ExperimentRef) -> LocalExperiment:
+        _check_workspace(ref.workspace)
+        return await run_in_thread(self._catalogue.find_experiment, ref.project, ref.cuid)
 
-    async def _find_project(self, username: str, project: str) -> tuple[list[LocalExperiment], list[str]]:
-        groups, notes = await self._find(username)
-        if project not in groups:
-            raise miss_project(project, notes)
-        return groups[project], notes
+    async def _find_project(self, ref: ProjectRef) -> tuple[list[LocalExperiment], list[str]]:
+        groups, notes = await self._find(ref.parent)
+        if ref.project not in groups:
+            raise miss_project(ref.project, notes)
+        return groups[ref.project], notes
 
-    async def _find(self, username: str) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
-        _check_workspace(username)
+    async def _find(self, ref: WorkspaceRef) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
+        _check_workspace(ref.workspace)
         return await run_in_thread(self._catalogue.list_projects)
 
 

@@ -23,6 +23,7 @@ from swanlab_mcp.core.errors import (
     SwanLabError,
     UnexpectedResponse,
 )
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import opened
 from tests.fake_swanlab import Fault, Media, Project, State, Variants, create_app, serve
@@ -44,7 +45,7 @@ def many(state: State) -> Project:
 async def test_pages_are_read_in_parallel_and_come_in_order(settings: Settings, state: State, many: Project) -> None:
     state.latency = 0.01
     async with opened(settings) as client:
-        answer = await client.list_experiments(ME, "many")
+        answer = await client.default.list_experiments(ProjectRef(ME, "many"))
     assert [one.cuid for one in answer.data] == [one.cuid for one in many.experiments]
     assert answer.page.total == 730
     assert [call.query["page"] for call in state.get_calls("/runs$")] == list("12345678")
@@ -60,7 +61,7 @@ async def test_any_stretch_is_cut_exactly(
 ) -> None:
     state.variants.page_beyond_last = beyond
     async with opened(settings) as client:
-        answer = await client.list_experiments(ME, "many", offset=offset, limit=limit)
+        answer = await client.default.list_experiments(ProjectRef(ME, "many"), offset=offset, limit=limit)
     assert [one.cuid for one in answer.data] == [one.cuid for one in many.experiments][offset : offset + limit]
     assert answer.page.total == 730
 
@@ -70,9 +71,9 @@ async def test_a_lost_page_is_an_error(settings: Settings, state: State) -> None
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, status=500))
     async with opened(settings) as client:
         with pytest.raises(ServerUnavailable, match="500"):
-            await client.list_experiments(ME, "many")
+            await client.default.list_experiments(ProjectRef(ME, "many"))
         state.faults.clear()
-        assert len((await client.list_experiments(ME, "many")).data) == 730
+        assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
 
 
 @pytest.mark.usefixtures("many")
@@ -80,21 +81,21 @@ async def test_a_short_page_is_an_error(settings: Settings, state: State) -> Non
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, body=b'{"list": [], "total": 730}'))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match="do not add up to the 730"):
-            await client.list_experiments(ME, "many")
+            await client.default.list_experiments(ProjectRef(ME, "many"))
 
 
 @pytest.mark.usefixtures("many")
 async def test_a_list_that_changes_meanwhile_is_read_again(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, body=b'{"list": [], "total": 730}', times=1))
     async with opened(settings) as client:
-        assert len((await client.list_experiments(ME, "many")).data) == 730
+        assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
 
 
 @pytest.mark.usefixtures("many")
 async def test_page_counts_are_not_needed(settings: Settings, state: State) -> None:
     state.variants.page_counts = False
     async with opened(settings) as client:
-        assert len((await client.list_experiments(ME, "many")).data) == 730
+        assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
 
 
 @pytest.mark.usefixtures("many")
@@ -107,7 +108,7 @@ async def test_progress_is_told_page_by_page(settings: Settings) -> None:
     token = progress.listener.set(listen)
     try:
         async with opened(settings) as client:
-            await client.list_experiments(ME, "many")
+            await client.default.list_experiments(ProjectRef(ME, "many"))
     finally:
         progress.listener.reset(token)
     assert told == [f"{done} of 8 pages" for done in range(1, 9)]
@@ -118,8 +119,8 @@ async def test_a_read_is_repeated_until_it_succeeds(settings: Settings, state: S
     state.faults.append(Fault(path="/runs/cuid1", status=status, times=4))
     state.faults.append(Fault(path="/summaries", status=status, times=4))
     async with opened(settings) as client:
-        assert (await client.get_experiment(ME, "project1", "cuid1")).data.name == "experiment1"
-        assert (await client.get_summary(ME, "project1", "cuid1")).data["loss"].step == 47
+        assert (await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))).data.name == "experiment1"
+        assert (await client.default.get_summary(ExperimentRef(ME, "project1", "cuid1"))).data["loss"].step == 47
     assert len(state.get_calls("/summaries")) == 5
 
 
@@ -127,7 +128,7 @@ async def test_a_read_is_given_up_after_five_tries(settings: Settings, state: St
     state.faults.append(Fault(path="/runs/cuid1", status=503))
     async with opened(settings) as client:
         with pytest.raises(ServerUnavailable) as caught:
-            await client.get_experiment(ME, "project1", "cuid1")
+            await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))
     assert caught.value.status == 503
     assert len(state.get_calls("/runs/cuid1")) == 5
 
@@ -135,7 +136,7 @@ async def test_a_read_is_given_up_after_five_tries(settings: Settings, state: St
 async def test_a_dropped_connection_is_tried_again(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs/cuid1", is_dropped=True, times=2))
     async with opened(settings) as client:
-        assert (await client.get_experiment(ME, "project1", "cuid1")).data.name == "experiment1"
+        assert (await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))).data.name == "experiment1"
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -145,7 +146,7 @@ async def test_retry_after_is_kept(settings: Settings, state: State, form: str) 
     state.faults.append(Fault(path="/runs/cuid1", status=429, headers={"retry-after": wait}, times=1))
     async with opened(settings) as client:
         began = time.monotonic()
-        await client.get_experiment(ME, "project1", "cuid1")
+        await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))
     assert time.monotonic() - began >= 0.9
 
 
@@ -153,7 +154,7 @@ async def test_a_long_retry_after_is_told_instead_of_waited_for(settings: Settin
     state.faults.append(Fault(path="/runs/cuid1", status=429, headers={"retry-after": "3600"}))
     async with opened(settings) as client:
         with pytest.raises(RateLimited, match="Wait 3600 seconds"):
-            await client.get_experiment(ME, "project1", "cuid1")
+            await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))
     assert len(state.get_calls("/runs/cuid1")) == 1
 
 
@@ -173,9 +174,9 @@ async def test_what_is_not_an_answer_is_an_error(settings: Settings, state: Stat
     state.faults.append(fault)
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match=message):
-            await client.get_experiment(ME, "project1", "cuid1")
+            await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))
         state.faults.clear()
-        assert (await client.get_experiment(ME, "project1", "cuid1")).code == 200
+        assert (await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))).code == 200
 
 
 @pytest.mark.parametrize("body", [b'{"list": 5, "total": 1}', b'{"list": [1], "total": 1}', b'{"list": []}', b"5"])
@@ -183,7 +184,7 @@ async def test_what_is_not_a_list_is_an_error(settings: Settings, state: State, 
     state.faults.append(Fault(path="/runs$", body=body))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse):
-            await client.list_experiments(ME, "project1")
+            await client.default.list_experiments(ProjectRef(ME, "project1"))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ async def test_statuses_are_errors_of_their_kind(settings: Settings, state: Stat
     state.faults.append(Fault(path="/runs/", status=status, body=b"<html>"))
     async with opened(settings) as client:
         with pytest.raises(kind) as caught:
-            await client.get_experiment(ME, "project1", "cuid1")
+            await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))
     assert caught.value.status == status
 
 
@@ -234,8 +235,8 @@ async def test_summaries_are_read_in_every_form(
         "c": [],
     }
     async with opened(settings) as client:
-        summary = (await client.get_summary(ME, "project1", "cuid1")).data
-        again = (await client.get_summary(ME, "project1", "cuid1")).data
+        summary = (await client.default.get_summary(ExperimentRef(ME, "project1", "cuid1"))).data
+        again = (await client.default.get_summary(ExperimentRef(ME, "project1", "cuid1"))).data
     assert list(summary) == ["a", "b"] == list(again)
     assert (summary["a"].step, math.isnan(summary["a"].value)) == (2, True)
     assert (summary["b"].step, summary["b"].value) == (7, -inf)
@@ -250,7 +251,7 @@ async def test_a_clone_is_asked_for_by_the_ids_of_its_root(settings: Settings, s
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(root, root.experiments[0]))
     async with opened(settings) as client:
-        assert (await client.get_summary(ME, "clones", "clone1")).data["loss"].min.step == 33
+        assert (await client.default.get_summary(ExperimentRef(ME, "clones", "clone1"))).data["loss"].min.step == 33
     sent = state.get_calls("/summaries")[0].body["experiments"][0]
     assert sent["rootProId"] == "project1"
     assert sent["rootExpId"] == "cuid1"
@@ -260,7 +261,7 @@ async def test_a_clone_is_asked_for_by_the_ids_of_its_root(settings: Settings, s
 async def test_an_experiment_without_metrics_has_an_empty_summary(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].metrics = {}
     async with opened(settings) as client:
-        assert (await client.get_summary(ME, "project1", "cuid1")).data == {}
+        assert (await client.default.get_summary(ExperimentRef(ME, "project1", "cuid1"))).data == {}
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -269,16 +270,18 @@ async def test_config_is_unwrapped_at_every_depth(settings: Settings, state: Sta
     state.projects[0].experiments[0].config = config
     state.variants.wrapped_config = wrapped
     async with opened(settings) as client:
-        assert (await client.get_experiment(ME, "project1", "cuid1")).data.profile["config"] == config
+        assert (await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))).data.profile[
+            "config"
+        ] == config
 
 
 async def test_names_stay_single_path_segments(settings: Settings, state: State) -> None:
     odd = state.add_project(state.workspaces[0], "a/b ?#%2e..")
     state.add_experiment(odd, "one", cuid="odd1")
     async with opened(settings) as client:
-        assert (await client.get_experiment(ME, "a/b ?#%2e..", "odd1")).data.name == "one"
+        assert (await client.default.get_experiment(ExperimentRef(ME, "a/b ?#%2e..", "odd1"))).data.name == "one"
         with pytest.raises(InvalidArgument, match="cannot be a name"):
-            await client.list_experiments(ME, "..")
+            await client.default.list_experiments(ProjectRef(ME, ".."))
     paths = {call.raw_path for call in state.calls if "odd1" in call.raw_path}
     assert paths == {"/api/project/kites-test3/a%2Fb%20%3F%23%252e../runs/odd1"}
 
@@ -288,8 +291,8 @@ async def test_nulls_and_missing_fields_are_read(settings: Settings, state: Stat
     fields = {"description": None, "user": None, "has_profile": False, "labels": ["x"], "cluster": "g", "job": "train"}
     state.add_experiment(project, "bare", cuid="bare1", state="RUNNING", slug="bare-slug", **fields)
     async with opened(settings) as client:
-        found = (await client.get_experiment(ME, "bare", "bare-slug")).data
-        assert (await client.list_projects(ME, search="bare")).data[0].description == ""
+        found = (await client.default.get_experiment(ExperimentRef(ME, "bare", "bare-slug"))).data
+        assert (await client.default.list_projects(WorkspaceRef(ME), search="bare")).data[0].description == ""
     assert (found.cuid, found.description, found.user, found.profile) == ("bare1", "", {}, {})
     assert (found.labels, found.group, found.job, found.slug) == (["x"], "g", "train", "bare-slug")
 
@@ -297,23 +300,28 @@ async def test_nulls_and_missing_fields_are_read(settings: Settings, state: Stat
 async def test_projects_are_searched_sorted_and_counted_by_swanlab(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[0], "alpha")
     async with opened(settings) as client:
-        assert [one.name for one in (await client.list_projects(ME, sort="name")).data] == ["alpha", "project1"]
-        assert [one.name for one in (await client.list_projects(ME, search="ALPH")).data] == ["alpha"]
-        assert (await client.list_projects(ME, detail=False)).data[0].count == {}
+        assert [one.name for one in (await client.default.list_projects(WorkspaceRef(ME), sort="name")).data] == [
+            "alpha",
+            "project1",
+        ]
+        assert [one.name for one in (await client.default.list_projects(WorkspaceRef(ME), search="ALPH")).data] == [
+            "alpha"
+        ]
+        assert (await client.default.list_projects(WorkspaceRef(ME), detail=False)).data[0].count == {}
 
 
 @pytest.mark.usefixtures("many")
 async def test_a_cancelled_question_stops_its_requests(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
-        await client.get_username()
+        await client.default.get_username()
         state.latency, state.arrived = 30, threading.Event()
-        question = asyncio.ensure_future(client.list_experiments(ME, "many"))
+        question = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "many")))
         await asyncio.to_thread(state.arrived.wait)
         question.cancel()
         with pytest.raises(asyncio.CancelledError):
             await question
         state.latency = 0
-        assert len((await client.list_experiments(ME, "many")).data) == 730
+        assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
 
 
 async def test_questions_in_turn_share_a_connection_and_at_once_have_64_whatever_was_cancelled(
@@ -330,7 +338,10 @@ async def test_questions_in_turn_share_a_connection_and_at_once_have_64_whatever
         async with opened(replace(settings, api_host=host)) as client:
 
             def ask_at_once(many: int) -> list[asyncio.Future[Any]]:
-                return [asyncio.ensure_future(client.list_projects(ME, search=str(one))) for one in range(many)]
+                return [
+                    asyncio.ensure_future(client.default.list_projects(WorkspaceRef(ME), search=str(one)))
+                    for one in range(many)
+                ]
 
             for _ in range(3):
                 state.latency, state.arrived = 30, threading.Event()
@@ -352,7 +363,7 @@ async def test_questions_in_turn_share_a_connection_and_at_once_have_64_whatever
                 state.latency = 0
                 connections.clear()
                 for _ in range(5):
-                    await client.list_projects(ME)
+                    await client.default.list_projects(WorkspaceRef(ME))
                 assert len(set(connections)) == 1
                 state.latency = 0.05
                 await asyncio.gather(*ask_at_once(160))
@@ -369,7 +380,7 @@ async def test_the_first_failure_stops_the_other_requests(settings: Settings, st
     ]
     async with opened(settings) as client:
         with anyio.fail_after(PATIENCE), pytest.raises(PermissionDenied):
-            await client.list_experiments(ME, "many")
+            await client.default.list_experiments(ProjectRef(ME, "many"))
     assert await asyncio.to_thread(gone.wait, PATIENCE)
 
 
@@ -386,9 +397,9 @@ async def test_the_summaries_of_500_experiments_take_few_requests(settings: Sett
     for number in range(500):
         state.add_experiment(project, f"run-{number}", metrics={"loss": [(0, float(number))], "acc": [(0, 1.0)]})
     async with opened(settings) as client:
-        experiments = (await client.list_experiments("kites-test3", "many")).data
+        experiments = (await client.default.list_experiments(ProjectRef("kites-test3", "many"))).data
         state.calls.clear()
-        found = (await client.get_summaries("kites-test3", "many", experiments, ["loss"])).data
+        found = (await client.default.get_summaries(ProjectRef("kites-test3", "many"), experiments, ["loss"])).data
     assert {one.name: found[one.cuid]["loss"].value for one in experiments} == {
         f"run-{number}": number for number in range(500)
     }
@@ -399,12 +410,16 @@ async def test_the_summaries_of_500_experiments_take_few_requests(settings: Sett
 
 async def test_an_experiment_that_was_deleted_meanwhile_is_not_found(settings: Settings, state: State) -> None:
     questions: list[Callable[[Any], Any]] = [
-        lambda client: client.get_summary("kites-test3", "project1", "cuid1"),
-        lambda client: client.list_keys("kites-test3", "project1", "cuid1"),
-        lambda client: client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=True),
-        lambda client: client.read_points("kites-test3", "project1", "cuid1", ["loss"], exact=False),
-        lambda client: client.list_media("kites-test3", "project1", "cuid1", "image"),
-        lambda client: client.read_logs("kites-test3", "project1", "cuid1", start=None, count=5),
+        lambda client: client.default.get_summary(ExperimentRef("kites-test3", "project1", "cuid1")),
+        lambda client: client.default.list_keys(ExperimentRef("kites-test3", "project1", "cuid1")),
+        lambda client: client.default.read_points(
+            ExperimentRef("kites-test3", "project1", "cuid1"), ["loss"], exact=True
+        ),
+        lambda client: client.default.read_points(
+            ExperimentRef("kites-test3", "project1", "cuid1"), ["loss"], exact=False
+        ),
+        lambda client: client.default.list_media(ExperimentRef("kites-test3", "project1", "cuid1"), "image"),
+        lambda client: client.default.read_logs(ExperimentRef("kites-test3", "project1", "cuid1"), start=None, count=5),
     ]
     experiment = state.projects[0].experiments[0]
     async with opened(settings) as client:
@@ -427,34 +442,40 @@ async def test_old_servers_tell_keys_and_points_in_their_own_way(
     state.add_experiment(state.projects[0], "old", cuid="old1", metrics=metrics, media=media)
     async with opened(settings) as client:
         for _ in range(2):
-            keys = (await client.list_keys("kites-test3", "project1", "old1")).data
+            keys = (await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))).data
             assert (list(keys.scalars), list(keys.media)) == (list(metrics), ["image"])
             for exact in (True, False):
                 asked = ["a b/准", "loss", "none", "empty"]
-                found = (await client.read_points("kites-test3", "project1", "old1", asked, exact=exact)).data
+                found = (
+                    await client.default.read_points(
+                        ExperimentRef("kites-test3", "project1", "old1"), asked, exact=exact
+                    )
+                ).data
                 assert list(found) == ["a b/准", "loss", "empty"]
                 assert repr(list(zip(found["loss"].steps, found["loss"].values, strict=True))) == repr(metrics["loss"])
         # what the server refused once is not asked for again
         state.calls.clear()
-        await client.list_keys("kites-test3", "project1", "old1")
+        await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))
         assert not state.get_calls("/house/")
         with pytest.raises(SwanLabError, match="does not tell log lines, it may be too old"):
-            await client.read_logs("kites-test3", "project1", "old1", start=None, count=5)
+            await client.default.read_logs(ExperimentRef("kites-test3", "project1", "old1"), start=None, count=5)
         state.variants.lacking = (*state.variants.lacking, "/column")
     async with opened(settings) as client:
         with pytest.raises(SwanLabError, match="does not tell metric keys, it may be too old; get_exp_summary"):
-            await client.list_keys("kites-test3", "project1", "old1")
+            await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))
 
 
 async def test_a_project_made_anew_under_its_old_name_is_asked_by_its_new_id(settings: Settings, state: State) -> None:
     async def ask(client: Any) -> str:
-        listed = (await client.list_experiments("kites-test3", "project1")).data
-        assert (await client.get_summaries("kites-test3", "project1", listed)).data
+        listed = (await client.default.list_experiments(ProjectRef("kites-test3", "project1"))).data
+        assert (await client.default.get_summaries(ProjectRef("kites-test3", "project1"), listed)).data
         return state.get_calls("/summaries$")[-1].body["experiments"][0]["projectId"]
 
     async with opened(settings) as client:
         assert await ask(client) == "project1"
-        await client.delete_project("kites-test3", "project1")
-        made = await client.create_project("kites-test3", "project1", visibility="PRIVATE", description="")
+        await client.default.delete_project(ProjectRef("kites-test3", "project1"))
+        made = await client.default.create_project(
+            ProjectRef("kites-test3", "project1"), visibility="PRIVATE", description=""
+        )
         state.add_experiment(next(one for one in state.projects if one.cuid == made.data.cuid), "run", cuid="new1")
         assert await ask(client) == made.data.cuid != "project1"

@@ -14,6 +14,7 @@ from swanlab_mcp.core.errors import (
     PermissionDenied,
     UnexpectedResponse,
 )
+from swanlab_mcp.core.refs import ExperimentRef, WorkspaceRef
 from swanlab_mcp.settings import DEFAULT_API_HOST, Settings, load_settings, normalise_host
 from tests.conftest import opened
 from tests.fake_swanlab import Fault, State
@@ -166,16 +167,18 @@ async def test_an_unusable_proxy_is_told(monkeypatch: pytest.MonkeyPatch, settin
 async def test_a_hundred_callers_at_once_share_one_login(settings: Settings, state: State) -> None:
     state.latency = 0.01
     async with opened(settings) as client:
-        await asyncio.gather(*(client.get_experiment("kites-test3", "project1", "cuid1") for _ in range(100)))
+        await asyncio.gather(
+            *(client.default.get_experiment(ExperimentRef("kites-test3", "project1", "cuid1")) for _ in range(100))
+        )
     assert state.logins == 1
     assert state.max_in_flight <= 64
 
 
 async def test_an_ended_session_is_renewed_once_for_all(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
-        await client.list_projects("kites-test3")
+        await client.default.list_projects(WorkspaceRef("kites-test3"))
         state.end_sessions()
-        await asyncio.gather(*(client.list_projects("kites-test3") for _ in range(20)))
+        await asyncio.gather(*(client.default.list_projects(WorkspaceRef("kites-test3")) for _ in range(20)))
     assert state.logins == 2
 
 
@@ -185,12 +188,12 @@ async def test_a_session_is_renewed_7_days_before_its_end(
     state.session_days = 30
     now = datetime.now(timezone.utc).timestamp()
     async with opened(settings) as client:
-        await client.list_projects("kites-test3")
+        await client.default.list_projects(WorkspaceRef("kites-test3"))
         monkeypatch.setattr("time.time", lambda: now + 22.9 * 86400)
-        await client.list_projects("kites-test3")
+        await client.default.list_projects(WorkspaceRef("kites-test3"))
         assert state.logins == 1
         monkeypatch.setattr("time.time", lambda: now + 23.1 * 86400)
-        await client.list_projects("kites-test3")
+        await client.default.list_projects(WorkspaceRef("kites-test3"))
     assert state.logins == 2
 
 
@@ -198,7 +201,7 @@ async def test_a_wrong_clock_does_not_mean_a_login_for_every_request(settings: S
     state.session_days = -1000
     async with opened(settings) as client:
         for _ in range(3):
-            await client.list_projects("kites-test3")
+            await client.default.list_projects(WorkspaceRef("kites-test3"))
     assert state.logins == 1
 
 
@@ -206,7 +209,7 @@ async def test_a_session_refused_twice_is_an_error(settings: Settings, state: St
     state.faults.append(Fault(path="/project/", status=401))
     async with opened(settings) as client:
         with pytest.raises(AuthenticationFailed, match="refused twice"):
-            await client.list_projects("kites-test3")
+            await client.default.list_projects(WorkspaceRef("kites-test3"))
     assert state.logins == 2
 
 

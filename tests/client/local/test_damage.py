@@ -18,6 +18,7 @@ from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.framing import MAGIC, FragmentReader
 from swanlab_mcp.client.local.records import is_protobuf
 from swanlab_mcp.client.local.run import Damage, Run
+from swanlab_mcp.core.refs import ExperimentRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
 from tests.run_files import build_file, encode_bytes, encode_varint, frame
@@ -164,9 +165,9 @@ async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers
     assert damage.missing or share == 0.9
     client = OfflineClient([copied.parent.parent])
     for answer in (
-        await client.get_summary("local", "vision-baselines", run.run_id),
-        await client.read_points("local", "vision-baselines", run.run_id, ["train/loss"], exact=True),
-        await client.get_experiment("local", "vision-baselines", run.run_id),
+        await client.get_summary(ExperimentRef("local", "vision-baselines", run.run_id)),
+        await client.read_points(ExperimentRef("local", "vision-baselines", run.run_id), ["train/loss"], exact=True),
+        await client.get_experiment(ExperimentRef("local", "vision-baselines", run.run_id)),
     ):
         note = next(note for note in answer.notes if "damaged" in note)
         assert f"{damage.records} records read, its file is damaged in 1 places ({damage.unread} bytes" in note
@@ -181,9 +182,9 @@ async def test_a_spoiled_beginning_costs_what_stood_there(copied: Path, size: in
     counts = {key: tally.count for key, tally in whole.read_tallies().items()}
     copied.write_bytes(bytes(size) + copied.read_bytes()[size:])
     client = OfflineClient([copied.parent.parent])
-    (project,) = (await client.list_projects("local")).data or []
+    (project,) = (await client.list_projects(WorkspaceRef("local"))).data or []
     assert project.name == ("vision-baselines" if size < 7 else "(unknown)")
-    answer = await client.get_summary("local", project.name, whole.run_id)
+    answer = await client.get_summary(ExperimentRef("local", project.name, whole.run_id))
     assert answer.data is not None
     lost = sum(counts.values()) - sum(summary.count or 0 for summary in answer.data.values())
     assert (lost > 0) == (size > 7)
@@ -194,7 +195,9 @@ async def test_another_format_is_told(copied: Path) -> None:
     content = bytearray(copied.read_bytes())
     content[6] = 3
     copied.write_bytes(content)
-    answer = await OfflineClient([copied.parent.parent]).get_summary("local", "vision-baselines", Run(copied).run_id)
+    answer = await OfflineClient([copied.parent.parent]).get_summary(
+        ExperimentRef("local", "vision-baselines", Run(copied).run_id)
+    )
     assert "has format 3, which is not known here" in answer.notes[0]
 
 
@@ -248,7 +251,7 @@ def test_a_json_record_may_say_anything(records: list[tuple[str, dict[str, Any]]
             for step, entries in run.list_media(key).items():
                 for place in range(len(entries)):
                     with suppress(OSError, ValueError):
-                        run.read_media(key, step, place, limit=100)
+                        run.read_media(ExperimentRef(key, step, place), limit=100)
         assert not run.problem
         assert run.assess_damage().places >= 2
         assert all(len(one.steps) == len(one.values) == len(one.times) for one in points.values())

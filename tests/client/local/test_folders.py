@@ -11,6 +11,7 @@ import pytest
 
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import RUNS, session, text_of
 from tests.run_files import BEGAN, encode_finish, encode_point, write_run
@@ -29,7 +30,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 async def list_cuids(client: OfflineClient, project: str = "made") -> list[str]:
-    return [one.cuid for one in (await client.list_experiments("local", project)).data or []]
+    return [one.cuid for one in (await client.list_experiments(ProjectRef("local", project))).data or []]
 
 
 async def test_several_and_nested_folders_are_searched(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ async def test_a_run_that_is_there_twice_is_counted_once(tmp_path: Path, how: st
     for folders in ([first], settings.log_dirs):
         client = OfflineClient(folders)
         for _ in range(2):
-            part = (await client.read_logs("local", "vision-baselines", CUID, start=0, count=5)).data
+            part = (await client.read_logs(ExperimentRef("local", "vision-baselines", CUID), start=0, count=5)).data
             assert part
             totals.append(part.total)
             assert await list_cuids(client, "vision-baselines") == [CUID]
@@ -89,7 +90,7 @@ async def test_a_tree_without_end_is_not_searched_to_the_end(tmp_path: Path, mon
         write_run(tmp_path / "runs", f"run{number}", [])
     client = OfflineClient([tmp_path / "runs"])
     assert len(await list_cuids(client)) == 2
-    (note,) = (await client.list_projects("local")).notes
+    (note,) = (await client.list_projects(WorkspaceRef("local"))).notes
     assert note.startswith("Only the first 3 folders below 'runs' were searched;")
 
 
@@ -97,7 +98,7 @@ async def test_a_read_only_folder_is_read(copied: Path) -> None:
     for path in (*copied.rglob("*"), copied, copied.parent):
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        answer = await OfflineClient([copied.parent]).get_summary("local", "vision-baselines", CUID)
+        answer = await OfflineClient([copied.parent]).get_summary(ExperimentRef("local", "vision-baselines", CUID))
     finally:
         for path in (copied.parent, copied, *copied.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
@@ -115,7 +116,7 @@ async def test_a_forbidden_folder_is_told(copied: Path, monkeypatch: pytest.Monk
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    answer = await OfflineClient([copied.parent]).list_projects("local")
+    answer = await OfflineClient([copied.parent]).list_projects(WorkspaceRef("local"))
     assert [project.name for project in answer.data or []] == ["made"]
     assert answer.notes == [f"The folder {NAME!r} cannot be read (Permission denied)."]
 
@@ -140,14 +141,14 @@ async def test_a_forbidden_run_is_left_out_of_lists_and_an_error_when_asked_for(
 ) -> None:
     write_run(copied.parent, "open", [])
     client = OfflineClient([copied.parent])
-    answer = await client.list_projects("local")
+    answer = await client.list_projects(WorkspaceRef("local"))
     assert [project.name for project in answer.data or []] == ["made"]
     assert answer.notes == [f"The run in {NAME!r} is left out: its file cannot be read (Permission denied)."]
     with pytest.raises(NotAvailableOffline, match="is there, but its file cannot be read"):
-        await client.get_summary("local", "made", CUID)
+        await client.get_summary(ExperimentRef("local", "made", CUID))
     # once it may be read, it is
     del forbidden["error"]
-    assert (await client.list_projects("local")).notes == []
+    assert (await client.list_projects(WorkspaceRef("local"))).notes == []
     assert await list_cuids(client, "vision-baselines") == [CUID]
 
 
@@ -159,9 +160,9 @@ async def test_a_run_that_is_locked_after_it_was_listed_is_an_error(
     assert await list_cuids(client, "vision-baselines") == [CUID]
     forbidden["error"] = error
     for question in (
-        client.get_summary("local", "vision-baselines", CUID),
-        client.read_points("local", "vision-baselines", CUID, ["lr"], exact=True),
-        client.read_logs("local", "vision-baselines", CUID, start=0, count=1),
+        client.get_summary(ExperimentRef("local", "vision-baselines", CUID)),
+        client.read_points(ExperimentRef("local", "vision-baselines", CUID), ["lr"], exact=True),
+        client.read_logs(ExperimentRef("local", "vision-baselines", CUID), start=0, count=1),
     ):
         with pytest.raises(NotAvailableOffline, match="cannot be read"):
             await question
@@ -175,13 +176,15 @@ async def test_a_folder_that_vanishes_is_not_found_any_more_and_may_come_back(co
     assert await list_cuids(client, "vision-baselines") == [CUID]
     copied.rename(tmp_path / "elsewhere")
     with pytest.raises(NotFound, match="No run on this machine belongs to a project 'vision-baselines'"):
-        await client.get_summary("local", "vision-baselines", CUID)
+        await client.get_summary(ExperimentRef("local", "vision-baselines", CUID))
     (tmp_path / "elsewhere").rename(copied)
-    summary = (await client.get_summary("local", "vision-baselines", CUID)).data
+    summary = (await client.get_summary(ExperimentRef("local", "vision-baselines", CUID))).data
     assert summary is not None
     assert summary["train/loss"].count == 240
     shutil.rmtree(copied.parent)
-    assert (await client.list_projects("local")).notes == ["The log folder 'runs' does not exist or is no folder."]
+    assert (await client.list_projects(WorkspaceRef("local"))).notes == [
+        "The log folder 'runs' does not exist or is no folder."
+    ]
 
 
 async def test_what_vanishes_while_it_is_looked_at_is_no_fault(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +206,7 @@ async def test_what_vanishes_while_it_is_looked_at_is_no_fault(copied: Path, mon
     monkeypatch.setattr(Path, "stat", stat_gone)
     client = OfflineClient([copied.parent])
     assert await list_cuids(client) == ["stays"]
-    assert (await client.list_projects("local")).notes == [
+    assert (await client.list_projects(WorkspaceRef("local"))).notes == [
         f"The run in {gone.parent.name!r} is left out: its file cannot be read (No such file or directory)."
     ]
 
@@ -213,7 +216,7 @@ async def test_many_unreadable_runs_are_told_in_few_words(tmp_path: Path) -> Non
         folder = tmp_path / f"odd{number}"
         folder.mkdir()
         (folder / "run-odd.swanlab").write_bytes(b"PK\x03\x04 something else")
-    notes = (await OfflineClient([tmp_path]).list_projects("local")).notes
+    notes = (await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))).notes
     assert len(notes) == 6
     assert notes[-1] == "And 4 more notes like these."
 
@@ -221,7 +224,7 @@ async def test_many_unreadable_runs_are_told_in_few_words(tmp_path: Path) -> Non
 async def test_run_folders_without_anything_recorded_are_named(tmp_path: Path) -> None:
     (tmp_path / "run-20240101_000000-abc" / "logs").mkdir(parents=True)
     write_run(tmp_path, "one", [])
-    (note,) = (await OfflineClient([tmp_path]).list_projects("local")).notes
+    (note,) = (await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))).notes
     assert note.startswith("1 run folders hold no record: recorded in the cloud by an SDK before 0.6.2")
     assert "run-20240101_000000-abc" in note
 
@@ -235,16 +238,20 @@ async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
     first.write_bytes(first.read_bytes()[:-1])
     client = OfflineClient([tmp_path])
     assert await list_cuids(client, "vision-baselines") == [CUID]
-    answer = await client.get_experiment("local", "vision-baselines", CUID)
+    answer = await client.get_experiment(ExperimentRef("local", "vision-baselines", CUID))
     assert any("Recorded in 2 folders" in note for note in answer.notes)
-    summary = (await client.get_summary("local", "vision-baselines", CUID)).data
+    summary = (await client.get_summary(ExperimentRef("local", "vision-baselines", CUID))).data
     assert summary is not None
     # the same points twice are the same points
     assert summary["train/loss"].count == 240
-    points = await client.read_points("local", "vision-baselines", CUID, ["train/loss", "lr"], exact=True)
+    points = await client.read_points(
+        ExperimentRef("local", "vision-baselines", CUID), ["train/loss", "lr"], exact=True
+    )
     (note,) = (note for note in points.notes if "several folders" in note)
     assert note.endswith("252 points have the same step in several folders; the one of the later folder counts.")
-    assert (await client.read_logs("local", "vision-baselines", CUID, start=18, count=4)).data.total == 40  # type: ignore[union-attr]
+    assert (
+        await client.read_logs(ExperimentRef("local", "vision-baselines", CUID), start=18, count=4)
+    ).data.total == 40  # type: ignore[union-attr]
 
 
 async def test_a_resumed_run_goes_on_in_its_next_folder(tmp_path: Path) -> None:
@@ -253,17 +260,17 @@ async def test_a_resumed_run_goes_on_in_its_next_folder(tmp_path: Path) -> None:
     write_run(tmp_path, "same", first, moment="20261123_080000")
     write_run(tmp_path, "same", [*second, encode_point(6, "acc", 8, 0.5), encode_finish()], moment="20261123_090000")
     client = OfflineClient([tmp_path])
-    experiment = (await client.get_experiment("local", "made", "same")).data
+    experiment = (await client.get_experiment(ExperimentRef("local", "made", "same"))).data
     assert experiment is not None
     assert experiment.state == "FINISHED"
-    points = (await client.read_points("local", "made", "same", ["loss", "acc"], exact=True)).data
+    points = (await client.read_points(ExperimentRef("local", "made", "same"), ["loss", "acc"], exact=True)).data
     assert points is not None
     assert list(points["loss"].steps) == list(range(9))
-    summary = (await client.get_summary("local", "made", "same")).data
+    summary = (await client.get_summary(ExperimentRef("local", "made", "same"))).data
     assert summary is not None
     # the folders have step 4 in common, so the points themselves are counted
     assert (summary["loss"].count, summary["loss"].value, summary["acc"].count) == (9, 2.0, 1)
-    keys = (await client.list_keys("local", "made", "same")).data
+    keys = (await client.list_keys(ExperimentRef("local", "made", "same"))).data
     assert keys is not None
     assert keys.scalars == ["loss", "acc"]
 
@@ -285,7 +292,7 @@ async def test_of_a_resumed_run_a_folder_that_cannot_be_read_is_told(
     client = OfflineClient([tmp_path])
     assert await list_cuids(client) == ["same"]
     closed.add(second.parent.name)
-    answer = await client.get_summary("local", "made", "same")
+    answer = await client.get_summary(ExperimentRef("local", "made", "same"))
     assert answer.data is not None
     assert answer.data["loss"].count == 1
     assert any("of its 2 folders 'run-20261123_090000-same' is left out" in note for note in answer.notes)
@@ -295,7 +302,10 @@ async def test_what_files_do_not_record_is_said_to_be_not_available(copied: Path
     client = OfflineClient([copied.parent])
     with pytest.raises(NotAvailableOffline, match="do not tell who is signed in"):
         await client.get_user()
-    for answer in (await client.get_workspace("local"), await client.get_project("local", "vision-baselines")):
+    for answer in (
+        await client.get_workspace(WorkspaceRef("local")),
+        await client.get_project(ProjectRef("local", "vision-baselines")),
+    ):
         assert "Visibility and members are not available offline" in answer.notes[-1]
     assert answer.data is not None
     assert answer.data.visibility == ""
@@ -321,14 +331,14 @@ async def test_settled_folders_are_searched_again_only_when_they_change(
     assert await list_cuids(client) == ["one"]
     assert searched
     searched.clear()
-    notes = (await client.list_projects("local")).notes
+    notes = (await client.list_projects(WorkspaceRef("local"))).notes
     assert [note[:23] for note in notes] == ["1 run folders hold no r", "The log folder 'later' "]
     assert searched == []
     # a record file in a folder that had none, a run in a nested folder, a log folder that was not there
     shutil.copy(next((runs / "nested").glob("*/run-one.swanlab")), runs / "run-20261123_090000-two" / "backup.swanlab")
     write_run(runs / "nested", "three", [])
     write_run(tmp_path / "later", "four", [])
-    answer = await client.list_projects("local")
+    answer = await client.list_projects(WorkspaceRef("local"))
     assert [note for note in answer.notes if "log folder" in note or "no record" in note] == []
     assert sorted(await list_cuids(client)) == ["four", "one", "three"]
 
@@ -348,7 +358,7 @@ async def test_a_question_about_one_run_looks_at_its_files_alone(
         return stat(path, **how)
 
     monkeypatch.setattr(Path, "stat", watch)
-    await client.get_summary("local", "made", "one")
+    await client.get_summary(ExperimentRef("local", "made", "one"))
     assert "run-one.swanlab" in looked
     assert "run-two.swanlab" not in looked
 
@@ -358,7 +368,7 @@ async def test_of_a_resumed_run_a_folder_that_never_could_be_read_is_told(tmp_pa
     odd = tmp_path / "run-20261123_090000-same"
     odd.mkdir()
     (odd / "run-same.swanlab").write_bytes(b"PK\x03\x04 something else")
-    answer = await OfflineClient([tmp_path]).get_summary("local", "made", "same")
+    answer = await OfflineClient([tmp_path]).get_summary(ExperimentRef("local", "made", "same"))
     assert answer.data is not None
     assert answer.data["loss"].count == 1
     assert any(f"of its 2 folders {odd.name!r} is left out" in note for note in answer.notes)

@@ -18,6 +18,7 @@ import pytest
 
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.liveness import look_up_process
+from swanlab_mcp.core.refs import ExperimentRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
 from tests.run_files import BEGAN, build_file, encode_finish, encode_log, encode_point, encode_start, write_run
@@ -55,12 +56,12 @@ async def test_a_run_that_begins_is_there_before_its_first_record(tmp_path: Path
     content = file.read_bytes()
     file.write_bytes(b"")
     client = OfflineClient([tmp_path])
-    assert [project.name for project in (await client.list_projects("local")).data or []] == ["(unknown)"]
+    assert [project.name for project in (await client.list_projects(WorkspaceRef("local"))).data or []] == ["(unknown)"]
     file.write_bytes(content[:20])
-    answer = await client.get_experiment("local", "(unknown)", "new")
+    answer = await client.get_experiment(ExperimentRef("local", "(unknown)", "new"))
     assert "its file holds no record yet" in answer.notes[0]
     file.write_bytes(content)
-    assert [project.name for project in (await client.list_projects("local")).data or []] == ["made"]
+    assert [project.name for project in (await client.list_projects(WorkspaceRef("local"))).data or []] == ["made"]
 
 
 async def test_points_and_lines_out_of_order_are_sorted(tmp_path: Path) -> None:
@@ -69,11 +70,11 @@ async def test_points_and_lines_out_of_order_are_sorted(tmp_path: Path) -> None:
     records += [encode_log(8, "second", 2), encode_log(9, "first", 1), encode_log(10, "third", 3)]
     write_run(tmp_path, "mixed", records)
     client = OfflineClient([tmp_path])
-    points = (await client.read_points("local", "made", "mixed", ["loss"], exact=True)).data
+    points = (await client.read_points(ExperimentRef("local", "made", "mixed"), ["loss"], exact=True)).data
     assert points is not None
     # step 3 was recorded twice: the later counts
     assert (list(points["loss"].steps), list(points["loss"].values)) == ([0, 1, 3, 5, 7, 9], [7, 4, 6, 1, 5, 3])
-    logs = (await client.read_logs("local", "made", "mixed", start=None, count=10)).data
+    logs = (await client.read_logs(ExperimentRef("local", "made", "mixed"), start=None, count=10)).data
     assert logs is not None
     assert [line.message for line in logs.lines] == ["first", "second", "third"]
 
@@ -91,7 +92,7 @@ def write_open_run(folder: Path, *, hostname: str, pid: Any, moment: str, age: f
 
 
 async def tell_fate(folder: Path) -> str:
-    answer = await OfflineClient([folder]).get_experiment("local", "(unknown)", "open")
+    answer = await OfflineClient([folder]).get_experiment(ExperimentRef("local", "(unknown)", "open"))
     assert answer.data is not None
     assert answer.data.state == "UNKNOWN"
     return answer.notes[0]
@@ -148,7 +149,7 @@ async def test_on_another_machine_the_age_of_the_file_is_the_only_hint(tmp_path:
 async def test_a_copied_file_does_not_look_alive(tmp_path: Path) -> None:
     source = next((RUNS / "0.10.3-offline").glob("*vhfakm9z"))
     shutil.copytree(source, tmp_path / source.name, copy_function=shutil.copyfile)
-    answer = await OfflineClient([tmp_path]).get_experiment("local", "vision-baselines", "vhfakm9z")
+    answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "vision-baselines", "vhfakm9z"))
     assert re.search(r"last record was made .* ago: probably killed", answer.notes[0]), answer.notes
 
 

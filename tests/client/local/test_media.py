@@ -15,6 +15,7 @@ from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.models import MediaItem
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.operations import get_media
 from swanlab_mcp.settings import Settings
 from tests.client.local.test_runs import read_truth
@@ -28,18 +29,20 @@ PROJECT, CUID, IMAGE = "vision-baselines", "3hzj7gws", "sample/input"
 async def test_media_are_those_that_were_logged(folder: Path, truth: dict[str, Any]) -> None:
     client = OfflineClient([folder])
     for key, logged in truth["media"].items():
-        whole = (await client.list_media("local", truth["project"], truth["id"], key)).data
+        whole = (await client.list_media(ExperimentRef("local", truth["project"], truth["id"]), key)).data
         assert whole is not None
         if truth["partial"] and list(whole.steps) != logged["steps"]:
             assert list(whole.steps) == logged["steps"][: len(whole.steps)]
         else:
             assert list(whole.steps) == logged["steps"]
         for place, step in enumerate(whole.steps):
-            part = (await client.list_media("local", truth["project"], truth["id"], key, step=step)).data
+            part = (await client.list_media(ExperimentRef("local", truth["project"], truth["id"]), key, step=step)).data
             assert part is not None
             assert (part.step, [item.step for item in part.items]) == (step, [step])
             assert part.items[0].caption == (logged["captions"][place] or "")
-            answer = await client.read_media("local", truth["project"], truth["id"], part.items, limit=1 << 20)
+            answer = await client.read_media(
+                ExperimentRef("local", truth["project"], truth["id"]), part.items, limit=1 << 20
+            )
             (file,) = answer.data or []
             assert file.content is not None
             assert file.size == len(file.content)
@@ -62,37 +65,37 @@ def copied(tmp_path: Path) -> Path:
 
 
 async def find_item(client: OfflineClient, key: str = IMAGE) -> MediaItem:
-    part = (await client.list_media("local", PROJECT, CUID, key, step=0)).data
+    part = (await client.list_media(ExperimentRef("local", PROJECT, CUID), key, step=0)).data
     assert part is not None
     return part.items[0]
 
 
 async def test_a_file_above_the_limit_comes_with_its_size_alone(copied: Path) -> None:
     client = OfflineClient([copied.parent])
-    answer = await client.read_media("local", PROJECT, CUID, [await find_item(client)], limit=10)
+    answer = await client.read_media(ExperimentRef("local", PROJECT, CUID), [await find_item(client)], limit=10)
     assert answer.data == [(None, 93)]
 
 
 async def test_a_text_above_the_limit_comes_with_its_size_alone() -> None:
     client = OfflineClient([RUNS / "0.7.20-offline"])
     cuid = "yiojj5h7cbmp6aug1vgng"
-    part = (await client.list_media("local", PROJECT, cuid, "sample/answer", step=100)).data
+    part = (await client.list_media(ExperimentRef("local", PROJECT, cuid), "sample/answer", step=100)).data
     assert part is not None
-    answer = await client.read_media("local", PROJECT, cuid, part.items, limit=10)
+    answer = await client.read_media(ExperimentRef("local", PROJECT, cuid), part.items, limit=10)
     assert answer.data == [(None, 39)]
 
 
 async def test_a_key_or_step_without_media_has_no_items(copied: Path) -> None:
     client = OfflineClient([copied.parent])
-    assert (await client.list_media("local", PROJECT, CUID, "train/loss")).data == ([], None, [])
-    assert (await client.list_media("local", PROJECT, CUID, IMAGE, step=7)).data == ([0, 100], 7, [])
+    assert (await client.list_media(ExperimentRef("local", PROJECT, CUID), "train/loss")).data == ([], None, [])
+    assert (await client.list_media(ExperimentRef("local", PROJECT, CUID), IMAGE, step=7)).data == ([0, 100], 7, [])
 
 
 async def test_what_was_not_recorded_is_not_read(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     for path in ("../../etc/passwd", "/etc/passwd", f"{copied.name}/0/../../files/config.yaml"):
         with pytest.raises(NotFound, match="no such item"):
-            await client.read_media("local", PROJECT, CUID, [MediaItem(IMAGE, 0, path)], limit=1 << 20)
+            await client.read_media(ExperimentRef("local", PROJECT, CUID), [MediaItem(IMAGE, 0, path)], limit=1 << 20)
 
 
 @pytest.mark.parametrize("how", ["missing", "link", "folder", "pipe", "linked folder"])
@@ -114,9 +117,9 @@ async def test_what_is_no_file_of_the_run_is_not_available(copied: Path, tmp_pat
     elif how == "pipe":
         os.mkfifo(file)
     with pytest.raises(NotAvailableOffline, match=r"not in the run's folder|leads out of the run's folder"):
-        await client.read_media("local", PROJECT, CUID, [item], limit=1 << 20)
+        await client.read_media(ExperimentRef("local", PROJECT, CUID), [item], limit=1 << 20)
     text = await find_item(client, "sample/answer")
-    answer = await client.read_media("local", PROJECT, CUID, [item, text], limit=1 << 20)
+    answer = await client.read_media(ExperimentRef("local", PROJECT, CUID), [item, text], limit=1 << 20)
     assert answer.data is not None
     assert answer.data[0] == (None, None)
     assert answer.data[1].content == "step 0: the quick brown fox\n第二行".encode()
@@ -144,14 +147,14 @@ async def test_a_recorded_name_that_leads_elsewhere_is_refused(copied: Path, nam
     entry = run.media[IMAGE][0][0]
     run.media[IMAGE][0] = (entry._replace(filename=name),)
     with pytest.raises(NotAvailableOffline, match="leads out of the run's folder"):
-        await client.read_media("local", PROJECT, CUID, [await find_item(client)], limit=1 << 20)
+        await client.read_media(ExperimentRef("local", PROJECT, CUID), [await find_item(client)], limit=1 << 20)
 
 
 async def test_summaries_hold_the_asked_keys_alone(copied: Path) -> None:
     client = OfflineClient([copied.parent])
-    experiments = (await client.list_experiments("local", PROJECT)).data or []
-    some = (await client.get_summaries("local", PROJECT, experiments, ["val/acc", "never"])).data
-    whole = (await client.get_summaries("local", PROJECT, experiments)).data
+    experiments = (await client.list_experiments(ProjectRef("local", PROJECT))).data or []
+    some = (await client.get_summaries(ProjectRef("local", PROJECT), experiments, ["val/acc", "never"])).data
+    whole = (await client.get_summaries(ProjectRef("local", PROJECT), experiments)).data
     assert some is not None
     assert whole is not None
     assert some[CUID] == {"val/acc": whole[CUID]["val/acc"]}

@@ -17,6 +17,7 @@ import swanlab_mcp
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.core.errors import NotFound
+from swanlab_mcp.core.refs import ExperimentRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session
 
@@ -91,14 +92,14 @@ async def test_the_tools_tell_what_was_logged(folder: Path, truth: dict[str, Any
 
 async def test_interleaved_records_are_put_together_and_told() -> None:
     client = OfflineClient([RUNS / "0.10.3-interleaved"])
-    answer = await client.get_summary("local", "stress", "0fixrilp")
+    answer = await client.get_summary(ExperimentRef("local", "stress", "0fixrilp"))
     assert sum("put together again" in note for note in answer.notes) == 1
     assert not any("damaged" in note for note in answer.notes)
 
 
 async def test_a_truncated_run_tells_until_when_it_is_known() -> None:
     client = OfflineClient([RUNS / "0.10.3-truncated"])
-    answer = await client.get_experiment("local", "nlp-finetune", "olgjvudz")
+    answer = await client.get_experiment(ExperimentRef("local", "nlp-finetune", "olgjvudz"))
     assert answer.data is not None
     assert (answer.data.state, answer.data.finishedAt) == ("UNKNOWN", None)
     assert "no end is recorded" in answer.notes[0]
@@ -155,7 +156,7 @@ async def test_an_empty_file_is_a_run_that_has_just_begun(tmp_path: Path) -> Non
     (folder / "run-abc12345.swanlab").write_bytes(b"")
     (folder / "files" / "config.yaml").write_text("lr:\n  desc: ''\n  sort: 0\n  value: 0.1\n", encoding="utf-8")
     client = OfflineClient([tmp_path])
-    answer = await client.get_experiment("local", "(unknown)", "abc12345")
+    answer = await client.get_experiment(ExperimentRef("local", "(unknown)", "abc12345"))
     assert answer.data is not None
     assert answer.data.profile["config"] == {"lr": 0.1}
     assert answer.data.createdAt.startswith("2026-11-2")
@@ -168,7 +169,7 @@ async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path)
     (tmp_path / "foreign" / "run-foreign.swanlab").write_bytes(b"PK\x03\x04 something else")
     (tmp_path / "odd" / "run-odd.swanlab").mkdir(parents=True)
     (tmp_path / "linked").symlink_to(RUNS / "0.10.3-online")
-    answer = await OfflineClient([tmp_path]).list_projects("local")
+    answer = await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))
     assert [one.name for one in answer.data or []] == ["vision-baselines"]
     assert answer.notes == [
         "The run in 'foreign' is left out: the file does not begin with SwanLab's mark, and no record follows."
@@ -195,7 +196,7 @@ def copied(tmp_path: Path) -> Path:
 )
 async def test_a_hostile_file_is_a_note(copied: Path, name: str, content: bytes, told: str) -> None:
     (copied / "files" / name).write_bytes(content)
-    answer = await OfflineClient([copied.parent]).get_experiment("local", "vision-baselines", "3hzj7gws")
+    answer = await OfflineClient([copied.parent]).get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
     assert any(told in note for note in answer.notes)
@@ -215,7 +216,7 @@ async def test_links_out_of_the_run_are_not_followed(copied: Path, tmp_path: Pat
     else:
         (copied / "files" / "requirements.txt").unlink()
         os.mkfifo(copied / "files" / "requirements.txt")
-    answer = await OfflineClient([copied.parent]).get_experiment("local", "vision-baselines", "3hzj7gws")
+    answer = await OfflineClient([copied.parent]).get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     assert "canary" not in answer.model_dump_json()
     assert any("leads out of the run's folder" in note for note in answer.notes)
 
@@ -228,13 +229,13 @@ async def test_nothing_is_written_beside_the_runs(copied: Path) -> None:
 
     before = look()
     client = OfflineClient([copied.parent])
-    await client.list_projects("local")
-    await client.get_experiment("local", "vision-baselines", "3hzj7gws")
-    await client.get_summary("local", "vision-baselines", "3hzj7gws")
+    await client.list_projects(WorkspaceRef("local"))
+    await client.get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
+    await client.get_summary(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     await client.aclose()
     assert look() == before
 
 
 async def test_other_workspaces_are_not_found_here() -> None:
     with pytest.raises(NotFound, match="only runs on this machine"):
-        await OfflineClient([DEMO]).list_projects("someone")
+        await OfflineClient([DEMO]).list_projects(WorkspaceRef("someone"))

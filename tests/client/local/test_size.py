@@ -20,6 +20,7 @@ from swanlab_mcp.client.local.records import Scalar, decode_protobuf
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core import progress
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from tests.run_files import BEGAN, encode_bytes, encode_finish, encode_log, encode_point, encode_record, write_run
 
 pytestmark = pytest.mark.anyio
@@ -160,20 +161,24 @@ async def test_points_beyond_the_bound_are_let_go_and_read_again_when_asked_for(
     monkeypatch.setattr("swanlab_mcp.client.local.run._KEPT_POINTS", 500)
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     client = OfflineClient([large.parent.parent])
-    summary = (await client.get_summary("local", "made", "large")).data
+    summary = (await client.get_summary(ExperimentRef("local", "made", "large"))).data
     run: Run = next(iter(client._catalogue.runs))
     assert run.kept <= 500
     assert summary == {key: tally.summarise() for key, tally in whole.read_tallies().items()}
-    assert (await client.read_points("local", "made", "large", ["b"], exact=True)).data == {"b": expected["b"]}
+    assert (await client.read_points(ExperimentRef("local", "made", "large"), ["b"], exact=True)).data == {
+        "b": expected["b"]
+    }
     assert run.kept == 1000
-    assert (await client.read_points("local", "made", "large", ["a", "c"], exact=True)).data == {
+    assert (await client.read_points(ExperimentRef("local", "made", "large"), ["a", "c"], exact=True)).data == {
         key: expected[key] for key in "ac"
     }
-    assert (await client.get_summary("local", "made", "large")).data == summary
+    assert (await client.get_summary(ExperimentRef("local", "made", "large"))).data == summary
     # what was asked for last is still there
     offset = run._offset
     monkeypatch.setattr(run, "_read_on", None)
-    assert (await client.read_points("local", "made", "large", ["c"], exact=True)).data == {"c": expected["c"]}
+    assert (await client.read_points(ExperimentRef("local", "made", "large"), ["c"], exact=True)).data == {
+        "c": expected["c"]
+    }
     assert run._offset == offset
 
 
@@ -204,16 +209,16 @@ async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("swanlab_mcp.client.local.catalogue._KEPT_POINTS", 250)
     client = OfflineClient([tmp_path])
     for name in ("one", "two", "one", "three"):
-        await client.get_summary("local", "made", name)
+        await client.get_summary(ExperimentRef("local", "made", name))
     kept = {run.run_id: run.kept for run in client._catalogue.runs}
     assert kept == {"one": 100, "two": 0, "three": 100}
-    points = (await client.read_points("local", "made", "two", ["loss"], exact=True)).data
+    points = (await client.read_points(ExperimentRef("local", "made", "two"), ["loss"], exact=True)).data
     assert points is not None
     assert len(points["loss"].steps) == 100
     # a run that is being read keeps its points
     busy = next(run for run in client._catalogue.runs if run.run_id == "two")
     with busy.lock:
-        await client.get_summary("local", "made", "three")
+        await client.get_summary(ExperimentRef("local", "made", "three"))
         assert busy.kept == 100
 
 
@@ -221,7 +226,7 @@ async def test_log_lines_beyond_the_bound_are_read_again(large: Path, monkeypatc
     monkeypatch.setattr("swanlab_mcp.client.local.run._KEPT_LINES", 50)
     client = OfflineClient([large.parent.parent])
     for start, count in ((0, 3), (100, 20), (240, 20), (249, 3), (290, 20), (None, 5)):
-        part = (await client.read_logs("local", "made", "large", start=start, count=count)).data
+        part = (await client.read_logs(ExperimentRef("local", "made", "large"), start=start, count=count)).data
         assert part is not None
         first = 295 if start is None else start
         assert (part.start, part.total) == (first, 300)
@@ -312,14 +317,14 @@ async def test_many_runs_are_listed_by_their_ends_and_read_again_only_where_they
 
     monkeypatch.setattr(os, "open", watch)
     client = OfflineClient([tmp_path / "runs"])
-    listed = (await client.list_experiments("local", "made")).data or []
+    listed = (await client.list_experiments(ProjectRef("local", "made"))).data or []
     assert {one.state for one in listed} == {"FINISHED"}
     assert sorted(looked) == sorted(f"run-run{number:02}.swanlab" for number in range(30))
     assert all(run.kept == 0 for run in client._catalogue.runs)
     looked.clear()
     grown.write_bytes(grown.read_bytes() + b"\x00")
     looked.clear()
-    assert (await client.list_experiments("local", "made")).data == listed
+    assert (await client.list_experiments(ProjectRef("local", "made"))).data == listed
     assert looked == ["run-run29.swanlab"]
 
 
@@ -328,17 +333,17 @@ async def test_a_long_last_record_is_found_by_a_longer_look(tmp_path: Path) -> N
     error = "Traceback " + "x" * 20_000
     finish = encode_record(-2, 11, b"\x08\x02" + encode_bytes(2, error.encode()))
     write_run(tmp_path, "crashed", [*records, finish, encode_log(5001, "bye", 1)])
-    (listed,) = (await OfflineClient([tmp_path]).list_experiments("local", "made")).data or []
+    (listed,) = (await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "made"))).data or []
     assert listed.state == "CRASHED"
 
 
 async def test_a_listing_does_not_wait_for_a_run_that_is_being_read(large: Path) -> None:
     client = OfflineClient([large.parent.parent])
-    before = (await client.list_experiments("local", "made")).data
+    before = (await client.list_experiments(ProjectRef("local", "made"))).data
     run: Run = next(iter(client._catalogue.runs))
     large.write_bytes(large.read_bytes() + b"\x00")
     with run.lock:
-        assert (await client.list_experiments("local", "made")).data == before
+        assert (await client.list_experiments(ProjectRef("local", "made"))).data == before
 
 
 async def test_a_listing_does_not_read_on_where_a_long_work_was_stopped(
@@ -346,15 +351,15 @@ async def test_a_listing_does_not_read_on_where_a_long_work_was_stopped(
 ) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     client = OfflineClient([large.parent.parent])
-    before = (await client.list_experiments("local", "made")).data
+    before = (await client.list_experiments(ProjectRef("local", "made"))).data
     run: Run = next(iter(client._catalogue.runs))
     work = Work()
     work.stop()
     with pytest.raises(Stopped):
         run.refresh(work=work)
     large.write_bytes(large.read_bytes() + b"\x00")
-    assert (await client.list_experiments("local", "made")).data == before
+    assert (await client.list_experiments(ProjectRef("local", "made"))).data == before
     assert run._offset == 4096
-    assert (await client.get_summary("local", "made", "large")).data == {
+    assert (await client.get_summary(ExperimentRef("local", "made", "large"))).data == {
         key: tally.summarise() for key, tally in Run(large).read_tallies().items()
     }
