@@ -13,6 +13,7 @@ import pytest
 
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.run import Run
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.models import MediaItem
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
@@ -132,11 +133,11 @@ async def test_a_missing_file_of_another_kind_does_not_hide_what_is_there(copied
     run: Run = next(iter(client._catalogue.runs))
     run.media[IMAGE][0] = (run.media[IMAGE][0][0]._replace(filename="gone.wav"),)
     given = {"project": f"local/{PROJECT}", "exp_cuid": CUID, "steps": [0]}
-    answer = await get_media(client, keys=[IMAGE, "sample/answer"], **given)
+    answer = await get_media(SwanLabClient(None, client, signed_in=False), keys=[IMAGE, "sample/answer"], **given)
     assert [one.type for one in answer.data or ()] == ["audio", "text"]
     assert any("gone.wav is not in the run's folder" in note for note in answer.notes)
     with pytest.raises(NotAvailableOffline, match=r"gone\.wav is not in the run's folder"):
-        await get_media(client, keys=[item.key], **given)
+        await get_media(SwanLabClient(None, client, signed_in=False), keys=[item.key], **given)
 
 
 @pytest.mark.parametrize("name", ["../../files/config.yaml", "/etc/hostname", "..", "a\\b"])
