@@ -62,7 +62,6 @@ def describe_key(key: str) -> MetricKind:
     catalogue = load_catalogue()
     read = read_words(key)
     matches, splits, statistics = match_terms(catalogue, read)
-    statistic = next(reversed(statistics.values()), "")
     dropped = splits.keys() | statistics.keys()
     # the number in best@32 belongs to the statistic
     dropped |= {place + 1 for place in statistics if place + 1 in read.after_at}
@@ -75,7 +74,7 @@ def describe_key(key: str) -> MetricKind:
         direction=term.direction,
         must_improve=term.must_improve,
         split=_choose_split(set(splits.values())),
-        statistic=statistic,
+        statistic=_choose_statistic(catalogue, tuple(statistics.values())),
         family=("loss",) if is_total else family,
         is_total=is_total,
         rule=term.rule,
@@ -98,8 +97,12 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
     Validation data comes before test data. A key without a split counts as training if nothing else does.
     """
     families: dict[tuple[str, ...], dict[str, str]] = {}
+    # transformers logs `loss` at each logging step, and `train_loss` once, at the end
+    has_summary = "train_runtime" in keys
     for key in keys:
         kind = describe_key(key)
+        if not kind.direction or kind.role in ("speed", "time"):
+            continue
         name: str = kind.split or "plain"
         if name == "validation" and re.search(r"validation_0\b", key.replace("-", " ")):
             # XGBoost numbers its evaluation sets, and the training set comes first by custom
@@ -109,7 +112,8 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
             known[name] = key
     found: list[tuple[str, str]] = []
     for known in families.values():
-        train = known.get("train") or known.get("plain")
+        order = ("plain", "train") if has_summary else ("train", "plain")
+        train = known.get(order[0]) or known.get(order[1])
         held_out = known.get("validation") or known.get("test")
         if train is None and held_out:
             train = known.get("first")
@@ -153,9 +157,13 @@ def _decide(
     rate = _decide_rate(catalogue, read, matches)
     if rate:
         return rate
-    deciding = _choose(_drop_conditions(catalogue, read, matches), read.parts)
+    known = _drop_conditions(catalogue, read, matches)
+    deciding = _choose(known, read.parts)
     if deciding is None:
         return (Term("count", "counter"), "") if _find_counting(catalogue, read) else (Term(""), "")
+    change = _find_change(catalogue, read, known, deciding)
+    if change:
+        return change.term, change.text
     term = deciding.term
     if term.role == "time":
         others = (*read.words[: deciding.start], *read.words[deciding.end :])
@@ -171,7 +179,32 @@ def _decide(
         term = _qualify(catalogue, read, deciding, matches)
         if term.rule == "loss" or term is not deciding.term:
             return term, deciding.text
+    if term.role == "reward" and _is_component(catalogue, read, deciding):
+        term = term._replace(must_improve=False)
+        deciding = deciding._replace(term=term)
     return _flip(catalogue, read, deciding)
+
+
+def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
+    """Return whether a key names one of several rewards that are added up, as Episode_Reward/action_rate does."""
+    part = read.parts[reward.start]
+    ignored = (
+        catalogue.lists["totals"] | catalogue.lists["axes"] | catalogue.splits.keys() | catalogue.statistics.keys()
+    )
+    return any(
+        read.parts[place] > part and place not in read.after_at and word not in ignored
+        for place, word in enumerate(read.words)
+    )
+
+
+def _find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
+    """Return the word with which the deciding part starts if the part holds a change, as in delta_loss."""
+    for match in matches:
+        if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
+            is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
+            if is_first and read.parts[match.start] == read.parts[deciding.start]:
+                return match
+    return None
 
 
 def _flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
@@ -192,6 +225,12 @@ def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Mat
         if is_part and any(match.term.strength > 1 and match.start != last for match in kept):
             kept.pop()
     return kept or matches
+
+
+def _choose_statistic(catalogue: Catalogue, found: Sequence[str]) -> str:
+    """Return the statistic that says most: of best@8/std the spread, of best@8/mean the best."""
+    spread = next((one for one in found if one in catalogue.lists["spreads"]), "")
+    return spread or next((one for one in found if one != "mean"), "") or (found[0] if found else "")
 
 
 def _choose_split(found: set[Split]) -> Split:
@@ -221,10 +260,15 @@ def _choose(matches: Sequence[Match], parts: Sequence[int]) -> Match | None:
 def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
     """Return the term for so many of something per something, as in tokens_per_second and seconds_per_step."""
     words, times = read.words, catalogue.lists["times"]
-    place = next((place for place in range(1, len(words) - 1) if words[place] == "per"), 0)
-    if not place or any(match.start < place < match.end for match in matches):
+    places = [place for place in range(len(words) - 1) if words[place] == "per"]
+    if not places:
         return None
-    numerator, denominator = words[place - 1], words[place + (2 if words[place + 1] == "per" else 1) :][:1]
+    # tokens_per_gpu_per_second is a speed
+    place = next((place for place in places if words[place + 1] in times), places[0])
+    if any(match.start < place < match.end for match in matches):
+        return None
+    numerator, denominator = words[place - 1] if place else "", words[place + 1 : place + 3]
+    denominator = denominator[1:] if denominator[0] == "per" else denominator[:1]
     unit = " ".join(denominator)
     if numerator in times:
         return Term("time per unit", "time", "min"), f"{numerator} per {unit}"
@@ -275,7 +319,7 @@ def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequenc
     before = {words[0] for part, words in parts.items() if part < here and len(words) == 1}
     for words in (near, after, before):
         for qualifying, term in catalogue.qualifiers:
-            is_meant = loss.term.rule == "loss" or (loss.text == "err" and term.role == "adversary")
+            is_meant = loss.term.rule == "loss" or (loss.text in ("err", "error", "cost") and term.role == "adversary")
             if is_meant and qualifying.intersection(words):
                 return term
     return loss.term

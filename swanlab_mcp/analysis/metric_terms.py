@@ -39,7 +39,7 @@ Split = Literal["train", "validation", "test", ""]
 _FILE = Path(__file__).with_name("metric_catalogue.toml")
 _TOKEN = re.compile(r"[@/]|[0-9A-Za-z]+|[^\W_0-9A-Za-z]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
-_PER_SECOND = re.compile(r"(?<=[^\W_])/(?=(?:s|sec|second)(?:[^a-z]|$))", re.IGNORECASE)
+_PER_SECOND = re.compile(r"(?<=[^\W_])\s*/\s*(?=(?:s|sec|second)(?:[^a-z]|$))", re.IGNORECASE)
 _PER_STEP = re.compile(r"\b(ms|s|sec|seconds)/(?=(?:it|iter|step|batch|token|epoch|sample)s?\b)", re.IGNORECASE)
 _ARGUMENT = re.compile(r"[A-Za-z_]+=")
 _NUMBER = re.compile(r"\d+")
@@ -82,6 +82,7 @@ class Catalogue:
     splits: Mapping[str, Split]
     statistics: Mapping[str, str]
     lists: Mapping[str, frozenset[str]]
+    endings: tuple[str, ...]
     chinese: Mapping[str, str]
     chinese_term: re.Pattern[str]
 
@@ -109,6 +110,7 @@ def _build(data: Mapping[str, Any]) -> Catalogue:
         splits={word: name for name, words in data["splits"].items() for word in words},
         statistics={word: name for name, words in data["statistics"].items() for word in words},
         lists={name: frozenset(words) for name, words in data["words"].items()},
+        endings=tuple(data["endings"]["words"]),
         chinese=chinese,
         chinese_term=re.compile("|".join(map(re.escape, sorted(chinese, key=len, reverse=True)))),
     )
@@ -165,7 +167,7 @@ def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict
             statistics[place] = catalogue.statistics[word]
         elif _PERCENTILE.match(word):
             statistics[place] = word
-        elif term := _look_up(catalogue, word):
+        elif term := _look_up(catalogue, word) or _look_up_ending(catalogue, word):
             matches.append(Match(term, place, place + 1, word))
         place += 1
     return matches, splits, statistics
@@ -183,6 +185,12 @@ def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Mat
         if term:
             found = Match(term, place, end + 1, " ".join(words[place : end + 1]))
     return found
+
+
+def _look_up_ending(catalogue: Catalogue, word: str) -> Term | None:
+    """Return the term that a glued word such as ssimloss ends with."""
+    ending = next((one for one in catalogue.endings if word.endswith(one) and len(word) > len(one) + 1), "")
+    return catalogue.terms.get(ending)
 
 
 def _look_up(catalogue: Catalogue, text: str) -> Term | None:

@@ -131,6 +131,8 @@ def test_larger_is_better(key: str) -> None:
         "best_acc_epoch",
         "best_loss_epoch",
         "loss_D",
+        "discriminator cost",
+        "delta_loss",
         "policy_loss",
         "kl_loss",
         "entropy_loss",
@@ -157,6 +159,8 @@ def test_a_direction_that_the_key_leaves_open_is_not_claimed(key: str) -> None:
         ("critic/rewards/mean", "reward", True),
         ("aux/reward", "reward", True),
         ("policy/return", "reward", True),
+        ("rewards/format_reward_func/mean", "reward", True),
+        ("Episode_Reward/action_rate_l2", "reward", False),
         ("critic/vf_loss", "loss", False),
         ("train/policy_gradient_loss", "information", False),
         ("Loss/D", "adversary", False),
@@ -186,7 +190,8 @@ def test_roles_say_what_is_measured(key: str, role: str, must_improve: bool) -> 
 
 def test_splits_statistics_and_families_are_separated() -> None:
     kind = describe_key("val-core/math/acc/best@32/mean")
-    assert (kind.split, kind.statistic, kind.family) == ("validation", "mean", ("core", "math", "acc"))
+    assert (kind.split, kind.statistic, kind.family) == ("validation", "best", ("core", "math", "acc"))
+    assert describe_key("acc/best@8/std").statistic == "std"
     assert describe_key("critic/score/max").family == describe_key("critic/score/mean").family
     assert describe_key("valid_0_rmse").family == describe_key("training_rmse").family == ("rmse",)
     assert [describe_key(key).split for key in ("val/loss", "eval_acc", "test.f1", "train/loss", "value")] == [
@@ -216,6 +221,7 @@ def test_totals_are_separated_from_their_parts() -> None:
         ("train/total_loss", "val/loss"),
         ("epoch/accuracy", "epoch/val_accuracy"),
         ("train_loss_epoch", "val_loss"),
+        ("train/ssimloss", "val/ssimloss"),
     ],
 )
 def test_training_and_held_out_keys_are_paired(train: str, held_out: str) -> None:
@@ -226,6 +232,7 @@ def test_training_and_held_out_keys_are_paired(train: str, held_out: str) -> Non
 def test_pairs_prefer_validation_data_and_whole_epochs() -> None:
     assert find_pairs(["loss/train", "loss/test", "loss/val"]) == [("loss/train", "loss/val")]
     assert find_pairs(["train/acc_step", "train/acc_epoch", "val/acc"]) == [("train/acc_epoch", "val/acc")]
+    assert find_pairs(["loss", "train_loss", "eval_loss", "train_runtime", "eval_runtime"]) == [("loss", "eval_loss")]
     assert find_pairs(["val/loss", "val/acc"]) == []
 
 
