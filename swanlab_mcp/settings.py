@@ -5,23 +5,39 @@ from __future__ import annotations
 import locale
 import netrc
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.hosts import find_insecurity, find_placeholder, normalise_host
 from swanlab_mcp.core.i18n import LANGUAGES, language, say, speak
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["DEFAULT_API_HOST", "DEFAULT_WEB_HOST", "Settings", "load_settings", "normalise_host", "wants_plain_output"]
+__all__ = [
+    "DEFAULT_API_HOST",
+    "DEFAULT_WEB_HOST",
+    "NetworkVariables",
+    "Settings",
+    "Variable",
+    "find_home",
+    "load_settings",
+    "normalise_host",
+    "read_network_variables",
+    "wants_plain_output",
+]
 
 DEFAULT_API_HOST = "https://api.swanlab.cn"
 DEFAULT_WEB_HOST = "https://swanlab.cn"
 DEFAULT_TIMEOUT = 45.0
 DEFAULT_MAX_OUTPUT_TOKENS = 8000
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,43 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """An environment variable that is set."""
+
+    name: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NetworkVariables:
+    """The variables about proxies (by scheme: http, https, all), about hosts without one, and about certificates."""
+
+    proxies: Mapping[str, Variable]
+    no_proxy: tuple[str, ...]
+    certificates: tuple[Variable, ...]
+
+
+class _Place(NamedTuple):
+    """Where settings are searched: environment, working directory and home, if there are such."""
+
+    environ: Mapping[str, str]
+    folder: Path | None
+    home: Path | None
+
+    def read(self, name: str) -> str:
+        return self.environ.get(name, "").strip()
+
+
+@dataclass(frozen=True)
+class _Account:
+    api_host: str
+    web_host: str
+    api_key: str = field(default="", repr=False)
+    source: str = ""
+    host_problem: str = ""
+
+
+@dataclass(frozen=True)
 class _Login:
     api_host: str
     web_host: str
@@ -72,112 +125,176 @@ def load_settings(
     is_cached: bool = True,
     lang: str = "",
     environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Settings:
     """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
 
     Key: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, then `.netrc` in `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or
     `~/.swanlab`. A file's key is used for the host of that file only. `demo` uses neither account nor other folders.
-    `lang` (or `SWANLAB_MCP_LANG`) is en, zh, or auto: what the environment, then the operating system names.
+    `lang` (or `SWANLAB_MCP_LANG`) is en, zh, or auto: what the environment, then the operating system names. `environ`
+    and `folder` replace the process's environment and working directory.
     """
-    environ = os.environ if environ is None else environ
+    known = os.environ if environ is None else environ
     problems: list[str] = []
-    wanted_language = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
-    with speak(_find_language(wanted_language, environ)):
+    wanted_language = lang or known.get("SWANLAB_MCP_LANG", "").strip().lower()
+    with speak(_find_language(wanted_language, known)):
         if wanted_language not in ("", "auto", *LANGUAGES):
             problems.append(
                 say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; auto is used.", value=shorten(wanted_language))
             )
-        seconds = DEFAULT_TIMEOUT if timeout is None else timeout
-        tokens = max_output_tokens or _read_number(environ, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
-        tokens = tokens or DEFAULT_MAX_OUTPUT_TOKENS
-        if demo:
-            runs = Path(__file__).parent / "demo"
-            return Settings(
-                demo=True,
-                log_dirs=(runs,),
-                timeout=seconds,
-                max_output_tokens=tokens,
-                show_secrets=show_secrets,
-                allow_writes=allow_writes,
-                is_cached=is_cached,
-                language=language.get(),
-                problems=tuple(problems),
-            )
-
-        wanted = host.strip() or environ.get("SWANLAB_API_HOST", "").strip()
-        api_host, host_problem = DEFAULT_API_HOST, ""
-        if wanted:
-            try:
-                api_host = normalise_host(wanted)
-            except InvalidArgument as error:
-                host_problem = str(error)
-        web_host = DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host
-        key, source = api_key.strip(), say("the api_key argument")
-        if not key:
-            key, source = environ.get("SWANLAB_API_KEY", "").strip(), "SWANLAB_API_KEY"
-        for login in _read_logins(environ, problems):
-            if wanted and login.api_host != api_host:
-                if not key:
-                    problems.append(
-                        say(
-                            "The key in {source} belongs to {owner}; it is not used for {host}.",
-                            source=login.source,
-                            owner=login.api_host,
-                            host=api_host,
-                        )
-                    )
-            elif not key:
-                key, source, api_host, web_host = login.api_key, login.source, login.api_host, login.web_host
-            elif login.api_host == api_host:
-                web_host = login.web_host
-        if environ.get("SWANLAB_WEB_HOST", "").strip():
-            try:
-                web_host = normalise_host(environ["SWANLAB_WEB_HOST"])
-            except InvalidArgument as error:
-                problems.append(say("SWANLAB_WEB_HOST is not used: {error}", error=error))
-        if not host_problem and not allow_insecure_host:
-            host_problem = _find_insecurity(api_host)
-        return Settings(
-            api_host=api_host,
-            web_host=web_host,
-            api_key=key,
-            key_source=source if key else "",
-            host_problem=host_problem,
-            log_dirs=_find_log_dirs(log_dirs, environ),
-            timeout=seconds,
-            max_output_tokens=tokens,
+        tokens = max_output_tokens or _read_number(known, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
+        common = Settings(
+            timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
+            max_output_tokens=tokens or DEFAULT_MAX_OUTPUT_TOKENS,
             show_secrets=show_secrets,
             allow_writes=allow_writes,
-            confirmation_secret=environ.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             is_cached=is_cached,
             language=language.get(),
+        )
+        if demo:
+            runs = Path(__file__).parent / "demo"
+            return replace(common, demo=True, log_dirs=(runs,), problems=tuple(problems))
+        place = _Place(known, _find_folder(problems) if folder is None else folder, find_home(known))
+        account = _find_account(place, api_key.strip(), host.strip(), problems)
+        host_problem = account.host_problem
+        if not host_problem and not allow_insecure_host:
+            host_problem = find_insecurity(account.api_host)
+        return replace(
+            common,
+            api_host=account.api_host,
+            web_host=account.web_host,
+            api_key=account.api_key,
+            key_source=account.source if account.api_key else "",
+            host_problem=host_problem,
+            log_dirs=_find_log_dirs(log_dirs, place, problems),
+            confirmation_secret=known.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             problems=tuple(problems),
         )
+
+
+def find_home(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's home; None if neither the environment nor the system names one."""
+    home = environ.get("USERPROFILE" if os.name == "nt" else "HOME", "").strip()
+    if not home and find_spec("pwd"):
+        # a container may run as a user that the system does not know
+        with suppress(KeyError):
+            home = import_module("pwd").getpwuid(os.getuid()).pw_dir
+    return Path(home) if Path(home).is_absolute() else None
+
+
+def _find_folder(problems: list[str]) -> Path | None:
+    try:
+        folder = Path.cwd()
+        # listing needs a right of its own
+        next(folder.iterdir(), None)
+    except OSError as error:
+        problems.append(
+            say(
+                "The working directory cannot be read ({why}): ./swanlog and ./.swanlab are not searched.",
+                why=error.strerror or type(error).__name__,
+            )
+        )
+        return None
+    return folder
+
+
+def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> _Account:
+    """Return key and hosts; `host_problem` says why no request may be sent."""
+    found = _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
+    name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", place.read("SWANLAB_API_HOST"))
+    if wanted:
+        found = _choose_host(name, wanted, problems)
+    key, source = api_key, say("the api_key argument")
+    if not key:
+        key, source = place.read("SWANLAB_API_KEY"), "SWANLAB_API_KEY"
+    if problem := find_placeholder(source, key, fills_all=True):
+        problems.append(problem)
+        key = ""
+    for login in _read_logins(place, problems):
+        if wanted and login.api_host != found.api_host:
+            if not key:
+                problems.append(
+                    say(
+                        "The key in {source} belongs to {owner}; it is not used for {host}.",
+                        source=login.source,
+                        owner=login.api_host,
+                        host=found.api_host,
+                    )
+                )
+        elif not key:
+            key, source = login.api_key, login.source
+            found = replace(found, api_host=login.api_host, web_host=login.web_host)
+        elif login.api_host == found.api_host:
+            found = replace(found, web_host=login.web_host)
+    if pages := place.read("SWANLAB_WEB_HOST"):
+        try:
+            found = replace(found, web_host=normalise_host(pages))
+        except InvalidArgument as error:
+            problems.append(say("SWANLAB_WEB_HOST is not used: {error}", error=error))
+    other = "" if wanted else place.read("SWANLAB_HOST")
+    with suppress(InvalidArgument):
+        if other and normalise_host(other) in (found.api_host, found.web_host):
+            other = ""
+    if other:
+        # a key for that host must not go to another
+        problem = say(
+            "SWANLAB_HOST={value} is not read. Nothing is sent to {host} instead: set SWANLAB_API_HOST, or unset it.",
+            value=shorten(other),
+            host=found.api_host,
+        )
+        found = replace(found, host_problem=problem)
+    return replace(found, api_key=key, source=source)
+
+
+def _choose_host(name: str, wanted: str, problems: list[str]) -> _Account:
+    if problem := find_placeholder(name, wanted):
+        return _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=problem)
+    try:
+        api_host = normalise_host(wanted)
+    except InvalidArgument as error:
+        return _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=str(error))
+    path = urlsplit(wanted if "://" in wanted else f"https://{wanted}").path.strip("/")
+    if path not in ("", "api"):
+        problems.append(
+            say(
+                "The path /{path} of the host {host} is not used: requests go to {address}.",
+                path=shorten(path),
+                host=shorten(wanted),
+                address=f"{api_host}/api",
+            )
+        )
+    return _Account(api_host, DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host)
+
+
+def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkVariables:
+    """Return what the environment says about proxies and certificates; proxies also from Windows and macOS settings."""
+    known = os.environ if environ is None else environ
+    system = getproxies() if environ is None else {}
+    proxies: dict[str, Variable] = {}
+    for scheme in ("http", "https", "all"):
+        name = next(
+            (name for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper()) if known.get(name, "").strip()), ""
+        )
+        value = known[name].strip() if name else system.get(scheme, "").strip()
+        if value:
+            proxies[scheme] = Variable(name or say("the system's settings"), value)
+    exempt = known.get("no_proxy") or known.get("NO_PROXY") or system.get("no", "")
+    files = {name: known.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")}
+    if files["SSL_CERT_FILE"] or files["SSL_CERT_DIR"]:
+        # what SwanLab's own package reads counts only if the general ones are not set
+        del files["REQUESTS_CA_BUNDLE"]
+    files["SSLKEYLOGFILE"] = known.get("SSLKEYLOGFILE", "")
+    return NetworkVariables(
+        proxies,
+        tuple(part for part in re.split(r"[\s,]+", exempt) if part),
+        tuple(Variable(name, value) for name, value in files.items() if value),
+    )
 
 
 def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
     """Tell whether the environment asks for lines of text alone: by `NO_COLOR`, or by a terminal without a cursor."""
     environ = os.environ if environ is None else environ
     return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
-
-
-def normalise_host(host: str) -> str:
-    """Return scheme://host[:port] of a host given with or without scheme, path or `/api`. Raises InvalidArgument."""
-    text = host.strip()
-    try:
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        name, port = (parts.hostname or "").lower(), parts.port
-    except ValueError:
-        name, port, parts = "", None, urlsplit("")
-    if not name or parts.scheme not in ("http", "https") or not name.isprintable() or " " in name:
-        raise InvalidArgument(
-            say("{host!r} is not a usable SwanLab host.", host=shorten(host)),
-            hint=say("Give it like https://swanlab.example.com:8000."),
-        )
-    if ":" in name:
-        name = f"[{name}]"
-    is_default = port is None or (parts.scheme, port) in (("https", 443), ("http", 80))
-    return f"{parts.scheme}://{name}" + ("" if is_default else f":{port}")
 
 
 def _find_language(wanted: str, environ: Mapping[str, str]) -> str:
@@ -192,25 +309,16 @@ def _find_language(wanted: str, environ: Mapping[str, str]) -> str:
     return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
 
 
-def _find_insecurity(api_host: str) -> str:
-    parts = urlsplit(api_host)
-    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
-        return ""
-    return say(
-        "{host} is not encrypted, so the API key would travel readable. "
-        "Use https, or start with --allow-insecure-host if that network is yours.",
-        host=api_host,
-    )
-
-
-def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_Login]:
-    root = environ.get("SWANLAB_ROOT", "").strip() or environ.get("SWANLAB_SAVE_DIR", "").strip()
-    home = Path(root) if root else Path.home() / ".swanlab"
+def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
+    root = place.read("SWANLAB_ROOT") or place.read("SWANLAB_SAVE_DIR")
+    home = Path(root) if root else place.home and place.home / ".swanlab"
     files = {
-        Path.cwd() / ".swanlab" / ".netrc": "./.swanlab/.netrc",
-        home / ".netrc": "$SWANLAB_ROOT/.netrc" if root else "~/.swanlab/.netrc",
+        place.folder and place.folder / ".swanlab" / ".netrc": "./.swanlab/.netrc",
+        home and home / ".netrc": "$SWANLAB_ROOT/.netrc" if root else "~/.swanlab/.netrc",
     }
     for path, name in files.items():
+        if path is None:
+            continue
         try:
             entries = netrc.netrc(path).hosts
         except FileNotFoundError:
@@ -247,17 +355,26 @@ def _read_logins(environ: Mapping[str, str], problems: list[str]) -> Iterator[_L
                 yield _Login(api_host, web_host, password, name)
 
 
-def _find_log_dirs(log_dirs: Sequence[str | Path], environ: Mapping[str, str]) -> tuple[Path, ...]:
-    given = [str(folder) for folder in log_dirs if str(folder)]
+def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
+    name, given = "--log-dir", [str(folder) for folder in log_dirs if str(folder)]
     if not given:
-        listed = environ.get("SWANLAB_LOG_DIR", "") or environ.get("SWANLAB_LOGDIR", "")
-        given = [part.strip() for part in listed.split(os.pathsep) if part.strip()]
-    if not given and Path("swanlog").is_dir():
+        name = "SWANLAB_LOG_DIR" if place.read("SWANLAB_LOG_DIR") else "SWANLAB_LOGDIR"
+        given = [part.strip() for part in place.read(name).split(os.pathsep) if part.strip()]
+    if not given and place.folder and os.path.isdir(place.folder / "swanlog"):  # noqa: PTH112 never raises
         given = ["swanlog"]
     folders: dict[str, Path] = {}
-    for folder in given:
-        path = Path(folder).expanduser().absolute()
-        folders.setdefault(os.path.realpath(path), path)
+    for text in given:
+        path = Path(text)
+        if path.parts[:1] == ("~",) and place.home:
+            path = place.home.joinpath(*path.parts[1:])
+        if place.folder:
+            path = place.folder / path
+        if not os.path.exists(path) and (problem := find_placeholder(name, text)):  # noqa: PTH110 never raises
+            problems.append(problem)
+        elif not path.is_absolute():
+            problems.append(say("{path} is not used: there is no working directory.", path=shorten(text)))
+        else:
+            folders.setdefault(os.path.realpath(path), path)
     return tuple(folders.values())
 
 

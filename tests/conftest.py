@@ -44,12 +44,15 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "LOGDIR",
         "MCP_MAX_OUTPUT_TOKENS",
         "MCP_LANG",
+        "HOST",
         "MCP_CONFIRMATION_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
     # what is compared is English, whatever the machine speaks
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "SSLKEYLOGFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 

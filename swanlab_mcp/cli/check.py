@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from dataclasses import replace
 
 from swanlab_mcp import __version__
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.settings import Settings
 
 __all__ = ["run"]
+
+# seconds: whoever waits for `check` wants to know now
+_BACKOFF = 0.1
 
 
 def run(settings: Settings, _arguments: argparse.Namespace) -> int:
@@ -27,7 +31,7 @@ async def _check(settings: Settings) -> int:
     print(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
         print(say("problem: {problem}", problem=problem))
-    client = open_client(settings)
+    client = open_client(replace(settings, backoff=_BACKOFF))
     works: list[bool] = []
     try:
         if not settings.demo:

@@ -88,7 +88,9 @@ def _add_options(parser: argparse.ArgumentParser, default: str | None = None) ->
     add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
     add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
-    add("--lang", "", choices=("auto", *LANGUAGES), metavar="NAME", help="of what is ours: auto (default), en or zh")
+    add(
+        "--lang", "", choices=("", "auto", *LANGUAGES), metavar="NAME", help="of what is ours: auto (default), en or zh"
+    )
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
     add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -103,7 +105,9 @@ class _NoKey(argparse.Action):
 
 
 def _positive(kind: type[float | int]) -> Any:
-    def read(text: str) -> float:
+    def read(text: str) -> float | None:
+        if not text.strip():  # an assistant's form that was left empty
+            return None
         number = kind(text)
         if not 0 < number < float("inf"):
             raise ValueError(text)

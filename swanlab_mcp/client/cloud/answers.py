@@ -20,7 +20,7 @@ from swanlab_mcp.core.errors import (
     SwanLabError,
     UnexpectedResponse,
 )
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.untrusted import parse_json, shorten
 
 __all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_after", "read_trace_id"]
@@ -88,13 +88,20 @@ async def read_json(answer: Answer, what: str) -> Any:
     if status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(
             message,
-            hint=say("A redirect is not followed: check the host's scheme and name."),
+            hint=join_sentences(
+                _name_target(answer), say("A redirect is not followed: check the host's scheme and name.")
+            ),
             status=status,
             trace_id=trace_id,
         )
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY):
         raise InvalidArgument(message, hint=say("Check the arguments of the call."), status=status, trace_id=trace_id)
     raise SwanLabError(message, status=status, trace_id=trace_id)
+
+
+def _name_target(answer: Answer) -> str:
+    target = answer.headers.get("location", "").partition("?")[0]
+    return say("It leads to {address}.", address=shorten(target)) if target else ""
 
 
 async def _parse(content: bytes) -> Any:

@@ -1,11 +1,10 @@
-"""HTTP to one SwanLab server: sign-in, session, retries, limits, and statuses as errors. The only `import httpx`."""
+"""HTTP to one SwanLab server: sign-in, session, retries, limits, and statuses as errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cache
 from heapq import heappop, heappush
 from http import HTTPStatus
 from typing import Any, cast
@@ -23,6 +21,7 @@ import httpx
 
 from swanlab_mcp import __version__
 from swanlab_mcp.client.cloud.answers import Answer, read_json, read_message, read_retry_after, read_trace_id
+from swanlab_mcp.client.cloud.network import Network, explain, refuse_scheme
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import (
     AuthenticationFailed,
@@ -271,8 +270,10 @@ class Transport:
                 hint=say("Copy it again from SwanLab's settings page."),
             )
         request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
-        what = say("signing in")
+        # a proxy or a path prefix may lead elsewhere: the address says where
+        what = say("signing in at {address}", address=request.url)
         answer = await self._exchange(lambda: self._send(request, what), what)
+        refuse_scheme(answer, str(request.url))
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise AuthenticationFailed(
                 say(
@@ -331,6 +332,9 @@ class Transport:
             try:
                 answer = await send()
             except httpx.TransportError as error:
+                failure = explain(error)
+                if failure.message:
+                    raise ServerUnavailable(failure.message, hint=failure.hint, status=0) from error
                 if not is_repeatable and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
                     raise ServerUnavailable(
                         say("{place} broke off {what} ({kind}).", place=place, what=what, kind=type(error).__name__),
@@ -345,10 +349,7 @@ class Transport:
                             tries=_TRIES,
                             kind=type(error).__name__,
                         ),
-                        hint=say(
-                            "Check the host, the network and the proxy variables; "
-                            "`swanlab-mcp-server check` shows what is used."
-                        ),
+                        hint=failure.hint,
                         status=0,
                     ) from error
                 asked = 0.0
@@ -386,27 +387,17 @@ def _tell_doubt() -> str:
     return say("It is not known whether this was done: look before you ask again.")
 
 
-@cache
-def _load_certificates() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
 def _make_client(base_url: str = "") -> httpx.AsyncClient:
-    try:
-        return httpx.AsyncClient(
-            base_url=base_url,
-            # what else a server may send is not decompressed here
-            headers={"user-agent": f"swanlab-mcp-server/{__version__}", "accept-encoding": "gzip"},
-            timeout=_LIMITS,
-            follow_redirects=False,
-            verify=_load_certificates(),
-        )
-    except (ImportError, ValueError) as error:
-        raise ServerUnavailable(
-            say("The proxy that the environment names cannot be used."),
-            hint=say("Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (socks proxies need the package socksio)."),
-            status=0,
-        ) from error
+    return httpx.AsyncClient(
+        base_url=base_url,
+        # what else a server may send is not decompressed here
+        headers={"user-agent": f"swanlab-mcp-server/{__version__}", "accept-encoding": "gzip"},
+        timeout=_LIMITS,
+        follow_redirects=False,
+        # the environment's proxies and certificates are read there
+        transport=Network(),
+        trust_env=False,
+    )
 
 
 async def _send_silently(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:

@@ -160,7 +160,7 @@ async def test_an_unusable_host_is_told_at_the_first_question() -> None:
 async def test_an_unusable_proxy_is_told(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     async with opened(settings) as client:
-        with pytest.raises(Exception, match="proxy that the environment names"):
+        with pytest.raises(Exception, match="from ALL_PROXY cannot be reached"):
             await client.list_workspaces()
 
 

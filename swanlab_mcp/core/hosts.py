@@ -1,0 +1,61 @@
+"""Hosts and placeholders, as people and programs write them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["find_insecurity", "find_placeholder", "normalise_host"]
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# what shells, assistants and people write where a value belongs
+_PLACEHOLDER = re.compile(
+    r"\$\{[^{}]*\}|^\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*?\}\}|<[^<>]*>|^your[ _-]?(?:swanlab[ _-]?)?(?:api[ _-]?)?key$",
+    re.IGNORECASE,
+)
+
+
+def normalise_host(host: str) -> str:
+    """Return scheme://host[:port] of a host given with or without scheme, path or `/api`. Raises InvalidArgument."""
+    text = host.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        name, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        name, port, parts = "", None, urlsplit("")
+    if not name or parts.scheme not in ("http", "https") or not name.isprintable() or " " in name:
+        raise InvalidArgument(
+            say("{host!r} is not a usable SwanLab host.", host=shorten(host)),
+            hint=say("Give it like https://swanlab.example.com:8000."),
+        )
+    if ":" in name:
+        name = f"[{name}]"
+    is_default = port is None or (parts.scheme, port) in (("https", 443), ("http", 80))
+    return f"{parts.scheme}://{name}" + ("" if is_default else f":{port}")
+
+
+def find_insecurity(api_host: str) -> str:
+    parts = urlsplit(api_host)
+    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+        return ""
+    return say(
+        "{host} is not encrypted, so the API key would travel readable. "
+        "Use https, or start with --allow-insecure-host if that network is yours.",
+        host=api_host,
+    )
+
+
+def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
+    """Return what is wrong with a value that something should have filled in; "" if it looks filled in."""
+    found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
+    if not found and not re.search(r"\$\{[^{}]*\}", value):
+        return ""
+    return say(
+        "{name}={value!r} is a placeholder that was not filled in: write the value itself there.",
+        name=name,
+        value=shorten(value),
+    )

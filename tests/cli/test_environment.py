@@ -1,0 +1,133 @@
+"""The command under odd environments: it starts, and names what it cannot use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swanlab_mcp.cli.main import main
+from swanlab_mcp.settings import DEFAULT_API_HOST, load_settings
+from tests.cli.test_command import ROOT
+from tests.conftest import RUNS
+
+PLACEHOLDERS = [
+    "${input:swanlab-key}",
+    "${SWANLAB_API_KEY}",
+    "$SWANLAB_API_KEY",
+    "%SWANLAB_API_KEY%",
+    "{{key}}",
+    "<key>",
+]
+
+
+def check(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit):
+        main(["check", *words])
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+    return shown.out
+
+
+@pytest.mark.parametrize("value", [*PLACEHOLDERS, "your key", "YOUR_API_KEY"])
+def test_a_placeholder_for_the_key_is_named_and_never_sent(
+    value: str, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", value)
+    shown = check(capsys, "--host", host)
+    assert f"problem: SWANLAB_API_KEY={value!r} is a placeholder that was not filled in" in shown
+    assert "API key: none found" in shown
+
+
+@pytest.mark.parametrize("value", [*PLACEHOLDERS, "https://${env:SWANLAB_HOST}"])
+def test_a_placeholder_for_the_host_keeps_every_request_back(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "key")
+    monkeypatch.setenv("SWANLAB_API_HOST", value)
+    assert f"login: failed. SWANLAB_API_HOST={value!r} is a placeholder" in check(capsys)
+    monkeypatch.delenv("SWANLAB_API_HOST")
+    assert f"login: failed. --host={value!r} is a placeholder" in check(capsys, "--host", value)
+
+
+@pytest.mark.parametrize("value", ["${workspaceFolder}/swanlog", "$HOME/swanlog", "%USERPROFILE%/swanlog"])
+def test_a_placeholder_for_a_log_folder_is_named_unless_it_exists(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_LOG_DIR", value)
+    assert f"problem: SWANLAB_LOG_DIR={value!r} is a placeholder" in check(capsys)
+    Path(value).mkdir(parents=True)
+    assert "is a placeholder" not in check(capsys)
+
+
+def test_a_key_or_host_that_looks_like_nothing_else_is_kept() -> None:
+    found = load_settings(environ={"SWANLAB_API_KEY": "aB3$x%y<z", "SWANLAB_API_HOST": "https://swan.example.com"})
+    assert (found.api_key, found.api_host, found.problems) == ("aB3$x%y<z", "https://swan.example.com", ())
+
+
+def test_empty_variables_and_options_mean_none(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("API_KEY", "API_HOST", "WEB_HOST", "HOST", "ROOT", "SAVE_DIR", "LOG_DIR", "LOGDIR", "MCP_LANG")
+    found = load_settings(environ={f"SWANLAB_{name}": " " for name in names} | {"HOME": ""})
+    assert (found.api_host, found.problems, found.host_problem) == (DEFAULT_API_HOST, (), "")
+    words = ("--lang", "", "--host", "", "--log-dir", "", "--timeout", "", "--max-output-tokens", "")
+    assert "problem" not in check(capsys, *words)
+
+
+@pytest.mark.parametrize("value", ["swan.example.com", "http://10.0.0.5:8000", "not a host"])
+def test_swanlab_host_is_pointed_out_and_the_key_stays_here(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
+    monkeypatch.setenv("SWANLAB_HOST", value)
+    shown = check(capsys)
+    assert f"login: failed. SWANLAB_HOST={value} is not read." in shown
+    assert "set SWANLAB_API_HOST" in shown
+    monkeypatch.setenv("SWANLAB_API_HOST", "https://swan.example.com")
+    assert load_settings().host_problem == ""
+    monkeypatch.delenv("SWANLAB_API_HOST")
+    monkeypatch.setenv("SWANLAB_HOST", "https://swanlab.cn")
+    assert load_settings().host_problem == ""
+
+
+def test_a_path_prefix_is_pointed_out_with_the_address_that_is_used(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "The path /swan/lab of" not in check(capsys, "--host", f"{host}/api")
+    shown = check(capsys, "--host", f"{host}/swan/lab/")
+    assert f"The path /swan/lab of the host {host}/swan/lab/ is not used: requests go to {host}/api." in shown
+
+
+def run(code: str, folder: Path) -> str:
+    """Return what Python code prints, in a process with an empty environment."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import os, sys, tempfile\n{code}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
+    words = ["check", "--log-dir", str(RUNS / "0.10.3-offline"), "--log-dir", "relative"]
+    code = "place = tempfile.mkdtemp(); os.chdir(place); os.rmdir(place)\n"
+    shown = run(f"{code}from swanlab_mcp.cli.main import main; main({words})", tmp_path)
+    assert "problem: The working directory cannot be read" in shown
+    assert "problem: relative is not used" in shown
+    assert "runs found: 6 experiments" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only the administrator becomes another user")
+def test_an_unknown_user_without_home_in_a_folder_that_it_cannot_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    code = "from swanlab_mcp.settings import load_settings; import pwd; os.setgid(54321); os.setuid(54321)\n"
+    shown = run(f"{code}found = load_settings(log_dirs=['~/x']); print(found.problems, found.key_source)", tmp_path)
+    assert "The working directory cannot be read" in shown
+    assert "~/x is not used" in shown
