@@ -13,7 +13,8 @@ __all__ = ["Call", "read_message"]
 
 PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS = -32700, -32600, -32602
 _DEEPEST = 100
-_ID = re.compile(rb'"id"\s*:\s*("[^"\\]{0,200}"|-?\d{1,18})(?=\s*[,}])')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_ID = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.){0,200}"|-?\d{1,18}(?![\d.eE]))')
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LONG_NUMBER = re.compile(rb"\d{400}")
 
@@ -63,8 +64,8 @@ def read_message(body: bytes) -> tuple[bytes, Call, Any]:
         if _SURROGATE.search(text):
             text, is_changed = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text), True
     except _Malformed as error:
-        if call.id is None and (found := _ID.search(body)):
-            call.id = json.loads(found[1])
+        if call.id is None:
+            call.id = _find_id(body)
         return body, call, _make_error(call.id, error.code, error.message)
     return (text.encode() if is_changed else body), call, None
 
@@ -109,6 +110,24 @@ def _check(value: Any, call: Call) -> bool:
         call.tool = told["name"] if isinstance(told.get("name"), str) else ""
         call.arguments = told["arguments"] if isinstance(told.get("arguments"), dict) else {}
     return is_changed
+
+
+def _find_id(body: bytes) -> str | int | None:
+    """Return the id of a message that cannot be parsed, from its outermost object as far as brackets match."""
+    depth = 0
+    found: dict[int, bytes] = {}
+    for token in _TOKEN.finditer(body):
+        if token[0] in b"[{":
+            depth += 1
+        elif token[0] in b"]}":
+            depth -= 1
+        elif token[0] == b'"id"' and (value := _ID.match(body, token.end())):
+            found.setdefault(depth, value[1])
+    try:
+        number = json.loads(found[min(found)])
+    except ValueError:
+        return None
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", number) if isinstance(number, str) else number
 
 
 def _refuse_batch(messages: list[Any]) -> Any:

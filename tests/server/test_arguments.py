@@ -1,0 +1,190 @@
+"""Arguments in the forms that hosts and models send them: what is left out, what is read, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import swanlab_mcp
+from swanlab_mcp.server.table import TOOLS
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+
+pytestmark = pytest.mark.anyio
+
+DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+PROJECT = {"project": "digits-mlp"}
+ONE = {**PROJECT, "exp_cuid": "lr-0.1"}
+TWO = {**PROJECT, "exp_cuids": ["lr-0.1", "lr-1"]}
+CURVES = {**TWO, "keys": ["val/loss"]}
+NEEDED: dict[str, dict[str, Any]] = {
+    "list_project_exps": PROJECT,
+    "find_experiments": PROJECT,
+    "get_experiment": ONE,
+    "get_environment": TWO,
+    "get_exp_summary": ONE,
+    "get_logs": ONE,
+    "list_metrics": TWO,
+    "get_metrics": CURVES,
+    "rank_experiments": {**PROJECT, "metric": "val/acc"},
+    "compare_experiments": TWO,
+    "diagnose_experiment": ONE,
+    "whats_new": {**PROJECT, "since": "2026-11-23"},
+}
+
+
+async def ask(tool: str, arguments: dict[str, Any]) -> Any:
+    async with session(DEMO) as client:
+        return await client.call_tool(tool, arguments)
+
+
+async def check_same(tool: str, arguments: dict[str, Any], plain: dict[str, Any]) -> None:
+    result, expected = await ask(tool, arguments), await ask(tool, plain)
+    assert not expected.is_error, text_of(expected)
+    assert text_of(result) == text_of(expected)
+
+
+@pytest.mark.parametrize("filling", [None, ""])
+@pytest.mark.parametrize("tool", NEEDED)
+async def test_null_and_empty_text_leave_an_optional_argument_out(tool: str, filling: Any) -> None:
+    async with session(DEMO) as client:
+        (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
+    optional = {name: filling for name in listed.input_schema["properties"] if name not in NEEDED[tool]}
+    await check_same(tool, {**optional, **NEEDED[tool]}, NEEDED[tool])
+
+
+def fill_strictly(schema: dict[str, Any]) -> Any:
+    """Return a value for an argument that a model must fill, although it does not want it."""
+    if "enum" in schema:
+        return schema.get("default", schema["enum"][0])
+    return {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}[schema["type"]]
+
+
+@pytest.mark.parametrize("tool", NEEDED)
+async def test_a_strict_filling_leaves_optional_arguments_out(tool: str) -> None:
+    async with session(DEMO) as client:
+        (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
+    filled = {name: fill_strictly(schema) for name, schema in listed.input_schema["properties"].items()}
+    # false and 0 say something in these; a model fills the default that it is shown
+    filled |= {
+        name: schema["default"]
+        for name, schema in listed.input_schema["properties"].items()
+        if name in ("context", "page") and "default" in schema
+    }
+    await check_same(tool, {**filled, **NEEDED[tool]}, NEEDED[tool])
+
+
+@pytest.mark.parametrize("name", ["head", "tail", "last_minutes", "size"])
+@pytest.mark.parametrize("zero", [0, 0.0, "0"])
+async def test_zero_leaves_out_what_cannot_be_zero(name: str, zero: Any) -> None:
+    await check_same("get_metrics", {**CURVES, name: zero}, CURVES)
+
+
+async def test_step_and_line_zero_are_values() -> None:
+    for zero in (0, "0"):
+        result = await ask("get_metrics", {**CURVES, "around": zero})
+        assert result.structured_content != (await ask("get_metrics", CURVES)).structured_content
+        lines = (await ask("get_logs", {**ONE, "start": zero, "count": 1})).structured_content["data"]
+        assert [line["number"] for line in lines] == [0]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "plain"),
+    [
+        ("get_metrics", {**CURVES, "keys": "val/loss"}, CURVES),
+        ("get_metrics", {**CURVES, "keys": '["val/loss"]'}, CURVES),
+        ("get_metrics", {**CURVES, "keys": ['["val/loss"]']}, CURVES),
+        ("get_metrics", {**CURVES, "exp_cuids": '["lr-0.1", "lr-1"]'}, CURVES),
+        ("get_metrics", {**CURVES, "start": 5, "max_points": "8"}, {**CURVES, "start": "5", "max_points": 8}),
+        ("get_metrics", {**CURVES, "start": 5.0, "end": 20}, {**CURVES, "start": "5", "end": "20"}),
+        ("get_experiment", {**ONE, "profile": "config"}, {**ONE, "profile": ["config"]}),
+        ("list_projects", {"detail": "true", "page": "1", "size": 5.0}, {"size": 5}),
+    ],
+)
+async def test_texts_lists_and_numbers_are_read_in_every_form(
+    tool: str, arguments: dict[str, Any], plain: dict[str, Any]
+) -> None:
+    await check_same(tool, arguments, plain)
+
+
+async def test_filters_are_read_in_every_form() -> None:
+    condition = {"field": "config.lr", "op": ">", "value": 0.5}
+    plain = {**PROJECT, "filters": [condition]}
+    for filters in (condition, json.dumps(condition), [json.dumps(condition)], json.dumps([condition])):
+        await check_same("find_experiments", {**PROJECT, "filters": filters}, plain)
+    await check_same("find_experiments", {**PROJECT, "filters": [{**condition, "value": "0.5"}]}, plain)
+
+
+async def test_numbers_are_names_too(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("list_project_exps", {"project": 2024})
+    assert "'2024'" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "told"),
+    [
+        ("list_projects", {"size": 101}, "'size' must be at most 100"),
+        ("list_projects", {"size": "many"}, "'size' must be a whole number"),
+        ("list_projects", {"detail": "maybe"}, "'detail' must be true or false"),
+        ("list_projects", {"search": ["x"]}, "'search' must be text"),
+        ("get_metrics", {**CURVES, "keys": {"a": 1}}, "'keys' must be a list"),
+        ("get_metrics", {**CURVES, "keys": []}, "'keys' must have at least 1 items, not 0"),
+        ("get_metrics", {**CURVES, "start": True}, "'start' must be a step like 1000 or a time"),
+        ("get_metrics", {**CURVES, "around": "x"}, "'around' must be a whole number"),
+        ("find_experiments", {**PROJECT, "filters": [5]}, "'filters.0' must be an object with named fields"),
+        (
+            "find_experiments",
+            {**PROJECT, "filters": [{"field": "state", "op": "=", "value": {}}]},
+            "'filters.0.value' must be text, a number, true or false, or a list of these",
+        ),
+        (
+            "find_experiments",
+            {**PROJECT, "filters": [{"field": "state", "op": "=", "value": 1, "case": 1}]},
+            "there is no field 'filters.0.case'",
+        ),
+        ("get_experiment", {"project": None, "exp_cuid": "x"}, "'project' must be text"),
+    ],
+)
+async def test_a_wrong_value_is_refused_in_our_words(tool: str, arguments: dict[str, Any], told: str) -> None:
+    result = await ask(tool, arguments)
+    assert result.is_error
+    assert text_of(result).startswith(f"Invalid arguments: {told}")
+
+
+@pytest.mark.parametrize("name", ["find_experiments", "list_metrics", "get_exp_summary", "get_environment"])
+async def test_a_size_without_a_page_gives_the_first_page(name: str) -> None:
+    arguments = {**NEEDED[name], **({"exp_cuids": "lr-0.1"} if "exp_cuids" in NEEDED[name] else {})}
+    for given in ({"size": 2}, {"size": 2, "page": 0}, {"size": "2", "page": None}):
+        result = await ask(name, {**arguments, **given})
+        assert result.structured_content["page"]["returned"] == 2
+        assert result.structured_content["page"]["next"] == "page=2 size=2"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("list_experiments", "Near ones: find_experiments"),
+        ("swanlab_list_projects", "Near ones: list_projects"),
+        ("get_metric", "get_metrics"),
+        ("qqqq", "There are: list_workspaces"),
+        ("create_project", "start the server with --allow-writes"),
+        ("delete_experiments", "start the server with --allow-writes"),
+    ],
+)
+async def test_an_unknown_tool_is_refused_with_the_near_ones(name: str, told: str) -> None:
+    result = await ask(name, {})
+    assert result.is_error
+    assert told in text_of(result)
+
+
+@pytest.mark.parametrize("name", ["toolCallId", "tool_call_id", "_meta", "__pregel_store", "sessionId"])
+async def test_an_argument_that_the_host_adds_is_named_with_the_advice_to_drop_it(name: str) -> None:
+    for tool in TOOLS:
+        result = await ask(tool.name, {**NEEDED.get(tool.name, {}), name: "call-1"})
+        assert result.is_error
+        assert f"{name!r} is not an argument of this tool" in text_of(result)
+        assert "drop it and call again" in text_of(result)
