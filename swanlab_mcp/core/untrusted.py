@@ -16,6 +16,7 @@ __all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_js
 # deeper than any config; what reads or shows a value may follow it level by level
 DEEPEST = 100
 _LARGEST = 10**308
+_MOST_DIGITS = 4300
 
 # C0 and C1 controls (ANSI escapes begin with one), line and paragraph separators, bidirectional characters, lone
 # surrogates, and every other code point that Unicode calls default-ignorable: zero-width characters, fillers, tags and
@@ -40,6 +41,8 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Return what JSON in UTF-8 says; lone surrogates, which no reply could hold, are spelled out in hexadecimal.
 
+    Integers of more than 4,300 digits are text.
+
     `hook` sees each object, as in `json.loads`. Raises ValueError for what is no JSON, RecursionError for what is
     nested beyond Python's limit.
     """
@@ -50,8 +53,13 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
         except ValueError:
             pass
     text = content if isinstance(content, str) else content.decode("utf-8-sig", errors="replace")
-    value = json.loads(text, object_hook=hook)
+    value = json.loads(text, object_hook=hook, parse_int=_read_int)
     return _spell_surrogates(limit_value(value, DEEPEST + 10)) if _ESCAPED_SURROGATE.search(text) else value
+
+
+def _read_int(digits: str) -> int | str:
+    """Return an integer; one with more digits than Python converts (and in quadratic time) stays text."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def limit_value(value: Any, depth: int = DEEPEST) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from swanlab_mcp.core import progress
 
-__all__ = ["Stopped", "Work", "run_in_thread"]
+__all__ = ["Overdue", "Stopped", "Work", "run_in_thread"]
 
 T = TypeVar("T")
 _TICK = 0.5
@@ -18,10 +20,19 @@ class Stopped(Exception):
     """Nobody waits for the work any more."""
 
 
-class Work:
-    """How much of `total` is done (`what`: bytes, runs), and whether anybody still waits for it."""
+class Overdue(Exception):
+    """One of several things took longer than its share of the time."""
 
-    def __init__(self) -> None:
+
+class Work:
+    """How much of `total` is done (`what`: bytes, runs), and whether anybody still waits for it.
+
+    A share of it, given to one of several things, raises Overdue after `seconds`.
+    """
+
+    def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:
+        self._whole = whole
+        self._until = time.monotonic() + seconds
         self.what = "bytes"
         self.done = 0
         self.total = 0
@@ -33,8 +44,13 @@ class Work:
     def advance(self, size: int) -> None:
         """Count `size` more as done; raises Stopped when nobody waits any more."""
         self.done += size
+        if self._whole:
+            self._whole.total = max(self._whole.total, self._whole.done + size)
+            self._whole.advance(size)
         if self._is_stopped:
             raise Stopped
+        if time.monotonic() > self._until:
+            raise Overdue
 
 
 async def run_in_thread(do: Callable[..., T], *given: Any) -> T:

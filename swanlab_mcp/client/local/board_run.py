@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.board import BOARD, Board, BoardEntry, Tag
 from swanlab_mcp.client.local.folder import Entry, read_lines
+from swanlab_mcp.client.local.log_lines import LogLines
 from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start, read_iso
 from swanlab_mcp.client.local.run_base import Damage, RunBase, explain
 from swanlab_mcp.client.local.series import Series
@@ -24,7 +24,6 @@ __all__ = ["BoardRun"]
 
 _ERROR_LOG = "error.log"
 _KEPT_POINTS = 2_000_000
-_KEPT_LINES = 20_000
 _ERROR_LINES = 40
 _LONGEST_RECORD = 1 << 20
 _LARGEST_JSON = 32 << 20
@@ -53,8 +52,6 @@ class BoardRun(RunBase):
         self._is_known = False
         self._read_tags: dict[str, _Read] = {}
         self._console: tuple[Entry, ...] = ()
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._line_count = 0
         self._wanted: Collection[str] = ()
         self.remark = ""
 
@@ -113,21 +110,9 @@ class BoardRun(RunBase):
         read = self._read_tags.values()
         return Damage(records=sum(one.records for one in read), places=sum(one.unreadable for one in read))
 
-    def count_lines(self, work: Work | None = None) -> int:
-        with self.lock:
-            self._refresh((), work or Work())
-            return self._line_count
-
-    def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
-        with self.lock:
-            self._refresh((), work or Work())
-            first = self._line_count - len(self._lines)
-            lines = (
-                islice(self._lines, start - first, start - first + count)
-                if start >= first
-                else islice(self._read_console(work or Work()), start, start + count)
-            )
-            return [Log(line, is_error=False, time=0, number=start + place) for place, line in enumerate(lines)]
+    def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]:
+        lines = islice(self._read_console(work), start, start + count)
+        return [Log(line, is_error=False, time=0, number=start + place) for place, line in enumerate(lines)]
 
     def _find_last_time(self) -> int:
         return max((one.last_time for one in self._read_tags.values()), default=0)
@@ -164,11 +149,9 @@ class BoardRun(RunBase):
                 self._read_tags[folder] = self._read_tag(key, folder, files, work)
                 self._bound_memory()
         if console != self._console:
-            self._lines.clear()
-            self._line_count = 0
-            for line in self._read_console(work, console):
-                self._lines.append(line)
-                self._line_count += 1
+            self._lines = LogLines()
+            for place, line in enumerate(self._read_console(work, console)):
+                self._lines.add(Log(line, is_error=False, time=0, number=place))
             self._console = console
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from swanlab_mcp.client.local.background import Work, run_in_thread
+from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
 from swanlab_mcp.client.local.experiment import LocalExperiment, note_shared_ids
 from swanlab_mcp.client.local.run_base import RunBase
@@ -37,6 +38,8 @@ __all__ = ["OfflineClient"]
 
 T = TypeVar("T")
 _NAMED = 5
+_FOR_ALL = 20.0
+_LEAST_SHARE = 1.0
 
 
 class OfflineClient:
@@ -205,15 +208,33 @@ class OfflineClient:
         notes: list[str] = []
         expected = sum(run.unread for one in experiments for run in one.runs)
         used: list[RunBase] = []
+        overdue: list[str] = []
+        began = time.monotonic()
         for experiment in experiments:
             work.total = max(work.total, expected)
-            summaries[experiment.cuid], about = experiment.summarise(keys or None, work)
+            # one that is huge or on a slow disk must not cost the others theirs
+            seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
+            try:
+                summary, about = experiment.summarise(keys or None, Work(work, seconds))
+            except Overdue:
+                overdue.append(shorten(experiment.cuid, 60))
+                continue
+            summaries[experiment.cuid] = summary
             notes += about if not experiment.is_open else experiment.note_defects()
             used += experiment.runs
             if self._catalogue.holds_much(used):
                 self._catalogue.bound_memory(used)
                 used = []
         self._catalogue.bound_memory(used)
+        if overdue:
+            notes.insert(
+                0,
+                say(
+                    "Left out, because reading takes too long: {names}. Ask about each by itself; "
+                    "what was read stays read.",
+                    names=", ".join(overdue[:_NAMED]) + (", …" if len(overdue) > _NAMED else ""),
+                ),
+            )
         return summaries, [*cap_notes(notes), *_note_open(experiments)]
 
     async def _find_experiment(self, ref: ExperimentRef) -> LocalExperiment:

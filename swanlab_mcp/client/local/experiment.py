@@ -59,7 +59,13 @@ class LocalExperiment:
     @property
     def _deciding(self) -> RunBase:
         """Return the folder whose end counts: of the latest start's ranks the worst, and the first that failed."""
+        if len(self._ranks) == 1:
+            return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
+
+    def _finished_at(self) -> str | None:
+        ends = [run.finish.finished_at for run in self._ranks if run.finish]
+        return show_time(max(ends)) or None if len(ends) == len(self._ranks) else None
 
     @property
     def _name(self) -> str:
@@ -72,7 +78,7 @@ class LocalExperiment:
 
     @property
     def is_open(self) -> bool:
-        return any(run.ending.state == "UNKNOWN" for run in self._ranks)
+        return any(run.state == "UNKNOWN" for run in self._ranks)
 
     def describe(self, work: Work, *, is_whole: bool = False) -> tuple[Experiment, list[str]]:
         """Return the experiment, with its whole profile and its error if asked, and what is to be noted."""
@@ -96,7 +102,7 @@ class LocalExperiment:
             description=start.description,
             state=ending.state,
             createdAt=show_time(self.started_at),
-            finishedAt=None if self.is_open else show_time(max(run.ending.finished_at for run in self._ranks)) or None,
+            finishedAt=self._finished_at(),
             profile=profile,
             labels=list(start.tags),
             group=start.group or None,
@@ -108,7 +114,7 @@ class LocalExperiment:
             if start.workspace:
                 notes.append(say("Recorded for the workspace {name!r}.", name=shorten(start.workspace)))
             notes += self._note_folders()
-        else:
+        elif len(self._ranks) > 1:
             notes += note_ranks(self._name, self._ranks)
         return experiment, notes
 

@@ -29,6 +29,7 @@ _COMMON = 4096
 _PENDING = 32
 _OPEN = 4
 _NEAR = 24_576
+_LARGEST = 8 << 20
 _TOKENS = 500
 _WIDEST_HOLE = 1 << 20
 _SEARCHED = 4096
@@ -50,7 +51,8 @@ class FragmentReader:
     time. `at_start` False begins anywhere in a file, without its header. `is_marked` is False where the file does not
     begin as a run file does: it is another, or its beginning is damaged. Counts: `records` given, `repaired` fragments
     whose data stood apart from their header, `damaged` holes that remain unexplained with `unexplained` bytes in all,
-    `unpaired` headers without data (as yet), `lost` parts of records that were split.
+    `unpaired` headers without data (as yet), `lost` parts of records that were
+    split, `oversized` records too large to read.
     """
 
     def __init__(self, is_record: Callable[[bytes], bool], *, at_start: bool = True) -> None:
@@ -70,6 +72,7 @@ class FragmentReader:
         self.damaged = 0
         self.unexplained = 0
         self.lost = 0
+        self.oversized = 0
 
     @property
     def unpaired(self) -> int:
@@ -101,6 +104,13 @@ class FragmentReader:
         self._data = self._data[position:]
         self._scanned = max(0, self._scanned - position)
         return payloads
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes that hold nothing, as in a sparse file."""
+        self.consumed += count
+        if count:
+            self.damaged += 1
+            self.unexplained += count
 
     def _read(self, position: int, payloads: list[bytes], *, at_end: bool) -> int:
         data = self._data
@@ -238,29 +248,54 @@ class FragmentReader:
         self._open = near
         end = self._place + HEADER_SIZE + len(part)
         if kind == _FIRST:
-            near.append(_Parts([part], end))
+            near.append(_Parts(part, end))
             if len(near) > _OPEN:
                 del near[0]
                 self.lost += 1
         elif kind == _MIDDLE and near:
-            near[-1] = _Parts([*near[-1].data, part], end)
+            near[-1].add(part, end)
+            if near[-1].size > _LARGEST:
+                del near[-1]
+                self.oversized += 1
         else:
-            whole = (
-                index for index in reversed(range(len(near))) if self._is_record(b"".join([*near[index].data, part]))
-            )
-            index = next(whole, None) if kind == _LAST else None
-            if index is None:
+            record = self._complete(near, part) if kind == _LAST else None
+            if record is None:
                 self.lost += 1
                 return
-            payloads.append(b"".join([*near.pop(index).data, part]))
+            payloads.append(record)
             self.records += 1
 
+    def _complete(self, near: list[_Parts], part: bytes) -> bytes | None:
+        """Return the record that the last part completes, None if it belongs to none of those begun.
 
-class _Parts(NamedTuple):
+        Judging costs time, so each of them is judged a few times at most: then its end is lost.
+        """
+        for index in reversed(range(len(near))):
+            begun = near[index]
+            record = b"".join([*begun.data, part])
+            if self._is_record(record):
+                del near[index]
+                return record
+            begun.judged += 1
+            if begun.judged == _OPEN:
+                del near[index]
+                self.lost += 1
+        return None
+
+
+class _Parts:
     """The first parts of a record that was split, and where in the file the last of them ends."""
 
-    data: list[bytes]
-    end: int
+    def __init__(self, part: bytes, end: int) -> None:
+        self.data = [part]
+        self.size = len(part)
+        self.end = end
+        self.judged = 0
+
+    def add(self, part: bytes, end: int) -> None:
+        self.data.append(part)
+        self.size += len(part)
+        self.end = end
 
 
 class _Token(NamedTuple):

@@ -114,6 +114,14 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
                     version=run.version,
                 )
             )
+        if damage.oversized:
+            notes.append(
+                say(
+                    "{name}: {count} records are larger than any that is read, and left out.",
+                    name=name,
+                    count=damage.oversized,
+                )
+            )
         if not (damage.places or damage.repaired or damage.missing):
             continue
         parts: list[str] = []

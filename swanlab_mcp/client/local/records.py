@@ -43,6 +43,7 @@ _MEDIA_FOLDERS = {
     8: "molecule",
     9: "html",
 }
+_MOST_FIELDS = 100_000
 _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
@@ -129,8 +130,12 @@ def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
     if not isinstance(data, bytes):
         raise _Malformed
     position, end = 0, len(data)
+    fields = 0
     try:
         while position < end:
+            fields += 1
+            if fields > _MOST_FIELDS:
+                raise _Malformed
             tag, position = _read_varint(data, position)
             kind = tag & 7
             if kind == 0:
@@ -328,7 +333,7 @@ def decode_json(payload: bytes) -> Record | None:
 def is_json(payload: bytes) -> bool:
     """Check if the bytes are one whole JSON value."""
     try:
-        json.loads(payload)
+        json.loads(payload, parse_int=str)
     except (ValueError, RecursionError):
         return False
     return True

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+import os
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from hashlib import sha256
-from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.folder import Refused
 from swanlab_mcp.client.local.framing import FragmentReader
+from swanlab_mcp.client.local.log_lines import LogLines, cut_line, order_lines
 from swanlab_mcp.client.local.points import JsonPoints, ProtobufPoints
 from swanlab_mcp.client.local.records import (
     Finish,
@@ -30,7 +29,7 @@ from swanlab_mcp.client.local.records import (
 )
 from swanlab_mcp.client.local.run_base import Damage, Ending, RunBase, explain
 from swanlab_mcp.client.local.run_files import STAMP
-from swanlab_mcp.client.local.series import Numbering, Series
+from swanlab_mcp.client.local.series import Series
 from swanlab_mcp.core.i18n import say
 
 __all__ = ["Damage", "Ending", "Run"]
@@ -40,10 +39,10 @@ _HEADS = (1 << 13, 1 << 17)
 _TAILS = (1 << 13, 1 << 17)
 _FIRST_RECORDS = 20
 _OPENING = 1 << 18
-_SAMPLED = 1 << 16
 _ERROR_LINES = 20
 _KEPT_POINTS = 2_000_000
-_KEPT_LINES = 20_000
+_MOST_KEYS = 100_000
+_MOST_MEDIA = 1_000_000
 _UNORDERED = 64
 _COMPARED = 256
 _LOG_TAG = b"\x82\x01"
@@ -79,9 +78,8 @@ class Run(RunBase):
         self.series: dict[str, Series] = {}
         self.media: dict[str, dict[int, tuple[MediaEntry, ...]]] = {}
         self.error_lines: list[str] = []
-        self._lines: deque[Log] = deque(maxlen=_KEPT_LINES)
-        self._line_count = 0
-        self._line_numbering = Numbering()
+        self._lines = LogLines()
+        self._media_count = 0
         self._last_time = 0
         self._unreadable = 0
         self._numbered = 0
@@ -104,7 +102,7 @@ class Run(RunBase):
 
     @property
     def can_resume(self) -> bool:
-        """Check if the SDK can have resumed the run: since 0.8 any, before only one that the cloud knows."""
+        # since 0.8 any, before only a run that the cloud knows
         return not self.is_legacy or bool(self.start.workspace)
 
     @property
@@ -116,45 +114,36 @@ class Run(RunBase):
         return self.reader.version
 
     def identify(self) -> tuple[Any, ...] | None:
-        """Return size and a hash of head and tail of the file, None if it cannot be read."""
         try:
-            with self.files.open(self.file.name) as opened:
-                size = opened.seek(0, SEEK_END)
-                digest = sha256()
-                for start in (0, max(0, size - _SAMPLED)):
-                    opened.seek(start)
-                    digest.update(opened.read(_SAMPLED))
+            return self.files.sample(self.file.name)
         except (OSError, Refused):
             return None  # why is said where it is read
-        return size, digest.digest()
 
     def _find_last_time(self) -> int:
         return max(self._last_time, self._points.last_time)
 
     @property
     def unread(self) -> int:
-        """Return how many bytes of the file are still to be read."""
         return max(0, (self._stamp[0] if self._stamp else 0) - self._offset)
 
     def assess_damage(self) -> Damage:
         with self.lock:
             reader = self.reader
-            missing = self._line_numbering.missing + sum(one.numbering.missing for one in self.series.values())
+            missing = self._lines.numbering.missing + sum(one.numbering.missing for one in self.series.values())
             return Damage(
                 reader.records - self._unreadable,
                 reader.repaired,
                 max(reader.damaged, reader.lost) + self._unreadable,
                 reader.unexplained,
                 missing + max(0, self._last_number - self._numbered),
+                reader.oversized,
             )
 
     @property
     def is_known(self) -> bool:
-        """Tell whether the file was looked into before."""
         return self._outline_stamp is not None or self._read_stamp is not None
 
     def is_current(self) -> bool:
-        """Tell whether the file is as it was when it was last looked into."""
         try:
             stamp = self.files.stamp(self.file.name)
         except (OSError, Refused):
@@ -235,27 +224,16 @@ class Run(RunBase):
         for payload in self._points.take(payloads):
             self._take(payload)
 
-    def count_lines(self, work: Work | None = None) -> int:
-        """Return how many log lines there are by now. Raises Stopped."""
-        with self.lock:
-            self._refresh((), work or Work())
-            return self._line_count
-
-    def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
-        """Return log lines from the place `start` on; earlier ones than are kept are read again. Raises Stopped."""
-        with self.lock:
-            first = self._line_count - len(self._lines)
-            if start >= first:
-                return _order(self._lines)[start - first : start - first + count]
-            lines: list[Log] = []
-            seen = 0
-            for payload in self._read_again(work or Work()):
-                record = self._decode_if(payload, Log)
-                if isinstance(record, Log):
-                    if start <= seen < start + count:
-                        lines.append(record)
-                    seen += 1
-            return _order(lines)
+    def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]:
+        lines: list[Log] = []
+        seen = 0
+        for payload in self._read_again(work):
+            record = self._decode_if(payload, Log)
+            if isinstance(record, Log):
+                if start <= seen < start + count:
+                    lines.append(record)
+                seen += 1
+        return order_lines(lines)
 
     def _forget_wanted(self) -> None:
         self._is_full, self._wanted = True, ()
@@ -308,11 +286,25 @@ class Run(RunBase):
                     self._take_all(self.reader.feed(chunk))
                     self._bound_memory()
                     work.advance(len(chunk))
+                    if not chunk.strip(b"\0"):
+                        self._skip_hole(file, stamp[0])
             self._take_all(self.reader.feed(b"", at_end=True))
         except (OSError, Refused) as error:
             self.problem = explain(error)
             return
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
+
+    def _skip_hole(self, file: BinaryIO, size: int) -> None:
+        """Pass over what a sparse file does not hold: reading gigabytes of zeros takes minutes."""
+        if hasattr(os, "SEEK_DATA"):
+            try:
+                start = os.lseek(file.fileno(), self._offset, os.SEEK_DATA)
+            except OSError:
+                start = size  # no data follows
+            start = min(start, size)
+            self.reader.skip(start - self._offset)
+            self._offset = start
+            file.seek(start)
 
     def _bound_memory(self) -> None:
         for series in self.series.values():
@@ -327,6 +319,9 @@ class Run(RunBase):
 
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
+        if series is None and len(self.series) >= _MOST_KEYS:
+            # their points are let go, as a file of nothing else would fill the memory
+            return Series(is_kept=False)
         if series is None:
             series = self.series[key] = Series(is_kept=not self._is_full or key in self._wanted)
         return series
@@ -356,15 +351,18 @@ class Run(RunBase):
             series.add(record.step, record.value, record.time)
             series.numbering.add(record.number)
         elif isinstance(record, Media):
+            self._media_count += 1
+            if self._media_count > _MOST_MEDIA:
+                self._unreadable += 1
+                return
             self.media.setdefault(record.key, {})[record.step] = record.entries
         elif isinstance(record, Log):
             self._last_time = max(self._last_time, record.time)
-            self._lines.append(record)
-            self._line_count += 1
+            self._lines.add(record)
             if self.is_legacy:
-                self._line_numbering.add(record.number)
+                self._lines.numbering.add(record.number)
             if record.is_error:
-                self.error_lines = [*self.error_lines, record.line][-_ERROR_LINES:]
+                self.error_lines = [*self.error_lines, cut_line(record.line)][-_ERROR_LINES:]
         elif isinstance(record, Start):
             known = {field: value for field, value in record._asdict().items() if value}
             self.start = self.start._replace(**known)
@@ -399,8 +397,3 @@ class Run(RunBase):
                 if isinstance(record, Media) and (record.key, record.step) == (key, step):
                     text = record.texts[place]
         return text
-
-
-def _order(lines: Iterable[Log]) -> list[Log]:
-    """Return log lines in the order in which they were printed."""
-    return sorted(lines, key=lambda line: line.number)

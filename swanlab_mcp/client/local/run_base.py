@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.log_lines import LogLines
 from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start
 from swanlab_mcp.client.local.run_files import STAMP, RunFiles
 from swanlab_mcp.client.local.series import Series, Tally
@@ -74,6 +75,7 @@ class RunBase:
         self.series: dict[str, Series] = {}
         self.media: dict[str, dict[int, tuple[MediaEntry, ...]]] = {}
         self.error_lines: list[str] = []
+        self._lines = LogLines()
 
     @property
     def label(self) -> str:
@@ -111,6 +113,10 @@ class RunBase:
             return int(datetime.strptime(self._named[1], "%Y%m%d_%H%M%S").astimezone().timestamp() * 1000)
         except (ValueError, OverflowError):
             return 0
+
+    @property
+    def state(self) -> str:
+        return self.finish.state if self.finish else "UNKNOWN"
 
     @property
     def ending(self) -> Ending:
@@ -176,11 +182,15 @@ class RunBase:
 
     def count_lines(self, work: Work | None = None) -> int:
         """Return how many log lines there are by now."""
-        raise NotImplementedError
+        with self.lock:
+            self._refresh((), work or Work())
+            return self._lines.count
 
     def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
-        """Return log lines from the place `start` on."""
-        raise NotImplementedError
+        """Return log lines from the place `start` on; earlier ones than are kept are read again."""
+        with self.lock:
+            kept = self._lines.get(start, count)
+            return self._read_lines_again(start, count, work or Work()) if kept is None else kept
 
     def list_keys(self) -> LoggedKeys:
         with self.lock:
@@ -224,6 +234,9 @@ class RunBase:
         raise NotImplementedError
 
     def _refresh(self, wanted: Collection[str], work: Work) -> None:
+        raise NotImplementedError
+
+    def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]:
         raise NotImplementedError
 
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:

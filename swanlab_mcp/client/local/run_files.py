@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +18,7 @@ __all__ = ["STAMP", "RunFiles"]
 
 STAMP = tuple[int, int, int]
 _LARGEST_FILE = 4 << 20
+_SAMPLED = 1 << 16
 
 
 class RunFiles:
@@ -26,6 +29,7 @@ class RunFiles:
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.folder = folder
+        self._path = str(folder)
         self.root = root or folder
         self._parts = folder.relative_to(self.root).parts
         self._config: tuple[STAMP, dict[str, Any]] | None = None
@@ -35,7 +39,8 @@ class RunFiles:
 
     def stamp(self, *parts: str) -> STAMP:
         """Return size, time and inode of a file; only opening it checks the folders on the way."""
-        about = self.folder.joinpath(*parts).lstat()
+        # paths as text: this is asked of every run before every answer
+        about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
             raise refuse(*parts)
         return about.st_size, about.st_mtime_ns, about.st_ino
@@ -50,6 +55,16 @@ class RunFiles:
     def read(self, *parts: str, limit: int) -> tuple[bytes | None, int]:
         """Return content and size of a file, without its content if it is larger than `limit` bytes."""
         return read_inside(self.root, *self._parts, *parts, limit=limit)
+
+    def sample(self, *parts: str) -> tuple[int, bytes]:
+        """Return a file's size, and a hash of its head and tail."""
+        with self.open(*parts) as opened:
+            size = opened.seek(0, os.SEEK_END)
+            digest = sha256()
+            for start in (0, max(0, size - _SAMPLED)):
+                opened.seek(start)
+                digest.update(opened.read(_SAMPLED))
+        return size, digest.digest()
 
     def read_config(self) -> dict[str, Any]:
         """Return files/config.yaml unwrapped."""

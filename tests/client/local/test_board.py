@@ -14,6 +14,7 @@ import pytest
 
 from swanlab_mcp.cli.main import main
 from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
 from tests.run_files import write_run
@@ -67,9 +68,9 @@ def write_metric(folder: Path, data: list[Any], *, name: str = "1000.log", more:
 
 async def test_what_sdk_0_4_5_recorded_is_read() -> None:
     client = OfflineClient([RECORDED])
-    (project,) = (await client.list_projects("local")).data or []
+    (project,) = (await client.list_projects(WorkspaceRef("local"))).data or []
     assert (project.name, project.count) == ("mnist-old", {"experiments": 3})
-    listed = {one.name: one for one in (await client.list_experiments("local", "mnist-old")).data or []}
+    listed = {one.name: one for one in (await client.list_experiments(ProjectRef("local", "mnist-old"))).data or []}
     assert {name: one.state for name, one in listed.items()} == dict.fromkeys(
         ("lr-0.05", "lr-0.2", "lr-0.3"), "CRASHED"
     )
@@ -81,14 +82,16 @@ async def test_what_sdk_0_4_5_recorded_is_read() -> None:
         "model": {"layers": 2, "name": "cnn"},
     }
     cuid = listed["lr-0.3"].cuid
-    points = (await client.read_points("local", "mnist-old", cuid, ["train/loss", "val/acc"], exact=True)).data or {}
+    points = (
+        await client.read_points(ExperimentRef("local", "mnist-old", cuid), ["train/loss", "val/acc"], exact=True)
+    ).data or {}
     assert (list(points["train/loss"].steps), list(points["train/loss"].values)) == ([0], [2.294318829919848])
     assert list(points["val/acc"].values) == [0.09999999999999998]
-    logs = (await client.read_logs("local", "mnist-old", cuid, start=0, count=100)).data
+    logs = (await client.read_logs(ExperimentRef("local", "mnist-old", cuid), start=0, count=100)).data
     assert logs is not None
     assert "epoch 0: loss 2.3000" in [line.message for line in logs.lines]
     assert logs.lines[-2].message == "    self.cursor().execute('COMMIT')"
-    whole = (await client.get_experiment("local", "mnist-old", "run-20261128_122734-91413978")).data
+    whole = (await client.get_experiment(ExperimentRef("local", "mnist-old", "run-20261128_122734-91413978"))).data
     assert whole is not None
     assert "self.cursor().execute('COMMIT')" in (whole.error or "")
     assert whole.profile["metadata"]["hostname"] == "gpu-node-01"
@@ -113,11 +116,11 @@ async def test_series_texts_and_images_are_read(tmp_path: Path) -> None:
     (run / "media" / "2").mkdir(parents=True)
     (run / "media" / "2" / "image-step0.png").write_bytes(PIXEL)
     client = OfflineClient([tmp_path])
-    (listed,) = (await client.list_experiments("local", "old")).data or []
+    (listed,) = (await client.list_experiments(ProjectRef("local", "old"))).data or []
     assert (listed.state, listed.cuid) == ("FINISHED", "a")
-    summary = (await client.get_summary("local", "old", "a")).data or {}
+    summary = (await client.get_summary(ExperimentRef("local", "old", "a"))).data or {}
     assert (summary["loss"].count, summary["loss"].value, summary["odd"].non_finite) == (4, 0.1, 2)
-    keyed = (await client.list_keys("local", "old", "a")).data
+    keyed = (await client.list_keys(ExperimentRef("local", "old", "a"))).data
     assert keyed is not None
     assert (keyed.scalars, keyed.media) == (["loss", "odd"], ["sample", "text"])
     async with session(Settings(log_dirs=(tmp_path,))) as opened:
@@ -137,7 +140,7 @@ async def test_sdk_0_2_names_folders_after_metrics_and_writes_json(tmp_path: Pat
     points = [{"index": str(step), "data": 1.0 / (step + 1), "create_time": MOMENT} for step in range(3)]
     (folder / "1000.json").write_text(json.dumps({"data": points}), encoding="utf-8")
     (folder / "_summary.json").write_text('{"max": 1, "min": 0.3, "num": 3}', encoding="utf-8")
-    summary = (await OfflineClient([tmp_path]).get_summary("local", "old", "b")).data or {}
+    summary = (await OfflineClient([tmp_path]).get_summary(ExperimentRef("local", "old", "b"))).data or {}
     assert (summary["train/loss"].count, summary["train/loss"].step) == (3, 2)
 
 
@@ -153,7 +156,7 @@ async def test_state_is_the_databases_or_that_of_the_error_log(
     (run / "console" / "2024-05-01.log").write_text("hello\n", encoding="utf-8")
     if error:
         (run / "console" / "error.log").write_text(f"2024-05-01 08:00:00.1\n{error}\n", encoding="utf-8")
-    experiment = (await OfflineClient([tmp_path]).get_experiment("local", "old", "c")).data
+    experiment = (await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "old", "c"))).data
     assert experiment is not None
     assert (experiment.state, experiment.error) == (state, error or None)
 
@@ -170,9 +173,9 @@ async def test_what_only_the_write_ahead_log_holds_is_read_and_nothing_is_create
     stamps = [path.stat().st_mtime_ns for path in before]
     assert (tmp_path / "copy" / "runs.swanlab").stat().st_size < 8192
     client = OfflineClient([tmp_path / "copy"])
-    (listed,) = (await client.list_experiments("local", "old")).data or []
+    (listed,) = (await client.list_experiments(ProjectRef("local", "old"))).data or []
     assert (listed.name, listed.state) == ("killed", "UNKNOWN")
-    summary = (await client.get_summary("local", "old", listed.cuid)).data or {}
+    summary = (await client.get_summary(ExperimentRef("local", "old", listed.cuid))).data or {}
     assert summary["loss"].value == 2.0
     assert sorted(tmp_path.glob("copy/**/*")) == before
     assert [path.stat().st_mtime_ns for path in before] == stamps
@@ -183,10 +186,10 @@ async def test_a_growing_run_is_followed(tmp_path: Path) -> None:
     write_database(tmp_path, [{"folder": run.name, "name": "e", "status": 0, "keys": ["loss"]}]).close()
     write_metric(run / "logs" / "0", [1.0])
     client = OfflineClient([tmp_path])
-    assert ((await client.get_summary("local", "old", "e")).data or {})["loss"].count == 1
+    assert ((await client.get_summary(ExperimentRef("local", "old", "e"))).data or {})["loss"].count == 1
     with (run / "logs" / "0" / "1000.log").open("a", encoding="utf-8") as file:
         file.write('{"index": 1, "data": 0.5}\n{"index": 2, "da')
-    answer = await client.get_summary("local", "old", "e")
+    answer = await client.get_summary(ExperimentRef("local", "old", "e"))
     assert (answer.data or {})["loss"].count == 2
 
 
@@ -196,8 +199,8 @@ async def test_a_broken_database_costs_names_alone(tmp_path: Path, content: byte
     (tmp_path / "runs.swanlab").write_bytes(content)
     write_metric(run / "logs" / "0", [1.0, 2.0])
     client = OfflineClient([tmp_path])
-    (listed,) = (await client.list_experiments("local", "(unknown)")).data or []
-    answer = await client.get_summary("local", "(unknown)", listed.cuid)
+    (listed,) = (await client.list_experiments(ProjectRef("local", "(unknown)"))).data or []
+    answer = await client.get_summary(ExperimentRef("local", "(unknown)", listed.cuid))
     assert (answer.data or {})["0"].count == 2
     assert any("runs.swanlab" in note for note in answer.notes)
 
@@ -272,5 +275,5 @@ async def test_records_of_newer_sdks_next_to_a_database_are_read_once(tmp_path: 
     (file.parent / "logs" / "0").mkdir(parents=True)
     write_database(tmp_path, [{"folder": file.parent.name, "name": "one"}]).close()
     client = OfflineClient([tmp_path])
-    assert [project.name for project in (await client.list_projects("local")).data or []] == ["made"]
-    assert len((await client.list_experiments("local", "made")).data or []) == 1
+    assert [project.name for project in (await client.list_projects(WorkspaceRef("local"))).data or []] == ["made"]
+    assert len((await client.list_experiments(ProjectRef("local", "made"))).data or []) == 1

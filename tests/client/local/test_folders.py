@@ -190,20 +190,20 @@ async def test_a_folder_that_vanishes_is_not_found_any_more_and_may_come_back(co
 async def test_what_vanishes_while_it_is_looked_at_is_no_fault(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(copied.parent, "stays", [])
     gone = write_run(copied.parent, "gone", [])
-    scandir, stat = os.scandir, Path.stat
+    scandir, lstat = os.scandir, os.lstat
 
     def vanish(folder: Any) -> Any:
         if Path(folder) == copied:
             raise FileNotFoundError(2, "No such file or directory")
         return scandir(folder)
 
-    def stat_gone(path: Path, **how: Any) -> Any:
-        if path == gone:
+    def lstat_gone(path: Any, **how: Any) -> Any:
+        if Path(path) == gone:
             raise FileNotFoundError(2, "No such file or directory")
-        return stat(path, **how)
+        return lstat(path, **how)
 
     monkeypatch.setattr(os, "scandir", vanish)
-    monkeypatch.setattr(Path, "stat", stat_gone)
+    monkeypatch.setattr(os, "lstat", lstat_gone)
     client = OfflineClient([copied.parent])
     assert await list_cuids(client) == ["stays"]
     assert (await client.list_projects(WorkspaceRef("local"))).notes == [
@@ -351,13 +351,13 @@ async def test_a_question_about_one_run_looks_at_its_files_alone(
     client = OfflineClient([tmp_path])
     await list_cuids(client)
     looked: list[str] = []
-    stat = Path.stat
+    lstat = os.lstat
 
-    def watch(path: Path, **how: Any) -> Any:
-        looked.append(path.name)
-        return stat(path, **how)
+    def watch(path: Any, **how: Any) -> Any:
+        looked.append(Path(path).name)
+        return lstat(path, **how)
 
-    monkeypatch.setattr(Path, "stat", watch)
+    monkeypatch.setattr(os, "lstat", watch)
     await client.get_summary(ExperimentRef("local", "made", "one"))
     assert "run-one.swanlab" in looked
     assert "run-two.swanlab" not in looked

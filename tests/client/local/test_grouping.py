@@ -11,6 +11,7 @@ import pytest
 
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
 from tests.run_files import build_file, encode_finish, encode_point, encode_start, write_run
@@ -24,7 +25,9 @@ FIRST, SECOND = "20261123_080000", "20261123_090000"
 
 
 async def list_cuids(folder: Path, project: str = "made") -> list[str]:
-    return [one.cuid for one in (await OfflineClient([folder]).list_experiments("local", project)).data or []]
+    return [
+        one.cuid for one in (await OfflineClient([folder]).list_experiments(ProjectRef("local", project))).data or []
+    ]
 
 
 def points(start: int, stop: int, key: str = "loss") -> list[bytes]:
@@ -44,16 +47,16 @@ def describe(file: Path, *, config: dict[str, Any] | None = None, command: str =
 
 async def test_trainings_of_one_seeded_id_are_experiments_of_their_own() -> None:
     client = OfflineClient([SEEDED])
-    answer = await client.list_experiments("local", "sft-rounds")
+    answer = await client.list_experiments(ProjectRef("local", "sft-rounds"))
     listed = {one.name: one for one in answer.data or []}
     assert {one.cuid for one in listed.values()} == {folder.name for folder in SEEDED.iterdir()}
     rates = {name: one.profile["config"]["learning_rate"] for name, one in listed.items()}
     assert rates == {"round1": 0.001, "round2": 0.0005, "round3": 0.005}
     assert any("the id of each is the name of its (first) folder" in note for note in answer.notes)
     for one in listed.values():
-        series = await client.read_points("local", "sft-rounds", one.cuid, ["train/loss"], exact=True)
+        series = await client.read_points(ExperimentRef("local", "sft-rounds", one.cuid), ["train/loss"], exact=True)
         assert not any("several folders" in note for note in series.notes)
-        described = await client.get_experiment("local", "sft-rounds", one.cuid)
+        described = await client.get_experiment(ExperimentRef("local", "sft-rounds", one.cuid))
         assert any(RECORDED in note and "seeds" in note for note in described.notes)
 
 
@@ -79,7 +82,7 @@ async def test_ids_do_not_change_when_another_folder_goes(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / other)
     client = OfflineClient([tmp_path])
     for name in (RECORDED, last, last.removeprefix("run-")):
-        assert (await client.get_experiment("local", "sft-rounds", name)).data is not None
+        assert (await client.get_experiment(ExperimentRef("local", "sft-rounds", name))).data is not None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ async def test_what_differs_is_another_training(
 ) -> None:
     describe(write_run(tmp_path, "same", points(0, 5), moment=FIRST), **first)
     describe(write_run(tmp_path, "same", points(5, 9), moment=SECOND), **second)
-    answer = await OfflineClient([tmp_path]).list_experiments("local", "made")
+    answer = await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "made"))
     assert len(answer.data or []) == 2
     assert any(why in note for note in answer.notes)
 
@@ -104,7 +107,7 @@ async def test_steps_that_start_again_are_another_training(tmp_path: Path) -> No
     write_run(tmp_path, "same", points(0, 9), moment=SECOND)
     assert await list_cuids(tmp_path) == [f"run-{FIRST}-same", f"run-{SECOND}-same"]
     with pytest.raises(InvalidArgument, match="2 experiments of local/made"):
-        await OfflineClient([tmp_path]).get_summary("local", "made", "same")
+        await OfflineClient([tmp_path]).get_summary(ExperimentRef("local", "made", "same"))
 
 
 async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(t
     describe(write_run(tmp_path, "same", [once, *points(4, 9), encode_finish()], moment=SECOND), **same)
     client = OfflineClient([tmp_path])
     assert await list_cuids(tmp_path) == ["same"]
-    series = (await client.read_points("local", "made", "same", ["loss"], exact=True)).data
+    series = (await client.read_points(ExperimentRef("local", "made", "same"), ["loss"], exact=True)).data
     assert series is not None
     assert list(series["loss"].steps) == list(range(9))
 
@@ -132,11 +135,11 @@ async def test_a_resumed_run_and_another_training_are_two_experiments(tmp_path: 
     write_run(tmp_path, "same", points(0, 3), moment="20261123_100000")
     client = OfflineClient([tmp_path])
     assert len(await list_cuids(tmp_path)) == 2
-    joined = (await client.get_summary("local", "made", f"run-{FIRST}-same")).data
+    joined = (await client.get_summary(ExperimentRef("local", "made", f"run-{FIRST}-same"))).data
     assert joined is not None
     assert joined["loss"].count == 9
     # the second folder's name finds the experiment that it belongs to
-    experiment = (await client.get_experiment("local", "made", f"{SECOND}-same")).data
+    experiment = (await client.get_experiment(ExperimentRef("local", "made", f"{SECOND}-same"))).data
     assert experiment is not None
     assert experiment.cuid == f"run-{FIRST}-same"
 
@@ -149,7 +152,7 @@ async def test_folders_of_one_name_in_several_log_folders_have_different_ids(tmp
     assert await list_cuids(tmp_path) == cuids
     client = OfflineClient([tmp_path])
     for cuid in cuids:
-        experiment = (await client.get_experiment("local", "made", cuid)).data
+        experiment = (await client.get_experiment(ExperimentRef("local", "made", cuid))).data
         assert experiment is not None
         assert experiment.cuid == cuid
 
@@ -194,7 +197,7 @@ async def test_the_next_start_of_a_job_with_ranks_decides_its_state(tmp_path: Pa
         write_rank(SECOND, number, [])
         file = tmp_path / f"run-{SECOND}-job-node-{number}" / "run-job.swanlab"
         file.write_bytes(build_file([encode_start("job", began=began), *points(5, 9, key), encode_finish()]))
-    answer = await OfflineClient([tmp_path]).get_experiment("local", "made", "job")
+    answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "job"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
     assert any("Recorded in 4 folders (started several times, 2 ranks the last time)" in note for note in answer.notes)

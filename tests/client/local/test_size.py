@@ -223,7 +223,7 @@ async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch:
 
 
 async def test_log_lines_beyond_the_bound_are_read_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swanlab_mcp.client.local.run._KEPT_LINES", 50)
+    monkeypatch.setattr("swanlab_mcp.client.local.log_lines._KEPT_LINES", 50)
     client = OfflineClient([large.parent.parent])
     for start, count in ((0, 3), (100, 20), (240, 20), (249, 3), (290, 20), (None, 5)):
         part = (await client.read_logs(ExperimentRef("local", "made", "large"), start=start, count=count)).data

@@ -1,0 +1,245 @@
+"""Run folders made to stop, bloat or mislead the reader: each costs little, and shows nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+from struct import pack
+from typing import Any
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.client.local.framing import FragmentReader
+from swanlab_mcp.client.local.records import is_protobuf
+from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
+from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
+from swanlab_mcp.core.untrusted import parse_json
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+from tests.run_files import encode_finish, encode_point, write_run
+
+pytestmark = pytest.mark.anyio
+
+HEADER = b":SWL\xd6\xe1\x02"
+
+
+def points(count: int, value: float = 1.0) -> list[bytes]:
+    return [encode_point(step + 1, "loss", step, value) for step in range(count)]
+
+
+def write_fragment(kind: int, data: bytes) -> bytes:
+    return pack("<IHB", crc32(bytes((kind,)) + data), len(data), kind) + data
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1\nb: -0.5\nc: 1.0e-05\nd: .inf\n", {"a": 1, "b": -0.5, "c": 1e-05, "d": float("inf")}),
+        # PyYAML writes a text like this without quotes
+        ("lr: 1e-5\n", {"lr": "1e-5"}),
+        ("a: null\nb: ~\nc:\nd: true\ne: 'true'\n", {"a": None, "b": None, "c": None, "d": True, "e": "true"}),
+        ("t: 9:9:9\nd: 2020-01-01\nm: 0x1F\n", {"t": "9:9:9", "d": "2020-01-01", "m": 31}),
+        ("- [1, two]\n- {x: []}\n", [[1, "two"], {"x": []}]),
+        ("1: a\ntrue: b\n", {"1": "a", "true": "b"}),
+        (f"n: {'7' * 5000}\n", {"n": "7" * 5000}),
+        (f"t: {'9:' * 100_000}9\n", {"t": "9:" * 100_000 + "9"}),
+        ("", None),
+    ],
+)
+def test_yaml_is_text_numbers_booleans_null_and_containers(text: str, value: Any) -> None:
+    assert parse_yaml(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!bool x\n",
+        "a: !!python/object/apply:os.system [ls]\n",
+        "a: !mine 1\n",
+        "a: &x [1]\nb: *x\n",
+        "[" * 500 + "]" * 500,
+        "- x\n" * 300_000,
+        "? [1, 2]\n: 3\n",
+        "a: [1\n",
+    ],
+)
+def test_yaml_with_tags_aliases_or_without_bound_is_refused(text: str) -> None:
+    with pytest.raises(NotReadable):
+        parse_yaml(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_what_the_sdk_writes_as_yaml_comes_back(value: Any) -> None:
+    yaml = pytest.importorskip("yaml")
+    assert parse_yaml(yaml.safe_dump(value, allow_unicode=True)) == value
+
+
+@pytest.mark.parametrize("config", ["a: !!bool x\n", "a: " + "[" * 3000, "x: " + "9:" * 900_000 + "9\n"])
+async def test_a_hostile_config_costs_itself_alone(tmp_path: Path, config: str) -> None:
+    for name in ("good", "bad"):
+        file = write_run(tmp_path, name, [*points(2), encode_finish()])
+        (file.parent / "files").mkdir()
+        (file.parent / "files" / "config.yaml").write_text("lr: 1" if name == "good" else config, encoding="utf-8")
+    listed = (await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "made"))).data or []
+    assert {one.cuid for one in listed} == {"good", "bad"}
+
+
+def test_a_record_begun_once_and_ended_often_is_judged_a_few_times() -> None:
+    judged: list[int] = []
+
+    def judge(payload: bytes) -> bool:
+        judged.append(len(payload))
+        return is_protobuf(payload)
+
+    reader = FragmentReader(judge)
+    content = HEADER + write_fragment(2, b"\x08\x01" * 16_000) + write_fragment(4, b"\xff") * 12_000
+    assert reader.feed(content, at_end=True) == []
+    assert len(judged) <= 4
+    assert reader.lost == 12_001
+
+
+def test_a_record_without_end_is_not_kept_in_memory() -> None:
+    reader = FragmentReader(is_protobuf)
+    middle = write_fragment(3, bytes(32_000))
+    reader.feed(HEADER + write_fragment(2, b"\x08\x01"))
+    for _ in range(300):
+        reader.feed(middle)
+    assert reader.oversized == 1
+    assert sum(part.size for part in reader._open) < 9 << 20
+
+
+def test_a_message_of_endless_fields_is_no_record() -> None:
+    assert is_protobuf(b"\x08\x01" * 90_000)
+    assert not is_protobuf(b"\x08\x01" * 110_000)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_integers_of_many_digits_are_text(as_bytes: bool) -> None:
+    text = f'{{"few": {"7" * 4300}, "many": [-{"7" * 5000}]}}'
+    value = parse_json(text.encode() if as_bytes else text)
+    assert value["many"] == ["-" + "7" * 5000]
+    assert isinstance(value["few"], int)
+    assert parse_json(text, lambda fields: fields)["many"] == ["-" + "7" * 5000]
+
+
+async def test_a_run_file_swapped_for_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    file = write_run(tmp_path, "one", points(3))
+    write_run(tmp_path, "two", points(3))
+    client = OfflineClient([tmp_path])
+    assert (await client.get_summary(ExperimentRef("local", "made", "one"))).data
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises((NotAvailableOffline, NotFound)):
+        await client.get_summary(ExperimentRef("local", "made", "one"))
+    assert (await client.get_summary(ExperimentRef("local", "made", "two"))).data
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+async def test_a_run_swapped_for_a_link_shows_no_other_folder(tmp_path: Path, what: str) -> None:
+    secret = write_run(tmp_path / "elsewhere", "one", points(9, 7.0))
+    file = write_run(tmp_path / "runs", "one", points(3))
+    write_run(tmp_path / "runs", "two", points(3))
+    client = OfflineClient([tmp_path / "runs"])
+    assert ((await client.get_summary(ExperimentRef("local", "made", "one"))).data or {})["loss"].count == 3
+    if what == "file":
+        file.unlink()
+        file.symlink_to(secret)
+    else:
+        shutil.rmtree(file.parent)
+        file.parent.symlink_to(secret.parent)
+    for _ in range(2):
+        with pytest.raises((NotAvailableOffline, NotFound)):
+            await client.get_summary(ExperimentRef("local", "made", "one"))
+    listed = (await client.list_experiments(ProjectRef("local", "made"))).data or []
+    assert [one.cuid for one in listed] == ["two"]
+
+
+async def test_a_race_of_a_folder_and_a_link_never_shows_the_other(tmp_path: Path) -> None:
+    secret = write_run(tmp_path / "elsewhere", "one", points(9, 7.0))
+    file = write_run(tmp_path / "runs", "one", points(3))
+    kept = file.parent.with_name("kept")
+    ended = threading.Event()
+
+    def swap() -> None:
+        while not ended.is_set():
+            file.parent.rename(kept)
+            file.parent.symlink_to(secret.parent)
+            file.parent.unlink()
+            kept.rename(file.parent)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    seen: set[int] = set()
+    try:
+        for _ in range(150):
+            client = OfflineClient([tmp_path / "runs"])
+            try:
+                summary = (await client.get_summary(ExperimentRef("local", "made", "one"))).data or {}
+            except Exception:  # noqa: BLE001 refused or missing, as it should be
+                continue
+            seen |= {one.count for one in summary.values() if one.count}
+    finally:
+        ended.set()
+        thread.join()
+    assert seen <= {3}
+
+
+@pytest.mark.parametrize("part", ["media", "media/image", "files"])
+async def test_a_folder_within_a_run_that_is_a_link_is_not_followed(tmp_path: Path, part: str) -> None:
+    folder = tmp_path / "runs" / "run-20261123_080020-3hzj7gws"
+    shutil.copytree(next((RUNS / "0.10.3-offline").glob("*3hzj7gws")), folder)
+    target = folder / part
+    target.rename(tmp_path / "moved")
+    target.symlink_to(tmp_path / "moved")
+    async with session(Settings(log_dirs=(tmp_path / "runs",))) as client:
+        given = {"project": "local/vision-baselines", "exp_cuid": "3hzj7gws"}
+        experiment = await client.call_tool("get_experiment", given)
+        media = await client.call_tool("get_media", {**given, "keys": ["*"]})
+    if part == "files":
+        assert "is no plain file" in text_of(experiment)
+        assert "profile.config" not in text_of(experiment)
+    else:
+        assert "is no plain file" in text_of(media)
+
+
+async def test_a_huge_sparse_run_does_not_cost_the_others_theirs(tmp_path: Path) -> None:
+    huge = write_run(tmp_path, "huge", points(3))
+    write_run(tmp_path, "small", [*points(5), encode_finish()])
+    os.truncate(huge, 60 << 30)
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        ranking = await client.call_tool("rank_experiments", {"project": "local/made", "metric": "loss"})
+    told = text_of(ranking)
+    assert "small" in told
+    assert "huge" in told
+    assert not ranking.is_error
+
+
+async def test_a_run_that_takes_too_long_is_named_and_the_others_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 64)
+    write_run(tmp_path, "long", points(500))
+    write_run(tmp_path, "short", [])
+    client = OfflineClient([tmp_path])
+    listed = (await client.list_experiments(ProjectRef("local", "made"))).data or []
+    await client.get_summary(ExperimentRef("local", "made", "short"))
+    monkeypatch.setattr("swanlab_mcp.client.local.client._FOR_ALL", 0.0)
+    monkeypatch.setattr("swanlab_mcp.client.local.client._LEAST_SHARE", -1.0)
+    answer = await client.get_summaries(ProjectRef("local", "made"), listed)
+    assert list(answer.data or {}) == ["short"]
+    assert any("Left out, because reading takes too long: long." in note for note in answer.notes)
+    # asked about by itself it is read
+    assert ((await client.get_summary(ExperimentRef("local", "made", "long"))).data or {})["loss"].count == 500
