@@ -12,18 +12,13 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
+from swanlab_mcp.analysis.deciding import read_curve
+from swanlab_mcp.analysis.diagnosis import judge
 from swanlab_mcp.analysis.differences import associate, find_varying, group_repeats
-from swanlab_mcp.analysis.events import (
-    find_flat,
-    find_gaps,
-    find_jumps,
-    find_non_finite,
-    find_plateau,
-    find_spikes,
-    find_worsening,
-)
 from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
 from swanlab_mcp.analysis.noise import pool_noise
+from swanlab_mcp.analysis.spikes import find_spikes
+from swanlab_mcp.analysis.trends import find_plateau, find_worsening
 
 POINTS = 500_000
 SERIES = 1000
@@ -65,8 +60,8 @@ NOISES: tuple[Callable[[random.Random, int], list[float]], ...] = (
 def find_false_alarms(values: list[float]) -> list[str]:
     """Return the kinds of events seen in noise, where there are none ("never learned" is true of noise)."""
     steps = list(range(len(values)))
-    found = [event.kind for event in (find_spikes(steps, values), find_plateau(steps, values)) if event]
-    return found + (["worsening"] if find_worsening(steps, values) else [])
+    finders = {"spike": find_spikes, "worsening": find_worsening, "plateau": find_plateau}
+    return [kind for kind, find in finders.items() if find(steps, values)]
 
 
 def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str, int]]:
@@ -88,13 +83,7 @@ def measure_cost() -> tuple[float, float]:
     times = [1_700_000_000_000 + 200 * step for step in steps]
 
     def look() -> None:
-        find_non_finite(steps, values)
-        find_spikes(steps, values)
-        find_worsening(steps, values)
-        find_flat(values)
-        find_plateau(steps, values)
-        find_jumps(steps, values)
-        find_gaps(steps, times)
+        judge([read_curve("train/loss", steps, values, times)])
 
     begin = time.process_time()
     look()

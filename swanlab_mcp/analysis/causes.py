@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
-
-from swanlab_mcp.core.i18n import say
 
 __all__ = [
     "ErrorText",
+    "Trouble",
     "find_error",
     "find_first_traceback",
     "find_lacking_memory",
@@ -18,6 +17,10 @@ __all__ = [
 ]
 
 Memory = Literal["gpu", "host", ""]
+Trouble = Literal[
+    "host_memory", "gpu_memory", "killed", "ended_outside", "disk_full", "missing_file", "permission", "connection",
+    "out_of_range", "native_code", "non_finite", "shapes", "missing_module", "stopped_by_hand", "code", "",
+]  # fmt: skip
 
 _FRAMES = 3
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -47,60 +50,60 @@ _TROUBLE = re.compile(
 )
 
 # which memory there was too little of, and the cause; the first that matches, from the particular to the general
-_CAUSES: tuple[tuple[str, Memory, Callable[[], str]], ...] = (
+_CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
     (
         r"can't allocate memory|cannot allocate memory|^MemoryError|std::bad_alloc",
         "host",
-        lambda: say("the machine ran out of memory"),
+        "host_memory",
     ),
     (
         r"(?:CUDA|HIP|NPU|MPS|GPU|XPU)\b.{0,40}out of memory|OutOfMemoryError|ALLOC_FAILED|out of memory",
         "gpu",
-        lambda: say("the GPU ran out of memory"),
+        "gpu_memory",
     ),
     (
         r"worker.{0,80}(?:killed|exited)|signal: killed|exit ?code:? -?(?:9|137)\b|^killed\b|oom.?kill",
         "host",
-        lambda: say("a process was killed from outside, often for want of memory"),
+        "killed",
     ),
     (
         r"time limit|preempt|slurmstepd|SIGTERM|signal 15|cancelled at",
         "",
-        lambda: say("it was ended from outside: time limit, pre-emption or a stop"),
+        "ended_outside",
     ),
-    (r"no space left|disk quota", "", lambda: say("the disk is full")),
-    (r"FileNotFoundError|no such file or directory", "", lambda: say("a file or its folder does not exist")),
-    (r"PermissionError|permission denied", "", lambda: say("a file may not be opened")),
+    (r"no space left|disk quota", "", "disk_full"),
+    (r"FileNotFoundError|no such file or directory", "", "missing_file"),
+    (r"PermissionError|permission denied", "", "permission"),
     (
         r"NCCL|ProcessGroup|collective|connection (?:reset|refused|closed)|timed? ?out|ConnectionError|broken pipe",
         "",
-        lambda: say("the connection between processes or to a server broke"),
+        "connection",
     ),
     (
         r"device-side assert|index(?:es)? out of (?:bounds|range)|IndexError|target \d+ is out",
         "",
-        lambda: say("an index or label is out of range"),
+        "out_of_range",
     ),
     (
         r"illegal memory access|CUDNN|CUDA error|\bECC\b|\bXid\b|segmentation fault|bus error|core dumped",
         "",
-        lambda: say("the GPU, its driver or native code failed"),
+        "native_code",
     ),
-    (r"\bnan\b|non-?finite|\binfinite\b|\binf\b", "", lambda: say("a value was NaN or infinite")),
+    (r"\bnan\b|non-?finite|\binfinite\b|\binf\b", "", "non_finite"),
     (
         (
             r"size mismatch|size of tensor|shape|dimension|broadcast|cannot be multiplied|same number of"
             r"|Expected .{0,40} to match"
         ),
         "",
-        lambda: say("shapes do not fit together"),
+        "shapes",
     ),
-    (r"ModuleNotFoundError|ImportError|undefined symbol", "", lambda: say("a module is missing or does not fit")),
-    (r"KeyboardInterrupt", "", lambda: say("it was stopped by hand (Ctrl-C or a signal)")),
+    (r"ModuleNotFoundError|ImportError|undefined symbol", "", "missing_module"),
+    (r"KeyboardInterrupt", "", "stopped_by_hand"),
     (
         r"(?:Key|Attribute|Type|Name|Value|ZeroDivision|Assertion|Unbound\w+|NotImplemented|JSONDecode)Error",
         "",
-        lambda: say("a mistake in the code, its settings or its data"),
+        "code",
     ),
 )
 
@@ -163,9 +166,12 @@ def _find_end(plain: Sequence[str]) -> ErrorText | None:
     return next((ErrorText(line) for line in reversed(ends) if _TROUBLE.search(line)), None)
 
 
-def name_cause(error: str) -> str:
-    """Return the kind of trouble that an error line tells of, "" where it is none of the known ones."""
-    return next((tell() for pattern, _, tell in _CAUSES if re.search(pattern, error, re.IGNORECASE)), "")
+def name_cause(error: str) -> Trouble:
+    """Return the kind of trouble that an error line names, "" if it is none of the known ones."""
+    for pattern, _, name in _CAUSES:
+        if re.search(pattern, error, re.IGNORECASE):
+            return name
+    return ""
 
 
 def find_lacking_memory(error: str) -> Memory:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
-__all__ = ["SIGMA", "Outline", "keep_finite", "outline"]
+__all__ = ["SIGMA", "Outline", "is_wide", "keep_finite", "outline", "to_scale"]
 
 SIGMA = 1.4826  # of a normal distribution, per median absolute deviation
 
 
 class Outline(NamedTuple):
-    """`levels` are rolling medians of medians of `width` values each; level i begins at value i x width.
+    """`levels` are rolling medians of `medians`, which are of `width` values each; level i starts at value i x width.
 
     `scatter` is the noise of one median before the rolling, `noise` that of a single value (standard deviations,
     estimated from second differences, which neither a slope nor an outlier disturbs).
@@ -26,6 +26,7 @@ class Outline(NamedTuple):
     scatter: float
     noise: float
     first: float
+    medians: list[float]
 
     @property
     def best(self) -> float:
@@ -35,6 +36,11 @@ class Outline(NamedTuple):
     def final(self) -> float:
         return self.levels[-1]
 
+    @property
+    def lowest(self) -> int:
+        """The last level that is the best."""
+        return len(self.levels) - 1 - self.levels[::-1].index(self.best)
+
 
 def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
     """Return the points whose values are finite."""
@@ -43,6 +49,17 @@ def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence
         return steps, values
     places = [place for place, value in enumerate(values) if math.isfinite(value)]
     return [steps[place] for place in places], [values[place] for place in places]
+
+
+def is_wide(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> bool:
+    """Return whether all values are above 0 and span more decades than a linear scale can show."""
+    low = min(values)
+    return low > 0 and math.log10(max(values)) - math.log10(low) > thresholds.log_decades
+
+
+def to_scale(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Sequence[float]:
+    """Return the values on the scale on which they are judged: logarithms where they are wide."""
+    return list(map(math.log10, values)) if is_wide(values, thresholds) else values
 
 
 def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outline:
@@ -62,7 +79,8 @@ def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outli
     noise = _estimate_noise(stretch)
     half = thresholds.smoothing // 2
     levels = [median(medians[max(0, place - half) : place + half + 1]) for place in range(len(medians))]
-    return Outline(levels, width, scatter, noise, max(values[0], median(values[: thresholds.smoothing])))
+    first = max(values[0], median(values[: thresholds.smoothing]))
+    return Outline(levels, width, scatter, noise, first, medians)
 
 
 def _estimate_noise(values: Sequence[float]) -> float:

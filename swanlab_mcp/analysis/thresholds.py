@@ -15,30 +15,45 @@ class Thresholds:
     levels: int = 100
     smoothing: int = 5
     fewest_points: int = 12
+    few_points: int = 5
+    few_significance: float = 0.01
+    log_decades: float = 3.0
     # spikes
     spike_sigmas: float = 10.0
     spike_floor: float = 0.005
     spike_neighbours: int = 5
     spike_recovered: float = 0.5
-    spike_many: int = 5
-    spike_many_share: float = 0.001
+    spike_settling: float = 0.1
+    shock_points: int = 40
+    shock_back: float = 0.25
     # worsening: divergence, overfitting
     worse_share: float = 0.05
     worse_sigmas: float = 5.0
     worse_doubt: float = 2.0
-    worse_scatter: float = 5.0
-    worse_directness: float = 0.8
-    onset_share: float = 0.1
+    worse_scatter: float = 7.0
+    worse_order: float = 0.9
+    worse_trend: float = 5.0
+    onset_share: float = 0.05
+    onset_sigmas: float = 1.0
     # never learned, plateau
     flat_points: int = 20
-    flat_share: float = 0.02
-    flat_sigmas: float = 4.0
-    slow_share: float = 0.005
-    slow_sigmas: float = 6.0
+    flat_share: float = 0.005
+    learned_sigmas: float = 4.0
+    quick_sigmas: float = 6.0
+    learned_trend: float = 4.0
     chance_share: float = 0.01
     trained_accuracy: float = 0.8
     plateau_share: float = 0.02
     plateau_length: float = 0.3
+    # reinforcement learning
+    collapse_share: float = 0.15
+    unstable_points: int = 40
+    unstable_share: float = 0.4
+    unstable_falls: int = 2
+    entropy_factor: float = 100.0
+    length_factor: float = 4.0
+    clipped_share: float = 0.95
+    halved: float = 0.5
     # learning rate
     jump_factor: float = 3.0
     warm_up_share: float = 0.05

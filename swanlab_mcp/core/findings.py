@@ -111,12 +111,14 @@ class Comparison(Record):
 
 
 class TimelineEvent(Record):
-    """Something that happened at a step, with the rule that told it."""
+    """Something that happened at a step, with the rule that found it."""
 
     kind: str
     severity: Literal["problem", "warning", "info"]
     key: str
     step: int | None = None
+    peak_step: int | None = Field(default=None, exclude_if=is_empty)
+    end_step: int | None = Field(default=None, exclude_if=is_empty)
     time: str | None = None
     detail: str
     rule: str
@@ -148,6 +150,7 @@ class Diagnosis(Record):
     cuid: str
     name: str
     state: str
+    health: Literal["healthy", "warning", "problem", "not_judged"]
     verdict: str
     events: list[TimelineEvent] = Field(default_factory=list[TimelineEvent], exclude_if=is_empty)
     causes: list[Cause] = Field(default_factory=list[Cause], exclude_if=is_empty)

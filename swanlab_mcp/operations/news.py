@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.events import find_stall, show_duration
+from swanlab_mcp.analysis.events import find_stall
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import NewsItem
 from swanlab_mcp.core.i18n import join_sentences, say

@@ -9,11 +9,11 @@ from contextvars import copy_context
 from functools import partial
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.curves import keep_finite
-from swanlab_mcp.analysis.events import find_worsening
+from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
+from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
@@ -236,12 +236,10 @@ def _describe(number: int, one: _Experiment, key: str, part: Points) -> PlottedC
 
 def _find_worse_since(key: str, part: Points) -> int | None:
     """Return since which step a loss or a quality is worse for good, by the rule of diagnose_experiment."""
-    kind = describe_key(key)
-    if not kind.must_improve:
+    curve = read_curve(key, part.steps, part.values)
+    if not curve.is_judged or not curve.kind.must_improve:
         return None
-    steps, values = keep_finite(part.steps, part.values)
-    sign = 1 if kind.direction == "min" else -1
-    worse = find_worsening(steps, [sign * value for value in values])
+    worse = find_worsening(curve.finite_steps, curve.costs)
     return worse.onset_step if worse else None
 
 

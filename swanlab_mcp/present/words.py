@@ -13,7 +13,7 @@ __all__ = ["get_published_type", "present"]
 Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 
 # class of a finding: the module of this package whose `publish` words it; imported at its first use
-_PUBLISHERS: dict[str, str] = {}
+_PUBLISHERS = {"DiagnosedExperiment": "diagnosis"}
 
 
 def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:

@@ -13,21 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.curves import keep_finite, outline
+from swanlab_mcp.analysis.deciding import read_curve
+from swanlab_mcp.analysis.diagnosis import judge
 from swanlab_mcp.analysis.events import (
+    Event,
     find_chance_classes,
-    find_flat,
     find_full_memory,
     find_gaps,
     find_idle,
     find_jumps,
     find_non_finite,
-    find_overfitting,
-    find_plateau,
-    find_spikes,
     find_stall,
-    find_worsening,
-    show_duration,
 )
+from swanlab_mcp.analysis.spikes import find_shock, find_spikes
+from swanlab_mcp.analysis.trends import find_plateau, find_worsening, has_improved
+from swanlab_mcp.core.durations import show_duration
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "analysis.py"
 
@@ -55,6 +55,14 @@ def bottom(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
         (2.3 - 1.9 * step / turn if step < turn else 0.4 + 0.4 * (step - turn) / (size - turn)) + source.gauss(0, noise)
         for step in range(size)
     ]
+
+
+def judge_losses(train: list[float], held_out: list[float] | None = None, steps: range | None = None) -> list[Event]:
+    """Return the problems and warnings of a training loss and, if there is one, its validation loss."""
+    curves = [read_curve("train/loss", range(len(train)), train)]
+    if held_out is not None:
+        curves.append(read_curve("val/loss", steps or range(len(held_out)), held_out))
+    return [event for event in judge(curves).events if event.severity != "info"]
 
 
 def test_noise_alone_raises_few_alarms() -> None:
@@ -98,7 +106,7 @@ def test_the_first_value_that_is_not_finite_is_found_with_its_step(place: int, o
     once = find_non_finite(range(1000), [*values[:place], odd, *values[place + 1 :]])
     assert once
     assert (once.step, once.severity) == (place, "warning")
-    assert "finite again later" in once.detail
+    assert (once.facts["count"], once.facts["to_end"]) == (1, False)
     for_good = find_non_finite(range(1000), [*values[:place], *[odd] * (1000 - place)])
     assert for_good
     assert (for_good.step, for_good.severity) == (place, "problem")
@@ -110,7 +118,7 @@ def test_a_nan_at_step_6000_of_10000_is_found() -> None:
     found = find_non_finite(range(10_000), values)
     assert found
     assert found.step == 6000
-    assert "4000 of 10000 points, to the end" in found.detail
+    assert (found.facts["count"], found.facts["total"], found.facts["to_end"]) == (4000, 10_000, True)
 
 
 def test_values_so_large_that_their_sum_is_infinite_are_still_finite() -> None:
@@ -120,7 +128,7 @@ def test_values_so_large_that_their_sum_is_infinite_are_still_finite() -> None:
     assert keep_finite([1, 2, 3], [1.0, math.nan, 3.0]) == ([1, 3], [1.0, 3.0])
 
 
-@given(st.integers(60, 2900), st.integers(0, 30), st.booleans())
+@given(st.integers(300, 2900), st.integers(0, 30), st.booleans())
 @settings(max_examples=40)
 def test_a_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bool) -> None:
     values = learn(3000, seed)
@@ -132,26 +140,36 @@ def test_a_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bo
     assert found is not None or place < 600
     if found:
         assert found.step == place
-        assert "largest" not in found.detail
+        assert found.number == 1
 
 
-def test_spikes_are_counted_and_judged_by_their_size() -> None:
+def test_spikes_are_counted_and_the_largest_is_named() -> None:
     values = learn(3000)
     for place in (1000, 1500, 2000):
         values[place] += 0.6
-    few = find_spikes(range(3000), values)
-    assert few
-    assert few.severity == "info"
-    assert "largest of 3" in few.detail
-    for place in (2200, 2400, 2600):
-        values[place] += 0.6
-    many = find_spikes(range(3000), values)
-    assert many
-    assert many.severity == "warning"
     values[2700] += 2.5
-    high = find_spikes(range(3000), values)
-    assert high
-    assert (high.step, high.severity) == (2700, "warning")
+    found = find_spikes(range(3000), values)
+    assert found
+    assert (found.step, found.number) == (2700, 4)
+
+
+def test_the_first_tenth_is_not_judged_for_spikes() -> None:
+    values = learn(3000)
+    values[250] += 5
+    assert find_spikes(range(3000), values) is None
+
+
+def test_a_shock_has_a_start_a_peak_and_an_end() -> None:
+    values = learn(3000)
+    for place in range(1500, 1900):
+        values[place] += 3 * math.exp(-(place - 1500) / 100)
+    found = find_shock(range(3000), values)
+    assert found
+    assert 1450 <= found.start <= 1560
+    assert 1490 <= found.peak <= 1540
+    assert 1580 <= found.end <= 1750
+    assert find_worsening(range(3000), values) is None
+    assert find_shock(range(3000), learn(3000)) is None
 
 
 def test_a_fall_a_level_shift_and_a_constant_are_no_spikes() -> None:
@@ -176,16 +194,23 @@ def test_a_loss_that_bottoms_at_40_percent_and_doubles_is_worse_from_there_on(si
 def test_a_loss_that_learns_is_not_worse() -> None:
     for size in (40, 300, 3000):
         assert find_worsening(range(size), learn(size)) is None
-    assert find_worsening(range(5), [1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert find_worsening(range(4), [1.0, 2.0, 3.0, 4.0]) is None
+
+
+def test_five_points_that_all_rise_are_worse() -> None:
+    worse = find_worsening(range(5), [1.0, 2.0, 3.0, 4.0, 5.0])
+    assert worse
+    assert (worse.best_step, worse.onset_step) == (0, 1)
+    assert find_worsening(range(5), [1.0, 2.0, 1.5, 4.0, 5.0]) is None
 
 
 @pytest.mark.parametrize("size", [40, 1000, 10_000])
 def test_a_loss_flat_at_ln_10_never_learned(size: int) -> None:
     source = random.Random(size)
     values = [math.log(10) + source.gauss(0, 0.01) for _ in range(size)]
-    course = find_flat(values)
-    assert course
-    assert find_chance_classes(course.final) == 10
+    assert not has_improved(values)
+    assert find_chance_classes(outline(values).final) == 10
+    assert [event.kind for event in judge_losses(values)] == ["never_learned"]
     assert find_plateau(range(size), values) is None
     assert find_worsening(range(size), values) is None
 
@@ -193,19 +218,20 @@ def test_a_loss_flat_at_ln_10_never_learned(size: int) -> None:
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
 def test_a_loss_that_falls_did_learn_even_within_its_first_points(noise: float) -> None:
     source = random.Random(1)
-    assert find_flat(learn(1000, noise=noise)) is None
+    assert has_improved(learn(1000, noise=noise))
     quick = [2.5, 0.02, *[0.002 + source.random() * 1e-4 for _ in range(58)]]
-    assert find_flat(quick) is None
-    assert find_flat([2.3, 2.29]) is None
+    assert has_improved(quick)
+    assert not judge_losses(quick)
+    assert not judge_losses([2.3, 2.29])
 
 
 def test_fine_tuning_that_gains_one_percent_surely_is_no_flat_loss() -> None:
     source = random.Random(4)
     slow = [2.10 - 0.03 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
-    assert find_flat(slow) is None
-    assert find_flat([value - 2 for value in slow]) is None
+    assert not judge_losses(slow)
+    assert not judge_losses([value - 2 for value in slow])
     barely = [2.3026 - 0.002 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
-    assert find_flat(barely)
+    assert [event.kind for event in judge_losses(barely)] == ["never_learned"]
 
 
 def test_chance_levels_are_those_of_classes() -> None:
@@ -227,28 +253,17 @@ def test_a_plateau_begins_where_nothing_more_is_gained(seed: int) -> None:
 
 def test_what_worsens_is_overfitting_only_if_training_does_not() -> None:
     size = 400
-    better, worse = (range(size), learn(size)), (range(size), bottom(size))
-    judged = find_overfitting(better, worse)
-    assert judged
-    assert judged.is_overfitting
-    level = find_overfitting((range(size), [1 + 0.01 * (step % 3) for step in range(size)]), worse)
-    assert level
-    assert (level.is_overfitting, level.improves) == (True, False)
-    falling = find_overfitting((range(size), [5 - step / 100 for step in range(size)]), worse)
-    assert falling
-    assert (falling.is_overfitting, falling.improves) == (True, True)
-    both = find_overfitting(worse, worse)
-    assert both
-    assert not both[1]
-    short = find_overfitting((range(3), [2.0, 1.0, 0.5]), worse)
-    assert short
-    assert not short[1]
-    assert find_overfitting(better, better) is None
-    # a validation every 20 steps against a training loss of every step
+    better, worse = learn(size), bottom(size)
+    (event,) = judge_losses(better, worse)
+    assert (event.kind, event.facts["pair_improves"]) == ("overfitting", False)
+    (event,) = judge_losses([5 - step / 100 for step in range(size)], worse)
+    assert (event.kind, event.facts["pair_improves"]) == ("overfitting", True)
+    assert {event.kind for event in judge_losses(worse, bottom(size, 1))} == {"divergence"}
+    assert judge_losses(better, learn(size, 1)) == []
+    # a validation every 8 steps against a training loss of every step
     sparse = range(0, size, 8)
-    judged = find_overfitting(better, (sparse, [bottom(size)[step] for step in sparse]))
-    assert judged
-    assert judged[1]
+    (event,) = judge_losses(better, [worse[step] for step in sparse], sparse)
+    assert event.kind == "overfitting"
 
 
 SIZE = 2000
@@ -353,7 +368,7 @@ def test_an_idle_gpu_is_told_whatever_the_order_steps_or_lost_samples(
     idle = find_idle(range(len(values)), values)
     mixed = source.sample([*values, *[math.nan] * lost], len(values) + lost)
     again = find_idle(range(start, start + len(mixed)), mixed)
-    assert (idle and (idle.value, idle.detail)) == (again and (again.value, again.detail))
+    assert (idle and idle.facts) == (again and again.facts)
     # a GPU that works harder is not idler
     busier = find_idle(range(len(values)), [value + 10 for value in values])
     assert idle or busier is None
@@ -369,7 +384,7 @@ def test_a_full_memory_is_told_at_its_largest_value_and_by_nothing_else(
     assert (full is not None) == (max(values) >= 97)
     odd = [*values[:place], math.nan, *values[place:]]
     again = find_full_memory(range(start, start + len(odd)), odd)
-    assert (full and full.value) == (again and again.value)
+    assert (full and full.facts) == (again and again.facts)
     if full and again:
         assert values[full.step] == max(values)
         assert odd[again.step - start] == max(values)
@@ -384,28 +399,27 @@ def test_overfitting_does_not_depend_on_the_origin_or_unit_of_either_series(
     shift: float, scale: float, other_shift: float, other_scale: float, seed: int, course: Any
 ) -> None:
     train, held_out = course(300, seed), bottom(300, seed + 1)
-    steps = range(300)
-    plain = find_overfitting((steps, train), (steps, held_out))
-    moved = find_overfitting(
-        (steps, [scale * value + shift for value in train]),
-        (steps, [other_scale * value + other_shift for value in held_out]),
+    plain = judge_losses(train, held_out)
+    moved = judge_losses(
+        [scale * value + shift for value in train],
+        [other_scale * value + other_shift for value in held_out],
     )
-    assert plain
-    assert moved
-    assert plain.is_overfitting == moved.is_overfitting == (course is learn)
-    assert plain.improves == moved.improves
-    assert plain.worsening.onset_step == moved.worsening.onset_step
-    assert plain.worsening.best_step == moved.worsening.best_step
+    expected = "overfitting" if course is learn else "divergence"
+    for events in (plain, moved):
+        assert expected in {event.kind for event in events}
+    (one,) = (event for event in plain if "val/loss" in event.keys)
+    (other,) = (event for event in moved if "val/loss" in event.keys)
+    assert (one.step, one.facts["best_step"]) == (other.step, other.facts["best_step"])
 
 
 def test_hardware_at_its_limits_is_told() -> None:
     full = find_full_memory(range(3), [50.0, 98.5, math.nan])
     assert full
-    assert (full.step, full.detail) == (1, "up to 98.5 %")
+    assert (full.step, full.facts) == (1, {"top": 98.5})
     assert find_full_memory(range(2), [50.0, 90.0]) is None
     idle = find_idle(range(40), [3.0] * 30 + [90.0] * 10)
     assert idle
-    assert idle.detail == "median load 3 % of 40 samples"
+    assert idle.facts == {"load": 3.0, "count": 40}
     assert find_idle(range(40), [80.0] * 40) is None
     assert find_idle(range(5), [0.0] * 5) is None
 
@@ -425,10 +439,11 @@ def test_no_series_is_too_odd_to_be_looked_at(values: list[float]) -> None:
     if finite:
         find_spikes(steps, finite)
         find_worsening(steps, finite)
-        find_flat(finite)
+        has_improved(finite)
+        find_shock(steps, finite)
         find_plateau(steps, finite)
         find_jumps(steps, finite)
-        find_overfitting((steps, finite), (steps, finite))
+        judge([read_curve(key, range(len(values)), values) for key in ("train/loss", "val/loss", "reward")])
 
 
 def test_durations_are_told_in_two_units() -> None:

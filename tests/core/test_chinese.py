@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.causes import find_lacking_memory, name_cause
+from swanlab_mcp.analysis.deciding import read_curve
+from swanlab_mcp.analysis.diagnosis import judge
 from swanlab_mcp.analysis.direction import find_role, infer_direction
-from swanlab_mcp.analysis.events import Event, find_gaps, find_jumps, find_non_finite, find_plateau, find_spikes
 from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
 from swanlab_mcp.analysis.noise import Noise, judge_difference
 from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.present.cause_words import describe_trouble
+from swanlab_mcp.present.event_words import describe_event, describe_rule
 from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
@@ -199,22 +202,15 @@ async def test_what_a_change_would_do_is_told_in_chinese(settings: Settings, sta
 series = st.lists(st.floats(0, 10) | st.sampled_from([50.0, float("nan")]), min_size=20, max_size=60)
 
 
-def find_events(values: list[float]) -> list[Event]:
-    steps = [place * (1 if place < 15 else 40) for place in range(len(values))]
-    finite = [0.0 if value != value else value for value in values]
-    found = [find_non_finite(steps, values), find_spikes(steps, finite), find_plateau(steps, finite)]
-    return [*(one for one in found if one), *find_jumps(steps, finite), *find_gaps(steps, [0] * len(steps))]
-
-
 @given(series)
-def test_what_is_found_does_not_depend_on_the_language(values: list[float]) -> None:
-    english = find_events(values)
-    with speak("zh"):
-        chinese = find_events(values)
-    for one, other in zip(english, chinese, strict=True):
-        assert one._replace(detail="", rule="") == other._replace(detail="", rule="")
-        check_told(one.detail, other.detail)
-        check_told(one.rule, other.rule)
+def test_events_are_worded_in_both_languages(values: list[float]) -> None:
+    steps = [place * (1 if place < 15 else 40) for place in range(len(values))]
+    curves = [read_curve(key, steps, values) for key in ("loss", "val/acc", "reward", "lr", "actor/entropy")]
+    for event in judge(curves).events:
+        english = (describe_event(event), describe_rule(event))
+        with speak("zh"):
+            for one, other in zip(english, (describe_event(event), describe_rule(event)), strict=True):
+                check_told(one, other)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +238,7 @@ def test_which_memory_ran_out_does_not_depend_on_the_language(line: str, memory:
     assert find_lacking_memory(line) == memory
     with speak("zh"):
         assert find_lacking_memory(line) == memory
-        assert bool(CHINESE.search(name_cause(line))) == (not line.startswith("MyOwnError"))
+        assert bool(CHINESE.search(describe_trouble(name_cause(line)))) == (not line.startswith("MyOwnError"))
 
 
 states = st.sampled_from(["FINISHED", "RUNNING", "CRASHED", "ABORTED", "UNKNOWN", "OFFLINE"])

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.causes import find_error, name_cause, normalise_error
+from swanlab_mcp.present.cause_words import describe_trouble
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.analysis.test_events import bottom, learn
@@ -60,7 +61,7 @@ OOM = [
     ],
 )
 def test_error_lines_name_their_cause(line: str, cause: str) -> None:
-    assert cause in name_cause(line)
+    assert cause in describe_trouble(name_cause(line))
     assert bool(name_cause(line)) == bool(cause)
 
 
@@ -179,8 +180,8 @@ async def test_a_healthy_run_is_called_healthy_and_nothing_more(name: str) -> No
     assert told["verdict"] == "healthy"
     assert not {"events", "causes", "crash"} & set(told)
     (note,) = told["notes"]
-    assert note.startswith("Read: all 28")
-    assert "points of train/loss, val/loss, train/acc, val/acc, lr, grad_norm, samples_per_sec" in note
+    assert note.startswith("Analyzed all 28")
+    assert "points of val/loss, val/acc, train/loss, train/acc, lr, grad_norm, samples_per_sec" in note
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ async def test_a_healthy_run_is_called_healthy_and_nothing_more(name: str) -> No
         ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points, to the end", "training exploded", "lr=100"),
         ("lr-1", "never_learned", 1, "began at 2.33", "learning rate too high", "lr=1"),
         ("uint8-input", "never_learned", 1, "ln(10) of 10 classes", "carry no signal", "grad_norm does not change"),
-        ("tiny-40-images", "overfitting", 60, "best 0.7398 at step 20", "memorises", "val/loss worsens"),
+        ("tiny-40-images", "overfitting", 50, "best 0.7398 at step 20", "memorises", "val/loss worsens"),
     ],
 )
 async def test_planted_pathologies_are_found(
@@ -197,8 +198,8 @@ async def test_planted_pathologies_are_found(
 ) -> None:
     told = await diagnose(DEMO, project="digits-mlp", exp_cuid=name)
     assert told["verdict"].startswith(kind)
-    event = next(one for one in told["events"] if one["severity"] == "problem")
-    assert (event["kind"], event["step"]) == (kind, step)
+    event = next(one for one in told["events"] if one["kind"] == kind)
+    assert (event["severity"], event["step"]) == ("problem", step)
     assert detail in event["detail"]
     assert event["rule"]
     assert event["time"].startswith("2026-11-23T08:0")
@@ -218,7 +219,7 @@ async def test_a_crash_is_explained_from_its_traceback() -> None:
 
 async def test_what_was_stopped_or_killed_is_told_apart() -> None:
     stopped = await diagnose(DEMO, project="digits-mlp", exp_cuid="wd-0.01")
-    assert stopped["verdict"] == "aborted: KeyboardInterrupt by user"
+    assert stopped["verdict"] == "aborted: KeyboardInterrupt by user; healthy until then"
     assert stopped["causes"][0]["cause"].startswith("it was stopped by hand")
     killed = await diagnose(DEMO, project="digits-mlp", exp_cuid="aug-256-128-long")
     assert killed["verdict"].startswith("stalled in ")
@@ -247,8 +248,8 @@ async def test_a_late_nan_is_found_in_all_points(settings: Settings, state: Stat
     add(state, "late", {"train/loss": series([*learn(6000), *[math.nan] * 4000])}, config={"lr": 0.1})
     told = await diagnose(settings, project="study", exp_cuid="late")
     assert told["verdict"] == "non_finite in train/loss from step 6000"
-    assert told["causes"][0]["cause"].startswith("a single bad value")
-    assert "Read: all 10,000 points of train/loss." in told["notes"]
+    assert told["causes"][0]["cause"].startswith("bad values without growth")
+    assert "Analyzed all 10,000 points of train/loss." in told["notes"]
     assert told["notes"][-1] == f"Page: {settings.web_host}/@kites-test3/study/runs/cuid-late/chart"
 
 
@@ -300,18 +301,18 @@ async def test_values_are_told_with_their_sign_and_qualities_fall(settings: Sett
     )}  # fmt: skip
     detail = {name: {one["kind"]: one["detail"] for one in found["events"]} for name, found in told.items()}
     assert detail["slow"]["overfitting"] == (
-        "best 0.9291 at step 160, falls for good from step 188 on, level at the end 0.8089; "
+        "best 0.9291 at step 160, falls for good from step 184 on, level at the end 0.8071; "
         "train/acc does not worsen, ends at 0.9046"
     )
     assert told["slow"]["causes"][0]["evidence"] == "val/acc worsens while training does not worsen"
     assert told["slow"]["events"][0]["rule"].startswith("fall > 5% of the gain")
     assert detail["fast"]["overfitting"].endswith("; train/acc still improves, ends at 0.9975")
     assert told["fast"]["causes"][0]["evidence"] == "val/acc worsens while training still improves"
-    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse for good from step 1920 on, ")
-    assert detail["below"]["divergence"].endswith("level at the end -4.207 (+10%)")
+    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse for good from step 1840 on, ")
+    assert detail["below"]["divergence"].endswith("level at the end -4.204 (+10%)")
     assert told["below"]["events"][0]["rule"].startswith("rise > 5% of the gain")
-    assert detail["reward"]["divergence"].startswith("best -33.27 at step 1631, falls for good from step 1920 on")
-    assert detail["reward"]["divergence"].endswith("level at the end -79.34")
+    assert detail["reward"]["collapse"].startswith("best -33.27 at step 1631, falls for good from step 1840 on")
+    assert detail["reward"]["collapse"].endswith("level at the end -79.65")
     assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
     assert told["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"
     assert detail["minus"]["non_finite"].startswith("first -infinity; 200 of 400")
@@ -332,8 +333,10 @@ async def test_a_loss_flat_at_ln_10_never_learned(settings: Settings, state: Sta
     assert (await diagnose(settings, project="study", exp_cuid="odd"))["causes"][0]["cause"].startswith("not enough")
     reward = await diagnose(settings, project="study", exp_cuid="reward")
     assert reward["events"][0]["detail"].startswith("began at -197.7, best level -197.7")
-    for name in ("tuned", "policy"):
-        assert (await diagnose(settings, project="study", exp_cuid=name))["verdict"] == "healthy"
+    assert (await diagnose(settings, project="study", exp_cuid="tuned"))["verdict"] == "healthy"
+    assert (await diagnose(settings, project="study", exp_cuid="policy"))["verdict"].startswith(
+        "cannot tell: no metric"
+    )
 
 
 async def test_schedules_and_sparse_validation_are_healthy(settings: Settings, state: State) -> None:
@@ -378,8 +381,10 @@ async def test_a_crash_in_the_cloud_is_explained_from_its_log(settings: Settings
     assert told["crash"]["similar"] == ["oom-a (cuid-oom-a)"]
     assert told["crash"]["last_values"][memory] == 99.2
     silent = await diagnose(settings, project="study", exp_cuid="silent")
-    assert silent["verdict"] == "crashed"
-    assert silent["causes"][0]["cause"] == "not enough evidence"
+    assert silent["verdict"] == "crashed; healthy until then"
+    assert silent["causes"][0]["cause"].startswith(
+        "its data simply stop: SwanLab marks a run as CRASHED after 30 minutes"
+    )
     assert "crash" not in silent
 
 
@@ -394,7 +399,7 @@ async def test_an_error_that_was_handled_is_weak_evidence(settings: Settings, st
     assert "similar" not in told["crash"]
     assert "similar" not in (await diagnose(settings, project="study", exp_cuid="real"))["crash"]
     killed = await diagnose(settings, project="study", exp_cuid="killed")
-    assert killed["verdict"] == "crashed: Killed"
+    assert killed["verdict"] == "crashed: Killed; healthy until then"
     assert killed["causes"][0]["cause"].startswith("a process was killed from outside")
 
 
@@ -466,7 +471,7 @@ async def test_a_machine_that_ran_out_of_memory_is_evidence(settings: Settings, 
 async def test_one_nan_that_passes_is_a_warning() -> None:
     settings = Settings(log_dirs=(RUNS / "0.10.3-offline",))
     told = await diagnose(settings, project="vision-baselines", exp_cuid="resnet18-lr1e-3")
-    assert told["verdict"] == "non_finite in train/loss at step 150; non_finite in grad_norm at step 151"
+    assert told["verdict"] == "non_finite in train/loss at step 150"
     assert "1 of 240 points, finite again later" in told["events"][0]["detail"]
 
 
@@ -477,7 +482,7 @@ async def test_what_cannot_be_told_is_said(settings: Settings, state: State) -> 
     verdicts = [
         (await diagnose(settings, project="study", exp_cuid=name))["verdict"] for name in ("empty", "short", "other")
     ]
-    assert verdicts[0] == verdicts[2] == "cannot tell: no loss, accuracy or the like was logged"
+    assert verdicts[0] == verdicts[2] == "cannot tell: no metric was logged that is known to improve as a model learns"
     assert verdicts[1] == "cannot tell: only 2 points were logged, 12 are needed"
 
 
@@ -490,19 +495,18 @@ async def test_heavy_tails_of_gradients_and_accuracies_are_no_trouble(settings: 
     losses = [value + (step % 97 == 50) for step, value in enumerate(learn(1000))]
     add(state, "spiky", {"loss": series(losses), "grad_norm": series(norms)})
     told = await diagnose(settings, project="study", exp_cuid="spiky")
-    assert told["verdict"].startswith("spike in loss at step ")
-    assert "the largest of " in told["events"][0]["detail"]
+    assert told["verdict"] == "healthy"
 
 
 async def test_of_very_many_keys_those_that_tell_most_are_read(settings: Settings, state: State) -> None:
     spikes = learn(300)
     for place in range(30, 290, 20):
         spikes[place] += 3
-    metrics = {f"layer{number}/loss": series([*spikes[: 250 + number], math.nan]) for number in range(30)}
+    metrics = {f"layer{number}/loss": series([*spikes[: 250 + number], math.nan]) for number in range(60)}
     add(state, "wide", {**metrics, "train/loss": series(learn(300)), "val/loss": series(learn(300))})
     told = await diagnose(settings, project="study", exp_cuid="wide")
-    assert "24 further keys that may tell something were not read." in told["notes"]
-    assert "train/loss, val/loss, layer0/loss" in told["notes"][0]
+    assert "22 further keys that may say something were not read." in told["notes"]
+    assert any("val/loss, train/loss, layer0/loss" in note for note in told["notes"])
     assert len(told["events"]) <= 10
     assert told["verdict"].count("non_finite") == 3
 

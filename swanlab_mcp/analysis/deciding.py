@@ -1,0 +1,240 @@
+"""Which metrics of an experiment are read, and which of them decide whether it is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from swanlab_mcp.analysis.curves import Outline, keep_finite, outline, to_scale
+from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key, find_pairs
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+
+__all__ = ["Curve", "Roles", "assign_roles", "choose_keys", "read_curve"]
+
+_JUDGED = ("loss", "error", "quality", "reward")
+_READ = 40
+_HARDWARE: Mapping[str, int] = {"gpu_memory": 8, "gpu_load": 8, "host_memory": 1}
+# mean before all others, and the value itself before its extremes
+_STATISTICS = {"mean": 0, "": 1, "median": 1, "last": 1, "maj": 2}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric: what its key says, its points as recorded, and its finite part as costs (small is good)."""
+
+    key: str
+    kind: MetricKind
+    steps: Sequence[int]
+    values: Sequence[float]
+    times: Sequence[int] = ()
+    is_whole: bool = True
+
+    @cached_property
+    def sign(self) -> int:
+        return -1 if self.kind.direction == "max" else 1
+
+    @cached_property
+    def _finite(self) -> tuple[Sequence[int], Sequence[float]]:
+        steps, values = keep_finite(self.steps, self.values)
+        # nothing was learned before the first update
+        if self.kind.role in ("reward", "quality"):
+            return steps, values
+        first = next((place for place, value in enumerate(values) if value != values[0]), len(values)) - 1
+        if first >= max(2, len(values) // 50) or (first > 0 and values[0] == 0):
+            steps, values = steps[first + 1 :], values[first + 1 :]
+        return steps, values
+
+    @property
+    def finite_steps(self) -> Sequence[int]:
+        return self._finite[0]
+
+    @cached_property
+    def costs(self) -> Sequence[float]:
+        return self._finite[1] if self.sign == 1 else [-value for value in self._finite[1]]
+
+    @cached_property
+    def course(self) -> Outline:
+        return outline(to_scale(self.costs), DEFAULTS)
+
+    @cached_property
+    def is_constant(self) -> bool:
+        return not self.costs or min(self.costs) == max(self.costs)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether its key says that one end is good and it has a course."""
+        return self.kind.role in _JUDGED and self.kind.direction != "" and not self.is_constant
+
+    @property
+    def is_held_out(self) -> bool:
+        return self.kind.split in ("validation", "test")
+
+
+def read_curve(
+    key: str, steps: Sequence[int], values: Sequence[float], times: Sequence[int] = (), *, is_whole: bool = True
+) -> Curve:
+    """Return a metric's points with what its key says."""
+    return Curve(key, describe_key(key), steps, values, times, is_whole)
+
+
+def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
+    """Return the keys that are read, the deciding ones first, and how many that say something are left out."""
+    kinds = {key: describe_key(key) for key in logged}
+    best = _choose_of_families(kinds, _find_sides(logged))
+
+    def rank(key: str) -> tuple[bool, int, int]:
+        kind = kinds[key]
+        order = (
+            0 if kind.role in _JUDGED and kind.split in ("validation", "test")
+            else 1 if kind.role == "reward" or kind.is_total
+            else 2 if kind.role in _JUDGED
+            else 3 if kind.role in ("entropy", "gradient_norm", "learning_rate", "length", "balance")
+            else 4 if kind.role not in ("counter", "setting", "time", "speed")
+            else 5
+        )  # fmt: skip
+        return key not in best, order, len(kind.family)
+
+    hardware: list[str] = []
+    for role, most in _HARDWARE.items():
+        hardware += [key for key in logged if kinds[key].role == role][:most]
+    others = [key for key in logged if kinds[key].role not in _HARDWARE and not key.startswith("__swanlab__")]
+    chosen = sorted(others, key=rank)[:_READ]
+    left = sum(kinds[key].role in (*_JUDGED, "entropy") for key in others if key not in set(chosen))
+    return [*chosen, *hardware], left
+
+
+def _find_sides(keys: Sequence[str]) -> dict[str, str]:
+    """Return for the keys of pairs whether they are of training or held out; both of xgboost's say validation."""
+    pairs = find_pairs(list(keys))
+    return dict.fromkeys((held_out for _, held_out in pairs), "held out") | {train: "train" for train, _ in pairs}
+
+
+def _choose_of_families(kinds: Mapping[str, MetricKind], sides: Mapping[str, str]) -> set[str]:
+    """Return one key of each family, split and role: its mean, then the value itself, before max, min, std, best@."""
+    chosen: dict[tuple[str, ...], str] = {}
+    for key, kind in kinds.items():
+        name = (kind.role, sides.get(key) or kind.split, *kind.family)
+        known = chosen.get(name)
+        if known is None or _rank_statistic(kind) < _rank_statistic(kinds[known]):
+            chosen[name] = key
+    return set(chosen.values())
+
+
+def _rank_statistic(kind: MetricKind) -> int:
+    return _STATISTICS.get(kind.statistic, 3)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The curves by their part in the verdict.
+
+    `held_out`, `training`, `rewards`: these decide. `parts` and `information` are looked at for NaN and spikes only.
+    `is_policy`: a reward decides, losses of reinforcement learning are information.
+    """
+
+    held_out: Sequence[Curve] = ()
+    training: Sequence[Curve] = ()
+    rewards: Sequence[Curve] = ()
+    parts: Sequence[Curve] = ()
+    information: Sequence[Curve] = ()
+    pairs: Mapping[str, Curve] = field(default_factory=dict[str, Curve])
+
+    @property
+    def is_policy(self) -> bool:
+        return bool(self.rewards)
+
+    @property
+    def deciding(self) -> Sequence[Curve]:
+        return (*self.rewards, *self.held_out, *(() if self.is_policy else self.training))
+
+
+def assign_roles(curves: Sequence[Curve]) -> Roles:
+    """Sort the curves into those that decide, parts and information."""
+    sides = _find_sides([curve.key for curve in curves if len(curve.steps) > 1])
+    best = _choose_of_families({curve.key: curve.kind for curve in _by_length(curves)}, sides)
+    judged = [curve for curve in curves if curve.is_judged]
+    if not any(curve.kind.role == "reward" for curve in judged):
+        # a reward that never moves has never risen
+        judged += [curve for curve in curves if curve.kind.role == "reward" and curve.is_constant and curve.costs]
+    families = [curve for curve in judged if curve.key in best and _rank_statistic(curve.kind) < 3]
+    families = families or [curve for curve in judged if curve.key in best]
+    held_out = [curve for curve in families if sides.get(curve.key) != "train" and _is_result(curve, families)]
+    training = [curve for curve in families if curve not in held_out]
+    rewards = _choose_rewards(training)
+    losses = [curve for curve in training if curve.kind.role in ("loss", "error")]
+    parts: list[Curve] = []
+    for some in (losses, [curve for curve in held_out if curve.kind.role == "loss"]):
+        totals = [curve for curve in some if curve.kind.is_total]
+        if totals:
+            parts += [curve for curve in some if curve not in totals and curve.kind.role == "loss"]
+    held_out = [curve for curve in held_out if curve not in parts]
+    training = [curve for curve in training if curve not in parts and curve not in rewards]
+    if rewards:
+        # a loss of what is learned from changing data says little, on held-out episodes too
+        parts += [curve for curve in (*training, *held_out) if curve.kind.role == "loss"]
+        held_out = [curve for curve in held_out if curve.kind.role != "loss"]
+        training = [curve for curve in training if curve.kind.role != "loss"]
+    deciding = {curve.key for curve in (*held_out, *training, *rewards, *parts)}
+    return Roles(
+        held_out,
+        training,
+        rewards,
+        parts,
+        [curve for curve in curves if curve.key not in deciding],
+        {curve.key: pair for curve in held_out if (pair := _find_pair(curve, curves)) is not None},
+    )
+
+
+def _by_length(curves: Iterable[Curve]) -> list[Curve]:
+    return sorted(curves, key=lambda curve: -len(curve.steps))
+
+
+def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
+    """Return whether a metric is of data that is not trained on.
+
+    A key without a split is where it is logged with the validation or more rarely than training; without any loss
+    and sibling of training, it is the result.
+    """
+    kind = curve.kind
+    if kind.split:
+        return curve.is_held_out
+    if kind.role in ("reward", "loss"):
+        return False
+    if any(one.is_held_out and one.kind.family == kind.family for one in families):
+        return False
+    losses = [
+        one for one in families if one.kind.role in ("loss", "error") and one is not curve and not one.is_held_out
+    ]
+    with_validation = any(one.is_held_out and list(one.steps) == list(curve.steps) for one in families)
+    longest = max((len(one.steps) for one in losses), default=0)
+    return with_validation or len(curve.steps) * 2 <= longest
+
+
+def _choose_rewards(training: Sequence[Curve]) -> list[Curve]:
+    """Return the rewards that decide: totals and plain ones before the terms that they are made of."""
+    rewards = [curve for curve in training if curve.kind.role == "reward"]
+    if not rewards:
+        return []
+    shortest = min(len(curve.kind.family) for curve in rewards)
+    main = [curve for curve in rewards if len(curve.kind.family) == shortest or curve.kind.is_total]
+    return [*main, *(curve for curve in training if curve.kind.role == "quality" and _measures_success(curve))]
+
+
+def _measures_success(curve: Curve) -> bool:
+    return bool({"success", "score", "win", "winrate", "solved"}.intersection(curve.kind.family))
+
+
+def _find_pair(held_out: Curve, curves: Sequence[Curve]) -> Curve | None:
+    """Return the training metric of the same family with the most points."""
+    trains = {train for train, other in find_pairs([one.key for one in curves]) if other == held_out.key}
+    found = [
+        one
+        for one in _by_length(curves)
+        if (one.key in trains or (not one.is_held_out and one.kind.family == held_out.kind.family))
+        and one.kind.role == held_out.kind.role
+        and not one.is_constant
+    ]
+    if not found and held_out.kind.role in ("loss", "error"):
+        found = [one for one in _by_length(curves) if one.kind.is_total and not one.is_held_out and one.is_judged]
+    return next((one for one in found if one is not held_out), None)

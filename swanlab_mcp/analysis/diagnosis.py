@@ -1,0 +1,400 @@
+"""Judge an experiment by all its curves: what happened, how bad it is, and by which metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Literal
+
+from swanlab_mcp.analysis.curves import is_wide, outline
+from swanlab_mcp.analysis.deciding import Curve, Roles, assign_roles
+from swanlab_mcp.analysis.events import (
+    Event,
+    Severity,
+    find_chance_classes,
+    find_full_memory,
+    find_gaps,
+    find_idle,
+    find_jumps,
+    find_non_finite,
+    find_stall,
+)
+from swanlab_mcp.analysis.policy import count_falls, find_policy_signs
+from swanlab_mcp.analysis.spikes import find_shock, find_spikes
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.analysis.trends import Worsening, find_plateau, find_worsening, has_improved, measure_trend
+
+__all__ = ["Judgement", "judge"]
+
+Health = Literal["healthy", "warning", "problem", "not_judged"]
+
+# metrics without which an experiment cannot go on well
+_VITAL = ("loss", "error", "quality", "reward", "entropy", "gradient_norm", "learning_rate", "adversary")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was found: events in order of their steps, and how the experiment is.
+
+    `judged` are the keys that decided, `too_few` those with too few points for that, with their number.
+    """
+
+    health: Health
+    events: tuple[Event, ...]
+    judged: tuple[str, ...]
+    too_few: tuple[tuple[str, int], ...]
+    is_measured: bool
+    improves: bool
+
+
+def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) -> Judgement:
+    """Return what the curves of one experiment show; `now` in Unix milliseconds, for one that is still running."""
+    curves = [curve for curve in curves if curve.steps]
+    roles = assign_roles(curves)
+    trends = _Trends(roles, curves)
+    events = [
+        *_find_non_finites(curves),
+        *trends.find_events(),
+        *_find_shapes(roles),
+        *(find_policy_signs(curves)),
+        *_find_hardware(curves),
+        *_find_pauses(curves, is_running, now),
+    ]
+    jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in _find_rate_jumps(curve)]
+    worse = [event.step for event in events if event.kind in ("divergence", "explosion", "shock")]
+    # a jump that did no harm is part of the plan
+    events += [
+        replace(jump, severity="warning") if any(step >= jump.step for step in worse) else jump for jump in jumps
+    ]
+    merged = _merge(events)
+    few = trends.list_too_few(curves)
+    merged += [
+        Event("not_judged", "info", 0, "few_points", (key,), facts={"count": count})
+        for key, count in few
+        if not any(key in event.keys for event in merged if event.severity != "info")
+    ]
+    severities = {event.severity for event in merged}
+    deciding = roles.deciding or [curve for curve in curves if curve.kind.role == "adversary" and not curve.is_constant]
+    sure = [curve for curve in deciding if len(curve.costs) >= DEFAULTS.fewest_points]
+    health: Health = (
+        "problem" if "problem" in severities
+        else "warning" if "warning" in severities
+        else "healthy" if sure
+        else "not_judged"
+    )  # fmt: skip
+    return Judgement(
+        health,
+        tuple(sorted(merged, key=lambda event: event.step)),
+        tuple(curve.key for curve in (sure or deciding)),
+        tuple(few),
+        any(curve.kind.role in ("loss", "error", "quality", "reward") for curve in curves),
+        any(trends.improves(curve) for curve in roles.deciding),
+    )
+
+
+class _Trends:
+    """The trends of the curves that decide, each computed once."""
+
+    def __init__(self, roles: Roles, curves: Sequence[Curve]) -> None:
+        self._roles = roles
+        self._curves = curves
+        self._broken = {curve.key for curve in curves if not math.isfinite(curve.values[-1])}
+        self._worse: dict[str, Worsening | None] = {}
+        self._improved: dict[str, bool] = {}
+
+    def worsens(self, curve: Curve) -> Worsening | None:
+        if curve.key in self._broken and len(curve.costs) < DEFAULTS.fewest_points:
+            return None
+        if curve.key not in self._worse:
+            course = curve.course if len(curve.costs) >= DEFAULTS.fewest_points else None
+            self._worse[curve.key] = find_worsening(curve.finite_steps, curve.costs, DEFAULTS, course)
+        return self._worse[curve.key]
+
+    def improves(self, curve: Curve) -> bool:
+        """Return whether a curve got better at any time, by more than a trifle."""
+        if curve.key not in self._improved:
+            self._improved[curve.key] = self._has_improved(curve)
+        return self._improved[curve.key]
+
+    def _has_improved(self, curve: Curve) -> bool:
+        if len(curve.costs) < DEFAULTS.fewest_points:
+            return len(curve.costs) > 1 and measure_trend([-cost for cost in curve.costs]) > 1
+        if not has_improved(curve.costs, DEFAULTS, curve.course):
+            return False
+        if curve.kind.role not in ("loss", "error") or is_wide(curve.costs):
+            return True
+        gain = max(curve.course.first, curve.course.levels[0]) - curve.course.best
+        return gain > DEFAULTS.flat_share * abs(curve.course.first)
+
+    def find_events(self) -> list[Event]:
+        flat = self._find_never_learned()
+        keys = {key for event in flat for key in event.keys}
+        found = flat
+        for curve in self._roles.rewards:
+            found += [] if curve.key in keys else self._judge_reward(curve)
+        for curve in self._roles.held_out:
+            found += [] if curve.key in keys else self._judge_held_out(curve)
+        for curve in () if self._roles.is_policy else self._roles.training:
+            found += [] if curve.key in keys else self._judge_training(curve)
+        for curve in (*self._roles.parts, *(self._roles.training if self._roles.is_policy else ())):
+            worse = self.worsens(curve)
+            if worse and not self._roles.is_policy:
+                found.append(_describe(curve, worse, "worsening", "info"))
+        return found
+
+    def list_too_few(self, curves: Sequence[Curve]) -> list[tuple[str, int]]:
+        """Return the deciding and held-out metrics that have too few points for a verdict, with their number."""
+        deciding = {curve.key: curve for curve in self._roles.deciding}
+        single = [
+            curve
+            for curve in curves
+            if curve.is_held_out and len(curve.steps) == 1 and curve.kind.role in ("loss", "error", "quality", "reward")
+        ]
+        found: list[tuple[str, int]] = []
+        for curve in (*deciding.values(), *single):
+            count = len(curve.costs)
+            is_clear = count >= DEFAULTS.few_points and self.improves(curve)
+            if count < DEFAULTS.fewest_points and not is_clear and not self.worsens(curve):
+                found.append((curve.key, count))
+        return found
+
+    def _find_never_learned(self) -> list[Event]:
+        """Return that nothing got better: rewards where there are any, else training losses, else what decides."""
+        roles = self._roles
+        losses = [curve for curve in roles.training if curve.kind.role in ("loss", "error")]
+        judged = list(roles.rewards) or losses or list(roles.held_out) or list(roles.training)
+        judged = [
+            curve
+            for curve in judged
+            if curve.kind.must_improve and len(curve.costs) >= DEFAULTS.flat_points and curve.key not in self._broken
+        ]
+        others = (*roles.held_out, *(curve for curve in roles.training if curve.kind.role == "quality"))
+        if not judged or any(self.improves(curve) for curve in (*judged, *others)):
+            return self._find_no_generalisation()
+        if any(map(_starts_good, self._curves)):
+            return []
+        return [
+            _describe_rise(curve) if curve.kind.role != "reward" and _rises(curve) else _describe_flat(curve)
+            for curve in judged
+        ]
+
+    def _find_no_generalisation(self) -> list[Event]:
+        """Return that training halved its loss while none of the held-out metrics got better than they started."""
+        roles = self._roles
+        held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
+        if roles.is_policy or not held_out or any(map(self.improves, held_out)):
+            return []
+        found: list[Event] = []
+        for curve in held_out:
+            pair = roles.pairs.get(curve.key)
+            if pair is None or curve.kind.role not in ("loss", "error") or self.worsens(curve) or min(pair.costs) < 0:
+                continue
+            start = [cost for step, cost in zip(pair.finite_steps, pair.costs, strict=True) if step <= curve.steps[0]]
+            before = median(start[-DEFAULTS.smoothing :] or pair.costs[:1])
+            after = median(pair.costs[-DEFAULTS.smoothing :])
+            if after < DEFAULTS.halved * before:
+                facts = {"first": curve.values[0], "last": curve.values[-1], "pair": pair.key}
+                facts |= {"pair_first": before, "pair_last": after}
+                event = Event("no_generalisation", "warning", curve.finite_steps[0], "no_generalisation", facts=facts)
+                found.append(replace(event, keys=(curve.key,)))
+        return found
+
+    def _judge_reward(self, curve: Curve) -> list[Event]:
+        if len(curve.costs) < DEFAULTS.fewest_points:
+            return []
+        worse = self.worsens(curve)
+        if worse and worse.lost >= DEFAULTS.collapse_share:
+            return [_describe(curve, worse, "collapse", "problem")]
+        falls = count_falls(curve.course) if len(curve.costs) >= DEFAULTS.unstable_points else 0
+        if falls >= DEFAULTS.unstable_falls:
+            course = curve.course
+            facts = {"best": curve.sign * course.best, "last": curve.sign * course.final, "count": falls}
+            step = curve.finite_steps[min(len(curve.costs) - 1, course.lowest * course.width)]
+            return [Event("unstable", "warning", step, "unstable", (curve.key,), facts=facts)]
+        return []
+
+    def _judge_held_out(self, curve: Curve) -> list[Event]:
+        worse = self.worsens(curve)
+        if worse is None:
+            return []
+        if self._roles.is_policy:
+            return [_describe(curve, worse, "collapse", "problem")] if worse.lost >= DEFAULTS.collapse_share else []
+        pair = self._roles.pairs.get(curve.key)
+        if pair is None:
+            return [_describe(curve, worse, "worsening", "problem")]
+        level, final, noise = _compare_training(pair, worse)
+        losses = [one.key for one in self._roles.training if one.kind.role in ("loss", "error")]
+        if final > level + noise or self._broken.intersection(losses):
+            return [_describe(curve, worse, "divergence", "problem")]
+        event = _describe(curve, worse, "overfitting", "problem")
+        more = {"pair": pair.key, "pair_last": pair.sign * pair.costs[-1], "pair_improves": final < level - noise}
+        return [replace(event, facts={**event.facts, **more})]
+
+    def _judge_training(self, curve: Curve) -> list[Event]:
+        worse = self.worsens(curve)
+        if worse is None:
+            return []
+        if curve.kind.role in ("loss", "error"):
+            outvoted = [one for one in self._roles.held_out if self.improves(one) and not self.worsens(one)]
+        else:
+            # the loss is what was trained
+            outvoted = [one for one in self._roles.training if one.kind.role == "loss" and self.improves(one)]
+            outvoted = [one for one in outvoted if not self.worsens(one)]
+        is_harmless = bool(outvoted) or not curve.kind.must_improve
+        return [_describe(curve, worse, "divergence", "info" if is_harmless else "problem")]
+
+
+def _compare_training(pair: Curve, worse: Worsening) -> tuple[float, float, float]:
+    """Return the level of training when the held-out metric was best, at the end, and the noise between them."""
+    before = [cost for step, cost in zip(pair.finite_steps, pair.costs, strict=True) if step <= worse.best_step]
+    level = median(before[-DEFAULTS.smoothing :]) if before else pair.costs[0]
+    final = median(pair.costs[-DEFAULTS.smoothing :])
+    noise = DEFAULTS.worse_sigmas * outline(pair.costs).noise if len(pair.costs) >= DEFAULTS.fewest_points else 0.0
+    return level, final, noise
+
+
+def _describe(
+    curve: Curve, worse: Worsening, kind: Literal["overfitting", "divergence", "worsening", "collapse"], how: Severity
+) -> Event:
+    facts = {
+        "best": curve.sign * worse.best_value,
+        "best_step": worse.best_step,
+        "last": curve.sign * worse.final,
+        "falls": curve.sign < 0,
+    }
+    last = curve.finite_steps[-1]
+    return Event(kind, how, worse.onset_step, "fall" if curve.sign < 0 else "rise", (curve.key,), end=last, facts=facts)
+
+
+def _starts_good(curve: Curve) -> bool:
+    """Return whether a share of correct answers was high from the beginning: the model was trained already."""
+    if curve.kind.role != "quality" or curve.kind.direction != "max" or not curve.costs:
+        return False
+    return -curve.course.levels[0] >= DEFAULTS.trained_accuracy and -min(curve.costs) <= 1
+
+
+def _rises(curve: Curve) -> bool:
+    """Return whether a metric that never improved went on worsening until the end."""
+    medians = curve.course.medians
+    quarter = max(1, len(medians) // 4)
+    return (
+        measure_trend(medians) > DEFAULTS.learned_trend
+        and measure_trend(medians[quarter:]) > 0
+        and median(medians[-quarter:]) > median(medians[:quarter])
+    )
+
+
+def _describe_rise(curve: Curve) -> Event:
+    course = curve.course
+    place = min(len(curve.costs) - 1, course.lowest * course.width)
+    best = min(range(len(curve.costs)), key=lambda place: curve.costs[place])
+    final = median(curve.costs[-max(1, course.width * DEFAULTS.smoothing) :])
+    worse = Worsening(curve.finite_steps[best], curve.costs[best], curve.finite_steps[place], final, math.inf)
+    return _describe(curve, worse, "divergence", "problem")
+
+
+def _describe_flat(curve: Curve) -> Event:
+    course = outline(curve.costs)
+    classes = find_chance_classes(course.final) if curve.kind.role == "loss" and course.final > 0 else None
+    # a level passed by chance is no chance level
+    classes = classes if classes and classes == find_chance_classes(course.best) else None
+    facts = {
+        "first": curve.sign * curve.costs[0],
+        "best": curve.sign * course.best,
+        "last": curve.sign * course.final,
+        "classes": classes,
+    }
+    return Event("never_learned", "problem", curve.finite_steps[0], "never_learned", (curve.key,), facts=facts)
+
+
+def _find_non_finites(curves: Sequence[Curve]) -> list[Event]:
+    found: list[Event] = []
+    for curve in curves:
+        event = find_non_finite(curve.steps, curve.values)
+        if event is None:
+            continue
+        severity = event.severity
+        starts_late = math.isfinite(sum(curve.values[event.facts["count"] :])) and event.step == curve.steps[0]
+        is_vital = curve.kind.role in _VITAL or (curve.is_held_out and curve.kind.role == "")
+        if event.facts["never_computed"]:
+            severity = "warning" if is_vital and curve.kind.role != "learning_rate" else "info"
+        elif starts_late or (severity == "warning" and curve.kind.role in ("gradient_norm", "learning_rate")):
+            # no episode has ended yet; the scale of half precision is being found
+            severity = "info"
+        elif not is_vital:
+            severity = "warning" if severity == "problem" else "info"
+        found.append(replace(event, severity=severity, keys=(curve.key,)))
+    return found
+
+
+def _find_shapes(roles: Roles) -> list[Event]:
+    """Return spikes, shocks and plateaus."""
+    found: list[Event] = []
+    deciding = {curve.key for curve in roles.deciding}
+    for curve in (*roles.deciding, *roles.parts, *roles.information):
+        role = curve.kind.role
+        if curve.is_constant or role not in ("loss", "error", "quality", "reward", "gradient_norm"):
+            continue
+        if role in ("loss", "error") and (shock := find_shock(curve.finite_steps, curve.costs, DEFAULTS, curve.course)):
+            how: Severity = "warning" if curve.key in deciding and not roles.is_policy else "info"
+            facts = {"before": curve.sign * shock.before, "peak": curve.sign * shock.value}
+            event = Event("shock", how, shock.start, "shock", (curve.key,), shock.peak, shock.end, facts)
+            found.append(event)
+        spike = find_spikes(curve.finite_steps, curve.costs)
+        if spike:
+            facts = {"height": spike.height, "value": curve.sign * spike.value, "count": spike.number}
+            facts["below"] = curve.sign < 0
+            found.append(Event("spike", "info", spike.step, "spike", (curve.key,), spike.step, facts=facts))
+        if role in ("loss", "error") and (
+            plateau := find_plateau(curve.finite_steps, curve.costs, DEFAULTS, curve.course)
+        ):
+            facts = {"level": curve.sign * plateau.level, "share": plateau.share}
+            found.append(Event("plateau", "info", plateau.step, "plateau", (curve.key,), facts=facts))
+    return found
+
+
+def _find_rate_jumps(curve: Curve) -> list[Event]:
+    finite = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if math.isfinite(value)]
+    steps, values = [step for step, _ in finite], [value for _, value in finite]
+    return [replace(event, keys=(curve.key,)) for event in find_jumps(steps, values)]
+
+
+def _find_hardware(curves: Sequence[Curve]) -> list[Event]:
+    found: list[Event] = []
+    for curve in curves:
+        event = None
+        if curve.kind.role == "gpu_memory":
+            event = find_full_memory(curve.steps, curve.values)
+        elif curve.kind.role == "host_memory":
+            event = find_full_memory(curve.steps, curve.values, "host_memory_full")
+        elif curve.kind.role == "gpu_load":
+            event = find_idle(curve.steps, curve.values)
+        if event:
+            found.append(replace(event, keys=(curve.key,)))
+    return found
+
+
+def _find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
+    logged = [curve for curve in curves if not curve.key.startswith("__swanlab__")]
+    if not logged:
+        return []
+    densest = max(logged, key=lambda curve: len(curve.steps))
+    found = find_gaps(densest.steps, densest.times or [0] * len(densest.steps))
+    stall = find_stall(densest.times, now) if is_running else None
+    if stall:
+        facts = {"seconds": stall[1], "usual": stall[2]}
+        found.append(Event("stalled", "problem", densest.steps[-1], "stalled", facts=facts))
+    return [replace(event, keys=(densest.key,)) for event in found]
+
+
+def _merge(events: Sequence[Event]) -> list[Event]:
+    """Return the events, those of one kind at one step as one of several keys."""
+    found: dict[tuple[str, int], Event] = {}
+    order: tuple[Severity, ...] = ("problem", "warning", "info")
+    for event in sorted(events, key=lambda event: order.index(event.severity)):
+        known = found.get((event.kind, event.step))
+        keys = tuple(dict.fromkeys((*known.keys, *event.keys))) if known else event.keys
+        found[event.kind, event.step] = replace(known or event, keys=keys)
+    return list(found.values())

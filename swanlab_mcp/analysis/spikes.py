@@ -1,0 +1,119 @@
+"""Short rises of a series, and long ones that came back. Values are costs: small is good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.curves import SIGMA, Outline, outline, to_scale
+from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+
+__all__ = ["Shock", "Spike", "find_shock", "find_spikes"]
+
+
+class Spike(NamedTuple):
+    """The largest of `number` short rises: how far it lies above its neighbours, and its value."""
+
+    step: int
+    height: float
+    value: float
+    number: int
+
+
+class Shock(NamedTuple):
+    """A rise that took many points to come back: where it left the course, its peak, and where it was back."""
+
+    start: int
+    peak: int
+    end: int
+    value: float
+    before: float
+
+
+def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Spike | None:
+    """Return the largest of the short rises above what lies before and after, and how many there are.
+
+    `costs` must be finite. The first tenth is not judged: there a series still settles.
+    """
+    size = len(costs)
+    near = thresholds.spike_neighbours
+    if size < max(thresholds.fewest_points, 4 * near):
+        return None
+    values = to_scale(costs, thresholds)
+    width = min(2048, max(32, size // 200))
+    starts = range(0, max(1, size - width // 2), width)
+    blocks = [sorted(values[start : (start + width) if start != starts[-1] else size]) for start in starts]
+    middles = [block[len(block) // 2] for block in blocks]
+    scatters = [
+        SIGMA * median([abs(value - middle) for value in block]) for block, middle in zip(blocks, middles, strict=True)
+    ]
+    span = max(max(middles) - min(middles), *scatters)
+    skipped = max(near, int(thresholds.spike_settling * size))
+    found: list[tuple[float, int]] = []
+    for number, start in enumerate(starts):
+        around = scatters[max(0, number - 2) : number + 3]
+        sigma = max(scatters[number], median(around), thresholds.spike_floor * span)
+        limit = thresholds.spike_sigmas * sigma
+        if not limit or blocks[number][-1] <= middles[number] + limit:
+            continue
+        stop = start + len(blocks[number])
+        for place in range(max(start, skipped), min(stop, size - near)):
+            value = values[place]
+            if value <= middles[number] + limit:
+                continue
+            base = max(median(values[place - near : place]), median(values[place + 1 : place + 1 + near]))
+            if value - base > limit:
+                found.append((value - base, place))
+    if not found:
+        return None
+    count = 1 + sum(later - earlier > near for (_, earlier), (_, later) in pairwise(found))
+    _, place = max(found)
+    base = max(median(costs[place - near : place]), median(costs[place + 1 : place + 1 + near]))
+    return Spike(steps[place], costs[place] - base, costs[place], count)
+
+
+def find_shock(
+    steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
+) -> Shock | None:
+    """Return the largest rise of the course that came back, if it lost half of what was gained. `costs` must be finite.
+
+    It must stand out from the noise, last for several levels, and be back near the best level at the end.
+    """
+    if len(costs) < thresholds.shock_points:
+        return None
+    if course is None:
+        course = outline(to_scale(costs, thresholds), thresholds)
+    levels = course.levels
+    settled = max(1, int(thresholds.spike_settling * len(levels)))
+    lowest = levels[0]
+    best: tuple[float, int, int] | None = None
+    trough = 0
+    for place, level in enumerate(levels):
+        if level < lowest:
+            lowest, trough = level, place
+        elif place >= settled and (best is None or level - lowest > best[0]):
+            best = (level - lowest, trough, place)
+    if best is None:
+        return None
+    height, trough, peak = best
+    gained = max(course.first, *levels[: trough + 1]) - levels[trough]
+    back = levels[trough] + thresholds.shock_back * height
+    end = next((place for place in range(peak, len(levels)) if levels[place] <= back), None)
+    if (
+        end is None
+        or gained <= 0
+        or height <= thresholds.spike_recovered * gained
+        or height <= thresholds.spike_sigmas * course.scatter
+    ):
+        return None
+    start = max(place for place in range(trough, peak) if levels[place] <= back)
+    if end - start < thresholds.smoothing:
+        return None
+    width = course.width
+    stretch = range(start * width, min(len(costs), (end + 1) * width))
+    top = max(stretch, key=lambda place: costs[place])
+    before = median(costs[max(0, (trough - 1) * width) : (trough + 1) * width + 1])
+    last = min(len(steps) - 1, end * width)
+    return Shock(steps[min(len(steps) - 1, (start + 1) * width)], steps[top], steps[last], costs[top], before)

@@ -1,0 +1,246 @@
+"""Trends of a series: worse for good, better than at its start, level at its end.
+
+Values are costs: small is good. Negate those of an accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.curves import SIGMA, Outline, outline, to_scale
+from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+
+__all__ = [
+    "Plateau",
+    "Worsening",
+    "find_plateau",
+    "find_worsening",
+    "fit_rising",
+    "has_improved",
+    "measure_left",
+    "measure_trend",
+]
+
+
+class Worsening(NamedTuple):
+    """A series that was better before: its best point, where it leaves its noise for good, and its level at the end.
+
+    `lost` is the rise as a share of the improvement before it (above 1: it ends worse than it started).
+    """
+
+    best_step: int
+    best_value: float
+    onset_step: int
+    final: float
+    lost: float
+
+
+class Plateau(NamedTuple):
+    """Since which step a series that had improved gained next to nothing, at which level, for which share of it."""
+
+    step: int
+    level: float
+    share: float
+
+
+def fit_rising(values: Sequence[float]) -> list[float]:
+    """Return the rising curve that is nearest to the values (least squares, by pooling adjacent violators)."""
+    pools: list[list[float]] = []
+    for value in values:
+        pools.append([value, 1])
+        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+            mean, count = pools.pop()
+            pools[-1] = [(pools[-1][0] * pools[-1][1] + mean * count) / (pools[-1][1] + count), pools[-1][1] + count]
+    return [mean for mean, count in pools for _ in range(int(count))]
+
+
+def measure_trend(values: Sequence[float]) -> float:
+    """Return the Mann-Kendall statistic z, above 0 for a rise; noise that lasts for several values is allowed for.
+
+    The variance is corrected by the autocorrelation of what a rising or falling fit leaves over (Hamed and Rao).
+    """
+    size = len(values)
+    if size < 3:
+        return 0.0
+    balance = 0
+    for place, value in enumerate(values):
+        balance += sum((later > value) - (later < value) for later in values[place + 1 :])
+    if balance == 0:
+        return 0.0
+    oriented = values if balance > 0 else [-value for value in values]
+    left = [value - fitted for value, fitted in zip(oriented, fit_rising(oriented), strict=True)]
+    variance = size * (size - 1) * (2 * size + 5) / 18 * max(1.0, _measure_lasting(left))
+    return (balance - math.copysign(1, balance)) / math.sqrt(variance)
+
+
+def find_worsening(
+    steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
+) -> Worsening | None:
+    """Return since when a series has been worse than its best for good, if it is at its end. `costs` must be finite.
+
+    The rise from the best level to the last must be a share of the improvement before it, and must stand out from
+    the noise of the levels and from what a rising curve of any shape leaves over; or be a trend beyond doubt.
+    """
+    if len(costs) < thresholds.few_points or min(costs) == max(costs):
+        return None
+    scaled = to_scale(costs, thresholds)
+    if len(costs) < thresholds.fewest_points:
+        return _find_few_worsening(steps, costs, scaled, thresholds)
+    if course is None:
+        course = outline(scaled, thresholds)
+    best, levels, lowest = course.best, course.levels, course.lowest
+    rise = course.final - best
+    drop = max(course.first, levels[0]) - best
+    after = course.medians[lowest:]
+    if len(after) <= thresholds.smoothing or rise <= thresholds.worse_share * drop:
+        return None
+    # what had not improved by as much before may as well be slow noise
+    doubt = 1 if drop >= rise else thresholds.worse_doubt
+    fitted = fit_rising(after)
+    left = measure_left(after, fitted)
+    stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
+    if not (
+        stands_out
+        or _stays_above(course, doubt, thresholds)
+        or _rises_surely(course.medians, lowest, doubt, thresholds)
+    ):
+        return None
+    limit = best + max(thresholds.onset_share * rise, min(rise / 2, thresholds.onset_sigmas * course.scatter))
+    # of a rising curve through the levels, which leaves the noise out
+    onset = lowest + max((place for place, fit in enumerate(fitted) if fit <= limit), default=0)
+    lowest_cost = min(costs)
+    place = min(len(steps) - 1, (onset + 1) * course.width)
+    final = costs[-1] if len(levels) < 2 else median(costs[-max(1, course.width * (thresholds.smoothing // 2 + 1)) :])
+    return Worsening(
+        steps[costs.index(lowest_cost)], lowest_cost, steps[place], final, rise / drop if drop > 0 else math.inf
+    )
+
+
+def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None) -> bool:
+    """Return whether a series got better than it started, at least for a time. `costs` must be finite.
+
+    Either its best level lies below one of its starts (of 1, 2, 4, … values, at most a quarter) by more than the noise
+    of both and than what a falling curve leaves over; or it falls beyond doubt.
+    """
+    scaled = to_scale(costs, thresholds)
+    if course is None:
+        course = outline(scaled, thresholds)
+    fall = [-value for value in course.medians]
+    until = fall[: course.lowest + 1]
+    left = measure_left(until)
+    size = 1
+    while size <= min(max(1, len(scaled) // 4), course.lowest * course.width):
+        gain = median(scaled[:size]) - course.best
+        noise = math.hypot(course.noise / math.sqrt(size), course.scatter, left)
+        # few first values may be odd by themselves
+        sigmas = thresholds.learned_sigmas if size >= thresholds.few_points else thresholds.quick_sigmas
+        if gain > sigmas * noise and gain > 0:
+            return True
+        size *= 2
+    return len(fall) >= thresholds.few_points and measure_trend(fall) > thresholds.learned_trend
+
+
+def find_plateau(
+    steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
+) -> Plateau | None:
+    """Return since when a series that had improved gained next to nothing. `costs` must be finite."""
+    if len(costs) < thresholds.flat_points:
+        return None
+    scaled = to_scale(costs, thresholds)
+    if course is None:
+        course = outline(scaled, thresholds)
+    if not has_improved(costs, thresholds, course):
+        return None
+    drop = max(course.first, course.levels[0]) - course.best
+    limit = course.best + thresholds.plateau_share * drop + course.scatter
+    level = next(place for place, level in enumerate(course.levels) if level <= limit)
+    # within the first level, the values themselves tell
+    onset = level * course.width or next((place for place, value in enumerate(scaled) if value <= limit), 0)
+    share = 1 - onset / len(costs)
+    if share < thresholds.plateau_length or course.final > limit:
+        return None
+    onset = min(len(steps) - 1, onset)
+    return Plateau(steps[onset], median(costs[onset : onset + course.width]), share)
+
+
+def _find_few_worsening(
+    steps: Sequence[int], costs: Sequence[float], scaled: Sequence[float], thresholds: Thresholds
+) -> Worsening | None:
+    """Judge 5 to 11 points by their order only: worse again and again after the best, at 1 % by Mann-Kendall."""
+    best = min(range(len(scaled)), key=lambda place: scaled[place])
+    after = scaled[best:]
+    rise = scaled[-1] - scaled[best]
+    drop = scaled[0] - scaled[best]
+    if len(after) < thresholds.few_points or rise <= thresholds.worse_share * (drop or abs(scaled[best])):
+        return None
+    if _count_orders(after) > thresholds.few_significance * math.factorial(len(after)):
+        return None
+    limit = scaled[best] + thresholds.onset_share * rise
+    onset = max(place for place, value in enumerate(scaled) if value <= limit) + 1
+    lost = rise / drop if drop > 0 else math.inf
+    return Worsening(steps[best], costs[best], steps[min(onset, len(steps) - 1)], costs[-1], lost)
+
+
+def _count_orders(values: Sequence[float]) -> int:
+    """Return how many orders of as many values have at most as many falls between two of them (exact Mann-Kendall)."""
+    size = len(values)
+    falls = sum(later <= value for place, value in enumerate(values) for later in values[place + 1 :])
+    counts = [1]
+    for length in range(2, size + 1):
+        counts = [
+            sum(counts[max(0, total - length + 1) : total + 1])
+            for total in range(min(falls, length * (length - 1) // 2) + 1)
+        ]
+    return sum(counts[: falls + 1])
+
+
+def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
+    """Return whether a series that had fallen calmly never comes back to its best, in any shape: a step, a blow-up."""
+    half = thresholds.smoothing // 2
+    until = [-value for value in course.medians[: course.lowest + 1]]
+    rest = course.levels[course.lowest + half + 1 :]
+    if len(until) < thresholds.fewest_points or len(rest) < thresholds.fewest_points:
+        return False
+    rise = min(course.final, *rest[-max(1, len(rest) // 2) :]) - course.best
+    noise = max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * measure_left(until))
+    return course.final - course.best > doubt * noise and rise > noise / 2
+
+
+def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, thresholds: Thresholds) -> bool:
+    """Return whether the last quarter lies above the best window, and all after it rises, beyond doubt."""
+    half = thresholds.smoothing // 2
+    window = medians[max(0, lowest - half) : lowest + half + 1]
+    rest = medians[lowest + half + 1 :]
+    if len(rest) < thresholds.fewest_points:
+        return False
+    last = rest[-max(thresholds.smoothing, len(rest) // 4) :]
+    above = sum((late > early) + (late == early) / 2 for late in last for early in window) / (len(last) * len(window))
+    return above >= thresholds.worse_order and measure_trend(rest) > doubt * thresholds.worse_trend
+
+
+def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None) -> float:
+    """Return the standard deviation of values around the rising curve that is nearest to them."""
+    fitted = fitted or fit_rising(values)
+    free = max(1, len(values) - len(set(fitted)))
+    off = median([abs(value - fit) for value, fit in zip(values, fitted, strict=True)])
+    return SIGMA * off * math.sqrt(len(values) / free)
+
+
+def _measure_lasting(left: Sequence[float]) -> float:
+    """Return by how much the noise of a series lasts: 1 if each value is drawn by itself."""
+    size = len(left)
+    mean = sum(left) / size
+    moved = [value - mean for value in left]
+    power = sum(value * value for value in moved)
+    if power <= 0:
+        return 1.0
+    total = 1.0
+    for lag in range(1, size // 2):
+        kept = sum(moved[place] * moved[place + lag] for place in range(size - lag)) / power
+        if kept <= 1 / math.sqrt(size):
+            break
+        total += 2 * (1 - lag / size) * kept
+    return total

@@ -1,0 +1,20 @@
+"""Durations as text."""
+
+from __future__ import annotations
+
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["show_duration"]
+
+
+def show_duration(seconds: float) -> str:
+    """Return a length of time in the two units that matter, as 3 h 20 min."""
+    if seconds < 120:
+        return say("{seconds:.3g} s", seconds=seconds)
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return say("{minutes} min", minutes=minutes)
+    hours = round(minutes / 60)
+    if hours < 48:
+        return say("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
+    return say("{days} d {hours} h", days=hours // 24, hours=hours % 24)

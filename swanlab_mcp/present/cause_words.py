@@ -1,0 +1,132 @@
+"""Possible causes and their evidence in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from swanlab_mcp.analysis.explanations import Evidence, Explanation
+from swanlab_mcp.core.findings import Cause
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.present.event_words import describe_event
+
+__all__ = ["describe_cause", "describe_trouble"]
+
+_ERROR = 120
+_KEY = 40
+
+
+def describe_cause(found: Explanation) -> Cause:
+    """Return a possible cause with its evidence as it is published."""
+    if found.cause.startswith("error_"):
+        cause = describe_trouble(found.cause.removeprefix("error_"))
+    else:
+        cause = _CAUSES[found.cause]()
+    return Cause(
+        cause=cause,
+        confidence=found.confidence,
+        evidence=say("; ").join(_EVIDENCE[one.name](one) for one in found.evidence),
+    )
+
+
+def describe_trouble(name: str) -> str:
+    """Return the kind of trouble that an error line names, "" for an unknown one."""
+    return _TROUBLES[name]() if name else ""
+
+
+_TROUBLES: Mapping[str, Callable[[], str]] = {
+    "host_memory": lambda: say("the machine ran out of memory"),
+    "gpu_memory": lambda: say("the GPU ran out of memory"),
+    "killed": lambda: say("a process was killed from outside, often for want of memory"),
+    "ended_outside": lambda: say("it was ended from outside: time limit, pre-emption or a stop"),
+    "disk_full": lambda: say("the disk is full"),
+    "missing_file": lambda: say("a file or its folder does not exist"),
+    "permission": lambda: say("a file may not be opened"),
+    "connection": lambda: say("the connection between processes or to a server broke"),
+    "out_of_range": lambda: say("an index or label is out of range"),
+    "native_code": lambda: say("the GPU, its driver or native code failed"),
+    "non_finite": lambda: say("a value was NaN or infinite"),
+    "shapes": lambda: say("shapes do not fit together"),
+    "missing_module": lambda: say("a module is missing or does not fit"),
+    "stopped_by_hand": lambda: say("it was stopped by hand (Ctrl-C or a signal)"),
+    "code": lambda: say("a mistake in the code, its settings or its data"),
+}
+
+_CAUSES: Mapping[str, Callable[[], str]] = {
+    "unknown_error": lambda: say("an exception of no known kind"),
+    "never_computed": lambda: say("it was never computed: an absent class, an empty split or a broken metric"),
+    "exploded": lambda: say("training exploded: learning rate too high or no gradient clipping"),
+    "gradient_exploded": lambda: say("the gradient exploded"),
+    "single_bad_value": lambda: say("a single bad value: a batch, a division, a logarithm of 0, or half precision"),
+    "bad_values": lambda: say(
+        "bad values without growth before: a batch, a division, a logarithm of 0, or half precision"
+    ),
+    "rate_too_high": lambda: say("learning rate too high: the first updates made it worse, and it never recovered"),
+    "no_signal": lambda: say(
+        "inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)"
+    ),
+    "flat": lambda: say("not enough evidence: learning rate, data or a loss that need not fall"),
+    "reward_never_found": lambda: say("not enough evidence: exploration, learning rate or a reward that is too rare"),
+    "memorises": lambda: say("the model memorises its training data"),
+    "rate_jumped": lambda: say("the learning rate jumped: a resumed or restarted schedule"),
+    "unstable": lambda: say("training became unstable: learning rate too high, or bad data from there on"),
+    "policy_collapsed": lambda: say("the policy collapsed: updates too large, or a reward that was exploited"),
+    "gpu_waits": lambda: say("the GPU waits: data loading or the CPU"),
+    "hangs": lambda: say("it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)"),
+    "silence": lambda: say(
+        "its data simply stop: SwanLab marks a run as CRASHED after 30 minutes of silence; it was killed, lost its "
+        "connection, or still trains"
+    ),
+}
+
+
+def _key(one: Evidence) -> str:
+    return shorten(one.facts["key"])
+
+
+def _describe_evidence(one: Evidence) -> str:
+    event = one.facts["event"]
+    detail = describe_event(event)
+    if event.kind in ("entropy_collapse", "length_explosion", "all_clipped"):
+        return f"{shorten(event.keys[0])}: {detail}"
+    return detail
+
+
+_EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
+    "error_line": lambda one: say("error line: {line}", line=shorten(one.facts["line"], _ERROR)),
+    "lines_follow": lambda one: say(
+        "{count} lines of log follow it, so it may have been handled", count=one.facts["count"]
+    ),
+    "gpu_memory": lambda one: say("GPU memory {detail}", detail=describe_event(one.facts["event"])),
+    "host_memory": lambda one: say("the machine's memory {detail}", detail=describe_event(one.facts["event"])),
+    "event": _describe_evidence,
+    "all_non_finite": lambda one: say("{key} has no finite value", key=_key(one)),
+    "value_before": lambda one: say(
+        "{key} was {value:.3g} just before step {step}", key=_key(one), value=one.facts["value"], step=one.facts["step"]
+    ),
+    "rose_tenfold": lambda one: say(
+        "{key} rose at least tenfold before step {step}", key=_key(one), step=one.facts["step"]
+    ),
+    "no_growth": lambda one: say("no growth before step {step}", step=one.facts["step"]),
+    "best_at_first": lambda one: say(
+        "{key} was best at its first point ({value:.4g})", key=_key(one), value=one.facts["value"]
+    ),
+    "at_chance": lambda one: say("{key} stays at chance, ln({classes})", key=_key(one), classes=one.facts["classes"]),
+    "also_flat": lambda one: say("{key} does not change either", key=_key(one)),
+    "check_batch": lambda _: say("look at a batch and its labels"),
+    "is_flat": lambda one: say("{key} is flat", key=_key(one)),
+    "training_improves": lambda one: say("{key} worsens while training still improves", key=_key(one)),
+    "training_level": lambda one: say("{key} worsens while training does not worsen", key=_key(one)),
+    "worsens_from": lambda one: say("{key} worsens from step {step} on", key=_key(one), step=one.facts["step"]),
+    "jump_before": lambda one: say(
+        "learning rate {detail} at step {step}, before step {later}",
+        detail=describe_event(one.facts["event"]),
+        step=one.facts["event"].step,
+        later=one.facts["later"],
+    ),
+    "rate": lambda one: f"{shorten(one.facts['key'], _KEY)}={one.facts['value']:.4g}",
+    "no_end": lambda _: say("no end is recorded"),
+    "still_running": lambda _: say("its state is still RUNNING"),
+    "no_error": lambda one: say("no error in the last {count} log lines", count=one.facts["count"]),
+    "data_stop": lambda one: say("the last point is at step {step}", step=one.facts["step"]),
+}

@@ -1,0 +1,166 @@
+"""A diagnosis in words: verdict, events, causes and crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swanlab_mcp.analysis.events import Event
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.core.findings import Crash, Diagnosis, TimelineEvent, round_number
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, show_time
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.diagnosis import DiagnosedExperiment
+from swanlab_mcp.operations.listing import add_notes
+from swanlab_mcp.present.cause_words import describe_cause
+from swanlab_mcp.present.event_words import describe_event, describe_rule, name_event
+
+__all__ = ["publish"]
+
+_EVENTS = 10
+_NAMED_EVENTS = 3
+_NAMED_KEYS = 10
+_EVENT_KEYS = 8
+_LINE = 200
+_SHORT_LINE = 120
+_PATH = 80
+_SEVERITIES = ("problem", "warning", "info")
+
+
+def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
+    """Return a diagnosis as a record, in the language of the call."""
+    found = answer.data
+    assert found is not None
+    experiment, judgement = found.experiment, found.judgement
+    is_grave = judgement.health in ("problem", "warning") or experiment.state in ("CRASHED", "ABORTED")
+    events = _order(judgement.events) if is_grave else []
+    diagnosis = Diagnosis(
+        cuid=experiment.cuid,
+        name=shorten(experiment.name),
+        state=experiment.state,
+        health=judgement.health,
+        verdict=_word_verdict(found),
+        events=[_publish_event(found, event) for event in events[:_EVENTS]],
+        causes=[describe_cause(one) for one in found.explanations],
+        crash=_publish_crash(found),
+    )
+    notes = [*answer.notes]
+    if len(events) > _EVENTS:
+        notes.append(say("{count} less severe events are omitted.", count=len(events) - _EVENTS))
+    notes.append(_note_points(found))
+    if found.left:
+        notes.append(say("{count} further keys that may say something were not read.", count=found.left))
+    if found.link:
+        notes.append(say("Page: {link}", link=found.link))
+    return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes))
+
+
+def _order(events: Sequence[Event]) -> list[Event]:
+    """Return events in order of their steps; of too many the most severe first."""
+    gravest = sorted(events, key=lambda event: _SEVERITIES.index(event.severity))[:_EVENTS]
+    return [
+        *(event for event in events if event in gravest),
+        *(event for event in events if event not in gravest),
+    ]
+
+
+def _publish_event(found: DiagnosedExperiment, event: Event) -> TimelineEvent:
+    keys = [shorten(key) for key in event.keys[:_EVENT_KEYS]]
+    if len(event.keys) > _EVENT_KEYS:
+        keys.append("…")
+    return TimelineEvent(
+        kind=event.kind,
+        severity=event.severity,
+        key=", ".join(keys),
+        step=None if event.is_hardware else event.step,
+        peak_step=event.peak if event.kind == "shock" else None,
+        end_step=event.end if event.kind == "shock" else None,
+        time=show_time(found.get_time(event)) or None,
+        detail=describe_event(event),
+        rule=describe_rule(event),
+    )
+
+
+def _publish_crash(found: DiagnosedExperiment) -> Crash | None:
+    error = found.error
+    if error is None:
+        return None
+    return Crash(
+        error=shorten(error.line, _LINE),
+        frames=[frame if len(frame) <= _PATH else f"…{frame[-_PATH:]}" for frame in error.frames],
+        last_step=found.last_step,
+        last_values={key: round_number(value) for key, value in found.choose_last_values().items()},
+        similar=[f"{shorten(one.name, 40)} ({one.cuid})" for one in found.similar[:5]],
+    )
+
+
+def _note_points(found: DiagnosedExperiment) -> str:
+    total = sum(len(curve.steps) for curve in found.curves)
+    names = ", ".join(shorten(curve.key) for curve in found.curves[:_NAMED_KEYS]) or say("no key")
+    if len(found.curves) > _NAMED_KEYS:
+        names += say(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
+    if any(not curve.is_whole for curve in found.curves):
+        return say("Analyzed a sample of {total:,} points of {names}.", total=total, names=names)
+    return say("Analyzed all {total:,} points of {names}.", total=total, names=names)
+
+
+def _word_verdict(found: DiagnosedExperiment) -> str:
+    """Return the verdict in one line: the end first, then the most severe events, "healthy" if there are none."""
+    state = found.experiment.state
+    parts = [_describe_end(found)] if state in ("CRASHED", "ABORTED") else []
+    events = sorted(found.judgement.events, key=lambda event: (_SEVERITIES.index(event.severity), _rank(event)))
+    grave = [name_event(event) for event in events if event.severity != "info"]
+    if grave:
+        more = [say("{count} more", count=len(grave) - _NAMED_EVENTS)] if len(grave) > _NAMED_EVENTS else []
+        return say("; ").join([*parts, *grave[:_NAMED_EVENTS], *more])
+    return say("; ").join([*parts, _word_health(found), *_word_few(found)])
+
+
+def _rank(event: Event) -> int:
+    """Return where an event comes in a verdict: what breaks all else first, then a worsening of what decides."""
+    return 0 if event.kind == "non_finite" else 1 if event.kind in ("never_learned", "collapse") else 2
+
+
+def _word_health(found: DiagnosedExperiment) -> str:
+    judgement = found.judgement
+    if judgement.health == "healthy":
+        if found.experiment.state in ("CRASHED", "ABORTED"):
+            return say("healthy until then")
+        return say("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
+    if not judgement.is_measured:
+        return say("cannot tell: no metric was logged that is known to improve as a model learns")
+    sizes = {curve.key: len(curve.costs) for curve in found.curves}
+    longest = max((sizes[key] for key in judgement.judged), default=0)
+    if not longest:
+        return say("cannot tell: the logged metrics are constant or have no finite value")
+    text = say(
+        "cannot tell: only {count} points were logged, {needed} are needed",
+        count=longest,
+        needed=DEFAULTS.fewest_points,
+    )
+    return text + say("; they improve so far") if judgement.improves else text
+
+
+def _word_few(found: DiagnosedExperiment) -> list[str]:
+    """Return which metrics were not judged, if others were."""
+    few = found.judgement.too_few
+    if not few or found.judgement.health != "healthy":
+        return []
+    key, count = few[0]
+    text = (
+        say("{key} has only 1 point: not judged", key=shorten(key))
+        if count == 1
+        else say("{key} has only {count} points: not judged", key=shorten(key), count=count)
+    )
+    return [text + say(" and {count} more", count=len(few) - 1) if len(few) > 1 else text]
+
+
+def _describe_end(found: DiagnosedExperiment) -> str:
+    end = say("crashed") if found.experiment.state == "CRASHED" else say("aborted")
+    error = found.error
+    if error is None:
+        return end
+    words = {"end": end, "error": shorten(error.line, _SHORT_LINE)}
+    if error.later:
+        return say("{end}; last error {count} lines before the end: {error}", count=error.later, **words)
+    return say("{end}: {error}", **words)

@@ -1,0 +1,230 @@
+"""Events of a diagnosis in words: what happened, and the rule that found it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from swanlab_mcp.analysis.events import Event
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.core.durations import show_duration
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["describe_event", "describe_rule", "name_event"]
+
+
+def name_event(event: Event) -> str:
+    """Return an event in a few words: its kind, the metric, and the step that matters most."""
+    names = {"kind": event.kind, "key": shorten(event.keys[0]) if event.keys else ""}
+    if event.is_hardware:
+        return say("{kind} in {key}", **names)
+    if "best_step" in event.facts:
+        return say(
+            "{kind} in {key}: best at step {best}, worse from step {step}",
+            best=event.facts["best_step"],
+            step=event.step,
+            **names,
+        )
+    if event.severity == "problem":
+        return say("{kind} in {key} from step {step}", step=event.step, **names)
+    return say("{kind} in {key} at step {step}", step=event.step, **names)
+
+
+def describe_event(event: Event) -> str:
+    """Return the figures of an event in words."""
+    return _DETAILS[event.kind](event)
+
+
+def describe_rule(event: Event) -> str:
+    """Return the rule that found an event, with its thresholds."""
+    return _RULES[event.rule]()
+
+
+def _describe_non_finite(event: Event) -> str:
+    value = event.facts["value"]
+    name = "NaN" if math.isnan(value) else say("infinity") if value > 0 else say("-infinity")
+    counts = {"name": name, "count": event.facts["count"], "total": event.facts["total"]}
+    if event.facts["never_computed"]:
+        return say("never computed: all {total} points are {name}", name=name, total=event.facts["total"])
+    if event.facts["to_end"]:
+        return say("first {name}; {count} of {total} points, to the end", **counts)
+    return say("first {name}; {count} of {total} points, finite again later", **counts)
+
+
+def _describe_never_learned(event: Event) -> str:
+    levels = {name: event.facts[name] for name in ("first", "best", "last")}
+    classes = event.facts["classes"]
+    if classes:
+        return say(
+            "began at {first:.4g}, best level {best:.4g}, ended at {last:.4g}, the chance level ln({classes}) of "
+            "{classes} classes",
+            classes=classes,
+            **levels,
+        )
+    return say("began at {first:.4g}, best level {best:.4g}, ended at {last:.4g}", **levels)
+
+
+def _describe_worsening(event: Event) -> str:
+    facts = event.facts
+    best, final = facts["best"], facts["last"]
+    course = {"best": best, "at": facts["best_step"], "since": event.step, "final": final}
+    text = (
+        say("best {best:.4g} at step {at}, falls for good from step {since} on, level at the end {final:.4g}", **course)
+        if facts["falls"]
+        else say(
+            "best {best:.4g} at step {at}, worse for good from step {since} on, level at the end {final:.4g}", **course
+        )
+    )
+    change = (final - best) / abs(best) if best else math.inf
+    # a percentage of many digits says nothing
+    if not facts["falls"] and abs(change) < 10:
+        text += f" ({change:+.0%})"
+    if event.kind == "worsening":
+        return text + say("; overfitting or divergence: no training metric of this family was logged to compare with")
+    if event.kind == "overfitting":
+        end = {"key": shorten(facts["pair"]), "value": facts["pair_last"]}
+        return text + (
+            say("; {key} still improves, ends at {value:.4g}", **end)
+            if facts["pair_improves"]
+            else say("; {key} does not worsen, ends at {value:.4g}", **end)
+        )
+    return text
+
+
+def _describe_spike(event: Event) -> str:
+    sizes = {"height": abs(event.facts["height"]), "count": event.facts["count"]}
+    if event.facts["count"] > 1:
+        return (
+            say("{height:.3g} below its neighbours; the largest of {count}", **sizes)
+            if event.facts["below"]
+            else say("{height:.3g} above its neighbours; the largest of {count}", **sizes)
+        )
+    return (
+        say("{height:.3g} below its neighbours", height=sizes["height"])
+        if event.facts["below"]
+        else say("{height:.3g} above its neighbours", height=sizes["height"])
+    )
+
+
+def _describe_gap(event: Event) -> str:
+    return say(
+        "no point for {duration} (usually every {usual})",
+        duration=show_duration(event.facts["seconds"]),
+        usual=show_duration(event.facts["usual"]),
+    )
+
+
+def _describe_stall(event: Event) -> str:
+    if event.facts["usual"]:
+        return _describe_gap(event)
+    return say("no point for {duration}", duration=show_duration(event.facts["seconds"]))
+
+
+def _describe_full(event: Event) -> str:
+    return say("up to {top:.4g} %", top=event.facts["top"])
+
+
+_DETAILS: Mapping[str, Callable[[Event], str]] = {
+    "non_finite": _describe_non_finite,
+    "never_learned": _describe_never_learned,
+    "overfitting": _describe_worsening,
+    "divergence": _describe_worsening,
+    "worsening": _describe_worsening,
+    "collapse": _describe_worsening,
+    "unstable": lambda event: say(
+        "fell {count} times by more than {share:.0%} of its whole gain; best level {best:.4g}, at the end {last:.4g}",
+        share=DEFAULTS.unstable_share,
+        **event.facts,
+    ),
+    "no_generalisation": lambda event: say(
+        "stays level ({first:.4g} to {last:.4g}) while {pair} falls from {pair_first:.4g} to {pair_last:.4g}",
+        **{**event.facts, "pair": shorten(event.facts["pair"])},
+    ),
+    "entropy_collapse": lambda event: say("fell from {early:.3g} to {late:.3g}", **event.facts),
+    "length_explosion": lambda event: say("grew from {early:.4g} to {late:.4g}", **event.facts),
+    "all_clipped": lambda event: say("{late:.0%} of the answers are cut off at the end", **event.facts),
+    "shock": lambda event: say(
+        "from {before:.4g} to {value:.4g} at step {peak}, back at step {end}",
+        before=event.facts["before"],
+        value=event.facts["peak"],
+        peak=event.peak,
+        end=event.end,
+    ),
+    "spike": _describe_spike,
+    "plateau": lambda event: say(
+        "the last {share:.0%} of the points gained next to nothing", share=event.facts["share"]
+    ),
+    "not_judged": lambda event: say("only {count} points: not judged", count=event.facts["count"]),
+    "learning_rate_jump": lambda event: say("from {old:.3g} to {new:.3g} between two points", **event.facts),
+    "logging_gap": _describe_gap,
+    "missing_steps": lambda event: say(
+        "no point between the steps {first} and {last} (usually every {usual:g})",
+        first=event.facts["first"],
+        last=event.facts["last"],
+        usual=event.facts["usual"],
+    ),
+    "resumed": lambda _: say("was recorded before the steps in front of it, which were then logged again"),
+    "stalled": _describe_stall,
+    "gpu_idle": lambda event: say("median load {load:.3g} % of {count} samples", **event.facts),
+    "gpu_memory_full": _describe_full,
+    "host_memory_full": _describe_full,
+}
+
+_WORSENING: Mapping[str, float] = {
+    "share": DEFAULTS.worse_share,
+    "sigmas": DEFAULTS.worse_sigmas,
+    "scatter": DEFAULTS.worse_scatter,
+}
+
+_RULES: Mapping[str, Callable[[], str]] = {
+    "non_finite": lambda: say("any value that is NaN or infinite"),
+    "never_learned": lambda: say(
+        "best level < {sigmas:g} sigmas of noise better than any start, and no falling trend",
+        sigmas=DEFAULTS.learned_sigmas,
+    ),
+    "rise": lambda: say(
+        "rise > {share:.0%} of the gain before it, {sigmas:g} sigmas, {scatter:g}x its scatter", **_WORSENING
+    ),
+    "fall": lambda: say(
+        "fall > {share:.0%} of the gain before it, {sigmas:g} sigmas, {scatter:g}x its scatter", **_WORSENING
+    ),
+    "unstable": lambda: say(
+        "at least {count} falls of > {share:.0%} of the gain and {sigmas:g} sigmas",
+        count=DEFAULTS.unstable_falls,
+        share=DEFAULTS.unstable_share,
+        sigmas=DEFAULTS.worse_sigmas,
+    ),
+    "no_generalisation": lambda: say("training halved, no held-out metric improved"),
+    "entropy": lambda: say("below 1/{factor:g} of its start", factor=DEFAULTS.entropy_factor),
+    "length": lambda: say("> {factor:g}x the median of its first half", factor=DEFAULTS.length_factor),
+    "clipped": lambda: say("median of the last quarter >= {share:.0%}", share=DEFAULTS.clipped_share),
+    "shock": lambda: say(
+        "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} levels or more, then back",
+        share=DEFAULTS.spike_recovered,
+        sigmas=DEFAULTS.spike_sigmas,
+        count=DEFAULTS.smoothing,
+    ),
+    "spike": lambda: say("excess > {sigmas:g} robust sigmas", sigmas=DEFAULTS.spike_sigmas),
+    "plateau": lambda: say("gain < {share:.0%} of the whole", share=DEFAULTS.plateau_share),
+    "few_points": lambda: say("fewer than {needed} points, and their order is no proof", needed=DEFAULTS.fewest_points),
+    "jump": lambda: say(
+        "rises more than x{factor:g} at once, fewer than {count} times",
+        factor=DEFAULTS.jump_factor,
+        count=DEFAULTS.restarts,
+    ),
+    "gap": lambda: say(
+        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval of rank {rank}",
+        factor=DEFAULTS.gap_factor,
+        outstanding=DEFAULTS.gap_outstanding,
+        rank=DEFAULTS.gap_rank,
+    ),
+    "resumed": lambda: say("time goes back by more than {seconds:g} s", seconds=DEFAULTS.gap_seconds),
+    "stalled": lambda: say(
+        "silent > {factor:g}x the usual interval and {duration}",
+        factor=DEFAULTS.stall_factor,
+        duration=show_duration(DEFAULTS.stall_seconds),
+    ),
+    "full_memory": lambda: f">= {DEFAULTS.full_memory:g} %",
+    "idle": lambda: say("median < {load:g} %", load=DEFAULTS.idle_gpu),
+}
