@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: format, lint, types, tests with branch coverage.
-# --all adds the exhaustive tests: whole fault matrices and slow attacks. Other arguments go to pytest.
+# --all adds the exhaustive tests: whole fault matrices, slow attacks, and the tools in other frameworks (from an index). Other arguments go to pytest.
 # Installs into the active virtual environment, or into .venv here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,9 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
   . .venv/bin/activate
 fi
 selection=(-m "not exhaustive")
+all=""
 if [ "${1:-}" = --all ]; then
+  all=yes
   selection=()
   shift
 fi
@@ -18,3 +20,6 @@ ruff format --check .
 ruff check .
 pyright
 pytest -n auto --cov --cov-report=term "${selection[@]}" "$@"
+if [ -n "$all" ]; then
+  bash scripts/hosts.sh
+fi
