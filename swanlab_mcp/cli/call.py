@@ -6,21 +6,39 @@ import argparse
 import asyncio
 import base64
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swanlab_mcp.cli.output import watch, write
+from swanlab_mcp.cli.output import refuse_suffix, show, tell, watch, write
 from swanlab_mcp.cli.serve import start_server
+from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import neutralise_value
+from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
 
 __all__ = ["run"]
 
+_SUFFIXES = {
+    "image/png": (".png",),
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/gif": (".gif",),
+    "image/webp": (".webp",),
+    "image/bmp": (".bmp",),
+    "image/tiff": (".tif", ".tiff"),
+}
+
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Call the tool and print its reply: 0 done, 1 the reply is an error, 2 wrong usage."""
+    if arguments.output:
+        try:
+            refuse_suffix(arguments.output, sorted({suffix for names in _SUFFIXES.values() for suffix in names}))
+            refuse_existing(arguments.output)
+        except InvalidArgument as error:
+            tell(str(error))
+            return 2
     server = start_server(settings, arguments)
     how: dict[str, Any] = {"as_json": arguments.json, "output": arguments.output}
     return asyncio.run(_call(server, arguments.tool, arguments.argument, **how))
@@ -32,30 +50,43 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
     async with connect(server) as client:
         known = {entry.name: entry for entry in (await client.list_tools()).tools}
         if tool not in known:
-            print(
-                say("There is no tool {tool!r}. There are: {names}.", tool=tool, names=", ".join(known)),
-                file=sys.stderr,
-            )
+            tell(say("There is no tool {tool!r}. There are: {names}.", tool=tool, names=", ".join(known)))
             return 2
         odd = [word for word in words if "=" not in word]
         if odd:
-            print(say("Arguments are written name=value; {word!r} is not.", word=odd[0]), file=sys.stderr)
+            tell(say("Arguments are written name=value; {word!r} is not.", word=odd[0]))
             return 2
         values = _read_values(words, known[tool].input_schema.get("properties", {}))
         with watch() as bar:
             result = await client.call_tool(tool, values, progress_callback=bar)
     text = "\n".join(block.text for block in result.content if block.type == "text")
     if as_json and result.structured_content is None:
-        print(say("{tool} answers with pictures and text; leave --json out.", tool=tool), file=sys.stderr)
+        tell(say("{tool} answers with pictures and text; leave --json out.", tool=tool))
         return 2
     if as_json:
-        print(json.dumps(result.structured_content, ensure_ascii=False, separators=(",", ":")))
+        value = neutralise_value(result.structured_content)
+        print(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    elif result.is_error:
+        tell(text)
     else:
-        print(text, file=sys.stderr if result.is_error else sys.stdout)
+        show(text)
     if result.is_error:
         return 1
-    pictures = [base64.b64decode(block.data) for block in result.content if block.type == "image"]
-    return write(output, pictures) if output else 0
+    return _write(output, [block for block in result.content if block.type == "image"]) if output else 0
+
+
+def _write(output: Path, pictures: Sequence[Any]) -> int:
+    if not pictures:
+        tell(say("There is no picture in this answer."))
+        return 1
+    kinds = [_SUFFIXES.get(picture.mime_type, ()) for picture in pictures]
+    try:
+        for suffixes in kinds:
+            refuse_suffix(output, suffixes)
+    except InvalidArgument as error:
+        tell(str(error))
+        return 1
+    return write(output, [base64.b64decode(picture.data) for picture in pictures])
 
 
 def _read_values(words: Sequence[str], properties: Mapping[str, Any]) -> dict[str, Any]:

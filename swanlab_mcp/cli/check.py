@@ -4,72 +4,143 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from swanlab_mcp import __version__
+from swanlab_mcp.cli.output import show
+from swanlab_mcp.cli.serve import end
+from swanlab_mcp.client.local.discovery import RunFinder
+from swanlab_mcp.client.routing import SwanLabClient, open_client
+from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.hosts import hide_password
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.settings import Settings
+from swanlab_mcp.core.refs import LOCAL, WorkspaceRef
+from swanlab_mcp.settings import Settings, read_network_variables
 
 __all__ = ["run"]
 
 # seconds: whoever waits for `check` wants to know now
 _BACKOFF = 0.1
+_LONGEST = 12.0
 
 
 def run(settings: Settings, _arguments: argparse.Namespace) -> int:
     """Print what the server would use and whether it works: 0 if it does, else 1."""
-    return asyncio.run(_check(settings))
+    works = asyncio.run(_check(settings))
+    if None in works:
+        # a thread that resolves a name cannot be stopped
+        sys.stdout.flush()
+        end(1)
+    return 0 if works and all(works) else 1
 
 
-async def _check(settings: Settings) -> int:
-    """Print what would be used and whether it works; never the key."""
-    from swanlab_mcp.client.routing import open_client
-    from swanlab_mcp.core.errors import SwanLabError
-    from swanlab_mcp.core.refs import LOCAL, WorkspaceRef
-
-    print(f"swanlab-mcp-server {__version__}")
+async def _check(settings: Settings) -> list[bool | None]:
+    """Print the findings, never the key; return whether each source works, None for one that did not answer."""
+    show(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
-        print(say("problem: {problem}", problem=problem))
+        show(say("problem: {problem}", problem=problem))
+
     client = open_client(replace(settings, backoff=_BACKOFF))
-    works: list[bool] = []
+    works: list[bool | None] = []
     try:
         if not settings.demo:
-            print(say("host: {host} (pages at {pages})", host=settings.api_host, pages=settings.web_host))
-            print(
-                say("API key: found in {source}", source=settings.key_source)
-                if settings.api_key
-                else say("API key: none found")
-            )
-            if settings.api_key or settings.host_problem:
-                began = time.perf_counter()
-                try:
-                    username = await client.default.get_username()
-                except SwanLabError as error:
-                    print(say("login: failed. {error}", error=error))
-                    works.append(False)
-                else:
-                    took = 1000 * (time.perf_counter() - began)
-                    print(say("login: works, as {username}, in {took:.0f} ms", username=username, took=took))
-                    works.append(True)
-        for folder in settings.log_dirs:
-            print(say("runs on disk: {folder}", folder=say("the embedded demo") if settings.demo else folder))
+            works += await _check_account(client, settings)
         if settings.log_dirs:
-            local = WorkspaceRef(LOCAL)
-            projects = (await client.at(local).list_projects(local)).data or []
-            experiments = sum(project.count.get("experiments", 0) for project in projects)
-            told = say(
-                "runs found: {experiments} experiments in {projects} projects, as workspace '{workspace}'",
-                experiments=experiments,
-                projects=len(projects),
-                workspace=LOCAL,
-            )
-            print(told)
-            works.append(bool(projects))
+            works.append(await _check_folders(client, settings))
     finally:
         await client.aclose()
     if not works:
-        print(
+        show(
             say("Nothing to answer from: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo.")
         )
-    return 0 if works and all(works) else 1
+    return works
+
+
+async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool | None]:
+    show(say("host: {host} (pages at {pages})", host=settings.api_host, pages=settings.web_host))
+    for variable in _list_network():
+        show(say("network: {variable}", variable=variable))
+    show(
+        say("API key: found in {source}", source=settings.key_source)
+        if settings.api_key
+        else say("API key: none found")
+    )
+    if not settings.api_key and not settings.host_problem:
+        return []
+    began, seconds = time.perf_counter(), min(settings.timeout, _LONGEST)
+    try:
+        username = await asyncio.wait_for(client.default.get_username(), seconds)
+    except SwanLabError as error:
+        show(say("login: failed. {error}", error=error))
+        return [False]
+    except asyncio.TimeoutError:
+        show(
+            say(
+                "login: failed. {host} was silent for {seconds:g} s: check the address, the port and any firewall.",
+                host=settings.api_host,
+                seconds=seconds,
+            )
+        )
+        return [None]
+    took = 1000 * (time.perf_counter() - began)
+    show(say("login: works, as {username}, in {took:.0f} ms", username=username, took=took))
+    return [True]
+
+
+def _list_network() -> list[str]:
+    """Return the variables about proxies and certificates, without passwords."""
+    found = read_network_variables()
+    proxies = [f"{one.name}={hide_password(one.value)}" for one in found.proxies.values()]
+    exempt = [f"NO_PROXY={','.join(found.no_proxy)}"] if proxies and found.no_proxy else []
+    return [*proxies, *exempt, *(f"{one.name}={one.value}" for one in found.certificates)]
+
+
+async def _check_folders(client: SwanLabClient, settings: Settings) -> bool:
+    for folder in settings.log_dirs:
+        show(say("runs on disk: {folder}", folder=say("the embedded demo") if settings.demo else folder))
+        for reason in _explain_folder(folder):
+            show(f"    {reason}")
+    local = WorkspaceRef(LOCAL)
+    answer = await client.at(local).list_projects(local)
+    projects = answer.data or []
+    show(
+        say(
+            "runs found: {experiments} experiments in {projects} projects, as workspace '{workspace}'",
+            experiments=sum(project.count.get("experiments", 0) for project in projects),
+            projects=len(projects),
+            workspace=LOCAL,
+        )
+    )
+    for note in answer.notes:
+        show(say("note: {note}", note=note))
+    return bool(projects)
+
+
+def _explain_folder(folder: Path) -> list[str]:
+    """Return why a log folder holds no runs; nothing if it holds some."""
+    try:
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return [say("There is no such folder.")]
+    except NotADirectoryError:
+        return [say("It is a file, not a folder.")]
+    except OSError as error:
+        return [say("It cannot be read: {why}.", why=error.strerror or type(error).__name__)]
+    found = RunFinder([folder]).find()
+    if found.runs:
+        return []
+    if found.notes:
+        return found.notes
+    if not entries:
+        return [say("It is empty.")]
+    if any(entry.suffix == ".swanlab" for entry in entries):
+        return [say("It is one run's folder: name the folder above it, {folder}.", folder=folder.parent)]
+    return [
+        say(
+            "None of its {count} entries is a run: runs are folders named run-…, at most 3 levels below.",
+            count=len(entries),
+        )
+    ]

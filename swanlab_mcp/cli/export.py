@@ -5,16 +5,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
-from swanlab_mcp.cli.output import watch
+from swanlab_mcp.cli.output import tell, watch
+from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.settings import Settings
 
 __all__ = ["run"]
 
+FORMATS = ("csv", "json", "parquet", "log")
+
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the file: 0 done, 1 it could not be written."""
+    try:
+        arguments.format = _choose_format(arguments.format, arguments.output)
+    except InvalidArgument as error:
+        tell(str(error))
+        return 2
     return asyncio.run(_export(settings, arguments))
 
 
@@ -23,7 +32,6 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     from swanlab_mcp.client.routing import open_client
     from swanlab_mcp.core import progress
     from swanlab_mcp.core.errors import SwanLabError
-    from swanlab_mcp.core.untrusted import neutralise
     from swanlab_mcp.present.export import export_log, export_series
 
     client = open_client(settings)
@@ -36,13 +44,31 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
                 exported = await export_log(client, **where)
             else:
                 keys = [key for key in arguments.keys.split(",") if key]
-                exported = await export_series(client, **where, keys=keys, form=arguments.format)
+                exported = await export_series(
+                    client, **where, keys=keys, form=arguments.format, guards_formulas=not arguments.raw_cells
+                )
     except SwanLabError as error:
-        print(neutralise(str(error)), file=sys.stderr)
+        tell(str(error))
         return 1
     finally:
         await client.aclose()
-    print(say("{what}: {where}", what=exported.what, where=exported.where), file=sys.stderr)
+    tell(say("{what}: {where}", what=exported.what, where=exported.where))
     for note in exported.notes:
-        print(say("note: {note}", note=neutralise(note)), file=sys.stderr)
+        tell(say("note: {note}", note=note))
     return 0
+
+
+def _choose_format(given: str, output: str) -> str:
+    """Return the format that option and suffix agree on, by default csv. Raises InvalidArgument if they differ."""
+    suffix = "" if output == "-" else Path(output).suffix.lower().removeprefix(".")
+    if given and suffix in FORMATS and suffix != given:
+        raise InvalidArgument(
+            say("--format {name} does not fit the suffix of {output}.", name=given, output=output),
+            hint=say("Leave --format out, or name another file with -o."),
+        )
+    if suffix and not given and suffix not in FORMATS:
+        raise InvalidArgument(
+            say("The suffix of {output} names no format.", output=output),
+            hint=say("Use one of: {names}.", names=", ".join(f".{name}" for name in FORMATS)),
+        )
+    return given or suffix or "csv"

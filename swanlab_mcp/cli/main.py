@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
+from swanlab_mcp.cli.output import tell
 from swanlab_mcp.cli.parser import read_arguments
-from swanlab_mcp.cli.serve import divert_stdout, end
+from swanlab_mcp.cli.serve import divert_stdout, end, end_on_signals
 from swanlab_mcp.cli.serve import run as serve
-from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.present.new_file import remove_unfinished
 from swanlab_mcp.settings import load_settings
 
 __all__ = ["main"]
@@ -20,9 +26,13 @@ _READER_GONE = 141
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 done, 1 the reply is an error or `check` found one, 2 wrong usage.
 
-    Serving ends with 0 at the end of input, 130 on SIGINT, 143 on SIGTERM; a command that prints ends with 141 when its
-    reader has gone, as other programs do by SIGPIPE.
+    Serving ends with 0 at the end of input; every command with 130 on SIGINT, 143 on SIGTERM, 129 on SIGHUP; a command
+    that prints ends with 141 when its reader has gone, as other programs do by SIGPIPE.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # half characters, and characters that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             _run(argv)
@@ -30,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             print(end="", flush=True)
     except BrokenPipeError:
         end(_READER_GONE)
+    except OSError as error:  # what files refuse is an error of ours already
+        tell(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
+        end(1)
 
 
 def _run(argv: Sequence[str] | None) -> NoReturn:
@@ -50,6 +63,14 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
     with speak(settings.language):
         if arguments.command == "serve":
             raise SystemExit(serve(settings, arguments, protocol))
+        # a test calls this from threads of its own, too
+        if threading.current_thread() is threading.main_thread():
+            end_on_signals(_stop)
         # each command loads what it needs
         command = import_module(f"swanlab_mcp.cli.{arguments.command}")
         raise SystemExit(command.run(settings, arguments))
+
+
+def _stop(number: int) -> None:
+    remove_unfinished()
+    tell(say("Stopped by {signal}; no file was left half written.", signal=signal.Signals(number).name))

@@ -1,4 +1,4 @@
-"""What commands share: progress on a terminal, and new files."""
+"""What commands share: printed text, progress on a terminal, and new files."""
 
 from __future__ import annotations
 
@@ -8,28 +8,47 @@ from contextlib import closing
 from pathlib import Path
 
 from swanlab_mcp.cli.progress_bar import ProgressBar
+from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import neutralise
+from swanlab_mcp.present.new_file import open_new
 from swanlab_mcp.settings import wants_plain_output
 
-__all__ = ["watch", "write"]
+__all__ = ["refuse_suffix", "show", "tell", "watch", "write"]
+
+
+def show(text: str) -> None:
+    """Print to standard output; what would steer a terminal is spelled out."""
+    print(neutralise(text))
+
+
+def tell(text: str) -> None:
+    """Print to standard error; what would steer a terminal is spelled out."""
+    print(neutralise(text), file=sys.stderr)
 
 
 def watch(*, is_wanted: bool = True) -> closing[ProgressBar]:
     return closing(ProgressBar(sys.stderr, is_wanted=is_wanted and not wants_plain_output()))
 
 
-def write(output: Path, pictures: Sequence[bytes]) -> int:
-    """Write the first content to `output` and further ones beside it, numbered; never over a file."""
-    if not pictures:
-        print(say("There is no picture in this answer."), file=sys.stderr)
-        return 1
-    for number, picture in enumerate(pictures, 1):
+def refuse_suffix(path: Path, known: Sequence[str]) -> None:
+    """Raise InvalidArgument for a file name whose suffix names another format."""
+    if path.suffix and path.suffix.lower() not in known:
+        raise InvalidArgument(
+            say("{path} has the suffix of another format.", path=path),
+            hint=say("Use one of: {names}.", names=", ".join(known)),
+        )
+
+
+def write(output: Path, contents: Sequence[bytes]) -> int:
+    """Write the first content to `output` and further ones next to it, numbered; never over a file."""
+    for number, content in enumerate(contents, 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
         try:
-            with path.open("xb") as file:
-                file.write(picture)
-        except OSError as error:
-            print(say("{path} was not written: {why}.", path=path, why=error.strerror), file=sys.stderr)
+            with open_new(path, is_text=False) as file:
+                file.write(content)
+        except InvalidArgument as error:
+            tell(str(error))
             return 1
-        print(say("{path}: {count} bytes", path=path, count=len(picture)), file=sys.stderr)
+        tell(say("{path}: {count} bytes", path=path, count=len(content)))
     return 0

@@ -52,10 +52,19 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     export.add_argument("experiment", help="id, name, path or address of the experiment")
     export.add_argument("--project", default="", help="where the experiment alone does not tell it")
     export.add_argument(
-        "--format", default="csv", choices=("csv", "json", "parquet", "log"), help="default csv; log: its lines"
+        "--format",
+        default="",
+        choices=("csv", "json", "parquet", "log"),
+        help="default: what the file's suffix says, else csv; log: its lines",
     )
     export.add_argument("--keys", default="", metavar="KEY,…", help="metric keys or patterns like 'val/*'; default all")
     export.add_argument("-o", "--output", default="", metavar="FILE", help="a new file, or - for standard output")
+    export.add_argument(
+        "--raw-cells",
+        action="store_true",
+        default=False,
+        help="do not guard CSV cells that spreadsheets run as formulas",
+    )
     report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
     report.add_argument("project", help="name, path or address of the project")
     report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")

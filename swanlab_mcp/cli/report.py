@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 
-from swanlab_mcp.cli.output import watch, write
+from swanlab_mcp.cli.output import refuse_suffix, tell, watch, write
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
 
 __all__ = ["run"]
@@ -14,6 +15,12 @@ __all__ = ["run"]
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the page: 0 done, 1 it could not be written."""
+    try:
+        refuse_suffix(arguments.output, (".html", ".htm"))
+        refuse_existing(arguments.output)
+    except InvalidArgument as error:
+        tell(str(error))
+        return 1
     return asyncio.run(_report(settings, arguments))
 
 
@@ -21,7 +28,6 @@ async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
     from swanlab_mcp.client.routing import open_client
     from swanlab_mcp.core import progress
     from swanlab_mcp.core.errors import SwanLabError
-    from swanlab_mcp.core.untrusted import neutralise
     from swanlab_mcp.present.report import write_report
 
     client = open_client(settings)
@@ -35,7 +41,7 @@ async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
                 show_secrets=settings.show_secrets,
             )
     except SwanLabError as error:
-        print(neutralise(str(error)), file=sys.stderr)
+        tell(str(error))
         return 1
     finally:
         await client.aclose()

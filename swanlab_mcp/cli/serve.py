@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -16,7 +17,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
 
-__all__ = ["divert_stdout", "end", "run", "start_server"]
+__all__ = ["divert_stdout", "end", "end_on_signals", "run", "start_server"]
 
 _SHORTEST_SECRET = 32
 
@@ -60,7 +61,7 @@ def divert_stdout() -> BinaryIO:
     Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
     """
     # the SDK's loop would hold Ctrl-C back until standard input ends
-    _end_on_signals()
+    end_on_signals()
     protocol = os.fdopen(os.dup(1), "wb")
     try:
         os.dup2(2, 1)
@@ -70,9 +71,17 @@ def divert_stdout() -> BinaryIO:
     return protocol
 
 
-def _end_on_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: end(128 + number))
+def end_on_signals(before: Callable[[int], None] | None = None) -> None:
+    """End at once on SIGINT, SIGTERM and SIGHUP, after `before`."""
+
+    def stop(number: int, _frame: object) -> None:
+        if before:
+            before(number)
+        end(128 + number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, stop)
 
 
 def end(code: int) -> NoReturn:
@@ -126,7 +135,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         limits=Limits(rate=arguments.rate),
         audit=audit,
     )
-    _end_on_signals()
+    end_on_signals()
     try:
         serve_http(app, arguments.http_host, arguments.http_port)
     except (OSError, OverflowError) as error:

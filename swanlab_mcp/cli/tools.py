@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from typing import Any
 
+from swanlab_mcp.cli.output import show
 from swanlab_mcp.cli.serve import start_server
 from swanlab_mcp.settings import Settings
 
@@ -27,6 +28,6 @@ async def _list_tools(server: Any) -> int:
             name if name in tool.input_schema.get("required", ()) else f"[{name}]"
             for name in tool.input_schema.get("properties", {})
         )
-        print(f"{tool.name} {arguments}".rstrip())
-        print(f"    {(tool.description or '').splitlines()[0]}")
+        show(f"{tool.name} {arguments}".rstrip())
+        show(f"    {(tool.description or '').splitlines()[0]}")
     return 0

@@ -9,7 +9,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["find_insecurity", "find_placeholder", "normalise_host"]
+__all__ = ["find_insecurity", "find_placeholder", "hide_password", "normalise_host"]
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # what shells, assistants and people write where a value belongs
@@ -59,3 +59,8 @@ def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
         name=name,
         value=shorten(value),
     )
+
+
+def hide_password(address: str) -> str:
+    """Return a proxy's address without its user and password."""
+    return re.sub(r"(?<=//).*@|^[^/]*@", "…@", address)

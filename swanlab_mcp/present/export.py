@@ -6,8 +6,8 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,11 +21,13 @@ from swanlab_mcp.core.models import Points, show_time, to_json_value
 from swanlab_mcp.core.untrusted import neutralise, shorten
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.present.new_file import open_new, refuse_existing
 
 __all__ = ["FORMATS", "Exported", "export_log", "export_series"]
 
 FORMATS = ("csv", "json", "parquet", "log")
 _LINES = 10_000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -46,11 +48,13 @@ async def export_series(
     keys: Sequence[str] = (),
     form: str = "csv",
     output: str = "",
+    guards_formulas: bool = True,
 ) -> Exported:
     """Write every point of an experiment's metrics to a new file, `output`; "": named after its id, "-": to stdout.
 
-    csv: key,step,time,value (UTC; NaN, Infinity). json: per key steps, times (Unix ms, 0 where unknown), values.
-    parquet: columns as csv. Raises InvalidArgument where the file exists or cannot be written, NotFound without points.
+    csv: key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts ' before a key that begins a formula. json:
+    per key steps, times (Unix ms, 0 where unknown), values. parquet: columns as csv. Raises InvalidArgument if the file
+    exists or cannot be written, NotFound without points.
     """
     if form == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
@@ -59,7 +63,7 @@ async def export_series(
     if form == "parquet" and output == "-":
         raise InvalidArgument(say("Parquet cannot go to standard output."), hint=say("Name a file with -o."))
     if output not in ("", "-"):
-        _refuse_existing(Path(output))
+        refuse_existing(Path(output))
     ref = await resolve_experiment(client, exp_cuid, project, username)
     backend = client.at(ref)
     ref, logged = await ask_about_experiment(client, ref, backend.list_keys)
@@ -69,16 +73,18 @@ async def export_series(
         raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=shorten(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.{form}")
     if output != "-":
-        _refuse_existing(path)
+        refuse_existing(path)
     answer = await backend.read_points(ref, wanted, exact=True)
     series = answer.data or {}
+    if form == "csv" and guards_formulas:
+        series = {_guard(key): points for key, points in series.items()}
     samples = [shorten(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
         notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
     about = {"username": ref.workspace, "project": ref.project, "exp_cuid": ref.cuid}
     stage = progress.Stage("metrics written", len(series))
-    with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=form != "parquet") as file:
+    with _open(path, output, is_text=form != "parquet") as file:
         for _ in _WRITERS[form](file, series, about, notes):
             await stage.advance()
     where = say("standard output") if output == "-" else str(path)
@@ -95,7 +101,7 @@ async def export_log(
     where the file exists or cannot be written, NotFound without a line.
     """
     if output not in ("", "-"):
-        _refuse_existing(Path(output))
+        refuse_existing(Path(output))
     ref = await resolve_experiment(client, exp_cuid, project, username)
     backend = client.at(ref)
     ref, answer = await ask_about_experiment(client, ref, backend.read_logs, start=0, count=_LINES)
@@ -104,9 +110,9 @@ async def export_log(
         raise NotFound(say("No log line was recorded for {cuid}.", cuid=shorten(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.log")
     if output != "-":
-        _refuse_existing(path)
+        refuse_existing(path)
     stage = progress.Stage("lines", part.total)
-    with nullcontext(sys.stdout) if output == "-" else _open_new(path, is_text=True) as file:
+    with _open(path, output, is_text=True) as file:
         done = 0
         while part and part.lines:
             for line in part.lines:
@@ -120,30 +126,22 @@ async def export_log(
     )
 
 
-def _refuse_existing(path: Path) -> None:
-    if path.exists() or path.is_symlink():
-        raise InvalidArgument(
-            say("{path} exists already and is not overwritten.", path=path), hint=say("Name another file with -o.")
-        )
+class _Terminal:
+    """Standard output on a terminal: what would steer it is spelled out."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(neutralise(text))
 
 
-@contextmanager
-def _open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
-    """Open a file that does not exist yet; it is removed again when it cannot be written whole."""
-    is_whole = is_ours = False
-    try:
-        with path.open("x", encoding="utf-8", newline="") if is_text else path.open("xb") as file:
-            is_ours = True
-            yield file
-        is_whole = True
-    except OSError as error:
-        raise InvalidArgument(
-            say("{path} cannot be written ({why}).", path=path, why=error.strerror),
-            hint=say("Name another file with -o."),
-        ) from error
-    finally:
-        if is_ours and not is_whole:
-            path.unlink(missing_ok=True)
+def _open(path: Path, output: str, *, is_text: bool) -> AbstractContextManager[Any]:
+    if output != "-":
+        return open_new(path, is_text=is_text)
+    return nullcontext(_Terminal() if sys.stdout.isatty() else sys.stdout)
+
+
+def _guard(key: str) -> str:
+    """Return a cell that no spreadsheet runs as a formula."""
+    return f"'{key}" if key.startswith(_FORMULA) else key
 
 
 # each writes one metric after another, so that it can be told how far it is

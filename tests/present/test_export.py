@@ -90,7 +90,7 @@ def test_no_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_cannot_be_written_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert export(f"local/vision-baselines/{CUID}", "-o", "missing/x.csv") == 1
-    assert "missing/x.csv cannot be written (No such file or directory)" in capsys.readouterr().err
+    assert "missing/x.csv cannot be written: there is no folder missing" in capsys.readouterr().err
     assert export(f"local/vision-baselines/{CUID}", "-o", "-", "--format", "parquet") == 1
     assert "Parquet cannot go to standard output" in capsys.readouterr().err
 
@@ -137,7 +137,9 @@ def test_a_damaged_run_is_exported_with_what_is_missing(tmp_path: Path, capsys: 
     content = bytearray(file.read_bytes())
     content[30_000:30_100] = bytes(100)
     file.write_bytes(content)
-    assert export(f"local/vision-baselines/{CUID}", "--log-dir", str(folder.parent), "--format", "json") == 0
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["export", f"local/vision-baselines/{CUID}", "--log-dir", str(folder.parent), "--format", "json"])
+    assert ended.value.code == 0
     told = capsys.readouterr().err
     assert "damaged in 1 places" in told
     assert "records are missing by their numbers" in told
@@ -179,3 +181,18 @@ def test_cloud_experiments_are_exported_too(host: str, capsys: pytest.CaptureFix
     rows = read_rows(Path("cloud.csv"))
     assert rows
     assert all(points for points in rows.values())
+
+
+def test_csv_cells_that_begin_a_formula_are_guarded_unless_raw_ones_are_wanted(
+    host: str, state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
+    keys = ["=1+1", "@cmd", "-x", "+x", "loss"]
+    state.add_experiment(state.projects[0], "odd", cuid="odd1", metrics={key: [(0, 1.0)] for key in keys})
+    for words, mark in (([], "'"), (["--raw-cells"], "")):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["export", "kites-test3/project1/odd1", "--host", host, "-o", "-", *words])
+        shown = capsys.readouterr()
+        assert ended.value.code == 0, shown.err
+        found = [row["key"] for row in csv.DictReader(shown.out.splitlines())]
+        assert sorted(found) == sorted([*(mark + key for key in keys[:4]), "loss"])

@@ -18,6 +18,7 @@ import httpx
 
 from swanlab_mcp.client.cloud.answers import Answer
 from swanlab_mcp.core.errors import ServerUnavailable
+from swanlab_mcp.core.hosts import hide_password
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import NetworkVariables, Variable, read_network_variables
@@ -91,7 +92,7 @@ def explain(error: httpx.TransportError) -> Failure:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _explain_certificate(cause, server)
     if proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-        where = {"proxy": _hide_password(proxy.value), "variable": proxy.name}
+        where = {"proxy": hide_password(proxy.value), "variable": proxy.name}
         why = shorten(str(error)) if isinstance(error, httpx.ProxyError) else ""
         return Failure(
             "",
@@ -242,15 +243,11 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
             say(
                 "{variable}={value!r} is not a usable proxy.",
                 variable=proxy.name,
-                value=shorten(_hide_password(proxy.value)),
+                value=shorten(hide_password(proxy.value)),
             ),
             hint=say("Give it like http://127.0.0.1:7890 or socks5://127.0.0.1:1080."),
             status=0,
         ) from error
-
-
-def _hide_password(address: str) -> str:
-    return re.sub(r"(?<=//).*@|^[^/]*@", "…@", address)
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,86 @@
+"""New files: written under another name and moved to their place whole; an existing file is never replaced."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["open_new", "refuse_existing", "remove_unfinished"]
+
+_unfinished: set[Path] = set()
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise InvalidArgument if a new file cannot be made there; call it before any work."""
+    try:
+        is_taken = path.exists() or path.is_symlink()
+        is_possible = path.parent.is_dir()
+        if not is_taken:
+            # names that are too long only show when they are used
+            path.lstat()
+    except FileNotFoundError:
+        is_taken, is_possible = False, path.parent.is_dir()
+    except OSError as error:
+        raise _refuse(path, error) from error
+    if is_taken:
+        raise InvalidArgument(
+            say("{path} exists already and is not overwritten.", path=path), hint=say("Name another file with -o.")
+        )
+    if not is_possible or not os.access(path.parent, os.W_OK):
+        raise InvalidArgument(
+            say("{path} cannot be written: there is no folder {folder} to write to.", path=path, folder=path.parent),
+            hint=say("Name another file with -o."),
+        )
+
+
+@contextmanager
+def open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
+    """Open a file that gets its name once it is whole; nothing is left of one that fails. Raises InvalidArgument."""
+    part = path.with_name(f".swanlab-{secrets.token_hex(4)}.part")
+    try:
+        with (
+            part.open("x", encoding="utf-8", newline="", errors="backslashreplace")
+            if is_text
+            else part.open("xb") as file
+        ):
+            _unfinished.add(part)
+            yield file
+        _publish(part, path)
+    except OSError as error:
+        raise _refuse(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        _unfinished.discard(part)
+
+
+def remove_unfinished() -> None:
+    """Remove what a signal interrupted."""
+    for part in _unfinished:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _publish(part: Path, path: Path) -> None:
+    try:
+        # fails if somebody made the file in the meantime
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        refuse_existing(path)
+        part.replace(path)
+
+
+def _refuse(path: Path, error: OSError) -> InvalidArgument:
+    return InvalidArgument(
+        say("{path} cannot be written ({why}).", path=path, why=error.strerror or type(error).__name__),
+        hint=say("Name another file with -o."),
+    )

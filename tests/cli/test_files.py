@@ -1,0 +1,147 @@
+"""Files that commands write: new, whole, of the format that their name says; and what ends with a message."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swanlab_mcp.cli.main import main
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.present.new_file import open_new
+from tests.cli.test_command import environ
+
+EXPORT = ["--demo", "export", "local/digits-mlp/lr-0.1"]
+PLOT = ["--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=val/acc"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([*words])
+    assert isinstance(ended.value.code, int)
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    return ended.value.code, shown.err
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("p.json", "{"), ("p.csv", "key,step,"), ("P.JSON", "{"), ("p", "key,step,")]
+)
+def test_the_suffix_decides_the_format(name: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, *EXPORT, "--keys", "val/acc", "-o", name)[0] == 0
+    assert Path(name).read_text("utf-8").startswith(start)
+    assert sorted(path.name for path in Path().iterdir()) == [name]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([*EXPORT, "-o", "x.txt"], "The suffix of x.txt names no format. Use one of: .csv, .json, .parquet, .log."),
+        ([*EXPORT, "-o", "x.parquet", "--format", "csv"], "--format csv does not fit the suffix of x.parquet."),
+        ([*PLOT, "-o", "p.jpg"], "p.jpg has the suffix of another format. Use one of: .png."),
+        ([*PLOT, "-o", "p.html"], "p.html has the suffix of another format. Use one of: .bmp, .gif"),
+        (["--demo", "report", "digits-mlp", "-o", "r.pdf"], "r.pdf has the suffix of another format."),
+        (["--demo", "report", "digits-mlp", "-o", "no/folder.html"], "there is no folder no to write to"),
+        ([*EXPORT, "-o", "n" * 300 + ".csv"], "cannot be written (File name too long)"),
+        ([*PLOT, "-o", "n" * 300 + ".png"], "cannot be written (File name too long)"),
+        (["--demo", "report", "digits-mlp", "-o", "n" * 300 + ".html"], "cannot be written (File name too long)"),
+    ],
+)
+def test_a_name_that_cannot_be_written_is_refused(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, shown = run(capsys, *words)
+    assert code in (1, 2)
+    assert told in shown
+    assert list(Path().iterdir()) == []
+
+
+def test_an_existing_file_is_refused_before_anything_is_read(
+    host: str, capsys: pytest.CaptureFixture[str], state: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
+    for words in (
+        ["report", "project1", "-o", "r.html"],
+        ["export", "x", "-o", "r.html", "--format", "csv"],
+        [*PLOT[1:], "-o", "r.png"],
+    ):
+        Path(words[words.index("-o") + 1]).write_text("mine", encoding="utf-8")
+        code, shown = run(capsys, "--host", host, *words)
+        assert code in (1, 2)
+        assert "exists already and is not overwritten" in shown or "does not fit" in shown
+    assert state.calls == []
+    assert {path.read_text("utf-8") for path in Path().iterdir()} == {"mine"}
+
+
+def test_a_file_that_appears_in_the_meantime_is_kept() -> None:
+    path = Path("x.csv")
+    whole = open_new(path, is_text=True)
+    whole.__enter__().write("ours")
+    path.write_text("theirs", encoding="utf-8")
+    with pytest.raises(InvalidArgument, match="cannot be written"):
+        whole.__exit__(None, None, None)
+    assert path.read_text("utf-8") == "theirs"
+    assert list(Path().iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_ends_with_a_message() -> None:
+    command = [sys.executable, "-m", "swanlab_mcp", *EXPORT]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*command, "-o", "-"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ(),
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Standard output cannot be written: No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        f"from swanlab_mcp.cli.main import main; main({[*EXPORT, '-o', 'x.csv']})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ(), timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "x.csv cannot be written (File too large)" in done.stderr
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_ends_with_a_message_and_leaves_no_half_file(name: str) -> None:
+    code = (
+        "import signal, os, sys, io\n"
+        "from swanlab_mcp.present import export\n"
+        "from swanlab_mcp.cli.main import main\n"
+        "export._WRITERS['csv'] = lambda *_: iter([os.kill(os.getpid(), getattr(signal, sys.argv[1]))])\n"
+        f"main({[*EXPORT, '-o', 'x.csv']})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, name], capture_output=True, text=True, env=environ(), timeout=60, check=False
+    )
+    assert done.returncode == 128 + getattr(signal, name)
+    assert f"Stopped by {name}; no file was left half written." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(Path().iterdir()) == []
+
+
+def test_a_terminal_gets_no_control_characters() -> None:
+    main_end, terminal = os.openpty()
+    code = (
+        "import sys; from swanlab_mcp.present import export; "
+        "file = export._open(None, '-', is_text=True).__enter__(); file.write('\\x1b[31mred\\n'); sys.stdout.flush()"
+    )
+    subprocess.run([sys.executable, "-c", code], stdout=terminal, env=environ(), timeout=60, check=True)
+    os.close(terminal)
+    assert os.read(main_end, 1000) == b"\\x1b[31mred\r\n"
+    os.close(main_end)
