@@ -1,6 +1,6 @@
-"""What the analysis of series costs, and how often it sees events where there is only noise.
+"""What the analysis costs, and how often it sees events or differences where there is only noise.
 
-Run it from the checkout: python benchmarks/analysis.py [false-alarms]
+Run it from the checkout: python benchmarks/analysis.py [false-alarms] [verdicts]
 """
 
 from __future__ import annotations
@@ -11,18 +11,26 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.diagnosis import judge
-from swanlab_mcp.analysis.differences import associate, find_varying, group_repeats
+from swanlab_mcp.analysis.differences import associate, find_varying, identify_settings
 from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
-from swanlab_mcp.analysis.noise import pool_noise
+from swanlab_mcp.analysis.noise import Sample, judge_settings
+from swanlab_mcp.analysis.repeats import Run, group_settings
 from swanlab_mcp.analysis.spikes import find_spikes
+from swanlab_mcp.analysis.standings import Field, rank_settings
 from swanlab_mcp.analysis.trends import find_plateau, find_worsening
 
 POINTS = 500_000
 SERIES = 1000
 LENGTHS = (40, 300, 3000)
+RANKINGS = 1000
+KINDS = (
+    "equal noise", "half 4 x noisier", "a fifth 4 x noisier", "one 4 x noisier", "heavy tails (t3)",
+    "skewed (exponential)",
+)  # fmt: skip
 
 
 def draw_normal(source: random.Random, size: int) -> list[float]:
@@ -95,28 +103,97 @@ def measure_cost() -> tuple[float, float]:
     return seconds, peak
 
 
-def measure_ranking(experiments: int = 3000, keys: int = 40) -> float:
-    """Return the seconds that it takes to find repeats, noise, order and columns of many experiments."""
+def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
+    """Return the processor seconds that it takes to rank the settings of many experiments, three seeds each."""
     source = random.Random(1)  # noqa: S311 no secret
-    configs = [
-        {f"key{key}": source.choice([1, 2, 3]) if key % 3 else source.random() for key in range(keys)}
-        for _ in range(experiments)
-    ]
+    configs: list[dict[str, Any]] = []
+    for number in range(experiments):
+        if number % 3 == 0:
+            setting = {f"key{key}": source.choice([1, 2, 3]) if key % 3 else source.random() for key in range(keys)}
+        configs.append({**setting, "seed": number % 3})
     results = [Result(source.random(), 5, 0.5, 100, "FINISHED") for _ in configs]
     begin = time.process_time()
     reasons = set_apart(results)
-    order = order_results(results, reasons, "max")
-    pool_noise([[results[place].value or 0.0 for place in group] for group in group_repeats(configs)])
-    find_varying([configs[place] for place in order[:10]])
-    some = order[::6]
+    runs = [
+        Run(f"run-{number}", str(number), key, config)
+        for number, (key, config) in enumerate(zip(identify_settings(configs), configs, strict=True))
+    ]
+    field = Field(configs, results, reasons, group_settings(runs, range(len(runs))), "max")
+    rows = rank_settings(field)
+    find_varying([configs[row.place] for row in rows[:10]])
+    some = order_results(results, reasons, "max")[:: experiments // 500]
     associate([configs[place] for place in some], [results[place].value or 0.0 for place in some], list(configs[0]))
     return time.process_time() - begin
+
+
+def draw_settings(source: random.Random, kind: str, settings: int, repeats: int) -> list[list[float]]:
+    """Return the values of settings without any true difference."""
+    values: list[list[float]] = []
+    for number in range(settings):
+        if kind == "heavy tails (t3)":
+            own = [source.gauss(0, 1) / math.sqrt(source.gammavariate(1.5, 2) / 3) for _ in range(repeats)]
+        elif kind == "skewed (exponential)":
+            own = [source.expovariate(1) for _ in range(repeats)]
+        else:
+            own = [source.gauss(0, get_scale(kind, number)) for _ in range(repeats)]
+        values.append(own)
+    return values
+
+
+def get_scale(kind: str, number: int) -> float:
+    every = {"half 4 x noisier": 2, "a fifth 4 x noisier": 5, "one 4 x noisier": 1000}
+    return 4.0 if kind in every and number % every[kind] == 0 else 1.0
+
+
+def has_false_verdict(values: list[list[float]], *, is_paired: bool, by: Literal["leader", "baseline"]) -> bool:
+    labels = tuple(map(str, range(len(values[0])))) if is_paired else ()
+    first = max(range(len(values)), key=lambda place: sum(values[place])) if by == "leader" else 0
+    judged = judge_settings([Sample(own, labels) for own in values], first, by=by)
+    return any(one is not None and one.verdict == "different" for one in judged)
+
+
+def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
+    """Yield a row of the table in docs/verdicts.md for each number of settings and repeats."""
+    yield f"| settings x repeats | {' | '.join(KINDS)} | 4 sigma found |"
+    for settings in (5, 20, 50):
+        for repeats in (3, 4, 5):
+            cells: list[str] = []
+            for kind in KINDS:
+                shares: list[str] = []
+                ways: tuple[tuple[bool, Literal["leader", "baseline"]], ...] = (
+                    (False, "leader"), (True, "leader"), (False, "baseline")
+                )  # fmt: skip
+                for is_paired, by in ways:
+                    source = random.Random(1)  # noqa: S311 no secret
+                    false = sum(
+                        has_false_verdict(draw_settings(source, kind, settings, repeats), is_paired=is_paired, by=by)
+                        for _ in range(rankings)
+                    )
+                    shares.append(f"{100 * false / rankings:.1f}")
+                cells.append(" / ".join(shares))
+            yield f"| {settings} x {repeats} | {' | '.join(cells)} | {measure_power(settings, repeats, rankings)} |"
+
+
+def measure_power(settings: int, repeats: int, rankings: int) -> str:
+    """Return how often the best setting, 4 sigma better than all others, is told apart from the second."""
+    source = random.Random(2)  # noqa: S311 no secret
+    found = 0
+    for _ in range(rankings):
+        values = draw_settings(source, "equal noise", settings, repeats)
+        values[0] = [value + 4 for value in values[0]]
+        order = sorted(range(settings), key=lambda place: -sum(values[place]))
+        second = judge_settings([Sample(own) for own in values], order[0])[order[1]]
+        found += order[0] == 0 and second is not None and second.verdict == "different"
+    return f"{100 * found / rankings:.0f} %"
 
 
 def main() -> None:
     seconds, peak = measure_cost()
     print(f"{POINTS:,} points: {seconds:.2f} s (at most 1.5), {peak:.0f} MB extra (at most 150)")
-    print(f"ranking 3,000 experiments of 40 config keys: {measure_ranking():.2f} s")
+    print(f"ranking 20,000 experiments of 40 config keys by seed: {measure_ranking():.2f} s (at most 3)")
+    if "verdicts" in sys.argv:
+        for line in measure_verdicts():
+            print(line, flush=True)
     if "false-alarms" in sys.argv:
         for (name, length), told in measure_false_alarms().items():
             shown = ", ".join(f"{kind} {count / SERIES:.1%}" for kind, count in sorted(told.items())) or "none"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from statistics import fmean
+from functools import lru_cache
+from statistics import correlation, fmean
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key, split_words
@@ -20,13 +22,19 @@ __all__ = [
     "find_ignored",
     "find_varying",
     "flatten",
-    "group_repeats",
+    "freeze",
+    "identify_settings",
     "is_seed",
     "is_setting",
 ]
 
 _LARGEST = 1e300
 _SEEDS = frozenset({"seed", "seeds", "rng"})
+_FOLDS = frozenset({"fold", "folds", "kfold", "cv", "replicate", "replica", "trial"})
+# "cv.n_splits", "num_trials": how many there are is a setting
+_AMOUNTS = frozenset(
+    {"n", "num", "nums", "number", "count", "total", "max", "min", "size", "type", "method", "strategy"}
+)
 _OUTCOMES = frozenset({"best", "final", "result", "results"})
 _PLACES = frozenset({"dir", "path", "folder", "file", "name", "id", "uuid"})
 _PLACED = frozenset({"output", "out", "log", "logging", "save", "checkpoint", "checkpoints", "ckpt", "run", "exp"})
@@ -56,11 +64,18 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@lru_cache(4096)
 def is_seed(key: str) -> bool:
-    """Tell whether a config key only starts the random numbers."""
-    return bool(_SEEDS.intersection(split_words(key))) or "random_state" in "_".join(split_words(key))
+    """Tell whether a config key only starts the random numbers, or chooses the fold or the number of a repeat."""
+    words = split_words(key)
+    joined = "_".join(words)
+    if _SEEDS.intersection(words) or "random_state" in joined:
+        return True
+    is_fold = bool(_FOLDS.intersection(words)) or re.search(r"(^|_)split_(id|idx|index|no)$", joined)
+    return bool(is_fold) and not _AMOUNTS.intersection(words) and "splits" not in words
 
 
+@lru_cache(4096)
 def is_setting(key: str) -> bool:
     """Tell whether a config key decides what is trained: not seeds, results written into it, or where output goes."""
     words = split_words(key)
@@ -89,33 +104,28 @@ def _list_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    counts = {key: Counter(_freeze(config.get(key)) for config in configs) for key in keys}
+    counts = {key: Counter(freeze(config.get(key)) for config in configs) for key in keys}
     others = {key: len(configs) - max(count.values()) for key, count in counts.items() if len(count) > 1}
     # texts of which each is another are names or notes, and tell least about which setting matters
     notes = {key for key in others if len(counts[key]) == len(configs) > 2 and not _is_numeric(configs, key)}
     return sorted(others, key=lambda key: (not is_setting(key), key in notes, -others[key]))
 
 
-def group_repeats(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Return the places of configs whose settings are the same, in order of their first; the others stand alone."""
-    groups: dict[Hashable, list[int]] = {}
+def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:
+    """Return for each config what is equal for equal settings; None where no setting is recorded.
+
+    Without one, nothing says that two experiments are repeats.
+    """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
-    for place, config in enumerate(configs):
-        settings = tuple((key, _freeze(config[key])) for key in deciding if key in config)
-        # without a config nothing says that two experiments are repeats
-        groups.setdefault(settings or place, []).append(place)
-    return list(groups.values())
+    return [tuple((key, freeze(config[key])) for key in deciding if key in config) or None for config in configs]
 
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Spearman's rank correlation (ties share their mean rank); 0 where one does not vary."""
     ranks = [_rank(values) for values in (first, second)]
-    middle = (len(first) + 1) / 2
-    spread = [sum((rank - middle) ** 2 for rank in some) for some in ranks]
-    if not all(spread):
+    if any(len({*some}) < 2 for some in ranks):
         return 0.0
-    shared = sum((one - middle) * (other - middle) for one, other in zip(*ranks, strict=True))
-    return max(-1.0, min(1.0, shared / math.sqrt(spread[0] * spread[1])))
+    return max(-1.0, min(1.0, correlation(*ranks)))
 
 
 def associate(
@@ -135,13 +145,13 @@ def associate(
         places = [place for place, config in enumerate(configs) if key in config]
         values = [configs[place][key] for place in places]
         outcome = [results[place] for place in places]
-        if len(places) < thresholds.associated or len({_freeze(value) for value in values}) < 2:
+        if len(places) < thresholds.associated or len({freeze(value) for value in values}) < 2:
             continue
         is_numeric = all(_is_number(value) for value in values)
         rho = compute_spearman(values, outcome) if is_numeric else 0.0
         groups: dict[str, list[int]] = {}
         for place, value in enumerate(values):
-            groups.setdefault(_freeze(value), []).append(place)
+            groups.setdefault(freeze(value), []).append(place)
         if len(groups) == len(values) and not is_numeric:
             continue
         between = _measure_groups(_rank(outcome), list(groups.values()))
@@ -175,7 +185,7 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
         return 0.0
     if all(_is_number(value) for pair in pairs for value in pair):
         return abs(compute_spearman([one for one, _ in pairs], [two for _, two in pairs]))
-    one, two = ([_freeze(pair[side]) for pair in pairs] for side in (0, 1))
+    one, two = ([freeze(pair[side]) for pair in pairs] for side in (0, 1))
     joint = len(set(zip(one, two, strict=True)))
     kinds = max(len(set(one)), len(set(two)))
     return 1.0 if min(len(set(one)), len(set(two))) > 1 and joint == kinds < len(pairs) else 0.0
@@ -219,7 +229,7 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
     return all(_is_number(config[key]) for config in configs if key in config)
 
 
-def _freeze(value: Any) -> str:
+def freeze(value: Any) -> str:
     """Return a value as a text that is the same for equal values, 1 and 1.0 among them."""
     if type(value) is float:
         return repr(value)

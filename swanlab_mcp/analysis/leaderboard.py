@@ -8,24 +8,47 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
-from swanlab_mcp.core.i18n import say
 
-__all__ = ["Reason", "Result", "order_results", "set_apart"]
+__all__ = ["Breakage", "Reason", "ReasonKind", "Result", "order_results", "set_apart"]
+
+ReasonKind = Literal[
+    "missing",
+    "no extremes",
+    "not there yet",
+    "begins later",
+    "not at that step",
+    "non-finite",
+    "broken",
+    "short",
+    "no end",
+    "running",
+    "crashed",
+    "aborted",
+    "offline",
+    "other",
+]
+
+
+class Breakage(NamedTuple):
+    """How a run broke: a metric of it that became NaN or infinite, or a training loss that diverged."""
+
+    kind: Literal["non-finite", "diverged"]
+    key: str
+    step: int | None = None
 
 
 class Reason(NamedTuple):
-    """Why a result is not ranked: `kind` is the same in every language, `name` tells it, `detail` adds figures."""
+    """Why a result is not ranked, with the steps, state or breakage that show it."""
 
-    kind: str
-    name: str
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return say("{reason}: {detail}", reason=self.name, detail=self.detail) if self.detail else self.name
+    kind: ReasonKind
+    step: int | None = None
+    usual: float | None = None
+    state: str = ""
+    breakage: Breakage | None = None
 
 
 class Result(NamedTuple):
-    """What an experiment reached in a metric; `value` None: not logged, or not told."""
+    """What an experiment reached in a metric; `value` None: not logged, or not known."""
 
     value: float | None
     step: int | None
@@ -33,6 +56,7 @@ class Result(NamedTuple):
     last_step: int | None
     state: str
     missing: Reason | None = None
+    breakage: Breakage | None = None
 
 
 def set_apart(
@@ -40,8 +64,8 @@ def set_apart(
 ) -> list[Reason | None]:
     """Return for each result why it is not ranked, None where it is.
 
-    In this order: without the metric, not finite at its end, not finished (`by_state`), and far shorter than the
-    others that are ranked (`by_length`).
+    In this order: without the metric, not finite, broken, not finished (`by_state`), and far shorter than the others
+    that are ranked (`by_length`).
     """
     reasons = [_find_reason(result, by_state=by_state) for result in results]
     lengths = [
@@ -55,8 +79,7 @@ def set_apart(
     for place, result in enumerate(results):
         last = result.last_step
         if not reasons[place] and last is not None and last < thresholds.short_share * usual:
-            detail = say("ends at step {last}, others at {usual:g}", last=last, usual=usual)
-            reasons[place] = Reason("short", say("short"), detail)
+            reasons[place] = Reason("short", last, usual)
     return reasons
 
 
@@ -79,13 +102,18 @@ def order_results(
 
 def _find_reason(result: Result, *, by_state: bool) -> Reason | None:
     if result.value is None:
-        return result.missing or Reason("without the metric", say("without the metric"))
+        return result.missing or Reason("missing")
     if not math.isfinite(result.value) or (result.last_value is not None and not math.isfinite(result.last_value)):
-        return Reason("NaN or infinite", say("NaN or infinite"))
+        return Reason("non-finite")
+    if result.breakage:
+        return Reason("broken", breakage=result.breakage)
     if not by_state or result.state == "FINISHED":
         return None
-    if result.state == "UNKNOWN":
-        return Reason("no end recorded", say("no end recorded"))
-    names = {"RUNNING": say("running"), "CRASHED": say("crashed"), "ABORTED": say("aborted")}
-    kind = result.state.lower()
-    return Reason(kind, names.get(result.state, kind))
+    kinds: dict[str, ReasonKind] = {
+        "UNKNOWN": "no end",
+        "RUNNING": "running",
+        "CRASHED": "crashed",
+        "ABORTED": "aborted",
+        "OFFLINE": "offline",
+    }
+    return Reason(kinds.get(result.state, "other"), state=result.state.lower())

@@ -1,195 +1,303 @@
-"""Whether a difference between experiments is more than what another seed would make of it."""
+"""Which differences between settings are more than what another seed would make of them.
+
+All comparisons of one answer share one error rate: see docs/verdicts.md for the rules and their measured error rates.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from statistics import NormalDist, mean
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
+from swanlab_mcp.analysis.multiple_comparisons import (
+    compute_f_tail,
+    get_many_quantile,
+    get_range_quantile,
+)
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
-from swanlab_mcp.core.i18n import say
 
 __all__ = [
-    "Difference",
-    "Noise",
-    "compute_t_cdf",
-    "compute_t_quantile",
+    "Judgement",
+    "Rule",
+    "Sample",
+    "Scatter",
+    "compute_mean",
     "compute_variance",
-    "compute_welch",
-    "count_repeats",
-    "judge_difference",
-    "pool_noise",
+    "find_ties",
+    "judge_settings",
+    "measure_scatter",
 ]
 
-Verdict = Literal["real", "within noise", "cannot tell"]
+Verdict = Literal["different", "not shown", "unknown"]
+# how a comparison was made, or why it could not be
+Rule = Literal[
+    "pooled",  # by the scatter of all repeated settings, or by the setting's own where that is larger
+    "paired",  # the same, after what a seed or fold does to all settings alike was taken out
+    "borrowed",  # one side has one seed: by the largest scatter of the repeated settings
+    "one seed each",
+    "no repeats",
+    "one pair of repeats",
+    "no scatter",
+]
 
 
-class Noise(NamedTuple):
-    """The standard deviation between repeats of one setting, pooled over `groups` settings."""
+class Sample(NamedTuple):
+    """The values of a setting's repeats; `labels` are their seeds or folds, () where not all are known."""
 
+    values: Sequence[float]
+    labels: Sequence[str] = ()
+
+
+class Scatter(NamedTuple):
+    """The variance of single runs of each setting, as it is used in tests, and with how many degrees of freedom.
+
+    `deviation`: the pooled standard deviation of the `groups` settings with repeats, with `freedom` degrees of freedom.
+    """
+
+    variances: Sequence[float]
+    freedoms: Sequence[float]
     deviation: float
     freedom: int
     groups: int
 
-    def get_tie(self, thresholds: Thresholds = DEFAULTS) -> float:
-        """Return the largest difference of two single experiments that noise alone explains."""
-        return compute_t_quantile(1 - thresholds.significance / 2, self.freedom) * self.deviation * math.sqrt(2)
 
+class Judgement(NamedTuple):
+    """Whether a setting differs from the first: its mean minus the first's, with its simultaneous 95 % interval.
 
-class Difference(NamedTuple):
-    """Second minus first mean, its 95 % interval (None: cannot be computed), and how that was judged."""
+    `more` repeats of it (`more_of` both: of it and of the first) would show a difference of this size with the usual
+    power; None: no number up to `Thresholds.most_repeats` would, or the noise is not known.
+    """
 
     verdict: Verdict
+    rule: Rule
     difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    test: str
+    low: float | None = None
+    high: float | None = None
+    more: int | None = None
+    more_of: Literal["this", "both"] = "this"
 
 
-class Welch(NamedTuple):
-    """Welch's t, its degrees of freedom, two-sided p, and the standard error of the difference."""
-
-    t: float
-    freedom: float
-    p: float
+class _Pair(NamedTuple):
+    rule: Rule
+    difference: float
     error: float
+    freedom: float
+    # of single runs: this setting's, the first's
+    variances: tuple[float, float]
+    sizes: tuple[int, int]
 
 
-def compute_t_cdf(t: float, freedom: float) -> float:
-    """Return P(T <= t) of Student's distribution, by the incomplete beta function."""
-    if math.isinf(t):
-        return 1.0 if t > 0 else 0.0
-    tail = 0.5 * _compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
-    return 1 - tail if t > 0 else tail
-
-
-@lru_cache(256)
-def compute_t_quantile(probability: float, freedom: float) -> float:
-    """Return the t below which `probability` (between 0.5 and 1) of Student's distribution lies."""
-    low, high = 0.0, 2.0
-    while compute_t_cdf(high, freedom) < probability:
-        high *= 2
-    while low < (middle := (low + high) / 2) < high:
-        if compute_t_cdf(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-    return middle
-
-
-def compute_welch(first: Sequence[float], second: Sequence[float]) -> Welch:
-    """Return Welch's t test of two samples of at least 2 each (Welch 1947, Satterthwaite's degrees of freedom)."""
-    parts = [compute_variance(values) / len(values) for values in (first, second)]
-    difference = mean(second) - mean(first)
-    error = math.sqrt(sum(parts))
-    if not error:
-        return Welch(math.copysign(math.inf, difference) if difference else 0.0, 1.0, 0.0 if difference else 1.0, 0.0)
-    # shares of the error, because the squares of tiny variances vanish
-    shares = [part / sum(parts) for part in parts]
-    freedom = 1 / sum(share**2 / (len(values) - 1) for share, values in zip(shares, (first, second), strict=True))
-    t = difference / error
-    return Welch(t, freedom, 2 * (1 - compute_t_cdf(abs(t), freedom)), error)
+def compute_mean(values: Sequence[float]) -> float:
+    """Return the mean of values whose sum may be too large for a float."""
+    return sum(value / len(values) for value in values)
 
 
 def compute_variance(values: Sequence[float]) -> float:
     """Return the variance of at least 2 values; infinite where they are too large for one."""
-    middle = mean(values)
+    middle = compute_mean(values)
     return sum((value - middle) * (value - middle) for value in values) / (len(values) - 1)
 
 
-def pool_noise(groups: Sequence[Sequence[float]]) -> Noise | None:
-    """Return the standard deviation within groups of repeats; None where no group has two."""
-    repeated = [values for values in groups if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in repeated)
-    if not freedom:
+def measure_scatter(
+    groups: Sequence[Sequence[float]], blocked: int = 0, thresholds: Thresholds = DEFAULTS
+) -> Scatter | None:
+    """Return how much repeats scatter; None where no setting has two.
+
+    A setting's variance is its own (raised a little, because few repeats may lie together by chance), but at least the
+    pooled one raised by how unequal the settings are. Settings that are far noisier than the others are kept out of
+    that pool. `blocked` is the number of settings whose common effects of a seed or fold were taken out of the values.
+    """
+    repeated = [place for place, values in enumerate(groups) if len(values) > 1]
+    if not repeated:
         return None
-    total = sum(compute_variance(values) * (len(values) - 1) for values in repeated)
-    return Noise(math.sqrt(total / freedom), freedom, len(repeated))
-
-
-def count_repeats(difference: float, deviation: float, thresholds: Thresholds = DEFAULTS) -> int:
-    """Return how many repeats of each setting show a difference (normal approximation, two-sided, power 0.8)."""
-    normal = NormalDist()
-    reach = normal.inv_cdf(1 - thresholds.significance / 2) + normal.inv_cdf(thresholds.power)
-    if not difference:
-        return 1000
-    return max(2, min(1000, math.ceil(2 * (reach * deviation / difference) ** 2)))
-
-
-def judge_difference(
-    first: Sequence[float], second: Sequence[float], noise: Noise | None = None, thresholds: Thresholds = DEFAULTS
-) -> Difference:
-    """Tell whether two settings differ, from the values of their repeats; `noise` is what other settings tell."""
-    difference = mean(second) - mean(first)
-    if min(len(first), len(second)) < 2:
-        if noise is None or not noise.deviation:
-            return Difference(
-                "cannot tell",
-                difference,
-                None,
-                None,
-                None,
-                say("one seed each; about 2 more of each needed to know the noise"),
-            )
-        error = noise.deviation * math.sqrt(1 / len(first) + 1 / len(second))
-        reach = compute_t_quantile(1 - thresholds.significance / 2, noise.freedom) * error
-        low, high = difference - reach, difference + reach
-        p = 2 * (1 - compute_t_cdf(abs(difference) / error, noise.freedom))
-        known = {"groups": noise.groups, "freedom": noise.freedom}
-        if p < thresholds.significance:
-            test = say(
-                "t test with the noise of {groups} other repeated settings (df {freedom}); assumes the same noise here",
-                **known,
-            )
-            return Difference("real", difference, low, high, p, test)
-        more = count_repeats(difference, noise.deviation, thresholds) - min(len(first), len(second))
-        test = say(
-            "t test with the noise of {groups} other repeated settings (df {freedom}); about {more} more repeats of "
-            "each needed",
-            more=more,
-            **known,
-        )
-        return Difference("cannot tell", difference, low, high, p, test)
-    welch = compute_welch(first, second)
-    sizes = {"first": len(first), "second": len(second)}
-    if difference and not welch.error and max(len(first), len(second)) < thresholds.few_repeats:
-        test = say("no scatter at all in {first} and {second} repeats: too few to know the noise", **sizes)
-        return Difference("cannot tell", difference, None, None, None, test)
-    reach = compute_t_quantile(1 - thresholds.significance / 2, welch.freedom) * welch.error
-    verdict: Verdict = "real" if welch.p < thresholds.significance else "within noise"
-    test = (
-        say("Welch's t, n={first} and {second}; weak: few repeats", **sizes)
-        if min(len(first), len(second)) < thresholds.few_repeats
-        else say("Welch's t, n={first} and {second}", **sizes)
+    shrink = (blocked - 1) / blocked if blocked else 1.0
+    own = {place: compute_variance(groups[place]) / shrink for place in repeated}
+    freedom = {place: len(groups[place]) - 1 for place in repeated}
+    total = sum(freedom.values())
+    noisy = _find_noisy(own, freedom, thresholds)
+    kept = [place for place in repeated if place not in noisy]
+    kept_freedom = sum(freedom[place] for place in kept)
+    pool = sum(own[place] * freedom[place] for place in kept) / kept_freedom
+    floor = pool * (1 + _measure_inequality([(own[place] / pool, freedom[place]) for place in kept])) if pool else pool
+    raised = {place: own[place] * (1 + thresholds.chance_calm / freedom[place] ** 2) for place in repeated}
+    used = {place: max(raised[place], floor) for place in kept}
+    noisy_freedom = sum(freedom[place] for place in noisy)
+    if noisy:
+        noisy_pool = sum(own[place] * freedom[place] for place in noisy) / noisy_freedom
+        used |= {place: max(raised[place], noisy_pool) for place in noisy}
+    largest = max(used[place] for place in kept)
+    whole = sum(own[place] * freedom[place] for place in repeated) / total
+    scale = shrink * kept_freedom
+    return Scatter(
+        [used.get(place, largest) for place in range(len(groups))],
+        [min(scale, noisy_freedom * shrink) if place in noisy else scale for place in range(len(groups))],
+        math.sqrt(whole),
+        round(total * shrink),
+        len(repeated),
     )
-    return Difference(verdict, difference, difference - reach, difference + reach, welch.p, test)
 
 
-def _compute_incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return the regularised incomplete beta function (continued fraction, modified Lentz)."""
-    if x <= 0 or x >= 1:
-        return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _compute_incomplete_beta(b, a, 1 - x)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    tiny = 1e-300
-    c, d = 1.0, 1 / _avoid_zero(1 - (a + b) * x / (a + 1), tiny)
-    result = d
-    for m in range(1, 500):
-        for numerator in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / _avoid_zero(1 + numerator * d, tiny)
-            c = _avoid_zero(1 + numerator / c, tiny)
-            result *= c * d
-        if abs(c * d - 1) < 1e-15:
+def judge_settings(
+    samples: Sequence[Sample],
+    first: int,
+    *,
+    by: Literal["leader", "baseline"] = "leader",
+    thresholds: Thresholds = DEFAULTS,
+) -> list[Judgement | None]:
+    """Return for each setting whether it differs from the `first` (of which None is returned).
+
+    At most 5 % of all calls without any true difference find one. `leader`: the first was chosen by these values, so
+    that the differences are judged as the largest of all pairs (studentised range, step by step). `baseline`: it was
+    chosen beforehand, so that only the number of comparisons counts (Holm's steps with Sidak's inequality).
+    """
+    pairs = _make_pairs(samples, first, thresholds)
+    quantile = get_range_quantile if by == "leader" else get_many_quantile
+    # a range of so many settings, or so many comparisons
+    count = len(samples) if by == "leader" else len(samples) - 1
+    alpha = thresholds.significance
+    judged: list[Judgement | None] = [None] * len(samples)
+    testable = [
+        (place, pair)
+        for place, pair in enumerate(pairs)
+        if pair is not None and pair.rule in ("pooled", "paired", "borrowed", "one seed each")
+    ]
+
+    def get_ratio(item: tuple[int, _Pair]) -> float:
+        pair = item[1]
+        return abs(pair.difference) / pair.error / quantile(count, pair.freedom, alpha)
+
+    left, is_open = count, True
+    for place, pair in sorted(testable, key=get_ratio, reverse=True):
+        critical = quantile(left, pair.freedom, alpha)
+        reach = critical * pair.error
+        low, high = pair.difference - reach, pair.difference + reach
+        if pair.rule != "one seed each" and is_open and abs(pair.difference) > reach:
+            judged[place] = Judgement("different", pair.rule, pair.difference, low, high)
+            left -= 1
+            continue
+        is_open = is_open and pair.rule == "one seed each"
+        verdict: Verdict = "not shown" if min(pair.sizes) > 1 else "unknown"
+        more, more_of = _count_more(pair, critical, thresholds)
+        judged[place] = Judgement(verdict, pair.rule, pair.difference, low, high, more, more_of)
+    for place, pair in enumerate(pairs):
+        if pair is not None and judged[place] is None:
+            judged[place] = Judgement("unknown", pair.rule, pair.difference)
+    return judged
+
+
+def find_ties(
+    values: Sequence[float],
+    settings: Sequence[int],
+    scatter: Scatter | None,
+    count: int,
+    thresholds: Thresholds = DEFAULTS,
+) -> list[bool]:
+    """Return which single experiments lie no further from the first than noise explains among all pairs of `count`.
+
+    `settings` are the places of their settings in the scatter. Without known noise none does.
+    """
+    if scatter is None or scatter.freedom < 2:
+        return [False] * len(values)
+    ties: list[bool] = []
+    for value, setting in zip(values, settings, strict=True):
+        error = math.sqrt(scatter.variances[setting] + scatter.variances[settings[0]])
+        freedom = min(scatter.freedoms[setting], scatter.freedoms[settings[0]])
+        critical = get_range_quantile(count, freedom, thresholds.significance)
+        ties.append(setting == settings[0] or abs(value - values[0]) <= critical * error)
+    return [False, *ties[1:]]
+
+
+def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thresholds) -> set[int]:
+    """Return the few settings whose variance is far larger than that of all calmer ones; of many, none."""
+    order = sorted(own, key=own.__getitem__, reverse=True)
+    rest = sum(own[place] * freedom[place] for place in order)
+    rest_freedom = sum(freedom.values())
+    noisy: set[int] = set()
+    for number, place in enumerate(order[:-2]):
+        rest -= own[place] * freedom[place]
+        rest_freedom -= freedom[place]
+        ratio = own[place] / (rest / rest_freedom) if rest > 0 else math.inf
+        if not compute_f_tail(ratio, freedom[place], rest_freedom) < thresholds.noisy_doubt / (len(order) - number):
             break
-    return front * result / a
+        noisy.add(place)
+    return noisy if len(noisy) <= max(1, len(order) // 8) else set()
 
 
-def _avoid_zero(value: float, tiny: float) -> float:
-    return value if abs(value) > tiny else tiny
+def _measure_inequality(ratios: Sequence[tuple[float, int]]) -> float:
+    """Return the standard deviation of true variances relative to their mean, by their fourth moments."""
+    total = sum(freedom for _, freedom in ratios)
+    # the square of a variance from few repeats is too large on average
+    squares = sum(ratio * ratio * freedom / (1 + 2 / freedom) for ratio, freedom in ratios) / total
+    return math.sqrt(max(0.0, squares - 1)) if math.isfinite(squares) else 0.0
+
+
+def _make_pairs(samples: Sequence[Sample], first: int, thresholds: Thresholds) -> list[_Pair | None]:
+    means = [compute_mean(sample.values) for sample in samples]
+    sizes = [len(sample.values) for sample in samples]
+    scatter = measure_scatter([sample.values for sample in samples], thresholds=thresholds)
+    alike = _find_alike(samples, first)
+    blocked = _measure_blocked([samples[place] for place in alike], thresholds) if len(alike) > 1 else None
+    blocked_places = {place: number for number, place in enumerate(alike)}
+    pairs: list[_Pair | None] = []
+    for place in range(len(samples)):
+        if place == first:
+            pairs.append(None)
+            continue
+        used, here, there = scatter, place, first
+        rule: Rule = "pooled"
+        if blocked and place in blocked_places:
+            used, here, there, rule = blocked, blocked_places[place], blocked_places[first], "paired"
+        pair_sizes = sizes[place], sizes[first]
+        difference = means[place] - means[first]
+        if used is None:
+            rule = "no repeats"
+        elif used.freedom < 2:
+            rule = "one pair of repeats"
+        elif max(pair_sizes) == 1:
+            rule = "one seed each"
+        elif min(pair_sizes) == 1:
+            rule = "borrowed"
+        if used is None or rule == "one pair of repeats":
+            pairs.append(_Pair(rule, difference, 0.0, 0.0, (0.0, 0.0), pair_sizes))
+            continue
+        variances = used.variances[here], used.variances[there]
+        error = math.sqrt(variances[0] / pair_sizes[0] + variances[1] / pair_sizes[1])
+        if not error > 0 or not math.isfinite(error):
+            rule = "no scatter"
+        freedom = min(used.freedoms[here], used.freedoms[there])
+        pairs.append(_Pair(rule, difference, error, freedom, variances, pair_sizes))
+    return pairs
+
+
+def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
+    """Return the settings that ran on the very seeds or folds that the first ran on, itself among them."""
+    wanted = sorted(samples[first].labels)
+    if len(wanted) < 2:
+        return []
+    return [place for place, sample in enumerate(samples) if sorted(sample.labels) == wanted]
+
+
+def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatter | None:
+    """Return the scatter that is left when what each seed or fold does to all settings alike is taken out."""
+    by_label = [dict(zip(sample.labels, sample.values, strict=True)) for sample in samples]
+    common = {label: compute_mean([values[label] for values in by_label]) for label in by_label[0]}
+    centred = [[values[label] - common[label] for label in values] for values in by_label]
+    scatter = measure_scatter(centred, len(samples), thresholds)
+    # one pair of differences shows less than the repeats by themselves
+    return scatter if scatter and scatter.freedom > 1 else None
+
+
+def _count_more(pair: _Pair, critical: float, thresholds: Thresholds) -> tuple[int | None, Literal["this", "both"]]:
+    """Return how many more repeats would show a difference of this size with the usual power."""
+    (variance, first_variance), (size, first_size) = pair.variances, pair.sizes
+    needed = abs(pair.difference) / (critical + NormalDist().inv_cdf(thresholds.power))
+    target = needed * needed
+    if not target or not math.isfinite(target):
+        return None, "this"
+    left = target - first_variance / first_size
+    most = thresholds.most_repeats
+    if left > 0 and first_size > 1 and variance / left <= most + size:
+        return max(1, math.ceil(variance / left) - size), "this"
+    least, sum_of_both = min(size, first_size), (variance + first_variance) / target
+    return (max(1, math.ceil(sum_of_both) - least) if sum_of_both <= most + least else None), "both"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["draw_sparkline", "smooth"]
+__all__ = ["draw_sparkline", "find_smooth_best", "smooth"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ODD = "x"
@@ -26,6 +26,22 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
         else:
             smoothed.append(value)
     return smoothed
+
+
+def find_smooth_best(values: Sequence[float], mode: str, width: int) -> tuple[int, float] | None:
+    """Return where a running mean of `width` values is best, and that mean; windows with a NaN do not count."""
+    best: tuple[int, float] | None = None
+    total, odd = 0.0, 0
+    for place, value in enumerate(values):
+        total, odd = (total + value, odd) if math.isfinite(value) else (total, odd + 1)
+        if place >= width:
+            gone = values[place - width]
+            total, odd = (total - gone, odd) if math.isfinite(gone) else (total, odd - 1)
+        if place >= width - 1 and not odd:
+            mean = total / width
+            if best is None or (mean < best[1] if mode == "min" else mean > best[1]):
+                best = place - width // 2, mean
+    return best
 
 
 def draw_sparkline(values: Sequence[float], width: int = 32, *, is_log: bool = False) -> str:

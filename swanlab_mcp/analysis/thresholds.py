@@ -70,10 +70,17 @@ class Thresholds:
     idle_gpu: float = 15.0
     idle_points: int = 30
     # leaderboard and noise
+    broken_share: float = 0.5
+    broken_scatter: float = 5.0
+    batch_points: int = 50
+    batch_window: float = 0.1
     short_share: float = 0.5
     significance: float = 0.05
     power: float = 0.8
-    few_repeats: int = 4
+    # a setting's own variance of 2, 3, 5 repeats is raised by 3, 0.75, 0.19 times itself
+    chance_calm: float = 3.0
+    noisy_doubt: float = 1e-6
+    most_repeats: int = 20
     strong_association: float = 0.8
     associated: int = 5
 

@@ -50,18 +50,33 @@ class RankedExperiment(Record):
 
     rank: int | None = None
     end: str | None = Field(default=None, description="smallest or largest, where the direction is not known")
-    name: str
-    cuid: str
+    name: str = Field(description="Of a setting: the config keys that distinguish it")
+    best: str | None = Field(default=None, description="Of a setting: the name of its best member")
+    cuid: str = Field(description="Of a setting: its best member")
     value: Number | None = None
     step: int | None = None
-    n: int | None = Field(default=None, description="Repeats; value is then their mean")
+    n: int | None = Field(default=None, description="Repeats that count; value is then their mean")
     deviation: Number | None = Field(default=None, description="Standard deviation between repeats")
+    best_value: Number | None = Field(default=None, description="Of the best member")
     within_noise: bool = Field(default=False, exclude_if=is_empty, description="Of the first")
-    verdict: str | None = Field(default=None, description="Against the first: real, within noise or cannot tell")
+    verdict: str | None = Field(
+        default=None,
+        description="Against the first: real, within noise, cannot tell; against a baseline: better, worse, no "
+        "difference shown",
+    )
+    difference: Number | None = Field(default=None, description="Mean minus the mean of the first or the baseline")
+    low: Number | None = Field(default=None, description="low to high: the 95 % interval for all differences together")
+    high: Number | None = None
+    why: str | None = Field(default=None, description="Why no difference is shown, and what would decide")
     state: str
     apart: str | None = Field(default=None, description="Why it is not ranked")
+    warning: str | None = Field(default=None, description="How the experiment, or a member, broke")
+    clone_of: str | None = Field(default=None, description="The experiment whose data a clone shows")
     config: Settings = Field(default_factory=dict, exclude_if=is_empty, description="What varies")
-    cuids: list[str] = Field(default_factory=list, exclude_if=is_empty)
+    cuids: list[str] = Field(default_factory=list, exclude_if=is_empty, description="All members of a setting")
+    clones: list[str] = Field(
+        default_factory=list, exclude_if=is_empty, description="Members that are clones and do not count"
+    )
 
 
 class ComparedExperiment(Record):

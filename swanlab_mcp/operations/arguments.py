@@ -13,6 +13,7 @@ from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, rea
 __all__ = [
     "AnyProject",
     "Around",
+    "Baseline",
     "Better",
     "BySeed",
     "ComparedExperiments",
@@ -54,6 +55,7 @@ __all__ = [
     "ProfileParts",
     "ProjectName",
     "ProjectSort",
+    "RepeatsBy",
     "Search",
     "Since",
     "Smoothing",
@@ -258,12 +260,24 @@ Better = Annotated[
 ValueAt = Annotated[
     str,
     Field(
-        pattern=r"^(best|last|smoothed|step:\d{1,12})$",
-        description="Value to compare: best, last, smoothed (mean of the end), or step:N such as step:500",
+        max_length=512,
+        description="Value to compare: best, last, smoothed (mean of the end), step:N such as step:500, or the key of "
+        "another metric, at whose best step the value is taken",
         examples=["step:500"],
     ),
 ]
 BySeed = Annotated[bool, Field(description="Group repeats that differ only in their seed, and rank the group means")]
+Baseline = Annotated[
+    str,
+    Field(
+        max_length=2048,
+        description="Experiment or setting (name, id or URL) to compare every setting with, instead of with the first",
+    ),
+]
+RepeatsBy = Annotated[
+    Literal["config", "group", "job"],
+    Field(description="What repeats have in common: the config apart from seed and fold, or the group or job"),
+]
 Unfinished = Annotated[
     bool, Field(description="Also rank running, crashed and aborted experiments instead of listing them apart")
 ]

@@ -16,7 +16,7 @@ from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import resolve_project
 
-__all__ = ["explain_missing_metric", "link_pages", "list_chosen", "read_all", "read_series"]
+__all__ = ["explain_missing_metric", "link_pages", "list_chosen", "list_logged_keys", "read_all", "read_series"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -60,25 +60,35 @@ async def read_all(
 
 
 async def read_series(
-    client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str]
+    client: SwanLabClient,
+    ref: ProjectRef,
+    experiments: Sequence[Experiment],
+    keys: Sequence[str],
+    *,
+    exact: bool = True,
 ) -> list[dict[str, Points]]:
-    """Return every point of the keys, of each experiment; a key that it never logged is absent."""
+    """Return every point (else up to 1,500) of the keys, of each experiment; a key that it never logged is absent."""
 
     async def ask(experiment: Experiment) -> dict[str, Points]:
-        answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), keys, exact=True)
+        answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), keys, exact=exact)
         return answer.data or {}
 
     return await read_all(experiments, ask, at_once=_SERIES_AT_ONCE)
+
+
+async def list_logged_keys(client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment]) -> list[str]:
+    """Return the keys of the scalar metrics of the first few experiments."""
+    answers = await read_all(
+        [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]], client.at(ref).list_keys
+    )
+    return list(dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars))
 
 
 async def explain_missing_metric(
     client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], metric: str
 ) -> None:
     """Raise NotFound; its near keys are those of the first few experiments."""
-    answers = await read_all(
-        [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]], client.at(ref).list_keys
-    )
-    logged = dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars)
+    logged = await list_logged_keys(client, ref, experiments)
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]

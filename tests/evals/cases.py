@@ -449,7 +449,7 @@ _TRIAGE = (
         "is-the-gap-real",
         "Is augmentation really better, or is it seed noise?",
         [("rank_experiments", {**_CIFAR, "metric": "val/acc", "by_seed": True})],
-        [r"augmented-seed\d .*\b4\b", r"\breal\b", "Welch"],
+        [r"augmented-seed\d .*\b4\b", r"\breal\b", "studentised range"],
     ),
     Case(
         "seed-noise-on-disk-zh",

@@ -14,7 +14,7 @@ from swanlab_mcp.analysis.differences import (
     find_confounded,
     find_varying,
     flatten,
-    group_repeats,
+    identify_settings,
     is_setting,
 )
 from swanlab_mcp.present.text import count_tokens
@@ -66,8 +66,7 @@ def test_what_varies_is_what_not_all_have_alike(several: list[dict[str, Any]]) -
     for key in {key for config in flat for key in config} - varying:
         assert len({json.dumps(config.get(key)) for config in flat}) == 1
     assert find_varying([flat[0]] * 3) == []
-    groups = group_repeats(flat)
-    assert sorted(place for group in groups for place in group) == list(range(len(flat)))
+    assert len(identify_settings(flat)) == len(flat)
 
 
 def test_repeats_differ_in_nothing_but_their_seed() -> None:
@@ -79,7 +78,10 @@ def test_repeats_differ_in_nothing_but_their_seed() -> None:
         {"seed": 1},
         {"seed": 2},
     ]
-    assert group_repeats(several) == [[0, 2], [1, 3], [4], [5]]
+    keys = identify_settings(several)
+    assert keys[0] == keys[2] != keys[1] == keys[3]
+    # without a setting, nothing says that two are repeats
+    assert keys[4:] == [None, None]
 
 
 numbers = st.lists(st.integers(-1000, 1000), min_size=5, max_size=30)

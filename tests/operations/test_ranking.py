@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swanlab_mcp.analysis.leaderboard import Result, order_results, set_apart
+from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results, set_apart
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
@@ -51,15 +51,11 @@ def test_the_reasons_tell_what_is_wrong() -> None:
         Result(1.0, 5, 1.0, 100, "ABORTED"),
         Result(1.0, 5, 1.0, 100, "UNKNOWN"),
     ]
-    assert [str(one or "") for one in set_apart(found)] == [
-        "",
-        "",
-        "short: ends at step 30, others at 100",
-        "NaN or infinite",
-        "without the metric",
-        "aborted",
-        "no end recorded",
-    ]
+    reasons = set_apart(found)
+    assert [one and one.kind for one in reasons] == [
+        None, None, "short", "non-finite", "missing", "aborted", "no end",
+    ]  # fmt: skip
+    assert reasons[2] == Reason("short", 30, 100)
     assert set_apart(found, by_state=False, by_length=False)[2] is None
 
 
@@ -101,22 +97,25 @@ async def test_a_loss_is_ranked_from_below_and_nan_is_set_apart() -> None:
 
 async def test_repeats_are_ranked_as_one_setting_with_a_verdict() -> None:
     told = await rank(DEMO, project="digits-mlp", metric="val/acc", by_seed=True, size=100)
-    by_name = {row["name"]: row for row in told["data"]}
-    wide = by_name["width-128-64-seed2"]
+    wide, second = told["data"][:2]
     assert (wide["rank"], wide["n"], wide["deviation"]) == (1, 3, 0.00463)
+    assert (wide["name"], wide["best"]) == ("hidden=[128, 64]", "width-128-64")
+    assert (wide["cuid"], wide["value"], wide["best_value"]) == ("a7mda5lt", 0.981481, 0.986667)
     assert wide["cuids"] == ["uy621mbi", "uj0w5xcw", "a7mda5lt"]
-    assert by_name["lr-0.1-seed2"]["verdict"] == "within noise"
-    assert by_name["lr-0.001"]["verdict"] == "real"
+    assert (second["best"], second["verdict"]) == ("lr-0.1", "within noise")
+    assert second["low"] < second["difference"] < 0 < second["high"]
+    by_best = {row.get("best", row["name"]): row for row in told["data"]}
+    assert (by_best["lr-0.3"]["verdict"], by_best["lr-0.3"]["why"]) == ("cannot tell", "one seed only")
+    assert by_best["lr-1"]["verdict"] == "real"
     notes = "\n".join(told["notes"])
-    assert "Second minus first:" in notes
-    assert "not corrected for many comparisons" in notes
+    assert "studentised range, 95 % for all 11 together" in notes
+    assert "Settings with the same seeds or folds are compared in pairs. Weak: few repeats." in notes
 
 
 async def test_each_page_of_settings_is_judged_against_the_first() -> None:
     second = await rank(DEMO, project="digits-mlp", metric="val/acc", by_seed=True, page=2, size=5)
     assert [row["rank"] for row in second["data"]] == [6, 7, 8, 9, 10]
     assert [row["verdict"] for row in second["data"]] == ["cannot tell", "real", "real", "real", "real"]
-    assert any(note.startswith("Second minus first:") for note in second["notes"])
 
 
 async def test_progress_is_compared_at_the_same_step() -> None:
@@ -149,7 +148,7 @@ def thousands(state: State) -> None:
     project = state.add_project(state.workspaces[0], "thousands")
     source = random.Random(3)
     for number in range(3000):
-        lr, seed = 10 ** source.uniform(-4, -1), number % 3
+        lr, seed = 10 ** source.uniform(-4, -1), number // 60
         value = 1 - abs(math.log10(lr) + 2.5) / 10 + source.gauss(0, 0.002)
         state.add_experiment(
             project,
@@ -235,7 +234,9 @@ async def test_wrong_questions_are_told_what_is_true(settings: Settings, state: 
         for arguments, told in (
             ({"project": "project1", "metric": "los"}, "has a metric 'los'. Near ones: loss."),
             ({"project": "project1", "metric": "zzz"}, "Near ones: "),
-            ({"project": "project1", "metric": "loss", "at": "middle"}, "'at'"),
+            ({"project": "project1", "metric": "loss", "at": "middle"}, "at=middle is none of best, last, smoothed"),
+            ({"project": "project1", "metric": "loss", "at": "val/acc"}, "at takes best, last, smoothed, step:N or"),
+            ({"project": "project1", "metric": "loss", "baseline": "nobody"}, "setting is called 'nobody'"),
             ({"project": "project1", "metric": "loss", "mode": "best"}, "'mode'"),
         ):
             result = await client.call_tool("rank_experiments", arguments)
@@ -266,3 +267,195 @@ async def test_servers_that_tell_less_about_extremes_are_ranked_or_say_so(
         assert "value" in told["data"][0]
     else:
         assert "rank" in told["data"][0] or "at=last" in told["data"][0]["apart"]
+
+
+class Sweep:
+    """A project of the fake whose experiments are added one after the other."""
+
+    def __init__(self, state: State, name: str = "repeats") -> None:
+        self.state, self.project = state, state.add_project(state.workspaces[0], name)
+
+    def add(self, name: str, score: float, config: dict[str, Any], **fields: Any) -> None:
+        metrics = {"val/acc": [(0, 0.1), (10, score), (20, score - 0.001)], **fields.pop("more", {})}
+        self.state.add_experiment(self.project, name, config=config, metrics=metrics, **fields)
+
+    async def rank(self, settings: Settings, **arguments: Any) -> dict[str, Any]:
+        return await rank(settings, project=self.project.name, metric="val/acc", **{"by_seed": True} | arguments)
+
+
+@pytest.fixture
+def sweep(state: State) -> Sweep:
+    return Sweep(state)
+
+
+@pytest.mark.parametrize("key", ["seed", "fold", "cv", "split_id", "replicate", "trial_id", "data.split_idx"])
+async def test_seed_like_keys_make_repeats(settings: Settings, sweep: Sweep, key: str) -> None:
+    for number in range(3):
+        sweep.add(f"run-{number}", 0.8 + number / 100, {"lr": 0.1, key: number})
+    (row,) = (await sweep.rank(settings))["data"]
+    assert (row["n"], row["value"]) == (3, 0.81)
+
+
+async def test_amounts_of_folds_are_settings(settings: Settings, sweep: Sweep) -> None:
+    for number in (5, 10):
+        sweep.add(f"run-{number}", 0.8, {"lr": 0.1, "n_folds": number})
+    assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [1, 1]
+
+
+async def test_clones_equal_seeds_and_identical_series_count_once(settings: Settings, sweep: Sweep) -> None:
+    sweep.add("a", 0.80, {"lr": 0.1, "seed": 0}, cuid="origin")
+    origin = sweep.project, sweep.project.experiments[0]
+    sweep.add("copy of a", 0.80, {"lr": 0.1, "seed": 0}, cuid="clone", clone_of=origin)
+    sweep.add("a", 0.90, {"lr": 0.1, "seed": 1})
+    sweep.add("a", 0.92, {"lr": 0.1, "seed": 1})
+    sweep.add("a", 0.92, {"lr": 0.1, "seed": 2})
+    sweep.add("a", 0.94, {"lr": 0.1, "seed": 3})
+    (row,) = (await sweep.rank(settings))["data"]
+    # 0.8 of both; 0.9 and 0.92 of one seed; 0.92, the same series again; 0.94
+    assert (len(row["cuids"]), row["n"], row["clones"]) == (6, 3, ["clone"])
+    each = await sweep.rank(settings, by_seed=False)
+    assert {row["cuid"]: row.get("clone_of") for row in each["data"]}["clone"] == "origin"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"metadata": {"command": "python train.py --lr 0.{number}"}},
+        {"metadata": {"git": {"commit": "c{number}"}}},
+        {"name": "variant-{letter}"},
+    ],
+)
+async def test_equal_configs_with_other_commands_commits_or_names_are_no_repeats(
+    settings: Settings, sweep: Sweep, fields: dict[str, Any]
+) -> None:
+    for number in range(3):
+        own = json.loads(json.dumps(fields).replace("{number}", str(number + 1)).replace("{letter}", "abc"[number]))
+        sweep.add(own.pop("name", f"run-{number}"), 0.8 + number / 100, {"lr": 0.1, "seed": number}, **own)
+    for number in range(4):
+        sweep.add(f"other-{number}", 0.5 + number / 100, {"lr": 9, "seed": number})
+    rows = (await sweep.rank(settings))["data"]
+    assert [row["n"] for row in rows] == [1, 1, 1, 4]
+    assert rows[1]["verdict"] == "cannot tell"
+    assert rows[1]["why"].startswith("cannot tell: same config, different command")
+
+
+async def test_commands_that_differ_in_seed_output_and_name_are_repeats(settings: Settings, sweep: Sweep) -> None:
+    for number in range(3):
+        command = f"python train.py base_s{number} --seed {number} --output_dir=out/{number} --lr 0.1"
+        sweep.add(f"base_s{number}", 0.8 + number / 100, {"lr": 0.1, "seed": number}, metadata={"command": command})
+    assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [3]
+
+
+async def test_groups_make_repeats_on_request(settings: Settings, sweep: Sweep) -> None:
+    for number in range(6):
+        where = {"cluster": f"g{number // 3}", "job": f"j{number % 2}"}
+        sweep.add(f"{'abcdef'[number]}", 0.8 + number / 100, {"note": number}, **where)
+    assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [1] * 6
+    assert [row["n"] for row in (await sweep.rank(settings, repeats_by="group"))["data"]] == [3, 3]
+    by_job = await sweep.rank(settings, repeats_by="job", by_seed=False)
+    assert any("between experiments of one job, from 2 of 2" in note for note in by_job["notes"])
+
+
+async def test_every_setting_is_compared_with_a_baseline(settings: Settings, sweep: Sweep) -> None:
+    for number in range(4):
+        sweep.add(f"base-seed{number}", 0.80 + number / 1000, {"lr": 0.1, "seed": number})
+        sweep.add(f"up-seed{number}", 0.90 + (number * 7 % 4) / 1000, {"lr": 0.2, "seed": number})
+        sweep.add(f"down-seed{number}", 0.70 + (number * 3 % 4) / 1000, {"lr": 0.3, "seed": number})
+        sweep.add(f"near-seed{number}", 0.8003 + (number * 5 % 3) / 1000, {"lr": 0.4, "seed": number})
+    sweep.add("single", 0.8018, {"lr": 0.5, "seed": 0})
+    for baseline in ("base-seed2", "base", "lr=0.1"):
+        rows = (await sweep.rank(settings, baseline=baseline))["data"]
+        by_name = {row["name"]: row for row in rows}
+        assert by_name["lr=0.1"]["verdict"] == "baseline"
+        assert by_name["lr=0.2"]["verdict"] == "better"
+        assert by_name["lr=0.2"]["low"] > 0
+        assert by_name["lr=0.3"]["verdict"] == "worse"
+        assert by_name["lr=0.4"]["verdict"] == "no difference shown"
+        assert by_name["lr=0.5"]["verdict"] == "no difference shown"
+    sweep.add("stopped", 0.8, {"lr": 7}, state="CRASHED")
+    async with session(settings) as client:
+        arguments = {"project": "repeats", "metric": "val/acc", "baseline": "stopped"}
+        result = await client.call_tool("rank_experiments", arguments)
+    assert "The baseline stopped is set apart" in text_of(result)
+
+
+async def test_more_seeds_are_asked_for_where_they_would_decide(settings: Settings, sweep: Sweep) -> None:
+    source = random.Random(2)
+    for number in range(8):
+        sweep.add(f"base-{number}", 0.80 + source.gauss(0, 0.01), {"lr": 0.1, "seed": number})
+    for number in range(2):
+        sweep.add(f"other-{number}", 0.815 + number / 500, {"lr": 0.2, "seed": number})
+    rows = (await sweep.rank(settings, baseline="base-0"))["data"]
+    other = next(row for row in rows if row["name"] == "lr=0.2")
+    assert other["verdict"] == "no difference shown"
+    assert "more seed" in other["why"]
+    assert other["why"].endswith(("of lr=0.2", "of each"))
+
+
+async def test_one_pair_of_repeats_tells_nothing(settings: Settings, sweep: Sweep) -> None:
+    for number in range(2):
+        sweep.add(f"a-{number}", 0.8 + number / 100, {"lr": 0.1, "seed": number})
+    sweep.add("b", 0.5, {"lr": 0.2, "seed": 0})
+    told = await sweep.rank(settings)
+    assert told["data"][1]["verdict"] == "cannot tell"
+    assert told["data"][1]["why"].startswith("cannot tell: one pair of repeats")
+    alone = await sweep.rank(settings, by_seed=False)
+    assert not any(row.get("within_noise") for row in alone["data"])
+    assert any("cannot tell: one pair of repeats" in note for note in alone["notes"])
+
+
+async def test_settings_without_a_difference_get_no_verdict(settings: Settings, sweep: Sweep) -> None:
+    source = random.Random(5)
+    for number in range(60):
+        sweep.add(f"s{number}", 0.8 + source.gauss(0, 0.01), {"lr": number // 3, "seed": number % 3})
+    rows = (await sweep.rank(settings, size=100))["data"]
+    assert [row["verdict"] for row in rows[1:]] == ["within noise"] * 19
+
+
+@pytest.mark.parametrize(
+    "loss", [[1.0, 0.5, math.nan, math.nan], [2.0, *[1.0 - n / 20 for n in range(15)], *[4.0] * 15]]
+)
+@pytest.mark.parametrize("by_seed", [False, True])
+async def test_a_broken_run_does_not_lead(
+    settings: Settings, sweep: Sweep, loss: list[float], *, by_seed: bool
+) -> None:
+    steady = [(step, 2 - step / 40) for step in range(40)]
+    broken = list(enumerate(loss))
+    sweep.add("good", 0.8, {"lr": 0.1}, more={"train/loss": steady})
+    sweep.add("fine", 0.7, {"lr": 0.2}, more={"train/loss": steady})
+    sweep.add("lucky", 0.9, {"lr": 9.0}, more={"train/loss": broken})
+    told = await sweep.rank(settings, by_seed=by_seed)
+    assert [row.get("best", row["name"]) for row in told["data"]] == ["good", "fine", "lucky"]
+    assert told["data"][2]["apart"].startswith("broken: train/loss ")
+    assert any("lucky" in note and "best value: 0.9" in note for note in told["notes"])
+
+
+async def test_a_ranked_metric_with_a_nan_in_between_is_set_apart(settings: Settings, sweep: Sweep) -> None:
+    sweep.add("good", 0.8, {"lr": 0.1})
+    sweep.add("odd", 0.9, {"lr": 0.2}, more={"val/acc": [(0, 0.1), (10, math.nan), (20, 0.9), (30, 0.8)]})
+    told = await sweep.rank(settings, by_seed=False)
+    assert told["data"][0]["name"] == "good"
+    assert told["data"][1]["apart"] == "broken: val/acc became NaN or infinite at step 10"
+
+
+async def test_values_are_read_at_the_best_step_of_another_metric(settings: Settings, sweep: Sweep) -> None:
+    test = [(0, 0.2), (10, 0.6), (20, 0.9)]
+    sweep.add("a", 0.8, {"lr": 0.1}, more={"test/acc": test})
+    sweep.add("b", 0.7, {"lr": 0.2}, more={"test/acc": [(0, 0.2), (12, 0.9)]})
+    told = await rank(settings, project="repeats", metric="test/acc", at="val/acc")
+    found = {row["name"]: (row["value"], row["step"]) for row in told["data"]}
+    assert found == {"a": (0.6, 10), "b": (0.2, 0)}
+    assert "Values are those of test/acc at the step where val/acc was best." in told["notes"]
+
+
+async def test_training_batches_are_ranked_by_smoothed_values(settings: Settings, sweep: Sweep) -> None:
+    source = random.Random(3)
+    for name, level in (("worse", 0.5), ("better", 0.4)):
+        points = [(step, abs(source.gauss(level, 0.1))) for step in range(400)]
+        # one lucky batch
+        points[300] = (300, 0.001 if name == "worse" else 0.01)
+        sweep.add(name, 0.8, {"lr": level}, more={"train/loss": points})
+    told = await rank(settings, project="repeats", metric="train/loss")
+    assert [row["name"] for row in told["data"]] == ["better", "worse"]
+    assert 0.3 < told["data"][0]["value"] < 0.5
+    assert any("the best mean of 40 points in a row counts" in note for note in told["notes"])

@@ -74,8 +74,8 @@ async def test_a_report_tells_ranking_differences_curves_and_diagnoses() -> None
     assert "19 experiments: 16 FINISHED, 1 CRASHED" in page.text
     assert re.search(r"Ranking by val/acc .* 1 width-128-64 0\.986667 26 ", page.text, re.DOTALL)
     # before the settings, however many there are: nobody scrolls for the verdict
-    assert re.search(r"rank experiment value step within noise weight_decay ", page.text)
-    assert re.search(r" 2 lr-0\.1 0\.984444 20 ✓ 0\.0001 ", page.text.replace("\n", " "))
+    assert re.search(r"rank experiment value step within noise preprocess ", page.text)
+    assert re.search(r" 2 lr-0\.1 0\.984444 20 ✓ scale16 ", page.text.replace("\n", " "))
     assert re.search(r"Not ranked .*cosine-128-64-ckpt 0\.98 16 crashed", page.text, re.DOTALL)
     assert "Curves: val/acc" in page.text
     assert "Curves: val/loss" in page.text

@@ -1,0 +1,69 @@
+"""Whether a run broke, from its metrics: values that became NaN or infinite, a training loss that diverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+
+from swanlab_mcp.analysis.direction import find_role, has_no_trend, is_validation
+from swanlab_mcp.analysis.leaderboard import Breakage
+from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+from swanlab_mcp.core.models import MetricSummary, Points
+
+__all__ = ["choose_training_losses", "find_breakage", "find_divergence"]
+
+_LOSSES = 3
+
+
+def choose_training_losses(keys: Sequence[str]) -> list[str]:
+    """Return at most 3 keys of losses that training must lower, totals and short names first."""
+    losses = [
+        key
+        for key in keys
+        if find_role(key) == "loss" and not is_validation(key) and not has_no_trend(key) and not key.startswith("__")
+    ]
+    return sorted(losses, key=len)[:_LOSSES]
+
+
+def find_breakage(
+    metric: str,
+    series: Mapping[str, Points],
+    losses: Sequence[str],
+    summary: MetricSummary | None = None,
+    thresholds: Thresholds = DEFAULTS,
+) -> Breakage | None:
+    """Return how a run broke: in the ranked metric, or in one of its training losses."""
+    if summary and summary.non_finite:
+        return Breakage("non-finite", metric, summary.first_non_finite_step)
+    for key in dict.fromkeys([metric, *losses]):
+        points = series.get(key, Points())
+        odd = next((place for place, value in enumerate(points.values) if not math.isfinite(value)), None)
+        if odd is not None:
+            return Breakage("non-finite", key, points.steps[odd])
+    for key in losses:
+        step = find_divergence(series.get(key, Points()), thresholds)
+        if step is not None:
+            return Breakage("diverged", key, step)
+    return None
+
+
+def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | None:
+    """Return the step after which a loss rose for good by half of what it had fallen; None where it did not."""
+    values = points.values
+    if len(values) < thresholds.fewest_points:
+        return None
+    width = max(3, len(values) // 10)
+    levels = [median(values[start : start + width]) for start in range(0, len(values) - width + 1, max(1, width // 2))]
+    end = median(values[-width:])
+    best = min(levels)
+    place = levels.index(best) * max(1, width // 2) + width // 2
+    steps = [abs(after - before) for before, after in pairwise(values)]
+    scatter = median(steps)
+    rise = end - best
+    if rise <= max(thresholds.broken_share * abs(levels[0] - best), thresholds.broken_scatter * scatter):
+        return None
+    if rise < thresholds.broken_share * abs(best):
+        return None
+    return points.steps[place]

@@ -1,0 +1,182 @@
+"""Critical values for several comparisons at once: Student's t and the studentised range, in pure Python."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import lru_cache
+
+__all__ = [
+    "compute_f_tail",
+    "compute_range_quantile",
+    "compute_t_cdf",
+    "compute_t_quantile",
+    "get_many_quantile",
+    "get_range_quantile",
+]
+
+# above this many degrees of freedom the scatter is as good as known
+_MANY = 5000.0
+_NODES = 64
+_SCALES = 28
+_SPAN = 8.0
+_NONE = 1e-12
+_ROOT = math.sqrt(2)
+
+
+def compute_t_cdf(t: float, freedom: float) -> float:
+    """Return P(T <= t) of Student's distribution, by the incomplete beta function."""
+    if math.isinf(t):
+        return 1.0 if t > 0 else 0.0
+    tail = 0.5 * compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    return 1 - tail if t > 0 else tail
+
+
+@lru_cache(1024)
+def compute_t_quantile(probability: float, freedom: float) -> float:
+    """Return the t below which `probability` (between 0.5 and 1) of Student's distribution lies."""
+    low, high = 0.0, 2.0
+    while compute_t_cdf(high, freedom) < probability:
+        high *= 2
+    while low < (middle := (low + high) / 2) < high:
+        if compute_t_cdf(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return middle
+
+
+def compute_f_tail(ratio: float, first: float, second: float) -> float:
+    """Return P(F > ratio) of Fisher's distribution of the ratio of two variances."""
+    if math.isinf(ratio):
+        return 0.0
+    return compute_incomplete_beta(second / 2, first / 2, second / (second + first * ratio))
+
+
+@lru_cache(1024)
+def compute_range_quantile(count: int, freedom: float, significance: float) -> float:
+    """Return what the largest |t| among all pairs of `count` equal settings exceeds with probability `significance`.
+
+    This is the quantile of the studentised range divided by the root of 2 (Tukey), from its double integral.
+    """
+    if count == 2:
+        return compute_t_quantile(1 - significance / 2, freedom)
+    # among fewer pairs than all, and not more than the sum of all: the quantile lies between these two
+    high = math.log(compute_t_quantile(1 - significance / count / (count - 1), freedom))
+    low = math.log(compute_t_quantile(1 - significance / 2, freedom))
+    at_low, at_high = (_measure_excess(t, count, freedom, significance) for t in (low, high))
+    middle = high
+    for _ in range(40):
+        # regula falsi with the Illinois rule
+        middle = high - at_high * (high - low) / (at_high - at_low)
+        at_middle = _measure_excess(middle, count, freedom, significance)
+        if abs(at_middle) < 1e-4:
+            break
+        if at_middle > 0:
+            low, at_low, at_high = middle, at_middle, at_high / 2
+        else:
+            high, at_high, at_low = middle, at_middle, at_low / 2
+    return math.exp(middle)
+
+
+def get_range_quantile(count: int, freedom: float, significance: float) -> float:
+    """Return `compute_range_quantile`, interpolated between few counts so that thousands cost little."""
+    return _interpolate(count, lambda one: compute_range_quantile(one, freedom, significance))
+
+
+def get_many_quantile(count: int, freedom: float, significance: float) -> float:
+    """Return the two-sided critical t for `count` comparisons with one baseline (Sidak's inequality)."""
+    return _interpolate(
+        count, lambda one: compute_t_quantile(1 - (1 - (1 - significance) ** (1 / one)) / 2, freedom), fewest=1
+    )
+
+
+def compute_incomplete_beta(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function (continued fraction, modified Lentz)."""
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - compute_incomplete_beta(b, a, 1 - x)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    tiny = 1e-300
+    c, d = 1.0, 1 / _avoid_zero(1 - (a + b) * x / (a + 1), tiny)
+    result = d
+    for m in range(1, 500):
+        for numerator in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / _avoid_zero(1 + numerator * d, tiny)
+            c = _avoid_zero(1 + numerator / c, tiny)
+            result *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * result / a
+
+
+def _avoid_zero(value: float, tiny: float) -> float:
+    return value if abs(value) > tiny else tiny
+
+
+def _interpolate(count: int, compute: Callable[[int], float], fewest: int = 2) -> float:
+    grid = _list_counts(max(count, 2))
+    if count <= fewest or count in grid:
+        return compute(max(count, fewest))
+    place = bisect_left(grid, count)
+    low, high = grid[place - 1], grid[place]
+    share = math.log(count / low) / math.log(high / low)
+    return (1 - share) * compute(low) + share * compute(high)
+
+
+@lru_cache(64)
+def _list_counts(most: int) -> list[int]:
+    """Return 2 to 8, then four counts for each doubling, up to the first that is not smaller than `most`."""
+    counts = list(range(2, 9))
+    while counts[-1] < most:
+        counts.append(math.ceil(counts[-1] * 2**0.25))
+    return counts
+
+
+@lru_cache(64)
+def _get_normal_nodes() -> list[tuple[float, float, float]]:
+    """Return nodes z, their weights by the normal density, and the normal distribution there."""
+    width = 2 * _SPAN / _NODES
+    nodes = [width * (place - _NODES / 2) for place in range(_NODES + 1)]
+    return [(z, width * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), _phi(z)) for z in nodes]
+
+
+@lru_cache(256)
+def _get_scale_nodes(freedom: float) -> list[tuple[float, float]]:
+    """Return scales s and weights of the root of chi-square over its freedom, by a sum over log s."""
+    if freedom > _MANY:
+        return [(1.0, 1.0)]
+    deviation = 1 / math.sqrt(2 * freedom)
+    low, high = -6.5 * deviation - 14 / freedom, 6.5 * deviation
+    # the density of x = log s is proportional to exp(freedom (x - exp(2x) / 2))
+    nodes = [low + (high - low) * place / _SCALES for place in range(_SCALES + 1)]
+    weights = [math.exp(freedom * (x - math.exp(2 * x) / 2 + 0.5)) for x in nodes]
+    total = sum(weights)
+    return [(math.exp(x), weight / total) for x, weight in zip(nodes, weights, strict=True) if weight > 1e-9 * total]
+
+
+def _measure_excess(log_t: float, count: int, freedom: float, significance: float) -> float:
+    return math.log(_compute_range_tail(math.exp(log_t), count, freedom) / significance)
+
+
+def _compute_range_tail(t: float, count: int, freedom: float) -> float:
+    """Return P(range / s > t * root of 2) for `count` standard normal values and an independent s."""
+    reach = t * _ROOT
+    nodes = [node for node in _get_normal_nodes() if node[2] ** (count - 1) > _NONE]
+    total = 0.0
+    for scale, weight in _get_scale_nodes(freedom):
+        width = reach * scale
+        inside = 0.0
+        for z, mass, below in nodes:
+            inside += mass * (below - 0.5 * math.erfc((width - z) / _ROOT)) ** (count - 1)
+        total += weight * max(0.0, 1 - count * inside)
+    return max(total, _NONE)
+
+
+def _phi(z: float) -> float:
+    return 0.5 * math.erfc(-z / _ROOT)

@@ -1,0 +1,182 @@
+"""Which experiments are repeats of one setting, and which of these count once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from swanlab_mcp.analysis.differences import freeze, is_seed
+
+__all__ = ["Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
+
+_SEED_WORDS = r"(?:random[-_]?state|random[-_]?seed|seed|rng|fold|cv|split[-_]?(?:id|idx|index)|replicate|rep|trial)s?"
+# "seed=3", "fold-2", "--seed 3": the word stays, its number goes
+_SEEDED = re.compile(rf"(?<![a-z])({_SEED_WORDS})[-_=: ]*\d+(?![\d.]*[a-z\d])", re.IGNORECASE)
+_SHORT_SEED = re.compile(r"(?<=[-_ .])([sf])\d{1,5}$", re.IGNORECASE)
+# given by the SDK to experiments without a name
+_DEFAULT_NAME = re.compile(
+    r"(?:swan|rat|ox|tiger|rabbit|dragon|snake|horse|goat|monkey|rooster|dog|pig)-\d+", re.IGNORECASE
+)
+_STAMP = re.compile(
+    r"\d{4}[-_]?\d{2}[-_]?\d{2}(?:[-_ T]?\d{2}[-_:]?\d{2}(?:[-_:]?\d{2})?)?|\d{6,}|(?<![a-z\d])\d{2}:\d{2}:\d{2}"
+)
+_NUMBER = re.compile(r"(?:[-_ #(]+|(?<=[a-z])\.?|^)\d{1,5}\)?$", re.IGNORECASE)
+# an integer behind one of these is a setting, not the number of a run
+_SETTING_WORDS = re.compile(
+    r"(?<![a-z])(?:lr|wd|bs|batch|size|width|depth|layers?|heads?|dim|hidden|epochs?|steps?|rank|top|k|n|gpus?|nodes?|channels?|"
+    r"patch|window|beam|len|length|shots?|res|resolution|images?|tokens?|units?|level|stage|v|dropout|decay|warmup|"
+    r"resnet|vgg|densenet|efficientnet|vit|net|gpt|bert|llama|qwen|yolo|unet)[-_ ]*$|\de$",
+    re.IGNORECASE,
+)
+# where output goes and which device computes is no setting
+_IGNORED_OPTIONS = re.compile(
+    rf"-{{1,2}}(?:(?:[a-z]+[-_.])?{_SEED_WORDS}|(?:[a-z]+[-_.])*(?:output|out|log|logging|save|ckpt|checkpoint|work)[-_]?"
+    r"(?:dir|path|folder|file)?|(?:run|exp|experiment)[-_]?(?:name|id|dir)|name|master[-_]?port|port|local[-_]?rank|"
+    r"node[-_]?rank|gpus?|gpu[-_]?ids?|device[-_]?ids?)",
+    re.IGNORECASE,
+)
+
+
+class Run(NamedTuple):
+    """What decides whether an experiment repeats another; None: not known.
+
+    `root` is the id of the experiment whose data a clone shows, else its own; `series` is equal for equal curves.
+    """
+
+    name: str
+    root: str
+    # the same for equal settings
+    key: Hashable
+    config: Mapping[str, Any]
+    series: Hashable = None
+    command: str | None = None
+    commit: str | None = None
+    group: str | None = None
+    job: str | None = None
+    is_clone: bool = False
+
+
+class Setting(NamedTuple):
+    """The repeats of one setting: places of runs, those together that count once.
+
+    `labels` are the seeds or folds of `counted`, () where not all are known. `is_split`: another setting has the same
+    config but another command, git commit or name.
+    """
+
+    counted: list[list[int]]
+    labels: tuple[str, ...] = ()
+    is_split: bool = False
+
+    @property
+    def places(self) -> list[int]:
+        return [place for places in self.counted for place in places]
+
+
+def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config") -> list[Setting]:
+    """Return the settings of some of the runs, in order of their first; `by` config, or the recorded group or job."""
+    groups: dict[Hashable, list[int]] = {}
+    for place in places:
+        run = runs[place]
+        mark = {"group": run.group, "job": run.job}[by] if by != "config" else run.key
+        groups.setdefault(mark or place, []).append(place)
+    if by != "config":
+        return [Setting(_merge(runs, group, [None] * len(group))) for group in groups.values()]
+    return [setting for group in groups.values() for setting in _split(runs, group)]
+
+
+def simplify_name(name: str) -> str:
+    """Return a name without seed, fold, time and the number of the run, and "" for one that the SDK gave."""
+    if _DEFAULT_NAME.fullmatch(name.strip()):
+        return ""
+    text = _STAMP.sub("", name.casefold().strip())
+    text = _SHORT_SEED.sub("", _SEEDED.sub("", text)).rstrip("-_ .:#")
+    number = _NUMBER.search(text)
+    if number and not _SETTING_WORDS.search(text[: number.start()]) and not text[: number.start()][-1:].isdigit():
+        text = text[: number.start()]
+    return re.sub(r"[-_ .:#()]+", "-", text).strip("-")
+
+
+def simplify_command(command: str, name: str) -> str:
+    """Return a command without its seed, its places of output, its device, and the experiment's own name."""
+    words = command.split()
+    kept: list[str] = []
+    skips = False
+    for word in words:
+        option, has_value, _ = word.partition("=")
+        if skips and not word.startswith("-"):
+            skips = False
+            continue
+        skips = False
+        bare = option.lstrip("+")
+        if _IGNORED_OPTIONS.fullmatch(bare) or (has_value and _IGNORED_OPTIONS.fullmatch(f"--{bare}")):
+            skips = not has_value
+            continue
+        text = _SEEDED.sub(r"\1", word)
+        kept.append("<name>" if name and name in word else text)
+    return " ".join(kept)
+
+
+def _split(runs: Sequence[Run], places: list[int]) -> list[Setting]:
+    """Split experiments of one config by what else shows that they are no repeats."""
+    if len(places) < 2:
+        return [Setting([[*places]])]
+    kinds: dict[Hashable, list[int]] = {}
+    # what is not known of some differs from nothing
+    origins = {runs[place].root: runs[place] for place in places if not runs[place].is_clone}
+    # a clone was not started by itself, and its name is nobody's choice
+    started = [origins.get(runs[place].root, runs[place]) for place in places]
+    commands = [_simplify(run) for run in started]
+    commits = [run.commit for run in started]
+    names = [simplify_name(run.name) or None for run in started]
+    known = [several for several in (names, commands, commits) if len({*several} - {None}) > 1]
+    for number, place in enumerate(places):
+        kinds.setdefault(tuple(several[number] for several in known), []).append(place)
+    settings: list[Setting] = []
+    for kind in kinds.values():
+        labels = [_find_label(runs[place]) for place in kind]
+        merged = _merge(runs, kind, labels)
+        settings.append(Setting(merged, _label(runs, [one[0] for one in merged]), len(kinds) > 1))
+    return settings
+
+
+def _simplify(run: Run) -> str | None:
+    return None if run.command is None else simplify_command(run.command, run.name)
+
+
+def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
+    """Put together what counts once: clones of one experiment, equal seeds, identical series."""
+    merged: list[list[int]] = []
+    owners: dict[Hashable, int] = {}
+    for place, label in zip(places, labels, strict=True):
+        run = runs[place]
+        every = [("root", run.root), ("label", label), ("series", run.series)]
+        marks = [mark for mark in every if mark[1]]
+        known = sorted({owners[mark] for mark in marks if mark in owners})
+        if not known:
+            merged.append([])
+            known = [len(merged) - 1]
+        target = known[0]
+        merged[target].append(place)
+        for other in known[1:]:
+            merged[target] += merged[other]
+            merged[other] = []
+            owners.update({mark: target for mark, owner in owners.items() if owner == other})
+        owners.update(dict.fromkeys(marks, target))
+    return [sorted(one) for one in merged if one]
+
+
+def _label(runs: Sequence[Run], places: Sequence[int]) -> tuple[str, ...]:
+    labels = [_find_label(runs[place]) for place in places]
+    known = [label for label in labels if label]
+    return tuple(known) if len({*known}) == len(places) else ()
+
+
+def _find_label(run: Run) -> str | None:
+    """Return the seed and fold of a run by its config, else by its name."""
+    seeds = [f"{key}={freeze(run.config[key])}" for key in sorted(run.config) if is_seed(key)]
+    if seeds:
+        return " ".join(seeds)
+    found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
+    found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
+    return re.sub(r"[-_=: ]+", "", "".join(found)) or None

@@ -1,0 +1,178 @@
+"""A leaderboard of experiments, or of settings with their repeats, as data."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
+
+from swanlab_mcp.analysis.differences import associate, find_varying, freeze, is_seed, is_setting
+from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results
+from swanlab_mcp.analysis.noise import (
+    Judgement,
+    Sample,
+    Scatter,
+    compute_mean,
+    compute_variance,
+    find_ties,
+    judge_settings,
+    measure_scatter,
+)
+from swanlab_mcp.analysis.repeats import Setting
+
+__all__ = ["Field", "Standing", "choose_columns", "measure_noise", "name_settings", "rank_each", "rank_settings"]
+
+_COLUMNS = 6
+_STRONGEST = 2
+_JUDGED = 500
+_NAMED = 4
+
+
+class Field(NamedTuple):
+    """The experiments of a ranking with what they reached, in the same order; `settings` are of the ranked ones."""
+
+    configs: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    reasons: Sequence[Reason | None]
+    settings: Sequence[Setting]
+    mode: Literal["min", "max"]
+
+    @property
+    def ranked(self) -> list[int]:
+        return [place for place, reason in enumerate(self.reasons) if not reason]
+
+    @property
+    def sign(self) -> int:
+        """Return what makes the best value the smallest."""
+        return 1 if self.mode == "min" else -1
+
+    def get_value(self, place: int) -> float:
+        value = self.results[place].value
+        return math.nan if value is None else value
+
+    def get_values(self, setting: Setting) -> list[float]:
+        """Return one value for each repeat; what counts once is averaged."""
+        return [fmean([self.get_value(place) for place in places]) for places in setting.counted]
+
+
+class Standing(NamedTuple):
+    """A row of a ranking: an experiment, or (with `setting`) the repeats of one setting, of which `place` is the best.
+
+    Without `rank` it is set apart. `within_noise`: of the first. `judged`: against the first, or the baseline.
+    """
+
+    place: int
+    rank: int | None
+    value: float
+    within_noise: bool = False
+    setting: Setting | None = None
+    number: int = 0
+    deviation: float | None = None
+    judged: Judgement | None = None
+    is_baseline: bool = False
+
+
+def measure_noise(field: Field) -> Scatter | None:
+    """Return how much the repeats of the ranked experiments scatter."""
+    return measure_scatter([field.get_values(setting) for setting in field.settings])
+
+
+def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
+    """Return the rows of experiments in the stretch, and how many rows there are in all."""
+    order = order_results(field.results, field.reasons, field.mode)
+    count = len(field.ranked)
+    in_order = [field.get_value(place) for place in order]
+    ranks: list[int] = []
+    for number, value in enumerate(in_order):
+        ranks.append(ranks[-1] if number and value == in_order[number - 1] else number + 1)
+    numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
+    scatter = measure_noise(field)
+    shown = range(len(order))[stretch]
+    judged = [0, *(number for number in shown if 0 < number < count)] if count else []
+    ties = find_ties(
+        [in_order[number] for number in judged], [numbers[order[number]] for number in judged], scatter, count
+    )
+    tied = {number for number, is_tie in zip(judged, ties, strict=True) if is_tie}
+    rows = [
+        Standing(order[number], ranks[number] if number < count else None, in_order[number], number in tied)
+        for number in shown
+    ]
+    return rows, len(order)
+
+
+def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
+    """Return a row for each setting, each judged against the first or the baseline, then those set apart."""
+    values = [field.get_values(setting) for setting in field.settings]
+    means = [compute_mean(one) for one in values]
+    order = sorted(range(len(means)), key=lambda number: field.sign * means[number])
+    judged: list[Judgement | None] = []
+    if order:
+        samples = [Sample(one, setting.labels) for one, setting in zip(values, field.settings, strict=True)]
+        judged = judge_settings(
+            samples, order[0] if baseline is None else baseline, by="leader" if baseline is None else "baseline"
+        )
+    rows = [
+        Standing(
+            min(field.settings[number].places, key=lambda place: field.sign * field.get_value(place)),
+            rank,
+            means[number],
+            setting=field.settings[number],
+            number=number,
+            deviation=math.sqrt(compute_variance(values[number])) if len(values[number]) > 1 else None,
+            judged=judged[number],
+            is_baseline=number == baseline,
+        )
+        for rank, number in enumerate(order, 1)
+    ]
+    apart = [place for place in order_results(field.results, field.reasons, field.mode) if field.reasons[place]]
+    return rows + [Standing(place, None, field.get_value(place)) for place in apart]
+
+
+def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = True) -> list[str]:
+    """Return at most 6 config keys: the two that go along with the value most, then those that vary most."""
+    # several hundred show which keys matter
+    ranked = field.ranked
+    some = ranked[:: len(ranked) // _JUDGED + 1]
+    configs = [field.configs[place] for place in some]
+    settings = [key for key in find_varying(configs) if is_setting(key)]
+    known = [one.key for one in associate(configs, [field.get_value(place) for place in some], settings)]
+    varying = find_varying([field.configs[place] for place in shown])
+    own = [key for key in varying if is_setting(key)]
+    seeds = [key for key in varying if is_seed(key) and with_seeds]
+    return list(dict.fromkeys([*known[:_STRONGEST], *own, *seeds]))[:_COLUMNS]
+
+
+def name_settings(field: Field) -> list[list[tuple[str, Any]]]:
+    """Return for each setting the config keys and values that name it: where it leaves what most have.
+
+    Keys without a value that most have are in every name. A setting that has what most have is named by the keys that
+    vary most.
+    """
+    configs = [field.configs[setting.places[0]] for setting in field.settings]
+    varying = [key for key in find_varying(configs) if is_setting(key)]
+    if not varying:
+        return [[] for _ in configs]
+    usual: dict[str, str] = {}
+    for key in varying:
+        value, count = Counter(freeze(config.get(key)) for config in configs).most_common(1)[0]
+        if count * 2 > len(configs):
+            usual[key] = value
+    wanted: list[list[str]] = []
+    for config in configs:
+        known = [key for key in varying if key in config]
+        own = [key for key in known if freeze(config[key]) != usual.get(key)]
+        wanted.append((own or known)[:_NAMED])
+    lengths = [1] * len(configs)
+    for length in range(1, _NAMED):
+        names = [
+            tuple((key, freeze(config[key])) for key in keys[:length])
+            for config, keys in zip(configs, wanted, strict=True)
+        ]
+        counts = Counter(names)
+        lengths = [length + 1 if counts[name] > 1 else before for name, before in zip(names, lengths, strict=True)]
+    return [
+        [(key, config[key]) for key in keys[:length]]
+        for config, keys, length in zip(configs, wanted, lengths, strict=True)
+    ]

@@ -1,0 +1,68 @@
+"""The setting that others are compared with, by what the user calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from swanlab_mcp.analysis.repeats import simplify_name
+from swanlab_mcp.analysis.standings import Field
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Experiment
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["find_baseline", "write_name"]
+
+
+def find_baseline(
+    wanted: str, experiments: Sequence[Experiment], field: Field, names: Sequence[Sequence[tuple[str, Any]]]
+) -> int:
+    """Return the number of the setting that is meant: by an experiment's name, id or address, or the setting's name.
+
+    Raises InvalidArgument where there is none, where it is set apart, or where several are meant.
+    """
+    text = wanted.strip()
+    numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
+    last = text.rstrip("/").removesuffix("/chart").rsplit("/", 1)[-1]
+    by_id = [place for place, one in enumerate(experiments) if last in (one.cuid, one.slug)]
+    by_name = [place for place, one in enumerate(experiments) if one.name == text]
+    by_stem = [
+        place
+        for place, one in enumerate(experiments)
+        if place in numbers and simplify_name(one.name) == simplify_name(text) != ""
+    ]
+    written = [number for number, name in enumerate(names) if name and write_name(name) == text]
+    for places in (by_id, by_name):
+        if places and not any(place in numbers for place in places):
+            raise InvalidArgument(
+                say("The baseline {name} is set apart, so nothing is compared with it.", name=shorten(text)),
+                hint=say("unfinished=true ranks experiments that are running or broke off, too."),
+            )
+    for found in (
+        [numbers[place] for place in by_id if place in numbers],
+        [numbers[place] for place in by_name if place in numbers],
+        written,
+        [numbers[place] for place in by_stem],
+    ):
+        if len({*found}) == 1:
+            return found[0]
+        if found:
+            raise InvalidArgument(
+                say("Several settings are called {name}.", name=shorten(text)),
+                hint=say("Name one experiment of the setting by its id."),
+            )
+    known = [one.name for one in experiments] + [write_name(name) for name in names if name]
+    near = find_near_names(text, known)
+    raise InvalidArgument(
+        say("No ranked experiment or setting is called {name!r}.", name=shorten(text)),
+        hint=say("Near ones: {names}.", names=", ".join(shorten(one) for one in near))
+        if near
+        else say("list_project_exps shows the names and ids of all experiments."),
+    )
+
+
+def write_name(name: Sequence[tuple[str, Any]]) -> str:
+    """Return a setting's name, such as "lr=0.1, optimizer.name=adam"."""
+    return ", ".join(f"{key}={value}" for key, value in name)

@@ -1,0 +1,177 @@
+"""What the experiments of a ranking reached in its metric, at the point of training that is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from statistics import mean, median
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.direction import find_role, infer_direction, is_validation
+from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result
+from swanlab_mcp.analysis.smoothing import find_smooth_best
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import MetricSummary, Points
+from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.choice import explain_missing_metric, read_series
+from swanlab_mcp.operations.finding import Choice
+
+__all__ = ["Reached", "fingerprint", "read_reached"]
+
+_WHOLE_SERIES = 100
+_FEWEST = 5
+
+
+class Reached(NamedTuple):
+    """What was read of a metric, for each experiment.
+
+    `decided`: the points of the metric whose best step decides, where `at` names one. `window`: how many points a
+    running mean has whose best counts, because single training batches scatter; 0: single values count. `is_batch`:
+    the values are of single batches, but too many to be read.
+    """
+
+    at: str
+    read: Sequence[MetricSummary | Points | None]
+    decided: Sequence[Points | None] = ()
+    decided_mode: str = ""
+    window: int = 0
+    is_batch: bool = False
+
+    def get_summary(self, place: int) -> MetricSummary | None:
+        read = self.read[place]
+        return read if isinstance(read, MetricSummary) else None
+
+    def get_result(self, place: int, mode: str, state: str, breakage: Breakage | None = None) -> Result:
+        read = self.read[place]
+        if read is None:
+            return Result(None, None, None, None, state)
+        if isinstance(read, MetricSummary):
+            return _read_summary(read, mode, self.at, state)._replace(breakage=breakage)
+        if not read.steps:
+            return Result(None, None, None, None, state)
+        last = Result(None, None, read.values[-1], read.steps[-1], state, breakage=breakage)
+        if self.window:
+            return _read_smooth_best(read, mode, self.window, last)
+        if self.decided_mode:
+            return _read_decided(read, self.decided[place], self.decided_mode, last)
+        return _read_points(read, self.at, last)
+
+
+async def read_reached(client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str, at: str) -> Reached:
+    """Read the metric of all chosen experiments; raises NotFound where none has it, InvalidArgument for too many."""
+    experiments = choice.experiments
+    if at in ("best", "last"):
+        summaries = [choice.summaries.get(one.cuid, {}).get(metric) for one in experiments]
+        if all(one is None for one in summaries):
+            await explain_missing_metric(client, ref, experiments, metric)
+        if at == "last" or not _may_be_batch(metric):
+            return Reached(at, summaries)
+        if len(experiments) > _WHOLE_SERIES:
+            return Reached(at, summaries, is_batch=True)
+        series = await read_series(client, ref, experiments, [metric], exact=False)
+        points = [one.get(metric) for one in series]
+        length = median([len(one.steps) for one in points if one] or [0])
+        if length < DEFAULTS.batch_points:
+            return Reached(at, summaries)
+        return Reached(at, points, window=round(length * DEFAULTS.batch_window))
+    is_key = at != "smoothed" and not at.startswith("step:")
+    if is_key and not infer_direction(at).mode:
+        raise InvalidArgument(
+            say(
+                "at={at} is none of best, last, smoothed and step:N, nor a metric whose direction is known.",
+                at=shorten(at),
+            ),
+            hint=say("Name one such as val/acc: the value of the metric at its best step is then ranked."),
+        )
+    if len(experiments) > _WHOLE_SERIES:
+        raise InvalidArgument(
+            say(
+                "at={at} reads every point of {count} experiments; at most {most} at once.",
+                at=shorten(at),
+                count=len(experiments),
+                most=_WHOLE_SERIES,
+            ),
+            hint=say("Choose fewer with filters, or rank with at=best or at=last."),
+        )
+    series = await read_series(client, ref, experiments, [metric, at] if is_key else [metric])
+    points = [one.get(metric) for one in series]
+    if not any(points):
+        await explain_missing_metric(client, ref, experiments, metric)
+    if not is_key:
+        return Reached(at, points)
+    decided = [one.get(at) for one in series]
+    if not any(decided):
+        try:
+            await explain_missing_metric(client, ref, experiments, at)
+        except NotFound as error:
+            hint = say("at takes best, last, smoothed, step:N or a metric key.")
+            raise InvalidArgument(error.message, hint=join_sentences(error.hint, hint)) from error
+    return Reached(at, points, decided, infer_direction(at).mode)
+
+
+def fingerprint(read: MetricSummary | Points | None) -> Hashable:
+    """Return what is equal for two experiments only if they recorded the same series."""
+    if isinstance(read, MetricSummary):
+        ends = [(one.step, one.value) if one else None for one in (read.min, read.max)]
+        return (read.step, read.value, *ends) if read.value is not None and any(ends) else None
+    return (tuple(read.steps), tuple(read.values)) if read else None
+
+
+def _may_be_batch(metric: str) -> bool:
+    """Tell whether single values may be of one training batch each, and then scatter too much to be compared."""
+    return not is_validation(metric) and "test" not in metric.casefold() and find_role(metric) in ("loss", "quality")
+
+
+def _read_summary(summary: MetricSummary, mode: str, at: str, state: str) -> Result:
+    if at == "last":
+        return Result(summary.value, summary.step, summary.value, summary.step, state)
+    extreme = summary.min if mode == "min" else summary.max
+    if extreme is None:
+        is_lost = summary.value is not None and not math.isfinite(summary.value)
+        missing = Reason("non-finite" if is_lost else "no extremes")
+        return Result(None, None, summary.value, summary.step, state, missing)
+    return Result(extreme.value, extreme.step, summary.value, summary.step, state)
+
+
+def _read_smooth_best(points: Points, mode: str, window: int, last: Result) -> Result:
+    found = find_smooth_best(points.values, mode, min(window, len(points.values)))
+    if not found:
+        return last._replace(missing=Reason("non-finite"))
+    return last._replace(value=found[1], step=points.steps[found[0]])
+
+
+def _read_decided(points: Points, decided: Points | None, mode: str, last: Result) -> Result:
+    finite = (
+        [
+            (value if mode == "min" else -value, step)
+            for step, value in zip(decided.steps, decided.values, strict=True)
+            if math.isfinite(value)
+        ]
+        if decided
+        else []
+    )
+    if not finite:
+        return last._replace(missing=Reason("not at that step"))
+    wanted = min(finite)[1]
+    reached = [place for place, step in enumerate(points.steps) if step <= wanted]
+    if not reached:
+        return last._replace(missing=Reason("begins later", points.steps[0]))
+    return last._replace(value=points.values[reached[-1]], step=points.steps[reached[-1]])
+
+
+def _read_points(points: Points, at: str, last: Result) -> Result:
+    if at == "smoothed":
+        count = max(min(_FEWEST, len(points.values)), len(points.values) // 10)
+        return last._replace(value=mean(points.values[-count:]), step=points.steps[-1])
+    wanted = int(at.removeprefix("step:"))
+    if points.steps[-1] < wanted:
+        return last._replace(missing=Reason("not there yet", points.steps[-1]))
+    reached = [place for place, step in enumerate(points.steps) if step <= wanted]
+    if not reached:
+        return last._replace(missing=Reason("begins later", points.steps[0]))
+    value, step = points.values[reached[-1]], points.steps[reached[-1]]
+    return last._replace(value=value, step=step, last_value=value, last_step=step)

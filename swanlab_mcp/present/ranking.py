@@ -1,0 +1,319 @@
+"""The words of a ranking: rows, verdicts, and the notes on how they were judged."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from swanlab_mcp.analysis.leaderboard import Breakage, Reason, order_results
+from swanlab_mcp.analysis.noise import Judgement
+from swanlab_mcp.analysis.standings import Field, Standing
+from swanlab_mcp.core.findings import RankedExperiment, round_number
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.secret_masking import mask_secrets
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.baselines import write_name
+from swanlab_mcp.operations.ranking import Part, Ranking
+
+__all__ = ["publish"]
+
+_NAME = 60
+_TEXT = 30
+_DIGITS = 4
+_FEW = 4
+
+
+def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
+    """Return a ranking as rows with words, and with notes on direction, noise and those set apart."""
+    ranking = answer.data
+    if not isinstance(ranking, Ranking):
+        return answer
+    rows = [_publish_row(ranking, part, standing) for part in ranking.parts for standing in part.rows]
+    notes = [note for note in _list_notes(ranking) if note]
+    return answer.model_copy(update={"data": rows, "notes": [*notes, *answer.notes]})
+
+
+def describe_reason(reason: Reason) -> str:
+    """Return why an experiment is not ranked, with its figures."""
+    name = _name_reason(reason)
+    detail = ""
+    if reason.kind == "short":
+        detail = say("ends at step {last}, others at {usual:g}", last=reason.step, usual=reason.usual)
+    elif reason.kind == "not there yet":
+        detail = say("ends at step {step}", step=reason.step)
+    elif reason.kind == "begins later":
+        detail = say("at step {step}", step=reason.step)
+    elif reason.breakage:
+        detail = describe_breakage(reason.breakage)
+    return say("{reason}: {detail}", reason=name, detail=detail) if detail else name
+
+
+def describe_breakage(breakage: Breakage) -> str:
+    """Return how a run broke, such as "train/loss became NaN or infinite at step 12"."""
+    known = {"key": shorten(breakage.key), "step": breakage.step}
+    if breakage.kind == "diverged":
+        return say("{key} rose for good after step {step}", **known)
+    if breakage.step is None:
+        return say("{key} has NaN or infinite values", **known)
+    return say("{key} became NaN or infinite at step {step}", **known)
+
+
+def _name_reason(reason: Reason) -> str:
+    names = {
+        "missing": say("without the metric"),
+        "no extremes": say("no extremes told; at=last has a value"),
+        "not there yet": say("not there yet"),
+        "begins later": say("begins later"),
+        "not at that step": say("without a best step"),
+        "non-finite": say("NaN or infinite"),
+        "broken": say("broken"),
+        "short": say("short"),
+        "no end": say("no end recorded"),
+        "running": say("running"),
+        "crashed": say("crashed"),
+        "aborted": say("aborted"),
+        "offline": say("offline"),
+        "other": reason.state,
+    }
+    return names[reason.kind]
+
+
+def _publish_row(ranking: Ranking, part: Part, standing: Standing) -> RankedExperiment:
+    field, place = part.field, standing.place
+    experiment, result, reason = ranking.experiments[place], field.results[place], field.reasons[place]
+    config = {key: _shorten_value(field.configs[place][key]) for key in part.columns if key in field.configs[place]}
+    row = RankedExperiment(
+        rank=standing.rank,
+        end={"min": "smallest", "max": "largest"}.get(part.end),
+        name=shorten(experiment.name, _NAME),
+        cuid=experiment.cuid,
+        value=None if result.value is None else round_number(result.value),
+        step=result.step,
+        within_noise=standing.within_noise,
+        state=experiment.state,
+        apart=describe_reason(reason) if reason else None,
+        clone_of=experiment.rootExpId,
+        config=config,
+    )
+    return _add_setting(ranking, field, standing, row) if standing.setting else row
+
+
+def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: RankedExperiment) -> RankedExperiment:
+    setting = standing.setting
+    assert setting
+    members = [ranking.experiments[place] for place in setting.places]
+    name = _name_setting(ranking, standing.number)
+    update: dict[str, Any] = {
+        "name": name or row.name,
+        "best": row.name,
+        "value": round_number(standing.value),
+        "step": None,
+        "n": len(setting.counted),
+        "deviation": None if standing.deviation is None else round_number(standing.deviation, 3),
+        "best_value": row.value if len(setting.counted) > 1 else None,
+        "cuids": [one.cuid for one in members] if len(members) > 1 else [],
+        "clones": [one.cuid for one in members if one.rootExpId] if len(members) > 1 else [],
+    }
+    if standing.is_baseline:
+        update["verdict"] = "baseline"
+    elif standing.judged:
+        judged = standing.judged
+        update["verdict"] = _name_verdict(judged, ranking, field)
+        update["difference"] = round_number(judged.difference, _DIGITS)
+        if judged.low is not None and judged.high is not None:
+            update |= {"low": round_number(judged.low, _DIGITS), "high": round_number(judged.high, _DIGITS)}
+        update["why"] = _explain(judged, name or row.name, is_split=setting.is_split) or None
+    return row.model_copy(update=update)
+
+
+def _name_setting(ranking: Ranking, number: int) -> str:
+    pairs = [(key, mask_secrets(_shorten_value(value), key)) for key, value in ranking.names[number]]
+    short = {key: key.rsplit(".", 1)[-1] for name in ranking.names for key, _ in name}
+    counts = Counter(short.values())
+    return shorten(write_name([(short[key] if counts[short[key]] == 1 else key, value) for key, value in pairs]), _NAME)
+
+
+def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
+    """Return the verdict as a value that is the same in every language."""
+    if ranking.baseline is None:
+        return {"different": "real", "not shown": "within noise", "unknown": "cannot tell"}[judged.verdict]
+    if judged.verdict != "different":
+        return "no difference shown"
+    return "better" if judged.difference * field.sign < 0 else "worse"
+
+
+def _explain(judged: Judgement, name: str, *, is_split: bool) -> str:
+    """Return why no difference is shown, and how many more seeds would show one of this size."""
+    if judged.verdict == "different":
+        return say("one seed, judged by the noise of the noisiest setting") if judged.rule == "borrowed" else ""
+    reasons = {
+        "borrowed": say("one seed only"),
+        "one seed each": say("one seed each"),
+        "no repeats": say("no setting has repeats"),
+        "one pair of repeats": say("cannot tell: one pair of repeats"),
+        "no scatter": say("the repeats do not scatter at all"),
+    }
+    why = say("cannot tell: same config, different command") if is_split else reasons.get(judged.rule, "")
+    if judged.rule in ("no repeats", "one pair of repeats"):
+        advice = say("run about 2 more seeds of each")
+    elif judged.more is None:
+        advice = ""
+    elif judged.more_of == "both":
+        advice = say_plural("run about {count} more seed of each", "run about {count} more seeds of each", judged.more)
+    else:
+        advice = say_plural(
+            "run about {count} more seed of {name}", "run about {count} more seeds of {name}", judged.more, name=name
+        )
+    return say("; ").join(one for one in (why, advice) if one)
+
+
+def _shorten_value(value: Any) -> Any:
+    return shorten(value, _TEXT) if isinstance(value, str) else value
+
+
+def _list_notes(ranking: Ranking) -> list[str]:
+    field = ranking.parts[0].field
+    if ranking.parts[0].end:
+        ask = say(
+            "No word of {metric!r} tells whether small or large is good, so nobody is ranked: these are the {count} "
+            "smallest and largest of {total}. Ask the user, then give mode=min or mode=max.",
+            metric=shorten(ranking.metric),
+            count=max(len(part.rows) for part in ranking.parts),
+            total=len(field.ranked),
+        )
+        return [ask, *_note_apart(ranking, field)]
+    why = say("as asked") if ranking.is_direction_asked else ranking.direction.reason
+    return [
+        say("Direction: {reason}.", reason=why),
+        *_note_reading(ranking),
+        _describe_noise(ranking, field),
+        _describe_test(ranking, field),
+        *_note_apart(ranking, field),
+    ]
+
+
+def _note_reading(ranking: Ranking) -> list[str]:
+    reached, notes = ranking.reached, list[str]()
+    if reached.window:
+        text = say(
+            "Single values of {metric} scatter, so the best mean of {count} points in a row counts.",
+            metric=shorten(ranking.metric),
+            count=reached.window,
+        )
+        notes.append(text)
+    elif reached.is_batch:
+        notes.append(
+            say("The best single value may be luck: it may be of one training batch. Filter to 100 for smoothed ones.")
+        )
+    if reached.decided_mode:
+        notes.append(
+            say(
+                "Values are those of {metric} at the step where {key} was best.",
+                metric=shorten(ranking.metric),
+                key=shorten(reached.at),
+            )
+        )
+    return notes
+
+
+def _describe_noise(ranking: Ranking, field: Field) -> str:
+    scatter = ranking.scatter
+    if scatter is None:
+        return say(
+            "Noise: cannot tell; no two ranked experiments differ only in their seed, so no difference here is known "
+            "to be real."
+        )
+    if scatter.freedom < 2:
+        return say("Noise: cannot tell: one pair of repeats, so no difference here is known to be real.")
+    known = {
+        "deviation": scatter.deviation,
+        "count": scatter.groups,
+        "total": len(field.settings),
+        "freedom": scatter.freedom,
+    }
+    if ranking.by != "config":
+        return say(
+            "Noise: standard deviation {deviation:.3g} between experiments of one {by}, from {count} of {total} (df "
+            "{freedom}).",
+            by=ranking.by,
+            **known,
+        )
+    note = say(
+        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {count} of "
+        "{total} settings (df {freedom}).",
+        keys=", ".join(shorten(key, _TEXT) for key in ranking.ignored[:5]) or say("nothing"),
+        **known,
+    )
+    if not ranking.unread_origins:
+        return note
+    unread = say(
+        "Commands and git commits of {count} repeats were not compared: too many.", count=ranking.unread_origins
+    )
+    return join_sentences(note, unread)
+
+
+def _describe_test(ranking: Ranking, field: Field) -> str:
+    """Return how the rows were judged."""
+    if ranking.scatter is None or ranking.scatter.freedom < 2:
+        return ""
+    if not ranking.names:
+        return say(
+            "within_noise: no further from the first than noise explains among all {count} (studentised range, 95 %).",
+            count=len(field.ranked),
+        )
+    rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
+    test = (
+        say(
+            "Verdicts: against the first, chosen by these values (studentised range, 95 % for all {count} together).",
+            count=len(field.settings),
+        )
+        if ranking.baseline is None
+        else say(
+            "Verdicts: against the baseline {name} (t tests by Holm and Sidak, 95 % for all {count} together).",
+            name=_name_setting(ranking, ranking.baseline) or say("named"),
+            count=len(field.settings) - 1,
+        )
+    )
+    paired = say("Settings with the same seeds or folds are compared in pairs.") if "paired" in rules else ""
+    sizes = [len(setting.counted) for setting in field.settings if len(setting.counted) > 1]
+    weak = say("Weak: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
+    return join_sentences(test, paired, weak)
+
+
+def _note_apart(ranking: Ranking, field: Field) -> list[str]:
+    counts = Counter(_name_reason(reason) for reason in field.reasons if reason)
+    if not counts:
+        return []
+    shown = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts.most_common())
+    notes = [say("Set apart, after the {count} ranked: {counts}.", count=len(field.ranked), counts=shown)]
+    best = _find_better_apart(field)
+    if best is not None:
+        experiment, reason = ranking.experiments[best], field.reasons[best]
+        assert reason
+        notes.append(
+            say(
+                "Of these {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
+                name=shorten(experiment.name),
+                cuid=experiment.cuid,
+                reason=describe_reason(reason),
+                value=field.get_value(best),
+            )
+        )
+    return notes
+
+
+def _find_better_apart(field: Field) -> int | None:
+    """Return which of those set apart has the best value of all, if any beats the first."""
+    order = order_results(field.results, field.reasons, field.mode)
+    best = field.sign * field.get_value(order[0]) if field.ranked else math.inf
+    better = [
+        place
+        for place, reason in enumerate(field.reasons)
+        if reason
+        and reason.kind != "non-finite"
+        and math.isfinite(value := field.get_value(place))
+        and field.sign * value < best
+    ]
+    return min(better, key=lambda place: field.sign * field.get_value(place), default=None)
