@@ -33,6 +33,7 @@ from swanlab_mcp.core.models import (
     Workspace,
 )
 from swanlab_mcp.core.validation import describe_fault
+from swanlab_mcp.operations.columns import WHOLE_CONFIG
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.present.words import present
 from swanlab_mcp.settings import Settings, load_settings
@@ -96,6 +97,7 @@ class OpenApi:
             operations.list_project_exps,
             project=_text(project, "project"),
             username=_text(username, "username"),
+            fields=WHOLE_CONFIG,
             page=0,
         )
 
@@ -151,6 +153,7 @@ class OpenApi:
             sort=_text(sort, "sort"),
             descending=descending,
             username=_text(username, "username"),
+            fields=WHOLE_CONFIG,
         )
 
     def list_metrics(

@@ -25,6 +25,7 @@ __all__ = [
     "EnvironmentSearch",
     "ExpCuid",
     "ExpCuids",
+    "Fields",
     "Filters",
     "Head",
     "KeyKind",
@@ -114,6 +115,14 @@ Keys = Annotated[
     Sequence[_Key],
     _WORDS,
     Field(max_length=100, description="Metric keys to return; * and ? are wildcards. Default: all keys"),
+]
+Fields = Annotated[
+    Sequence[_Key],
+    _WORDS,
+    Field(
+        max_length=50,
+        description="Config keys to show, such as lr or model.depth; config shows all. Default: those that differ most",
+    ),
 ]
 ExpCuids = Annotated[
     Sequence[_Name],

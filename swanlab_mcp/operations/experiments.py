@@ -6,12 +6,14 @@ from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import LOCAL
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
+    Fields,
     PageNumber,
     PageSize,
     ProfileParts,
     ProjectName,
     Username,
 )
+from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
@@ -28,10 +30,11 @@ async def list_project_exps(
     *,
     project: ProjectName,
     username: Username = "",
+    fields: Fields = (),
     page: PageNumber = 1,
     size: PageSize = 20,
 ) -> ApiResponse[list[Experiment]]:
-    """List a project's experiments (training runs) with their configs.
+    """List a project's experiments (training runs) with the config keys in which they differ.
 
     Use find_experiments to filter or sort them, rank_experiments for the best ones. Returns per experiment its cuid
     (pass it on as `exp_cuid`), name, state, times (UTC), user, labels and profile.config. The state is RUNNING,
@@ -41,12 +44,14 @@ async def list_project_exps(
     ref = await resolve_project(client, project, username)
     offset, limit = get_showable_stretch(page, size)
     answer = await ask_about_project(client, ref, client.at(ref).list_experiments, offset=offset, limit=limit)
+    rows, columns = choose_config(answer.data or [], fields)
+    answer = answer.model_copy(update={"data": rows})
     total = answer.page.total if answer.page else 0
     note = "" if total else say("The project {project} holds no experiments yet.", project=ref)
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
     pages = say("Pages: {link}", link=link) if link and total else ""
-    return add_notes(tell_page(answer, page, size, order), note, pages)
+    return add_notes(tell_page(answer, page, size, order), note, *columns, pages)
 
 
 async def get_experiment(

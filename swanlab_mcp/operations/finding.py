@@ -19,7 +19,17 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
-from swanlab_mcp.operations.arguments import Descending, Filters, PageNumber, PageSize, ProjectName, SortField, Username
+from swanlab_mcp.operations.arguments import (
+    Descending,
+    Fields,
+    Filters,
+    PageNumber,
+    PageSize,
+    ProjectName,
+    SortField,
+    Username,
+)
+from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_project, resolve_project
 
@@ -46,6 +56,7 @@ async def find_experiments(
     sort: SortField = "",
     descending: Descending = False,
     username: Username = "",
+    fields: Fields = (),
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[Experiment]]:
@@ -63,6 +74,7 @@ async def find_experiments(
     offset, limit = get_showable_stretch(page, size)
     stretch = chosen[offset : None if limit is None else offset + limit]
     shown = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in stretch]
+    shown, columns = choose_config(shown, fields)
     order = say("as listed")
     if sort and descending:
         order = say("by {field}, largest first", field=shorten(sort))
@@ -70,7 +82,8 @@ async def find_experiments(
         order = say("by {field}, smallest first", field=shorten(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
-    return add_notes(tell_page(whole, page, size, order), say("Pages: {link}", link=link) if link and chosen else "")
+    pages = say("Pages: {link}", link=link) if link and chosen else ""
+    return add_notes(tell_page(whole, page, size, order), *columns, pages)
 
 
 async def choose_experiments(

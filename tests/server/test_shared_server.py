@@ -26,7 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult, ResourceTemplateReference
 from starlette.types import Receive, Scope, Send
 
-from swanlab_mcp.cli.main import _read_arguments
+from swanlab_mcp.cli.parser import read_arguments
 from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited, SwanLabError
 from swanlab_mcp.core.refs import WorkspaceRef
 from swanlab_mcp.server import accounts as accounts_module
@@ -636,7 +636,7 @@ def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
     unit = (root / "deploy" / "swanlab-mcp.service").read_text(encoding="utf-8")
     (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     for words in (compose["services"]["mcp"]["command"].split(), line.split()[1:]):
-        arguments = _read_arguments(words)
+        arguments = read_arguments(words)
         assert (arguments.command, arguments.transport) == ("serve", "http")
         assert arguments.allowed_host == ["mcp.example.org"]
         assert (arguments.shared_key, arguments.allow_writes) == (False, False)

@@ -82,10 +82,10 @@ async def test_a_list_of_experiments_is_a_table_of_what_differs() -> None:
     lines = text_of(result).splitlines()
     assert lines[0] == "3 of 19, newest first; next: page=3 size=3"
     assert lines[1].startswith("all rows: ")
-    assert "profile.config.dataset sklearn-digits" in lines[1]
+    assert "group seeds" in lines[1] or "job train" in lines[1]
     assert lines[2].startswith("cuid | name | description | ")
     assert lines[3].startswith("5jfgvjth | lr-0.1-seed1 | Baseline again with seed 1 | ")
-    assert len(lines) == 6
+    assert any("the same value in all of these" in line for line in lines)
 
 
 async def test_an_experiment_tells_its_state_config_and_crash() -> None:
@@ -342,7 +342,7 @@ async def test_one_record_that_is_too_large_is_shortened_and_says_so(settings: S
 
 
 async def test_one_row_that_is_too_large_is_shortened_and_says_so(settings: Settings, state: State) -> None:
-    state.projects[0].experiments[0].config = {f"key-{number}": "x" * 100 for number in range(2000)}
+    state.projects[0].experiments[0].config = {f"key-{number}": "x y z " * 5000 for number in range(8)}
     async with session(settings) as client:
         result = await client.call_tool("list_project_exps", {"project": "project1"})
     assert count_tokens(text_of(result)) <= 8000

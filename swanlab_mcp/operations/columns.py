@@ -1,0 +1,74 @@
+"""Which config keys a list of experiments shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swanlab_mcp.analysis.config_columns import choose_columns, list_keys, pick_keys
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import Experiment
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["WHOLE_CONFIG", "choose_config"]
+
+WHOLE_CONFIG = ("config",)
+
+
+def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[list[Experiment], list[str]]:
+    """Return the experiments with the config keys to show, and notes on the keys that are left out.
+
+    `fields` names keys, with or without "config." before them; "config" alone stands for all of them. Without fields,
+    the keys are those in which these experiments differ.
+    """
+    if "config" in fields:
+        return list(rows), []
+    configs = [row.profile.get("config") for row in rows]
+    if fields:
+        keys = [field.removeprefix("config.") for field in fields]
+        return _pick(rows, keys), _note_unknown(keys, list_keys(configs))
+    columns = choose_columns(configs)
+    notes: list[str] = []
+    if columns.constant:
+        notes.append(
+            say_plural(
+                "{count} config key has the same value in all of these and is left out; fields=config shows all.",
+                "{count} config keys have the same value in all of these and are left out; fields=config shows all.",
+                columns.constant,
+            )
+        )
+    if columns.varying:
+        names = ", ".join(map(shorten, columns.further))
+        notes.append(
+            say_plural(
+                "{count} further config key differs: {names}. Name it in fields to see it.",
+                "{count} further config keys differ: {names}. Name them in fields to see them.",
+                columns.varying,
+                names=names + (", …" if columns.varying > len(columns.further) else ""),
+            )
+        )
+    return _pick(rows, columns.shown) if notes else list(rows), notes
+
+
+def _pick(rows: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
+    wanted = frozenset(keys)
+    return [
+        row.model_copy(update={"profile": {**row.profile, "config": pick_keys(row.profile["config"], wanted)}})
+        if "config" in row.profile
+        else row
+        for row in rows
+    ]
+
+
+def _note_unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:
+    notes: list[str] = []
+    for key in keys:
+        if any(one == key or one.startswith(f"{key}.") for one in known):
+            continue
+        near = ", ".join(shorten(name) for name in find_near_names(key, known))
+        notes.append(
+            say("No config here has the key {key!r}. Near ones: {names}.", key=shorten(key), names=near)
+            if near
+            else say("No config here has the key {key!r}.", key=shorten(key))
+        )
+    return notes

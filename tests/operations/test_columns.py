@@ -1,0 +1,88 @@
+"""Config columns of lists: the keys that differ, not the whole config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp import OpenApi
+from swanlab_mcp.analysis.config_columns import choose_columns, list_keys, pick_keys
+from swanlab_mcp.analysis.differences import flatten
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import State
+
+pytestmark = pytest.mark.anyio
+ASK = {"project": "large"}
+CONSTANT = {f"argument_{number}": "x" * 50 for number in range(200)}
+
+
+@pytest.fixture
+def state(state: State) -> State:
+    """A project whose configs are as large as those of transformers."""
+    project = state.add_project(state.workspaces[0], "large", cuid="large")
+    for number in range(30):
+        varying = {"learning_rate": 10.0**-number, "optim": {"name": ("adam", "sgd")[number % 2]}, "seed": number}
+        more = {f"option_{place}": number % (place + 2) for place in range(12)}
+        config = {**CONSTANT, **varying, **more}
+        state.add_experiment(project, f"run-{number}", cuid=f"large{number}", config=config)
+    return state
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize("tool", ["list_project_exps", "find_experiments"])
+async def test_a_list_shows_the_config_keys_that_differ(settings: Settings, tool: str) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool(tool, {**ASK, "page": 1, "size": 30})
+    rows = result.structured_content["data"]
+    assert len(rows) == 30
+    assert len(flatten(rows[0]["profile"]["config"])) == 8
+    row = next(row for row in rows if row["cuid"] == "large3")
+    assert row["profile"]["config"]["learning_rate"] == 0.001
+    assert "200 config keys have the same value in all of these and are left out" in text_of(result)
+    assert "7 further config keys differ: " in text_of(result)
+
+
+@pytest.mark.usefixtures("state")
+async def test_fields_choose_config_keys(settings: Settings) -> None:
+    async with session(settings) as client:
+        chosen = await client.call_tool("list_project_exps", {**ASK, "size": 2, "fields": ["optim", "config.seed"]})
+        unknown = await client.call_tool("list_project_exps", {**ASK, "size": 2, "fields": ["seed", "optim.nme"]})
+        whole = await client.call_tool("list_project_exps", {**ASK, "size": 2, "fields": "config"})
+    config = chosen.structured_content["data"][1]["profile"]["config"]
+    assert set(config) == {"optim", "seed"}
+    assert "No config here has the key 'optim.nme'. Near ones: optim.name." in text_of(unknown)
+    assert set(unknown.structured_content["data"][0]["profile"]["config"]) == {"seed"}
+    assert len(whole.structured_content["data"][0]["profile"]["config"]) == 215
+
+
+@pytest.mark.usefixtures("state")
+async def test_python_lists_keep_the_whole_config(host: str) -> None:
+    with OpenApi(api_key="test-key", host=host) as api:
+        listed = api.list_project_exps("large").data
+        found = api.find_experiments("large", [{"field": "name", "op": "=", "value": "run-1"}]).data
+    assert listed is not None
+    assert found is not None
+    assert len(listed[0]["profile"]["config"]) == len(found[0]["profile"]["config"]) == 215
+
+
+configs = st.recursive(
+    st.integers(0, 2) | st.text(max_size=3),
+    lambda values: st.dictionaries(st.sampled_from("abcd"), values, max_size=4),
+    max_leaves=12,
+).filter(lambda value: isinstance(value, dict))
+
+
+@given(st.lists(configs, min_size=1, max_size=5), st.integers(1, 4))
+def test_every_key_is_shown_named_or_counted(values: list[Any], most: int) -> None:
+    columns = choose_columns(values, most)
+    assert len(columns.shown) <= most
+    assert len(columns.shown) + columns.varying + columns.constant == len(list_keys(values))
+
+
+@given(configs)
+def test_all_keys_pick_the_whole_config(config: Any) -> None:
+    assert flatten(pick_keys(config, set(flatten(config)))) == flatten(config)
