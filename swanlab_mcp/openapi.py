@@ -35,6 +35,7 @@ from swanlab_mcp.core.models import (
 from swanlab_mcp.core.validation import describe_fault
 from swanlab_mcp.operations.columns import WHOLE_CONFIG
 from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.operations.own_metrics import use_own_metrics
 from swanlab_mcp.present.words import present
 from swanlab_mcp.settings import Settings, load_settings
 
@@ -62,7 +63,8 @@ class OpenApi:
         timeout: float | None = None,
     ) -> None:
         folders = (log_dir,) if isinstance(log_dir, (str, Path)) else log_dir
-        self._settings = load_settings(api_key=api_key or "", host=host, log_dirs=folders, timeout=timeout)
+        settings = load_settings(api_key=api_key or "", host=host, log_dirs=folders, timeout=timeout)
+        self._settings = use_own_metrics(settings)
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: SwanLabClient | None = None

@@ -63,6 +63,7 @@ class Settings:
     confirmation_secret: str = field(default="", repr=False)
     is_cached: bool = True
     language: str = "en"
+    metrics_file: str = ""
     problems: tuple[str, ...] = ()
 
 
@@ -150,6 +151,7 @@ def load_settings(
             allow_writes=allow_writes,
             is_cached=is_cached,
             language=language.get(),
+            metrics_file=known.get("SWANLAB_MCP_METRICS", "").strip(),
         )
         if demo:
             runs = Path(__file__).parent / "demo"

@@ -18,12 +18,13 @@ from swanlab_mcp.analysis.metric_terms import (
     Role,
     Split,
     Term,
+    add_entries,
     load_catalogue,
     match_terms,
     read_words,
 )
 
-__all__ = ["Direction", "MetricKind", "Role", "Split", "describe_key", "find_pairs", "split_words"]
+__all__ = ["Direction", "MetricKind", "Role", "Split", "describe_key", "extend_catalogue", "find_pairs", "split_words"]
 
 _HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
 _NUMBER = re.compile(r"\d+")
@@ -81,6 +82,12 @@ def describe_key(key: str) -> MetricKind:
         framework=term.framework,
         word=word,
     )
+
+
+def extend_catalogue(text: str) -> None:
+    """Let the entries of a text in the catalogue's format decide first. Raises ValueError that says what is wrong."""
+    add_entries(text)
+    describe_key.cache_clear()
 
 
 def split_words(key: str) -> list[str]:

@@ -8,13 +8,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 __all__ = [
     "Catalogue",
@@ -24,6 +20,7 @@ __all__ = [
     "Role",
     "Split",
     "Term",
+    "add_entries",
     "load_catalogue",
     "match_terms",
     "read_words",
@@ -45,6 +42,10 @@ _ARGUMENT = re.compile(r"[A-Za-z_]+=")
 _NUMBER = re.compile(r"\d+")
 _PERCENTILE = re.compile(r"p\d\d?$")
 _NUMBERED = re.compile(r"\d+$")
+_SEPARATOR = re.compile(r"[\s_/.-]+")
+# tables that users may add to
+_ADDABLE = ("pattern", "term", "qualifier", "splits", "chinese")
+_own: list[dict[str, Any]] = []
 
 
 class Term(NamedTuple):
@@ -89,7 +90,76 @@ class Catalogue:
 
 @lru_cache(maxsize=1)
 def load_catalogue() -> Catalogue:
-    return _build(tomllib.loads(_FILE.read_text(encoding="utf-8")))
+    """Return the catalogue, with the entries that `add_entries` has put before its own."""
+    known = _parse(_FILE.read_text(encoding="utf-8"))
+    return _build(_merge(_own[0], known) if _own else known)
+
+
+def add_entries(text: str) -> None:
+    """Put the entries of a text in the catalogue's format before its own, instead of any added before.
+
+    Raises ValueError with the table and the fault.
+    """
+    own = _parse(text)
+    for name, table in own.items():
+        if name not in _ADDABLE:
+            raise ValueError(f"[{name}]: unknown table; known are {', '.join(_ADDABLE)}")
+        entries = cast("list[Any]", table if isinstance(table, list) else [table])
+        for number, entry in enumerate(entries, start=1):
+            fault = _find_fault(name, entry)
+            if fault:
+                raise ValueError(f"[{name}] {number}: {fault}")
+    _own[:] = [own]
+    load_catalogue.cache_clear()
+    read_words.cache_clear()
+
+
+def _find_fault(name: str, entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return "not a table"
+    fields = cast("dict[str, Any]", entry)
+    unknown = [field for field in fields if name == "splits" and field not in get_args(Split)]
+    if unknown:
+        return f"unknown split {unknown[0]}"
+    if name in ("chinese", "splits"):
+        kind = str if name == "chinese" else list
+        return next((f"{field}: wrong type" for field, value in fields.items() if not isinstance(value, kind)), "")
+    wanted: dict[str, Any] = {"match": str} if name == "pattern" else {"words": list}
+    wanted |= {"rule": str}
+    missing = [field for field in wanted if field not in fields]
+    if missing:
+        return f"{missing[0]} is missing"
+    types = {**wanted, "role": str, "direction": str, "must_improve": bool, "strength": int, "framework": str}
+    for field, value in fields.items():
+        if field not in types:
+            return f"unknown field {field}"
+        if not isinstance(value, types[field]):
+            return f"{field}: wrong type"
+    if fields.get("role", "") not in get_args(Role) or fields.get("direction", "") not in get_args(Direction):
+        return "unknown role or direction"
+    if not all(isinstance(word, str) for word in fields.get("words", ())):
+        return "words: wrong type"
+    try:
+        re.compile(fields.get("match", ""))
+    except re.error as error:
+        return f"match: {error}"
+    return ""
+
+
+def _parse(text: str) -> dict[str, Any]:
+    # imported here because it would take a tenth of the start of the server
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return toml.loads(text)
+
+
+def _merge(own: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(known)
+    for name in ("pattern", "term", "qualifier"):
+        merged[name] = [*own.get(name, ()), *known[name]]
+    merged["chinese"] = {**known["chinese"], **own.get("chinese", {})}
+    splits = own.get("splits", {})
+    merged["splits"] = {name: [*splits.get(name, ()), *words] for name, words in known["splits"].items()}
+    return merged
 
 
 def _build(data: Mapping[str, Any]) -> Catalogue:
@@ -99,7 +169,7 @@ def _build(data: Mapping[str, Any]) -> Catalogue:
     terms: dict[str, Term] = {}
     for entry in data["term"]:
         for phrase in entry["words"]:
-            terms.setdefault(phrase.replace(" ", ""), make(entry))
+            terms.setdefault(_SEPARATOR.sub("", phrase.lower()), make(entry))
     chinese: dict[str, str] = data["chinese"]
     return Catalogue(
         patterns=tuple((re.compile(entry["match"]), make(entry)) for entry in data["pattern"]),

@@ -61,6 +61,8 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         lang=arguments.lang,
     )
     with speak(settings.language):
+        if settings.metrics_file:
+            settings = import_module("swanlab_mcp.operations.own_metrics").use_own_metrics(settings)
         if arguments.command == "serve":
             raise SystemExit(serve(settings, arguments, protocol))
         # a test calls this from threads of its own, too

@@ -1,0 +1,34 @@
+"""Let the user's own terms decide what metric keys mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from swanlab_mcp.analysis.metric_catalogue import extend_catalogue
+from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.settings import Settings
+
+__all__ = ["use_own_metrics"]
+
+
+def use_own_metrics(settings: Settings) -> Settings:
+    """Add the terms of the file in SWANLAB_MCP_METRICS to the metric catalogue of this process.
+
+    Return the settings; a fault of the file is one of their problems, and the catalogue stays as it was.
+    """
+    name = settings.metrics_file
+    if not name:
+        return settings
+    with speak(settings.language):
+        try:
+            extend_catalogue(Path(name).expanduser().read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:
+            kind = type(error).__name__
+            problem = say("SWANLAB_MCP_METRICS: {file} cannot be read ({kind}).", file=shorten(name), kind=kind)
+        except ValueError as error:
+            problem = say("SWANLAB_MCP_METRICS is not used: {fault}", fault=shorten(str(error)))
+        else:
+            return settings
+    return replace(settings, problems=(*settings.problems, problem))
