@@ -34,6 +34,11 @@ class Backend(Protocol):
     stands in `notes`.
     """
 
+    @property
+    def writes(self) -> int:
+        """Return how many changes this client has requested; names that were listed before may be gone."""
+        ...
+
     def get_secrets(self) -> tuple[str, ...]:
         """Return the API key and the session that questions are asked with, which no reply may hold."""
         ...

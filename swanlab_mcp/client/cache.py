@@ -1,64 +1,44 @@
-"""CachedClient: answers of one account kept for as long as they can be believed, and equal questions asked once.
+"""AnswerCache: keep answers of one account for as long as they can be believed, and ask equal questions once.
 
-Lists, and what belongs to an experiment that runs or of which nothing is known, live for 15 seconds. What belongs to
-one that ended lives for 10 minutes, or until any answer shows it changed. An answer that was asked for before a change
-was seen is never kept.
+Lists, and answers about an experiment that runs or of which nothing is known, live for 15 seconds. Answers about an
+experiment that ended live for 10 minutes, or until any answer shows that it changed. An answer that was requested
+before a change was seen is never kept.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar, cast
 
+from cachetools import LRUCache
 from pydantic import BaseModel
 
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import (
-    ApiResponse,
-    Experiment,
-    Filter,
-    LoggedKeys,
-    LogPart,
-    MediaFile,
-    MediaItem,
-    MediaPart,
-    Narrowed,
-    Page,
-    Points,
-    Project,
-    Summary,
-    User,
-    Workspace,
-    read_time,
-)
-from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
+from swanlab_mcp.core.models import ApiResponse, Experiment, read_time
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref
 from swanlab_mcp.core.untrusted import shorten
 
-if TYPE_CHECKING:
-    from swanlab_mcp.client.base import Backend
-
-__all__ = ["CachedClient"]
+__all__ = ["CAPACITY", "AnswerCache", "Part", "Start", "weigh_parts"]
 
 T = TypeVar("T")
+
+CAPACITY = 64_000_000  # bytes
 
 _SHORT = 15.0
 _LONG = 600.0
 _SETTLING = 60.0
 _ENDED = {"FINISHED", "CRASHED", "ABORTED"}
-_BYTES = 64_000_000
-_MOST_ENTRIES = 20_000
-_ENTRY = 1000  # an answer's frame and its name
+_ENTRY = 1000  # bytes of an answer's frame and its name
+_SMALLEST = 3200  # so that at most 20,000 answers are kept
 _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
-
-_Place = tuple[str, str, str]
 
 
 class _Sighting(NamedTuple):
@@ -70,7 +50,15 @@ class _Sighting(NamedTuple):
     asked: int
 
 
-class _Start(NamedTuple):
+@dataclass
+class _Project:
+    """The experiments of a project by id and slug; `is_whole`: there are no others."""
+
+    sightings: dict[str, _Sighting] = field(default_factory=dict[str, _Sighting])
+    is_whole: bool = False
+
+
+class Start(NamedTuple):
     """What was known when a question was asked."""
 
     look: Hashable
@@ -79,308 +67,91 @@ class _Start(NamedTuple):
     asked: int
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What is kept of an answer under a name; `size` in bytes, None: to be weighed."""
 
     name: Hashable
-    place: _Place | None
+    ref: Ref | None
     answer: ApiResponse[Any]
     size: int | None = None
 
 
 class _Entry(NamedTuple):
-    answer: Any
-    start: _Start
+    answer: ApiResponse[Any]
+    start: Start
     size: int
 
 
-class CachedClient:
-    """Put before the client of one account; nothing is shared between two of them.
+class AnswerCache:
+    """Hold the answers of one account; accounts never share a cache.
 
-    `clock` tells Unix seconds (a monotonic one would stand still while a laptop sleeps); `capacity` is in bytes.
+    `clock` returns Unix seconds (a monotonic clock would stop while a laptop sleeps); `capacity` is in bytes.
     """
 
-    def __init__(self, client: Backend, *, clock: Callable[[], float] = time.time, capacity: int = _BYTES) -> None:
-        self._client = client
+    def __init__(self, clock: Callable[[], float] = time.time, capacity: int = CAPACITY) -> None:
         self._clock = clock
-        self._capacity = capacity
-        self._size = 0
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
-        self._seen: OrderedDict[tuple[str, str], dict[str, _Sighting]] = OrderedDict()
-        self._wholes: set[tuple[str, str]] = set()
+        self._entries = LRUCache[Hashable, _Entry](capacity, getsizeof=lambda entry: entry.size)
+        self._projects = LRUCache[ProjectRef, _Project](_MOST_PROJECTS)
         self._asked = 0
         self._changes = 0
         self._forgotten = 0
         self._shared = SharedAnswers[Any]()
         self._listeners: dict[Hashable, list[progress.Listener]] = {}
 
-    async def get_username(self) -> str:
-        return await self._client.get_username()
+    @property
+    def size(self) -> float:
+        """Return the estimated bytes of all answers."""
+        return self._entries.currsize
 
-    def get_link(self, ref: Ref) -> str:
-        return self._client.get_link(ref)
-
-    async def get_user(self) -> ApiResponse[User]:
-        return await self._ask(("user",), None, self._client.get_user)
-
-    async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]:
-        return await self._ask(("workspace", ref), None, lambda: self._client.get_workspace(ref))
-
-    async def get_project(self, ref: ProjectRef) -> ApiResponse[Project]:
-        place = (ref.workspace, ref.project, "")
-        return await self._ask(("project", place), place, lambda: self._client.get_project(ref))
-
-    async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        return await self._ask(("workspaces",), None, self._client.list_workspaces)
-
-    async def list_projects(
-        self,
-        ref: WorkspaceRef,
-        *,
-        offset: int = 0,
-        limit: int | None = None,
-        search: str = "",
-        sort: str = "",
-        detail: bool = True,
-    ) -> ApiResponse[list[Project]]:
-        how: dict[str, Any] = {"offset": offset, "limit": limit, "search": search, "sort": sort, "detail": detail}
-        name = ("projects", ref, *how.values())
-        return await self._ask(name, None, lambda: self._client.list_projects(ref, **how))
-
-    async def list_experiments(
-        self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
-    ) -> ApiResponse[list[Experiment]]:
-        place = (ref.workspace, ref.project, "")
-        whole = self._recall(("experiments", place, 0, None), place)
-        if whole and (offset or limit is not None):
-            items = cast("list[Experiment]", whole.data or [])
-            stretch = items[offset : None if limit is None else offset + limit]
-            return ApiResponse(data=stretch, page=Page(returned=len(stretch), total=len(items)), notes=whole.notes)
-
-        def is_whole(answer: ApiResponse[list[Experiment]]) -> bool:
-            told = answer.page and answer.page.total
-            return not offset and (limit is None or told == len(answer.data or ()))
-
-        return await self._ask(
-            ("experiments", place, offset, limit),
-            place,
-            lambda: self._client.list_experiments(ref, offset=offset, limit=limit),
-            lambda answer, asked: self._see(place, answer.data or (), asked, is_whole=is_whole(answer)),
-            lambda answer: [_Part(("experiments", place, offset, None if is_whole(answer) else limit), place, answer)],
-        )
-
-    async def narrow_experiments(
-        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
-    ) -> ApiResponse[Narrowed]:
-        """Ask for experiments and summaries together only where nothing is known: else some of them are enough."""
-        place = (ref.workspace, ref.project, "")
-        if filters and not self._recall(("experiments", place, 0, None), place):
-            answer = await self._ask(
-                ("narrowed", place, repr(filters)),
-                place,
-                lambda: self._client.narrow_experiments(ref, filters),
-                lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=answer.data.is_whole),
-            )
-            narrowed = answer.data or Narrowed((), {})
-        elif keys and place[:2] not in self._seen:
-            return await self._ask(
-                ("summarised", place, *keys),
-                place,
-                lambda: self._client.narrow_experiments(ref, (), keys),
-                lambda answer, asked: self._see(place, answer.data.experiments, asked, is_whole=True),
-                lambda answer: self._take_apart(place, answer.data, keys),
-            )
-        else:
-            # the whole list holds all that meet any filters
-            answer = await self.list_experiments(ref)
-            narrowed = Narrowed(answer.data or (), {})
-        if not keys or not narrowed.experiments:
-            return ApiResponse(data=narrowed, notes=answer.notes)
-        told = await self.get_summaries(ref, narrowed.experiments, keys)
-        return ApiResponse(data=narrowed._replace(summaries=told.data or {}), notes=[*answer.notes, *told.notes])
-
-    async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid),
-            ("experiment",),
-            lambda: self._client.get_experiment(ref),
-            lambda answer, asked: self._see((ref.workspace, ref.project, ""), (answer.data,), asked),
-        )
-
-    async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid),
-            ("summary",),
-            lambda: self._client.get_summary(ref),
-        )
-
-    async def get_summaries(
-        self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
-    ) -> ApiResponse[dict[str, Summary]]:
-        """Ask only about those of which no summary is known any more."""
-        names: dict[str, tuple[Hashable, _Place]] = {
-            one.cuid: (
-                ("summaries", one.cuid, ref.workspace, ref.project, *keys),
-                (ref.workspace, ref.project, one.cuid),
-            )
-            for one in experiments
-        }
-        known: dict[str, Summary] = {
-            cuid: dict(answer.data or {}) for cuid, name in names.items() if (answer := self._find(*name)) is not None
-        }
-        lacking = [one for one in experiments if one.cuid not in known]
-        notes: list[str] = []
-        if lacking:
-            starts = {one.cuid: self._begin(names[one.cuid][1]) for one in lacking}
-            fresh = await self._share(
-                ("summaries", ref, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
-                lambda: self._client.get_summaries(ref, lacking, keys),
-            )
-            notes += fresh.notes
-            size = _weigh(fresh.data) // len(lacking) + _ENTRY
-            for cuid, summary in (fresh.data or {}).items():
-                known[cuid] = summary
-                if cuid in starts and not fresh.notes and self._begin(names[cuid][1]).look == starts[cuid].look:
-                    self._keep(names[cuid][0], ApiResponse(data=dict(summary)), starts[cuid], size)
-        return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
-
-    async def read_points(
-        self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
-    ) -> ApiResponse[dict[str, Points]]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid),
-            ("points", exact, *keys),
-            lambda: self._client.read_points(ref, keys, exact=exact),
-        )
-
-    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid), ("keys",), lambda: self._client.list_keys(ref)
-        )
-
-    async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid),
-            ("logs", start, count),
-            lambda: self._client.read_logs(ref, start=start, count=count),
-        )
-
-    async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid),
-            ("media", key, step),
-            lambda: self._client.list_media(ref, key, step=step),
-        )
-
-    async def read_media(
-        self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
-    ) -> ApiResponse[list[MediaFile]]:
-        return await self._ask_about(
-            (ref.workspace, ref.project, ref.cuid),
-            ("files", limit, *items),
-            lambda: self._client.read_media(ref, items, limit=limit),
-        )
-
-    def get_secrets(self) -> tuple[str, ...]:
-        return self._client.get_secrets()
-
-    def require_writable(self, ref: WorkspaceRef) -> None:
-        """Forget first: a change is judged by what is there now."""
-        self.forget()
-        self._client.require_writable(ref)
-
-    async def delete_experiment(self, ref: ExperimentRef) -> None:
-        try:
-            await self._client.delete_experiment(ref)
-        finally:
-            self.forget()
-
-    async def delete_project(self, ref: ProjectRef) -> None:
-        try:
-            await self._client.delete_project(ref)
-        finally:
-            self.forget()
-
-    async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
-        try:
-            return await self._client.create_project(ref, visibility=visibility, description=description)
-        finally:
-            self.forget()
-
-    async def aclose(self) -> None:
-        self.forget()
-        await self._client.aclose()
+    def knows(self, ref: ProjectRef) -> bool:
+        """Return whether any experiment of the project was seen lately."""
+        return ref in self._projects
 
     def forget(self) -> None:
-        """Drop all answers, those that are under way too: whatever was changed by us must show at once."""
+        """Drop all answers, including those under way: a change that this client made must show at once."""
         self._changes += 1
         self._forgotten += 1
-        self._size = 0
-        self._entries.clear()
-        self._seen.clear()
-        self._wholes.clear()
+        self._entries = LRUCache[Hashable, _Entry](self._entries.maxsize, getsizeof=lambda entry: entry.size)
+        self._projects = LRUCache[ProjectRef, _Project](_MOST_PROJECTS)
 
-    def _take_apart(self, place: _Place, narrowed: Narrowed, keys: Sequence[str]) -> Iterable[_Part]:
-        """Return what is kept of experiments and summaries that came together, as if each had been asked for."""
-        experiments = list(narrowed.experiments)
-        listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
-        size = _weigh(narrowed.summaries) // max(1, len(narrowed.summaries)) + _ENTRY
-        for cuid, summary in narrowed.summaries.items():
-            yield _Part(
-                ("summaries", cuid, *place[:2], *keys), (*place[:2], cuid), ApiResponse(data=dict(summary)), size
-            )
-        # the last goes last where there is no room
-        yield _Part(("experiments", place, 0, None), place, listed)
-
-    async def _ask_about(
-        self,
-        place: _Place,
-        what: tuple[Hashable, ...],
-        question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
-        see: Callable[[Any, int], bool] | None = None,
-    ) -> ApiResponse[T]:
-        """Ask about one experiment; what was seen as a name is no id, and SwanLab need not be asked."""
-        seen = self._seen.get(place[:2], {})
-        if place[:2] in self._wholes and place[2] not in seen and any(one.name == place[2] for one in seen.values()):
-            raise NotFound(say("{name!r} is the name of an experiment, not its id.", name=shorten(place[2])))
-        return await self._ask((place, *what), place, question, see)
-
-    async def _ask(
+    async def ask(
         self,
         name: Hashable,
-        place: _Place | None,
+        ref: Ref | None,
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
         see: Callable[[Any, int], bool] | None = None,
-        take_apart: Callable[[Any], Iterable[_Part]] | None = None,
+        take_apart: Callable[[Any], Iterable[Part]] | None = None,
     ) -> ApiResponse[T]:
         """Return the answer that is kept under `name`, or ask; `see` takes note of states, False: others are newer.
 
-        Of an answer that is several, `take_apart` makes what is kept in its place.
+        If an answer holds several, `take_apart` returns the parts to keep instead.
         """
-        known = self._recall(name, place)
+        if isinstance(ref, ExperimentRef):
+            self._refuse_name(ref)
+        known = self.recall(name, ref)
         if known is not None:
             return known
-        begun = self._begin(place)
+        begun = self.begin(ref)
 
         async def fetch() -> ApiResponse[T]:
             try:
                 answer = await question()
             except NotFound:
-                self._lose(place)
+                self._lose(ref)
                 raise
-            is_newest = self._begin(place).look == begun.look
+            is_newest = self.begin(ref).look == begun.look
             if see and not see(answer, begun.asked):
                 is_newest = False
             if is_newest:
-                for part in take_apart(answer) if take_apart else [_Part(name, place, answer)]:
-                    self._keep(part.name, part.answer, self._begin(part.place)._replace(at=begun.at), part.size)
+                for part in take_apart(answer) if take_apart else [Part(name, ref, answer)]:
+                    self.keep(part.name, part.answer, self.begin(part.ref)._replace(at=begun.at), part.size)
             return answer
 
-        # who asks after a change was seen must not get an answer to an earlier question
-        return _copy(await self._share((name, begun.look), fetch))
+        # a question asked after a change was seen must not get an answer to an earlier question
+        return _copy(await self.share((name, begun.look), fetch))
 
-    async def _share(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask once for all who ask the same at the same time; each is told how far it is for as long as it waits."""
+    async def share(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask once for all callers that ask the same at the same time; each gets the progress while it waits."""
         mine = progress.listener.get()
         waiting = self._listeners.setdefault(name, [])
 
@@ -402,52 +173,46 @@ class CachedClient:
             if not waiting:
                 self._listeners.pop(name, None)
 
-    def _begin(self, place: _Place | None) -> _Start:
+    def begin(self, ref: Ref | None) -> Start:
+        """Return what is known now about what a question refers to."""
         self._asked += 1
         now = self._clock()
-        if place is None or not place[2]:
-            return _Start(self._changes, now, _SHORT, self._asked)
-        seen = self._seen.get(place[:2], {}).get(place[2])
+        if not isinstance(ref, ExperimentRef):
+            return Start(self._changes, now, _SHORT, self._asked)
+        seen = self._get_sightings(ref.parent).get(ref.cuid)
         # the last points of an experiment may arrive after its end
         is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
-        return _Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._asked)
+        return Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._asked)
 
-    def _recall(self, name: Hashable, place: _Place | None) -> ApiResponse[Any] | None:
-        answer = self._find(name, place)
+    def recall(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
+        """Return a copy of the answer under a name, None if it can no longer be believed."""
+        answer = self.find(name, ref)
         return None if answer is None else _copy(answer)
 
-    def _find(self, name: Hashable, place: _Place | None) -> ApiResponse[Any] | None:
-        """Return the answer itself, which nobody may change."""
+    def find(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
+        """Return the answer itself, which the caller must not change."""
         entry = self._entries.get(name)
         if entry is None:
             return None
-        now = self._begin(place)
+        now = self.begin(ref)
         age = now.at - entry.start.at
         if now.look != entry.start.look or not 0 <= age < min(entry.start.lifetime, now.lifetime):
-            self._drop(name)
+            del self._entries[name]
             return None
-        self._entries.move_to_end(name)
         return entry.answer
 
-    def _keep(self, name: Hashable, answer: ApiResponse[Any], start: _Start, size: int | None = None) -> None:
-        """Keep an answer that nobody else holds."""
-        self._drop(name)
-        entry = _Entry(answer, start, _weigh(answer) + _ENTRY if size is None else size)
-        if entry.size > self._capacity:
-            return
-        self._entries[name] = entry
-        self._size += entry.size
-        while self._size > self._capacity or len(self._entries) > _MOST_ENTRIES:
-            self._drop(next(iter(self._entries)))
+    def keep(self, name: Hashable, answer: ApiResponse[Any], start: Start, size: int | None = None) -> None:
+        """Keep an answer that no caller holds."""
+        entry = _Entry(answer, start, max(_SMALLEST, _weigh(answer) + _ENTRY if size is None else size))
+        # replaced, not updated: what is kept last is dropped last
+        self._entries.pop(name, None)
+        if entry.size <= self._entries.maxsize:
+            self._entries[name] = entry
 
-    def _drop(self, name: Hashable) -> None:
-        entry = self._entries.pop(name, None)
-        if entry:
-            self._size -= entry.size
-
-    def _see(self, place: _Place, experiments: Iterable[Experiment], asked: int, *, is_whole: bool = False) -> bool:
-        """Take note of how experiments look; return False where an answer to a later question says otherwise."""
-        known = self._seen.pop(place[:2], {})
+    def see(self, ref: ProjectRef, experiments: Iterable[Experiment], asked: int, *, is_whole: bool = False) -> bool:
+        """Take note of how experiments look; return False if an answer to a later question says otherwise."""
+        project = self._projects.get(ref) or _Project()
+        known = project.sightings
         found = {name: _look_at(one, asked) for one in experiments for name in (one.cuid, one.slug) if name}
         newer = {name: one for name, one in known.items() if one.asked > asked}
         is_newest = all(found[name].look == one.look if name in found else not is_whole for name, one in newer.items())
@@ -456,26 +221,40 @@ class CachedClient:
         }
         gone = known.keys() - found.keys() - newer.keys() if is_whole else set[str]()
         # a list that is kept as whole lacks them
-        unlisted = not is_whole and found.keys() - known.keys() and ("experiments", place, 0, None) in self._entries
+        unlisted = not is_whole and found.keys() - known.keys() and project.is_whole
         if changed or gone or unlisted:
             self._changes += 1
-        self._seen[place[:2]] = {**known, **found, **newer}
-        for name in gone:
-            del self._seen[place[:2]][name]
-        if is_whole:
-            self._wholes.add(place[:2])
-        if len(self._seen) > _MOST_PROJECTS:
-            self._wholes.discard(self._seen.popitem(last=False)[0])
+        sightings = {name: one for name, one in {**known, **found, **newer}.items() if name not in gone}
+        self._projects[ref] = _Project(sightings, is_whole or project.is_whole)
         return is_newest
 
-    def _lose(self, place: _Place | None) -> None:
-        """Forget how an experiment, or those of a project, looked: SwanLab says that there is none."""
-        if place is None:
+    def _get_sightings(self, ref: ProjectRef) -> dict[str, _Sighting]:
+        project = self._projects.get(ref)
+        return project.sightings if project else {}
+
+    def _refuse_name(self, ref: ExperimentRef) -> None:
+        """Raise NotFound for what was seen as a name: it is no id, and SwanLab need not be asked."""
+        project = self._projects.get(ref.parent)
+        if not project or not project.is_whole or ref.cuid in project.sightings:
             return
-        project, cuid = place[:2], place[2]
-        lost = self._seen.get(project, {}).pop(cuid, None) if cuid else self._seen.pop(project, None)
+        if any(one.name == ref.cuid for one in project.sightings.values()):
+            raise NotFound(say("{name!r} is the name of an experiment, not its id.", name=shorten(ref.cuid)))
+
+    def _lose(self, ref: Ref | None) -> None:
+        """Forget how an experiment, or those of a project, looked: SwanLab says that there is none."""
+        if isinstance(ref, ExperimentRef):
+            lost = self._get_sightings(ref.parent).pop(ref.cuid, None)
+        elif isinstance(ref, ProjectRef):
+            lost = self._projects.pop(ref, None)
+        else:
+            return
         if lost:
             self._changes += 1
+
+
+def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
+    """Estimate how many bytes each of several parts takes when it is kept as an answer of its own."""
+    return _weigh(parts) // max(1, len(parts)) + _ENTRY
 
 
 def _look_at(experiment: Experiment, asked: int) -> _Sighting:
@@ -495,7 +274,7 @@ def _look_at(experiment: Experiment, asked: int) -> _Sighting:
 
 
 def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:
-    """Return an answer whose lists may be changed by whoever gets it."""
+    """Return an answer whose lists the caller may change."""
     data: Any = answer.data
     if isinstance(data, (list, dict)):
         data = cast("Any", data).copy()
@@ -503,7 +282,7 @@ def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:
 
 
 def _weigh(value: Any, depth: int = 0) -> int:
-    """Estimate how many bytes a value holds; of many parts some are weighed."""
+    """Estimate how many bytes a value holds from a sample of its parts."""
     size = sys.getsizeof(value)
     if depth > _DEEPEST:
         return size

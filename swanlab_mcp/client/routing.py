@@ -71,12 +71,11 @@ def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient
     offline = OfflineClient(settings.log_dirs) if settings.log_dirs else None
     if settings.demo and offline:
         return SwanLabClient(None, offline, signed_in=False)
-    from swanlab_mcp.client.cloud.api import CloudClient
     from swanlab_mcp.client.cloud.transport import Transport
 
-    cloud: Backend = CloudClient(Transport(settings), settings.web_host)
     if is_cached:
-        from swanlab_mcp.client.cache import CachedClient
-
-        cloud = CachedClient(cloud)
+        from swanlab_mcp.client.cloud.cached import CachedClient as Cloud
+    else:
+        from swanlab_mcp.client.cloud.api import CloudClient as Cloud
+    cloud = Cloud(Transport(settings), settings.web_host)
     return SwanLabClient(cloud, offline, signed_in=bool(settings.api_key))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from cachetools import TTLCache
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Page
@@ -29,7 +30,7 @@ class Completer:
 
     def __init__(self, client: SwanLabClient) -> None:
         self._client = client
-        self._last: tuple[ProjectRef, float, list[tuple[str, str]]] | None = None
+        self._names = TTLCache[tuple[ProjectRef, int], list[tuple[str, str]]](1, _KEPT)
 
     async def complete(self, name: str, typed: str, chosen: Mapping[str, str]) -> ApiResponse[list[str]]:
         """Return at most 100 values of `username`, `project` or `exp_cuid` that contain what is typed, in any case.
@@ -54,13 +55,14 @@ class Completer:
         return _choose((), wanted)
 
     async def _list_experiments(self, ref: ProjectRef) -> list[tuple[str, str]]:
-        """Return the name and id of each experiment of a project, as of the last half minute."""
-        if self._last and self._last[0] == ref and time.monotonic() - self._last[1] < _KEPT:
-            return self._last[2]
-        answer = await ask_about_project(self._client, ref, self._client.at(ref).list_experiments)
-        found = [(one.name, one.cuid) for one in answer.data or ()]
-        self._last = (ref, time.monotonic(), found)
-        return found
+        """Return the name and id of each experiment, at most half a minute old and never older than a write."""
+        backend = self._client.at(ref)
+        key = ref, backend.writes
+        names = self._names.get(key)
+        if names is None:
+            answer = await ask_about_project(self._client, ref, backend.list_experiments)
+            names = self._names[key] = [(one.name, one.cuid) for one in answer.data or ()]
+        return names
 
 
 def _name_experiments(experiments: Sequence[tuple[str, str]], wanted: str) -> Iterator[str]:

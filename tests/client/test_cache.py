@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from array import array
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -12,14 +13,13 @@ from typing import Any
 import pytest
 
 from swanlab_mcp import operations
-from swanlab_mcp.client.cache import CachedClient
-from swanlab_mcp.client.cloud.api import CloudClient
+from swanlab_mcp.client.cloud.cached import CachedClient
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.models import ApiResponse, Filter, Points
 from swanlab_mcp.core.models import Experiment as Record
+from swanlab_mcp.core.models import Filter
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
@@ -68,8 +68,7 @@ async def client(settings: Settings, clock: Clock) -> Any:
 
 
 def open_cached(settings: Settings, **options: Any) -> Any:
-    backend = CachedClient(CloudClient(Transport(settings), settings.web_host), **options)
-    return SwanLabClient(backend, None, signed_in=True)
+    return SwanLabClient(CachedClient(Transport(settings), settings.web_host, **options), None, signed_in=True)
 
 
 def find(project: Project, cuid: str) -> Experiment:
@@ -274,8 +273,7 @@ async def test_only_so_many_projects_are_remembered(client: SwanLabClient, state
     for number in range(100):
         state.add_project(state.workspaces[0], f"other {number}")
         await client.default.list_experiments(ProjectRef(ME, f"other {number}"))
-    assert (ME, "sweep") not in client.default._seen
-    assert (ME, "sweep") not in client.default._wholes
+    assert not client.default.answers.knows(ProjectRef(ME, "sweep"))
     assert (await client.default.get_summary(ExperimentRef(ME, "sweep", sweep.experiments[0].cuid))).data
 
 
@@ -286,42 +284,41 @@ async def test_a_new_experiment_is_listed_once_it_was_seen(client: SwanLabClient
     assert "late" in {one.cuid for one in (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data}
 
 
-class Listing:
-    """Lists whose answers come when the test says so, by their limit."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Queue[asyncio.Future[str]]()
-
-    async def list_experiments(self, _ref: ProjectRef, offset: int, limit: int | None) -> Any:
-        assert offset == 0 or limit
-        self.asked.put_nowait(answer := asyncio.get_running_loop().create_future())
-        return ApiResponse(data=[Record(cuid="run1", name="run 1", state=await answer)])
-
-
-async def test_an_older_answer_that_comes_later_is_not_believed() -> None:
-    source = Listing()
-    client = CachedClient(source)  # type: ignore[arg-type]
-    early = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep")))
-    early_answer = await source.asked.get()
-    late = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep"), limit=10))
-    (await source.asked.get()).set_result("FINISHED")
-    assert (await late).data[0].state == "FINISHED"
-    early_answer.set_result("RUNNING")
-    await early
-    again = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep")))
-    (await source.asked.get()).set_result("FINISHED")
-    assert (await again).data[0].state == "FINISHED"
+def hold_list(state: State, sweep: Project, run_state: str) -> tuple[threading.Event, threading.Event]:
+    """Hold the next request for the whole list; return the events of its arrival and of its answer, run1 in a state."""
+    arrived, released = threading.Event(), threading.Event()
+    one = find(sweep, "run1")
+    row = {"cuid": one.cuid, "name": one.name, "state": run_state, "createdAt": "2026-01-01T00:00:00Z"}
+    body = json.dumps({"list": [row], "total": 1}).encode()
+    state.faults.append(
+        Fault("/sweep/runs$", query={"size": "100"}, times=1, then=arrived.set, until=released, body=body)
+    )
+    return arrived, released
 
 
-async def test_what_is_under_way_when_all_is_forgotten_is_not_kept() -> None:
-    source = Listing()
-    client = CachedClient(source)  # type: ignore[arg-type]
-    for _ in range(2):
-        asked = asyncio.ensure_future(client.list_experiments(ProjectRef(ME, "sweep")))
-        answer = await source.asked.get()
-        client.forget()
-        answer.set_result("RUNNING")
-        assert (await asked).data[0].state == "RUNNING"
+async def test_an_older_answer_that_comes_later_is_not_believed(
+    client: SwanLabClient, state: State, sweep: Project
+) -> None:
+    arrived, released = hold_list(state, sweep, "RUNNING")
+    early = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "sweep")))
+    await asyncio.to_thread(arrived.wait)
+    late = await client.default.list_experiments(ProjectRef(ME, "sweep"), limit=10)
+    assert {one.state for one in late.data or ()} == {"FINISHED"}
+    released.set()
+    assert {one.state for one in (await early).data or ()} == {"RUNNING"}
+    assert await read_states(client) == {"FINISHED"}
+
+
+async def test_an_answer_under_way_when_all_is_forgotten_is_not_kept(
+    client: SwanLabClient, state: State, sweep: Project
+) -> None:
+    arrived, released = hold_list(state, sweep, "RUNNING")
+    asked = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "sweep")))
+    await asyncio.to_thread(arrived.wait)
+    client.default.require_writable(WorkspaceRef(ME))
+    released.set()
+    assert {one.state for one in (await asked).data or ()} == {"RUNNING"}
+    assert await read_states(client) == {"FINISHED"}
 
 
 async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
@@ -380,7 +377,7 @@ async def test_of_what_came_together_a_summary_goes_before_the_list(settings: Se
     for _ in range(2):
         client = open_cached(settings, capacity=size)
         await client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"])
-        size = client.default._size - 1
+        size = client.default.answers.size - 1
         assert (await count(state, client.default.list_experiments(ProjectRef(ME, "sweep"))))[0] == 0
         await client.aclose()
 
@@ -478,21 +475,21 @@ async def test_errors_are_not_kept(client: SwanLabClient, state: State, sweep: P
     assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "later"))).data.name == "later"
 
 
-async def test_what_is_kept_has_a_limit_in_bytes_and_what_was_not_used_goes_first(clock: Clock) -> None:
-    asked: list[str] = []
+async def test_the_least_recently_used_answer_is_dropped_at_the_limit(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "long")
+    for cuid in "abc":
+        state.add_experiment(project, cuid, cuid=cuid, metrics={"loss": [(step, 0.5) for step in range(1000)]})
 
-    class Source:
-        async def read_points(self, ref: ExperimentRef, *_: Any, **_how: Any) -> Any:
-            asked.append(ref.cuid)
-            points = Points(array("q", range(1000)), array("d", [0.5]) * 1000, [0] * 1000)
-            return ApiResponse(data={"loss": points})
+    async def ask(cuids: str, **options: Any) -> tuple[str, float]:
+        """Return the experiments that requests were made for, and the bytes that are kept."""
+        asked = ""
+        async with aclosing(open_cached(settings, **options)) as client:
+            for cuid in cuids:
+                ref = ExperimentRef(ME, "long", cuid)
+                asked += cuid if (await count(state, client.default.read_points(ref, ["loss"], exact=False)))[0] else ""
+            return asked, client.default.answers.size
 
-    client = CachedClient(Source(), clock=clock, capacity=120_000)  # type: ignore[arg-type]
-    for cuid in ("a", "b", "a", "c", "a", "b"):
-        await client.read_points(ExperimentRef(ME, "sweep", cuid), ["loss"], exact=True)
-    assert asked == ["a", "b", "c", "b"]
-    asked.clear()
-    small = CachedClient(Source(), clock=clock, capacity=20_000)  # type: ignore[arg-type]
-    for _ in range(2):
-        await small.read_points(ExperimentRef(ME, "sweep", "a"), ["loss"], exact=True)
-    assert asked == ["a", "a"]
+    asked, size = await ask("aa")
+    assert asked == "a"
+    assert (await ask("abacab", capacity=2.5 * size))[0] == "abcb"
+    assert (await ask("aa", capacity=0.5 * size))[0] == "aa"

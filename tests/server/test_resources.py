@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -166,6 +167,20 @@ async def test_completion_is_bounded_and_counts_the_rest(settings: Settings, sta
         projects = await complete(client, "project", "", username="kites-test2")
     for completion in (runs, projects):
         assert (len(completion.values), completion.total, completion.has_more) == (100, 230, True)
+
+
+async def test_a_deleted_experiment_is_not_offered(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "few")
+    for name in ("keep", "drop"):
+        state.add_experiment(project, name, cuid=f"{name}1")
+    async with session(replace(settings, allow_writes=True)) as client:
+        chosen = {"username": "kites-test3", "project": "few"}
+        assert sorted((await complete(client, "exp_cuid", "", **chosen)).values) == ["drop", "keep"]
+        arguments = {**chosen, "exp_cuids": ["drop1"]}
+        dry = await client.call_tool("delete_experiments", arguments)
+        token = dry.structured_content["data"]["confirmation"]
+        await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
+        assert (await complete(client, "exp_cuid", "", **chosen)).values == ["keep"]
 
 
 async def test_keystrokes_of_a_name_ask_for_the_list_once(settings: Settings, state: State) -> None:

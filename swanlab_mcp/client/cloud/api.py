@@ -79,6 +79,7 @@ class CloudClient:
         self._lists = PagedLists(transport)
         self._references = References(transport)
         self._web_host = web_host
+        self._writes = 0
         self._legacy_summaries = False
         self._lacks_shows = False
         self._legacy_series = False
@@ -490,6 +491,10 @@ class CloudClient:
         files = await progress.follow("files", *(fetch(url, item) for url, item in zip(urls, items, strict=True)))
         return ApiResponse(data=files, notes=notes)
 
+    @property
+    def writes(self) -> int:
+        return self._writes
+
     def get_secrets(self) -> tuple[str, ...]:
         return self._transport.secrets
 
@@ -497,17 +502,29 @@ class CloudClient:
         """Let SwanLab judge: whoever may write there, may."""
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
-        await self._transport.change("DELETE", "project", ref.workspace, ref.project, "runs", ref.cuid)
-        self._references.forget(ref)
+        try:
+            await self._transport.change("DELETE", "project", ref.workspace, ref.project, "runs", ref.cuid)
+        finally:
+            self._note_write(ref)
 
     async def delete_project(self, ref: ProjectRef) -> None:
-        await self._transport.change("DELETE", "project", ref.workspace, ref.project)
-        self._references.forget(ref)
+        try:
+            await self._transport.change("DELETE", "project", ref.workspace, ref.project)
+        finally:
+            self._note_write(ref)
 
     async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
         body = {"username": ref.workspace, "name": ref.project, "visibility": visibility}
         body |= {"description": description} if description else {}
-        return ApiResponse(data=read_project(await self._transport.change("POST", "project", body=body)))
+        try:
+            return ApiResponse(data=read_project(await self._transport.change("POST", "project", body=body)))
+        finally:
+            self._note_write(ref)
+
+    def _note_write(self, ref: ProjectRef | ExperimentRef) -> None:
+        """Forget what the write may have changed, whether or not it is known to be done."""
+        self._writes += 1
+        self._references.forget(ref)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+from cachetools import TTLCache
 
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.wire import read_project, read_reference
@@ -19,30 +20,22 @@ _REMEMBERED = 60.0
 _MOST_REMEMBERED = 1000
 
 
-class _Known(NamedTuple):
-    """Ids, and when they were looked up (monotonic seconds)."""
-
-    reference: dict[str, Any]
-    at: float
-
-
 class References:
     """The ids of projects and experiments at the server that `transport` reaches."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._known: dict[ProjectRef | ExperimentRef, _Known] = {}
+        # ids never change, but after a minute the project or experiment may be gone
+        self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
         self._lookups = SharedAnswers[dict[str, Any]]()
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Ask about an experiment; that one looked up earlier has nothing is believed only after another look."""
-        since = time.monotonic()
-        reference = await self.refer(ref)
-        answer = await question(reference)
-        known = self._known.get(ref)
-        if answer or known is None or known.at >= since:
+        was_known = ref in self._known
+        answer = await question(await self.refer(ref))
+        if answer or not was_known:
             return answer
-        del self._known[ref]
+        self._known.pop(ref, None)
         return await question(await self.refer(ref))
 
     async def refer(self, ref: ExperimentRef) -> dict[str, Any]:
@@ -66,19 +59,14 @@ class References:
     async def _look_up(
         self, ref: ProjectRef | ExperimentRef, question: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     ) -> dict[str, Any]:
-        """Return the ids of a project or experiment: they never change, but after a minute it may be gone."""
+        """Return the ids of a project or experiment, known ones without a request."""
         known = self._known.get(ref)
-        if known and time.monotonic() - known.at < _REMEMBERED:
-            return known.reference
-        reference = await self._lookups.ask(ref, question)
-        self._known.pop(ref, None)
-        self._known[ref] = _Known(reference, time.monotonic())
-        if len(self._known) > _MOST_REMEMBERED:
-            del self._known[next(iter(self._known))]
-        return reference
+        if known is None:
+            known = self._known[ref] = await self._lookups.ask(ref, question)
+        return known
 
     def forget(self, ref: ProjectRef | ExperimentRef) -> None:
         """Forget a project with its experiments, or one experiment."""
-        gone = [known for known in self._known if ref in (known, known.parent)]
-        for known in gone:
-            del self._known[known]
+        for known in list(self._known):
+            if ref in (known, known.parent):
+                self._known.pop(known, None)

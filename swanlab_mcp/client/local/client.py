@@ -156,6 +156,10 @@ class OfflineClient:
     ) -> ApiResponse[list[MediaFile]]:
         return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
 
+    @property
+    def writes(self) -> int:
+        return 0
+
     def get_secrets(self) -> tuple[str, ...]:
         return ()
 

@@ -1,0 +1,197 @@
+"""CachedClient: the client for SwanLab's HTTP API with its answers kept for a while (see `client/cache.py`)."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
+
+from swanlab_mcp.client.cache import CAPACITY, AnswerCache, Part, weigh_parts
+from swanlab_mcp.client.cloud.api import CloudClient
+from swanlab_mcp.client.cloud.transport import Transport
+from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
+
+__all__ = ["CachedClient"]
+
+Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+
+def _kept(fetch: Method) -> Method:
+    """Return the method with its answers kept under its name and arguments, of which the first is the reference."""
+    signature = inspect.signature(fetch)
+
+    @wraps(fetch)
+    async def ask(self: CachedClient, *args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        given = [tuple(cast("list[Any]", one)) if isinstance(one, list) else one for one in bound.args[1:]]
+        ref: Any = given[0] if given else None
+        return await self.answers.ask(
+            (fetch.__name__, *given, *bound.kwargs.values()), ref, partial(fetch, self, *args, **kwargs)
+        )
+
+    return cast("Method", ask)
+
+
+def _changing(write: Method) -> Method:
+    """Return the method with all answers forgotten after it, even if it fails."""
+
+    @wraps(write)
+    async def change(self: CachedClient, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await write(self, *args, **kwargs)
+        finally:
+            self.answers.forget()
+
+    return cast("Method", change)
+
+
+class CachedClient(CloudClient):
+    """Client of one account for SwanLab's HTTP API that keeps answers."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        web_host: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        capacity: int = CAPACITY,
+    ) -> None:
+        super().__init__(transport, web_host)
+        self.answers = AnswerCache(clock, capacity)
+
+    get_user = _kept(CloudClient.get_user)
+    get_workspace = _kept(CloudClient.get_workspace)
+    get_project = _kept(CloudClient.get_project)
+    list_workspaces = _kept(CloudClient.list_workspaces)
+    list_projects = _kept(CloudClient.list_projects)
+    get_summary = _kept(CloudClient.get_summary)
+    read_points = _kept(CloudClient.read_points)
+    list_keys = _kept(CloudClient.list_keys)
+    read_logs = _kept(CloudClient.read_logs)
+    list_media = _kept(CloudClient.list_media)
+    read_media = _kept(CloudClient.read_media)
+    delete_experiment = _changing(CloudClient.delete_experiment)
+    delete_project = _changing(CloudClient.delete_project)
+    create_project = _changing(CloudClient.create_project)
+
+    async def list_experiments(
+        self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Experiment]]:
+        """Cut a stretch out of the whole list if that is kept."""
+        whole = self.answers.recall(_name_list(ref), ref)
+        if whole and (offset or limit is not None):
+            items = cast("list[Experiment]", whole.data or [])
+            stretch = items[offset : None if limit is None else offset + limit]
+            return ApiResponse(data=stretch, page=Page(returned=len(stretch), total=len(items)), notes=whole.notes)
+
+        def is_whole(answer: ApiResponse[list[Experiment]]) -> bool:
+            total = answer.page and answer.page.total
+            return not offset and (limit is None or total == len(answer.data or ()))
+
+        return await self.answers.ask(
+            _name_list(ref, offset, limit),
+            ref,
+            partial(super().list_experiments, ref, offset=offset, limit=limit),
+            lambda answer, asked: self.answers.see(ref, answer.data or (), asked, is_whole=is_whole(answer)),
+            lambda answer: [Part(_name_list(ref, offset, None if is_whole(answer) else limit), ref, answer)],
+        )
+
+    async def narrow_experiments(
+        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
+    ) -> ApiResponse[Narrowed]:
+        """Ask for experiments and summaries together only if none are known: otherwise a part of them is enough."""
+        if filters and not self.answers.recall(_name_list(ref), ref):
+            answer = await self.answers.ask(
+                ("narrowed", ref, repr(filters)),
+                ref,
+                partial(super().narrow_experiments, ref, filters),
+                lambda answer, asked: self.answers.see(
+                    ref, answer.data.experiments, asked, is_whole=answer.data.is_whole
+                ),
+            )
+            narrowed = answer.data or Narrowed((), {})
+        elif keys and not self.answers.knows(ref):
+            return await self.answers.ask(
+                ("summarised", ref, *keys),
+                ref,
+                partial(super().narrow_experiments, ref, (), keys),
+                lambda answer, asked: self.answers.see(ref, answer.data.experiments, asked, is_whole=True),
+                lambda answer: _take_apart(ref, answer.data, keys),
+            )
+        else:
+            # the whole list holds all that meet any filters
+            answer = await self.list_experiments(ref)
+            narrowed = Narrowed(answer.data or (), {})
+        if not keys or not narrowed.experiments:
+            return ApiResponse(data=narrowed, notes=answer.notes)
+        told = await self.get_summaries(ref, narrowed.experiments, keys)
+        return ApiResponse(data=narrowed._replace(summaries=told.data or {}), notes=[*answer.notes, *told.notes])
+
+    async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
+        return await self.answers.ask(
+            ("experiment", ref),
+            ref,
+            partial(super().get_experiment, ref),
+            lambda answer, asked: self.answers.see(ref.parent, (answer.data,), asked),
+        )
+
+    async def get_summaries(
+        self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+    ) -> ApiResponse[dict[str, Summary]]:
+        """Ask only about the experiments whose summary is not known any more."""
+        refs = {one.cuid: ref.experiment(one.cuid) for one in experiments}
+        known: dict[str, Summary] = {
+            cuid: dict(answer.data or {})
+            for cuid, one in refs.items()
+            if (answer := self.answers.find(_name_summary(one, keys), one)) is not None
+        }
+        lacking = [one for one in experiments if one.cuid not in known]
+        notes: list[str] = []
+        if lacking:
+            starts = {one.cuid: self.answers.begin(refs[one.cuid]) for one in lacking}
+            fresh = await self.answers.share(
+                ("summaries", ref, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
+                partial(super().get_summaries, ref, lacking, keys),
+            )
+            notes += fresh.notes
+            size = weigh_parts(fresh.data or {})
+            for cuid, summary in (fresh.data or {}).items():
+                known[cuid] = summary
+                is_newest = cuid in starts and self.answers.begin(refs[cuid]).look == starts[cuid].look
+                if is_newest and not fresh.notes:
+                    name = _name_summary(refs[cuid], keys)
+                    self.answers.keep(name, ApiResponse(data=dict(summary)), starts[cuid], size)
+        return ApiResponse(data={cuid: known[cuid] for cuid in refs if cuid in known}, notes=notes)
+
+    def require_writable(self, ref: WorkspaceRef) -> None:
+        """Forget first: a change is judged by what is there now."""
+        self.answers.forget()
+        super().require_writable(ref)
+
+    async def aclose(self) -> None:
+        self.answers.forget()
+        await super().aclose()
+
+
+def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Hashable:
+    return "experiments", ref, offset, limit
+
+
+def _name_summary(ref: ExperimentRef, keys: Sequence[str]) -> Hashable:
+    return "summaries", ref, *keys
+
+
+def _take_apart(ref: ProjectRef, narrowed: Narrowed, keys: Sequence[str]) -> Iterable[Part]:
+    """Return the parts to keep of experiments and summaries that came together, as if each had been requested."""
+    experiments = list(narrowed.experiments)
+    listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
+    size = weigh_parts(dict(narrowed.summaries))
+    for cuid, summary in narrowed.summaries.items():
+        one = ref.experiment(cuid)
+        yield Part(_name_summary(one, keys), one, ApiResponse(data=dict(summary)), size)
+    # the last part is dropped last when there is no space
+    yield Part(_name_list(ref), ref, listed)
