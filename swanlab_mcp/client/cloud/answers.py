@@ -28,6 +28,7 @@ __all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_aft
 # how servers refuse a form of question that they do not know
 NOT_OFFERED = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _LARGE = 2**18
+_MOST_MEMORY = 400 * 2**20
 
 
 class Answer(NamedTuple):
@@ -48,7 +49,7 @@ async def read_json(answer: Answer, what: str) -> Any:
     status, trace_id = answer.status, read_trace_id(answer)
     if answer.is_success:
         try:
-            return await _parse(answer.content)
+            return await _parse(answer.content, what)
         except (ValueError, RecursionError) as error:
             raise UnexpectedResponse(
                 say("SwanLab's answer to {what} is not JSON.", what=what)
@@ -104,9 +105,16 @@ def _name_target(answer: Answer) -> str:
     return say("It leads to {address}.", address=shorten(target)) if target else ""
 
 
-async def _parse(content: bytes) -> Any:
+async def _parse(content: bytes, what: str) -> Any:
     if len(content) < _LARGE:
         return parse_json(content)
+    # at most so much: an object, a list, and a value with its place in them
+    size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
+    if size > _MOST_MEMORY:
+        raise UnexpectedResponse(
+            say("SwanLab's answer to {what} has too many parts to be read in bounded memory.", what=what),
+            hint=say("Ask for less at once."),
+        )
     # in a thread the C parser keeps the event loop out, except where it calls Python: hence the hook
     return await asyncio.to_thread(parse_json, content, lambda item: item)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 import zlib
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from heapq import heappop, heappush
 from http import HTTPStatus
+from itertools import cycle
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -21,6 +23,7 @@ import httpx
 
 from swanlab_mcp import __version__
 from swanlab_mcp.client.cloud.answers import Answer, read_json, read_message, read_retry_after, read_trace_id
+from swanlab_mcp.client.cloud.destinations import resolve_destination
 from swanlab_mcp.client.cloud.network import Network, explain, refuse_scheme
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import (
@@ -50,6 +53,8 @@ _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
 _LONGEST_LINE = 2**20
 _PIECE = 2**16
+_IDLE = 5.0
+_LAST_PORT = 65535
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
@@ -90,6 +95,8 @@ class _Lanes:
         self._base_url = base_url
         self._clients: list[httpx.AsyncClient] = []
         self._free: list[int] = []
+        self._used: dict[int, float] = {}
+        self._closing: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def build_request(self, method: str, path: str, **content: Any) -> httpx.Request:
@@ -108,10 +115,25 @@ class _Lanes:
                 yield self._clients[number]
             finally:
                 heappush(self._free, number)
+                self._used[number] = time.monotonic()
+                if self._closing is None:
+                    self._closing = asyncio.create_task(self._close_idle())
 
     async def aclose(self) -> None:
+        if self._closing:
+            self._closing.cancel()
         for client in self._clients:
             await client.aclose()
+
+    async def _close_idle(self) -> None:
+        """Close connections that were not used for 5 seconds, until none is open; httpx does so at requests only."""
+        while self._used:
+            await asyncio.sleep(_IDLE / 5)
+            for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:
+                if number in self._free and self._used.pop(number, None) is not None:
+                    old, self._clients[number] = self._clients[number], _make_client(self._base_url)
+                    await old.aclose()
+        self._closing = None
 
     def _add(self) -> None:
         self._clients.append(_make_client(self._base_url))
@@ -210,15 +232,25 @@ class Transport:
         storage = self._storage
         try:
             request = storage.build_request("GET", url)
-        except (httpx.InvalidURL, UnicodeError):
-            request = storage.build_request("GET", "")
+            name, port = request.url.raw_host.decode("ascii"), request.url.port or 443
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise _tell_bad_address() from error
+        if not 0 < port <= _LAST_PORT:
+            raise _tell_bad_address()
         own = httpx.URL(self._settings.api_host)
         if request.url.scheme != "https" and (request.url.scheme, request.url.netloc) != (own.scheme, own.netloc):
             raise UnexpectedResponse(
                 say("SwanLab named a download that is not encrypted."), hint=say("Check the host.")
             )
+        addresses = await resolve_destination(name, port, own.raw_host.decode("ascii"))
+        if addresses:
+            # connect to what was checked: the name may lead elsewhere the next time
+            request.extensions = {**request.extensions, "sni_hostname": name}
+        turns = cycle(addresses)
 
         async def send() -> Answer:
+            if addresses:
+                request.url = request.url.copy_with(host=next(turns))
             response = await _send_silently(storage, request)
             if response.is_success:
                 return Answer(response.status_code, response.headers, opened=response)
@@ -381,6 +413,10 @@ def _doubt() -> Generator[None, None, None]:
     except (ServerUnavailable, UnexpectedResponse) as error:
         error.hint = _tell_doubt()
         raise
+
+
+def _tell_bad_address() -> UnexpectedResponse:
+    return UnexpectedResponse(say("SwanLab named a download whose address is not valid."), hint=say("Check the host."))
 
 
 def _tell_doubt() -> str:

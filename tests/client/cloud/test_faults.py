@@ -770,9 +770,32 @@ async def test_a_download_is_whole_or_an_error(settings: Settings, state: State,
         state.faults = [fault]
         with pytest.raises(error, match=said):
             await read_lines(transport, url)
-    for address in ("", "ftp://127.0.0.1/x", "https://[::1", "http://127.0.0.1:1/x", "https://\ud800"):
+    for address in ("", "ftp://127.0.0.1/x", "http://127.0.0.1:1/x"):
         with pytest.raises(UnexpectedResponse, match="not encrypted"):
             await read_lines(transport, address)
+    for address in ("https://[::1", "https://\ud800", "https://example.com:99999/x", "https://example.com:-1/x"):
+        with pytest.raises(UnexpectedResponse, match="address is not valid"):
+            await read_lines(transport, address)
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "10.0.0.1", "[::1]", "127.0.0.2", "192.168.0.1", "[fd00::1]", "[::ffff:10.0.0.1]", "0"]
+)
+async def test_a_download_from_a_private_address_is_refused(transport: Transport, host: str) -> None:
+    with pytest.raises(UnexpectedResponse, match="private address"):
+        await read_lines(transport, f"https://{host}:1/x")
+
+
+async def test_a_download_may_come_from_another_port_of_the_api_hosts_own_address(transport: Transport) -> None:
+    with pytest.raises(ServerUnavailable, match="storage of SwanLab"):
+        await read_lines(transport, "https://localhost:1/x")
+
+
+async def test_a_large_answer_of_nothing_but_containers_is_not_parsed(state: State, transport: Transport) -> None:
+    for body in (b"[" + b"{}," * 5_000_000 + b"{}]", b"[" + b"[]," * 5_000_000 + b"[]]"):
+        state.faults = [Fault("/project", body=body)]
+        with pytest.raises(UnexpectedResponse, match="bounded memory"):
+            await transport.get("project", "x")
 
 
 @pytest.fixture

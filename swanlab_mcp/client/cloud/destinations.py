@@ -1,0 +1,47 @@
+"""Addresses that downloads may go to: public ones, and those of the API host itself."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from urllib.request import getproxies
+
+from swanlab_mcp.core.errors import UnexpectedResponse
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["resolve_destination"]
+
+
+async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
+    """Return the addresses to connect to for a download from `host`, none if the name may be resolved once more.
+
+    A server, or a forged answer, must not make this process read from its private network. So a private, link-local or
+    loopback address is accepted only if the API host has it. Raises UnexpectedResponse.
+    """
+    if host == own_host:
+        return []
+    addresses = await _resolve(host, port)
+    hidden = [address for address in addresses if not _is_public(address)]
+    if hidden and not set(hidden) <= set(await _resolve(own_host, port)):
+        raise UnexpectedResponse(
+            say("SwanLab named a download at a private address ({host}).", host=host),
+            hint=say("Downloads go to public addresses or to the API host; check the host."),
+        )
+    # a proxy resolves the name itself
+    return [] if getproxies() else addresses
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a name, none if it is unknown: connecting then fails with its own error."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(one[4][0]).partition("%")[0] for one in found]
+
+
+def _is_public(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_global and not parsed.is_multicast
