@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -61,8 +63,8 @@ def divert_stdout() -> BinaryIO:
     Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
     """
     # the SDK's loop would hold Ctrl-C back until standard input ends
-    end_on_signals()
     protocol = os.fdopen(os.dup(1), "wb")
+    end_on_signals(lambda _number: _answer_changes(protocol))
     try:
         os.dup2(2, 1)
     except OSError:  # no stderr
@@ -82,6 +84,20 @@ def end_on_signals(before: Callable[[int], None] | None = None) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
             signal.signal(number, stop)
+
+
+def _answer_changes(protocol: BinaryIO) -> None:
+    """Answer calls whose change is in flight: without an answer, a host may call again."""
+    if "swanlab_mcp.operations.pending" not in sys.modules:
+        return
+    from swanlab_mcp.operations.pending import find_in_flight, make_failure
+
+    for change in find_in_flight():
+        if change.request_id is not None:
+            line = json.dumps(make_failure(change.request_id, change.doubt))
+            # half a message may have been written
+            with suppress(OSError):
+                os.write(protocol.fileno(), f"\n{line}\n".encode())
 
 
 def end(code: int) -> NoReturn:

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
 
 from swanlab_mcp.core.i18n import join_sentences, say
 
-__all__ = ["PendingChange", "pending"]
+__all__ = ["PendingChange", "find_in_flight", "make_failure", "pending"]
 
 
-@dataclass
 class PendingChange:
-    """Holds the change in flight for code that may have to answer instead of the call; `what` is empty without one."""
+    """Holds the change in flight of one request, for code that must answer instead of the call.
 
-    what: str = ""
+    `doubt` is that answer, "" when no change is in flight.
+    """
 
-    def describe(self) -> str:
-        """Return what to answer when the call is stopped now, "" when no change is in flight."""
-        if not self.what:
-            return ""
-        return join_sentences(
-            say("The server stopped before it was known whether {what}.", what=self.what),
+    def __init__(self, request_id: str | int | None = None) -> None:
+        self.request_id = request_id
+        self.doubt = ""
+
+    def begin(self, what: str) -> None:
+        """Note that the request for a change leaves now; `what` is true when it succeeds."""
+        # worded now, in the language of the call
+        self.doubt = join_sentences(
+            say("The server stopped before it was known whether {what}.", what=what),
             say("Check whether it was done before anything else; do not repeat it blindly."),
         )
+        _in_flight.add(self)
+
+    def settle(self) -> None:
+        """Note that the result is known."""
+        self.doubt = ""
+        _in_flight.discard(self)
 
 
 # set by the server for each request
 pending: ContextVar[PendingChange | None] = ContextVar("pending", default=None)
+_in_flight = WeakSet[PendingChange]()
+
+
+def find_in_flight() -> list[PendingChange]:
+    """Return the changes of all requests whose result is not known."""
+    return list(_in_flight)
+
+
+def make_failure(request_id: str | int | None, text: str) -> dict[str, Any]:
+    """Return the JSON-RPC response of a tool call that failed with `text`."""
+    failed = {
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": {"code": 0, "errmsg": text, "data": None},
+        "isError": True,
+    }
+    return {"jsonrpc": "2.0", "id": request_id, "result": failed}

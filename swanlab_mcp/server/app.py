@@ -20,6 +20,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
+from swanlab_mcp.operations.pending import PendingChange, pending
 from swanlab_mcp.present.views import CURVES, MIME_TYPE, read_curves
 from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.binding import call_tool
@@ -65,6 +66,8 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
     async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
         # every request is a task of its own, started before anybody knew the language
+        if pending.get() is None:
+            pending.set(PendingChange(ctx.request_id))
         with speak(settings.language):
             return await call_next(ctx)
 

@@ -112,8 +112,12 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
     offset, _ = get_stretch(given.get("page", 1), given.get("size", 0))
     keep_last = given.get("start") is None and not given.get("from_traceback")
 
+    first = app.take_first_notes()
+
     def write() -> tuple[ApiResponse[Any], Reply]:
         answer = present(found)
+        if first:
+            answer = answer.model_copy(update={"notes": [*first, *answer.notes]})
         return answer, make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
 
     # recorded texts are masked and cut here: other calls go on meanwhile, and the deadline counts it

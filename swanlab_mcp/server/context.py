@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swanlab_mcp.client.routing import SwanLabClient, open_client
+from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
@@ -48,6 +51,16 @@ class App:
     def completer(self) -> Completer:
         account = caller.get()
         return account.completer if account else self.own_completer
+
+    def take_first_notes(self) -> list[str]:
+        """Return what the first answer with the server's own account must say, once."""
+        if caller.get() or "_has_answered" in vars(self):
+            return []
+        vars(self)["_has_answered"] = True
+        used = [name for name in ("./.swanlab/.netrc",) if self.settings.key_source == name]
+        with suppress(OSError):
+            used += ["./swanlog"] if Path.cwd() / "swanlog" in self.settings.log_dirs else []
+        return [say("From the working directory comes: {names}.", names=", ".join(used))] if used else []
 
     async def aclose(self) -> None:
         """Close what was opened."""

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, RateLimited, SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import neutralise
-from swanlab_mcp.operations.pending import PendingChange, pending
+from swanlab_mcp.operations.pending import PendingChange, make_failure, pending
 from swanlab_mcp.server.accounts import Account, Accounts, caller
 from swanlab_mcp.server.audit import Audit, Entry
 from swanlab_mcp.server.limits import RETRY_AFTER, Limits, Rates, Refused, Slots
@@ -155,15 +155,15 @@ class Gateway:
         except asyncio.CancelledError:
             if not self._is_ending or exchange.is_begun:
                 raise
-            if doubt := exchange.change.describe():
+            if doubt := exchange.change.doubt:
                 # neither a status nor a header may invite a proxy or a client to repeat it
-                await _answer(exchange.send, 200, exchange.call.fail(doubt), {})
+                await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
                 await exchange.refuse(Refused(503, say("The server is ending."), **{"retry-after": RETRY_AFTER}))
         finally:
             pending.reset(token)
             if exchange.entry:
-                exchange.entry.close(exchange.call, is_doubtful=bool(exchange.change.what))
+                exchange.entry.close(exchange.call, is_doubtful=bool(exchange.change.doubt))
 
     async def _serve(self, exchange: _Exchange) -> None:
         scope = exchange.scope

@@ -28,18 +28,6 @@ class Call:
     tool: str = ""
     arguments: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
-    def fail(self, text: str) -> dict[str, Any]:
-        """Return the response that says `text` to the model, or to the client where no tool was called."""
-        if not self.tool:
-            return _make_error(self.id, -32000, text)
-        failed = {
-            "content": [{"type": "text", "text": text}],
-            "structuredContent": {"code": 0, "errmsg": text, "data": None},
-            "isError": True,
-            "resultType": "complete",
-        }
-        return {"jsonrpc": "2.0", "id": self.id, "result": failed}
-
 
 class _Malformed(Exception):
     def __init__(self, code: int, message: str) -> None:

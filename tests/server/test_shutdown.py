@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.cli.test_command import INITIALIZE, environ, send
@@ -41,9 +42,9 @@ importlib.import_module("matplotlib")
 
 
 @contextmanager
-def serving(host: str, *options: str, **more: str) -> Iterator[Any]:
+def serving(host: str, *options: str, settings: Sequence[str] = (), **more: str) -> Iterator[Any]:
     """Start the server over pipes and shake hands."""
-    command = [sys.executable, *options, "-m", "swanlab_mcp", "--host", host]
+    command = [sys.executable, *options, "-m", "swanlab_mcp", "--host", host, *settings]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key", **more), **pipes) as server:
         try:
@@ -174,3 +175,68 @@ def test_by_http_too_the_process_ends_with_its_code_and_without_a_word_though_ca
             server.kill()
     assert fault.hung_up is not None
     assert fault.hung_up.wait(PATIENCE)
+
+
+def confirm(state: State, ask: Any) -> tuple[dict[str, Any], threading.Event]:
+    """Return the confirmed call of a deletion that SwanLab will not answer, and what is set when it arrives there."""
+    made = state.add_project(state.workspaces[1], "mnist")
+    state.add_experiment(made, "a", cuid="cuid-a")
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": ["cuid-a"]}
+    call = {"id": 2, "method": "tools/call", "params": {"name": "delete_experiments", "arguments": arguments}}
+    arguments["confirmation"] = ask(call)["result"]["structuredContent"]["data"]["confirmation"]
+    arrived = threading.Event()
+    state.faults = [Fault("runs/cuid-a", method="DELETE", hung_up=threading.Event(), then=arrived.set)]
+    return {**call, "id": 3}, arrived
+
+
+def assert_doubtful(answer: dict[str, Any]) -> None:
+    assert answer["id"] == 3
+    assert answer["result"]["isError"] is True
+    (block,) = answer["result"]["content"]
+    assert "before it was known whether the experiment cuid-a was deleted" in block["text"]
+    assert "Check whether it was done" in block["text"]
+    assert "try again" not in block["text"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_change_is_in_flight_is_answered_with_doubt(host: str, state: State, end: int) -> None:
+    with serving(host, settings=["--allow-writes"]) as server:
+
+        def answer(call: dict[str, Any]) -> dict[str, Any]:
+            ask(server, call)
+            return json.loads(server.stdout.readline())
+
+        call, arrived = confirm(state, answer)
+        ask(server, call)
+        assert arrived.wait(PATIENCE)
+        server.send_signal(end)
+        assert server.wait(PATIENCE) == 128 + end
+        lines = [line for line in server.stdout if line.strip()]
+    assert_doubtful(json.loads(lines[0]))
+
+
+def test_a_signal_to_the_shared_server_while_a_change_is_in_flight_is_answered_with_doubt(
+    host: str, state: State
+) -> None:
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
+    environment = environ(SWANLAB_MCP_CONFIRMATION_SECRET="s" * 32)
+    with subprocess.Popen([*command, "--allow-writes"], stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stderr is not None
+        url = server.stderr.readline().split()[-1]
+        headers = {"authorization": "Bearer test-key", "accept": "application/json, text/event-stream"}
+        answers: list[httpx.Response] = []
+
+        def post(call: dict[str, Any]) -> dict[str, Any]:
+            answers.append(httpx.post(url, json={"jsonrpc": "2.0", **call}, headers=headers, timeout=PATIENCE))
+            return answers[-1].json()
+
+        call, arrived = confirm(state, post)
+        caller = threading.Thread(target=post, args=(call,))
+        caller.start()
+        assert arrived.wait(PATIENCE)
+        server.terminate()
+        caller.join()
+        assert server.wait(PATIENCE) == 143
+    assert answers[-1].status_code == 200
+    assert "retry-after" not in answers[-1].headers
+    assert_doubtful(answers[-1].json())

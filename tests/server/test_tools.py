@@ -16,7 +16,7 @@ import swanlab_mcp
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.server.table import TOOLS
-from swanlab_mcp.settings import Settings
+from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import RUNS, session, text_of
 from tests.fake_swanlab import Fault, State
 
@@ -471,3 +471,23 @@ async def test_the_key_and_the_session_occur_nowhere(
     assert "canary" not in "".join(
         record.getMessage() for record in caplog.records if record.name.startswith("swanlab_mcp")
     )
+
+
+async def test_the_first_answer_says_what_was_found_in_the_working_directory(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "swanlog").mkdir()
+    (tmp_path / ".swanlab").mkdir()
+    (tmp_path / ".swanlab" / ".netrc").write_text(f"machine {host} login {host} password test-key\n")
+    monkeypatch.chdir(tmp_path)
+    found = load_settings(environ={})
+    async with session(found) as client:
+        first = await client.call_tool("list_projects", {})
+        second = await client.call_tool("list_projects", {})
+    note = "From the working directory comes: ./.swanlab/.netrc, ./swanlog."
+    assert note in first.structured_content["notes"]
+    assert note not in second.structured_content.get("notes", [])
+    (tmp_path / "elsewhere").mkdir()
+    async with session(load_settings(environ={}, api_key="test-key", host=host, log_dirs=["elsewhere"])) as client:
+        told = await client.call_tool("list_projects", {})
+    assert "working directory" not in str(told.structured_content["notes"])
