@@ -223,6 +223,7 @@ class Change(Record):
     running_count: int | None = Field(default=None, exclude_if=_is_none, description="Of them in state RUNNING")
     visibility: str | None = Field(default=None, exclude_if=_is_none)
     description: str | None = Field(default=None, exclude_if=_is_none)
+    fingerprint: str | None = Field(default=None, exclude_if=_is_none, description="Of everything that is affected")
     confirmation: str | None = Field(default=None, exclude_if=_is_none, description="For the call that does it")
     confirm_before: str | None = Field(default=None, exclude_if=_is_none, description="UTC")
 

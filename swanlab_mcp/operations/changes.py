@@ -31,8 +31,10 @@ from swanlab_mcp.operations.location import (
     resolve_project,
     resolve_workspace,
 )
+from swanlab_mcp.operations.pending import PendingChange, pending
+from swanlab_mcp.operations.question import find_lookalikes, make_fingerprint, warn_about_names
 
-__all__ = ["create_project", "delete_experiments", "delete_project", "describe_change"]
+__all__ = ["create_project", "delete_experiments", "delete_project"]
 
 _SHOWN = 20
 # neither refuses for certain: what is gone may be gone by this very request, and 408 comes from a proxy
@@ -72,7 +74,7 @@ async def delete_experiments(
         experiment_count=len(experiments),
         running_count=_count_running(experiments),
     )
-    state = [[one.cuid, one.name, one.state, one.createdAt, one.finishedAt] for one in experiments]
+    state = _sign(experiments)
 
     backend = client.at(ref)
 
@@ -125,8 +127,10 @@ async def delete_project(
         experiment_count=len(experiments),
         running_count=_count_running(experiments),
         visibility=there.visibility if there else None,
+        description=(there and there.description) or None,
     )
-    state = [there and [there.cuid, there.createdAt], sorted([one.cuid, one.state] for one in experiments)]
+    state = [there and [there.cuid, there.name, there.createdAt, there.description, there.visibility]]
+    state += _sign(experiments)
     delete = partial(backend.delete_project, ref)
     look = partial(backend.get_project, ref)
 
@@ -186,17 +190,11 @@ async def create_project(
         link = backend.get_link(ref)
         return [one for one in (note, say("Page: {link}", link=link) if link else "") if one]
 
+    others = [one.name for one in (await backend.list_projects(ref.parent)).data or []]
+    alike = find_lookalikes(ref.project, others)
+    warnings = [say("Careful: there is a project that looks alike: {names}.", names=", ".join(alike))] if alike else []
     request = ["create_project", visibility, description]
-    return await _settle(client, ref, change, request, None, confirmation, do)
-
-
-def describe_change(change: Change) -> str:
-    """Return the question that is put to the user before a change is made."""
-    names = [f"{shorten(one.name)} ({one.cuid}, {one.state})" for one in change.experiments]
-    more = (change.experiment_count or 0) - len(names)
-    question = say("SwanLab: {action}?", action=change.action)
-    lines = [question, *names, *([say("and {count} more", count=more)] if more > 0 else [])]
-    return "\n".join(lines)
+    return await _settle(client, ref, change, request, None, confirmation, do, warnings)
 
 
 async def _find_experiment(
@@ -217,10 +215,14 @@ async def _settle(
     state: Any,
     confirmation: str,
     do: Callable[[], Awaitable[list[str]]],
+    warnings: Sequence[str] = (),
 ) -> ApiResponse[Change]:
     """Return a dry run with its confirmation; with that confirmation, do it and return what was done."""
     account = [await client.default.get_username(), client.at(ref).get_link(ref)]
     bound = [*account, ref.workspace, ref.project, *request]
+    # whatever is shown is signed with what is there
+    state = [state, change.model_dump(mode="json")]
+    change = change.model_copy(update={"fingerprint": make_fingerprint([bound, state])})
     tokens = confirmations.get()
     if not confirmation:
         await _require_role(client, ref.workspace)
@@ -230,7 +232,7 @@ async def _settle(
             "Dry run: nothing was done. Show the user what it would do; only if they agree, call again with the same "
             "arguments and this confirmation."
         )
-        return ApiResponse(data=shown, notes=[note])
+        return ApiResponse(data=shown, notes=[note, *warn_about_names(change), *warnings])
     tokens.check(confirmation, bound, state)
     if is_rehearsal.get():
         return ApiResponse(data=change)
@@ -258,11 +260,14 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
 
     Raises SwanLabError where it was not done, or where even that is not known.
     """
+    change = pending.get() or PendingChange()
+    change.begin(what)
     try:
         try:
             await write()
         except SwanLabError as error:
             if 400 <= error.status < 500 and error.status not in _OPEN_STATUSES:
+                change.settle()
                 raise
             try:
                 is_true = await is_done()
@@ -274,6 +279,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                     second=second.message,
                 )
                 raise _reword(error, message, say("Look whether it was done before anything else.")) from error
+            change.settle()
             if not is_true:
                 message = say("It is not true that {what}, as a look shows. {error}", what=what, error=error.message)
                 # what was in doubt has been looked up
@@ -289,6 +295,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
             hint=say("Look whether it was done before anything else."),
             status=0,
         ) from error
+    change.settle()
     return ""
 
 
@@ -318,6 +325,14 @@ def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
         AffectedExperiment(cuid=one.cuid, name=one.name, state=one.state, createdAt=one.createdAt)
         for one in experiments[:_SHOWN]
     ]
+
+
+def _sign(experiments: Sequence[Experiment]) -> list[Any]:
+    """Return what a confirmation for experiments is about: when it changes, the confirmation is void."""
+    return sorted(
+        [one.cuid, one.name, one.description, one.state, one.createdAt, one.finishedAt or "", one.show]
+        for one in experiments
+    )
 
 
 def _describe_deletion(ref: ProjectRef, count: int) -> str:

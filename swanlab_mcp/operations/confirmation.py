@@ -20,6 +20,8 @@ __all__ = ["LIFETIME", "Confirmations", "confirmations", "is_rehearsal"]
 
 LIFETIME = 600  # seconds
 _TIME, _NONCE, _MAC = 5, 6, 12
+_MOST = 10_000
+_LARGEST_SKEW = 60.0  # seconds between the clocks of two workers
 
 
 class Confirmations:
@@ -32,11 +34,13 @@ class Confirmations:
     def __init__(self, secret: str = "") -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._spent: dict[bytes, int] = {}
+        self._deadlines: dict[bytes, float] = {}
 
     def issue(self, request: Sequence[Any], state: Any) -> tuple[str, int]:
         """Return a token for a request (JSON values) on what is there now, and the Unix time when it ends."""
         ends = int(time.time()) + LIFETIME
         salt = ends.to_bytes(_TIME, "big") + secrets.token_bytes(_NONCE)
+        self._note_deadline(salt, LIFETIME)
         signed = salt + self._sign(salt, request) + self._sign(salt, [request, state])
         return base64.urlsafe_b64encode(signed).decode().rstrip("="), ends
 
@@ -56,7 +60,10 @@ class Confirmations:
                 ),
                 hint=_advise(),
             )
-        if int.from_bytes(salt[:_TIME], "big") <= time.time():
+        left = int.from_bytes(salt[:_TIME], "big") - time.time()
+        # a clock that was set back must not prolong it: by the monotonic clock it lives no longer than LIFETIME
+        is_from_future = salt not in self._deadlines and left > LIFETIME + _LARGEST_SKEW
+        if left <= 0 or is_from_future or self._note_deadline(salt, min(left, LIFETIME)) <= time.monotonic():
             raise InvalidArgument(
                 say("The confirmation is older than {minutes} minutes; nothing was done.", minutes=LIFETIME // 60),
                 hint=_advise(),
@@ -78,6 +85,12 @@ class Confirmations:
         self._spent = {salt: ends for salt, ends in self._spent.items() if ends > now}
         salt = _decode(token)[: _TIME + _NONCE]
         self._spent[salt] = int.from_bytes(salt[:_TIME], "big")
+
+    def _note_deadline(self, salt: bytes, left: float) -> float:
+        """Return when a token ends by the monotonic clock, `left` seconds after it was first seen."""
+        if salt not in self._deadlines and len(self._deadlines) >= _MOST:
+            del self._deadlines[next(iter(self._deadlines))]
+        return self._deadlines.setdefault(salt, time.monotonic() + left)
 
     def _sign(self, salt: bytes, value: Any) -> bytes:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -62,7 +62,7 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)
-        from swanlab_mcp.operations.changes import describe_change  # noqa: PLC0415 only writes need it
+        from swanlab_mcp.operations.question import describe_change  # noqa: PLC0415 only writes need it
 
         return Elicit(neutralise(app.mask(describe_change(cast("Change", planned.data)))), _make_form())
 

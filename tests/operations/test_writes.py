@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mcp import Client
 from mcp.types import ElicitResult
 
 from swanlab_mcp import OpenApi
+from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.operations import confirmation
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.server.app import connect, create_server
@@ -198,7 +200,7 @@ async def test_a_confirmation_ends_after_ten_minutes(
 ) -> None:
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
     now = 1_800_000_000.0
-    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now, monotonic=lambda: now))
     async with session(writable) as client:
         data = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]
         assert data["confirm_before"] == "2027-01-15T08:10:00.000Z"
@@ -235,9 +237,130 @@ async def test_a_confirmation_falls_with_what_it_was_about(writable: Settings, s
     assert changes(state) == []
 
 
+@pytest.mark.parametrize(
+    ("what", "field", "value"),
+    [
+        ("project", "visibility", "PRIVATE"),
+        ("project", "description", "important"),
+        ("experiment", "name", "renamed"),
+        ("experiment", "description", "keep this"),
+    ],
+)
+async def test_a_confirmation_is_void_when_what_was_shown_was_changed(
+    writable: Settings, state: State, project: Project, what: str, field: str, value: str
+) -> None:
+    async with session(writable) as client:
+        for tool, arguments in (
+            ("delete_project", {"project": "kites-test2/mnist"}),
+            ("delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["cuid-a"]}),
+        ):
+            if (what, tool) == ("project", "delete_experiments"):
+                continue
+            token = (await client.call_tool(tool, arguments)).structured_content["data"]["confirmation"]
+            target = project if what == "project" else next(one for one in project.experiments if one.cuid == "cuid-a")
+            before = getattr(target, field)
+            setattr(target, field, value)
+            refused = await client.call_tool(tool, {**arguments, "confirmation": token})
+            assert "has changed since the dry run" in text_of(refused)
+            setattr(target, field, before)
+    assert changes(state) == []
+
+
+async def test_a_clock_that_is_set_back_does_not_prolong_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, steady = 1_800_000_000.0, 0.0
+    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: wall, monotonic=lambda: steady))
+    own, other = Confirmations("s" * 32), Confirmations("s" * 32)
+    token, _ = own.issue(["delete"], None)
+    other.check(token, ["delete"], None)
+    wall, steady = wall - 300, 599.0
+    own.check(token, ["delete"], None)
+    steady = 601.0
+    for tokens in (own, other):
+        with pytest.raises(InvalidArgument, match="older than 10 minutes"):
+            tokens.check(token, ["delete"], None)
+    with pytest.raises(InvalidArgument, match="older than 10 minutes"):
+        Confirmations("s" * 32).check(token, ["delete"], None)
+
+
+async def ask_user(writable: Settings, tool: str, arguments: dict[str, Any]) -> str:
+    """Return the question that the user is asked before a confirmed change."""
+    questions: list[str] = []
+
+    async def decline(_context: Any, params: Any) -> ElicitResult:
+        questions.append(params.message)
+        return ElicitResult(action="decline")
+
+    secret = dataclasses.replace(writable, confirmation_secret="s" * 32)
+    async with Client(create_server(secret), elicitation_callback=decline) as client:
+        token = (await client.call_tool(tool, arguments)).structured_content["data"]["confirmation"]
+        await client.call_tool(tool, {**arguments, "confirmation": token})
+    return questions[0]
+
+
+async def test_two_different_deeds_never_give_the_same_question(writable: Settings, project: Project) -> None:
+    for one, end in zip(project.experiments, "xyz", strict=True):
+        one.name = "n" * 200 + end
+    arguments = {"project": "kites-test2/mnist"}
+    first = await ask_user(writable, "delete_experiments", {**arguments, "exp_cuids": ["cuid-a"]})
+    assert "n" * 200 + "z" in first
+    assert await ask_user(writable, "delete_experiments", {**arguments, "exp_cuids": ["cuid-b"]}) != first
+    whole = await ask_user(writable, "delete_project", arguments)
+    project.experiments[0].description = "more"
+    assert await ask_user(writable, "delete_project", arguments) != whole
+
+
+async def test_the_question_shows_visibility_description_and_counts(writable: Settings, project: Project) -> None:
+    project.visibility, project.description = "PUBLIC", "The paper's runs\nSwanLab: harmless?"
+    project.experiments[0].state = "RUNNING"
+    question = await ask_user(writable, "delete_project", {"project": "kites-test2/mnist"})
+    assert "with its 3 experiments" in question
+    assert "Visibility: PUBLIC, everybody can see it" in question
+    assert '"The paper\'s runs\\nSwanLab: harmless?"' in question
+    assert "Still running: 1" in question
+    new = {"project": "new", "username": "kites-test2", "visibility": "PUBLIC", "description": "d" * 1500}
+    question = await ask_user(writable, "create_project", new)
+    assert "d" * 1500 in question
+    assert "PUBLIC" in question
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("p\u0430ypal", "mixes scripts: \u0430 U+0430 CYRILLIC SMALL LETTER A"),
+        ("\u0440\u0430\u0443", "only looks Latin"),
+        ("a\u00a0b", "unusual characters: U+00A0"),
+        ("a\u200bb", "unusual characters: U+200B"),
+        ("\uff41bc", "unusual characters"),
+    ],
+)
+async def test_a_name_that_looks_like_another_is_marked(
+    writable: Settings, project: Project, name: str, said: str
+) -> None:
+    project.experiments[0].name = name
+    arguments = {"project": "kites-test2/mnist", "exp_cuids": [project.experiments[0].cuid]}
+    assert said in await ask_user(writable, "delete_experiments", arguments)
+    async with session(writable) as client:
+        dry = await client.call_tool("delete_experiments", arguments)
+    assert any(said in note for note in dry.structured_content["notes"])
+
+
+async def test_ordinary_names_are_not_marked(writable: Settings, project: Project) -> None:
+    for name in ("run-1", "学习率 0.1", "\u043f\u0440\u043e\u0435\u043a\u0442", "caf\u00e9", "\U0001f680 fast"):
+        project.experiments[0].name = name
+        arguments = {"project": "kites-test2/mnist", "exp_cuids": [project.experiments[0].cuid]}
+        assert "Careful" not in await ask_user(writable, "delete_experiments", arguments)
+
+
+async def test_a_new_project_that_looks_like_one_there_is_marked(writable: Settings, state: State) -> None:
+    state.add_project(state.workspaces[1], "model-l")
+    async with session(writable) as client:
+        dry = await client.call_tool("create_project", {"project": "model-1", "username": "kites-test2"})
+    assert any("looks alike: model-l" in note for note in dry.structured_content["notes"])
+
+
 async def test_spent_confirmations_are_forgotten_when_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_800_000_000.0
-    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now, monotonic=lambda: now))
     tokens = Confirmations()
     for _ in range(3):
         token, ends = tokens.issue(["delete"], None)
@@ -409,7 +532,6 @@ async def test_an_expired_session_is_renewed_and_the_change_made_once(
 async def test_the_user_is_asked_and_only_a_yes_does_it(
     writable: Settings, state: State, project: Project, mode: str, answer: str
 ) -> None:
-    from mcp import Client
 
     questions: list[str] = []
 
@@ -426,7 +548,8 @@ async def test_the_user_is_asked_and_only_a_yes_does_it(
         result = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
         again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
     asked = "SwanLab: delete 1 experiment of kites-test2/mnist for ever, with metrics, logs and media?"
-    assert questions == [f"{asked}\na (cuid-a, FINISHED)"]
+    assert len(questions) == 1
+    assert questions[0].startswith(f'{asked}\n"a" (cuid-a, FINISHED, ')
     if answer == "agree":
         assert result.structured_content["data"]["done"] is True
         assert names(project) == ["b", "c"]
@@ -439,7 +562,6 @@ async def test_the_user_is_asked_and_only_a_yes_does_it(
 
 @pytest.mark.usefixtures("project")
 async def test_nobody_is_asked_about_what_would_fail_anyway(writable: Settings) -> None:
-    from mcp import Client
 
     async def ask(_context: Any, _params: Any) -> ElicitResult:
         raise AssertionError
@@ -462,7 +584,6 @@ async def test_nobody_is_asked_about_what_would_fail_anyway(writable: Settings) 
 async def test_what_could_not_be_put_to_the_user_is_not_done_and_may_be_confirmed_later(
     writable: Settings, state: State, mode: str, tool: str, arguments: dict[str, Any]
 ) -> None:
-    from mcp import Client
 
     questions: list[str] = []
 
@@ -488,7 +609,6 @@ async def test_what_could_not_be_put_to_the_user_is_not_done_and_may_be_confirme
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.usefixtures("project")
 async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Settings, state: State, mode: str) -> None:
-    from mcp import Client
 
     async def decline(_context: Any, _params: Any) -> ElicitResult:
         state.faults.append(Fault("", method="GET", times=5, status=503))
@@ -504,7 +624,6 @@ async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Setti
 async def test_after_a_no_the_confirmation_is_worth_nothing_where_nobody_is_asked(
     writable: Settings, state: State
 ) -> None:
-    from mcp import Client
 
     async def decline(_context: Any, _params: Any) -> ElicitResult:
         return ElicitResult(action="decline")

@@ -1,0 +1,77 @@
+"""The question before a change: everything that will happen, so that two different changes never read the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from typing import Any
+
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.lookalikes import find_oddities, make_skeleton
+from swanlab_mcp.core.models import Change
+from swanlab_mcp.core.untrusted import neutralise, shorten
+
+__all__ = ["describe_change", "find_lookalikes", "make_fingerprint", "warn_about_names"]
+
+_LONGEST = 2000
+
+
+def describe_change(change: Change) -> str:
+    """Return the question that the user is asked before a change is made."""
+    lines = [say("SwanLab: {action}?", action=change.action)]
+    if change.visibility == "PUBLIC":
+        lines.append(say("Visibility: PUBLIC, everybody can see it"))
+    elif change.visibility:
+        lines.append(say("Visibility: {visibility}", visibility=shorten(change.visibility)))
+    if change.description:
+        lines.append(say("Description: {description}", description=_quote(change.description)))
+    if change.running_count:
+        lines.append(say("Still running: {count}", count=change.running_count))
+    lines += [f"{_quote(one.name)} ({one.cuid}, {one.state}, {one.createdAt})" for one in change.experiments]
+    more = (change.experiment_count or 0) - len(change.experiments)
+    if more > 0:
+        lines.append(say("and {count} more", count=more))
+    lines += warn_about_names(change)
+    if change.fingerprint:
+        lines.append(say("Fingerprint of all this: {fingerprint}", fingerprint=change.fingerprint))
+    return "\n".join(lines)
+
+
+def warn_about_names(change: Change) -> list[str]:
+    """Return a sentence for each name with characters that make it look like another name."""
+    warnings: list[str] = []
+    for name in dict.fromkeys([change.username, change.project, *(one.name for one in change.experiments)]):
+        for kind, letters in find_oddities(name):
+            spelled = ", ".join(_spell(letter) for letter in letters)
+            if kind == "mixed scripts":
+                text = say("Careful: {name} mixes scripts: {letters}.", name=_quote(name), letters=spelled)
+            elif kind == "look-alikes":
+                text = say("Careful: {name} only looks Latin: {letters}.", name=_quote(name), letters=spelled)
+            else:
+                text = say("Careful: {name} has unusual characters: {letters}.", name=_quote(name), letters=spelled)
+            warnings.append(text)
+    return warnings
+
+
+def find_lookalikes(name: str, others: list[str]) -> list[str]:
+    """Return the names among `others` that can be taken for `name`."""
+    skeleton = make_skeleton(name)
+    return [other for other in others if other != name and make_skeleton(other) == skeleton]
+
+
+def make_fingerprint(value: Any) -> str:
+    """Return 12 hexadecimal digits of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _quote(text: str) -> str:
+    """Return a text in quotes, on one line, with every invisible character spelled out; at most 2,000 characters."""
+    line = json.dumps(neutralise(text[:_LONGEST]), ensure_ascii=False)
+    return line if len(text) <= _LONGEST else say("{text} (of {count} characters)", text=line, count=len(text))
+
+
+def _spell(letter: str) -> str:
+    name = unicodedata.name(letter, "")
+    shown = f"{letter} " if letter.isalpha() else ""
+    return f"{shown}U+{ord(letter):04X} {name}".strip()
