@@ -147,7 +147,7 @@ def test_the_readme_is_short_and_begins_with_a_question_its_answer_and_a_picture
     assert {figure for figure in figures if figure.strip("`") not in answers} == set()
     first = re.search(r"```sh\n(.*?)\n```", text, re.DOTALL)
     assert first is not None
-    assert first[1].endswith("--demo call list_project_exps project=digits-mlp")
+    assert first[1].endswith("--demo call rank_experiments project=digits-mlp metric=val/acc by_seed=true")
 
 
 def test_pictures_are_small() -> None:
