@@ -142,7 +142,7 @@ class Roles:
 
     @property
     def is_policy(self) -> bool:
-        return bool(self.rewards)
+        return bool(self.rewards) or any(curve.kind.role == "reward" for curve in self.held_out)
 
     @property
     def deciding(self) -> Sequence[Curve]:
@@ -170,7 +170,7 @@ def assign_roles(curves: Sequence[Curve]) -> Roles:
             parts += [curve for curve in some if curve not in totals and curve.kind.role == "loss"]
     held_out = [curve for curve in held_out if curve not in parts]
     training = [curve for curve in training if curve not in parts and curve not in rewards]
-    if rewards:
+    if rewards or any(curve.kind.role == "reward" for curve in held_out):
         # a loss of what is learned from changing data says little, on held-out episodes too
         parts += [curve for curve in (*training, *held_out) if curve.kind.role == "loss"]
         held_out = [curve for curve in held_out if curve.kind.role != "loss"]

@@ -164,7 +164,8 @@ class _Trends:
         """Return that nothing got better: rewards where there are any, else training losses, else what decides."""
         roles = self._roles
         losses = [curve for curve in roles.training if curve.kind.role in ("loss", "error")]
-        judged = list(roles.rewards) or losses or list(roles.held_out) or list(roles.training)
+        rewards = [*roles.rewards, *(curve for curve in roles.held_out if curve.kind.role == "reward")]
+        judged = rewards or losses or list(roles.held_out) or list(roles.training)
         judged = [
             curve
             for curve in judged
