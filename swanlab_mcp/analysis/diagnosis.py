@@ -222,16 +222,31 @@ class _Trends:
             return []
         if self._roles.is_policy:
             return [_describe(curve, worse, "collapse", "problem")] if worse.lost >= DEFAULTS.collapse_share else []
+        how: Severity = "info" if self._is_slight(curve, worse) else "problem"
         pair = self._roles.pairs.get(curve.key)
         if pair is None:
-            return [_describe(curve, worse, "worsening", "problem")]
+            return [_describe(curve, worse, "worsening", how)]
         level, final, noise = _compare_training(pair, worse)
         losses = [one.key for one in self._roles.training if one.kind.role in ("loss", "error")]
         if final > level + noise or self._broken.intersection(losses):
-            return [_describe(curve, worse, "divergence", "problem")]
-        event = _describe(curve, worse, "overfitting", "problem")
+            return [_describe(curve, worse, "divergence", how)]
+        event = _describe(curve, worse, "overfitting", how)
         more = {"pair": pair.key, "pair_last": pair.sign * pair.costs[-1], "pair_improves": final < level - noise}
         return [replace(event, facts={**event.facts, **more})]
+
+    def _is_slight(self, curve: Curve, worse: Worsening) -> bool:
+        """Return whether a worsening is outvoted by other held-out metrics that are still well.
+
+        A loss gives back a little of its gain while a quality holds; a quality falls by little of itself while the loss
+        holds.
+        """
+        others = [one for one in self._roles.held_out if (one.kind.role == "loss") != (curve.kind.role == "loss")]
+        if not any(self.improves(one) for one in others) or any(map(self.worsens, others)):
+            return False
+        change = abs(worse.final - worse.best_value) / (abs(worse.best_value) or math.inf)
+        if curve.kind.role == "loss":
+            return max(worse.lost, change) < DEFAULTS.slight_share
+        return change < DEFAULTS.worse_share
 
     def _judge_training(self, curve: Curve) -> list[Event]:
         worse = self.worsens(curve)

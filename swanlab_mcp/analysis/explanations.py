@@ -66,13 +66,13 @@ def explain(
         found.append(_explain_non_finite(by_key, kinds["non_finite"], rate))
     if "never_learned" in kinds:
         found.append(_explain_never_learned(by_key, kinds["never_learned"], rate))
-    if "overfitting" in kinds:
+    if "overfitting" in is_grave:
         event = kinds["overfitting"]
         name = "training_improves" if event.facts["pair_improves"] else "training_level"
         found.append(Explanation("memorises", "medium", (Evidence(name, {"key": event.keys[0]}),)))
     if "divergence" in is_grave:
         found.append(_explain_divergence(kinds, rates))
-    if "collapse" in kinds:
+    if "collapse" in is_grave:
         event = kinds["collapse"]
         signs = [Evidence("event", {"event": kinds[kind]}) for kind in _POLICY_SIGNS if kind in kinds]
         evidence = (Evidence("worsens_from", {"key": event.keys[0], "step": event.step}), *signs)

@@ -31,6 +31,7 @@ class Thresholds:
     worse_sigmas: float = 5.0
     worse_doubt: float = 2.0
     worse_scatter: float = 7.0
+    slight_share: float = 0.15
     worse_order: float = 0.9
     worse_trend: float = 5.0
     onset_share: float = 0.05
@@ -46,7 +47,7 @@ class Thresholds:
     plateau_share: float = 0.02
     plateau_length: float = 0.3
     # reinforcement learning
-    collapse_share: float = 0.15
+    collapse_share: float = 0.25
     unstable_points: int = 40
     unstable_share: float = 0.4
     unstable_falls: int = 2

@@ -1,6 +1,6 @@
 """Compare verdicts with those of practitioners: python -m tests.evals.verdicts [curves.json | histories.json.gz …].
 
-Without a file it judges the drawn curves of 20 seeds. It prints agreement by framework, the share of healthy experiments
+Without a file it judges the drawn curves of 20 seeds. It prints agreement by framework, the share of healthy runs
 with a problem or warning, and the share of problems that were found.
 """
 
@@ -61,9 +61,8 @@ def judge_drawn(seed: int) -> Iterator[Outcome]:
 
 def read_file(path: Path) -> Iterator[Outcome]:
     """Judge the experiments of a file: curves with what is expected, or histories with a verdict."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        loaded: list[dict[str, Any]] = json.load(file)
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    loaded: list[dict[str, Any]] = json.loads(content)
     for one in loaded:
         if "experiments" in one:
             yield from map(_judge_expected, one["experiments"])
@@ -115,8 +114,12 @@ def main(paths: list[str]) -> None:
         totals[one.framework] += 1
         right[one.framework] += one.agrees
         if not one.agrees:
-            events = [(event.kind, event.keys[:2], event.step) for event in one.judgement.events if event.severity != "info"]
-            sys.stdout.write(f"{one.framework} / {one.name}: expected {one.expected}, {one.judgement.health} {events}\n")
+            events = [
+                (event.kind, event.keys[:2], event.step) for event in one.judgement.events if event.severity != "info"
+            ]
+            sys.stdout.write(
+                f"{one.framework} / {one.name}: expected {one.expected}, {one.judgement.health} {events}\n"
+            )
     for framework, total in sorted(totals.items()):
         sys.stdout.write(f"| {framework} | {right[framework]} of {total} |\n")
     healthy = [one for one in outcomes if one.is_healthy]
