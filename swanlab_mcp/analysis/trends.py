@@ -205,7 +205,7 @@ def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
     if len(until) < thresholds.fewest_points or len(rest) < thresholds.fewest_points:
         return False
     rise = min(course.final, *rest[-max(1, len(rest) // 2) :]) - course.best
-    noise = max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * measure_left(until))
+    noise = max(thresholds.stays_sigmas * course.scatter, thresholds.stays_scatter * measure_left(until))
     return course.final - course.best > doubt * noise and rise > noise / 2
 
 
