@@ -98,7 +98,12 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
     hardware: list[str] = []
     for role, most in _HARDWARE.items():
         hardware += [key for key in logged if kinds[key].role == role][:most]
-    others = [key for key in logged if kinds[key].role not in _HARDWARE and not key.startswith("__swanlab__")]
+    others = [
+        key
+        for key in logged
+        # a key with a line break cannot be read in a table with others, and would take them along
+        if kinds[key].role not in _HARDWARE and not key.startswith("__swanlab__") and key.isprintable()
+    ]
     chosen = sorted(others, key=rank)[:_READ]
     left = sum(kinds[key].role in (*_JUDGED, "entropy") for key in others if key not in set(chosen))
     return [*chosen, *hardware], left

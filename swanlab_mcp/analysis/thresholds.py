@@ -31,7 +31,7 @@ class Thresholds:
     worse_sigmas: float = 5.0
     worse_doubt: float = 2.0
     worse_scatter: float = 7.5
-    stays_sigmas: float = 6.5
+    stays_sigmas: float = 6.0
     stays_scatter: float = 10.0
     slight_share: float = 0.15
     worse_order: float = 0.9
