@@ -62,6 +62,7 @@ __all__ = [
     "Smoothing",
     "SortField",
     "Start",
+    "StepsOnly",
     "Tail",
     "TargetMetric",
     "TextStart",
@@ -202,6 +203,9 @@ MediaPage = Annotated[
 ]
 MediaPageSize = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=4, description="Files per page, at most 4; 0 means the default")
+]
+StepsOnly = Annotated[
+    bool, Field(description="Return only which steps have media and how many, without the images and texts")
 ]
 TextStart = Annotated[
     int, Field(ge=0, description="Character of a long text to continue at, as a note of the reply says")

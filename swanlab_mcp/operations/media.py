@@ -12,6 +12,7 @@ from swanlab_mcp.analysis.steps import describe_steps
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
+from swanlab_mcp.core.html_text import extract_text
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
 from swanlab_mcp.core.pictures import prepare_picture
@@ -25,6 +26,7 @@ from swanlab_mcp.operations.arguments import (
     MediaPageSize,
     MediaSteps,
     ProjectName,
+    StepsOnly,
     TextStart,
     Username,
 )
@@ -43,7 +45,7 @@ _KEYS_AT_ONCE = 16
 _NAMED = 10
 _TYPES = {
     "image": ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff"),
-    "text": ("txt", "md", "csv", "log"),
+    "text": ("txt", "md", "csv", "tsv", "log", "yaml", "yml", "toml", "ini", "cfg", "conf", "py", "sh", "jsonl", "xml"),
     "chart": ("json",),
     "audio": ("wav", "mp3", "flac", "ogg", "m4a", "aac"),
     "video": ("mp4", "webm", "mov", "avi", "mkv"),
@@ -51,7 +53,7 @@ _TYPES = {
     "molecule": ("pdb", "mol", "mol2", "sdf", "xyz", "cif"),
     "html": ("html", "htm"),
 }
-_READ = ("image", "text", "chart")
+_READ = ("image", "text", "chart", "html")
 
 
 class _Shown(NamedTuple):
@@ -71,11 +73,12 @@ async def get_media(
     text_start: TextStart = 0,
     page: MediaPage = 1,
     size: MediaPageSize = 4,
+    steps_only: StepsOnly = False,
 ) -> ApiResponse[list[Media]]:
-    """Get recorded media at a step: images that you can see, texts and tables; other files by type and size.
+    """Get recorded media at a step: images that you can see, texts, tables and saved files; others by type and size.
 
     Use list_metrics with kind 'media' to find the keys. Returns key, step, type, name, size (bytes), caption, and
-    `picture` (which of the images, from 1) or `text`; notes list the steps that have media.
+    `picture` (which of the images, from 1) or `text`; notes list and count the steps that have media.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["samples*"], "steps": [40]}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)
@@ -108,6 +111,8 @@ async def get_media(
                 names=following,
             )
         )
+    if steps_only:
+        return add_notes(ApiResponse(data=[], page=Page(returned=0, total=0)), *dict.fromkeys(notes))
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
     listed = items[get_slice(page, size)]
@@ -203,6 +208,8 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
         return _Shown(row, picture)
     # our own key is masked in the whole text, because half of it would not be recognised
     text = hide(file.content.decode("utf-8", errors="replace"))
+    if kind == "html":
+        text = extract_text(text)
     table = _read_table(text) if kind == "chart" and len(text) <= _LARGEST_TABLE else None
     if table:
         kind, part, total = "table", *_slice(table.write_lines(), text_start, text_start + _SHOWN_TEXT)

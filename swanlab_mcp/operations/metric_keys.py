@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.core.refs import ExperimentRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
@@ -60,6 +60,13 @@ async def list_metrics(
     chosen = [row for row in rows if _is_of(row, kind) and _matches(row.key, search)]
     if not chosen:
         notes.append(_explain_none(rows, kind, search))
+    media = sum(row.type == "MEDIA" for row in rows)
+    if kind == "custom" and media:
+        notes.append(
+            say_plural(
+                "{count} media key exists too (kind='media').", "{count} media keys exist too (kind='media').", media
+            )
+        )
     if page == 0 and len(chosen) > _MANY:
         groups = _group(chosen)
         if len(groups) <= _MANY:

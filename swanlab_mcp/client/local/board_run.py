@@ -124,9 +124,16 @@ class BoardRun(RunBase):
         """Return the metrics' folders below logs/ with their files, or the files of console/ as one folder."""
         entries = self.files.list(part)
         if part == "console":
-            return [("", tuple(one for one in entries if not one.is_folder and one.name.endswith(".log")))]
+            return [
+                ("", tuple(one for one in entries if not (one.is_folder or one.target) and one.name.endswith(".log")))
+            ]
         return [
-            (folder.name, tuple(one for one in self.files.list(part, folder.name) if _SLICE.fullmatch(one.name)))
+            (
+                folder.name,
+                tuple(
+                    one for one in self.files.list(part, folder.name) if not one.target and _SLICE.fullmatch(one.name)
+                ),
+            )
             for folder in entries
             if folder.is_folder
         ]
@@ -187,7 +194,7 @@ class BoardRun(RunBase):
                 unreadable += 1
                 continue
             if stored is None:
-                stored = {one.name for one in self.files.list("media", folder)}
+                stored = {one.name for one in self.files.list("media", folder) if not one.target}
             media[step] = _list_items(data, more, folder, stored)
         self.series.pop(key, None)
         self.media.pop(key, None)

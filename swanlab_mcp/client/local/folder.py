@@ -28,12 +28,14 @@ _REFUSALS = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO)
 
 
 class Entry(NamedTuple):
-    """A plain file or a folder, with its size in bytes and when it was last changed (ns)."""
+    """A plain file, a folder or a link, with its size in bytes and when it was last changed (ns)."""
 
     name: str
     is_folder: bool
     size: int
     changed: int
+    # where a link leads
+    target: str = ""
 
 
 class Refused(ValueError):
@@ -79,7 +81,7 @@ def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]
 
 
 def list_inside(root: Path, *parts: str) -> list[Entry]:
-    """Return the plain files and folders in `root/parts…`, at most 100,000; raises as `open_inside` does."""
+    """Return the plain files, folders and links in `root/parts…`, at most 100,000; raises as `open_inside` does."""
     refused = refuse(*parts)
     if not all(map(is_plain_name, parts)):
         raise refused
@@ -90,6 +92,9 @@ def list_inside(root: Path, *parts: str) -> list[Entry]:
         with os.scandir(root.joinpath(*parts) if descriptor is None else descriptor) as entries:
             for entry in islice(entries, _MOST_ENTRIES):
                 about = entry.stat(follow_symlinks=False)
+                if stat.S_ISLNK(about.st_mode):
+                    target = os.readlink(entry.name, dir_fd=descriptor)
+                    found.append(Entry(entry.name, is_folder=False, size=0, changed=0, target=target))
                 if stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode):
                     is_folder = stat.S_ISDIR(about.st_mode)
                     found.append(Entry(entry.name, is_folder, about.st_size, about.st_mtime_ns))

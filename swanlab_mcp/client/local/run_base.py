@@ -13,9 +13,11 @@ from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.log_lines import LogLines
 from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start
 from swanlab_mcp.client.local.run_files import STAMP, RunFiles
+from swanlab_mcp.client.local.saved_files import PREFIX, SavedFile, list_saved, read_saved
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import LoggedKeys, Points
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Damage", "Ending", "RunBase", "explain"]
 
@@ -194,12 +196,19 @@ class RunBase:
 
     def list_keys(self) -> LoggedKeys:
         with self.lock:
-            return LoggedKeys(list(self.series), list(self.media))
+            saved = [key for key in self._list_saved() if key not in self.series and key not in self.media]
+            return LoggedKeys(list(self.series), [*self.media, *saved])
 
     def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
-        """Return what a key has at each step."""
+        """Return what a key has at each step; a saved file is the only item of its own key."""
         with self.lock:
-            return dict(self.media.get(key, {}))
+            if key in self.media or not key.startswith(PREFIX):
+                return dict(self.media.get(key, {}))
+            saved = self._list_saved().get(key)
+        if saved is None:
+            return {}
+        caption = say("link to {target}", target=shorten(saved.target, 200)) if saved.target else ""
+        return {0: (MediaEntry("files", "/".join(saved.parts), caption),)}
 
     def read_media(
         self, key: str, step: int, place: int, limit: int, work: Work | None = None
@@ -208,11 +217,19 @@ class RunBase:
 
         Raises OSError or ValueError with what is wrong, and Stopped.
         """
+        if key not in self.media:
+            return read_saved(self.files, self._list_saved()[key], limit)
         entry = self.media[key][step][place]
         if entry.filename:
             return self.files.read("media", entry.folder, entry.filename, limit=limit)
         content = self._read_text(key, step, place, work or Work()).encode("utf-8", errors="replace")
         return (content if len(content) <= limit else None), len(content)
+
+    def _list_saved(self) -> dict[str, SavedFile]:
+        try:
+            return {saved.key: saved for saved in list_saved(self.files)}
+        except (OSError, ValueError):
+            return {}  # what is wrong with the folder is said where its config is read
 
     def release(self) -> int:
         """Let go of all points in memory, unless the run is being read, and return how many they were.

@@ -1,0 +1,81 @@
+"""Files that `swanlab.save` stored below files/: copies, or links to the user's own files.
+
+A link is named with its target. The target is read only inside the run's folder or the project's, which is the one that
+holds a log folder named `swanlog`, and never below a hidden folder there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from swanlab_mcp.client.local.folder import read_inside
+from swanlab_mcp.client.local.run_files import RunFiles
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["PREFIX", "SavedFile", "list_saved", "read_saved"]
+
+PREFIX = "files/"
+_OWN = ("config.yaml", "swanlab-metadata.json", "requirements.txt", "conda.yaml")
+_MOST = 200
+_DEPTH = 4
+_LOG_FOLDER = "swanlog"
+
+
+class SavedFile(NamedTuple):
+    """A saved file by its path below files/; `target` is where a link leads."""
+
+    parts: tuple[str, ...]
+    target: str
+
+    @property
+    def key(self) -> str:
+        return PREFIX + "/".join(self.parts)
+
+
+def list_saved(files: RunFiles) -> list[SavedFile]:
+    """Return the saved files, at most 200; raises OSError or ValueError."""
+    found: list[SavedFile] = []
+    for saved in _walk(files, ()):
+        found.append(saved)
+        if len(found) == _MOST:
+            break
+    return found
+
+
+def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | None, int]:
+    """Return content and size; raises OSError or ValueError with what is wrong."""
+    if not saved.target:
+        return files.read("files", *saved.parts, limit=limit)
+    link = files.folder.joinpath("files", *saved.parts)
+    target = Path(os.path.realpath(link.parent / saved.target))
+    for root in _list_roots(files):
+        if target.is_relative_to(root):
+            inside = target.relative_to(root).parts
+            if inside and not any(part.startswith(".") for part in inside):
+                # opened by its steps, so that what has become a link since is refused
+                return read_inside(root, *inside, limit=limit)
+    raise ValueError(
+        say("it is a link to {target}, outside the run's and the project's folder", target=shorten(saved.target, 200))
+    )
+
+
+def _walk(files: RunFiles, parts: tuple[str, ...]) -> Iterator[SavedFile]:
+    for entry in files.list("files", *parts):
+        if entry.is_folder:
+            if len(parts) < _DEPTH:
+                yield from _walk(files, (*parts, entry.name))
+        elif parts or entry.name not in _OWN:
+            yield SavedFile((*parts, entry.name), entry.target)
+
+
+def _list_roots(files: RunFiles) -> list[Path]:
+    roots = [files.folder.resolve()]
+    for folder in files.folder.resolve().parents:
+        if folder.name == _LOG_FOLDER and folder.parent not in (Path(folder.anchor), Path.home()):
+            roots.append(folder.parent)
+            break
+    return roots

@@ -1,0 +1,59 @@
+"""The text of an HTML page, without markup, scripts and styles.
+
+The standard library's parser takes quadratic time for some pages, so this scans once: every search either moves on or
+is the last.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+__all__ = ["extract_text"]
+
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)", re.IGNORECASE)
+_SILENT = ("script", "style", "template", "noscript", "title", "textarea")
+_BLOCKS = frozenset(
+    ("p", "div", "br", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "section", "hr")
+)
+_CELLS = ("td", "th")
+
+
+def extract_text(page: str) -> str:
+    """Return what a reader of the page sees, one line per block; cells of a table are apart by ` | `."""
+    parts: list[str] = []
+    lowered = page.lower() if len(page.lower()) == len(page) else page
+    position = 0
+    while (start := page.find("<", position)) >= 0:
+        parts.append(page[position:start])
+        position = _skip_markup(page, lowered, start, parts)
+    parts.append(page[position:])
+    lines = (" ".join(line.split()) for line in html.unescape("".join(parts)).split("\n"))
+    return "\n".join(line.removesuffix(" |") for line in lines if line)
+
+
+def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
+    """Return where the text goes on after the `<` at `start`; adds what the markup means to `parts`."""
+    if page.startswith("<!--", start):
+        return _find_after(page, "-->", start + 4)
+    found = _TAG.match(page, start)
+    if not found:
+        if page.startswith(("<!", "<?", "</"), start):
+            return _find_after(page, ">", start)
+        parts.append("<")
+        return start + 1
+    name = found[2].lower()
+    end = _find_after(page, ">", start)
+    if name in _SILENT and not found[1]:
+        return _find_after(page, ">", _find_after(lowered, f"</{name}", end))
+    if name in _CELLS and found[1]:
+        parts.append(" | ")
+    elif name in _BLOCKS:
+        parts.append("\n")
+    return end
+
+
+def _find_after(page: str, mark: str, start: int) -> int:
+    """Return the place after the next `mark`, the end of the page if there is none."""
+    place = page.find(mark, start)
+    return len(page) if place < 0 else place + len(mark)

@@ -1,0 +1,99 @@
+"""What `swanlab.save` stored, pages and tables: shown as data, links only where their target may be read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+
+pytestmark = pytest.mark.anyio
+
+RUN = next((RUNS / "0.10.3-files").iterdir())
+GIVEN = {"project": "local/artifacts", "exp_cuid": "0rlk6ni1"}
+
+
+async def show(folder: Path, keys: list[str], **more: Any) -> str:
+    async with session(Settings(log_dirs=(folder,))) as client:
+        return text_of(await client.call_tool("get_media", {**GIVEN, "keys": keys, **more}))
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """Return a project whose saved notes are a link to the user's own, as the SDK leaves it."""
+    folder = tmp_path / "study" / "swanlog" / RUN.name
+    shutil.copytree(RUN, folder)
+    (folder / "files" / "notes.md").unlink()
+    return tmp_path / "study"
+
+
+async def test_saved_files_and_pages_are_shown_as_text() -> None:
+    told = await show(RUN.parent, ["files/*", "page"])
+    assert "lr 0.1 worked." in told
+    assert "weights of step 30" in told
+    assert "best.txt | 19" in told
+    assert "step 30: 0.032" in told
+    for markup in ("<h1>", "<script>", "alert(1)"):
+        assert markup not in told
+
+
+async def test_a_list_of_metrics_says_that_there_are_media() -> None:
+    async with session(Settings(log_dirs=(RUN.parent,))) as client:
+        given = {"project": "local/artifacts", "exp_cuids": ["0rlk6ni1"]}
+        told = text_of(await client.call_tool("list_metrics", given))
+    assert "4 media keys exist too (kind='media')." in told
+
+
+async def test_steps_come_without_contents_where_that_is_asked_for() -> None:
+    told = await show(RUN.parent, ["page", "note"], steps_only=True)
+    assert "Steps of page: 0-30 by 10 (4)." in told
+    assert "looks fine" not in told
+
+
+async def test_a_link_into_the_project_is_named_and_read(linked: Path) -> None:
+    (linked / "notes.md").write_text("kept in the project", encoding="utf-8")
+    (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(linked / "notes.md")
+    told = await show(linked / "swanlog", ["files/notes.md"])
+    assert "kept in the project" in told
+    assert f"link to {linked}/notes.md" in told
+
+
+@pytest.mark.parametrize("place", ["elsewhere/secret.txt", "study/.ssh/secret.txt", "study/../elsewhere/secret.txt"])
+async def test_a_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_path: Path, place: str) -> None:
+    secret = tmp_path / place
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    secret.write_text("my secret", encoding="utf-8")
+    (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(secret)
+    told = await show(linked / "swanlog", ["files/*"])
+    assert "my secret" not in told
+    assert "outside the run's and the project's folder" in told
+    assert "secret.txt" in told
+
+
+async def test_a_link_through_a_link_of_the_project_is_not_read(linked: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.txt").write_text("my secret", encoding="utf-8")
+    (linked / "data").symlink_to(tmp_path / "elsewhere")
+    (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(linked / "data" / "secret.txt")
+    assert "my secret" not in await show(linked / "swanlog", ["files/notes.md"])
+
+
+async def test_without_a_log_folder_of_the_usual_name_only_the_run_itself_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "archive" / RUN.name
+    shutil.copytree(RUN, folder)
+    (tmp_path / "secret.txt").write_text("my secret", encoding="utf-8")
+    for name, target in (("a.txt", tmp_path / "secret.txt"), ("b.txt", Path("notes.md"))):
+        (folder / "files" / name).symlink_to(target)
+    told = await show(tmp_path / "archive", ["files/*.txt"])
+    assert "my secret" not in told
+    assert "lr 0.1 worked." in told
+
+
+async def test_a_pipe_among_the_saved_files_is_not_listed(linked: Path) -> None:
+    os.mkfifo(linked / "swanlog" / RUN.name / "files" / "notes.md")
+    assert "notes.md" not in (await show(linked / "swanlog", ["*"])).replace("notes.md'", "")
