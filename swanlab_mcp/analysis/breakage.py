@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
-from swanlab_mcp.analysis.direction import find_role, has_no_trend, is_validation
 from swanlab_mcp.analysis.leaderboard import Breakage
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 from swanlab_mcp.core.models import MetricSummary, Points
 
@@ -22,7 +22,9 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
     losses = [
         key
         for key in keys
-        if find_role(key) == "loss" and not is_validation(key) and not has_no_trend(key) and not key.startswith("__")
+        if (kind := describe_key(key)).must_improve
+        and kind.role in ("loss", "error")
+        and kind.split not in ("validation", "test")
     ]
     return sorted(losses, key=len)[:_LOSSES]
 

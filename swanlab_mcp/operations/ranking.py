@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import find_ignored, flatten, identify_settings
-from swanlab_mcp.analysis.direction import Direction, infer_direction
 from swanlab_mcp.analysis.leaderboard import Breakage, order_results, set_apart
+from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key
 from swanlab_mcp.analysis.noise import Scatter
 from swanlab_mcp.analysis.repeats import Run, group_settings
 from swanlab_mcp.analysis.standings import (
@@ -68,7 +68,7 @@ class Ranking(NamedTuple):
     reached: Reached
     experiments: Sequence[Experiment]
     parts: Sequence[Part]
-    direction: Direction
+    kind: MetricKind
     is_direction_asked: bool = False
     scatter: Scatter | None = None
     ignored: Sequence[str] = ()
@@ -194,7 +194,7 @@ async def rank_experiments(
     the first or the baseline. Notes say which direction is better, and why.
     Example: {"project": "mnist", "metric": "val/acc"}.
     """
-    direction = infer_direction(metric)
+    kind = describe_key(metric)
     ref, choice = await list_chosen(client, project, username, filters, [metric] if at in ("best", "last") else ())
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
     if not experiments:
@@ -203,12 +203,12 @@ async def rank_experiments(
     reached = await read_reached(client, ref, choice, metric, at)
     study = _Study(client, ref, experiments, reached, repeats_by)
     link = link_pages(client, ref)
-    wanted = mode if mode != "auto" else direction.mode
+    wanted = mode if mode != "auto" else kind.direction
     if not wanted:
         parts = [_show_end(study.make_field(end, by_state=not unfinished)) for end in ("min", "max")]
         count = sum(len(part.rows) for part in parts)
         shown = Page(returned=count, total=count, order=say("both ends"))
-        ends = Ranking(metric, reached, experiments, parts, direction)
+        ends = Ranking(metric, reached, experiments, parts, kind)
         return add_notes(ApiResponse(data=ends, page=shown, notes=notes), link)
     by_seed = by_seed or bool(baseline)
     stretch = get_slice(page, size)
@@ -223,7 +223,7 @@ async def rank_experiments(
         reached,
         experiments,
         [Part("", field, rows, choose_columns(field, [row.place for row in rows], with_seeds=not by_seed))],
-        direction,
+        kind,
         is_direction_asked=mode != "auto",
         scatter=measure_noise(field),
         ignored=find_ignored([study.configs[one] for one in field.ranked]),

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Sequence
 from statistics import mean, median
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.direction import find_role, infer_direction, is_validation
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.smoothing import find_smooth_best
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
@@ -79,7 +79,7 @@ async def read_reached(client: SwanLabClient, ref: ProjectRef, choice: Choice, m
             return Reached(at, summaries)
         return Reached(at, points, window=round(length * DEFAULTS.batch_window))
     is_key = at != "smoothed" and not at.startswith("step:")
-    if is_key and not infer_direction(at).mode:
+    if is_key and not describe_key(at).direction:
         raise InvalidArgument(
             say(
                 "at={at} is none of best, last, smoothed and step:N, nor a metric whose direction is known.",
@@ -110,7 +110,7 @@ async def read_reached(client: SwanLabClient, ref: ProjectRef, choice: Choice, m
         except NotFound as error:
             hint = say("at takes best, last, smoothed, step:N or a metric key.")
             raise InvalidArgument(error.message, hint=join_sentences(error.hint, hint)) from error
-    return Reached(at, points, decided, infer_direction(at).mode)
+    return Reached(at, points, decided, describe_key(at).direction)
 
 
 def fingerprint(read: MetricSummary | Points | None) -> Hashable:
@@ -123,7 +123,9 @@ def fingerprint(read: MetricSummary | Points | None) -> Hashable:
 
 def _may_be_batch(metric: str) -> bool:
     """Tell whether single values may be of one training batch each, and then scatter too much to be compared."""
-    return not is_validation(metric) and "test" not in metric.casefold() and find_role(metric) in ("loss", "quality")
+    kind = describe_key(metric)
+    is_held_out = kind.split in ("validation", "test") or "test" in metric.casefold()
+    return not is_held_out and kind.role in ("loss", "error", "quality", "reward")
 
 
 def _read_summary(summary: MetricSummary, mode: str, at: str, state: str) -> Result:

@@ -16,6 +16,7 @@ from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.baselines import write_name
 from swanlab_mcp.operations.ranking import Part, Ranking
+from swanlab_mcp.present.direction_words import describe_direction
 
 __all__ = ["publish"]
 
@@ -184,7 +185,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
             total=len(field.ranked),
         )
         return [ask, *_note_apart(ranking, field)]
-    why = say("as asked") if ranking.is_direction_asked else ranking.direction.reason
+    why = say("as asked") if ranking.is_direction_asked else describe_direction(ranking.kind)
     return [
         say("Direction: {reason}.", reason=why),
         *_note_reading(ranking),

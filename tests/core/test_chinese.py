@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from swanlab_mcp.analysis.causes import find_lacking_memory, name_cause
 from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.diagnosis import judge
-from swanlab_mcp.analysis.direction import find_role, infer_direction
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.core.i18n import speak
 from swanlab_mcp.present.cause_words import describe_trouble
+from swanlab_mcp.present.direction_words import describe_direction
 from swanlab_mcp.present.event_words import describe_event, describe_rule
 from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
@@ -217,13 +218,14 @@ def test_events_are_worded_in_both_languages(values: list[float]) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["tokens_per_second", "seconds_per_step", "val/loss", "val/acc", "anomaly_score", "score", "lr", "time_to_acc"],
+    ["tokens_per_second", "seconds_per_step", "val/loss", "val/acc", "score", "fid", "neg_mean_squared_error"],
 )
-def test_what_a_key_means_does_not_depend_on_the_language(key: str) -> None:
-    english = (find_role(key), infer_direction(key).mode, infer_direction(key).is_speed)
+def test_reasons_of_a_direction_are_in_chinese(key: str) -> None:
+    kind = describe_key(key)
+    english = describe_direction(kind)
+    assert ("smaller is better" if kind.direction == "min" else "larger is better") in english
     with speak("zh"):
-        assert (find_role(key), infer_direction(key).mode, infer_direction(key).is_speed) == english
-        assert CHINESE.search(infer_direction(key).reason)
+        check_told(english, describe_direction(kind), kind.word)
 
 
 @pytest.mark.parametrize(

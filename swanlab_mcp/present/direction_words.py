@@ -1,0 +1,20 @@
+"""Say in words why a metric's small or large values are better."""
+
+from __future__ import annotations
+
+from swanlab_mcp.analysis.metric_catalogue import MetricKind
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["describe_direction"]
+
+
+def describe_direction(kind: MetricKind) -> str:
+    """Return the reason of a known direction, "" if neither is known to be better."""
+    if kind.rule == "per time":
+        return say("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
+    if kind.rule == "time per unit":
+        first, _, second = kind.word.partition(" per ")
+        return say("'{first} per {second}' is a time: smaller is better", first=first, second=second)
+    if kind.direction == "min":
+        return say("'{word}' in the key: smaller is better", word=kind.word)
+    return say("'{word}' in the key: larger is better", word=kind.word) if kind.direction == "max" else ""
