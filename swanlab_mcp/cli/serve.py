@@ -133,6 +133,8 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
                 "--allowed-origin takes an origin as browsers send it, like app://obsidian.md, not {origin!r}.",
                 origin=shorten(origin),
             )
+    if arguments.rate < 0:
+        problem = say("--rate is a number of requests a minute, not {rate}.", rate=arguments.rate)
     if problem:
         print(problem, file=sys.stderr)
         return 2

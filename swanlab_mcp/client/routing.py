@@ -11,6 +11,7 @@ from swanlab_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from swanlab_mcp.client.base import Backend
+    from swanlab_mcp.client.cache import AnswerCache
 
 __all__ = ["SwanLabClient", "open_client"]
 
@@ -21,8 +22,11 @@ class SwanLabClient:
     Without an API key (`signed_in` is False) the runs on this machine are the default, if there are any.
     """
 
-    def __init__(self, cloud: Backend | None, offline: Backend | None, *, signed_in: bool) -> None:
+    def __init__(
+        self, cloud: Backend | None, offline: Backend | None, *, signed_in: bool, cache: AnswerCache | None = None
+    ) -> None:
         self._signed_in = signed_in
+        self._cache = cache
         self._backends = [one for one in (cloud, offline) if one]
         self._local = offline or self._backends[0]
         self._others = self._backends[0]
@@ -55,6 +59,16 @@ class SwanLabClient:
         """Return the API key and the session that requests carry, which no reply may contain."""
         return tuple(secret for backend in self._backends for secret in backend.get_secrets())
 
+    @property
+    def cached_bytes(self) -> float:
+        """Bytes of the answers that are kept."""
+        return self._cache.size if self._cache else 0
+
+    def forget(self) -> None:
+        """Drop the answers that are kept."""
+        if self._cache:
+            self._cache.forget()
+
     async def aclose(self) -> None:
         for backend in self._backends:
             await backend.aclose()
@@ -78,4 +92,5 @@ def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient
     else:
         from swanlab_mcp.client.cloud.api import CloudClient as Cloud
     cloud = Cloud(Transport(settings), settings.web_host)
-    return SwanLabClient(cloud, offline, signed_in=bool(settings.api_key))
+    cache = getattr(cloud, "answers", None)
+    return SwanLabClient(cloud, offline, signed_in=bool(settings.api_key), cache=cache)

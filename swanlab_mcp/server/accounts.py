@@ -48,14 +48,18 @@ caller: ContextVar[Account | None] = ContextVar("caller", default=None)
 
 
 class Accounts:
-    """At most `most` clients, found by a hash of their keys; the least recently used is closed for a new one."""
+    """At most `most` clients, found by a hash of their keys; the least recently used is closed for a new one.
 
-    def __init__(self, settings: Settings, most: int = 256) -> None:
+    The answers that all of them keep have at most `cache_bytes`: beyond, the least recently used forget theirs.
+    """
+
+    def __init__(self, settings: Settings, most: int = 256, cache_bytes: int = 256 * 10**6) -> None:
         with speak(settings.language):
             source = say("the Authorization header")
         self._settings = replace(settings, log_dirs=(), demo=False, problems=(), key_source=source)
         self._most = most
         self._salt = secrets.token_bytes(32)
+        self._cache_bytes = cache_bytes
         self._known: dict[bytes, Account] = {}
         self._logins = Logins()
         self._questions = SharedAnswers[Account]()
@@ -75,8 +79,17 @@ class Accounts:
             yield account
         finally:
             account.calls -= 1
+            self._limit_caches()
             if account.is_dismissed and not account.calls:
                 await account.client.aclose()
+
+    def _limit_caches(self) -> None:
+        excess = sum(account.client.cached_bytes for account in self._known.values()) - self._cache_bytes
+        for account in self._known.values():
+            if excess <= 0:
+                break
+            excess -= account.client.cached_bytes
+            account.client.forget()
 
     async def aclose(self) -> None:
         """Close every client, those in use at the end of their calls."""

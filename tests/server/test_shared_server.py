@@ -356,6 +356,20 @@ async def test_the_least_recently_used_client_is_closed_for_a_new_one(
     assert anew.is_dismissed
 
 
+async def test_the_caches_of_all_callers_share_one_budget(settings: Settings, keys: list[str]) -> None:
+    known = Accounts(settings, cache_bytes=5000)
+    used: list[Any] = []
+    for key in keys:
+        async with known.use(key) as account:
+            used.append(account)
+            await account.client.list_workspaces()
+        assert sum(one.client.cached_bytes for one in used) <= 5000
+    assert used[-1].client.cached_bytes > 0
+    assert used[0].client.cached_bytes == 0
+    assert not any(one.is_dismissed for one in used)
+    await known.aclose()
+
+
 async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings, state: State, keys: list[str]) -> None:
     known = Accounts(settings, most=1)
     released = threading.Event()
@@ -579,6 +593,9 @@ def test_what_would_be_open_by_accident_does_not_start() -> None:
     assert "at least 32 random characters" in weak
     assert "canary" not in weak
     assert "it has none: set SWANLAB_API_KEY" in refuse("--shared-key")
+    assert "not -1" in refuse("--rate", "-1")
+    assert "app://obsidian.md, not '*'" in refuse("--allowed-origin", "*")
+    assert "/nowhere/audit cannot be written" in refuse("--audit", "/nowhere/audit")
     assert "not encrypted" in refuse("--host", "http://swanlab.example.com")
 
 

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from itertools import cycle
 from typing import Any, cast
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -48,6 +49,7 @@ _LONGEST_WAIT = 20.0
 _RETRIED = {429, 500, 502, 503, 504}
 # so that the pages of a list of 3,000, or 50 calls at once, take one round trip
 _AT_ONCE = 64
+_AT_ONCE_IN_ALL = 1024
 _RENEWAL = 7 * 86400.0
 _LARGEST_ANSWER = 64 * 2**20
 _LARGEST_DOWNLOAD = 2**30
@@ -107,7 +109,7 @@ class _Lanes:
     @asynccontextmanager
     async def take(self) -> AsyncGenerator[httpx.AsyncClient, None]:
         """Wait for a free lane and yield its client."""
-        async with self._slots:
+        async with self._slots, _get_shared_slots():
             if not self._free:
                 self._add()
             number = heappop(self._free)
@@ -138,6 +140,17 @@ class _Lanes:
     def _add(self) -> None:
         self._clients.append(_make_client(self._base_url))
         self._free.append(len(self._clients) - 1)
+
+
+def _get_shared_slots() -> asyncio.Semaphore:
+    """Return what bounds the requests of all accounts that this event loop serves."""
+    loop = asyncio.get_running_loop()
+    if loop not in _shared_slots:
+        _shared_slots[loop] = asyncio.Semaphore(_AT_ONCE_IN_ALL)
+    return _shared_slots[loop]
+
+
+_shared_slots = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
 
 
 class Transport:
