@@ -38,6 +38,8 @@ DEFAULT_API_HOST = "https://api.swanlab.cn"
 DEFAULT_WEB_HOST = "https://swanlab.cn"
 DEFAULT_TIMEOUT = 45.0
 DEFAULT_MAX_OUTPUT_TOKENS = 8000
+# which form of a reply is sent: by the client's name, only text, or JSON next to it
+OUTPUTS = ("auto", "text", "both")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Settings:
     is_cached: bool = True
     language: str = "en"
     metrics_file: str = ""
+    output: str = "auto"
     problems: tuple[str, ...] = ()
 
 
@@ -125,6 +128,7 @@ def load_settings(
     allow_writes: bool = False,
     is_cached: bool = True,
     lang: str = "",
+    output: str = "",
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
@@ -147,6 +151,7 @@ def load_settings(
         common = Settings(
             timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
             max_output_tokens=tokens or DEFAULT_MAX_OUTPUT_TOKENS,
+            output=output or _read_output(known, problems),
             show_secrets=show_secrets,
             allow_writes=allow_writes,
             is_cached=is_cached,
@@ -378,6 +383,15 @@ def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list
         else:
             folders.setdefault(os.path.realpath(path), path)
     return tuple(folders.values())
+
+
+def _read_output(environ: Mapping[str, str], problems: list[str]) -> str:
+    text = environ.get("SWANLAB_MCP_OUTPUT", "").strip().lower()
+    if text and text not in OUTPUTS:
+        problems.append(
+            say("SWANLAB_MCP_OUTPUT={value!r} is not auto, text or both; auto is used.", value=shorten(text))
+        )
+    return text if text in OUTPUTS else "auto"
 
 
 def _read_number(environ: Mapping[str, str], name: str, problems: list[str]) -> int | None:

@@ -43,6 +43,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "LOG_DIR",
         "LOGDIR",
         "MCP_MAX_OUTPUT_TOKENS",
+        "MCP_OUTPUT",
         "MCP_LANG",
         "HOST",
         "MCP_CONFIRMATION_SECRET",
@@ -97,9 +98,31 @@ async def opened(settings: Settings) -> Any:
 
 @asynccontextmanager
 async def session(settings: Settings, mode: str = "auto") -> Any:
-    """An MCP client over an in-process session with a server of these settings."""
+    """An MCP client over an in-process session with a server of these settings; it reads tables as records."""
     async with connect(create_server(settings), mode=mode) as client:
-        yield client
+        yield RecordReader(client)
+
+
+class RecordReader:
+    """A client whose results hold records where the server sent columns and rows."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def call_tool(self, *given: Any, **named: Any) -> Any:
+        result = await self._client.call_tool(*given, **named)
+        structured = result.structured_content
+        data = structured.get("data") if structured else None
+        if not isinstance(data, dict) or set(data) != {"columns", "rows"}:
+            return result
+        records = [
+            {name: value for name, value in zip(data["columns"], row, strict=True) if value is not None}
+            for row in data["rows"]
+        ]
+        return result.model_copy(update={"structured_content": {**structured, "data": records}})
 
 
 def text_of(result: Any) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         except InvalidArgument as error:
             tell(str(error))
             return 2
-    server = start_server(settings, arguments)
+    # what is printed is chosen by --json
+    server = start_server(replace(settings, output="both"), arguments)
     how: dict[str, Any] = {"as_json": arguments.json, "output": arguments.output}
     return asyncio.run(_call(server, arguments.tool, arguments.argument, **how))
 

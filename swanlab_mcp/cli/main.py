@@ -59,6 +59,7 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         allow_writes=arguments.allow_writes,
         is_cached=not arguments.no_cache,
         lang=arguments.lang,
+        output=arguments.output_form,
     )
     with speak(settings.language):
         if settings.metrics_file:

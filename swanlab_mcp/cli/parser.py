@@ -9,6 +9,7 @@ from typing import Any
 
 from swanlab_mcp import __version__
 from swanlab_mcp.core.i18n import LANGUAGES
+from swanlab_mcp.settings import OUTPUTS
 
 __all__ = ["read_arguments", "repeat_options"]
 
@@ -21,6 +22,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _add_options(parser)
+    _add_output(parser, default="")
     # the same options after the command; what is not given there must not undo what was given before it
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_options(options, default=argparse.SUPPRESS)
@@ -75,6 +77,8 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="write the server, with the options given here, into an assistant's configuration",
     )
     install.add_argument("assistant", help="such as claude-desktop, cursor or vscode; an unknown one lists all")
+    for command in (serve, install):
+        _add_output(command, default=argparse.SUPPRESS)
     install.add_argument("--print", action="store_true", default=False, help="only show what would be written")
     arguments, rest = parser.parse_known_args(argv)
     # argparse gives up on name=value words that follow an option
@@ -83,6 +87,12 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if rest:
         arguments.argument += rest
     return arguments
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the form of replies; in the other commands `--output` is a file."""
+    text = "form of replies: text, both (JSON too), or auto (default; by the client's name)"
+    parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
 
 def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -139,4 +149,4 @@ def repeat_options(arguments: argparse.Namespace) -> list[str]:
             words += [word for folder in value for word in (option, str(Path(folder).expanduser().absolute()))]
         else:
             words += [option] if value is True else [option, f"{value:g}" if isinstance(value, float) else str(value)]
-    return words
+    return [*words, "--output", arguments.output_form] if arguments.output_form else words

@@ -25,6 +25,7 @@ from swanlab_mcp.present.views import CURVES, MIME_TYPE, read_curves
 from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.binding import call_tool
 from swanlab_mcp.server.context import App
+from swanlab_mcp.server.forms import find_form, sends_json
 from swanlab_mcp.server.log_messages import add_log_messages
 from swanlab_mcp.server.prompts import PROMPTS
 from swanlab_mcp.server.resources import TaskPrompt, add_completion, add_resources, to_protocol_error
@@ -68,8 +69,13 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         # every request is a task of its own, started before anybody knew the language
         if pending.get() is None:
             pending.set(PendingChange(ctx.request_id))
-        with speak(settings.language):
-            return await call_next(ctx)
+        about = ctx.session.client_params
+        token = sends_json.set(find_form(settings.output, about.client_info.name if about else ""))
+        try:
+            with speak(settings.language):
+                return await call_next(ctx)
+        finally:
+            sends_json.reset(token)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
@@ -86,7 +92,10 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
-        cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
+        # with auto, the list depends on the client
+        cache_hints={
+            "tools/list": CacheHint(ttl_ms=300_000, scope="private" if settings.output == "auto" else "public")
+        },
         lifespan=lifespan,
         middleware=[answer],
         log_level=log_level,
@@ -111,7 +120,8 @@ class _Server(MCPServer[App]):
     entries: Sequence[ToolEntry] = ()
 
     async def list_tools(self) -> list[Tool]:
-        return [Tool.model_validate(one) for one in read_tool_list([entry.name for entry in self.entries])]
+        listed = [Tool.model_validate(one) for one in read_tool_list([entry.name for entry in self.entries])]
+        return listed if sends_json.get() else [one.model_copy(update={"output_schema": None}) for one in listed]
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         return await call_tool(self.entries, name, arguments, context)

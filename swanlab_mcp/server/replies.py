@@ -13,6 +13,7 @@ from swanlab_mcp.core.models import ApiResponse, Picture
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.text import Reply, Rows, fit
 from swanlab_mcp.server.context import App
+from swanlab_mcp.server.forms import KEEPS_RECORDS, sends_json, tabulate
 from swanlab_mcp.server.table import ToolEntry
 
 __all__ = ["describe_error", "make_error_result", "make_reply", "make_result"]
@@ -42,7 +43,8 @@ def make_result(
     """Return the result of a tool; `meta` is for the view only."""
     text = TextContent(type="text", text=reply.text)
     if not entry.shows_pictures:
-        return CallToolResult(content=[text], structured_content=reply.structured, _meta=meta)
+        structured = reply.structured if entry.name in KEEPS_RECORDS else tabulate(reply.structured)
+        return CallToolResult(content=[text], structured_content=structured if sends_json.get() else None, _meta=meta)
     rows: Any = reply.structured["data"]
     # a row that was cut takes its picture along
     shown = len(cast("list[Any]", rows)) if isinstance(rows, list) else None
@@ -66,6 +68,6 @@ def make_error_result(error: SwanLabError, app: App) -> CallToolResult:
     text = describe_error(error, app)
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
-        structured_content={"code": error.status, "errmsg": text, "data": None},
+        structured_content={"code": error.status, "errmsg": text, "data": None} if sends_json.get() else None,
         is_error=True,
     )

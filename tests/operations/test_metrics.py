@@ -276,7 +276,7 @@ async def test_a_time_range_and_the_last_minutes_are_parts_of_a_series(settings:
             ({"start": "soon"}, "'soon' is neither a step nor a time"),
             ({"start": "2026-01-02", "end": "2026-01-01"}, "start lies after end"),
             ({"start": "2026-01-02", "last_minutes": 3}, "cannot go together"),
-            ({"last_minutes": 0}, "'last_minutes'"),
+            ({"last_minutes": -1}, "'last_minutes'"),
         ):
             result = await client.call_tool("get_metrics", {**base, **arguments})
             assert result.is_error
@@ -358,7 +358,7 @@ async def test_wrong_questions_about_series_are_told(settings: Settings) -> None
             ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 lies after end=1"),
             ({"head": 1, "tail": 1}, "head and tail cannot go together"),
-            ({"head": 0}, "'head'"),
+            ({"head": -1}, "'head'"),
             ({"exp_cuids": []}, "'exp_cuids'"),
             ({"exp_cuids": ["cruves"]}, "Did you mean curves (curves1)?"),
         ):
