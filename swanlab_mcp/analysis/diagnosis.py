@@ -76,8 +76,10 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         if not any(key in event.keys for event in merged if event.severity != "info")
     ]
     severities = {event.severity for event in merged}
-    deciding = roles.deciding or [curve for curve in curves if curve.kind.role == "adversary" and not curve.is_constant]
-    sure = [curve for curve in deciding if len(curve.costs) >= DEFAULTS.fewest_points]
+    # adversaries in balance are all that a GAN may log
+    adversaries = [curve for curve in curves if curve.kind.role == "adversary" and not curve.is_constant]
+    sure = [curve for curve in roles.deciding if len(curve.costs) >= DEFAULTS.fewest_points]
+    sure = sure or [curve for curve in adversaries if len(curve.costs) >= DEFAULTS.fewest_points]
     health: Health = (
         "problem" if "problem" in severities
         else "warning" if "warning" in severities
@@ -87,7 +89,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
     return Judgement(
         health,
         tuple(sorted(merged, key=lambda event: event.step)),
-        tuple(curve.key for curve in (sure or deciding)),
+        tuple(curve.key for curve in (sure or roles.deciding or adversaries)),
         tuple(few),
         any(curve.kind.role in ("loss", "error", "quality", "reward") for curve in curves),
         any(trends.improves(curve) for curve in roles.deciding),
