@@ -80,8 +80,8 @@ class Thresholds:
     short_share: float = 0.5
     significance: float = 0.05
     power: float = 0.8
-    # a setting's own variance of 2, 3, 5 repeats is raised by 3, 0.75, 0.19 times itself
-    chance_calm: float = 3.0
+    # a setting's own variance of 2, 3, 5 repeats is raised by 4, 1 and 0.25 times itself
+    chance_calm: float = 4.0
     noisy_doubt: float = 1e-6
     most_repeats: int = 20
     strong_association: float = 0.8

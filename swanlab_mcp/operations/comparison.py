@@ -3,8 +3,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
+from swanlab_mcp.analysis.alignment import align_values
 from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
@@ -51,7 +52,6 @@ _KEYS = 12
 _FACTS = 6
 _NAME = 40
 _TEXT = 40
-_CONTEXT = 10
 _STRONGEST = 5
 _CONFOUNDED = 3
 # what tells of the process and not of the conditions it ran under
@@ -236,27 +236,7 @@ def _find_differences(
 
 def _align(name: str, values: Sequence[Any]) -> DifferingKey:
     # masked here by the key's name, which a list of values no longer tells
-    masked = [mask_secrets(value, name) for value in values]
-    texts = [value for value in masked if isinstance(value, str)]
-    same = 0
-    if len(texts) > 1 and max(map(len, texts)) > _TEXT:
-        # what the first and the last in order share, all share
-        same = next(
-            (place for place, two in enumerate(zip(min(texts), max(texts), strict=False)) if len({*two}) > 1), 0
-        )
-    # long texts differ behind what they share
-    shared = max(0, same - _CONTEXT)
-    cut = [f"…{value[shared:]}" if shared and isinstance(value, str) else value for value in masked]
-    return DifferingKey(name=name, values=[_shorten_value(value) for value in cut])
-
-
-def _shorten_value(value: Any) -> Any:
-    if isinstance(value, float):
-        return round_number(value)
-    if isinstance(value, (list, dict)):
-        text = str(cast("object", value))
-        return cast("object", value) if len(text) <= _TEXT else shorten(text, _TEXT)
-    return shorten(value, _TEXT) if isinstance(value, str) else value
+    return DifferingKey(name=name, values=align_values([mask_secrets(value, name) for value in values], _TEXT))
 
 
 def _find_associations(

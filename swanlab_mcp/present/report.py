@@ -238,7 +238,7 @@ def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
 
 
 def _show_diagnoses(page: _Page, found: Sequence[Mapping[str, Any]], total: int) -> _Markup:
-    ill = [one for one in found if one["health"] != "healthy" or one["state"] in ("CRASHED", "ABORTED")]
+    ill = [one for one in found if one["health"] != "healthy" or one["state"] in ("CRASHED", "ABORTED", "UNKNOWN")]
     told = say(
         "{read} of {total} experiments were diagnosed from all their points; {healthy} are healthy.",
         read=len(found),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swanlab_mcp.analysis.alignment import align_values
 from swanlab_mcp.analysis.differences import (
     associate,
     compute_spearman,
@@ -124,6 +125,27 @@ def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> 
     assert (best.key, best.method) == ("bump", "group means")
     assert best.strength > 0.6
     assert associate(several[:4], hill[:4], ["lr"]) == []
+
+
+@given(st.lists(st.text("ab", max_size=90) | st.lists(st.integers(), max_size=30) | st.floats(), min_size=2, max_size=5))
+def test_different_values_look_different(values: list[Any]) -> None:
+    shown = align_values(values, 40)
+    assert len({json.dumps(one) for one in shown}) >= len({json.dumps(one) for one in values})
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # one text is the beginning of another
+        (["x" * 60, "x" * 60 + "tail"], ["…xxxxxxxxxx", "…xxxxxxxxxxtail"]),
+        # two share a beginning that the third lacks
+        (["a" * 50 + "1", "a" * 50 + "2", "b"], ["…aaaaaaaaaa1", "…aaaaaaaaaa2", "b"]),
+        ([0.1234567891, 0.1234567892], [0.1234567891, 0.1234567892]),
+        ([0.123456789, 0.2], [0.123457, 0.2]),
+    ],
+)
+def test_long_values_are_cut_to_where_they_differ(values: list[Any], expected: list[Any]) -> None:
+    assert align_values(values, 40) == expected
 
 
 async def compare(settings: Settings, **arguments: Any) -> dict[str, Any]:

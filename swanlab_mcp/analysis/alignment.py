@@ -1,0 +1,66 @@
+"""Values next to one another, cut so that different values stay different."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["align_values"]
+
+_CONTEXT = 10
+_DIGITS = 6
+
+
+def align_values(values: Sequence[Any], width: int) -> list[Any]:
+    """Return values of at most about `width` characters; those that differ look different.
+
+    Long texts are cut to where they start to differ, numbers are rounded where that keeps them apart.
+    """
+    exact = [_write(value) for value in values]
+    shown = [_show(value, text, width) for value, text in zip(values, exact, strict=True)]
+    for places in _find_alike(shown, exact):
+        shared = max(0, _count_shared([exact[place] for place in places]) - _CONTEXT)
+        for place in places:
+            is_number = isinstance(values[place], float)
+            cut = f"…{exact[place][shared:]}" if shared else exact[place]
+            shown[place] = values[place] if is_number else shorten(cut, width)
+    for places in _find_alike(shown, exact):
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(exact[place] for place in places), 1)}
+        for place in places:
+            shown[place] = f"{shown[place]} ({numbers[exact[place]]})"
+    return shown
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _show(value: Any, text: str, width: int) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, (str, list, dict)):
+        return value if len(text) <= width and not isinstance(value, str) else shorten(text, width)
+    return value
+
+
+def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
+    """Return the places of values that look the same but are not all the same."""
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(shown):
+        groups.setdefault(_write(one), []).append(place)
+    return [places for places in groups.values() if len({exact[place] for place in places}) > 1]
+
+
+def _count_shared(texts: Sequence[str]) -> int:
+    """Return how many characters at their beginning all texts share."""
+    # what the first and the last in order share, all share
+    first, last = min(texts), max(texts)
+    for place, (one, other) in enumerate(zip(first, last, strict=False)):
+        if one != other:
+            return place
+    return min(len(first), len(last))
