@@ -127,7 +127,9 @@ def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> 
     assert associate(several[:4], hill[:4], ["lr"]) == []
 
 
-@given(st.lists(st.text("ab", max_size=90) | st.lists(st.integers(), max_size=30) | st.floats(), min_size=2, max_size=5))
+@given(
+    st.lists(st.text("ab", max_size=90) | st.lists(st.integers(), max_size=30) | st.floats(), min_size=2, max_size=5)
+)
 def test_different_values_look_different(values: list[Any]) -> None:
     shown = align_values(values, 40)
     assert len({json.dumps(one) for one in shown}) >= len({json.dumps(one) for one in values})
