@@ -43,9 +43,8 @@ def _write(value: Any) -> str:
 def _show(value: Any, text: str, width: int) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, (str, list, dict)):
-        return value if len(text) <= width and not isinstance(value, str) else shorten(text, width)
-    return value
+    is_long = isinstance(value, (list, dict)) and len(text) > width
+    return shorten(text, width) if isinstance(value, str) or is_long else value
 
 
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
