@@ -43,8 +43,8 @@ def _write(value: Any) -> str:
 def _show(value: Any, text: str, width: int) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}")
-    kind = type(value)
-    return shorten(text, width) if kind is str or (kind in (list, dict) and len(text) > width) else value
+    is_nested = text[:1] in ("[", "{") and len(text) > width
+    return shorten(text, width) if isinstance(value, str) or is_nested else value
 
 
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
