@@ -193,7 +193,7 @@ def test_the_command_writes_a_new_file_and_never_over_one(
     assert "test-key" not in written
     assert re.fullmatch(r"report\.html：\d+ 字节\n", capsys.readouterr().err)
     assert report("--host", host, "report", "project1") == 1
-    assert "report.html was not written: File exists" in capsys.readouterr().err
+    assert "exists already and is not overwritten" in capsys.readouterr().err
     assert Path("report.html").read_text("utf-8") == written
     state.add_project(state.workspaces[0], "empty")
     for words, why in (
