@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
@@ -41,6 +42,17 @@ def test_user_is_another_name_of_username(host: str, state: State) -> None:
         assert api.get_experiment("theirs", "their1", "kites-test2").code == 200
         with pytest.raises(TypeError, match="two names of one argument"):
             api.get_experiment("theirs", "their1", username="a", user="b")
+
+
+def test_null_fields_of_a_profile_stay(host: str, state: State) -> None:
+    profile = {"config": {"warmup": None, "layers": [None, 2]}, "metadata": None, "requirements": None, "conda": None}
+    state.add_experiment(state.projects[0], "bare", cuid="bare", wire={"profile": profile})
+    with OpenApi("test-key", host=host) as api:
+        answer = api.get_experiment("project1", "bare")
+        assert answer.data is not None
+        assert answer.data.profile == profile
+        assert answer.model_dump(mode="json")["data"]["profile"] == profile
+        assert json.loads(answer.model_dump_json())["data"]["profile"] == profile
 
 
 @pytest.mark.parametrize(("status", "expected"), [(403, 403), (404, 404), (418, 418), (302, 302)])

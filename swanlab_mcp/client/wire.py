@@ -138,9 +138,8 @@ def read_experiment(item: Any) -> Experiment:
         raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
     cuid = _require(item, "cuid", say("an experiment"))
     profile = {
-        key: unwrap_config(_object(value)) if key == "config" else limit_value(value)
+        key: unwrap_config(_object(value)) if key == "config" and value is not None else limit_value(value)
         for key, value in _object(item.get("profile")).items()
-        if value is not None
     }
     slug = _optional_text(item.get("slug"))
     return Experiment(

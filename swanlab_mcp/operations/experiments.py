@@ -72,7 +72,7 @@ async def get_experiment(
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     if profile and answer.data:
         parts = {part: value for part, value in answer.data.profile.items() if part in profile}
-        lacking = [part for part in profile if part not in parts]
+        lacking = [part for part in profile if parts.get(part) is None]
         answer = answer.model_copy(update={"data": answer.data.model_copy(update={"profile": parts})})
         names = ", ".join(lacking)
         answer = add_notes(answer, say("Not recorded for it: {names}.", names=names) if lacking else "")
