@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, KeysView, Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from swanlab_mcp.core.records import (
+    JsonObject,
+    Number,
+    Record,
+    Text,
+    Texts,
+    is_empty,
+    is_moment,
+    is_none,
+    read_time,
+    show_time,
+    to_json_value,
+)
 from swanlab_mcp.core.validation import read_filter_value
 
 __all__ = [
@@ -45,100 +56,13 @@ __all__ = [
     "is_moment",
     "read_time",
     "show_time",
+    "to_json_value",
 ]
 
 T = TypeVar("T")
 
 
-def to_json_value(value: Any) -> Any:
-    """Replace what JSON has no word for: NaN and infinities become strings, unknown objects their text."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "NaN"
-        if math.isinf(value):
-            return "Infinity" if value > 0 else "-Infinity"
-        return value
-    if isinstance(value, dict):
-        return {str(key): to_json_value(item) for key, item in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json_value(item) for item in cast("list[Any]", value)]
-    return str(value)
-
-
-def is_moment(milliseconds: int) -> bool:
-    """Tell whether Unix milliseconds are a time that a run can have, from 1970 to the year 3000."""
-    return 0 < milliseconds < 32_503_680_000_000
-
-
-def show_time(milliseconds: int) -> str:
-    """Return Unix milliseconds as SwanLab writes times: UTC, like 2024-11-23T12:28:04.286Z."""
-    if not milliseconds:
-        return ""
-    try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
-
-
-def read_time(text: str) -> datetime | None:
-    """Return the moment of an ISO 8601 time, in UTC unless it says otherwise; None if it is none."""
-    try:
-        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
-
-
-def _none_to(default: Any) -> BeforeValidator:
-    return BeforeValidator(lambda value: default() if value is None else value)
-
-
-Text = Annotated[str, _none_to(str)]
-JsonObject = Annotated[dict[str, Any], _none_to(dict), PlainSerializer(to_json_value, when_used="json")]
-Texts = Annotated[dict[str, Any], _none_to(dict)]
-Number = Annotated[
-    float,
-    PlainSerializer(to_json_value, when_used="json"),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "description": "NaN, Infinity, -Infinity"}]}),
-]
-
-
 _ANY = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "array", "object")]}
-
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-def _is_empty(value: object) -> bool:
-    return not value
-
-
-class Record(BaseModel):
-    """A read-only record whose fields are reachable as attribute, `["field"]` and `.get("field", default)`."""
-
-    # the start needs none of them whole
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-    def __getitem__(self, field: str) -> Any:
-        """Return a field's value; raises KeyError for anything that is not a field."""
-        if field not in type(self).model_fields:
-            raise KeyError(field)
-        return getattr(self, field)
-
-    def __contains__(self, field: object) -> bool:
-        return field in type(self).model_fields
-
-    def get(self, field: str, default: Any = None) -> Any:
-        """Return a field's value, or `default` for anything that is not a field."""
-        return getattr(self, field) if field in type(self).model_fields else default
-
-    def keys(self) -> KeysView[str]:
-        """Return the names of the fields."""
-        return type(self).model_fields.keys()
 
 
 class User(Record):
@@ -187,17 +111,17 @@ class Experiment(Record):
     finishedAt: str | None = None
     user: Texts = Field(default_factory=dict, description="The creator: username, name")
     profile: JsonObject = Field(default_factory=dict, description="config, metadata, requirements, conda")
-    slug: str | None = Field(default=None, exclude_if=_is_none, description="The id in web addresses, where it differs")
-    labels: list[str] = Field(default_factory=list, exclude_if=_is_empty)
-    group: str | None = Field(default=None, exclude_if=_is_none)
-    job: str | None = Field(default=None, exclude_if=_is_none)
-    error: str | None = Field(default=None, exclude_if=_is_none, description="The recorded traceback of a crash")
+    slug: str | None = Field(default=None, exclude_if=is_none, description="The id in web addresses, where it differs")
+    labels: list[str] = Field(default_factory=list, exclude_if=is_empty)
+    group: str | None = Field(default=None, exclude_if=is_none)
+    job: str | None = Field(default=None, exclude_if=is_none)
+    error: str | None = Field(default=None, exclude_if=is_none, description="The recorded traceback of a crash")
     metrics: dict[str, Number] = Field(
-        default_factory=dict, exclude_if=_is_empty, description="Last values of the metrics that were asked about"
+        default_factory=dict, exclude_if=is_empty, description="Last values of the metrics that were asked about"
     )
     # set on a clone: where its metrics lie
-    rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
-    rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=_is_none)
+    rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
+    rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
 
 
 class AffectedExperiment(Record):
@@ -217,15 +141,15 @@ class Change(Record):
     username: str
     project: str
     experiments: list[AffectedExperiment] = Field(
-        default_factory=list["AffectedExperiment"], exclude_if=_is_empty, description="Up to 20 of them"
+        default_factory=list["AffectedExperiment"], exclude_if=is_empty, description="Up to 20 of them"
     )
-    experiment_count: int | None = Field(default=None, exclude_if=_is_none)
-    running_count: int | None = Field(default=None, exclude_if=_is_none, description="Of them in state RUNNING")
-    visibility: str | None = Field(default=None, exclude_if=_is_none)
-    description: str | None = Field(default=None, exclude_if=_is_none)
-    fingerprint: str | None = Field(default=None, exclude_if=_is_none, description="Of everything that is affected")
-    confirmation: str | None = Field(default=None, exclude_if=_is_none, description="For the call that does it")
-    confirm_before: str | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    experiment_count: int | None = Field(default=None, exclude_if=is_none)
+    running_count: int | None = Field(default=None, exclude_if=is_none, description="Of them in state RUNNING")
+    visibility: str | None = Field(default=None, exclude_if=is_none)
+    description: str | None = Field(default=None, exclude_if=is_none)
+    fingerprint: str | None = Field(default=None, exclude_if=is_none, description="Of everything that is affected")
+    confirmation: str | None = Field(default=None, exclude_if=is_none, description="For the call that does it")
+    confirm_before: str | None = Field(default=None, exclude_if=is_none, description="UTC")
 
 
 class Filter(Record):
@@ -262,27 +186,23 @@ class Narrowed(NamedTuple):
 class Extreme(Record):
     """A minimum or maximum and the first step where it occurs; `step` is absent where SwanLab does not tell it."""
 
-    step: int | None = Field(default=None, exclude_if=_is_none)
+    step: int | None = Field(default=None, exclude_if=is_none)
     value: Number
 
 
 class MetricSummary(Record):
     """One metric: the value at its last step, and its smallest and largest finite values."""
 
-    step: int | None = Field(default=None, exclude_if=_is_none, description="The last step")
-    value: Number | None = Field(default=None, exclude_if=_is_none, description="The value at the last step")
-    min: Extreme | None = Field(default=None, exclude_if=_is_none)
-    max: Extreme | None = Field(default=None, exclude_if=_is_none)
-    avg: Number | None = Field(
-        default=None, exclude_if=_is_none, description="avg, median, stdDev: where SwanLab tells"
-    )
-    median: Number | None = Field(default=None, exclude_if=_is_none)
-    stdDev: Number | None = Field(default=None, exclude_if=_is_none)
-    count: int | None = Field(default=None, exclude_if=_is_none, description="Points; computed, runs on disk only")
-    non_finite: int | None = Field(
-        default=None, exclude_if=_is_none, description="How many of them are NaN or infinite"
-    )
-    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+    step: int | None = Field(default=None, exclude_if=is_none, description="The last step")
+    value: Number | None = Field(default=None, exclude_if=is_none, description="The value at the last step")
+    min: Extreme | None = Field(default=None, exclude_if=is_none)
+    max: Extreme | None = Field(default=None, exclude_if=is_none)
+    avg: Number | None = Field(default=None, exclude_if=is_none, description="avg, median, stdDev: where SwanLab tells")
+    median: Number | None = Field(default=None, exclude_if=is_none)
+    stdDev: Number | None = Field(default=None, exclude_if=is_none)
+    count: int | None = Field(default=None, exclude_if=is_none, description="Points; computed, runs on disk only")
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many of them are NaN or infinite")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
 
 
 Summary = dict[str, MetricSummary]
@@ -293,9 +213,9 @@ class EnvironmentFact(Record):
 
     name: str = Field(description="Dotted; packages as package.<name>")
     value: Annotated[Any, PlainSerializer(to_json_value, when_used="json"), WithJsonSchema(_ANY)] = Field(
-        default=None, exclude_if=_is_none
+        default=None, exclude_if=is_none
     )
-    values: JsonObject = Field(default_factory=dict, exclude_if=_is_empty)
+    values: JsonObject = Field(default_factory=dict, exclude_if=is_empty)
 
 
 class LogLine(Record):
@@ -303,9 +223,9 @@ class LogLine(Record):
 
     number: int
     message: str
-    level: str | None = Field(default=None, exclude_if=_is_none, description="Where it is not INFO")
-    time: str | None = Field(default=None, exclude_if=_is_none, description="UTC")
-    repeated: int | None = Field(default=None, exclude_if=_is_none, description="How often it was printed in a row")
+    level: str | None = Field(default=None, exclude_if=is_none, description="Where it is not INFO")
+    time: str | None = Field(default=None, exclude_if=is_none, description="UTC")
+    repeated: int | None = Field(default=None, exclude_if=is_none, description="How often it was printed in a row")
 
 
 class LogPart(NamedTuple):
@@ -321,10 +241,10 @@ class MetricKey(Record):
 
     key: str
     type: str = Field(description="SCALAR or MEDIA")
-    system: bool = Field(default=False, exclude_if=_is_empty, description="Logged by the SDK itself")
-    count: int | None = Field(default=None, exclude_if=_is_none, description="Keys in the group")
+    system: bool = Field(default=False, exclude_if=is_empty, description="Logged by the SDK itself")
+    count: int | None = Field(default=None, exclude_if=is_none, description="Keys in the group")
     missing_in: list[str] = Field(
-        default_factory=list, exclude_if=_is_empty, description="Asked experiments that do not have it"
+        default_factory=list, exclude_if=is_empty, description="Asked experiments that do not have it"
     )
 
 
@@ -334,11 +254,11 @@ class Media(Record):
     key: str
     step: int
     type: str = Field(description="image, text, table, chart, audio, video, object3d, molecule, html or file")
-    name: str | None = Field(default=None, exclude_if=_is_none)
-    size: int | None = Field(default=None, exclude_if=_is_none, description="Bytes")
-    caption: str | None = Field(default=None, exclude_if=_is_none)
-    picture: int | None = Field(default=None, exclude_if=_is_none, description="Which of the pictures, from 1")
-    text: str | None = Field(default=None, exclude_if=_is_none)
+    name: str | None = Field(default=None, exclude_if=is_none)
+    size: int | None = Field(default=None, exclude_if=is_none, description="Bytes")
+    caption: str | None = Field(default=None, exclude_if=is_none)
+    picture: int | None = Field(default=None, exclude_if=is_none, description="Which of the pictures, from 1")
+    text: str | None = Field(default=None, exclude_if=is_none)
 
 
 class MediaItem(NamedTuple):
@@ -391,20 +311,20 @@ class Series(Record):
     key: str
     steps: list[int]
     values: list[Number]
-    times: list[str] | None = Field(default=None, exclude_if=_is_none, description="UTC")
+    times: list[str] | None = Field(default=None, exclude_if=is_none, description="UTC")
     x: list[Number] | None = Field(
-        default=None, exclude_if=_is_none, description="Seconds since the start, or the metric asked as x_axis"
+        default=None, exclude_if=is_none, description="Seconds since the start, or the metric asked as x_axis"
     )
     source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
     returned: int = Field(description="Points here")
     total: int | None = Field(
-        default=None, exclude_if=_is_none, description="Points in the asked range; absent when not known"
+        default=None, exclude_if=is_none, description="Points in the asked range; absent when not known"
     )
-    first_step: int | None = Field(default=None, exclude_if=_is_none, description="Of the asked range")
-    last_step: int | None = Field(default=None, exclude_if=_is_none)
-    non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
-    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
-    next_start: int | None = Field(default=None, exclude_if=_is_none, description="Where exact points go on")
+    first_step: int | None = Field(default=None, exclude_if=is_none, description="Of the asked range")
+    last_step: int | None = Field(default=None, exclude_if=is_none)
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many are NaN or infinite")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
+    next_start: int | None = Field(default=None, exclude_if=is_none, description="Where exact points go on")
 
 
 class PlottedCurve(Record):
@@ -415,16 +335,16 @@ class PlottedCurve(Record):
     name: str
     key: str
     points: int
-    last: Extreme | None = Field(default=None, exclude_if=_is_none)
-    min: Extreme | None = Field(default=None, exclude_if=_is_none)
-    max: Extreme | None = Field(default=None, exclude_if=_is_none)
-    best: str | None = Field(default=None, exclude_if=_is_none, description="min or max, by the key's words")
-    non_finite: int | None = Field(default=None, exclude_if=_is_none, description="How many are NaN or infinite")
-    first_non_finite_step: int | None = Field(default=None, exclude_if=_is_none)
+    last: Extreme | None = Field(default=None, exclude_if=is_none)
+    min: Extreme | None = Field(default=None, exclude_if=is_none)
+    max: Extreme | None = Field(default=None, exclude_if=is_none)
+    best: str | None = Field(default=None, exclude_if=is_none, description="min or max, by the key's words")
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many are NaN or infinite")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
     worse_since: int | None = Field(
-        default=None, exclude_if=_is_none, description="The step since when it is worse than its best for good"
+        default=None, exclude_if=is_none, description="The step since when it is worse than its best for good"
     )
-    sparkline: str | None = Field(default=None, exclude_if=_is_none, description="The course, where nothing is drawn")
+    sparkline: str | None = Field(default=None, exclude_if=is_none, description="The course, where nothing is drawn")
 
 
 class Picture(NamedTuple):
@@ -452,9 +372,9 @@ class Page(Record):
 
     returned: int
     total: int
-    order: str | None = Field(default=None, exclude_if=_is_none, description="What comes first")
+    order: str | None = Field(default=None, exclude_if=is_none, description="What comes first")
     next: str | None = Field(
-        default=None, exclude_if=_is_none, description="Arguments of the call that continues the list"
+        default=None, exclude_if=is_none, description="Arguments of the call that continues the list"
     )
 
 
@@ -471,7 +391,7 @@ class ApiResponse(BaseModel, Generic[T]):
     code: int = 200
     errmsg: str = ""
     data: T | None = None
-    page: Page | None = Field(default=None, exclude_if=_is_none)
-    notes: list[str] = Field(default_factory=list, exclude_if=_is_empty)
+    page: Page | None = Field(default=None, exclude_if=is_none)
+    notes: list[str] = Field(default_factory=list, exclude_if=is_empty)
     pictures: SkipJsonSchema[list[Picture]] = Field(default_factory=list[Picture], exclude=True, repr=False)
     view: SkipJsonSchema[View | None] = Field(default=None, exclude=True, repr=False)

@@ -1,0 +1,112 @@
+"""Record: the base of all models, the JSON types of their fields, and times as SwanLab writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import KeysView
+from datetime import datetime, timezone
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+
+__all__ = [
+    "JsonObject",
+    "Number",
+    "Record",
+    "Text",
+    "Texts",
+    "is_empty",
+    "is_moment",
+    "is_none",
+    "read_time",
+    "show_time",
+    "to_json_value",
+]
+
+
+def to_json_value(value: Any) -> Any:
+    """Replace what JSON has no word for: NaN and infinities become strings, unknown objects their text."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return value
+    if isinstance(value, dict):
+        return {str(key): to_json_value(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_json_value(item) for item in cast("list[Any]", value)]
+    return str(value)
+
+
+def is_moment(milliseconds: int) -> bool:
+    """Tell whether Unix milliseconds are a time that a run can have, from 1970 to the year 3000."""
+    return 0 < milliseconds < 32_503_680_000_000
+
+
+def show_time(milliseconds: int) -> str:
+    """Return Unix milliseconds as SwanLab writes times: UTC, like 2024-11-23T12:28:04.286Z."""
+    if not milliseconds:
+        return ""
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def read_time(text: str) -> datetime | None:
+    """Return the moment of an ISO 8601 time, in UTC unless it says otherwise; None if it is none."""
+    try:
+        parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+def _none_to(default: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: default() if value is None else value)
+
+
+Text = Annotated[str, _none_to(str)]
+JsonObject = Annotated[dict[str, Any], _none_to(dict), PlainSerializer(to_json_value, when_used="json")]
+Texts = Annotated[dict[str, Any], _none_to(dict)]
+Number = Annotated[
+    float,
+    PlainSerializer(to_json_value, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "description": "NaN, Infinity, -Infinity"}]}),
+]
+
+
+def is_none(value: object) -> bool:
+    return value is None
+
+
+def is_empty(value: object) -> bool:
+    return not value
+
+
+class Record(BaseModel):
+    """A read-only record whose fields are reachable as attribute, `["field"]` and `.get("field", default)`."""
+
+    # the start needs none of them whole
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    def __getitem__(self, field: str) -> Any:
+        """Return a field's value; raises KeyError for anything that is not a field."""
+        if field not in type(self).model_fields:
+            raise KeyError(field)
+        return getattr(self, field)
+
+    def __contains__(self, field: object) -> bool:
+        return field in type(self).model_fields
+
+    def get(self, field: str, default: Any = None) -> Any:
+        """Return a field's value, or `default` for anything that is not a field."""
+        return getattr(self, field) if field in type(self).model_fields else default
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the fields."""
+        return type(self).model_fields.keys()
