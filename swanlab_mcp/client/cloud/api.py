@@ -2,88 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
-from swanlab_mcp.client.cloud.paging import LARGEST_PAGE, HandOn, PagedLists
-from swanlab_mcp.client.cloud.references import References
+from swanlab_mcp.client.cloud.fields import read_list
+from swanlab_mcp.client.cloud.metrics import MetricQueries
+from swanlab_mcp.client.cloud.paging import LARGEST_PAGE, HandOn
 from swanlab_mcp.client.cloud.transport import Transport
-from swanlab_mcp.client.wire import (
-    PointsTable,
-    is_object,
-    read_columns,
+from swanlab_mcp.client.cloud.wire import (
     read_experiment,
-    read_keys,
-    read_list,
-    read_log,
-    read_log_line,
-    read_media,
     read_project,
     read_reference,
-    read_series,
     read_summary,
-    read_text_field,
-    read_urls,
     read_user,
     read_workspace,
     write_filter,
 )
+from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.errors import NotFound, SwanLabError, UnexpectedResponse
+from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
     ApiResponse,
     Experiment,
     Filter,
-    LoggedKeys,
-    LogLine,
-    LogPart,
-    MediaFile,
-    MediaItem,
-    MediaPart,
     Narrowed,
     Page,
-    Points,
     Project,
     Summary,
     User,
     Workspace,
 )
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
-from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["CloudClient"]
 
 T = TypeVar("T")
 
-_KEYS_AT_ONCE = 2000
-_SERIES_AT_ONCE = 16
-_REQUESTS_AT_ONCE = 4
-_SAMPLE = 1500
-_SHARD = 1000
 _PROFILES_AT_ONCE = 20
 _SUMMARIES_AT_ONCE = 300
 
 
-class CloudClient:
+class CloudClient(MetricQueries):
     """Answers from the SwanLab server that `transport` reaches; links lead to `web_host`."""
 
     def __init__(self, transport: Transport, web_host: str) -> None:
-        self._transport = transport
-        self._lists = PagedLists(transport)
-        self._references = References(transport)
+        super().__init__(transport)
         self._web_host = web_host
         self._writes = 0
         self._legacy_summaries = False
         self._lacks_shows = False
-        self._legacy_series = False
-        self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def get_username(self) -> str:
         return (await self._transport.sign_in()).username
@@ -263,234 +234,6 @@ class CloudClient:
         answers = await gather(*map(read, batches))
         return ApiResponse(data={cuid: summary for answer in answers for cuid, summary in answer.items()})
 
-    async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Fetch the shards of 1,000 lines that are needed, once each; first find where the log ends."""
-        known: dict[int, list[dict[str, Any]]] = {}
-        total = await self._references.ask(ref, lambda one: self._count_log_lines(one, known))
-        reference = await self._references.refer(ref)
-        first = max(0, total - count) if start is None else min(start, total)
-        stop = min(total, first + count)
-        shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
-        lacking = [shard for shard in shards if shard not in known]
-        answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in lacking))
-        known |= {shard: lines for shard, (lines, _) in zip(lacking, answers, strict=True)}
-        shown = [
-            (number, item)
-            for shard in shards
-            for number, item in enumerate(known[shard], shard * _SHARD)
-            if first <= number < stop
-        ]
-        if len(shown) != stop - first:
-            raise UnexpectedResponse(
-                say(
-                    "SwanLab gave {count} of the log's lines {first} to {last}.",
-                    count=len(shown),
-                    first=first,
-                    last=stop - 1,
-                ),
-                hint=say("Ask again."),
-            )
-
-        def read() -> list[LogLine]:
-            return [read_log_line(item, number) for number, item in shown]
-
-        # of thousands of lines, other calls go on meanwhile
-        lines = read() if len(shown) < _SHARD else await asyncio.to_thread(read)
-        return ApiResponse(data=LogPart(lines, first, total))
-
-    async def _read_shard(self, reference: dict[str, Any], shard: int) -> tuple[list[dict[str, Any]], int]:
-        params = {**reference, "epoch": shard, "size": _SHARD}
-        try:
-            return read_log(await self._transport.get("house", "metrics", "log", params=params))
-        except SwanLabError as error:
-            if error.status not in NOT_OFFERED:
-                raise
-            raise _tell_old(error, say("log lines")) from error
-
-    async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
-        """Return the log's length; some servers tell it, others only how many lines a shard has (section 8).
-
-        `known` gets the shards that were read on the way.
-        """
-        known.clear()
-
-        async def measure(shard: int) -> int:
-            known[shard], _ = await self._read_shard(reference, shard)
-            return len(known[shard])
-
-        known[0], told = await self._read_shard(reference, 0)
-        if told > _SHARD or len(known[0]) < _SHARD:
-            return max(told, len(known[0]))
-        full, beyond = 0, 1
-        while (size := await measure(beyond)) == _SHARD:
-            full, beyond = beyond, beyond * 2
-        while not size and beyond - full > 1:
-            middle = (full + beyond) // 2
-            length = await measure(middle)
-            if length == _SHARD:
-                full = middle
-            elif length:
-                return middle * _SHARD + length
-            else:
-                beyond = middle
-        return beyond * _SHARD + size if size else (full + 1) * _SHARD
-
-    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
-        async def ask(reference: dict[str, Any]) -> list[list[str]]:
-            kinds = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
-            return kinds if any(kinds) else []
-
-        scalars, media = await self._references.ask(ref, ask) or ((), ())
-        return ApiResponse(data=LoggedKeys(scalars, media))
-
-    async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        """Ask in the current form; servers that do not know it list their columns, from then on (section 5)."""
-        refused: SwanLabError | None = None
-        if not self._legacy_series:
-            try:
-                return await self._list_current_keys(reference, kind)
-            except SwanLabError as error:
-                if error.status not in NOT_OFFERED:
-                    raise
-                refused = error
-        try:
-            path = ("experiment", _as_root(reference)["experimentId"], "column")
-            items, _ = await self._lists.read(path, {}, _keep, 0, None, say("metric keys"))
-        except SwanLabError as error:
-            if error.status not in NOT_OFFERED:
-                raise
-            raise _tell_old(refused or error, say("metric keys")) from error
-        self._legacy_series = True
-        return [key for key, is_scalar in read_columns(items).items() if is_scalar == (kind == "scalar")]
-
-    async def _list_current_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        asked = _as_root(reference)
-        keys: list[str] = []
-        cursor = ""
-        while True:
-            body = {"experiments": [asked], "limit": _KEYS_AT_ONCE, "cursor": cursor}
-            found, cursor = read_keys(await self._transport.query("house", "metrics", kind, "keys", body=body))
-            keys += found
-            if not cursor:
-                return keys
-
-    async def read_points(
-        self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
-    ) -> ApiResponse[dict[str, Points]]:
-        """Ask for 16 keys at a time; a key without points is looked up among the keys that were logged."""
-
-        async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
-            async with self._series_slots:
-                if not self._legacy_series:
-                    try:
-                        return await (self._export_points if exact else self._sample_points)(reference, part)
-                    except SwanLabError as error:
-                        if error.status not in NOT_OFFERED:
-                            raise
-                columns = await gather(*(self._read_column(reference, key) for key in part))
-            return {key: points for column in columns for key, points in column.items()}
-
-        parts = [keys[start : start + _SERIES_AT_ONCE] for start in range(0, len(keys), _SERIES_AT_ONCE)]
-
-        async def ask(reference: dict[str, Any]) -> dict[str, Points]:
-            found = {
-                key: points
-                for part in await progress.follow("parts of the metrics", *(read(reference, part) for part in parts))
-                for key, points in part.items()
-            }
-            bare = [key for key in keys if not found.get(key, Points()).steps]
-            logged = set(await self._list_keys(reference, "scalar")) if bare else set[str]()
-            lost = [key for key in bare if key in logged and key not in found]
-            if lost and exact:
-                raise UnexpectedResponse(
-                    say("SwanLab's export lacks the metric {key!r}.", key=shorten(lost[0])), hint=say("Ask again.")
-                )
-            return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
-
-        return ApiResponse(data=await self._references.ask(ref, ask))
-
-    async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
-        """Return one key's points as old servers export them: all of them; nothing where there is no such key."""
-        try:
-            path = ("experiment", _as_root(reference)["experimentId"], "column", "csv")
-            url = read_text_field(await self._transport.get(*path, params={"key": key}), "url")
-        except SwanLabError as error:
-            if error.status not in NOT_OFFERED:
-                raise
-            return {}
-        table = PointsTable(None, [key])
-        async with aclosing(self._transport.download(url)) as lines:
-            async for line in lines:
-                table.add(line)
-        return table.get_points()
-
-    async def _sample_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
-        body = {
-            "projectId": reference["projectId"],
-            "xType": "step",
-            "range": [0, 0],
-            "columns": [{**reference, "key": key} for key in keys],
-            "num": _SAMPLE,
-        }
-        answer = await self._transport.query("house", "metrics", "scalar", body=body)
-        return {key: points for key, points in read_series(answer, _SAMPLE).items() if key in keys}
-
-    async def _export_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
-        name = reference["experimentId"]
-        columns = [{**reference, "key": key, "experimentName": name} for key in keys]
-        body = {"projectId": reference["projectId"], "columns": columns}
-        path = read_text_field(await self._transport.query("house", "metrics", "scalar", "export", body=body), "cosKey")
-        (url,) = read_urls(await self._transport.query("files", "presigned", "get", body={"paths": [path]}), 1)
-        table = PointsTable(name, keys)
-        async with aclosing(self._transport.download(url)) as lines:
-            async for line in lines:
-                table.add(line)
-        return table.get_points()
-
-    async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
-        async def ask(reference: dict[str, Any]) -> MediaPart | None:
-            body: dict[str, Any] = {"projectId": reference["projectId"], "columns": [{**reference, "key": key}]}
-            if step is not None:
-                body["step"] = step
-            part = read_media(await self._transport.query("house", "metrics", "media", body=body), key)
-            return part if part.steps else None
-
-        part = await self._references.ask(ref, ask) or MediaPart((), None, ())
-        return ApiResponse(data=part if step in (None, part.step) else MediaPart(part.steps, None, ()))
-
-    async def read_media(
-        self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
-    ) -> ApiResponse[list[MediaFile]]:
-        """Ask for all addresses at once; the files of a clone lie under its root's ids.
-
-        A file that is missing has neither content nor size, and a note.
-        """
-        reference = _as_root(await self._references.refer(ref))
-        body = {
-            "prefix": f"{reference['projectId']}/{reference['experimentId']}",
-            "paths": [item.path for item in items],
-        }
-        urls = read_urls(await self._transport.query("resources", "presigned", "get", body=body), len(items))
-        notes: list[str] = []
-
-        async def fetch(url: str, item: MediaItem) -> MediaFile:
-            try:
-                return await self._transport.fetch(url, limit)
-            except NotFound:
-                name = shorten(PurePosixPath(item.path).name)
-                notes.append(
-                    say(
-                        "{key} at step {step}: SwanLab's storage has no file {name}.",
-                        key=shorten(item.key),
-                        step=item.step,
-                        name=name,
-                    )
-                )
-                return MediaFile(None, None)
-
-        files = await progress.follow("files", *(fetch(url, item) for url, item in zip(urls, items, strict=True)))
-        return ApiResponse(data=files, notes=notes)
-
     @property
     def writes(self) -> int:
         return self._writes
@@ -572,25 +315,3 @@ class CloudClient:
             if error.status not in NOT_OFFERED:
                 raise
             return error
-
-
-def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
-    return type(error)(
-        error.message,
-        hint=say(
-            "This SwanLab server does not tell {what}, it may be too old; get_exp_summary and get_experiment work.",
-            what=what,
-        ),
-        status=error.status,
-        trace_id=error.trace_id,
-    )
-
-
-def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
-    """Return a reference with the ids of a clone's root in the place of its own, as some calls want them."""
-    root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
-    return {**reference, **{name: value for name, value in root.items() if value}}
-
-
-def _keep(item: dict[str, Any]) -> dict[str, Any]:
-    return item

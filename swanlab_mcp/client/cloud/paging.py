@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
+from swanlab_mcp.client.cloud.fields import read_list
 from swanlab_mcp.client.cloud.transport import Transport
-from swanlab_mcp.client.wire import read_list, read_total
+from swanlab_mcp.client.cloud.wire import read_total
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse

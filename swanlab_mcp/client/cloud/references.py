@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from cachetools import TTLCache
 
 from swanlab_mcp.client.cloud.transport import Transport
-from swanlab_mcp.client.wire import read_project, read_reference
+from swanlab_mcp.client.cloud.wire import read_project, read_reference
 from swanlab_mcp.core.concurrency import SharedAnswers, gather
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 

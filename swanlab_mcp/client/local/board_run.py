@@ -16,7 +16,7 @@ from swanlab_mcp.client.local.log_lines import LogLines
 from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start, read_iso
 from swanlab_mcp.client.local.run_base import Damage, RunBase, explain
 from swanlab_mcp.client.local.series import Series
-from swanlab_mcp.client.wire import is_object, read_number
+from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import parse_json
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.client.local.run_base import RunBase
-from swanlab_mcp.client.wire import is_object
+from swanlab_mcp.client.values import is_object
 
 __all__ = ["Group", "group_runs", "list_names", "name_groups", "split_sessions"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from swanlab_mcp.client.local.liveness import guess_fate
 from swanlab_mcp.client.local.run_base import RunBase
-from swanlab_mcp.client.wire import is_object
+from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import show_time
 from swanlab_mcp.core.untrusted import shorten

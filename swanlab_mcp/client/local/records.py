@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from struct import Struct
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.client.wire import is_object, read_number
+from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.untrusted import parse_json
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from swanlab_mcp.client.local.folder import Entry, list_inside, open_inside, read_inside, refuse
 from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
-from swanlab_mcp.client.wire import unwrap_config
+from swanlab_mcp.client.values import unwrap_config
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import limit_value, parse_json
 

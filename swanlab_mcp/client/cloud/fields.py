@@ -1,0 +1,115 @@
+"""Fields of SwanLab's JSON, read with their types checked; anything unknown raises UnexpectedResponse. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from swanlab_mcp.client.values import is_object, read_number
+from swanlab_mcp.core.errors import UnexpectedResponse
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import is_moment
+
+__all__ = [
+    "get_integer",
+    "get_items",
+    "get_labels",
+    "get_moment",
+    "get_number",
+    "get_object",
+    "get_optional_text",
+    "get_text",
+    "get_texts",
+    "read_list",
+    "refuse",
+    "require",
+]
+
+_LARGEST_STEP = 2**63
+
+
+def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
+    """Return the objects of a bare list or of a page's `list`; raises UnexpectedResponse."""
+    items: Any = answer.get("list") if is_object(answer) else answer
+    if not isinstance(items, list):
+        raise UnexpectedResponse(
+            say("SwanLab's list of {what} is not a list.", what=what), hint=say("Try again; then report it.")
+        )
+    objects = [item for item in cast("list[Any]", items) if is_object(item)]
+    if len(objects) != len(cast("list[Any]", items)):
+        raise UnexpectedResponse(
+            say("SwanLab's list of {what} holds something else.", what=what), hint=say("Try again; then report it.")
+        )
+    return objects
+
+
+def require(item: Mapping[str, Any], field: str, what: str) -> str:
+    value = item.get(field)
+    if not isinstance(value, str) or not value:
+        raise UnexpectedResponse(
+            say("SwanLab's answer about {what} lacks its {field}.", what=what, field=field),
+            hint=say("Try again; then report it."),
+        )
+    return value
+
+
+def get_text(value: Any) -> str:
+    return get_optional_text(value) or ""
+
+
+def get_optional_text(value: Any) -> str | None:
+    """Return a text; null, as an empty one, is None. Another type is no form that SwanLab is known to send."""
+    # thousands of experiments pass here: a union would be made anew for each text
+    if value is not None and not isinstance(value, str):
+        raise refuse(value, say("a text"))
+    return value or None
+
+
+def get_items(value: Any) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise refuse(value, say("a list"))
+    return cast("list[Any]", value or [])
+
+
+def get_object(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise refuse(value, say("an object"))
+    return cast("dict[str, Any]", value or {})
+
+
+def refuse(value: Any, wanted: str) -> UnexpectedResponse:
+    kind = type(value).__name__
+    return UnexpectedResponse(
+        say("SwanLab's answer holds {kind} where {wanted} belongs.", kind=kind, wanted=wanted),
+        hint=say("Try again; then report it."),
+    )
+
+
+def get_texts(value: Any, fields: tuple[str, ...]) -> dict[str, str]:
+    found = get_object(value)
+    return {field: get_text(found[field]) for field in fields if found.get(field) is not None}
+
+
+def get_labels(value: Any) -> list[str]:
+    return [get_text(label.get("name") if is_object(label) else label) for label in get_items(value)]
+
+
+def get_number(value: Any) -> float | None:
+    if value is None or type(value) is float:
+        return value
+    number = read_number(value)
+    if number is None:
+        raise refuse(value, say("a number"))
+    return number
+
+
+def get_integer(value: Any) -> int | None:
+    if type(value) is int:
+        return value if abs(value) < _LARGEST_STEP else None
+    number = get_number(value)
+    return int(number) if number is not None and abs(number) < _LARGEST_STEP else None
+
+
+def get_moment(value: Any) -> int:
+    moment = get_integer(value) or 0
+    return moment if is_moment(moment) else 0

@@ -1,0 +1,301 @@
+"""SwanLab's JSON as models: tolerant of every form that its servers are known to send, strict about the rest. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta, timezone
+from typing import Any, cast
+
+from swanlab_mcp.client.cloud.fields import (
+    get_integer,
+    get_items,
+    get_labels,
+    get_number,
+    get_object,
+    get_optional_text,
+    get_text,
+    get_texts,
+    read_list,
+    require,
+)
+from swanlab_mcp.client.values import is_object, read_number, unwrap_config
+from swanlab_mcp.core.errors import UnexpectedResponse
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import (
+    Experiment,
+    Extreme,
+    Filter,
+    LogLine,
+    MediaItem,
+    MediaPart,
+    MetricSummary,
+    Project,
+    Summary,
+    User,
+    Workspace,
+    read_time,
+)
+from swanlab_mcp.core.untrusted import limit_value
+
+__all__ = [
+    "read_columns",
+    "read_experiment",
+    "read_keys",
+    "read_log",
+    "read_log_line",
+    "read_media",
+    "read_project",
+    "read_reference",
+    "read_summary",
+    "read_total",
+    "read_urls",
+    "read_user",
+    "read_workspace",
+    "write_filter",
+]
+
+_SCALAR_TYPES = {"FLOAT", "INT", "INTEGER", "SCALAR"}
+_SERVER_ZONE = timezone(timedelta(hours=8))
+
+_BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
+_SAME = {"=": "EQ", "in": "IN"}
+_FILTERED = {
+    "state": ("state", {**_SAME, "!=": "NEQ", "not-in": "NOT IN"}),
+    "name": ("name", _SAME),
+    "group": ("cluster", _SAME),
+    "job": ("job", _SAME),
+    "labels": ("labels", _SAME),
+}
+_FILTERED_TIMES = {"created": "createdAt", "finished": "finishedAt"}
+
+
+def read_total(answer: Any) -> int | None:
+    """Return how many items a paged list has in all, where the page tells it."""
+    total = answer.get("total") if is_object(answer) else None
+    return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
+
+
+def read_workspace(item: Any) -> Workspace:
+    if not is_object(item):
+        raise UnexpectedResponse(say("SwanLab's answer about a workspace is not an object."))
+    username = require(item, "username", say("a workspace"))
+    return Workspace(name=get_text(item.get("name")), username=username, role=get_text(item.get("role")))
+
+
+def read_user(item: Any, username: str, name: str) -> User:
+    profile = get_object(item)
+    fields = ("bio", "institution", "school", "email", "location", "url")
+    return User(username=username, name=name, **{field: get_text(profile.get(field)) for field in fields})
+
+
+def read_project(item: Any) -> Project:
+    if not is_object(item):
+        raise UnexpectedResponse(say("SwanLab's answer about a project is not an object."))
+    return Project(
+        cuid=get_text(item.get("cuid")),
+        name=require(item, "name", say("a project")),
+        description=get_text(item.get("description")),
+        visibility=get_text(item.get("visibility")),
+        createdAt=get_text(item.get("createdAt")),
+        updatedAt=get_optional_text(item.get("updatedAt")),
+        group=get_texts(item.get("group"), ("type", "username", "name")),
+        count={key: n for key, one in get_object(item.get("_count")).items() if (n := get_integer(one)) is not None},
+    )
+
+
+def read_experiment(item: Any) -> Experiment:
+    """Return an experiment with its config unwrapped (see `unwrap_config`)."""
+    if not is_object(item):
+        raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
+    cuid = require(item, "cuid", say("an experiment"))
+    profile = {
+        key: unwrap_config(get_object(value)) if key == "config" and value is not None else limit_value(value)
+        for key, value in get_object(item.get("profile")).items()
+    }
+    slug = get_optional_text(item.get("slug"))
+    return Experiment(
+        cuid=cuid,
+        name=get_text(item.get("name")),
+        description=get_text(item.get("description")),
+        state=get_text(item.get("state")),
+        show=item.get("show") is not False,
+        createdAt=get_text(item.get("createdAt")),
+        finishedAt=get_optional_text(item.get("finishedAt")),
+        user=get_texts(item.get("user"), ("username", "name")),
+        profile=profile,
+        slug=None if slug == cuid else slug,
+        labels=get_labels(item.get("labels")),
+        group=get_optional_text(item.get("cluster")),
+        job=get_optional_text(item.get("job")),
+        rootProId=get_optional_text(item.get("rootProId")),
+        rootExpId=get_optional_text(item.get("rootExpId")),
+    )
+
+
+def read_reference(item: Any, project_id: str) -> dict[str, Any]:
+    """Return what metric queries carry about an experiment: ids, creation time, and a clone's root (section 5).
+
+    `item` is an Experiment, or SwanLab's JSON of one.
+    """
+    if not isinstance(item, (dict, Experiment)):
+        raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
+    found = cast("Mapping[str, Any]", item)
+    reference = {
+        "projectId": project_id,
+        "experimentId": require(found, "cuid", say("an experiment")),
+        "createdAt": _read_seconds(get_text(found.get("createdAt"))),
+        "rootProId": get_optional_text(found.get("rootProId")),
+        "rootExpId": get_optional_text(found.get("rootExpId")),
+    }
+    return {key: value for key, value in reference.items() if value is not None}
+
+
+def write_filter(condition: Filter) -> dict[str, Any] | None:
+    """Return the filter of `runs/shows` that lets through at least what meets the condition, None where none is safe.
+
+    Not safe is what the server may judge more strictly: nested keys, `contains` (its case), numbers for equality
+    (1 and 1.0, "1"), what an experiment may lack with `!=`. Its times are UTC+8; it has no strict order (section 4).
+    """
+    field, op, value = condition.field, condition.op, condition.value
+    values = value if isinstance(value, list) else [value]
+    if field in _FILTERED:
+        key, ops = _FILTERED[field]
+        if op not in ops or not all(isinstance(one, str) for one in values):
+            return None
+        return _write_item(key, "STABLE", ops[op], values)
+    if field in _FILTERED_TIMES and op in _BOUNDS and not isinstance(value, list):
+        moment = read_time(str(value))
+        if moment is None:
+            return None
+        # whole seconds, and one more on the far side: what is too much is sorted out by the caller
+        try:
+            local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
+        except OverflowError:
+            return None
+        return _write_item(_FILTERED_TIMES[field], "STABLE", _BOUNDS[op], [f"{local:%Y-%m-%dT%H:%M:%S}"])
+    kind, _, key = field.partition(".")
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if number is None or op not in _BOUNDS or not math.isfinite(read_number(number) or 0):
+        return None
+    if kind == "config" and "." not in key:
+        return _write_item(key, "CONFIG", _BOUNDS[op], [number])
+    return _write_item(key, "SCALAR", _BOUNDS[op], [number]) if kind == "metric" else None
+
+
+def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str, Any]:
+    return {"key": key, "type": kind, "op": op, "value": list(values), "active": True}
+
+
+def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
+    """Return one experiment's summary, of `keys` alone if there are any; null means that nothing has been logged.
+
+    Raises UnexpectedResponse.
+    """
+    if metrics is None:
+        return {}
+    if not is_object(metrics):
+        raise UnexpectedResponse(say("SwanLab's summary of metrics is not an object."))
+    told = {key: metrics.get(key) for key in keys} if keys else metrics
+    return {key: _read_metric(entry) for key, entry in told.items() if entry is not None}
+
+
+def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
+    """Return a shard's lines, to be read one by one, and the count that comes with them (of the log or the shard)."""
+    items: Any = answer.get("logs") if is_object(answer) else None
+    lines = read_list(items, say("log lines"))
+    count: Any = answer.get("count")
+    return lines, count if isinstance(count, int) else len(lines)
+
+
+def read_log_line(item: dict[str, Any], number: int) -> LogLine:
+    return LogLine(
+        number=number,
+        message=get_text(item.get("message")),
+        level=None if item.get("level") == "INFO" else get_optional_text(item.get("level")),
+        # what kind of time a number is, nobody has told
+        time=None if isinstance(item.get("timestamp"), (int, float)) else get_optional_text(item.get("timestamp")),
+    )
+
+
+def read_keys(answer: Any) -> tuple[list[str], str]:
+    """Return a page of metric keys and the cursor of the next one, empty at the end."""
+    keys: Any = answer.get("keys") if is_object(answer) else None
+    if not isinstance(keys, list):
+        raise UnexpectedResponse(
+            say("SwanLab's list of metric keys is not a list."), hint=say("Try again; then report it.")
+        )
+    cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
+    return [get_text(key) for key in cast("list[Any]", keys)], get_text(cursor)
+
+
+def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
+    """Return the keys that an old server lists, and whether each is a scalar (section 5, legacy)."""
+    return {require(item, "key", say("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
+
+
+def read_media(answer: Any, key: str) -> MediaPart:
+    """Return a key's steps and the items of one of them, captioned or not; raises UnexpectedResponse."""
+    steps: Any = answer.get("steps") if is_object(answer) else None
+    if not isinstance(steps, list):
+        raise UnexpectedResponse(
+            say("SwanLab's list of media steps is not a list."), hint=say("Try again; then report it.")
+        )
+    known = sorted({step for one in cast("list[Any]", steps) if (step := get_integer(one)) is not None})
+    metrics = read_list(answer.get("metrics") or [], say("media"))
+    metric = next((one for one in metrics if get_text(one.get("key")) == key), dict[str, Any]())
+    paths, more = get_items(metric.get("data")), get_items(metric.get("more"))
+    step = get_integer(answer.get("step"))
+    if not paths or step is None:
+        return MediaPart(known, None, ())
+    captions = [get_text(get_object(one).get("caption")) for one in more] + [""] * len(paths)
+    items = [
+        MediaItem(key, step, path, caption)
+        for path, caption in zip(map(get_text, paths), captions, strict=False)
+        if path
+    ]
+    return MediaPart(known, step, items)
+
+
+def read_urls(answer: Any, count: int) -> list[str]:
+    """Return the addresses of downloads, as many as were asked for. Raises UnexpectedResponse."""
+    urls: Any = answer.get("urls") if is_object(answer) else None
+    found = cast("list[Any]", urls) if isinstance(urls, list) else []
+    if len(found) != count or not all(isinstance(one, str) for one in found):
+        raise UnexpectedResponse(say("SwanLab's answer about a download lacks its address."), hint=say("Try again."))
+    return found
+
+
+def _read_seconds(moment: str) -> int | None:
+    """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
+    parsed = read_time(moment)
+    return None if parsed is None else int(parsed.timestamp())
+
+
+def _read_metric(entry: Any) -> MetricSummary:
+    if not is_object(entry):
+        raise UnexpectedResponse(say("SwanLab's summary of a metric is not an object."))
+    bounds: Any = entry.get("minMax")
+    low, high = (
+        cast("list[Any]", bounds) if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 2 else (None, None)
+    )
+    return MetricSummary(
+        step=get_integer(entry.get("step", entry.get("index"))),
+        value=get_number(entry.get("value", entry.get("data"))),
+        min=_read_extreme(entry.get("min"), low),
+        max=_read_extreme(entry.get("max"), high),
+        avg=get_number(entry.get("avg")),
+        median=get_number(entry.get("median")),
+        stdDev=get_number(entry.get("stdDev")),
+    )
+
+
+def _read_extreme(extreme: Any, bound: Any) -> Extreme | None:
+    if is_object(extreme):
+        step = get_integer(extreme.get("step", extreme.get("index")))
+        value = get_number(extreme.get("value", extreme.get("data")))
+    else:
+        step, value = None, get_number(extreme)
+    if value is None:
+        value = get_number(bound)
+    return None if value is None else Extreme(step=step, value=value)

@@ -1,0 +1,57 @@
+"""Values of SwanLab's JSON, as its API and its run files write them. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeGuard, cast
+
+from swanlab_mcp.core.untrusted import DEEPEST, limit_value
+
+__all__ = ["is_object", "read_number", "unwrap_config"]
+
+_SPELLED = {
+    "nan": math.nan,
+    "inf": math.inf,
+    "+inf": math.inf,
+    "-inf": -math.inf,
+    "infinity": math.inf,
+    "+infinity": math.inf,
+    "-infinity": -math.inf,
+}
+_PLAIN = frozenset({str, float, bool, type(None)})
+_WRAPPING = {"value", "desc", "sort"}
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
+    """Undo SwanLab's wrapping of each config value as `{"value", "desc", "sort"}`, at any depth.
+
+    Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping. What lies too
+    deep is limited (see `limit_value`) in the same walk.
+    """
+    if type(config) in _PLAIN:
+        return config
+    if not depth or type(config) is int:
+        return limit_value(config, depth)
+    if is_object(config):
+        if "value" in config and len(config) > 1 and config.keys() <= _WRAPPING:
+            return unwrap_config(config["value"], depth - 1)
+        return {key: unwrap_config(value, depth - 1) for key, value in config.items()}
+    if isinstance(config, list):
+        return [unwrap_config(value, depth - 1) for value in cast("list[Any]", config)]
+    return config
+
+
+def read_number(value: Any) -> float | None:
+    """Return the float that a number or one of SwanLab's spellings of NaN and infinity means, else None."""
+    if isinstance(value, str):
+        return _SPELLED.get(value.strip().lower())
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
