@@ -284,7 +284,9 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     if unit in times and not is_bad:
         return Term("per time", "speed", "max"), f"per {unit}"
     if before is None:
-        return Term(""), ""
+        # of 每步耗时, per step duration, the rest decides
+        others = set(words[:place]) - catalogue.splits.keys() - catalogue.statistics.keys()
+        return (Term(""), "") if others else None
     return _flip(catalogue, read, before)
 
 
