@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.hosts import find_insecurity, find_placeholder, normalise_host
+from swanlab_mcp.core.hosts import NetworkVariables, Variable, find_insecurity, find_placeholder, normalise_host
 from swanlab_mcp.core.i18n import LANGUAGES, language, say, speak
 from swanlab_mcp.core.untrusted import shorten
 
@@ -28,6 +28,7 @@ __all__ = [
     "Settings",
     "Variable",
     "find_home",
+    "get_environment",
     "load_settings",
     "normalise_host",
     "read_network_variables",
@@ -68,23 +69,6 @@ class Settings:
     metrics_file: str = ""
     output: str = "auto"
     problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Variable:
-    """An environment variable that is set."""
-
-    name: str
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class NetworkVariables:
-    """The variables about proxies (by scheme: http, https, all), about hosts without one, and about certificates."""
-
-    proxies: Mapping[str, Variable]
-    no_proxy: tuple[str, ...]
-    certificates: tuple[Variable, ...]
 
 
 class _Place(NamedTuple):
@@ -177,6 +161,10 @@ def load_settings(
             confirmation_secret=known.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             problems=tuple(problems),
         )
+
+
+def get_environment() -> Mapping[str, str]:
+    return os.environ
 
 
 def find_home(environ: Mapping[str, str]) -> Path | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import swanlab_mcp
 from swanlab_mcp import OpenApi
+from swanlab_mcp.cli.assistants import ASSISTANTS, Entry, write_snippet
 from swanlab_mcp.present.words import get_published_type
 from swanlab_mcp.server.schemas import TOOL_LIST, describe_tool, make_arguments
 from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
@@ -23,6 +24,7 @@ from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
+ASSISTANTS_PAGE = DOCS / "assistants.md"
 EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)
 
@@ -57,8 +59,28 @@ def make_all() -> dict[Path, str]:
         ROOT / "tests" / "public_api.txt": write_public_api(),
         DOCS / "openapi.md": write_reference(),
         DOCS / "tools" / "README.md": write_index(),
+        ASSISTANTS_PAGE: write_assistants(),
     }
     return made | {DOCS / "tools" / f"{entry.name}.md": write_page(entry) for entry in EVERY_TOOL}
+
+
+def write_assistants() -> str:
+    """Return the page of assistants: its own words up to the mark, then an entry for each."""
+    parts: list[str] = []
+    names = {"": "Linux", "darwin": "macOS", "win32": "Windows"}
+    for one in ASSISTANTS.values():
+        snippet = write_snippet(one, Entry(("swanlab-mcp-server",)), with_key=True)
+        others = "Linux" if "darwin" in one.files else "macOS, Linux"
+        files = [
+            f"`~/{file}`" + (f" ({names[platform] if platform else others})" if len(one.files) > 1 else "")
+            for platform, file in one.files.items()
+        ]
+        place = " · ".join(files) if files else "Settings, MCP, Import from JSON:"
+        parts.append(
+            f"### {one.title}\n\n`swanlab-mcp-server install {one.name}` · {place}\n\n```{one.form}\n{snippet}```\n"
+        )
+    intro = ASSISTANTS_PAGE.read_text(encoding="utf-8").partition("<!-- assistants -->\n")[0]
+    return f"{intro}<!-- assistants -->\n" + "\n".join(parts) + "<!-- end of assistants -->\n"
 
 
 def write_tool_list() -> str:

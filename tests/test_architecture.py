@@ -77,7 +77,8 @@ def test_imports_go_one_way(module: str) -> None:
         ),
         ("matplotlib", {"swanlab_mcp.present.charts"}),
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),
-        ("yaml", {"swanlab_mcp.client.local.yaml_subset"}),
+        ("yaml", {"swanlab_mcp.client.local.yaml_subset", "swanlab_mcp.cli.config_yaml"}),
+        ("tomlkit", {"swanlab_mcp.cli.config_toml"}),
     ],
 )
 def test_each_library_has_its_place(library: str, rooms: set[str]) -> None:

@@ -3,58 +3,150 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from swanlab_mcp.cli.assistants import ASSISTANTS, Assistant, Entry, write_snippet
+from swanlab_mcp.cli.installation import Change, find_command, plan_change, write_change
+from swanlab_mcp.cli.output import tell
 from swanlab_mcp.cli.parser import repeat_options
+from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.hosts import hide_password
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.settings import Settings
+from swanlab_mcp.core.untrusted import neutralise
+from swanlab_mcp.settings import Settings, find_home, get_environment, load_settings, read_network_variables
 
 __all__ = ["run"]
 
+_PATHS = {
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "SWANLAB_ROOT",
+    "SWANLAB_SAVE_DIR",
+    "SWANLAB_MCP_METRICS",
+}
+_SECRETS = {"SWANLAB_MCP_CONFIRMATION_SECRET"}
+
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Show the difference, write it, and say on stderr where it went and how it will sign in."""
-    from swanlab_mcp.cli.installation import ASSISTANTS, find_command, plan_change, write_change, write_snippet
-    from swanlab_mcp.core.errors import SwanLabError
-
+    """Show the difference, write it, and say where it went and how it will log in: 0 done, 1 refused, 2 wrong usage."""
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
-        told = say("{name!r} is not known. There are: {names}.", name=arguments.assistant, names=", ".join(ASSISTANTS))
-        print(told, file=sys.stderr)
+        names = ", ".join(ASSISTANTS)
+        tell(say("{name!r} is not known. There are: {names}.", name=arguments.assistant, names=names))
         return 2
-    command = [*find_command(), *repeat_options(arguments)]
-    path = assistant.find_file(Path.home())
+    missing = [folder for folder in settings.log_dirs if not folder.is_dir()]
+    problem = settings.host_problem
+    if missing:
+        problem = say("{folder} is no folder; nothing was written.", folder=missing[0])
+    if problem:
+        # every call would fail
+        tell(problem)
+        return 1
+    entry, notes = _make_entry(settings, arguments)
+    home = find_home(get_environment())
+    if home is None:
+        print(write_snippet(assistant, entry), end="")
+        tell(say("There is no home folder to write to; put this into {assistant} by hand.", assistant=assistant.title))
+        return 1
+    path = assistant.find_file(home)
     if path is None:
-        print(write_snippet(assistant, command), end="")
-        told = say(
-            "{assistant} keeps its servers itself: import this in its settings, under MCP.", assistant=assistant.title
+        print(write_snippet(assistant, entry), end="")
+        tell(
+            say(
+                "{assistant} keeps its servers itself: import this in its settings, under MCP.",
+                assistant=assistant.title,
+            )
         )
-        print(told, file=sys.stderr)
-        return 0
+        return _tell_all(notes)
+    return _change(assistant, entry, path, notes, only_shows=arguments.print)
+
+
+def _change(assistant: Assistant, entry: Entry, path: Path, notes: list[str], *, only_shows: bool) -> int:
     try:
-        change = plan_change(assistant, command, path)
-        if arguments.print and change.difference:
-            print(change.difference)
-            return 0
+        change: Change = plan_change(assistant, entry, path)
         if not change.difference:
-            print(say("{path} has this entry already.", path=path), file=sys.stderr)
+            tell(say("{path} has this entry already.", path=path))
             return 0
         print(change.difference, flush=True)
+        if only_shows:
+            return _tell_all(notes)
         backup = write_change(change)
     except SwanLabError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return 1
-    told = (
+    tell(
         say("{path}: written. What was there is in {backup}.", path=path, backup=backup)
         if backup
         else say("{path}: written.", path=path)
     )
-    print(told, file=sys.stderr)
-    if not settings.demo and settings.key_source in ("", "SWANLAB_API_KEY"):
-        print(
-            say("The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment."),
-            file=sys.stderr,
-        )
-    print(say("Restart {assistant} to use it.", assistant=assistant.title), file=sys.stderr)
+    _tell_all(notes)
+    tell(say("Restart {assistant} to use it.", assistant=assistant.title))
     return 0
+
+
+def _tell_all(notes: list[str]) -> int:
+    for note in notes:
+        tell(note)
+    return 0
+
+
+def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entry, list[str]]:
+    """Return an entry that finds the same anywhere and with an empty environment, and what it will not find."""
+    environ, notes = _carry_variables(settings)
+    if not settings.demo:
+        arguments.log_dir = [str(folder) for folder in settings.log_dirs]
+        if arguments.host or get_environment().get("SWANLAB_API_HOST", "").strip():
+            arguments.host = settings.api_host
+    entry = Entry((*find_command(), *map(neutralise, repeat_options(arguments))), environ)
+    if settings.demo:
+        return entry, notes
+    found = load_settings(
+        host=arguments.host,
+        log_dirs=arguments.log_dir,
+        allow_insecure_host=arguments.allow_insecure_host,
+        environ=environ,
+        folder=Path("/"),
+    )
+    if settings.key_source in ("", "SWANLAB_API_KEY"):
+        notes.append(
+            say("The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment.")
+        )
+    if found.api_key and found.api_key != settings.api_key:
+        notes.append(say("Until then it uses the key from {source}.", source=found.key_source))
+    elif settings.api_key and found.api_key == settings.api_key and found.key_source != settings.key_source:
+        notes.append(say("It finds the key of {source} through SWANLAB_ROOT.", source=settings.key_source))
+    if (found.api_host, found.web_host) != (settings.api_host, settings.web_host):
+        notes.append(
+            say("Warning: it uses the host {found}, not {wanted}.", found=found.api_host, wanted=settings.api_host)
+        )
+    return entry, notes
+
+
+def _carry_variables(settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """Return the variables that the entry needs, none of them secret, and notes about others."""
+    known, notes = get_environment(), list[str]()
+    names = [name for name in known if name.startswith("SWANLAB_MCP_") and name not in _SECRETS]
+    names += ["SWANLAB_WEB_HOST", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"]
+    carried = {name: known[name].strip() for name in names if known.get(name, "").strip()}
+    network = read_network_variables()
+    carried |= {one.name: one.value for one in network.certificates if one.name in _PATHS}
+    for one in network.proxies.values():
+        if hide_password(one.value) == one.value and one.name in known:
+            carried[one.name] = one.value
+        else:
+            notes.append(
+                say(
+                    "{variable} is not in the entry; add it to the entry's environment if it is needed.",
+                    variable=one.name,
+                )
+            )
+    if network.proxies and network.no_proxy:
+        carried["NO_PROXY"] = ",".join(network.no_proxy)
+    for name in _PATHS & set(carried):
+        carried[name] = str(Path(carried[name]).absolute())
+    if settings.key_source == "./.swanlab/.netrc":
+        carried["SWANLAB_ROOT"] = str(Path.cwd() / ".swanlab")
+    elif settings.key_source == "~/.swanlab/.netrc" and (home := find_home(known)) != find_home({}):
+        carried["SWANLAB_ROOT"] = f"{home}/.swanlab"
+    return carried, notes

@@ -1,15 +1,17 @@
-"""Hosts and placeholders, as people and programs write them."""
+"""Hosts, proxies and placeholders, as people and programs write them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["find_insecurity", "find_placeholder", "hide_password", "normalise_host"]
+__all__ = ["NetworkVariables", "Variable", "find_insecurity", "find_placeholder", "hide_password", "normalise_host"]
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # what shells, assistants and people write where a value belongs
@@ -17,6 +19,23 @@ _PLACEHOLDER = re.compile(
     r"\$\{[^{}]*\}|^\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*?\}\}|<[^<>]*>|^your[ _-]?(?:swanlab[ _-]?)?(?:api[ _-]?)?key$",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable that is set."""
+
+    name: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NetworkVariables:
+    """The variables about proxies (by scheme: http, https, all), about hosts without one, and about certificates."""
+
+    proxies: Mapping[str, Variable]
+    no_proxy: tuple[str, ...]
+    certificates: tuple[Variable, ...]
 
 
 def normalise_host(host: str) -> str:

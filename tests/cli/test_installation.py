@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import PathDistribution
@@ -11,30 +13,38 @@ from typing import Any
 
 import pytest
 import tomllib
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.cli import main as cli
-from swanlab_mcp.cli.installation import (
-    ASSISTANTS,
-    Assistant,
-    find_command,
-    plan_change,
-    write_change,
-    write_snippet,
-)
+from swanlab_mcp.cli.assistants import ASSISTANTS, Assistant, Entry, write_snippet
+from swanlab_mcp.cli.installation import find_command, plan_change, write_change
 from swanlab_mcp.core.errors import InvalidArgument
-from tests.test_docs import DOCS, check_generated, read
+from tests.cli.test_command import ROOT
+from tests.conftest import RUNS
 
 EDITABLE = [one for one in ASSISTANTS.values() if one.files]
 JSON = [one for one in EDITABLE if one.form == "json"]
 CURSOR, VSCODE, CODEX = ASSISTANTS["cursor"], ASSISTANTS["vscode"], ASSISTANTS["codex"]
-WORDS = ["swanlab-mcp-server", "--demo"]
+GOOSE, OPENCODE = ASSISTANTS["goose"], ASSISTANTS["opencode"]
+WORDS = ("swanlab-mcp-server", "--demo")
+ENTRY = Entry(WORDS)
 
 
 def load(assistant: Assistant, text: str) -> Any:
-    servers = tomllib.loads(text) if assistant.form == "toml" else json.loads(text)
-    return servers[assistant.table]
+    readers = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}
+    return readers[assistant.form](text)[assistant.table]
+
+
+def start_words(entry: dict[str, Any]) -> list[str]:
+    """Return the words that an assistant starts, from any shape of entry."""
+    command = entry.get("command", entry.get("cmd"))
+    return command if isinstance(command, list) else [command, *entry["args"]]
+
+
+def environ_of(entry: dict[str, Any]) -> dict[str, str]:
+    return entry.get("env") or entry.get("environment") or entry.get("envs") or {}
 
 
 def place(assistant: Assistant, text: str | None = None) -> Path:
@@ -64,7 +74,7 @@ def test_a_new_file_holds_the_server_alone_and_a_second_time_changes_nothing(
     assert f"{path}: written.\nRestart {assistant.title} to use it.\n" == shown.err
     written = path.read_text("utf-8")
     entry = load(assistant, written)["swanlab"]
-    assert [entry["command"], *entry["args"]] == [*find_command(), "--demo"]
+    assert start_words(entry) == [*find_command(), "--demo"]
     assert install(assistant.name, "--demo") == 0
     assert "has this entry already" in capsys.readouterr().err
     assert path.read_text("utf-8") == written
@@ -116,7 +126,7 @@ def test_the_difference_shows_no_secret_of_this_or_another_server(capsys: pytest
 def test_print_only_shows(capsys: pytest.CaptureFixture[str]) -> None:
     path = place(CURSOR, "{}")
     assert install("cursor", "--print") == 0
-    assert '+    "swanlab": {' in capsys.readouterr().out
+    assert '+  "command": ' in capsys.readouterr().out
     assert path.read_text("utf-8") == "{}"
     assert install("cherry-studio", "--demo") == 0
     shown = capsys.readouterr()
@@ -129,6 +139,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
     path = place(CODEX, 'model = "x"  # mine\n')
+    Path("runs").mkdir()
     words = ["--log-dir", "runs", "--timeout", "90", "--max-output-tokens", "4000", "--show-secrets"]
     assert install("codex", *words) == 0
     written = path.read_text("utf-8")
@@ -148,10 +159,13 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
         (CURSOR, '{"mcpServers": []}', "does not hold servers"),
         (CURSOR, '{"mcpServers": {}, "mcpServers": {}}', "holds 'mcpServers' twice"),
         (CURSOR, '{"mcpServers": {"swanlab": {"command": "x" /* mine */}}}', "holds comments, which would be lost"),
-        (CODEX, "[mcp_servers.swanlab]\ncommand = 'x'\n", "holds another entry 'swanlab'"),
-        (CODEX, "mcp_servers = { other = { command = 'x' } }\n", "is left as it is"),
+        (CODEX, "mcp_servers = 1\n", "does not hold servers"),
+        (GOOSE, "extensions:\n  swanlab:\n    cmd: x\n", "holds another entry 'swanlab'"),
+        (GOOSE, "extensions: {other: {cmd: x}}\n", "does not hold servers"),
+        (GOOSE, "- 1\n", "does not hold settings"),
+        (GOOSE, "a: [", "is left as it is"),
+        (CURSOR, "[" * 100_000, "is nested too deeply"),
         (CODEX, "= 1", "is left as it is"),
-        (CODEX, "other = nan\n", "could not be edited without changing other parts"),
         (CURSOR, "\udcff", "cannot be read"),
     ],
 )
@@ -178,7 +192,7 @@ def test_an_assistant_that_is_not_there_or_not_known_is_told(capsys: pytest.Capt
 
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    change = plan_change(CURSOR, WORDS, tmp_path / "mcp.json")
+    change = plan_change(CURSOR, ENTRY, tmp_path / "mcp.json")
     with pytest.raises(InvalidArgument, match="was not written"):
         write_change(change._replace(path=tmp_path / "none" / "mcp.json"))
 
@@ -188,25 +202,14 @@ def test_a_link_stays_a_link_and_line_ends_and_marks_stay(tmp_path: Path) -> Non
     target.write_bytes('\ufeff{\r\n\t"a": 1\r\n}\r\n'.encode())
     link = tmp_path / "mcp.json"
     link.symlink_to(target)
-    backup = write_change(plan_change(CURSOR, WORDS, link))
+    backup = write_change(plan_change(CURSOR, ENTRY, link))
     assert link.is_symlink()
     written = target.read_bytes().decode()
     assert written.startswith('\ufeff{\r\n\t"mcpServers": {\r\n\t\t"swanlab"')
     assert written.count("\n") == written.count("\r\n")
     assert backup == tmp_path / "dotfiles.json.backup-1"
-    other = write_change(plan_change(CURSOR, ["other"], link))
+    other = write_change(plan_change(CURSOR, Entry(("other",)), link))
     assert other == tmp_path / "dotfiles.json.backup-2"
-
-
-def test_a_python_that_cannot_read_toml_shows_what_to_add(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = place(CODEX, "")
-    monkeypatch.setitem(sys.modules, "tomllib", None)
-    assert install("codex") == 1
-    assert "this Python cannot read TOML" in (shown := capsys.readouterr().err)
-    assert "[mcp_servers.swanlab]" in shown
-    assert path.read_text("utf-8") == ""
 
 
 names = st.text(st.sampled_from('ab"\\/*,{}[]: é中'), max_size=6)
@@ -221,8 +224,8 @@ def test_any_configuration_keeps_all_that_it_held(others: dict[str, Any], server
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mcp.json"
         path.write_text(text, encoding="utf-8")
-        change = plan_change(CURSOR, WORDS, path)
-    entry = {"command": WORDS[0], "args": WORDS[1:]}
+        change = plan_change(CURSOR, ENTRY, path)
+    entry = {"command": WORDS[0], "args": [*WORDS[1:]]}
     assert json.loads(change.after) == {**whole, "mcpServers": {**servers, "swanlab": entry}}
 
 
@@ -265,29 +268,117 @@ def test_what_uv_did_not_get_from_a_registry_is_not_asked_of_one(
     assert find_command()[1:] == ["--from", f"swanlab-mcp-server[plot] @ {told}", "swanlab-mcp-server"]
 
 
-def test_the_page_of_assistants_is_made_from_the_same_table() -> None:
-    path = DOCS / "assistants.md"
-    parts: list[str] = []
-    for one in ASSISTANTS.values():
-        snippet = write_snippet(one, ["swanlab-mcp-server"], with_key=True)
-        where = {"": "Linux", "darwin": "macOS", "win32": "Windows"}
-        files = [
-            f"`~/{file}`" + (f" ({where[platform]})" if len(one.files) > 1 else "")
-            for platform, file in one.files.items()
-        ]
-        told = " · ".join(files) if files else "Settings, MCP, Import from JSON:"
-        parts.append(
-            f"### {one.title}\n\n`swanlab-mcp-server install {one.name}` · {told}\n\n```{one.form}\n{snippet}```\n"
-        )
-    intro = read(path).partition("<!-- assistants -->\n")[0]
-    check_generated(path, f"{intro}<!-- assistants -->\n" + "\n".join(parts) + "<!-- end of assistants -->\n")
-
-
 @pytest.mark.parametrize("assistant", ASSISTANTS.values(), ids=lambda one: one.name)
 def test_snippets_are_valid_and_hold_no_key_unless_asked(assistant: Assistant) -> None:
-    entry = load(assistant, write_snippet(assistant, WORDS))["swanlab"]
-    assert (entry["command"], entry["args"]) == (WORDS[0], WORDS[1:])
-    assert "env" not in entry
-    shown = write_snippet(assistant, WORDS, with_key=True)
-    assert load(assistant, shown)["swanlab"]["env"].keys() == {"SWANLAB_API_KEY"}
+    entry = load(assistant, write_snippet(assistant, ENTRY))["swanlab"]
+    assert start_words(entry) == [*WORDS]
+    assert environ_of(entry) == {}
+    shown = write_snippet(assistant, ENTRY, with_key=True)
+    assert environ_of(load(assistant, shown)["swanlab"]).keys() == {"SWANLAB_API_KEY"}
     assert ("promptString" in shown) == (assistant is VSCODE)
+
+
+@pytest.mark.parametrize(
+    ("assistant", "text", "kept"),
+    [
+        (CODEX, "# mine\nmcp_servers = { other = { command = 'x' } }  # inline\n", "# inline"),
+        (
+            CODEX,
+            "[mcp_servers.swanlab]\ncommand = 'x' # old\nstartup_timeout_sec = 9\n\n[tui]\nx = nan\n",
+            "startup_timeout_sec = 9",
+        ),
+        (CODEX, "[mcp_servers.swanlab.env]\nSWANLAB_API_KEY = 'canary'\n", "canary"),
+        (
+            GOOSE,
+            "# mine\nextensions:\n    # first\n    other:\n        cmd: x\nGOOSE_MODEL: m\n",
+            "    # first\n    other:\n",
+        ),
+        (GOOSE, "GOOSE_MODEL: m", "GOOSE_MODEL: m\n"),
+        (OPENCODE, '{"mcp": {"swanlab": {"command": ["old"], "enabled": false}}}', '"enabled": false'),
+    ],
+)
+def test_toml_yaml_and_known_entries_keep_what_they_held(
+    assistant: Assistant, text: str, kept: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place(assistant, text)
+    assert install(assistant.name, "--demo") == 0
+    shown = capsys.readouterr()
+    assert "canary" not in shown.out + shown.err
+    written = path.read_text("utf-8")
+    assert kept in written
+    assert start_words(load(assistant, written)["swanlab"]) == [*find_command(), "--demo"]
+
+
+def start_entry(assistant: Assistant) -> str:
+    """Return what `check` prints as an assistant starts the entry: from the root folder, with its variables only."""
+    path = assistant.find_file(Path.home())
+    assert path is not None
+    entry = load(assistant, path.read_text("utf-8"))["swanlab"]
+    words = [*start_words(entry), "check"]
+    environment = {"PYTHONPATH": str(ROOT), **environ_of(entry)}
+    done = subprocess.run(words, capture_output=True, text=True, cwd="/", env=environment, timeout=60, check=False)
+    assert done.stderr == ""
+    return re.sub(r" in \d+ ms", "", done.stdout)
+
+
+def find_lines(shown: str) -> list[str]:
+    kinds = ("host:", "API key: none", "runs on disk:", "runs found:", "login: works")
+    return [line for line in re.sub(r" in \d+ ms", "", shown).splitlines() if line.startswith(kinds)]
+
+
+def test_an_entry_finds_what_check_found(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place(CURSOR)
+    netrc = Path(".swanlab/.netrc")
+    netrc.parent.mkdir()
+    netrc.write_text(f"machine {host}\n  login https://pages.example.com\n  password test-key\n", encoding="utf-8")
+    (Path.cwd() / "swanlog").symlink_to(RUNS / "0.10.3-offline")
+    monkeypatch.setenv("SWANLAB_WEB_HOST", "https://pages.example.com")
+    for environ in ({}, {"SWANLAB_API_HOST": host}, {"SWANLAB_LOG_DIR": "swanlog", "SWANLAB_MCP_LANG": "en"}):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            cli.main(["check"])
+        expected = find_lines(capsys.readouterr().out)
+        assert len(expected) == 4
+        assert install("cursor") == 0
+        assert "Warning" not in capsys.readouterr().err
+        assert find_lines(start_entry(CURSOR)) == expected
+
+
+def test_an_entry_that_could_not_work_is_not_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place(CURSOR)
+    for words, told in (
+        (["--host", "http://swan.example.com"], "--allow-insecure-host"),
+        (["--log-dir", "missing"], "missing is no folder; nothing was written."),
+    ):
+        assert install("cursor", *words) == 1
+        assert told in capsys.readouterr().err
+    monkeypatch.setenv("SWANLAB_HOST", "https://swan.example.com")
+    assert install("cursor") == 1
+    assert not path.exists()
+
+
+def test_proxies_and_certificates_go_along_but_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place(CURSOR)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy.example:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:1")
+    monkeypatch.setenv("NO_PROXY", "localhost,::1")
+    monkeypatch.setenv("SSL_CERT_FILE", "certificates.pem")
+    assert install("cursor", "--host", "https://swan.example.com") == 0
+    shown = capsys.readouterr()
+    assert "HTTPS_PROXY is not in the entry" in shown.err
+    path = CURSOR.find_file(Path.home())
+    assert path is not None
+    entry = load(CURSOR, path.read_text("utf-8"))["swanlab"]
+    assert entry["env"] == {
+        "HTTP_PROXY": "http://proxy.example:1",
+        "NO_PROXY": "localhost,::1",
+        "SSL_CERT_FILE": str(Path("certificates.pem").absolute()),
+    }
+    assert "canary" not in shown.out + shown.err + json.dumps(entry)

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from swanlab_mcp.client.cloud.answers import Answer
-from swanlab_mcp.core.errors import ServerUnavailable
+from swanlab_mcp.core.errors import ServerUnavailable, UnexpectedResponse
 from swanlab_mcp.core.hosts import hide_password
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import NetworkVariables, Variable, read_network_variables
 
-__all__ = ["Failure", "Network", "explain", "is_exempt", "refuse_scheme"]
+__all__ = ["Failure", "Network", "explain", "is_exempt", "place_download", "refuse_scheme"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # OpenSSL's codes for a certificate that no known authority signed
@@ -132,6 +132,28 @@ def explain(error: httpx.TransportError) -> Failure:
         "",
         say("Check the host, the network and the proxy variables; `swanlab-mcp-server check` shows what is used."),
     )
+
+
+def place_download(address: str, api_host: str) -> httpx.URL:
+    """Return where a download leads; an address without a scheme or a host is one of the API host's.
+
+    Raises UnexpectedResponse for plain HTTP unless the API host serves that itself; httpx.InvalidURL, UnicodeError.
+    """
+    own = httpx.URL(api_host)
+    if re.match(r"[\w.-]+:\d+(?:/|$)", address):
+        address = f"//{address}"
+    url = own.join(address) if address else httpx.URL("")
+    is_own = url.scheme == own.scheme == "http" and url.host == own.host
+    if url.scheme != "https" and not is_own:
+        raise UnexpectedResponse(
+            say(
+                "SwanLab at {host} named a download at {other}, which is not encrypted.",
+                host=api_host,
+                other=f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "?",
+            ),
+            hint=say("Let its storage use https, or the API's own host name: set the storage's public address there."),
+        )
+    return url
 
 
 def refuse_scheme(answer: Answer, address: str) -> None:

@@ -25,7 +25,7 @@ import httpx
 from swanlab_mcp import __version__
 from swanlab_mcp.client.cloud.answers import Answer, read_json, read_message, read_retry_after, read_trace_id
 from swanlab_mcp.client.cloud.destinations import resolve_destination
-from swanlab_mcp.client.cloud.network import Network, explain, refuse_scheme
+from swanlab_mcp.client.cloud.network import Network, explain, place_download, refuse_scheme
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import (
     AuthenticationFailed,
@@ -244,17 +244,13 @@ class Transport:
             self._storage = _make_client()
         storage = self._storage
         try:
-            request = storage.build_request("GET", url)
+            request = storage.build_request("GET", place_download(url, self._settings.api_host))
             name, port = request.url.raw_host.decode("ascii"), request.url.port or 443
         except (httpx.InvalidURL, UnicodeError) as error:
             raise _tell_bad_address() from error
         if not 0 < port <= _LAST_PORT:
             raise _tell_bad_address()
         own = httpx.URL(self._settings.api_host)
-        if request.url.scheme != "https" and (request.url.scheme, request.url.netloc) != (own.scheme, own.netloc):
-            raise UnexpectedResponse(
-                say("SwanLab named a download that is not encrypted."), hint=say("Check the host.")
-            )
         addresses = await resolve_destination(name, port, own.raw_host.decode("ascii"))
         if addresses:
             # connect to what was checked: the name may lead elsewhere the next time

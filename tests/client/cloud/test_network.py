@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import json
 import re
 import socket
 import ssl
@@ -22,7 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.cli.main import main
-from swanlab_mcp.client.cloud.network import is_exempt
+from swanlab_mcp.client.cloud.network import is_exempt, place_download
+from swanlab_mcp.core.errors import UnexpectedResponse
+from tests.fake_swanlab import Fault, State
 from tests.fake_swanlab.server import listen
 
 
@@ -316,3 +319,54 @@ def test_a_host_that_speaks_https_is_suggested(tmp_path: Path, capsys: pytest.Ca
 def test_a_port_that_refuses_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     port = closed_port()
     assert f"127.0.0.1:{port} refuses connections" in check(capsys, f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("/files/x?sign=1", "http://10.0.0.5:8000/files/x?sign=1"),
+        ("files/x", "http://10.0.0.5:8000/files/x"),
+        ("//10.0.0.5:9000/x", "http://10.0.0.5:9000/x"),
+        ("10.0.0.5:9000/x", "http://10.0.0.5:9000/x"),
+        ("http://10.0.0.5:9000/x", "http://10.0.0.5:9000/x"),
+        ("https://storage.example.com/x", "https://storage.example.com/x"),
+    ],
+)
+def test_a_download_of_a_self_hosted_server_is_placed(address: str, expected: str) -> None:
+    assert str(place_download(address, "http://10.0.0.5:8000")) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "api_host", "other"),
+    [
+        ("http://minio:9000/x", "http://10.0.0.5:8000", "http://minio:9000"),
+        ("//minio:9000/x", "http://10.0.0.5:8000", "http://minio:9000"),
+        ("http://swan.example.com/x", "https://swan.example.com", "http://swan.example.com"),
+        ("ftp://10.0.0.5/x", "http://10.0.0.5:8000", "ftp://10.0.0.5"),
+    ],
+)
+def test_a_refused_download_names_both_hosts_and_the_remedy(address: str, api_host: str, other: str) -> None:
+    with pytest.raises(UnexpectedResponse) as caught:
+        place_download(address, api_host)
+    assert f"SwanLab at {api_host} named a download at {other}, which is not encrypted." in str(caught.value)
+    assert "set the storage's public address" in str(caught.value)
+
+
+def test_downloads_without_host_are_fetched_from_the_api_host(
+    host: str, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_export(host) == 0, capsys.readouterr().err
+    path = state.get_calls("^/storage/")[0].raw_path
+    Path("cuid1.csv").unlink()
+    state.faults = [
+        Fault(path="/presigned/", body=json.dumps({"urls": [f"{path}?signature=presigned-canary"]}).encode())
+    ]
+    assert run_export(host) == 0, capsys.readouterr().err
+    assert len(state.get_calls("^/storage/")) >= 2
+
+
+def run_export(host: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "kites-test3/project1/cuid1", "--host", host, "--keys", "loss", "--no-cache"])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code

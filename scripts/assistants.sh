@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Write the demo's entry for each assistant that npm can install, in an empty home, and let the assistant's own command
+# line read it and connect. Usage: scripts/assistants.sh [FOLDER with the assistants' node_modules]
+set -euo pipefail
+server="$(command -v swanlab-mcp-server)"
+tools="${1:-$(mktemp -d)}"
+if [ ! -d "$tools/node_modules" ]; then
+  npm install --silent --no-audit --no-fund --prefix "$tools" \
+    @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai @qwen-code/qwen-code
+fi
+export HOME="$(mktemp -d)"
+# Gemini CLI starts servers in trusted folders only
+export GEMINI_CLI_TRUST_WORKSPACE=true
+mkdir -p "$HOME/.codex" "$HOME/.gemini" "$HOME/.qwen" "$HOME/.config/opencode" "$HOME/project"
+cd "$HOME/project"
+failed=0
+while read -r name command; do
+  "$server" install "$name" --demo >/dev/null 2>&1
+  version="$("$tools/node_modules/.bin/$command" --version 2>/dev/null | head -1)"
+  if timeout 90 "$tools/node_modules/.bin/$command" mcp list 2>&1 | grep -Ei 'swanlab.*(connected|enabled)'; then
+    echo "read by $command $version"
+  else
+    echo "NOT read by $command $version" && failed=1
+  fi
+done <<'LIST'
+claude-code claude
+codex codex
+gemini gemini
+opencode opencode
+qwen qwen
+LIST
+exit $failed

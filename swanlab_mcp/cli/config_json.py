@@ -1,0 +1,88 @@
+"""JSON files with an entry more; comments, trailing commas and all else stay."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+from swanlab_mcp.cli.assistants import NotEditable
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["edit"]
+
+
+def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Return the text with the entry, what the entry was, and what it is. Raises ValueError in doubt."""
+    text = text if text.strip() else "{}\n"
+    plain = _blank(text)
+    read: Any = json.loads(plain)
+    whole = cast("dict[str, Any]", read) if isinstance(read, dict) else None
+    unit = found[1] if (found := re.search(r"^([ \t]+)\S", text, re.MULTILINE)) else "  "
+    servers = None if whole is None else whole.get(table, {})
+    if whole is None or not isinstance(servers, dict):
+        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+    known = cast("dict[str, Any]", servers).get(name)
+    new = cast("dict[str, Any]", make(known))
+    if known == new:
+        return text, known, new
+    start = plain.index("{")
+    members = _find_members(plain, start)
+    if table not in members:
+        edited = _insert(text, start, bool(members), f"{_to_json(table)}: {_to_json({name: new}, unit, 1)}", unit, 1)
+    else:
+        start = members[table][0]
+        inner = _find_members(plain, start)
+        if name in inner:
+            begin, end = inner[name]
+            if text[begin:end] != plain[begin:end]:
+                raise NotEditable(say("the entry {name!r} holds comments, which would be lost", name=name))
+            edited = text[:begin] + _to_json(new, unit, 2) + text[end:]
+        else:
+            edited = _insert(text, start, bool(inner), f'"{name}": {_to_json(new, unit, 2)}', unit, 2)
+    if json.loads(_blank(edited)) != {**whole, table: {**servers, name: new}}:
+        raise NotEditable(say("it could not be edited without changing other parts"))
+    return edited, known, new
+
+
+def _to_json(value: Any, indent: str = "  ", depth: int = 0) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False).replace("\n", "\n" + indent * depth)
+
+
+def _insert(text: str, start: int, has_members: bool, member: str, unit: str, depth: int) -> str:
+    """Put a member first into the object that opens at `start`."""
+    end = "," if has_members else "\n" + unit * (depth - 1)
+    return f"{text[: start + 1]}\n{unit * depth}{member}{end}{text[start + 1 :]}"
+
+
+def _blank(text: str) -> str:
+    """Return JSON with comments and with commas before a closing bracket turned into as many spaces."""
+
+    def blank(found: re.Match[str]) -> str:
+        return found[0] if found[0].startswith('"') else re.sub(r"[^\n]", " ", found[0])
+
+    quoted = r'"(?:\\.|[^"\\])*"'
+    without = re.sub(rf"{quoted}|//[^\n]*|/\*.*?\*/", blank, text, flags=re.DOTALL)
+    return re.sub(rf"{quoted}|,(?=\s*[}}\]])", blank, without, flags=re.DOTALL)
+
+
+def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
+    """Return where the values stand of the object that opens at `start` of valid JSON. Raises ValueError for twins."""
+    decoder = json.JSONDecoder()
+    found: dict[str, tuple[int, int]] = {}
+
+    def skip(place: int, characters: str) -> int:
+        while text[place] in characters:
+            place += 1
+        return place
+
+    place = skip(start + 1, " \t\r\n,")
+    while text[place] != "}":
+        name, place = decoder.raw_decode(text, place)
+        begin = skip(place, " \t\r\n:")
+        _, place = decoder.raw_decode(text, begin)
+        if name in found:
+            raise NotEditable(say("it holds {name!r} twice", name=name))
+        found[name] = (begin, place)
+        place = skip(place, " \t\r\n,")
+    return found

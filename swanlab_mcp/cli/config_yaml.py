@@ -1,0 +1,62 @@
+"""YAML files with an entry more; comments and all else stay."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import yaml
+
+from swanlab_mcp.cli.assistants import NotEditable
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["edit", "write_block"]
+
+
+def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Return the text with the entry, what the entry was, and what it is. Raises NotEditable in doubt."""
+    before = _load(text)
+    servers = before.get(table)
+    if not isinstance(servers, (dict, type(None))):
+        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+    known = cast("dict[str, Any]", servers or {}).get(name)
+    new = cast("dict[str, Any]", make(known))
+    if new == known:
+        return text, known, new
+    if known is not None:
+        # where a block ends is not certain with comments and anchors in it
+        raise NotEditable(say("it holds another entry {name!r}", name=name))
+    heading = re.search(rf"^{table}:[ \t]*(?:#[^\n]*)?\n", text, re.MULTILINE)
+    if heading and servers:
+        unit = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*( +)", text[heading.end() :])
+        place, block = heading.end(), write_block(name, new, unit[1] if unit else "  ")
+        edited = text[:place] + block + text[place:]
+    elif servers is None and table not in before:
+        gap = "" if not text or text.endswith("\n") else "\n"
+        edited = f"{text}{gap}{table}:\n{write_block(name, new, '  ')}"
+    else:
+        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+    if _load(edited) != {**before, table: {**(servers or {}), name: new}}:
+        raise NotEditable(say("it could not be edited without changing other parts"))
+    return edited, known, new
+
+
+def write_block(name: str, fields: Mapping[str, Any], unit: str) -> str:
+    """Return an entry as a block; its values are JSON, which is YAML, too."""
+    lines = [f"{unit}{name}:"]
+    lines += [f"{unit}{unit}{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _load(text: str) -> dict[str, Any]:
+    try:
+        read: Any = yaml.safe_load(text) if text.strip() else {}
+    except yaml.YAMLError as error:
+        raise NotEditable(str(error).partition("\n")[0]) from error
+    if read is None:
+        return {}
+    if not isinstance(read, dict):
+        raise NotEditable(say("it does not hold settings"))
+    return cast("dict[str, Any]", read)
