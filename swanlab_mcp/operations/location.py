@@ -128,6 +128,8 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
+    # a name like sweeps/lr/0.1 is found by its last part, too
+    found = found or [one for one in experiments if "/" in one.name and one.name.rsplit("/", 1)[1] == wanted]
     if len(found) == 1:
         if found[0].cuid == wanted:
             raise error  # listed, yet not readable: SwanLab's own words are the best account

@@ -64,6 +64,7 @@ class Run(RunBase):
     def __init__(self, file: Path, root: Path | None = None) -> None:
         super().__init__(file, file.parent, root)
         self.is_legacy = file.name == "backup.swanlab"
+        self.files.stores_none_as_empty = not self.is_legacy
         self._decode = decode_json if self.is_legacy else decode_protobuf
         self._is_record = is_json if self.is_legacy else is_protobuf
         self._outline_stamp: STAMP | None = None

@@ -28,6 +28,8 @@ class RunFiles:
     """
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
+        # SDK 0.8 and later store a setting that is None as {}
+        self.stores_none_as_empty = False
         self.folder = folder
         self._path = str(folder)
         self.root = root or folder
@@ -84,7 +86,12 @@ class RunFiles:
             config = unwrap_config(parse_yaml(text))
         except NotReadable as error:
             raise ValueError(say("{name} cannot be read as YAML", name="files/config.yaml")) from error
-        return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
+        if not isinstance(config, dict):
+            return {}
+        fields = cast("dict[str, Any]", config)
+        if not self.stores_none_as_empty:
+            return fields
+        return {key: None if value == {} else value for key, value in fields.items()}
 
     def read_profile(self) -> dict[str, Any]:
         """Return config, metadata, requirements and conda, as far as their files are there."""

@@ -185,6 +185,33 @@ async def test_the_worst_rank_is_the_state_of_all(cuid: str, count: int, total: 
     assert f"crashed: RuntimeError: NCCL watchdog timeout on rank {rank}" in text_of(diagnosis)
 
 
+async def test_none_of_new_sdks_is_null_again(tmp_path: Path) -> None:
+    config = {"none": {}, "nested": {"none": None, "empty": {}}, "zero": 0, "list": []}
+    describe(write_run(tmp_path, "one", points(0, 2)), config=config)
+    experiment = (await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "one"))).data
+    assert experiment is not None
+    assert experiment.profile["config"] == {**config, "none": None}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "is_found"),
+    [
+        (["sweeps/lr/0.1", "sweeps/lr/0.2"], "0.1", True),
+        (["a/0.1", "b/0.1"], "0.1", False),
+        (["a/0.1", "0.1"], "0.1", True),
+    ],
+)
+async def test_a_name_like_a_path_is_found_by_its_last_part(
+    tmp_path: Path, names: list[str], wanted: str, is_found: bool
+) -> None:
+    for number, name in enumerate(names):
+        file = write_run(tmp_path, f"run{number}", [])
+        file.write_bytes(build_file([encode_start(f"run{number}", name=name), *points(0, 2)]))
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        answer = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": wanted})
+    assert answer.is_error is not is_found
+
+
 async def test_the_next_start_of_a_job_with_ranks_decides_its_state(tmp_path: Path) -> None:
     def write_rank(moment: str, number: int, records: list[bytes]) -> None:
         file = write_run(tmp_path, "job", records, moment=moment)
