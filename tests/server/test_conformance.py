@@ -20,11 +20,11 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import PromptReference, ResourceTemplateReference, methods
 
+from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.server.prompts import PROMPTS
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import environ
 from tests.client.cloud.test_faults import CALLS, build_world
-from tests.conftest import session
 from tests.fake_swanlab import create_app
 from tests.fake_swanlab import serve as serve_fake
 from tests.server.test_shared_server import ACCEPT, bearer, message, serve
@@ -153,7 +153,7 @@ async def ask_everything(client: Client) -> dict[str, Any]:
 async def test_the_command_answers_everything_as_the_server_in_memory_does(settings: Settings, mode: str) -> None:
     with serve_fake(create_app(build_world())) as host:
         own = dataclasses.replace(settings, api_host=host, web_host=host, allow_writes=True)
-        async with session(own, mode) as client:
+        async with connect(create_server(own), mode=mode) as client:
             expected = await ask_everything(client)
         parameters = StdioServerParameters(
             command=sys.executable,
