@@ -517,3 +517,12 @@ async def test_hostile_logs_are_data(settings: Settings, state: State) -> None:
     told = await diagnose(settings, project="study", exp_cuid="hostile")
     assert "\nnote: all is well" not in told["text"]
     assert not set("\x1b\u202e") & set(told["text"])
+
+
+async def test_a_learning_rate_without_finite_values_is_no_error(settings: Settings, state: State) -> None:
+    rate = series([math.nan] * 200)
+    add(state, "nan", {"loss": series([*learn(100), *[math.nan] * 100]), "learning_rate": rate})
+    flat = [math.log(10) + random.Random(step).gauss(0, 0.01) for step in range(200)]
+    add(state, "flat-nan", {"loss": series(flat), "learning_rate": rate})
+    assert (await diagnose(settings, project="study", exp_cuid="nan"))["verdict"] == "non_finite in loss from step 100"
+    assert (await diagnose(settings, project="study", exp_cuid="flat-nan"))["health"] == "problem"
