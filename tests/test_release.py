@@ -97,7 +97,7 @@ def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", readme))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
     # other spellings, where the SDK keeps its login, and what the server on stdio has no use for
-    others = {"SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR", "SWANLAB_MCP_CONFIRMATION_SECRET"}
+    others = {"SWANLAB_HOST", "SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR", "SWANLAB_MCP_CONFIRMATION_SECRET"}
     assert documented - registry == others
     assert registry <= documented
 

@@ -48,7 +48,8 @@ def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS
         facts = {"early": early, "late": late}
         if curve.kind.role == "entropy" and early > 0 and late < early / thresholds.entropy_factor:
             limit = early / thresholds.entropy_factor
-            place = next(place for place in range(len(values)) if max(values[place : place + 5]) < limit)
+            below = (place for place in range(len(values)) if max(values[place : place + 5]) < limit)
+            place = next(below, len(values) - 1)
             found.append(Event("entropy_collapse", "warning", steps[place], "entropy", (curve.key,), facts=facts))
         elif curve.kind.role == "length" and answers and curve.kind.statistic in ("mean", ""):
             half = median(values[: len(values) // 2])

@@ -28,7 +28,9 @@ def search(pattern: str, lines: list[str]) -> dict[str, object]:
     """Return the places of the lines that match, or what is wrong with the pattern."""
     try:
         matches = re.compile(pattern, re.IGNORECASE).search
-    except (re.error, RecursionError, OverflowError) as error:
+    except re.error as error:
+        return {"error": error.msg}
+    except (RecursionError, OverflowError) as error:
         return {"error": str(error)}
     return {"places": [place for place, line in enumerate(lines) if matches(line)]}
 

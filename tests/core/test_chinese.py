@@ -109,8 +109,11 @@ ERRORS: list[tuple[str, dict[str, Any]]] = [
 
 def test_a_translation_keeps_figures_names_and_arguments() -> None:
     for message in read_catalogue():
-        lost = Counter(NAMES.findall(str(message.id))) - Counter(NAMES.findall(str(message.string)))
-        assert not message.id or not lost, message.id
+        # Chinese has one form for any count
+        english = message.id[-1] if message.pluralizable else message.id
+        chinese = message.string[0] if message.pluralizable else message.string
+        lost = Counter(NAMES.findall(english)) - Counter(NAMES.findall(chinese))
+        assert not lost, message.id
 
 
 async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) -> tuple[Any, Any]:

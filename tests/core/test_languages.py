@@ -114,7 +114,6 @@ def chinese(settings: Settings) -> Settings:
         ("list_projects", {"sort": "age"}, "'sort' 必须是以下之一：update, create, name"),
         ("list_projects", {"search": True}, "'search' 必须是文本"),
         ("list_projects", {"search": "x" * 600}, "'search' 至多 512 个字符"),
-        ("rank_experiments", {**PROJECT, "metric": "loss", "at": "end"}, "'at' 必须匹配模式 ^(best|"),
         ("get_metrics", {**PROJECT, "exp_cuids": [], "keys": ["x"]}, "'exp_cuids' 至少要有 1 项，实际有 0 项"),
         ("get_metrics", {**PROJECT, "exp_cuids": ["x"] * 21, "keys": ["x"]}, "'exp_cuids' 至多 20 项，实际有 21 项"),
         ("get_metrics", {**PROJECT, "exp_cuids": ["x"], "keys": [""]}, "'keys.0' 至少要有 1 个字符"),

@@ -160,7 +160,7 @@ async def test_no_secret_is_in_a_traceback_or_a_repr(settings: Settings, state: 
     async with opened(replace(settings, backoff=0.0001)) as client:
         with pytest.raises(SwanLabError) as caught:
             await client.default.read_points(ExperimentRef("kites-test3", "project1", "cuid1"), ["loss"], exact=True)
-        shown = repr((client, vars(client), client._cloud._transport, client._cloud._transport._session))
+        shown = repr((client, vars(client), client.default._transport, client.default._transport._session))
     error = caught.value
     told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     assert CANARY not in told + repr(error) + repr(vars(error)) + shown
@@ -196,7 +196,10 @@ async def test_a_file_key_of_one_host_reaches_no_other(settings: Settings, state
     theirs.add_user("them", api_key="other-key")
     with serve(create_app(theirs)) as other:
         write_netrc(Path.home() / ".swanlab", settings.api_host, KEY, settings.api_host)
-        for found in (load_settings(host=other), load_settings(environ={"SWANLAB_API_HOST": other})):
+        for found in (
+            load_settings(host=other),
+            load_settings(environ={"SWANLAB_API_HOST": other, "HOME": str(Path.home())}),
+        ):
             assert found.api_host == other
             async with session(found) as client:
                 result = await client.call_tool("list_projects", {})
@@ -249,7 +252,9 @@ async def test_what_an_assistant_is_sent_of_our_log_is_masked_and_short(
 async def test_a_download_carries_neither_key_nor_session(settings: Settings, state: State) -> None:
     theirs = State()
     with serve(create_app(theirs)) as other:
-        urls = json.dumps({"urls": [f"{other}/x?signature=presigned-canary"]}).encode()
+        # the API host may store files behind another port, but no other host may do so without encryption
+        elsewhere = other.replace("127.0.0.1", "localhost")
+        urls = json.dumps({"urls": [f"{elsewhere}/x?signature=presigned-canary"]}).encode()
         state.faults = [Fault(path="/presigned", body=urls)]
         async with session(settings) as client:
             result = await client.call_tool(

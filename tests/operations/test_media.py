@@ -146,7 +146,7 @@ async def test_wrong_questions_about_media_are_told(settings: Settings, state: S
         ),
         ({"keys": ["smaples/image"]}, "Near ones of its 6: samples/image"),
         ({"keys": ["loss"]}, "'loss' is a metric of numbers, not media. Use get_metrics."),
-        ({"keys": ["grid"], "page": 0}, "'page'"),
+        ({"keys": ["grid"], "page": -1}, "'page'"),
         ({"keys": ["grid"], "size": 5}, "'size'"),
         ({"keys": []}, "'keys'"),
     ):

@@ -77,4 +77,5 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     (problem,) = use_own_metrics(
         load_settings(demo=True, environ={"SWANLAB_MCP_METRICS": str(tmp_path / "none.toml")})
     ).problems
-    assert problem.endswith("none.toml cannot be read (FileNotFoundError).")
+    assert problem.startswith("SWANLAB_MCP_METRICS: ")
+    assert problem.endswith(" cannot be read (FileNotFoundError).")

@@ -276,9 +276,12 @@ def test_the_command_writes_the_picture_and_never_over_a_file(tmp_path: Path) ->
     written = file.read_bytes()
     assert Image.open(io.BytesIO(written)).size == (1000, 560)
     again = run(*call, "-o", str(file))
-    assert (again.returncode, again.stderr) == (1, f"{file} was not written: File exists.\n")
+    assert (again.returncode, again.stderr) == (
+        2,
+        f"{file} exists already and is not overwritten. Name another file with -o.\n",
+    )
     assert file.read_bytes() == written
-    assert "No such file or directory" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
+    assert "there is no folder" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
 
 
 def test_the_command_tells_what_has_no_picture_or_no_json(tmp_path: Path) -> None:
