@@ -113,12 +113,17 @@ def test_callers_without_a_key_leave_a_share_to_those_with_one(settings: Setting
     with serve(shared, shared_key=True, limits=Limits(requests=4)) as url, ExitStack() as stack:
         stack.callback(released.set)
         assert names(ask(url, key="other-key")) == ["secret"]
-        team.faults.append(Fault("project/kites-test3$", until=released))
+        team.faults.append(held := Fault("project/kites-test3$", until=released))
         callers = [threading.Thread(target=ask, args=(url,), kwargs={"key": None}) for _ in range(3)]
-        for one in callers:
-            team.arrived.clear()
+        for number, one in enumerate(callers, 1):
             one.start()
-            team.arrived.wait(10)
+            for _ in range(60):
+                if held.hits >= number:
+                    break
+                # other requests arrive too, so each arrival is only a reason to count again
+                team.arrived.wait(0.5)
+                team.arrived.clear()
+            assert held.hits == number
         assert ask(url, key=None).status_code == 503
         assert names(ask(url, key="other-key")) == ["secret"]
         released.set()
