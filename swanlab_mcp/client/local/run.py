@@ -107,11 +107,11 @@ class Run(RunBase):
         return not self.is_legacy or bool(self.start.workspace)
 
     @property
-    def is_marked(self) -> bool:  # type: ignore[override]
+    def is_marked(self) -> bool:  # type: ignore[override]  # the base class has a plain field
         return self.reader.is_marked
 
     @property
-    def version(self) -> int | None:  # type: ignore[override]
+    def version(self) -> int | None:  # type: ignore[override]  # as above
         return self.reader.version
 
     def identify(self) -> tuple[Any, ...] | None:
