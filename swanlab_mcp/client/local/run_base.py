@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +49,7 @@ class Damage(NamedTuple):
     oversized: int = 0
 
 
-class RunBase:
+class RunBase(ABC):
     """A run folder, identified by `file`; subclasses read one generation of the file format.
 
     `outline()` reads little; `refresh()` reads what it has not read yet. Nothing is written, and of the folder's files
@@ -139,25 +140,25 @@ class RunBase:
         return 0
 
     @property
+    @abstractmethod
     def is_known(self) -> bool:
         """Check if the record was looked into before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_current(self) -> bool:
         """Check if the record is as it was when it was last looked into."""
-        raise NotImplementedError
 
+    @abstractmethod
     def identify(self) -> tuple[Any, ...] | None:
         """Return what only a copy of the run has in common with it, None if that is not known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outline(self) -> None:
         """Learn project, name, times and end with little reading, unless they are known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_opening(self) -> dict[str, tuple[int, int]]:
         """Return the first step of each metric, and how many points it has (at the beginning). Raises OSError."""
-        raise NotImplementedError
 
     def assess_damage(self) -> Damage:
         return Damage()
@@ -247,19 +248,20 @@ class RunBase:
             self.lock.release()
         return released
 
-    def _find_last_time(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _find_last_time(self) -> int: ...
 
-    def _refresh(self, wanted: Collection[str], work: Work) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _refresh(self, wanted: Collection[str], work: Work) -> None: ...
 
-    def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]: ...
 
+    @abstractmethod
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
         """Return a text of media that was recorded without a file of its own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _forget_wanted(self) -> None:
         """Note that points in memory were let go."""
 
