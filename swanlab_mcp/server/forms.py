@@ -8,8 +8,9 @@ from typing import Any, cast
 
 __all__ = ["KEEPS_RECORDS", "find_form", "sends_json", "tabulate"]
 
-# names of clients that show the model only `structuredContent` if there is any, which costs 1.7 times the text
-_JSON_READERS = ("claude-code", "codex", "opencode")
+# names of clients that show the model `structuredContent` if there is any, which costs 1.7 times the text; Gemini CLI
+# shows it in errors only, next to the text
+_JSON_READERS = ("claude-code", "codex", "opencode", "gemini-cli")
 # the questions of SwanLab's own OpenApi keep its records
 KEEPS_RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experiment", "get_exp_summary"}
 

@@ -31,6 +31,7 @@ RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experim
         ("auto", "claude-code", False),
         ("auto", "codex-mcp-client", False),
         ("auto", "opencode", False),
+        ("auto", "gemini-cli-mcp-client", False),
         ("auto", "Visual Studio Code", True),
         ("auto", "claude-ai", True),
         ("text", "Visual Studio Code", False),
@@ -59,11 +60,9 @@ async def test_lists_of_analysis_tools_are_columns_and_rows(tool: str) -> None:
     data: Any = result.structured_content["data"]
     if tool in RECORDS:
         assert isinstance(data, dict) or all(isinstance(one, dict) for one in data)
-    elif isinstance(data, dict) and "columns" in data:
+    elif tool not in ("compare_experiments", "diagnose_experiment"):
         assert all(len(row) == len(data["columns"]) for row in data["rows"])
         assert json.dumps(data, allow_nan=False)
-    else:
-        assert tool in ("compare_experiments", "diagnose_experiment")
 
 
 def test_the_environment_chooses_the_form_and_a_wrong_one_is_a_problem() -> None:
