@@ -10,9 +10,9 @@ from statistics import median
 from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
-from swanlab_mcp.core.models import MetricSummary, Points
+from swanlab_mcp.core.models import Points, Summary
 
-__all__ = ["choose_training_losses", "find_breakage", "find_divergence"]
+__all__ = ["choose_training_losses", "find_breakage", "find_divergence", "find_told_breakage", "may_have_diverged"]
 
 _LOSSES = 3
 
@@ -29,16 +29,34 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
     return sorted(losses, key=len)[:_LOSSES]
 
 
+def find_told_breakage(metric: str, summary: Summary, losses: Sequence[str]) -> Breakage | None:
+    """Return how a run broke as far as its summaries show: non-finite values, at the end or counted."""
+    for key in dict.fromkeys([metric, *losses]):
+        one = summary.get(key)
+        if one is None:
+            continue
+        if one.non_finite:
+            return Breakage("non-finite", key, one.first_non_finite_step)
+        if one.value is not None and not math.isfinite(one.value):
+            return Breakage("non-finite", key)
+    return None
+
+
+def may_have_diverged(summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS) -> bool:
+    """Return whether the last value of a loss lies so far above its smallest one that its points must be read."""
+    # a last value may by chance lie below the level at the end; noise is at most a fifth of a divergence
+    share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
+    return any(
+        one.value - one.min.value > share * abs(one.min.value)
+        for key in losses
+        if (one := summary.get(key)) and one.value is not None and one.min is not None
+    )
+
+
 def find_breakage(
-    metric: str,
-    series: Mapping[str, Points],
-    losses: Sequence[str],
-    summary: MetricSummary | None = None,
-    thresholds: Thresholds = DEFAULTS,
+    metric: str, series: Mapping[str, Points], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> Breakage | None:
     """Return how a run broke: in the ranked metric, or in one of its training losses."""
-    if summary and summary.non_finite:
-        return Breakage("non-finite", metric, summary.first_non_finite_step)
     for key in dict.fromkeys([metric, *losses]):
         points = series.get(key, Points())
         odd = next((place for place, value in enumerate(points.values) if not math.isfinite(value)), None)

@@ -184,7 +184,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
             count=max(len(part.rows) for part in ranking.parts),
             total=len(field.ranked),
         )
-        return [ask, *_note_apart(ranking, field)]
+        return [ask, *_note_apart(ranking, field), _note_health(ranking)]
     why = say("as asked") if ranking.is_direction_asked else describe_direction(ranking.kind)
     return [
         say("Direction: {reason}.", reason=why),
@@ -192,6 +192,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
         _describe_noise(ranking, field),
         _describe_test(ranking, field),
         *_note_apart(ranking, field),
+        _note_health(ranking),
     ]
 
 
@@ -303,6 +304,22 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
             )
         )
     return notes
+
+
+def _note_health(ranking: Ranking) -> str:
+    """Return in what broken experiments were looked for."""
+    health = ranking.health
+    if not health.total:
+        return ""
+    keys = ", ".join(shorten(key, _TEXT) for key in dict.fromkeys([ranking.metric, *health.losses]))
+    if health.points >= health.total:
+        return say("Checked for NaN and divergence: {keys}.", keys=keys)
+    return say(
+        "Checked for NaN and divergence: {keys}; last values of {summaries} experiments, points of {points}.",
+        keys=keys,
+        summaries=health.summaries,
+        points=health.points,
+    )
 
 
 def _find_better_apart(field: Field) -> int | None:

@@ -75,8 +75,8 @@ async def test_the_demo_is_ranked_with_seed_noise_told() -> None:
     assert len(rows[0]["config"]) <= 6
     assert "best_val_acc" not in rows[0]["config"]
     assert "'acc' in the key: larger is better" in notes
-    assert "from 2 of 12 settings (df 4)" in notes
-    assert "Set apart, after the 16 ranked: 1 crashed, 1 no end recorded, 1 aborted." in notes
+    assert "from 2 of 11 settings (df 4)" in notes
+    assert "Set apart, after the 15 ranked: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
     assert told["page"] == {
         "returned": 10,
         "total": 19,
@@ -436,6 +436,39 @@ async def test_a_ranked_metric_with_a_nan_in_between_is_set_apart(settings: Sett
     told = await sweep.rank(settings, by_seed=False)
     assert told["data"][0]["name"] == "good"
     assert told["data"][1]["apart"] == "broken: val/acc became NaN or infinite at step 10"
+
+
+async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sweep: Sweep) -> None:
+    steady = [(step, 2 - step / 40) for step in range(40)]
+    grown = [*steady[:30], *((step, 9.0) for step in range(30, 40))]
+    passing = [*steady[:20], (20, math.nan), *steady[21:]]
+    kinds = {4: [*steady[:-1], (39, math.nan)], 9: grown, 14: passing}
+    for number in range(18):
+        loss = kinds.get(number, steady)
+        sweep.add(f"run-{number:02d}", 0.9 - number / 100, {"lr": number}, more={"train/loss": loss})
+    pages = [await sweep.rank(settings, by_seed=False, page=page, size=3) for page in range(1, 7)]
+    rows = [row for told in pages for row in told["data"]]
+    assert [row["name"] for row in rows if "apart" in row] == ["run-04", "run-09", "run-14"]
+    assert [row["rank"] for row in rows if "apart" not in row] == list(range(1, 16))
+    for told in pages:
+        assert "Set apart, after the 15 ranked: 3 broken." in told["notes"]
+        assert "Checked for NaN and divergence: val/acc, train/loss." in told["notes"]
+
+
+async def test_of_many_runs_summaries_are_checked_and_the_points_of_a_hundred(
+    settings: Settings, state: State, sweep: Sweep
+) -> None:
+    steady = [(step, 2 - step / 40) for step in range(40)]
+    grown = [*steady[:30], *((step, 9.0) for step in range(30, 40))]
+    for number in range(130):
+        loss = {120: grown, 125: [*steady[:-1], (39, math.nan)]}.get(number, steady)
+        sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
+    told = await sweep.rank(settings, by_seed=False, size=3)
+    assert "Set apart, after the 128 ranked: 2 broken." in told["notes"]
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, points of 100."
+    assert note in told["notes"]
+    sampled = state.get_calls("/metrics/scalar$")
+    assert len(sampled) <= 100
 
 
 async def test_values_are_read_at_the_best_step_of_another_metric(settings: Settings, sweep: Sweep) -> None:
