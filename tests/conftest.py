@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -88,7 +88,7 @@ def settings(host: str) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> Any:
+async def opened(settings: Settings) -> AsyncGenerator[SwanLabClient, None]:
     client: SwanLabClient = open_client(settings)
     try:
         yield client
@@ -97,7 +97,7 @@ async def opened(settings: Settings) -> Any:
 
 
 @asynccontextmanager
-async def session(settings: Settings, mode: str = "auto") -> Any:
+async def session(settings: Settings, mode: str = "auto") -> AsyncGenerator[Any, None]:
     """An MCP client over an in-process session with a server of these settings; it reads tables as records."""
     async with connect(create_server(settings), mode=mode) as client:
         yield RecordReader(client)
@@ -114,15 +114,19 @@ class RecordReader:
 
     async def call_tool(self, *given: Any, **named: Any) -> Any:
         result = await self._client.call_tool(*given, **named)
-        structured = result.structured_content
-        data = structured.get("data") if structured else None
-        if not isinstance(data, dict) or set(data) != {"columns", "rows"}:
+        structured: Any = result.structured_content
+        data: Any = structured.get("data") if structured else None
+        columns, rows = get_table(data)
+        if not columns:
             return result
-        records = [
-            {name: value for name, value in zip(data["columns"], row, strict=True) if value is not None}
-            for row in data["rows"]
-        ]
+        records = [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]
         return result.model_copy(update={"structured_content": {**structured, "data": records}})
+
+
+def get_table(data: Any) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows of data sent as a table; nothing of other data."""
+    table = cast("dict[str, Any]", data if isinstance(data, dict) else {})
+    return (table["columns"], table["rows"]) if {*table} == {"columns", "rows"} else ([], [])
 
 
 def text_of(result: Any) -> str:

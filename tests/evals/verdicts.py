@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from swanlab_mcp.analysis.deciding import choose_keys, read_curve
+from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
 from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from tests.evals.curves import draw
 
@@ -42,10 +42,11 @@ class Outcome(NamedTuple):
 def judge_metrics(metrics: Mapping[str, Any]) -> Judgement:
     """Return the judgement of metrics given as {key: {"steps", "values"}} or {key: (steps, values)}."""
     keys, _ = choose_keys(list(metrics))
-    curves = []
+    curves: list[Curve] = []
     for key in keys:
-        one = metrics[key]
-        steps, values = (one["steps"], one["values"]) if isinstance(one, dict) else one
+        one: Any = metrics[key]
+        pair: tuple[list[int], list[Any]] = (one["steps"], one["values"]) if "steps" in one else one
+        steps, values = pair
         curves.append(read_curve(key, steps, [float(value) for value in values]))
     return judge(curves)
 

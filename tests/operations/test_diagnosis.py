@@ -271,7 +271,7 @@ async def test_the_pair_tells_overfitting_from_divergence(settings: Settings, st
     add(state, "train", {"loss": series(bottom(4000))}, config={"optimizer": {"lr": 3e-4}})
     accuracy = series([-value for value in bottom(400)])
     add(state, "quality", {"train/acc": series([-value for value in learn(400)]), "val/acc": accuracy})
-    kinds = {}
+    kinds: dict[str, dict[str, int]] = {}
     for name in ("over", "both", "alone", "train", "quality"):
         told = await diagnose(settings, project="study", exp_cuid=name)
         kinds[name] = {one["kind"]: one["step"] for one in told["events"] if one["severity"] != "info"}
