@@ -49,6 +49,7 @@ class OpenApi:
 
     Without `api_key` the key is found as `swanlab.login()` finds it. `host` is the API host of a self-hosted server,
     `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the seconds that one call may take.
+    With `demo` only the embedded runs are read, without account or network.
     Whatever SwanLab or the network refuse comes back as `code` and `errmsg` (code 0: no answer at all), in the language
     of `SWANLAB_MCP_LANG` (en, zh, or auto: the environment's); wrong types raise TypeError. Lists are complete. Works
     in scripts, notebooks and running event loops; closing it is optional.
@@ -61,9 +62,10 @@ class OpenApi:
         host: str = "",
         log_dir: str | Path | Sequence[str | Path] = (),
         timeout: float | None = None,
+        demo: bool = False,
     ) -> None:
         folders = (log_dir,) if isinstance(log_dir, (str, Path)) else log_dir
-        settings = load_settings(api_key=api_key or "", host=host, log_dirs=folders, timeout=timeout)
+        settings = load_settings(api_key=api_key or "", host=host, log_dirs=folders, timeout=timeout, demo=demo)
         self._settings = use_own_metrics(settings)
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -12,7 +12,9 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from pydantic import BaseModel
 
 import swanlab_mcp
 from swanlab_mcp import OpenApi
@@ -36,11 +38,11 @@ EXAMPLES = {
     "get_experiment": "project=digits-mlp exp_cuid=cosine-128-64-ckpt",
     "get_environment": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
     "get_exp_summary": "project=digits-mlp exp_cuid=lr-100-wd-0.1 'keys=val/*'",
-    "get_logs": "project=digits-mlp exp_cuid=cosine-128-64-ckpt from_traceback=true",
+    "get_logs": "project=digits-mlp exp_cuid=cosine-128-64-ckpt count=10",
     "list_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
     "get_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss max_points=10",
     "plot_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss log_y=true -o curves.png",
-    "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true",
+    "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true size=5",
     "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
     "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
     "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
@@ -88,14 +90,13 @@ def write_tool_list() -> str:
 
 
 def write_readme() -> str:
-    rows = ["| tool | answers | arguments |", "|---|---|---|", *map(describe_row, TOOLS)]
+    rows = ["| tool | answers |", "|---|---|", *map(describe_row, TOOLS)]
     return _TABLE.sub(lambda _match: "\n".join(rows) + "\n", README.read_text(encoding="utf-8"))
 
 
 def describe_row(entry: ToolEntry) -> str:
     answers = (inspect.getdoc(entry.operation) or "").partition("\n")[0]
-    arguments = [f"`{name}`" for name in make_arguments(entry).model_fields]
-    return f"| `{entry.name}` | {answers} | {', '.join(arguments)} |"
+    return f"| [`{entry.name}`](docs/tools/{entry.name}.md) | {answers} |"
 
 
 def write_public_api() -> str:
@@ -107,7 +108,7 @@ def describe_public(name: str) -> list[str]:
     if not inspect.isclass(value):
         return [f"{name}: {type(value).__name__}"]
     lines = [f"class {name}({', '.join(base.__name__.partition('[')[0] for base in value.__bases__)})"]
-    if hasattr(value, "model_fields"):
+    if issubclass(value, BaseModel):
         own = inspect.get_annotations(value)
         lines += [f"    {field}: {own[field]}" for field in value.model_fields if field in own]
     if "__init__" in vars(value):
@@ -136,18 +137,23 @@ def describe_methods() -> Iterator[str]:
         given = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
         # annotations are texts, and shown in quotes
         shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature.replace(parameters=given)))
-        yield f"### {name}\n\n```python\n{name}{shown}\n```\n\n{inspect.getdoc(function)}\n"
+        yield f"### {name}\n\n```text\n{name}{shown}\n```\n\n{inspect.getdoc(function)}\n"
 
 
 def write_index() -> str:
-    lines = ["# The tools", "", "Made from the tools' schemas; `swanlab-mcp-server tools` lists them too.", ""]
+    lines = [
+        "# The tools",
+        "",
+        "Generated from the tools' schemas. `swanlab-mcp-server tools` prints the same list.",
+        "",
+    ]
     lines += [f"- [{entry.name}]({entry.name}.md): {entry.title.lower()}" for entry in EVERY_TOOL]
     return "\n".join(lines) + "\n"
 
 
 def write_page(entry: ToolEntry) -> str:
     reads = "It only reads."
-    writes = "It changes what is stored, and is offered only [with `--allow-writes`](../../README.md#changing-things)."
+    writes = "It changes stored data and requires [`--allow-writes`](../changes.md)."
     tool = describe_tool(entry)
     whole = make_arguments(entry).model_json_schema()["properties"]
     lines = [
@@ -171,11 +177,12 @@ def write_page(entry: ToolEntry) -> str:
         meaning = schema["description"] + (f" ({limits})" if limits else "")
         lines.append(f"| `{name}` | {describe_type(schema)} | {shown} | {meaning} |")
     lines += ["", "## Reply", "", describe_reply(entry)]
-    options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "The demo cannot be changed; ")
+    options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "The demo cannot be changed.")
     if entry.name == "get_media":
-        options, note = "", "The demo holds no such recording; "
+        options, note = "", "The demo has no media."
     command = f"swanlab-mcp-server {options}call {entry.name} {EXAMPLES[entry.name]}".rstrip()
-    lines += ["", "## By hand", "", *([f"{note}on your own:", ""] if note else []), "```sh", command, "```", ""]
+    mark = [f"{note} With your own project:", "", "<!-- not run: it needs an account -->"] if note else []
+    lines += ["", "## On the command line", "", *mark, "```sh", command, "```", ""]
     return "\n".join(lines)
 
 
@@ -193,7 +200,7 @@ def describe_limits(schema: dict[str, Any]) -> str:
 
 def describe_reply(entry: ToolEntry) -> str:
     if entry.shows_pictures:
-        return "Pictures, and the figures as text."
+        return "Pictures, and their figures as text."
     annotation = inspect.signature(entry.operation, eval_str=True).return_annotation
     answer = get_published_type(annotation).model_json_schema()
     definitions = answer.get("$defs", {})
@@ -207,12 +214,13 @@ def describe_reply(entry: ToolEntry) -> str:
         return schema
 
     data = follow(answer["properties"]["data"])
-    rows = data.get("items") or data.get("additionalProperties")
+    rows: Any = data.get("items") or data.get("additionalProperties")
     is_record = not isinstance(rows, dict)
-    fields = ", ".join(f"`{name}`" for name in (data if is_record else follow(rows)).get("properties", {})) or "values"
+    record = data if is_record else follow(cast("dict[str, Any]", rows))
+    fields = ", ".join(f"`{name}`" for name in record.get("properties", {})) or "values"
     kind = "an object that holds" if is_record else "an object by key; each value holds"
     kind = "a list; each row holds" if "items" in data else kind
-    return f"`data` is {kind} {fields}. A field that was not recorded is absent."
+    return f"`data` is {kind} {fields}. Fields that were not recorded are absent."
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
+import tomllib  # pyright: ignore[reportMissingTypeStubs] from Python 3.11
 import yaml
 
 import swanlab_mcp
@@ -61,7 +61,7 @@ def test_the_bundle_starts_the_command_and_sets_what_the_package_reads() -> None
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
     environment = server["mcp_config"]["env"]
     assert set(environment) <= registry
-    used = {re.fullmatch(r"\$\{user_config\.(\w+)\}", value)[1] for value in environment.values()}
+    used = {name for value in environment.values() for name in re.findall(r"^\$\{user_config\.(\w+)\}$", value)}
     assert used == set(manifest["user_config"])
     # what is left empty must reach the server as empty, not as the placeholder
     assert all(one["default"] == "" and not one["required"] for one in manifest["user_config"].values())
@@ -93,8 +93,8 @@ def test_the_registry_entry_knows_the_options_that_the_command_has() -> None:
 
 
 def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", readme))
+    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", settings))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
     # other spellings, where the SDK keeps its login, and what the server on stdio has no use for
     others = {"SWANLAB_HOST", "SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR", "SWANLAB_MCP_CONFIRMATION_SECRET"}

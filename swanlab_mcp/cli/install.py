@@ -59,6 +59,10 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
             )
         )
         return _tell_all(notes)
+    if arguments.print and not path.parent.is_dir():
+        # nothing is written, so the assistant may be installed later
+        print(write_snippet(assistant, entry), end="")
+        return _tell_all(notes)
     return _change(assistant, entry, path, notes, only_shows=arguments.print)
 
 

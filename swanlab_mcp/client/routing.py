@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from swanlab_mcp.core.i18n import say
@@ -15,17 +16,28 @@ if TYPE_CHECKING:
 
 __all__ = ["SwanLabClient", "open_client"]
 
+# shortly after the last embedded run, so that "the last 7 days" of the demo hold its runs in any year
+_DEMO_CLOCK = 1_795_424_400_000
+
 
 class SwanLabClient:
     """The backends of one account; with both, the workspace `local` is on this machine and all others are in the cloud.
 
     Without an API key (`signed_in` is False) the runs on this machine are the default, if there are any.
+    `stopped_clock` (Unix milliseconds) is the time of recorded backends.
     """
 
     def __init__(
-        self, cloud: Backend | None, offline: Backend | None, *, signed_in: bool, cache: AnswerCache | None = None
+        self,
+        cloud: Backend | None,
+        offline: Backend | None,
+        *,
+        signed_in: bool,
+        cache: AnswerCache | None = None,
+        stopped_clock: int | None = None,
     ) -> None:
         self._signed_in = signed_in
+        self.stopped_clock = stopped_clock
         self._cache = cache
         self._backends = [one for one in (cloud, offline) if one]
         self._local = offline or self._backends[0]
@@ -39,6 +51,10 @@ class SwanLabClient:
     def default(self) -> Backend:
         """Return the backend of the workspace that is meant when none is named."""
         return self._others if self._signed_in else self._local
+
+    def now(self) -> int:
+        """Return the time in Unix milliseconds; the demo's clock has stopped at its end."""
+        return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         if not self._signed_in:
@@ -84,7 +100,7 @@ def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient
 
     offline = OfflineClient(settings.log_dirs) if settings.log_dirs else None
     if settings.demo and offline:
-        return SwanLabClient(None, offline, signed_in=False)
+        return SwanLabClient(None, offline, signed_in=False, stopped_clock=_DEMO_CLOCK)
     from swanlab_mcp.client.cloud.transport import Transport
 
     if is_cached:

@@ -366,6 +366,10 @@ class RecordList(list[T]):
     def items(self) -> RecordList[T]:
         return self
 
+    def model_dump(self) -> list[Any]:
+        """Return the records as dicts."""
+        return [record.model_dump() if isinstance(record, BaseModel) else record for record in self]
+
 
 class Page(Record):
     """How much of a list a reply holds; `next` gives the arguments that continue it, absent at the end."""
@@ -381,9 +385,8 @@ class Page(Record):
 class ApiResponse(BaseModel, Generic[T]):
     """The answer to one question.
 
-    `code` is an HTTP status (0: no answer at all), `errmsg` is empty unless something went wrong, and `data` is
-    then None. `page` and `notes` (what was cut, sampled or guessed) appear where they apply; `pictures` and `view`
-    are no part of a dump.
+    `code` is an HTTP status (0: no response). After an error `errmsg` is set and `data` is None. `page` and `notes`
+    (what was truncated, sampled or guessed) appear if they apply; dumps leave out `pictures` and `view`.
     """
 
     model_config = ConfigDict(defer_build=True)

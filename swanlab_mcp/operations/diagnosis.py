@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ async def diagnose_experiment(
     ]
     # other calls go on meanwhile
     judgement = await asyncio.to_thread(
-        partial(judge, curves, is_running=experiment.state in ("RUNNING", "UNKNOWN"), now=int(time.time() * 1000))
+        partial(judge, curves, is_running=experiment.state in ("RUNNING", "UNKNOWN"), now=client.now())
     )
     error, similar = await _explain_crash(backend, ref, experiment)
     explanations = explain(

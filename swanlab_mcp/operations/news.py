@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -59,7 +58,7 @@ async def whats_new(
     holds the cursor to pass as `since` next time.
     Example: {"project": "mnist", "since": "24h"}.
     """
-    now = int(time.time() * 1000)
+    now = client.now()
     moment = _read_since(since, now)
     notes: list[str] = []
     watched = _Watched(set(), set(), {})
@@ -101,11 +100,13 @@ async def whats_new(
         say("{count} {reason}", count=count, reason=words[what]) for what, count in counts.most_common()
     )
     cursor = show_time(max([latest, *(one.moment for one in happenings)]))
+    stopped = say("The demo's clock is at {time}.", time=show_time(now)) if client.stopped_clock else ""
     return add_notes(
         tell_page(whole, page, size, say("records first, then the newest")),
         say("Since {time}: {counts}.", time=show_time(moment), counts=happened)
         if happened
         else say("Since {time}: nothing.", time=show_time(moment)),
+        *([stopped] if stopped and _AGO.fullmatch(since.strip()) else []),
         say("Cursor for the next call: since={cursor}", cursor=cursor),
     )
 
