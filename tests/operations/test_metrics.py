@@ -19,7 +19,7 @@ from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, opened, session, text_of
-from tests.fake_swanlab import Experiment, Fault, Media, State
+from tests.fake_swanlab import Experiment, Fault, Media, State, Variants
 
 pytestmark = pytest.mark.anyio
 ME = "kites-test3"
@@ -166,6 +166,46 @@ async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: 
         state.faults = [Fault(path="/metrics/scalar$", body=b'[{"metrics": []}]')]
         with pytest.raises(UnexpectedResponse, match="lacks its key"):
             await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=False)
+
+
+@pytest.mark.usefixtures("experiment")
+@pytest.mark.parametrize("variants", [Variants(), Variants.old_server()], ids=["current", "old"])
+async def test_an_export_that_ends_early_is_requested_again_and_then_an_error(
+    settings: Settings, state: State, variants: Variants
+) -> None:
+    state.variants = variants
+    ref = ExperimentRef(ME, "project1", "curves1")
+    async with opened(replace(settings, is_cached=False)) as client:
+        whole = (await client.default.read_points(ref, ["long"], exact=True)).data["long"]
+        for fault in (
+            Fault("^/storage/", is_truncated=True),
+            # within the last value
+            Fault("^/storage/", rewrite=lambda body: body[: body.rindex(b",") - 5]),
+            # cut at the end of a line, its length fits; only the head is left
+            Fault("^/storage/", rewrite=lambda body: b"".join(body.splitlines(keepends=True)[:-1])),
+            Fault("^/storage/", rewrite=lambda body: body.splitlines(keepends=True)[0]),
+        ):
+            state.faults = [replace(fault, times=1)]
+            state.calls.clear()
+            again = (await client.default.read_points(ref, ["long"], exact=True)).data["long"]
+            assert (again.steps, repr(again.values)) == (whole.steps, repr(whole.values))
+            assert len(state.get_calls("^/storage/")) == 2
+            state.faults = [fault]
+            with pytest.raises(UnexpectedResponse, match="'long' lacks points: its summary ends at step 8997"):
+                await client.default.read_points(ref, ["long"], exact=True)
+
+
+async def test_points_that_came_after_the_summary_are_no_error(
+    settings: Settings, state: State, experiment: Experiment
+) -> None:
+    points: list[tuple[int, float]] = [(0, 1.0)]
+    experiment.metrics["plain"] = points
+    # each request finds one more point, in either order
+    state.faults = [Fault("/(export|summaries)$", skip=1, then=lambda: points.append((len(points), 1.0)))]
+    async with opened(replace(settings, is_cached=False)) as client:
+        for _ in range(5):
+            ref = ExperimentRef(ME, "project1", "curves1")
+            assert (await client.default.read_points(ref, ["plain"], exact=True)).data["plain"].steps
 
 
 @pytest.mark.usefixtures("experiment")
@@ -332,11 +372,11 @@ async def test_the_number_of_requests_is_small(settings: Settings, state: State)
         return len([call for call in state.calls if "/login/" not in call.raw_path])
 
     async with session(replace(settings, is_cached=False)) as client:
-        # experiment, project, export, its address; then the storage, which is not SwanLab
-        assert await count("get_metrics", mode="exact") == 4 + 1
+        # experiment, project, summary, export, its address; then the storage, which is not SwanLab
+        assert await count("get_metrics", mode="exact") == 5 + 1
         assert len(state.get_calls("^/storage/")) == 1
         # what was looked up a moment ago is known
-        assert await count("get_metrics", mode="exact") == 2 + 1
+        assert await count("get_metrics", mode="exact") == 3 + 1
         assert await count("get_metrics", exp_cuids=["wide1", "wide2"]) == 1 + 2
         state.max_in_flight = 0
         assert await count("get_metrics", keys=list(metrics), max_points=5) == 5

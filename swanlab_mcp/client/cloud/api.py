@@ -15,15 +15,13 @@ from swanlab_mcp.client.cloud.wire import (
     read_experiment,
     read_project,
     read_reference,
-    read_summary,
     read_user,
     read_workspace,
     write_filter,
 )
-from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
+from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
     ApiResponse,
@@ -53,7 +51,6 @@ class CloudClient(MetricQueries):
         super().__init__(transport)
         self._web_host = web_host
         self._writes = 0
-        self._legacy_summaries = False
         self._lacks_shows = False
 
     async def get_username(self) -> str:
@@ -157,7 +154,7 @@ class CloudClient(MetricQueries):
             if not batch:
                 return
             project_id = await self._references.find_project_id(ref)
-            summaries.update(await self._read_summaries([read_reference(item, project_id) for item in batch], keys))
+            summaries.update(await self._summaries.read([read_reference(item, project_id) for item in batch], keys))
             if total > _SUMMARIES_AT_ONCE:
                 await own.advance(len(batch))
 
@@ -210,7 +207,7 @@ class CloudClient(MetricQueries):
 
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         async def ask(reference: dict[str, Any]) -> Summary:
-            return (await self._read_summaries([reference]))[reference["experimentId"]]
+            return (await self._summaries.read([reference]))[reference["experimentId"]]
 
         return ApiResponse(data=await self._references.ask(ref, ask))
 
@@ -226,7 +223,7 @@ class CloudClient(MetricQueries):
         stage = progress.Stage("summaries", len(references))
 
         async def read(batch: list[dict[str, Any]]) -> dict[str, Summary]:
-            answer = await self._read_summaries(batch, keys)
+            answer = await self._summaries.read(batch, keys)
             if len(batches) > 1:
                 await stage.advance(len(batch))
             return answer
@@ -271,42 +268,6 @@ class CloudClient(MetricQueries):
 
     async def aclose(self) -> None:
         await self._transport.aclose()
-
-    async def _read_summaries(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
-        answer = await self._query_summaries(references, keys)
-        if not is_object(answer):
-            raise UnexpectedResponse(
-                say("SwanLab's answer about metrics is not an object."), hint=say("Try again; then report it.")
-            )
-        asked = {
-            reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
-        }
-        if answer and not asked & set(answer):
-            raise UnexpectedResponse(
-                say("SwanLab's answer about metrics is about other experiments."), hint=say("Ask again.")
-            )
-        summaries: dict[str, Summary] = {}
-        for reference in references:
-            cuid = reference["experimentId"]
-            # a server may file a clone's metrics under the experiment that it was cloned from
-            summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")), keys)
-        return summaries
-
-    async def _query_summaries(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
-        """Ask in the current form; servers that do not know it get the legacy one, from then on (section 5)."""
-        path = ("house", "metrics", "summaries")
-        if self._legacy_summaries:
-            return await self._transport.query(*path, body=references)
-        try:
-            return await self._transport.query(
-                *path, body={"experiments": references, **({"keys": list(keys)} if keys else {})}
-            )
-        except SwanLabError as error:
-            if error.status not in NOT_OFFERED:
-                raise
-            answer = await self._transport.query(*path, body=references)
-            self._legacy_summaries = True
-            return answer
 
     async def _try_list(self, *path: str) -> list[dict[str, Any]] | SwanLabError:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +12,7 @@ from swanlab_mcp.client.cloud.answers import NOT_OFFERED
 from swanlab_mcp.client.cloud.paging import PagedLists
 from swanlab_mcp.client.cloud.references import References
 from swanlab_mcp.client.cloud.series import PointsTable, read_series, read_text_field
+from swanlab_mcp.client.cloud.summaries import Summaries
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.cloud.wire import (
     read_columns,
@@ -54,6 +55,7 @@ class MetricQueries:
         self._transport = transport
         self._lists = PagedLists(transport)
         self._references = References(transport)
+        self._summaries = Summaries(transport)
         self._legacy_series = False
         self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
@@ -175,14 +177,7 @@ class MetricQueries:
 
         async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
             async with self._series_slots:
-                if not self._legacy_series:
-                    try:
-                        return await (self._export_points if exact else self._sample_points)(reference, part)
-                    except SwanLabError as error:
-                        if error.status not in NOT_OFFERED:
-                            raise
-                columns = await gather(*(self._read_column(reference, key) for key in part))
-            return {key: points for column in columns for key, points in column.items()}
+                return await (self._read_whole(reference, part) if exact else self._read_part(reference, part))
 
         parts = [keys[start : start + _SERIES_AT_ONCE] for start in range(0, len(keys), _SERIES_AT_ONCE)]
 
@@ -202,6 +197,40 @@ class MetricQueries:
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
         return ApiResponse(data=await self._references.ask(ref, ask))
+
+    async def _read_whole(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
+        """Read every point; a table that ends before the summary does is requested twice, then it is an error."""
+        answers: list[Any] = await gather(
+            self._read_part(reference, keys, exact=True), self._summaries.find_last_steps(reference, keys)
+        )
+        points: dict[str, Points] = answers[0]
+        ends: dict[str, int] = answers[1]
+        if _find_short(points, ends):
+            points = await self._read_part(reference, keys, exact=True)
+        short = _find_short(points, ends)
+        if short:
+            raise UnexpectedResponse(
+                say(
+                    "SwanLab's export of the metric {key!r} lacks points: its summary ends at step {step}.",
+                    key=shorten(short[0]),
+                    step=ends[short[0]],
+                ),
+                hint=say("Try again; a sample of the points (mode 'sampled') does not need the export."),
+            )
+        return points
+
+    async def _read_part(
+        self, reference: dict[str, Any], keys: Sequence[str], *, exact: bool = False
+    ) -> dict[str, Points]:
+        """Read in the current form; servers that do not know it export one key at a time."""
+        if not self._legacy_series:
+            try:
+                return await (self._export_points if exact else self._sample_points)(reference, keys)
+            except SwanLabError as error:
+                if error.status not in NOT_OFFERED:
+                    raise
+        columns = await gather(*(self._read_column(reference, key) for key in keys))
+        return {key: points for column in columns for key, points in column.items()}
 
     async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
         """Return one key's points as old servers export them: all of them; nothing where there is no such key."""
@@ -284,6 +313,11 @@ class MetricQueries:
 
         files = await progress.follow("files", *(fetch(url, item) for url, item in zip(urls, items, strict=True)))
         return ApiResponse(data=files, notes=notes)
+
+
+def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[str]:
+    """Return the keys whose points end before the step at which they should; later ones came meanwhile."""
+    return [key for key, end in ends.items() if key in points and max(points[key].steps, default=-1) < end]
 
 
 def _tell_old(error: SwanLabError, what: str) -> SwanLabError:

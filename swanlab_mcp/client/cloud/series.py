@@ -48,6 +48,7 @@ class PointsTable:
         self._experiment = experiment
         self._keys = keys
         self._columns: list[tuple[str, int, int]] | None = None
+        self._width = 0
         self._series = {key: (array("q"), array("d"), array("q")) for key in keys}
 
     def add(self, line: str) -> None:
@@ -67,16 +68,19 @@ class PointsTable:
                     say("SwanLab's export is not a table by steps."), hint=say("Try again; then report it.")
                 )
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
+            self._width = len(cells)
             return
+        # the last cell of a row that lacks cells may be a part of a number
+        readable = len(cells) if len(cells) >= self._width else len(cells) - 1
         step = get_integer(_to_float(cells[0]))
         for key, place, time_place in self._columns:
-            value = _to_float(cells[place]) if place < len(cells) else None
+            value = _to_float(cells[place]) if place < readable else None
             if step is None or value is None:
                 continue
             steps, values, times = self._series[key]
             steps.append(step)
             values.append(value)
-            times.append(get_moment(_to_float(cells[time_place])) if 0 <= time_place < len(cells) else 0)
+            times.append(get_moment(_to_float(cells[time_place])) if 0 <= time_place < readable else 0)
 
     def _find_columns(self, cells: Sequence[str], kind: str) -> dict[str, int]:
         if self._experiment is None:

@@ -175,7 +175,7 @@ def make_cases(other_host: str, state: State) -> list[Case]:
         Case("403", 403, lambda path: Fault(path, status=403)),
         Case("dropped once", None, lambda path: Fault(path, is_dropped=True, times=1), at_storage=0),
         Case("dropped for ever", 0, lambda path: Fault(path, is_dropped=True)),
-        Case("truncated", 502, lambda path: Fault(path, is_truncated=True), at_storage=NOTHING),
+        Case("truncated", 502, lambda path: Fault(path, is_truncated=True)),
         Case("HTML", 502, Fault.html),
         Case("empty", 502, lambda path: Fault(path, body=b"")),
         Case("not UTF-8", 502, lambda path: Fault(path, body=b"\xff\xfe\xfa" * 9)),

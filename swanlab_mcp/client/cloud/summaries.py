@@ -1,0 +1,71 @@
+"""Summaries: what every metric of an experiment has reached, many experiments at a time (wire page, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from swanlab_mcp.client.cloud.answers import NOT_OFFERED
+from swanlab_mcp.client.cloud.transport import Transport
+from swanlab_mcp.client.cloud.wire import read_summary
+from swanlab_mcp.client.values import is_object
+from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Summary
+
+__all__ = ["Summaries"]
+
+
+class Summaries:
+    """Summaries of experiments at the server that `transport` reaches."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._is_legacy = False
+
+    async def read(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
+        """Return the summaries by cuid, of `keys` only if there are any; raises SwanLabError."""
+        answer = await self._query(references, keys)
+        if not is_object(answer):
+            raise UnexpectedResponse(
+                say("SwanLab's answer about metrics is not an object."), hint=say("Try again; then report it.")
+            )
+        asked = {
+            reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
+        }
+        if answer and not asked & set(answer):
+            raise UnexpectedResponse(
+                say("SwanLab's answer about metrics is about other experiments."), hint=say("Ask again.")
+            )
+        summaries: dict[str, Summary] = {}
+        for reference in references:
+            cuid = reference["experimentId"]
+            # a server may file a clone's metrics under the experiment that it was cloned from
+            summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")), keys)
+        return summaries
+
+    async def find_last_steps(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, int]:
+        """Return the last step of each key that has one; nothing where SwanLab refuses summaries."""
+        try:
+            summary = (await self.read([reference], keys))[reference["experimentId"]]
+        except SwanLabError as error:
+            if error.status not in NOT_OFFERED:
+                raise
+            return {}
+        return {key: one.step for key, one in summary.items() if one.step is not None}
+
+    async def _query(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
+        """Request the current form; servers that do not know it get the legacy one, from then on (section 5)."""
+        path = ("house", "metrics", "summaries")
+        if self._is_legacy:
+            return await self._transport.query(*path, body=references)
+        try:
+            return await self._transport.query(
+                *path, body={"experiments": references, **({"keys": list(keys)} if keys else {})}
+            )
+        except SwanLabError as error:
+            if error.status not in NOT_OFFERED:
+                raise
+            answer = await self._transport.query(*path, body=references)
+            self._is_legacy = True
+            return answer
