@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
+from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument, UnexpectedResponse
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.core.refs import ExperimentRef
@@ -71,6 +73,15 @@ def test_contradictions_are_refused(selection: Selection) -> None:
         selection.check()
 
 
+CURVES = ExperimentRef(ME, "project1", "curves1")
+
+
+async def read_points(
+    client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
+) -> dict[str, Points]:
+    return (await client.default.read_points(ref, keys, exact=exact)).data or {}
+
+
 @pytest.fixture
 def experiment(state: State) -> Experiment:
     long = [(step, math.sin(step / 50)) for step in range(0, 9000, 3)]
@@ -91,14 +102,8 @@ async def test_the_cloud_gives_the_planted_points(
 ) -> None:
     state.variants.csv_nan, state.variants.csv_infinity, state.variants.spelling = spelling
     async with opened(settings) as client:
-        found = (
-            await client.default.read_points(
-                ExperimentRef(ME, "project1", "curves1"), [*WEIRD, "none", "empty"], exact=exact
-            )
-        ).data
-        long = (await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=exact)).data[
-            "long"
-        ]
+        found = await read_points(client, CURVES, [*WEIRD, "none", "empty"], exact=exact)
+        long = (await read_points(client, CURVES, ["long"], exact=exact))["long"]
     assert list(found) == [*WEIRD, "empty"]
     for key in WEIRD:
         assert list(zip(found[key].steps, found[key].values, strict=True)) == experiment.metrics[key]
@@ -116,7 +121,7 @@ async def test_many_keys_are_asked_for_by_sixteen_and_come_in_order(settings: Se
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     keys = list(reversed(metrics))
     async with opened(settings) as client:
-        found = (await client.default.read_points(ExperimentRef(ME, "project1", "wide1"), keys, exact=False)).data
+        found = await read_points(client, ExperimentRef(ME, "project1", "wide1"), keys, exact=False)
     assert list(found) == keys
     assert sorted(len(call.body["columns"]) for call in state.get_calls("/metrics/scalar$")) == [8, 16, 16]
 
@@ -125,7 +130,9 @@ async def test_2100_keys_are_listed_page_by_page(settings: Settings, state: Stat
     metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2100)}
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     async with opened(settings) as client:
-        assert (await client.default.list_keys(ExperimentRef(ME, "project1", "wide1"))).data.scalars == list(metrics)
+        logged = (await client.default.list_keys(ExperimentRef(ME, "project1", "wide1"))).data
+    assert logged
+    assert logged.scalars == list(metrics)
     assert len(state.get_calls("/scalar/keys")) == 2
 
 
@@ -134,18 +141,18 @@ async def test_a_clone_has_the_points_of_its_root(settings: Settings, state: Sta
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(project, experiment))
     async with opened(settings) as client:
-        assert "plain" in (await client.default.list_keys(ExperimentRef(ME, "clones", "clone1"))).data.scalars
+        logged = (await client.default.list_keys(ExperimentRef(ME, "clones", "clone1"))).data
+        assert logged
+        assert "plain" in logged.scalars
         for exact in (True, False):
-            found = (
-                await client.default.read_points(ExperimentRef(ME, "clones", "clone1"), ["plain"], exact=exact)
-            ).data
-            assert list(found["plain"].values) == [value for _, value in experiment.metrics["plain"]]
+            found = await read_points(client, ExperimentRef(ME, "clones", "clone1"), ["plain"], exact=exact)
+            assert list(found["plain"].values) == [value for _, value, *_ in experiment.metrics["plain"]]
 
 
 @pytest.mark.usefixtures("experiment")
 async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
-        await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=True)
+        await read_points(client, CURVES, ["long"], exact=True)
         download = state.get_calls("^/storage/")[0]
         assert not {"cookie", "authorization"} & set(download.headers)
         for fault, told in (
@@ -161,11 +168,11 @@ async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: 
             state.faults = [fault]
             key = "empty" if "keys" in fault.path else "long"
             with pytest.raises(Exception, match=told) as caught:
-                await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), [key], exact=True)
+                await read_points(client, CURVES, [key], exact=True)
             assert "canary" not in str(caught.value)
         state.faults = [Fault(path="/metrics/scalar$", body=b'[{"metrics": []}]')]
         with pytest.raises(UnexpectedResponse, match="lacks its key"):
-            await client.default.read_points(ExperimentRef(ME, "project1", "curves1"), ["long"], exact=False)
+            await read_points(client, CURVES, ["long"], exact=False)
 
 
 @pytest.mark.usefixtures("experiment")
@@ -174,9 +181,8 @@ async def test_an_export_that_ends_early_is_requested_again_and_then_an_error(
     settings: Settings, state: State, variants: Variants
 ) -> None:
     state.variants = variants
-    ref = ExperimentRef(ME, "project1", "curves1")
     async with opened(replace(settings, is_cached=False)) as client:
-        whole = (await client.default.read_points(ref, ["long"], exact=True)).data["long"]
+        whole = (await read_points(client, CURVES, ["long"], exact=True))["long"]
         for fault in (
             Fault("^/storage/", is_truncated=True),
             # within the last value
@@ -187,12 +193,12 @@ async def test_an_export_that_ends_early_is_requested_again_and_then_an_error(
         ):
             state.faults = [replace(fault, times=1)]
             state.calls.clear()
-            again = (await client.default.read_points(ref, ["long"], exact=True)).data["long"]
+            again = (await read_points(client, CURVES, ["long"], exact=True))["long"]
             assert (again.steps, repr(again.values)) == (whole.steps, repr(whole.values))
             assert len(state.get_calls("^/storage/")) == 2
             state.faults = [fault]
             with pytest.raises(UnexpectedResponse, match="'long' lacks points: its summary ends at step 8997"):
-                await client.default.read_points(ref, ["long"], exact=True)
+                await read_points(client, CURVES, ["long"], exact=True)
 
 
 async def test_points_that_came_after_the_summary_are_no_error(
@@ -204,8 +210,7 @@ async def test_points_that_came_after_the_summary_are_no_error(
     state.faults = [Fault("/(export|summaries)$", skip=1, then=lambda: points.append((len(points), 1.0)))]
     async with opened(replace(settings, is_cached=False)) as client:
         for _ in range(5):
-            ref = ExperimentRef(ME, "project1", "curves1")
-            assert (await client.default.read_points(ref, ["plain"], exact=True)).data["plain"].steps
+            assert (await read_points(client, CURVES, ["plain"], exact=True))["plain"].steps
 
 
 @pytest.mark.usefixtures("experiment")
@@ -259,7 +264,7 @@ async def test_exact_points_continue_without_loss(settings: Settings, experiment
             if not following:
                 break
             arguments["start"] = int(following[0].rstrip(".").rpartition("=")[2])
-    assert found == [step for step, _ in experiment.metrics["long"]]
+    assert found == [step for step, *_ in experiment.metrics["long"]]
 
 
 @pytest.mark.parametrize(("mode", "asked"), [("exact", 2000), ("exact", 700), ("sampled", 2000)])
@@ -280,7 +285,7 @@ async def test_more_points_than_fit_are_never_asked_of_the_reply(
                 break
             arguments["start"] = int(following[0].rstrip(".").rpartition("=")[2])
     if mode == "exact":
-        assert found == [step for step, _ in experiment.metrics["long"]]
+        assert found == [step for step, *_ in experiment.metrics["long"]]
 
 
 async def test_the_extremes_of_a_sample_are_the_true_ones(settings: Settings, state: State) -> None:
@@ -393,7 +398,7 @@ async def test_the_number_of_requests_is_small(settings: Settings, state: State)
 async def test_wrong_questions_about_series_are_told(settings: Settings) -> None:
     base = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["plain"]}
     async with session(settings) as client:
-        for change, told in (
+        changes: tuple[tuple[dict[str, Any], str], ...] = (
             ({"keys": ["plian"]}, "Near ones of its 9: plain"),
             ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 lies after end=1"),
@@ -401,7 +406,8 @@ async def test_wrong_questions_about_series_are_told(settings: Settings) -> None
             ({"head": -1}, "'head'"),
             ({"exp_cuids": []}, "'exp_cuids'"),
             ({"exp_cuids": ["cruves"]}, "Did you mean curves (curves1)?"),
-        ):
+        )
+        for change, told in changes:
             result = await client.call_tool("get_metrics", {**base, **change})
             assert result.is_error
             assert told in text_of(result)

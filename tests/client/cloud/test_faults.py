@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -396,8 +396,12 @@ async def test_a_fault_makes_no_change_twice_and_what_is_said_of_it_is_true(
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield the places in a JSON value and what is there; of a list's items the first stands for all."""
     yield path, node
-    items = list(enumerate(node[:1])) if isinstance(node, list) else []
-    for key, item in node.items() if isinstance(node, dict) else items:
+    items: list[tuple[Any, Any]] = []
+    if isinstance(node, dict):
+        items = list(cast("dict[str, Any]", node).items())
+    elif isinstance(node, list):
+        items = list(enumerate(cast("list[Any]", node)[:1]))
+    for key, item in items:
         yield from walk(item, (*path, key))
 
 
@@ -519,7 +523,7 @@ async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
     async with connect(server) as client:
         state.faults = [Fault(pages, query={"page": "2"}, rewrite=lambda body: second.append(body) or body)]
         whole = show(await ask(client))
-        third = {"query": {"page": "3"}}
+        third: dict[str, Any] = {"query": {"page": "3"}}
         for name, fault in {
             "page 3 fails once": Fault(pages, status=503, times=1, **third),
             "the session ends at page 3": Fault(pages, then=state.end_sessions, times=1, **third),
@@ -581,7 +585,7 @@ async def test_a_slow_answer_at_any_endpoint_ends_the_call_at_its_deadline_and_k
 
     async def ask(path: str, tools: list[str], world: State, host: str) -> None:
         gate = threading.Event()
-        fault = Fault(path, **({"until": gate} if part == "headers" else {"body_until": gate}))
+        fault = Fault(path, until=gate) if part == "headers" else Fault(path, body_until=gate)
         world.faults = [fault]
         results: dict[str, Any] = {}
 
