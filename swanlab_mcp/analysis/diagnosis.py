@@ -14,13 +14,10 @@ from swanlab_mcp.analysis.events import (
     Event,
     Severity,
     find_chance_classes,
-    find_full_memory,
-    find_gaps,
-    find_idle,
     find_jumps,
     find_non_finite,
-    find_stall,
 )
+from swanlab_mcp.analysis.operation import find_hardware, find_pauses
 from swanlab_mcp.analysis.policy import count_falls, find_policy_signs
 from swanlab_mcp.analysis.spikes import find_shock, find_spikes
 from swanlab_mcp.analysis.thresholds import DEFAULTS
@@ -59,8 +56,8 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         *trends.find_events(),
         *_find_shapes(roles),
         *(find_policy_signs(curves)),
-        *_find_hardware(curves),
-        *_find_pauses(curves, is_running, now),
+        *find_hardware(curves),
+        *find_pauses(curves, is_running, now),
     ]
     jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in _find_rate_jumps(curve)]
     worse = [event.step for event in events if event.kind in ("divergence", "explosion", "shock")]
@@ -377,34 +374,6 @@ def _find_rate_jumps(curve: Curve) -> list[Event]:
     finite = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if math.isfinite(value)]
     steps, values = [step for step, _ in finite], [value for _, value in finite]
     return [replace(event, keys=(curve.key,)) for event in find_jumps(steps, values)]
-
-
-def _find_hardware(curves: Sequence[Curve]) -> list[Event]:
-    found: list[Event] = []
-    for curve in curves:
-        event = None
-        if curve.kind.role == "gpu_memory":
-            event = find_full_memory(curve.steps, curve.values)
-        elif curve.kind.role == "host_memory":
-            event = find_full_memory(curve.steps, curve.values, "host_memory_full")
-        elif curve.kind.role == "gpu_load":
-            event = find_idle(curve.steps, curve.values)
-        if event:
-            found.append(replace(event, keys=(curve.key,)))
-    return found
-
-
-def _find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
-    logged = [curve for curve in curves if not curve.key.startswith("__swanlab__")]
-    if not logged:
-        return []
-    densest = max(logged, key=lambda curve: len(curve.steps))
-    found = find_gaps(densest.steps, densest.times or [0] * len(densest.steps))
-    stall = find_stall(densest.times, now) if is_running else None
-    if stall:
-        facts = {"seconds": stall[1], "usual": stall[2]}
-        found.append(Event("stalled", "problem", densest.steps[-1], "stalled", facts=facts))
-    return [replace(event, keys=(densest.key,)) for event in found]
 
 
 def _merge(events: Sequence[Event]) -> list[Event]:

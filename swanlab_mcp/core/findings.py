@@ -176,7 +176,7 @@ class NewsItem(Record):
     """Something that happened in a project since a time."""
 
     time: str
-    what: str = Field(description="new, finished, crashed, aborted, stalled, no end or record")
+    what: str = Field(description="new, finished, crashed, aborted, stalled, problem, no end or record")
     project: str | None = Field(default=None, description="Where there are several")
     name: str
     cuid: str

@@ -1,24 +1,23 @@
 from __future__ import annotations
 
-import asyncio
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from swanlab_mcp.analysis.causes import ErrorText, find_error, normalise_error
-from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
-from swanlab_mcp.analysis.diagnosis import Judgement, judge
+from swanlab_mcp.analysis.deciding import Curve
+from swanlab_mcp.analysis.diagnosis import Judgement
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.explanations import Explanation, explain, find_rates
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart, Points
+from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, ProjectName, Username
 from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.verdicts import read_verdict
 
 __all__ = ["DiagnosedExperiment", "diagnose_experiment"]
 
@@ -80,21 +79,8 @@ async def diagnose_experiment(
     ref, answer = await ask_about_experiment(client, ref, backend.get_experiment)
     experiment = answer.data
     assert experiment is not None
-    logged = await backend.list_keys(ref)
-    keys, left = choose_keys(logged.data.scalars if logged.data else ())
-    points: Mapping[str, Points] = {}
-    if keys:
-        read = await backend.read_points(ref, keys, exact=True)
-        points = read.data or {}
-    curves = [
-        read_curve(key, one.steps, one.values, one.times, is_whole=one.is_whole)
-        for key in keys
-        if (one := points.get(key)) is not None and one.steps
-    ]
-    # other calls go on meanwhile
-    judgement = await asyncio.to_thread(
-        partial(judge, curves, is_running=experiment.state in ("RUNNING", "UNKNOWN"), now=client.now())
-    )
+    verdict = await read_verdict(backend, ref, experiment.state, client.now())
+    judgement, curves = verdict.judgement, verdict.curves
     error, similar = await _explain_crash(backend, ref, experiment)
     explanations = explain(
         curves,
@@ -105,7 +91,7 @@ async def diagnose_experiment(
         log_lines=_LOG_LINES,
     )
     link = backend.get_link(ref)
-    found = DiagnosedExperiment(experiment, judgement, explanations, error, similar, curves, left, link)
+    found = DiagnosedExperiment(experiment, judgement, explanations, error, similar, curves, verdict.left, link)
     return ApiResponse(data=found, notes=list(answer.notes))
 
 

@@ -1,33 +1,41 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.events import find_stall
+from swanlab_mcp.analysis.deciding import Curve, read_curve
+from swanlab_mcp.analysis.diagnosis import judge
+from swanlab_mcp.analysis.events import Event, find_stall
 from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.operation import choose_densest
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.findings import NewsItem
 from swanlab_mcp.core.i18n import join_sentences, say
-from swanlab_mcp.core.models import ApiResponse, Experiment, Extreme, Page, Points, Summary, read_time, show_time
-from swanlab_mcp.core.refs import LOCAL, ProjectRef, find_near_names
+from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Summary, read_time
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.choice import list_chosen, read_all
-from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
+from swanlab_mcp.operations.finding import Choice
+from swanlab_mcp.operations.listing import get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_workspace, resolve_workspace
+from swanlab_mcp.operations.records import Record, find_record, make_field, read_studies
+from swanlab_mcp.operations.study import Study
 from swanlab_mcp.operations.targets import choose_targets
+from swanlab_mcp.operations.verdicts import Verdict, read_verdict
 
-__all__ = ["whats_new"]
+__all__ = ["Happening", "News", "whats_new"]
 
 _AGO = re.compile(r"(\d{1,6})\s?([mhdw])")
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PROJECTS = 20
 _WATCHED = 20
+_JUDGED = 10
+_READ_AT_ONCE = 4
 _TARGETS = 2
 _ASKED_FOR_KEYS = 3
 _NAME = 40
@@ -35,11 +43,37 @@ _NAMED = 10
 _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
 
-class _Happening(NamedTuple):
-    """A row with its moment in Unix milliseconds."""
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened at a moment (Unix milliseconds); `best` are the values reached in the watched metrics.
+
+    `event`: of a running experiment, what went wrong or since which step it is silent. `verdict`: on all its curves.
+    """
 
     moment: int
-    item: NewsItem
+    what: str
+    ref: ProjectRef
+    experiment: Experiment
+    is_new: bool = False
+    best: Sequence[tuple[str, float]] = ()
+    record: Record | None = None
+    event: Event | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The rows of a page, and what happened in all; moments in Unix milliseconds.
+
+    `stopped_clock`: the time that a period counts back from, if it is not now.
+    """
+
+    rows: Sequence[Happening]
+    whole: Sequence[Happening]
+    since: int
+    cursor: int
+    unjudged: int = 0
+    stopped_clock: int | None = None
 
 
 async def whats_new(
@@ -51,64 +85,62 @@ async def whats_new(
     username: Username = "",
     page: PageNumber = 1,
     size: PageSize = 10,
-) -> ApiResponse[list[NewsItem]]:
-    """List what happened in a project or workspace since a time: new, finished, crashed, stalled, records.
+) -> ApiResponse[News]:
+    """List what happened since a time: new, finished, crashed, stalled or failing experiments, and records.
 
-    Use find_experiments for any other condition. Returns time, what, name, cuid and detail, newest first; a note
-    holds the cursor to pass as `since` next time.
+    Use find_experiments for any other condition. Returns time, what, name, cuid and detail with the verdict of
+    diagnose_experiment, newest first; a note holds the cursor to pass as `since` next time.
     Example: {"project": "mnist", "since": "24h"}.
     """
     now = client.now()
     moment = _read_since(since, now)
     notes: list[str] = []
     watched = _Watched(set(), set(), {})
+    listed = await _list_projects(client, project, username, moment, notes)
 
-    async def look_at(named: tuple[str, str]) -> tuple[int, list[_Happening]]:
-        """Return the latest moment that SwanLab tells of a project, and what happened in it."""
+    async def look_at(named: tuple[str, str]) -> tuple[int, list[Happening]]:
+        """Return the latest moment that SwanLab reports for a project, and what happened in it."""
         ref, choice = await list_chosen(client, *named, ())
         experiments = choice.experiments
         notes.extend(choice.notes)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
         targets, summaries = await _read_targets(client, ref, experiments, metrics, moment, watched, notes)
+        studies = await read_studies(client, ref, choice, targets, summaries, is_alone=len(listed) == 1)
         return latest, [
-            *_find_changes(ref, experiments, targets, summaries, moment),
-            *await _find_stalls(client, ref, experiments, moment, now, notes),
-            *await _find_records(client, ref, experiments, targets, summaries, moment),
+            *_find_changes(ref, experiments, studies, moment),
+            *await _find_troubles(client, ref, experiments, moment, now, notes),
+            *await _find_records(ref, choice, studies, moment),
         ]
 
-    looked = await read_all(await _list_projects(client, project, username, moment, notes), look_at, "projects")
+    looked = await read_all(listed, look_at, "projects")
     notes += _explain_watched(metrics, watched)
     happenings = [one for _, found in looked for one in found]
-    latest = max([moment, *(last for last, _ in looked)])
-    happenings.sort(key=lambda one: (one.item.what == "record", one.moment), reverse=True)
-    rows = [one.item for one in happenings]
-    if len({row.project for row in rows}) < 2:
-        rows = [row.model_copy(update={"project": None}) for row in rows]
-    shown = rows[get_slice(page, size)]
-    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)), notes=list(dict.fromkeys(notes)))
-    counts = Counter(row.what for row in rows)
-    words = {
-        "new": say("new"),
-        "finished": say("finished"),
-        "crashed": say("crashed"),
-        "aborted": say("aborted"),
-        "stalled": say("stalled"),
-        "no end recorded": say("no end recorded"),
-        "record": say("record"),
-    }
-    happened = say(", ").join(
-        say("{count} {reason}", count=count, reason=words[what]) for what, count in counts.most_common()
-    )
-    cursor = show_time(max([latest, *(one.moment for one in happenings)]))
-    stopped = say("The demo's clock is at {time}.", time=show_time(now)) if client.stopped_clock else ""
-    return add_notes(
-        tell_page(whole, page, size, say("records first, then the newest")),
-        say("Since {time}: {counts}.", time=show_time(moment), counts=happened)
-        if happened
-        else say("Since {time}: nothing.", time=show_time(moment)),
-        *([stopped] if stopped and _AGO.fullmatch(since.strip()) else []),
-        say("Cursor for the next call: since={cursor}", cursor=cursor),
-    )
+    latest = max([moment, *(last for last, _ in looked), *(one.moment for one in happenings)])
+    happenings.sort(key=lambda one: (one.what == "record", one.moment), reverse=True)
+    shown, unjudged = await _judge(client, happenings[get_slice(page, size)])
+    whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
+    paged = tell_page(whole, page, size, say("records first, then the newest"))
+    stopped = now if client.stopped_clock and _AGO.fullmatch(since.strip()) else None
+    news = News(shown, happenings, moment, latest, unjudged, stopped)
+    return ApiResponse(data=news, page=paged.page, notes=[*dict.fromkeys(notes), *paged.notes])
+
+
+async def _judge(client: SwanLabClient, rows: Sequence[Happening]) -> tuple[list[Happening], int]:
+    """Return the rows with the verdicts of the first few experiments, and how many others have none."""
+    unread = {one.ref.experiment(one.experiment.cuid): one for one in rows if not one.verdict and one.what != "record"}
+    chosen = list(unread)[:_JUDGED]
+
+    async def read(ref: ExperimentRef) -> Verdict:
+        return await read_verdict(client.at(ref), ref, unread[ref].experiment.state, client.now())
+
+    known = dict(zip(chosen, await read_all(chosen, read, at_once=_READ_AT_ONCE), strict=True))
+    judged = [
+        replace(one, verdict=known.get(one.ref.experiment(one.experiment.cuid), one.verdict))
+        if one.what != "record"
+        else one
+        for one in rows
+    ]
+    return judged, len(unread) - len(chosen)
 
 
 class _Watched(NamedTuple):
@@ -231,15 +263,12 @@ def _is_active(experiment: Experiment, moment: int) -> bool:
 
 
 def _find_changes(
-    ref: ProjectRef,
-    experiments: Sequence[Experiment],
-    targets: Sequence[str],
-    summaries: Mapping[str, Summary],
-    moment: int,
-) -> list[_Happening]:
-    """Return one row per experiment that began or ended since."""
-    found: list[_Happening] = []
-    for experiment in experiments:
+    ref: ProjectRef, experiments: Sequence[Experiment], studies: Sequence[Study], moment: int
+) -> list[Happening]:
+    """Return one row per experiment that started or ended since."""
+    found: list[Happening] = []
+    fields = [(study.metric, make_field(study)) for study in studies]
+    for place, experiment in enumerate(experiments):
         created, finished = _read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)
         is_new = created > moment
         if finished > moment and experiment.state in _ENDS:
@@ -248,119 +277,84 @@ def _find_changes(
             when, what = created, "no end recorded" if experiment.state == "UNKNOWN" else "new"
         else:
             continue
-        reached = [
-            f"{shorten(key, _NAME)} {extreme.value:.6g}"
-            for key in targets
-            if (extreme := _get_best(summaries.get(experiment.cuid, {}), key))
-        ]
-        details = [say("new")] if is_new and what != "new" else []
-        details += [say("best {values}", values=", ".join(reached))] if reached else []
-        found.append(_Happening(when, _describe(ref, experiment, when, what, say("; ").join(details))))
+        reached = [(key, field.get_value(place)) for key, field in fields]
+        best = [(key, value) for key, value in reached if math.isfinite(value)]
+        found.append(Happening(when, what, ref, experiment, is_new and what != "new", best))
     return found
 
 
-async def _find_stalls(
+async def _find_troubles(
     client: SwanLabClient,
     ref: ProjectRef,
     experiments: Sequence[Experiment],
     moment: int,
     now: int,
     notes: list[str],
-) -> list[_Happening]:
-    """Return the running experiments that fell silent since."""
+) -> list[Happening]:
+    """Return the running experiments that fell silent, or went wrong, since."""
     running = [one for one in experiments if one.state == "RUNNING"]
     running.sort(key=lambda one: one.createdAt, reverse=True)
     if len(running) > _WATCHED:
         notes.append(
             say(
-                "Only the {count} newest of {total} running experiments were checked for stalls.",
+                "Only the {count} newest of {total} running experiments were checked for stalls and problems.",
                 count=_WATCHED,
                 total=len(running),
             )
         )
 
-    async def read_times(experiment: Experiment) -> Points:
-        logged = await client.at(ref).list_keys(ref.experiment(experiment.cuid))
-        scalars: Sequence[str] = logged.data.scalars if logged.data else ()
-        custom = [key for key in scalars if not key.startswith("__swanlab__")][:1]
-        if not custom:
-            return Points()
+    async def read(experiment: Experiment) -> Verdict:
+        backend, one = client.at(ref), ref.experiment(experiment.cuid)
         # the sample keeps the last point; the intervals that it lengthens make the check more patient, never hastier
-        answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), custom, exact=False)
-        return (answer.data or {}).get(custom[0], Points())
+        sampled = await read_verdict(backend, one, experiment.state, now, exact=False, with_hardware=False)
+        if sampled.is_whole or sampled.judgement.health != "problem":
+            return sampled
+        return await read_verdict(backend, one, experiment.state, now, with_hardware=False)
 
-    found: list[_Happening] = []
-    for experiment, points in zip(running, await read_all(running[:_WATCHED], read_times), strict=False):
-        stall = find_stall(points.times, now) if points.steps else None
-        if stall and stall[0] > moment:
-            silent = show_duration(stall[1])
-            detail = say("no point since step {step}, {duration} ago", step=points.steps[-1], duration=silent)
-            found.append(_Happening(stall[0], _describe(ref, experiment, stall[0], "stalled", detail)))
+    found: list[Happening] = []
+    verdicts = await read_all(running[:_WATCHED], read, at_once=_READ_AT_ONCE)
+    for experiment, verdict in zip(running, verdicts, strict=False):
+        events = [event for event in verdict.judgement.events if event.severity == "problem"]
+        for event in events:
+            stall = _find_stall(verdict, now) if event.kind == "stalled" else None
+            if stall and stall > moment:
+                found.append(Happening(stall, "stalled", ref, experiment, event=event, verdict=verdict))
+        new = await asyncio.to_thread(_find_new_problem, verdict, moment)
+        if new:
+            found.append(Happening(new[0], "problem", ref, experiment, event=new[1], verdict=verdict))
     return found
 
 
-async def _find_records(
-    client: SwanLabClient,
-    ref: ProjectRef,
-    experiments: Sequence[Experiment],
-    targets: Sequence[str],
-    summaries: Mapping[str, Summary],
-    moment: int,
-) -> list[_Happening]:
+def _find_stall(verdict: Verdict, now: int) -> int | None:
+    densest = choose_densest(verdict.curves)
+    stall = find_stall(densest.times, now) if densest else None
+    return stall[0] if stall else None
+
+
+def _find_new_problem(verdict: Verdict, since: int) -> tuple[int, Event] | None:
+    """Return the first problem that the points until `since` did not show, with the moment of the last point.
+
+    A rise shows only after it has lasted, so its first step may lie before `since`.
+    """
+    problems = [one for one in verdict.judgement.events if one.severity == "problem" and one.kind != "stalled"]
+    last = max((max(curve.times, default=0) for curve in verdict.curves), default=0)
+    if not problems or last <= since:
+        return None
+    before = judge([_cut(curve, since) for curve in verdict.curves])
+    known = {event.kind for event in before.events if event.severity == "problem"}
+    return next(((last, event) for event in problems if event.kind not in known), None)
+
+
+def _cut(curve: Curve, until: int) -> Curve:
+    """Return the points of a curve that were recorded until a moment."""
+    count = sum(when <= until for when in curve.times) if curve.times else len(curve.steps)
+    return read_curve(curve.key, curve.steps[:count], curve.values[:count], curve.times[:count])
+
+
+async def _find_records(ref: ProjectRef, choice: Choice, studies: Sequence[Study], moment: int) -> list[Happening]:
     """Return for each metric the experiment that beat since then all that went before."""
-    found: list[_Happening] = []
-    for key in targets:
-        sign = -1 if describe_key(key).direction == "max" else 1
-        best = {one.cuid: extreme for one in experiments if (extreme := _get_best(summaries.get(one.cuid, {}), key))}
-        ranked = sorted((one for one in experiments if one.cuid in best), key=lambda one: sign * best[one.cuid].value)
-        if len(ranked) < 2 or not _is_active(ranked[0], moment):
-            continue
-        top, value = ranked[0], best[ranked[0].cuid]
-        # the record before: of those that were there before, the best
-        before = next((one for one in ranked[1:] if _read_moment(one.createdAt) <= moment), None)
-        if before is None or value.value == best[before.cuid].value:
-            continue
-        answer = await client.at(ref).read_points(ref.experiment(top.cuid), [key], exact=True)
-        when = _find_time((answer.data or {}).get(key, Points()), value, sign)
-        if when <= moment:
-            continue
-        told = {
-            "key": shorten(key, _NAME),
-            "value": value.value,
-            "old": best[before.cuid].value,
-            "name": shorten(before.name, _NAME),
-            "cuid": before.cuid,
-        }
-        detail = (
-            say("{key} {value:.6g}; before: {old:.6g} of {name} ({cuid})", **told)
-            if value.step is None
-            else say("{key} {value:.6g} at step {step}; before: {old:.6g} of {name} ({cuid})", step=value.step, **told)
-        )
-        found.append(_Happening(when, _describe(ref, top, when, "record", detail)))
-    return found
-
-
-def _find_time(points: Points, best: Extreme, sign: int) -> int:
-    """Return when a best value was reached, in Unix milliseconds; 0 where it is not among the points."""
-    reached = [
-        when for value, when in zip(points.values, points.times, strict=True) if sign * value <= sign * best.value
-    ]
-    return min(reached, default=0)
-
-
-def _get_best(summary: Summary, key: str) -> Extreme | None:
-    mode = describe_key(key).direction
-    metric = summary.get(key)
-    extreme = metric and (metric.min if mode == "min" else metric.max if mode == "max" else None)
-    return extreme if extreme and math.isfinite(extreme.value) else None
-
-
-def _describe(ref: ProjectRef, experiment: Experiment, moment: int, what: str, detail: str) -> NewsItem:
-    return NewsItem(
-        time=show_time(moment),
-        what=what,
-        project=shorten(ref.project),
-        name=shorten(experiment.name, _NAME),
-        cuid=experiment.cuid,
-        detail=detail,
-    )
+    experiments = choice.experiments
+    new = [_read_moment(one.createdAt) > moment for one in experiments]
+    active = [_is_active(one, moment) for one in experiments]
+    records = [await find_record(study, new, active, moment) for study in studies]
+    return [Happening(one.moment, "record", ref, one.holder, record=one) for one in records if one]

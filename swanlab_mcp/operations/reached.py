@@ -61,8 +61,13 @@ class Reached(NamedTuple):
         return _read_points(read, self.at, last)
 
 
-async def read_reached(client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str, at: str) -> Reached:
-    """Read the metric of all chosen experiments; raises NotFound where none has it, InvalidArgument for too many."""
+async def read_reached(
+    client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str, at: str, *, may_read: bool = True
+) -> Reached:
+    """Read the metric of all chosen experiments; raises NotFound where none has it, InvalidArgument for too many.
+
+    `may_read` False: single values count in a metric of training batches, too, because its points are not read.
+    """
     experiments = choice.experiments
     if at in ("best", "last"):
         summaries = [choice.summaries.get(one.cuid, {}).get(metric) for one in experiments]
@@ -70,7 +75,7 @@ async def read_reached(client: SwanLabClient, ref: ProjectRef, choice: Choice, m
             await explain_missing_metric(client, ref, experiments, metric)
         if at == "last" or not _may_be_batch(metric):
             return Reached(at, summaries)
-        if len(experiments) > _WHOLE_SERIES:
+        if len(experiments) > _WHOLE_SERIES or not may_read:
             return Reached(at, summaries, is_batch=True)
         series = await read_series(client, ref, experiments, [metric], exact=False)
         points = [one.get(metric) for one in series]

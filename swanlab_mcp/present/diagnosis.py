@@ -13,7 +13,7 @@ from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.diagnosis import DiagnosedExperiment
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.present.cause_words import describe_cause
-from swanlab_mcp.present.event_words import describe_event, describe_rule, name_event
+from swanlab_mcp.present.event_words import SEVERITIES, describe_event, describe_rule, list_grave, name_event
 
 __all__ = ["publish"]
 
@@ -24,7 +24,6 @@ _EVENT_KEYS = 8
 _LINE = 200
 _SHORT_LINE = 120
 _PATH = 80
-_SEVERITIES = ("problem", "warning", "info")
 
 
 def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
@@ -57,7 +56,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
 
 def _order(events: Sequence[Event]) -> list[Event]:
     """Return events in order of their steps; of too many the most severe first."""
-    gravest = sorted(events, key=lambda event: _SEVERITIES.index(event.severity))[:_EVENTS]
+    gravest = sorted(events, key=lambda event: SEVERITIES.index(event.severity))[:_EVENTS]
     return [
         *(event for event in events if event in gravest),
         *(event for event in events if event not in gravest),
@@ -108,17 +107,11 @@ def _word_verdict(found: DiagnosedExperiment) -> str:
     """Return the verdict in one line: the end first, then the most severe events, "healthy" if there are none."""
     state = found.experiment.state
     parts = [_describe_end(found)] if state in ("CRASHED", "ABORTED") else []
-    events = sorted(found.judgement.events, key=lambda event: (_SEVERITIES.index(event.severity), _rank(event)))
-    grave = [name_event(event) for event in events if event.severity != "info"]
+    grave = [name_event(event) for event in list_grave(found.judgement.events)]
     if grave:
         more = [say("{count} more", count=len(grave) - _NAMED_EVENTS)] if len(grave) > _NAMED_EVENTS else []
         return say("; ").join([*parts, *grave[:_NAMED_EVENTS], *more])
     return say("; ").join([*parts, _word_health(found), *_word_few(found)])
-
-
-def _rank(event: Event) -> int:
-    """Return where an event comes in a verdict: what breaks all else first, then a worsening of what decides."""
-    return 0 if event.kind == "non_finite" else 1 if event.kind in ("never_learned", "collapse") else 2
 
 
 def _word_health(found: DiagnosedExperiment) -> str:

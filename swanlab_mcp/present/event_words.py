@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS
@@ -11,7 +11,22 @@ from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["describe_event", "describe_rule", "name_event"]
+__all__ = ["SEVERITIES", "describe_event", "describe_rule", "list_grave", "name_event"]
+
+SEVERITIES = ("problem", "warning", "info")
+
+
+def list_grave(events: Iterable[Event]) -> list[Event]:
+    """Return the problems and warnings in the order in which a verdict names them.
+
+    What breaks all else comes first, then a worsening of what decides.
+    """
+
+    def rank(event: Event) -> tuple[int, int]:
+        kind = 0 if event.kind == "non_finite" else 1 if event.kind in ("never_learned", "collapse") else 2
+        return SEVERITIES.index(event.severity), kind
+
+    return sorted((event for event in events if event.severity != "info"), key=rank)
 
 
 def name_event(event: Event) -> str:

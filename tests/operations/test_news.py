@@ -49,9 +49,9 @@ async def test_the_demo_tells_what_happened_since_a_time() -> None:
         "what": "record",
         "name": "width-128-64",
         "cuid": "a7mda5lt",
-        "detail": "val/acc 0.986667 at step 26; before: 0.984444 of lr-0.1 (l4q9h9qs)",
+        "detail": "val/acc 0.986667 at step 26; before: 0.984444 of lr-0.1 (l4q9h9qs); within the noise of repeats",
     }
-    assert rows[1]["detail"] == "new; best val/acc 0.98, val/loss 0.0752623"
+    assert rows[1]["detail"] == "new; best val/acc 0.98, val/loss 0.0752623; healthy"
     times = [row["time"] for row in rows[1:]]
     assert times == sorted(times, reverse=True)
     assert (
@@ -173,4 +173,52 @@ async def test_many_running_experiments_are_checked_in_part_and_that_is_told(set
     for number in range(22):
         add(state, f"r{number}", number / 10, 0.5, state="RUNNING")
     told = await ask(settings, project="nightly", since="2026-01-01T07:00:00Z", size=5)
-    assert "Only the 20 newest of 22 running experiments were checked for stalls." in told["notes"]
+    assert "Only the 20 newest of 22 running experiments were checked for stalls and problems." in told["notes"]
+
+
+def turn(count: int, at: int) -> list[float]:
+    """Return a loss that falls until a point, then rises."""
+    return [2 - place / at if place < at else 1 + (place - at) / 20 for place in range(count)]
+
+
+async def test_an_ended_experiment_has_the_verdict_of_diagnose_experiment(settings: Settings, state: State) -> None:
+    add(state, "old", 0, 0.8)
+    over = add(state, "over", 9, 0.9)
+    over.metrics = {
+        "train/loss": [(step, 2 - step / 60) for step in range(100)],
+        "val/loss": list(enumerate(turn(100, 40))),
+    }
+    fine = add(state, "fine", 10, 0.7)
+    fine.metrics = {"train/loss": [(step, 2 - step / 60) for step in range(100)]}
+    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
+    details = {row["name"]: row["detail"] for row in told["data"] if row["what"] == "finished"}
+    async with session(settings) as client:
+        result = await client.call_tool("diagnose_experiment", {"project": "nightly", "exp_cuid": "c-over"})
+    verdict = result.structured_content["data"]["verdict"]
+    assert verdict.startswith("overfitting in val/loss: best at step 40")
+    assert details["over"].endswith(verdict)
+    assert details["fine"].endswith("healthy")
+
+
+async def test_a_broken_run_sets_no_record(settings: Settings, state: State) -> None:
+    add(state, "old", 0, 0.5)
+    broken = add(state, "broken", 9, 0.9)
+    broken.metrics = {**broken.metrics, "train/loss": [(0, 1.0), (1, 0.5), (2, float("nan"))]}
+    add(state, "good", 9.1, 0.8)
+    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/acc"])
+    records = [(row["name"], row["detail"]) for row in told["data"] if row["what"] == "record"]
+    assert records == [("good", "val/acc 0.8 at step 10; before: 0.5 of old (c-old)")]
+
+
+async def test_a_problem_of_a_running_experiment_is_reported_once(settings: Settings, state: State) -> None:
+    going = add(state, "going", 1, 0.5, state="RUNNING")
+    going.metrics = {
+        "train/loss": [(step, 2 - step / 60) for step in range(90)],
+        "val/loss": list(enumerate(turn(90, 40))),
+    }
+    # a point each second since nine o'clock: the first 45 show no overfitting yet
+    told = await ask(settings, project="nightly", since="2026-01-01T09:00:45Z")
+    (problem,) = [row for row in told["data"] if row["what"] == "problem"]
+    assert problem["detail"].startswith("overfitting in val/loss: best at step 40")
+    again = await ask(settings, project="nightly", since=problem["time"])
+    assert [row for row in again["data"] if row["what"] == "problem"] == []

@@ -1,0 +1,46 @@
+"""How an experiment ran: its hardware, and the rhythm of its points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from swanlab_mcp.analysis.deciding import Curve
+from swanlab_mcp.analysis.events import Event, find_full_memory, find_gaps, find_idle, find_stall
+
+__all__ = ["choose_densest", "find_hardware", "find_pauses"]
+
+
+def find_hardware(curves: Sequence[Curve]) -> list[Event]:
+    """Return full memories and idle GPUs."""
+    found: list[Event] = []
+    for curve in curves:
+        event = None
+        if curve.kind.role == "gpu_memory":
+            event = find_full_memory(curve.steps, curve.values)
+        elif curve.kind.role == "host_memory":
+            event = find_full_memory(curve.steps, curve.values, "host_memory_full")
+        elif curve.kind.role == "gpu_load":
+            event = find_idle(curve.steps, curve.values)
+        if event:
+            found.append(replace(event, keys=(curve.key,)))
+    return found
+
+
+def choose_densest(curves: Sequence[Curve]) -> Curve | None:
+    """Return the curve of training with the most points, whose rhythm shows pauses."""
+    logged = [curve for curve in curves if not curve.key.startswith("__swanlab__")]
+    return max(logged, key=lambda curve: len(curve.steps), default=None)
+
+
+def find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
+    """Return gaps, and for an experiment that is running whether it is silent now; `now` in Unix milliseconds."""
+    densest = choose_densest(curves)
+    if densest is None:
+        return []
+    found = find_gaps(densest.steps, densest.times or [0] * len(densest.steps))
+    stall = find_stall(densest.times, now) if is_running else None
+    if stall:
+        facts = {"seconds": stall[1], "usual": stall[2]}
+        found.append(Event("stalled", "problem", densest.steps[-1], "stalled", facts=facts))
+    return [replace(event, keys=(densest.key,)) for event in found]

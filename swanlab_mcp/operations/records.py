@@ -1,0 +1,125 @@
+"""New best values of a project's metrics, by the rules of the ranking."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from swanlab_mcp.analysis.leaderboard import order_results
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.standings import Field, rank_each
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.models import Experiment, Points, Summary
+from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.operations.finding import Choice
+from swanlab_mcp.operations.reached import read_reached
+from swanlab_mcp.operations.study import Study
+
+__all__ = ["Record", "find_record", "read_studies"]
+
+_CHECKED_AT_ONCE = 4
+_CHECKED = 12
+
+
+class Record(NamedTuple):
+    """A value that beats all those before it, when it was reached, and the best one before."""
+
+    key: str
+    value: float
+    step: int | None
+    moment: int
+    holder: Experiment
+    old: float
+    old_holder: Experiment
+    within_noise: bool
+    is_batch: bool
+
+
+async def read_studies(
+    client: SwanLabClient,
+    ref: ProjectRef,
+    choice: Choice,
+    targets: Sequence[str],
+    summaries: Mapping[str, Summary],
+    *,
+    is_alone: bool,
+) -> list[Study]:
+    """Return what the experiments reached in each target; `is_alone` False: of many projects only summaries count."""
+    choice = choice._replace(summaries=summaries)
+    logged = {key for summary in summaries.values() for key in summary}
+    studies: list[Study] = []
+    for key in targets:
+        if key in logged and describe_key(key).direction:
+            reached = await read_reached(client, ref, choice, key, "best", may_read=is_alone)
+            studies.append(Study(client, ref, choice.experiments, reached, key))
+    return studies
+
+
+async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool], since: int) -> Record | None:
+    """Return the record that was reached since a moment; `new`: created since, `active`: may have logged since.
+
+    Unfinished experiments count, broken ones do not.
+    """
+    mode = get_mode(study.metric)
+    field = make_field(study)
+    for _ in range(_CHECKED // _CHECKED_AT_ONCE):
+        ranked = [place for place in order_results(field.results, field.reasons, mode) if not field.reasons[place]]
+        olds = [place for place in ranked[1:] if not new[place]][:1]
+        if not ranked or not olds or not active[ranked[0]]:
+            return None
+        if field.get_value(ranked[0]) == field.get_value(olds[0]):
+            return None
+        if {ranked[0], *olds} <= study.breakages.keys():
+            return await _describe(study, field, (ranked[0], olds[0]), since)
+        await study.check_places(
+            [place for place in dict.fromkeys([*olds, *ranked]) if place not in study.breakages][:_CHECKED_AT_ONCE]
+        )
+        field = make_field(study)
+    return None
+
+
+def make_field(study: Study) -> Field:
+    """Return the experiments by what they reached so far, finished or not."""
+    return study.make_field(get_mode(study.metric), by_state=False, by_length=False)
+
+
+def get_mode(metric: str) -> Literal["min", "max"]:
+    return "max" if describe_key(metric).direction == "max" else "min"
+
+
+async def _describe(study: Study, field: Field, places: tuple[int, int], since: int) -> Record | None:
+    top, before = places
+    order = order_results(field.results, field.reasons, field.mode)
+    number = order.index(before)
+    (row,), _ = rank_each(field, slice(number, number + 1))
+    result, holder = field.results[top], study.experiments[top]
+    known = study.reached.read[top]
+    if not isinstance(known, Points):
+        answer = await study.client.at(study.ref).read_points(
+            study.ref.experiment(holder.cuid), [study.metric], exact=True
+        )
+        known = (answer.data or {}).get(study.metric, Points())
+    moment = _find_time(known, result.step, field.get_value(top), field.sign)
+    if moment <= since:
+        return None
+    return Record(
+        study.metric,
+        field.get_value(top),
+        result.step,
+        moment,
+        holder,
+        field.get_value(before),
+        study.experiments[before],
+        row.within_noise,
+        study.reached.is_batch,
+    )
+
+
+def _find_time(points: Points, step: int | None, best: float, sign: int) -> int:
+    """Return when a best value was reached, in Unix milliseconds; 0: it is not among the points."""
+    if step is not None:
+        place = bisect_left(points.steps, step)
+        return points.times[place] if place < len(points.times) else 0
+    reached = [when for value, when in zip(points.values, points.times, strict=True) if sign * value <= sign * best]
+    return min(reached, default=0)

@@ -1,0 +1,52 @@
+"""The curves of one experiment and what they show: the same for every question that judges one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
+from swanlab_mcp.analysis.diagnosis import Judgement, judge
+from swanlab_mcp.client.base import Backend
+from swanlab_mcp.core.models import Points
+from swanlab_mcp.core.refs import ExperimentRef
+
+__all__ = ["Verdict", "read_verdict"]
+
+
+class Verdict(NamedTuple):
+    """What the curves of an experiment show; `left` further keys may say something and were not read."""
+
+    judgement: Judgement
+    curves: Sequence[Curve]
+    left: int
+
+    @property
+    def is_whole(self) -> bool:
+        return all(curve.is_whole for curve in self.curves)
+
+
+async def read_verdict(
+    backend: Backend, ref: ExperimentRef, state: str, now: int, *, exact: bool = True, with_hardware: bool = True
+) -> Verdict:
+    """Read the curves of an experiment and judge them at `now` (Unix milliseconds).
+
+    `exact` False: from at most 1,500 points of each.
+    """
+    logged = await backend.list_keys(ref)
+    keys, left = choose_keys(logged.data.scalars if logged.data else ())
+    keys = [key for key in keys if with_hardware or not key.startswith("__swanlab__")]
+    points: Mapping[str, Points] = {}
+    if keys:
+        read = await backend.read_points(ref, keys, exact=exact)
+        points = read.data or {}
+    curves = [
+        read_curve(key, one.steps, one.values, one.times, is_whole=one.is_whole)
+        for key in keys
+        if (one := points.get(key)) is not None and one.steps
+    ]
+    # other calls go on meanwhile
+    judgement = await asyncio.to_thread(partial(judge, curves, is_running=state in ("RUNNING", "UNKNOWN"), now=now))
+    return Verdict(judgement, curves, left)

@@ -1,0 +1,114 @@
+"""The words of what is new: one row for each event, and notes with the counts and the cursor."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from swanlab_mcp.core.durations import show_duration
+from swanlab_mcp.core.findings import NewsItem
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, show_time
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.listing import add_notes
+from swanlab_mcp.operations.news import Happening, News
+from swanlab_mcp.operations.records import Record
+from swanlab_mcp.operations.verdicts import Verdict
+from swanlab_mcp.present.event_words import list_grave, name_event
+
+__all__ = ["publish"]
+
+_NAME = 40
+
+
+def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
+    """Return what happened as rows, with counts and the cursor, in the language of the call."""
+    news = answer.data
+    assert news is not None
+    is_one = len({one.ref for one in news.whole}) < 2
+    rows = [_publish_row(one, is_one=is_one) for one in news.rows]
+    counts = Counter(one.what for one in news.whole)
+    happened = say(", ").join(
+        say("{count} {reason}", count=count, reason=_name(what)) for what, count in counts.most_common()
+    )
+    since = show_time(news.since)
+    return add_notes(
+        ApiResponse(data=rows, page=answer.page, notes=answer.notes),
+        say("{count} further experiments of this page were not diagnosed.", count=news.unjudged)
+        if news.unjudged
+        else "",
+        say("Since {time}: {counts}.", time=since, counts=happened)
+        if happened
+        else say("Since {time}: nothing.", time=since),
+        "" if news.stopped_clock is None else say("The demo's clock is at {time}.", time=show_time(news.stopped_clock)),
+        say("Cursor for the next call: since={cursor}", cursor=show_time(news.cursor)),
+    )
+
+
+def _name(what: str) -> str:
+    return {
+        "new": say("new"),
+        "finished": say("finished"),
+        "crashed": say("crashed"),
+        "aborted": say("aborted"),
+        "stalled": say("stalled"),
+        "problem": say("problem"),
+        "no end recorded": say("no end recorded"),
+        "record": say("record"),
+    }[what]
+
+
+def _publish_row(one: Happening, *, is_one: bool) -> NewsItem:
+    return NewsItem(
+        time=show_time(one.moment),
+        what=one.what,
+        project=None if is_one else shorten(one.ref.project),
+        name=shorten(one.experiment.name, _NAME),
+        cuid=one.experiment.cuid,
+        detail=_word_record(one.record) if one.record else _word_detail(one),
+    )
+
+
+def _word_detail(one: Happening) -> str:
+    if one.event:
+        if one.event.kind != "stalled":
+            return name_event(one.event)
+        silent = show_duration(one.event.facts["seconds"])
+        return say("no point since step {step}, {duration} ago", step=one.event.step, duration=silent)
+    best = ", ".join(f"{shorten(key, _NAME)} {value:.6g}" for key, value in one.best)
+    parts = [
+        say("new") if one.is_new else "",
+        say("best {values}", values=best) if best else "",
+        _word_verdict(one.verdict, one.experiment.state) if one.verdict else "",
+    ]
+    return say("; ").join(part for part in parts if part)
+
+
+def _word_verdict(verdict: Verdict, state: str) -> str:
+    """Return the most severe event, or that there is none; nothing where too little was logged."""
+    grave = list_grave(verdict.judgement.events)
+    if grave:
+        more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []
+        return say("; ").join([name_event(grave[0]), *more])
+    if verdict.judgement.health != "healthy":
+        return ""
+    if state in ("CRASHED", "ABORTED"):
+        return say("healthy until then")
+    return say("healthy so far") if state in ("RUNNING", "UNKNOWN") else say("healthy")
+
+
+def _word_record(record: Record) -> str:
+    known = {
+        "key": shorten(record.key, _NAME),
+        "value": record.value,
+        "old": record.old,
+        "name": shorten(record.old_holder.name, _NAME),
+        "cuid": record.old_holder.cuid,
+    }
+    text = (
+        say("{key} {value:.6g}; before: {old:.6g} of {name} ({cuid})", **known)
+        if record.step is None
+        else say("{key} {value:.6g} at step {step}; before: {old:.6g} of {name} ({cuid})", step=record.step, **known)
+    )
+    if record.within_noise:
+        text += say("; within the noise of repeats")
+    return text + say("; single training batches") if record.is_batch else text
