@@ -1,4 +1,4 @@
-"""OpenApi: SwanLab's Python interface of the same name, over the operations that the MCP tools use."""
+"""OpenApi: SwanLab's Python interface of the same name, on the operations of the MCP tools."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ T = TypeVar("T")
 
 
 class OpenApi:
-    """Ask SwanLab from Python: blocking calls, each answering with an ApiResponse.
+    """Query SwanLab from Python: blocking calls, each of which returns an ApiResponse.
 
     Without `api_key` the key is found as `swanlab.login()` finds it. `host` is the API host of a self-hosted server,
     `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the seconds that one call may take.
     With `demo` only the embedded runs are read, without account or network.
-    Whatever SwanLab or the network refuse comes back as `code` and `errmsg` (code 0: no answer at all), in the language
-    of `SWANLAB_MCP_LANG` (en, zh, or auto: the environment's); wrong types raise TypeError. Lists are complete. Works
-    in scripts, notebooks and running event loops; closing it is optional.
+    SwanLab and network errors are returned as `code` and `errmsg` (code 0: no response), in the language of
+    `SWANLAB_MCP_LANG` (en, zh, or auto: the environment's); wrong types raise TypeError. Lists are complete. Works in
+    scripts, notebooks and running event loops; closing is optional.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class OpenApi:
         self._client: SwanLabClient | None = None
 
     def list_workspaces(self) -> ApiResponse[list[dict[str, str]]]:
-        """List the workspaces that the user has joined, as dicts of name, username and role."""
+        """List the user's workspaces as dicts of name, username and role."""
         answer = self._ask(operations.list_workspaces, page=0)
         found = None if answer.data is None else [workspace.model_dump() for workspace in answer.data]
         return _replace(answer, found)
@@ -108,7 +108,7 @@ class OpenApi:
     def get_experiment(
         self, project: str, exp_cuid: str = "", username: str = "", *, user: str = "", exp_id: str = ""
     ) -> ApiResponse[Experiment]:
-        """Get one experiment with its whole profile; `user` and `exp_id` are other names of two arguments."""
+        """Get one experiment with its whole profile; `user` and `exp_id` are aliases of `username` and `exp_cuid`."""
         return self._ask(
             operations.get_experiment,
             project=_text(project, "project"),
@@ -121,7 +121,7 @@ class OpenApi:
     ) -> ApiResponse[dict[str, dict[str, Any]]]:
         """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value.
 
-        `keys` (wildcards too) chooses metrics. `avg`, `median` and `stdDev` are there where SwanLab tells them.
+        `keys` (also with wildcards) chooses metrics. `avg`, `median` and `stdDev` are present if SwanLab returns them.
         """
         answer = self._ask(
             operations.get_exp_summary,
@@ -142,7 +142,7 @@ class OpenApi:
         descending: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[Experiment]]:
-        """Find all experiments that meet the filters: dicts of field, op and value, as the tool of this name takes."""
+        """Find the experiments that match every filter: dicts of field, op and value, as in the tool of this name."""
         try:
             conditions = TypeAdapter(list[Filter]).validate_python(list(filters))
         except ValidationError as error:
@@ -163,7 +163,7 @@ class OpenApi:
     def list_metrics(
         self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[RecordList[MetricKey]]:
-        """List every key that an experiment has logged: scalars, system metrics and media."""
+        """List all keys of an experiment: scalars, system metrics and media."""
         return self._ask_list(
             operations.list_metrics,
             project=_text(project, "project"),
@@ -189,7 +189,7 @@ class OpenApi:
         level: str = "all",
         from_traceback: bool = False,
     ) -> ApiResponse[RecordList[LogLine]]:
-        """Get the last `count` log lines, those from line `start` on, or those that hold a text or a pattern."""
+        """Get the last `count` log lines, the lines from `start` on, or the lines that match a text or pattern."""
         return self._ask_list(
             operations.get_logs,
             project=_text(project, "project"),
@@ -214,10 +214,10 @@ class OpenApi:
         exp_id: str = "",
         steps: Sequence[int] = (),
     ) -> ApiResponse[RecordList[Media]]:
-        """Get the files of media keys at steps (default: the last of each key).
+        """Get the files of media keys at steps (default: the last step of each key).
 
-        `pictures` of the answer holds the images, scaled as an assistant gets them; `picture` of a row tells which,
-        from 1.
+        `pictures` of the response holds the images, scaled as for an assistant; `picture` of a row is the number of its
+        image, from 1.
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         return self._ask_list(
@@ -239,11 +239,11 @@ class OpenApi:
         *,
         exp_cuid: str = "",
     ) -> ApiResponse[Any]:
-        """Get every point of metric keys, put together by step.
+        """Get every point of metric keys, joined by step.
 
-        `data` is a pandas DataFrame (index `step`, one column per key, NaN where a key has no point at a step) where
-        pandas is installed; otherwise a dict of columns, `step` first, with None for such gaps. A metric that is itself
-        named step comes as `metric/step`.
+        If pandas is installed, `data` is a DataFrame (index `step`, one column per key, NaN for missing points).
+        Otherwise it is a dict of columns, `step` first, with None for missing points. A metric named step gets the
+        column `metric/step`.
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         answer = self._ask(
@@ -259,7 +259,7 @@ class OpenApi:
     def get_exp_state(
         self, project: str, exp_id: str = "", username: str = "", *, exp_cuid: str = ""
     ) -> ApiResponse[str]:
-        """Get the state of an experiment, such as FINISHED or RUNNING."""
+        """Get the state of an experiment, for example FINISHED or RUNNING."""
         answer = self.get_experiment(project, exp_cuid, username, exp_id=exp_id)
         return _replace(answer, None if answer.data is None else answer.data.state)
 
@@ -279,7 +279,7 @@ class OpenApi:
     def delete_experiment(
         self, project: str, exp_cuid: str = "", username: str = "", *, user: str = "", exp_id: str = ""
     ) -> ApiResponse[dict[str, Any]]:
-        """Delete an experiment for ever, at once; `data` is an empty dict where that worked."""
+        """Delete an experiment permanently and without confirmation; after success `data` is an empty dict."""
         return self._change(
             operations.delete_experiments,
             project=_text(project, "project"),
@@ -288,7 +288,7 @@ class OpenApi:
         )
 
     def delete_project(self, project: str, username: str = "") -> ApiResponse[dict[str, Any]]:
-        """Delete a project with all its experiments for ever, at once; `data` is an empty dict where that worked."""
+        """Delete a project and its experiments permanently, without confirmation; then `data` is an empty dict."""
         return self._change(
             operations.delete_project, project=_text(project, "project"), username=_text(username, "username")
         )
@@ -297,7 +297,7 @@ class OpenApi:
     get_summary = get_exp_summary
 
     def close(self) -> None:
-        """Close connections and the background thread; the next call opens them anew."""
+        """Close connections and the background thread; the next call reopens them."""
         with self._starting:
             loop, client, self._loop, self._client = self._loop, self._client, None, None
         if loop and client:

@@ -6,6 +6,7 @@ README), in places and formats that readers and the package expect, and none of 
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -27,8 +28,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 ASSISTANTS_PAGE = DOCS / "assistants.md"
+ARCHITECTURE = DOCS / "architecture.md"
+PACKAGES = ("core", "settings", "client", "analysis", "operations", "present", "openapi", "server", "cli")
 EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)
+_PICTURE = re.compile(r"(?<=<!-- imports -->\n).*?(?=<!-- end of imports -->)", re.DOTALL)
 
 EXAMPLES = {
     "list_workspaces": "",
@@ -62,6 +66,7 @@ def make_all() -> dict[Path, str]:
         DOCS / "openapi.md": write_reference(),
         DOCS / "tools" / "README.md": write_index(),
         ASSISTANTS_PAGE: write_assistants(),
+        ARCHITECTURE: write_architecture(),
     }
     return made | {DOCS / "tools" / f"{entry.name}.md": write_page(entry) for entry in EVERY_TOOL}
 
@@ -83,6 +88,31 @@ def write_assistants() -> str:
         )
     intro = ASSISTANTS_PAGE.read_text(encoding="utf-8").partition("<!-- assistants -->\n")[0]
     return f"{intro}<!-- assistants -->\n" + "\n".join(parts) + "<!-- end of assistants -->\n"
+
+
+def write_architecture() -> str:
+    """Return the page with its picture: which package imports which, drawn from the imports themselves."""
+    imports = {name: read_imports(name) for name in PACKAGES}
+    width = max(map(len, PACKAGES))
+    lines = [" " * width + "   " + "  ".join(PACKAGES)]
+    for name in reversed(PACKAGES):
+        marks = ["■" if other in imports[name] else "·" for other in PACKAGES]
+        cells = [mark.center(len(other)) for mark, other in zip(marks, PACKAGES, strict=True)]
+        lines.append(f"{name:>{width}}   {'  '.join(cells)}".rstrip())
+    picture = "\n".join(["```text", *lines, "```", ""])
+    return _PICTURE.sub(lambda _match: picture, ARCHITECTURE.read_text(encoding="utf-8"))
+
+
+def read_imports(package: str) -> set[str]:
+    """Return the other packages that a package imports, also lazily."""
+    home = ROOT / "swanlab_mcp"
+    found: set[str] = set()
+    for path in [home / f"{package}.py"] if (home / f"{package}.py").exists() else (home / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                parts = node.module.split(".")
+                found |= {alias.name for alias in node.names} if parts == ["swanlab_mcp"] else set(parts[1:2])
+    return (found & set(PACKAGES)) - {package}
 
 
 def write_tool_list() -> str:
@@ -131,7 +161,7 @@ def describe_methods() -> Iterator[str]:
     functions = {name: value for name, value in members.items() if inspect.isfunction(value) and name[0] != "_"}
     for name, function in functions.items():
         if function.__name__ != name:
-            yield f"### {name}\n\nAnother name of `{function.__name__}`.\n"
+            yield f"### {name}\n\nAlias of `{function.__name__}`.\n"
             continue
         signature = inspect.signature(function)
         given = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
