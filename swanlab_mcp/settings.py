@@ -27,6 +27,7 @@ __all__ = [
     "NetworkVariables",
     "Settings",
     "Variable",
+    "choose_language",
     "find_home",
     "get_environment",
     "load_settings",
@@ -39,7 +40,6 @@ DEFAULT_API_HOST = "https://api.swanlab.cn"
 DEFAULT_WEB_HOST = "https://swanlab.cn"
 DEFAULT_TIMEOUT = 45.0
 DEFAULT_MAX_OUTPUT_TOKENS = 8000
-# which form of a reply is sent: by the client's name, only text, or JSON next to it
 OUTPUTS = ("auto", "text", "both")
 
 
@@ -116,17 +116,16 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
-    """Find key, hosts and log folders as `swanlab.login()` does (wire page, section 1).
+    """Find key, hosts and log folders as `swanlab.login()` does.
 
     Key: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, then `.netrc` in `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or
     `~/.swanlab`. A file's key is used for the host of that file only. `demo` uses neither account nor other folders.
-    `lang` (or `SWANLAB_MCP_LANG`) is en, zh, or auto: what the environment, then the operating system names. `environ`
-    and `folder` replace the process's environment and working directory.
+    `environ` and `folder` replace the process's environment and working directory.
     """
     known = os.environ if environ is None else environ
     problems: list[str] = []
     wanted_language = lang or known.get("SWANLAB_MCP_LANG", "").strip().lower()
-    with speak(_find_language(wanted_language, known)):
+    with speak(choose_language(lang, known)):
         if wanted_language not in ("", "auto", *LANGUAGES):
             problems.append(
                 say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; auto is used.", value=shorten(wanted_language))
@@ -292,15 +291,17 @@ def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
     return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
-def _find_language(wanted: str, environ: Mapping[str, str]) -> str:
+def choose_language(lang: str = "", environ: Mapping[str, str] | None = None) -> str:
+    """Return en or zh: by `lang`, then by SWANLAB_MCP_LANG, the locale's variables, and the operating system."""
+    environ = os.environ if environ is None else environ
+    wanted = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
     if wanted in LANGUAGES:
         return wanted
     name = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"))), None)
     if name is None:
-        # a desktop's programs are started without those variables; it raises for names that it does not know
+        # desktop programs lack those variables; it raises for unknown names; Windows: "Chinese (Simplified)_China"
         with suppress(ValueError):
             name = locale.getlocale()[0]
-    # Windows spells it out: "Chinese (Simplified)_China"
     return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
 
 

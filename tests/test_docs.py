@@ -233,6 +233,14 @@ def test_the_readme_opens_with_a_question_its_answer_and_a_picture(
     assert {figure for figure in figures if figure.strip("`") not in answers} == set()
 
 
+def test_help_and_tools_are_chinese_for_chinese_readers(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ("--lang zh --help", "--lang=zh export --help", "--lang zh --demo tools"):
+        assert run_command(f"swanlab-mcp-server {words}") == 0
+        shown = capsys.readouterr().out
+        assert re.search(r"[\u4e00-\u9fff]", shown)
+        assert not re.search(r"(?<![\w/-])[a-z']+(?: [a-z']+){2,}", re.sub(r"\[.*?\]|`.*?`", "", shown)), shown
+
+
 def test_pictures_are_small() -> None:
     pictures = [path for path in DOCS.rglob("*") if path.suffix == ".png"]
     assert pictures

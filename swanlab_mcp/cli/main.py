@@ -11,12 +11,12 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 from swanlab_mcp.cli.output import tell
-from swanlab_mcp.cli.parser import read_arguments
+from swanlab_mcp.cli.parser import find_language_option, read_arguments
 from swanlab_mcp.cli.serve import divert_stdout, end, end_on_signals
 from swanlab_mcp.cli.serve import run as serve
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.present.new_file import remove_unfinished
-from swanlab_mcp.settings import load_settings
+from swanlab_mcp.settings import choose_language, load_settings
 
 __all__ = ["main"]
 
@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(argv: Sequence[str] | None) -> NoReturn:
-    arguments = read_arguments(argv)
+    with speak(choose_language(find_language_option(argv))):
+        arguments = read_arguments(argv)
     protocol = divert_stdout() if arguments.command == "serve" else None
     settings = load_settings(
         host=arguments.host,

@@ -3,83 +3,52 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from swanlab_mcp import __version__
-from swanlab_mcp.core.i18n import LANGUAGES
+from swanlab_mcp.core.i18n import LANGUAGES, say
 from swanlab_mcp.settings import OUTPUTS
 
-__all__ = ["read_arguments", "repeat_options"]
+__all__ = ["find_language_option", "read_arguments", "repeat_options"]
+
+
+def find_language_option(argv: Sequence[str] | None) -> str:
+    """Return the value of --lang before the arguments are parsed, because the help is in that language."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--lang" or word.startswith("--lang="):
+            return word.partition("=")[2] or following
+    return ""
 
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _make_parser(
         prog="swanlab-mcp-server",
-        description="MCP server for SwanLab. Without a command it serves MCP on standard input and output.",
-        epilog="The API key is read from SWANLAB_API_KEY or from where `swanlab login` keeps it, never from arguments.",
+        description=say("MCP server for SwanLab. Without a command it serves MCP on standard input and output."),
+        epilog=say(
+            "The API key is read from SWANLAB_API_KEY or from where `swanlab login` stores it, never from arguments."
+        ),
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    _add_options(parser)
-    _add_output(parser, default="")
-    # the same options after the command; what is not given there must not undo what was given before it
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    _add_options(options, default=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="{serve,call,tools,check,export,report,install}")
+    options = parser.add_argument_group(say("options"))
+    _add_help(options)
+    text = say("print the version")
+    options.add_argument("--version", action="version", version=f"%(prog)s {__version__}", help=text)
+    _add_options(options)
+    _add_output(options, default="")
+    commands = parser.add_subparsers(
+        dest="command", title=say("commands"), metavar="{serve,call,tools,check,export,report,install}"
+    )
     parser.set_defaults(command="serve")
-    serve = commands.add_parser("serve", parents=[options], help="serve MCP on stdin and stdout (default), or by HTTP")
-    serve.add_argument("--transport", default="stdio", choices=("stdio", "http"), help="default stdio")
-    serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)")
-    serve.add_argument("--http-port", default=8000, type=int, metavar="PORT", help="default 8000; 0 takes a free one")
-    serve.add_argument("--allowed-host", default=[], action="append", metavar="NAME", help="callers use; repeatable")
-    serve.add_argument(
-        "--shared-key", action="store_true", default=False, help="callers without a key use the server's"
-    )
-    serve.add_argument(
-        "--allowed-origin", default=[], action="append", metavar="ORIGIN", help="pages like app://name; repeatable"
-    )
-    serve.add_argument("--audit", default="", metavar="FILE", help="write a JSON line for each call; - for stderr")
-    serve.add_argument("--rate", default=0, type=int, metavar="N", help="requests a minute for each key (default any)")
-    call = commands.add_parser("call", parents=[options], help="call a tool and print its answer")
-    call.add_argument("tool")
-    call.add_argument("argument", nargs="*", metavar="name=value")
-    call.add_argument("--json", action="store_true", default=False, help="print the structured form")
-    call.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the picture there; never overwrites")
-    commands.add_parser("tools", parents=[options], help="list the tools")
-    commands.add_parser("check", parents=[options], help="say what would be used and whether it works")
-    export = commands.add_parser(
-        "export", parents=[options], help="write an experiment's points, or its log, to a file"
-    )
-    export.add_argument("experiment", help="id, name, path or address of the experiment")
-    export.add_argument("--project", default="", help="where the experiment alone does not tell it")
-    export.add_argument(
-        "--format",
-        default="",
-        choices=("csv", "json", "parquet", "log"),
-        help="default: what the file's suffix says, else csv; log: its lines",
-    )
-    export.add_argument("--keys", default="", metavar="KEY,…", help="metric keys or patterns like 'val/*'; default all")
-    export.add_argument("-o", "--output", default="", metavar="FILE", help="a new file, or - for standard output")
-    export.add_argument(
-        "--raw-cells",
-        action="store_true",
-        default=False,
-        help="do not guard CSV cells that spreadsheets run as formulas",
-    )
-    report = commands.add_parser("report", parents=[options], help="write a project's report, one HTML page, to a file")
-    report.add_argument("project", help="name, path or address of the project")
-    report.add_argument("--metric", default="", help="what decides the ranking; default: a held-out metric")
-    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="a new file")
-    install = commands.add_parser(
-        "install",
-        parents=[options],
-        help="write the server, with the options given here, into an assistant's configuration",
-    )
-    install.add_argument("assistant", help="such as claude-desktop, cursor or vscode; an unknown one lists all")
-    for command in (serve, install):
-        _add_output(command, default=argparse.SUPPRESS)
-    install.add_argument("--print", action="store_true", default=False, help="only show what would be written")
+    _add_serve(commands)
+    _add_call(commands)
+    _add_command(commands, "tools", say("list the tools"))
+    _add_command(commands, "check", say("report which key, host and folders are used, and whether they work"))
+    _add_export(commands)
+    _add_report(commands)
+    _add_install(commands)
     arguments, rest = parser.parse_known_args(argv)
     # argparse gives up on name=value words that follow an option
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
@@ -89,31 +58,131 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
+class _Formatter(argparse.HelpFormatter):
+    """Help whose own words are in the language of the call."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
+
+
+def _make_parser(**how: Any) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(formatter_class=_Formatter, add_help=False, **how)
+
+
+def _add_command(commands: Any, name: str, text: str) -> Any:
+    """Add a command and return the group of its options; the positional arguments go to the command itself."""
+    command = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter, add_help=False)
+    group = command.add_argument_group(say("options"))
+    _add_help(group)
+    # what is not given after the command must not undo what was given before it
+    _add_options(group, default=argparse.SUPPRESS)
+    return group
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _add_command(commands, "serve", say("serve MCP on stdin and stdout (default), or over HTTP"))
+    serve.add_argument("--transport", default="stdio", choices=("stdio", "http"), help=say("default: stdio"))
+    text = say("address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help=text)
+    text = say("default: 8000; 0 takes a free port")
+    serve.add_argument("--http-port", default=8000, type=int, metavar="PORT", help=text)
+    text = say("host name that callers use; repeatable")
+    serve.add_argument("--allowed-host", default=[], action="append", metavar="NAME", help=text)
+    text = say("callers without a key use the server's key")
+    serve.add_argument("--shared-key", action="store_true", default=False, help=text)
+    text = say("allow pages of an origin such as app://name; repeatable")
+    serve.add_argument("--allowed-origin", default=[], action="append", metavar="ORIGIN", help=text)
+    text = say("write a JSON line for each call; - for standard error")
+    serve.add_argument("--audit", default="", metavar="FILE", help=text)
+    text = say("requests per minute of each key (default: no limit)")
+    serve.add_argument("--rate", default=0, type=int, metavar="N", help=text)
+    _add_output(serve, default=argparse.SUPPRESS)
+
+
+def _add_call(commands: Any) -> None:
+    call = _add_command(commands, "call", say("call a tool and print its reply"))
+    given = _add_positionals(commands, "call")
+    given.add_argument("tool", help=say("name of the tool; `tools` lists them"))
+    given.add_argument("argument", nargs="*", metavar="name=value", help=say("arguments of the tool"))
+    call.add_argument("--json", action="store_true", default=False, help=say("print the structured form"))
+    text = say("write the picture to a new file")
+    call.add_argument("-o", "--output", type=Path, metavar="FILE", help=text)
+
+
+def _add_export(commands: Any) -> None:
+    export = _add_command(commands, "export", say("write an experiment's points, or its log, to a file"))
+    text = say("id, name, path or address of the experiment")
+    _add_positionals(commands, "export").add_argument("experiment", help=text)
+    text = say("project of the experiment, if the name does not contain it")
+    export.add_argument("--project", default="", metavar="PROJECT", help=text)
+    text = say("default: by the file's suffix, otherwise csv; log: the lines of the log")
+    export.add_argument("--format", default="", choices=("csv", "json", "parquet", "log"), help=text)
+    text = say("metric keys or patterns such as 'val/*'; default: all")
+    export.add_argument("--keys", default="", metavar="KEY,…", help=text)
+    text = say("a new file, or - for standard output")
+    export.add_argument("-o", "--output", default="", metavar="FILE", help=text)
+    text = say("do not escape CSV cells that spreadsheets run as formulas")
+    export.add_argument("--raw-cells", action="store_true", default=False, help=text)
+
+
+def _add_report(commands: Any) -> None:
+    report = _add_command(commands, "report", say("write a project's report, one HTML page, to a file"))
+    text = say("name, path or address of the project")
+    _add_positionals(commands, "report").add_argument("project", help=text)
+    text = say("metric of the ranking; default: a held-out metric")
+    report.add_argument("--metric", default="", metavar="KEY", help=text)
+    text = say("a new file")
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help=text)
+
+
+def _add_install(commands: Any) -> None:
+    text = say("write the server, with the options given here, into an assistant's configuration")
+    install = _add_command(commands, "install", text)
+    text = say("for example claude-desktop, cursor or vscode; an unknown name lists all")
+    _add_positionals(commands, "install").add_argument("assistant", help=text)
+    _add_output(install, default=argparse.SUPPRESS)
+    text = say("only show what would be written")
+    install.add_argument("--print", action="store_true", default=False, help=text)
+
+
+def _add_positionals(commands: Any, name: str) -> Any:
+    return commands.choices[name].add_argument_group(say("arguments"))
+
+
+def _add_help(parser: Any) -> None:
+    parser.add_argument("-h", "--help", action="help", help=say("show this help"))
+
+
+def _add_output(parser: Any, default: str) -> None:
     """Add the form of replies; in the other commands `--output` is a file."""
-    text = "form of replies: text, both (JSON too), or auto (default; by the client's name)"
+    text = say("form of replies: text, both (with JSON), or auto (default; by the client's name)")
     parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
 
-def _add_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def _add_options(parser: Any, default: str | None = None) -> None:
     def add(name: str, fallback: object, **how: Any) -> None:
         parser.add_argument(name, default=default or fallback, **how)
 
-    add("--demo", fallback=False, action="store_true", help="show the embedded demo runs; needs no account")
-    add("--log-dir", [], action="append", metavar="FOLDER", help="folder of runs on disk; repeatable")
-    add("--host", "", help="SwanLab's API host, e.g. https://swanlab.example.com")
-    add("--allow-insecure-host", fallback=False, action="store_true", help="accept an http:// host")
-    add("--show-secrets", fallback=False, action="store_true", help="show what looks like passwords and tokens")
-    add("--allow-writes", fallback=False, action="store_true", help="add the tools that create and delete")
-    add("--no-cache", fallback=False, action="store_true", help="ask SwanLab anew for every answer")
-    add("--timeout", None, type=_positive(float), metavar="SECONDS", help="per call (default 45)")
-    add(
-        "--lang", "", choices=("", "auto", *LANGUAGES), metavar="NAME", help="of what is ours: auto (default), en or zh"
-    )
-    add("--max-output-tokens", None, type=_positive(int), metavar="N", help="per answer (default 8000)")
+    text = say("use the embedded demo runs only, without an account")
+    add("--demo", fallback=False, action="store_true", help=text)
+    add("--log-dir", [], action="append", metavar="FOLDER", help=say("folder of runs on disk; repeatable"))
+    add("--host", "", metavar="HOST", help=say("SwanLab's API host, e.g. https://swanlab.example.com"))
+    add("--allow-insecure-host", fallback=False, action="store_true", help=say("accept an http:// host"))
+    text = say("show values that look like passwords or tokens")
+    add("--show-secrets", fallback=False, action="store_true", help=text)
+    text = say("add the tools that create and delete")
+    add("--allow-writes", fallback=False, action="store_true", help=text)
+    add("--no-cache", fallback=False, action="store_true", help=say("disable the cache"))
+    text = say("time limit of a call (default: 45)")
+    add("--timeout", None, type=_positive(float), metavar="SECONDS", help=text)
+    text = say("language of notes, errors and help: auto (default), en or zh")
+    add("--lang", "", choices=("", "auto", *LANGUAGES), metavar="NAME", help=text)
+    text = say("maximum number of tokens of a reply (default: 8000)")
+    add("--max-output-tokens", None, type=_positive(int), metavar="N", help=text)
     add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
-    add("--log-level", "WARNING", type=str.upper, choices=levels, help="on stderr (default WARNING)")
+    text = say("level of messages on standard error (default: WARNING)")
+    add("--log-level", "WARNING", type=str.upper, choices=levels, help=text)
 
 
 class _NoKey(argparse.Action):

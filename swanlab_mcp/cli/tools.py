@@ -8,13 +8,14 @@ from typing import Any
 
 from swanlab_mcp.cli.output import show
 from swanlab_mcp.cli.serve import start_server
+from swanlab_mcp.cli.tool_words import TOOL_WORDS
 from swanlab_mcp.settings import Settings
 
 __all__ = ["run"]
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print each tool with its arguments and the first line of its description."""
+    """Print each tool with its arguments and the first line of its description, in the language of the call."""
     return asyncio.run(_list_tools(start_server(settings, arguments)))
 
 
@@ -29,5 +30,5 @@ async def _list_tools(server: Any) -> int:
             for name in tool.input_schema.get("properties", {})
         )
         show(f"{tool.name} {arguments}".rstrip())
-        show(f"    {(tool.description or '').splitlines()[0]}")
+        show(f"    {TOOL_WORDS[tool.name]()}")
     return 0

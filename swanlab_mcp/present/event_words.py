@@ -10,6 +10,7 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.present.code_words import word_code
 
 __all__ = ["SEVERITIES", "describe_event", "describe_rule", "list_grave", "name_event"]
 
@@ -31,7 +32,7 @@ def list_grave(events: Iterable[Event]) -> list[Event]:
 
 def name_event(event: Event) -> str:
     """Return an event in a few words: its kind, the metric, and the step that matters most."""
-    names = {"kind": event.kind, "key": shorten(event.keys[0]) if event.keys else ""}
+    names = {"kind": word_code("kind", event.kind), "key": shorten(event.keys[0]) if event.keys else ""}
     if event.is_hardware:
         return say("{kind} in {key}", **names)
     if "best_step" in event.facts:

@@ -22,6 +22,7 @@ from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.targets import choose_targets
+from swanlab_mcp.present.code_words import word_code
 from swanlab_mcp.present.words import present
 
 __all__ = ["write_report"]
@@ -134,7 +135,7 @@ async def write_report(
     )
     parts.append(_show_diagnoses(page, [page.read(one, []) for one in diagnoses], len(experiments)))
     states = Counter(one.state or "UNKNOWN" for one in experiments)
-    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    told = say(", ").join(f"{count} {word_code('state', state)}" for state, count in states.most_common())
     head = [_tag("p", say("{total} experiments: {states}.", total=len(experiments), states=told))]
     address = client.at(ref).get_link(ref)
     if address:
@@ -249,15 +250,24 @@ def _show_diagnoses(page: _Page, found: Sequence[Mapping[str, Any]], total: int)
 
 
 def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:
-    title = _Markup(f"{page.link(one['name'], one['cuid'])} ({_escape(one['state'])})")
+    title = _Markup(f"{page.link(one['name'], one['cuid'])} ({_escape(word_code('state', one['state']))})")
     parts = [_tag("h3", title), _tag("p", one["verdict"])]
     if one.get("causes"):
-        lines = [[cause["cause"], cause["confidence"], cause["evidence"]] for cause in one["causes"]]
+        lines = [
+            [cause["cause"], word_code("confidence", cause["confidence"]), cause["evidence"]] for cause in one["causes"]
+        ]
         parts += [_table([say("cause"), say("confidence"), say("evidence")], lines)]
     events = [event for event in one.get("events", ()) if event["severity"] != "info"]
     if events:
         lines = [
-            [event["kind"], event["key"], event.get("step", ""), event["detail"], event["rule"]] for event in events
+            [
+                word_code("kind", event["kind"]),
+                event["key"],
+                event.get("step", ""),
+                event["detail"],
+                event["rule"],
+            ]
+            for event in events
         ]
         parts += [_table([say("event"), say("metric"), say("step"), say("detail"), say("rule")], lines)]
     frames = one.get("crash", {}).get("frames", ())

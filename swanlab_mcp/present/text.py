@@ -15,6 +15,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.secret_masking import make_mask, mask_secrets
 from swanlab_mcp.core.untrusted import neutralise_value, shorten
 from swanlab_mcp.operations.budget import count_tokens
+from swanlab_mcp.present.code_words import word_code
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -271,7 +272,7 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one header line and one line per row; what is the same in every row stands in a line of its own."""
     flat = [_flatten(row) for row in rows]
     names = dict.fromkeys(column for row in flat for column in row)
-    cells = {name: [_format(row.get(name, _MISSING)) for row in flat] for name in names}
+    cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
     columns = [name for name in names if any(cells[name])]
     constant: list[str] = []
     if len(flat) > 1:
@@ -299,8 +300,12 @@ def _render_record(record: Mapping[str, Any]) -> list[str]:
             # indented, so that a recorded name at the beginning of a line cannot pass for ours
             lines += [f"{_cell(name)}:", *(f"  {line}" for line in _render_table(value))]
         elif value != "":
-            lines.append(f"{_cell(name)}: {_format(value)}")
+            lines.append(f"{_cell(name)}: {_format(_translate(name, value))}")
     return lines
+
+
+def _translate(name: str, value: Any) -> Any:
+    return word_code(name, value) if isinstance(value, str) else value
 
 
 def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:

@@ -23,7 +23,7 @@ const WORDS = {
     none: "Everything is hidden; choose an experiment below.",
   },
   zh: {
-    axis: "横轴", step: "步数", relative_time: "距开始的时间", time: "时间（UTC）",
+    axis: "横轴", step: "步", relative_time: "距开始的时间", time: "时间（UTC）",
     log: "对数纵轴", smoothing: "平滑", whole: "重置缩放", closer: "放大", farther: "缩小",
     told: "助手收到的数值与说明", events: (count) => `标记的事件（${count}）`,
     chart: "曲线图。拖动可缩放，双击重置；用键盘方向键移动光标。",

@@ -1,0 +1,102 @@
+"""Words for codes: event kinds, severities, states and verdicts, which are English in JSON and translated in texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from swanlab_mcp.core.i18n import language, say
+
+__all__ = ["word_code"]
+
+_STATES: Mapping[str, Callable[[], str]] = {
+    "FINISHED": lambda: say("finished"),
+    "RUNNING": lambda: say("running"),
+    "CRASHED": lambda: say("crashed"),
+    "ABORTED": lambda: say("aborted"),
+    "OFFLINE": lambda: say("offline"),
+    "UNKNOWN": lambda: say("no end recorded"),
+}
+_KINDS: Mapping[str, Callable[[], str]] = {
+    "non_finite": lambda: say("non finite"),
+    "never_learned": lambda: say("never learned"),
+    "overfitting": lambda: say("overfitting"),
+    "divergence": lambda: say("divergence"),
+    "worsening": lambda: say("worsening"),
+    "collapse": lambda: say("collapse"),
+    "unstable": lambda: say("unstable"),
+    "no_generalisation": lambda: say("no generalisation"),
+    "explosion": lambda: say("explosion"),
+    "resumed": lambda: say("resumed"),
+    "entropy_collapse": lambda: say("entropy collapse"),
+    "length_explosion": lambda: say("length explosion"),
+    "all_clipped": lambda: say("all clipped"),
+    "shock": lambda: say("shock"),
+    "spike": lambda: say("spike"),
+    "plateau": lambda: say("plateau"),
+    "not_judged": lambda: say("not judged"),
+    "learning_rate_jump": lambda: say("learning rate jump"),
+    "logging_gap": lambda: say("logging gap"),
+    "missing_steps": lambda: say("missing steps"),
+    "stalled": lambda: say("stalled"),
+    "gpu_idle": lambda: say("gpu idle"),
+    "gpu_memory_full": lambda: say("gpu memory full"),
+    "host_memory_full": lambda: say("host memory full"),
+}
+# what a column holds: only its own codes are translated, never what users recorded under the same name
+_CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "state": _STATES,
+    "kind": _KINDS,
+    "severity": {
+        "problem": lambda: say("problem"),
+        "warning": lambda: say("warning"),
+        "info": lambda: say("info"),
+    },
+    "health": {
+        "healthy": lambda: say("healthy"),
+        "warning": lambda: say("warning"),
+        "problem": lambda: say("problem"),
+        "not_judged": lambda: say("not judged"),
+    },
+    "confidence": {
+        "high": lambda: say("high confidence"),
+        "medium": lambda: say("medium confidence"),
+        "low": lambda: say("low confidence"),
+    },
+    "verdict": {
+        "real": lambda: say("real"),
+        "within noise": lambda: say("within noise"),
+        "cannot tell": lambda: say("cannot tell"),
+        "baseline": lambda: say("baseline"),
+        "better": lambda: say("better"),
+        "worse": lambda: say("worse"),
+        "no difference shown": lambda: say("no difference shown"),
+    },
+    "better": {
+        "larger": lambda: say("larger"),
+        "smaller": lambda: say("smaller"),
+        "unknown": lambda: say("unknown"),
+    },
+    "end": {
+        "largest": lambda: say("largest"),
+        "smallest": lambda: say("smallest"),
+    },
+    "what": {
+        "new": lambda: say("new"),
+        "finished": lambda: say("finished"),
+        "crashed": lambda: say("crashed"),
+        "aborted": lambda: say("aborted"),
+        "stalled": lambda: say("stalled"),
+        "no end recorded": lambda: say("no end recorded"),
+        "record": lambda: say("record"),
+    },
+    "source": {
+        "all points": lambda: say("all points"),
+        "sample": lambda: say("sample"),
+    },
+}
+
+
+def word_code(column: str, value: str) -> str:
+    """Return the word for a code of a column in the language of the call; other values and English stay as they are."""
+    word = None if language.get() == "en" else _CODES.get(column, {}).get(value)
+    return word() if word else value
