@@ -57,7 +57,7 @@ def test_imports_go_one_way(module: str) -> None:
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("httpx", {"swanlab_mcp.client.cloud.network", "swanlab_mcp.client.cloud.transport"}),
+        ("httpx", {"swanlab_mcp.client.cloud.connections", "swanlab_mcp.client.cloud.network"}),
         (
             "mcp",
             {

@@ -26,6 +26,7 @@ from swanlab_mcp.settings import NetworkVariables, Variable, read_network_variab
 __all__ = ["Failure", "Network", "explain", "is_exempt", "place_download", "refuse_scheme"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65535
 # OpenSSL's codes for a certificate that no known authority signed
 _UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 63, 64}
@@ -134,15 +135,28 @@ def explain(error: httpx.TransportError) -> Failure:
     )
 
 
-def place_download(address: str, api_host: str) -> httpx.URL:
+class Place(NamedTuple):
+    """Where a download is, and the host of the API."""
+
+    url: httpx.URL
+    host: str
+    port: int
+    own_host: str
+
+
+def place_download(address: str, api_host: str) -> Place:
     """Return where a download leads; an address without a scheme or a host is one of the API host's.
 
-    Raises UnexpectedResponse for plain HTTP unless the API host serves that itself; httpx.InvalidURL, UnicodeError.
+    Raises UnexpectedResponse if it is not valid, and for plain HTTP unless the API host serves that itself.
     """
     own = httpx.URL(api_host)
     if re.match(r"[\w.-]+:\d+(?:/|$)", address):
         address = f"//{address}"
-    url = own.join(address) if address else httpx.URL("")
+    bad = UnexpectedResponse(say("SwanLab named a download whose address is not valid."), hint=say("Check the host."))
+    try:
+        url = own.join(address) if address else httpx.URL("")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise bad from error
     is_own = url.scheme == own.scheme == "http" and url.host == own.host
     if url.scheme != "https" and not is_own:
         raise UnexpectedResponse(
@@ -153,7 +167,10 @@ def place_download(address: str, api_host: str) -> httpx.URL:
             ),
             hint=say("Let its storage use https, or the API's own host name: set the storage's public address there."),
         )
-    return url
+    port = url.port or _DEFAULT_PORTS["https"]
+    if not 0 < port <= _LAST_PORT:
+        raise bad
+    return Place(url, url.raw_host.decode("ascii"), port, own.raw_host.decode("ascii"))
 
 
 def refuse_scheme(answer: Answer, address: str) -> None:

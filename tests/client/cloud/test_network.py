@@ -333,7 +333,7 @@ def test_a_port_that_refuses_is_named(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_a_download_of_a_self_hosted_server_is_placed(address: str, expected: str) -> None:
-    assert str(place_download(address, "http://10.0.0.5:8000")) == expected
+    assert str(place_download(address, "http://10.0.0.5:8000").url) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""Storage: presigned files, fetched without the session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from itertools import cycle
+
+from swanlab_mcp.client.cloud.answers import Answer, read_json
+from swanlab_mcp.client.cloud.bodies import Response, read_body, read_whole
+from swanlab_mcp.client.cloud.connections import BrokenConnection, Connections
+from swanlab_mcp.client.cloud.destinations import resolve_destination
+from swanlab_mcp.client.cloud.network import place_download
+from swanlab_mcp.client.cloud.retries import exchange
+from swanlab_mcp.core.errors import ServerUnavailable, UnexpectedResponse
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import MediaFile
+from swanlab_mcp.settings import Settings
+
+__all__ = ["Storage"]
+
+_LARGEST_DOWNLOAD = 2**30
+_LONGEST_LINE = 2**20
+
+
+class Storage:
+    """Downloads from the addresses that the server of `settings.api_host` gives.
+
+    It has connections of its own: neither the session nor a cookie of it may reach the storage.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connections = Connections()
+
+    async def read_lines(self, url: str) -> AsyncGenerator[str, None]:
+        """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
+        async with self._open(url) as response, aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
+            headers = response.headers
+            if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
+                raise UnexpectedResponse(say("A download from SwanLab's storage does not tell where it ends."))
+            rest = b""
+            async for piece in pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield line.removesuffix(b"\r").decode(errors="replace")
+                if len(rest) > _LONGEST_LINE:
+                    raise UnexpectedResponse(say("A download from SwanLab's storage has a line of more than 1 MB."))
+            if rest:
+                yield rest.decode(errors="replace")
+
+    async def fetch(self, url: str, limit: int) -> MediaFile:
+        """Return a presigned file, without its content when it has more than `limit` bytes; raises SwanLabError."""
+        async with self._open(url) as response:
+            told = response.headers.get("content-length", "")
+            size = int(told) if told.isdecimal() and "content-encoding" not in response.headers else None
+            content = bytearray()
+            if size is None or size <= limit:
+                async with aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
+                    async for piece in pieces:
+                        content += piece
+                        if len(content) > limit:
+                            break
+                    else:
+                        return MediaFile(bytes(content), len(content))
+            return MediaFile(None, size)
+
+    async def aclose(self) -> None:
+        connections, self._connections = self._connections, Connections()
+        await connections.aclose()
+
+    @asynccontextmanager
+    async def _open(self, url: str) -> AsyncGenerator[Response, None]:
+        what = say("a download")
+        connections = self._connections
+        place = place_download(url, self._settings.api_host)
+        request = connections.build_request("GET", place.url)
+        addresses = await resolve_destination(place.host, place.port, place.own_host)
+        if addresses:
+            # connect to what was checked: the name may lead elsewhere the next time
+            request.extensions = {**request.extensions, "sni_hostname": place.host}
+        turns = cycle(addresses)
+
+        async def send() -> Answer:
+            if addresses:
+                request.url = request.url.copy_with(host=next(turns))
+            async with AsyncExitStack() as sending:
+                response = await sending.enter_async_context(connections.send(request))
+                if not response.is_success:
+                    return await read_whole(response, what)
+                opened.push_async_exit(sending.pop_all())
+                return Answer(response.status_code, response.headers, opened=response)
+            raise AssertionError("unreachable: nothing is suppressed")
+
+        try:
+            async with AsyncExitStack() as opened:
+                answer = await exchange(send, what, say("The storage of SwanLab"), backoff=self._settings.backoff)
+                if answer.opened is None:
+                    await read_json(answer, what)
+                    raise AssertionError("unreachable: an answer without success raises")
+                yield answer.opened
+        except BrokenConnection as error:
+            raise ServerUnavailable(
+                say("The storage of SwanLab broke off a download ({kind}).", kind=error.kind),
+                hint=say("Ask again."),
+                status=0,
+            ) from error

@@ -1,0 +1,66 @@
+"""Requests that are sent again: at most 5 tries, with the waits that SwanLab asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from swanlab_mcp.client.cloud.answers import Answer, read_retry_after
+from swanlab_mcp.client.cloud.connections import BrokenConnection
+from swanlab_mcp.core.errors import ServerUnavailable
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["describe_doubt", "exchange"]
+
+log = logging.getLogger(__name__)
+
+_TRIES = 5
+_LONGEST_WAIT = 20.0
+_RETRIED = {429, 500, 502, 503, 504}
+
+
+async def exchange(
+    send: Callable[[], Awaitable[Answer]], what: str, place: str, *, backoff: float, is_repeatable: bool = True
+) -> Answer:
+    """Send until there is an answer worth having: at most 5 tries, and at most 20 s that SwanLab asks to wait."""
+    waited = 0.0
+    for attempt in range(1, _TRIES + 1):
+        try:
+            answer = await send()
+        except BrokenConnection as error:
+            failure = _judge(error, what, place, is_repeatable=is_repeatable, is_last=attempt == _TRIES)
+            if failure:
+                raise failure from error
+            asked = 0.0
+        else:
+            asked = read_retry_after(answer.headers) or 0.0
+            waited += asked
+            if answer.status not in _RETRIED or not is_repeatable or attempt == _TRIES or waited > _LONGEST_WAIT:
+                return answer
+        # jitter spreads requests that failed together
+        delay = max(backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), asked)  # noqa: S311 no secret
+        log.info("%s: try %d of %d failed, next in %.1f s", what, attempt, _TRIES, delay)
+        await asyncio.sleep(delay)
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def describe_doubt() -> str:
+    return say("It is not known whether this was done: look before you ask again.")
+
+
+def _judge(
+    error: BrokenConnection, what: str, place: str, *, is_repeatable: bool, is_last: bool
+) -> ServerUnavailable | None:
+    """Return the error that a broken connection means, None if the request may be sent again."""
+    failure = error.failure
+    if failure.message:
+        return ServerUnavailable(failure.message, hint=failure.hint, status=0)
+    if not is_repeatable and not error.is_unsent:
+        message = say("{place} broke off {what} ({kind}).", place=place, what=what, kind=error.kind)
+        return ServerUnavailable(message, hint=describe_doubt(), status=0)
+    if is_last:
+        message = say("{place} did not answer in {tries} tries ({kind}).", place=place, tries=_TRIES, kind=error.kind)
+        return ServerUnavailable(message, hint=failure.hint, status=0)
+    return None

@@ -1,0 +1,106 @@
+"""Calls that are cancelled in every phase of a request leave no connection open and take no slot with them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from swanlab_mcp.client.routing import SwanLabClient, open_client
+from swanlab_mcp.core.refs import ExperimentRef, WorkspaceRef
+from swanlab_mcp.settings import Settings
+from tests.fake_swanlab import Fault, State
+
+pytestmark = pytest.mark.anyio
+
+ME = "kites-test3"
+ONE = ExperimentRef(ME, "project1", "cuid1")
+AT_ONCE = 64
+EXPORTS_AT_ONCE = 4
+PATIENCE = 30
+
+PHASES: dict[str, dict[str, Any]] = {
+    "signing in": {"path": "/login"},
+    "looking up": {"path": "/runs/cuid1"},
+    "headers of the export": {"path": "/scalar/export"},
+    "headers of its address": {"path": "/files/presigned"},
+    "headers of the file": {"path": "/storage"},
+    "body of the export": {"path": "/scalar/export", "body_until": threading.Event()},
+    "body of its address": {"path": "/files/presigned", "body_until": threading.Event()},
+    "body of the file": {"path": "/storage", "body_until": threading.Event()},
+}
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[SwanLabClient]:
+    opened = open_client(settings)
+    yield opened
+    await opened.aclose()
+
+
+async def wait_until(is_so: Callable[[], object]) -> None:
+    """Wait for the fake, which runs in another thread."""
+    with anyio.fail_after(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 its counts are no events
+            await anyio.sleep(0.005)
+
+
+async def read(client: SwanLabClient, number: int) -> None:
+    """Read one series or a list, so that both kinds of connections are used."""
+    if number % 2:
+        await client.default.list_projects(WorkspaceRef(ME), search=str(number))
+    else:
+        await client.default.read_points(ONE, ["loss"], exact=True)
+
+
+async def assert_as_many_go_through(client: SwanLabClient, state: State) -> None:
+    """Assert that 64 lists, and as many exports as before, are answered at once."""
+    for path, many, count in (("/project/", 2 * AT_ONCE, AT_ONCE), ("/storage", 40, EXPORTS_AT_ONCE)):
+        held = threading.Event()
+        state.faults = [Fault(path, until=held)]
+        async with anyio.create_task_group() as group:
+            for number in range(many):
+                group.start_soon(read, client, 2 * number + (path == "/project/"))
+            await wait_until(lambda count=count: state.in_flight == count)
+            held.set()
+    state.faults = []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_calls_cancelled_again_and_again_close_their_connections(
+    client: SwanLabClient, state: State, phase: str
+) -> None:
+    fault = dict(PHASES[phase])
+    if "body" not in phase:
+        fault["hung_up"] = threading.Event()
+    if phase != "signing in":
+        await client.default.get_username()
+    for _ in range(6):
+        held = Fault(**fault)
+        state.faults = [held]
+        # a cancelled scope cancels until its tasks have ended, as the MCP server does
+        async with anyio.create_task_group() as group:
+            for number in range(0, 80, 2):
+                group.start_soon(read, client, number)
+            await wait_until(lambda held=held: held.hits)
+            group.cancel_scope.cancel()
+        await wait_until(lambda: not state.in_flight)
+    await assert_as_many_go_through(client, state)
+
+
+async def test_calls_cancelled_at_any_moment_take_no_slot(client: SwanLabClient, state: State) -> None:
+    for turns in range(60):
+        if turns % 6 == 0:
+            state.end_sessions()
+        async with anyio.create_task_group() as group:
+            for number in range(AT_ONCE + 6):
+                group.start_soon(read, client, number)
+            for _ in range(2 * turns):
+                await asyncio.sleep(0)
+            group.cancel_scope.cancel()
+    await wait_until(lambda: not state.in_flight)
+    await assert_as_many_go_through(client, state)
