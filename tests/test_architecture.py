@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import tomllib
+import tomllib  # pyright: ignore[reportMissingTypeStubs] from Python 3.11
 
 import swanlab_mcp
 
@@ -132,7 +132,7 @@ def test_versions_agree() -> None:
 def test_the_registry_entry_is_valid_and_its_name_stands_in_the_readme() -> None:
     registry = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
     schema = json.loads((Path(__file__).parent / "server.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft7Validator(schema).validate(registry)
+    jsonschema.Draft7Validator(schema).validate(registry)  # pyright: ignore[reportUnknownMemberType] jsonschema is untyped there
     assert f"<!-- mcp-name: {registry['name']} -->\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert registry["packages"][0]["identifier"] == project["name"]

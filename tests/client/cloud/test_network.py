@@ -10,11 +10,11 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpcore  # noqa: F401 it looks for socksio once, at its import
+import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport] it looks for socksio once, at its import
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,7 +40,7 @@ def closed_port() -> int:
 
 
 @contextmanager
-def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[bytes]]]:
+def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Generator[tuple[int, list[bytes]], None, None]:
     """Accept connections, read once and send `reply`; yield the port and what arrived."""
     seen: list[bytes] = []
     with listen() as listener:
