@@ -25,6 +25,7 @@ from swanlab_mcp.analysis.trends import find_plateau, find_worsening
 
 POINTS = 500_000
 SERIES = 1000
+REWARDS = 200
 LENGTHS = (40, 300, 3000)
 RANKINGS = 1000
 KINDS = (
@@ -81,6 +82,39 @@ def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str
                 for kind in find_false_alarms(draw(random.Random(seed), length)):  # noqa: S311 no secret
                     told[kind] = told.get(kind, 0) + 1
     return counts
+
+
+def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
+    """Return how many series of so few points of noise are said to worsen."""
+    return {
+        size: {
+            draw.__name__.removeprefix("draw_"): sum(
+                bool(find_worsening(range(size), draw(random.Random(seed), size)))  # noqa: S311 no secret
+                for seed in range(series)
+            )
+            for draw in (draw_normal, draw_slow)
+        }
+        for size in (5, 6, 8, 11)
+    }
+
+
+def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, dict[str, int]]]:
+    """Yield the problems and warnings seen in rewards that rise by 10 sigmas, or not at all, in noise that lasts."""
+    for course in ("level", "rising"):
+        for kept in (0.9, 0.95, 0.98, 0.99):
+            for size in (100, 300, 1000, 3000):
+                counts: dict[str, int] = {}
+                for seed in range(series):
+                    source = random.Random(7 * seed + 1)  # noqa: S311 no secret
+                    noise = [value * math.sqrt(1 - kept**2) for value in _walk(source, size, kept)]
+                    reward = [
+                        off + 10 * (1 - math.exp(-6 * place / size) if course == "rising" else 1)
+                        for place, off in enumerate(noise)
+                    ]
+                    events = judge([read_curve("rollout/ep_rew_mean", range(size), reward)]).events
+                    for kind in {event.kind for event in events if event.severity != "info"}:
+                        counts[kind] = counts.get(kind, 0) + 1
+                yield course, kept, size, counts
 
 
 def measure_cost() -> tuple[float, float]:
@@ -198,6 +232,11 @@ def main() -> None:
         for (name, length), told in measure_false_alarms().items():
             shown = ", ".join(f"{kind} {count / SERIES:.1%}" for kind, count in sorted(told.items())) or "none"
             print(f"{SERIES} series of {length} points of {name} noise: {shown}")
+        for size, few in measure_few_points().items():
+            print(f"{size} points: {', '.join(f'{name} {count / SERIES:.1%}' for name, count in few.items())}")
+        for course, kept, length, told in measure_rewards():
+            shown = ", ".join(f"{kind} {count / REWARDS:.1%}" for kind, count in sorted(told.items())) or "none"
+            print(f"{REWARDS} {course} rewards of {length} points that keep {kept:g}: {shown}")
 
 
 if __name__ == "__main__":

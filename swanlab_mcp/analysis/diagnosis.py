@@ -60,7 +60,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         *find_pauses(curves, is_running, now),
     ]
     jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in _find_rate_jumps(curve)]
-    worse = [event.step for event in events if event.kind in ("divergence", "explosion", "shock")]
+    worse = [event.step for event in events if event.kind in ("divergence", "shock")]
     # a jump that did no harm is part of the plan
     events += [
         replace(jump, severity="warning") if any(step >= jump.step for step in worse) else jump for jump in jumps
@@ -254,9 +254,10 @@ class _Trends:
         if curve.kind.role in ("loss", "error"):
             outvoted = [one for one in self._roles.held_out if self.improves(one) and not self.worsens(one)]
         else:
-            # the loss is what was trained
+            # the loss is what was trained; a quality of the same data follows it, so one that does not is of other data
+            is_named = curve.kind.split != "" or bool(self._roles.held_out)
             outvoted = [one for one in self._roles.training if one.kind.role == "loss" and self.improves(one)]
-            outvoted = [one for one in outvoted if not self.worsens(one)]
+            outvoted = [one for one in outvoted if is_named and not self.worsens(one)]
         is_harmless = bool(outvoted) or not curve.kind.must_improve
         return [_describe(curve, worse, "divergence", "info" if is_harmless else "problem")]
 

@@ -26,7 +26,7 @@ __all__ = [
 
 Severity = Literal["problem", "warning", "info"]
 Kind = Literal[
-    "non_finite", "never_learned", "overfitting", "divergence", "worsening", "collapse", "unstable", "explosion",
+    "non_finite", "never_learned", "overfitting", "divergence", "worsening", "collapse", "unstable",
     "no_generalisation", "entropy_collapse", "length_explosion", "all_clipped", "shock", "spike", "plateau",
     "not_judged", "learning_rate_jump", "logging_gap", "missing_steps", "resumed", "stalled", "gpu_idle",
     "gpu_memory_full", "host_memory_full",

@@ -33,6 +33,8 @@ class Thresholds:
     worse_scatter: float = 7.5
     stays_sigmas: float = 6.0
     stays_scatter: float = 10.0
+    worse_drift: float = 1.6
+    few_drift: float = 2.5
     slight_share: float = 0.15
     worse_order: float = 0.9
     worse_trend: float = 5.0
@@ -42,6 +44,7 @@ class Thresholds:
     flat_points: int = 20
     flat_share: float = 0.005
     learned_sigmas: float = 4.0
+    learned_drift: float = 2.0
     quick_sigmas: float = 6.0
     learned_trend: float = 4.0
     chance_share: float = 0.01

@@ -20,6 +20,7 @@ __all__ = [
     "find_worsening",
     "fit_rising",
     "has_improved",
+    "measure_drift",
     "measure_left",
     "measure_trend",
 ]
@@ -101,6 +102,8 @@ def find_worsening(
     doubt = 1 if drop >= rise else thresholds.worse_doubt
     fitted = fit_rising(after)
     left = measure_left(after, fitted)
+    if rise <= doubt * thresholds.worse_drift * measure_drift(course.medians, len(after)):
+        return None
     stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
     if not (
         stands_out
@@ -130,6 +133,12 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
         course = outline(scaled, thresholds)
     fall = [-value for value in course.medians]
     until = fall[: course.lowest + 1]
+    # noise drifts less in the time in which half of the gain was made, if that was quick
+    middle = (course.levels[0] + course.best) / 2
+    half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
+    drift = min(
+        thresholds.learned_drift * measure_drift(course.medians, len(until)), 2 * measure_drift(course.medians, half)
+    )
     left = measure_left(until)
     size = 1
     while size <= min(max(1, len(scaled) // 4), course.lowest * course.width):
@@ -137,7 +146,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
         noise = math.hypot(course.noise / math.sqrt(size), course.scatter, left)
         # few first values may be odd by themselves
         sigmas = thresholds.learned_sigmas if size >= thresholds.few_points else thresholds.quick_sigmas
-        if gain > sigmas * noise and gain > 0:
+        if gain > max(sigmas * noise, drift) and gain > 0:
             return True
         size *= 2
     return len(fall) >= thresholds.few_points and measure_trend(fall) > thresholds.learned_trend
@@ -175,6 +184,8 @@ def _find_few_worsening(
     rise = scaled[-1] - scaled[best]
     drop = scaled[0] - scaled[best]
     if len(after) < thresholds.few_points or rise <= thresholds.worse_share * (drop or abs(scaled[best])):
+        return None
+    if rise <= thresholds.few_drift * measure_drift(scaled, len(after)):
         return None
     if _count_orders(after) > thresholds.few_significance * math.factorial(len(after)):
         return None
@@ -227,6 +238,26 @@ def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None)
     free = max(1, len(values) - len(set(fitted)))
     off = median([abs(value - fit) for value, fit in zip(values, fitted, strict=True)])
     return SIGMA * off * math.sqrt(len(values) / free)
+
+
+def measure_drift(values: Sequence[float], length: int) -> float:
+    """Return how far the noise of a series may drift within so many values: the standard deviation of a random walk.
+
+    Its steps are estimated from second differences over 1, 2, 4, … values, which a trend hardly touches. Noise that
+    does not last is the same over all distances, so the largest ones show that it drifts less.
+    """
+    drifts: list[float] = []
+    lag = 1
+    while lag == 1 or lag <= length // 4:
+        bends = [
+            abs(values[place] - 2 * values[place + lag] + values[place + 2 * lag])
+            for place in range(len(values) - 2 * lag)
+        ]
+        if len(bends) < 3:
+            break
+        drifts.append(SIGMA * median(bends) * math.sqrt(length / (2 * lag)))
+        lag *= 2
+    return min(drifts, default=0.0)
 
 
 def _measure_lasting(left: Sequence[float]) -> float:

@@ -222,7 +222,7 @@ def _pre_training(source: _Source) -> list[Case]:
     return [
         Case("Megatron", "pre-training", {"lm loss": _every(spiky), "learning rate": _every(rate)}),
         Case("nanoGPT", "pre-training", {"train/loss": _every(loss), "lr": _every(rate)}),
-        Case("nanoGPT", "explodes", {"train/loss": _every(blown)}, ("divergence", "explosion")),
+        Case("nanoGPT", "explodes", {"train/loss": _every(blown)}, ("divergence",)),
         Case("NeMo", "jumps and stays", {"reduced_train_loss": _every(lost)}, ("divergence",)),
         Case("timm", "warm restarts", {"train_loss": _every(restarts)}),
     ]

@@ -1,7 +1,8 @@
 """Compare verdicts with those of practitioners: python -m tests.evals.verdicts [curves.json | histories.json.gz …].
 
-Without a file it judges the drawn curves of 20 seeds. It prints agreement by framework, the share of healthy runs
-with a problem or warning, and the share of problems that were found.
+Without a file it judges the drawn curves of 20 seeds, with `further` those of `further_curves.py`.
+It prints agreement by framework, the share of healthy runs with a problem or warning, and the share of problems that
+were found.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
 from swanlab_mcp.analysis.diagnosis import Judgement, judge
-from tests.evals.curves import draw
+from tests.evals.curves import Case, draw
+from tests.evals.further_curves import draw_further
 
 __all__ = ["Outcome", "judge_drawn", "judge_metrics", "read_file"]
 
 SEEDS = 20
+FURTHER_SEEDS = 5
 
 
 class Outcome(NamedTuple):
@@ -51,9 +54,9 @@ def judge_metrics(metrics: Mapping[str, Any]) -> Judgement:
     return judge(curves)
 
 
-def judge_drawn(seed: int) -> Iterator[Outcome]:
+def judge_drawn(seed: int, draw_cases: Callable[[int], list[Case]] = draw) -> Iterator[Outcome]:
     """Judge the drawn curves of one seed."""
-    for case in draw(seed):
+    for case in draw_cases(seed):
         found = judge_metrics(case.metrics)
         kinds = {event.kind for event in found.events if event.severity != "info"}
         agrees = bool(kinds.intersection(case.kinds)) if case.kinds else not kinds
@@ -105,11 +108,18 @@ def _judge_history(one: Mapping[str, Any]) -> Outcome:
 
 
 def main(paths: list[str]) -> None:
-    outcomes = (
+    if paths == ["further"]:
+        return show([one for seed in range(FURTHER_SEEDS) for one in judge_drawn(seed, draw_further)])
+    show(
         [one for path in paths for one in read_file(Path(path))]
         if paths
         else [one for seed in range(SEEDS) for one in judge_drawn(seed)]
     )
+    return None
+
+
+def show(outcomes: list[Outcome]) -> None:
+    """Print disagreements, a table by framework and the totals."""
     totals, right = Counter[str](), Counter[str]()
     for one in outcomes:
         totals[one.framework] += 1
