@@ -141,6 +141,7 @@ def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
     """Return the processor seconds that it takes to rank the settings of many experiments, three seeds each."""
     source = random.Random(1)  # noqa: S311 no secret
     configs: list[dict[str, Any]] = []
+    setting: dict[str, Any] = {}
     for number in range(experiments):
         if number % 3 == 0:
             setting = {f"key{key}": source.choice([1, 2, 3]) if key % 3 else source.random() for key in range(keys)}
