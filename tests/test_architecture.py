@@ -75,7 +75,7 @@ def test_imports_go_one_way(module: str) -> None:
                 )
             },
         ),
-        ("matplotlib", {"swanlab_mcp.present.charts"}),
+        ("matplotlib", {"swanlab_mcp.present.charts", "swanlab_mcp.present.fonts"}),
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),
         ("yaml", {"swanlab_mcp.client.local.yaml_subset", "swanlab_mcp.cli.config_yaml"}),
         ("tomlkit", {"swanlab_mcp.cli.config_toml"}),

@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timezone
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from unicodedata import east_asian_width
 
+from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.present.fonts import SANS, find_font
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,19 +33,7 @@ _WIDTH, _HEIGHT, _DPI = 1000, 560, 100
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 MOST_CURVES = len(_COLOURS) * len(_DASHES) - 1
-# words in the picture are English: no font with Chinese letters can be relied on
-_MARKS = {
-    "best": ("*", "best", 11),
-    "non-finite": ("X", "first NaN or infinite value", 8),
-    "worsening": ("^", "worse for good from here", 8),
-}
-_SANS = "DejaVu Sans"
-_FAMILIES = (
-    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Sans CJK JP",
-    "Microsoft YaHei", "PingFang SC", "PingFang HK", "Hiragino Sans GB", "Heiti SC", "Heiti TC", "STHeiti", "SimHei",
-    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Arial Unicode MS", "SimSun", "Songti SC",
-    "AR PL UMing CN", "AR PL UKai CN", "Malgun Gothic", "Apple SD Gothic Neo", "Yu Gothic", "Meiryo",
-)  # fmt: skip
+_MARKS = {"best": ("*", 11), "non-finite": ("X", 8), "worsening": ("^", 8)}
 _LABEL = 26  # letters
 _LEFT = 0.075  # of the width
 _SIZE = 9  # of labels, in points
@@ -97,7 +86,12 @@ def draw_chart(
     title, names = shorten(title), [shorten(curve.label) for curve in curves]
     # its caches of fonts and glyphs are not made for several threads
     with _drawing:
-        font, missing = _find_font([title, *names])
+        kinds = [kind for kind in _MARKS if any(mark.kind == kind for curve in curves for mark in curve.marks)]
+        legend = [_word_mark(kind) for kind in kinds]
+        font, missing = find_font([title, *names, *legend])
+        if missing.intersection("".join(legend)):
+            with speak("en"):
+                legend = [_word_mark(kind) for kind in kinds]
         numbered = [number for number, name in enumerate(names, 1) if missing.intersection(name)]
         labels = [f"#{number}" if number in numbered else _cut(name) for number, name in enumerate(names, 1)]
         figure = Figure(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="white")
@@ -125,34 +119,10 @@ def draw_chart(
             _show_times(axes)
         _set_limits(axes, curves, scale, log_y=log_y)
         _add_marks(axes, curves, [style["color"] for style in styles], scale, log_y=log_y)
+        _add_legend(axes, dict(zip(kinds, legend, strict=True)), font)
         _add_labels(axes, curves, styles, labels, font, scale, log_y=log_y)
         canvas.draw()
         return Chart(_to_png(canvas.buffer_rgba()), numbered)
-
-
-def _find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
-    """Return a font for the texts, with an installed one behind it for what it lacks, and what neither can show."""
-    from matplotlib import font_manager
-
-    needed = {character for text in texts for character in text}
-    sans = font_manager.FontProperties(family=[_SANS])
-    missing = needed - _read_letters(font_manager.findfont(sans))
-    if not missing:
-        return sans, missing
-    files = {entry.name: entry.fname for entry in reversed(font_manager.fontManager.ttflist)}
-    for family in _FAMILIES:
-        if family in files:
-            left = missing - _read_letters(files[family])
-            if len(left) < len(missing):
-                return font_manager.FontProperties(family=[_SANS, family]), left
-    return sans, missing
-
-
-@lru_cache(8)
-def _read_letters(font: str) -> frozenset[str]:
-    from matplotlib.ft2font import FT2Font
-
-    return frozenset(map(chr, FT2Font(font).get_charmap()))
 
 
 def _set_axes(axes: Axes, font: FontProperties, x_label: str, *, log_y: bool) -> None:
@@ -162,7 +132,7 @@ def _set_axes(axes: Axes, font: FontProperties, x_label: str, *, log_y: bool) ->
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.tick_params(which="both", labelsize=_SIZE, labelfontfamily=_SANS)
+    axes.tick_params(which="both", labelsize=_SIZE, labelfontfamily=SANS)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(_show_number)
     if log_y:
@@ -229,7 +199,7 @@ def _add_marks(axes: Axes, curves: Sequence[Curve], colours: Sequence[str], scal
     taken: list[Bbox] = []
     for curve, colour in zip(curves, colours, strict=True):
         for mark in curve.marks:
-            shape, _, size = _MARKS[mark.kind]
+            shape, size = _MARKS[mark.kind]
             y = _keep_drawable([math.nan if mark.y is None else mark.y], log_y=log_y)[0]
             place = (mark.x / scale, bottom if math.isnan(y) else y)
             line = Line2D(
@@ -240,15 +210,30 @@ def _add_marks(axes: Axes, curves: Sequence[Curve], colours: Sequence[str], scal
             if mark.text and len(curves) <= _WORDY:
                 _add_words(axes, mark.text, place, colour, taken)
     axes.set_ylim(bottom, top)
-    used = [kind for kind in _MARKS if any(mark.kind == kind for curve in curves for mark in curve.marks)]
+
+
+def _word_mark(kind: str) -> str:
+    words = {
+        "best": say("best"),
+        "non-finite": say("first NaN or infinite value"),
+        "worsening": say("worse for good from here"),
+    }
+    return words[kind]
+
+
+def _add_legend(axes: Axes, words: Mapping[str, str], font: FontProperties) -> None:
+    from matplotlib.lines import Line2D
+
+    size = font.copy()
+    size.set_size(8.5)
     handles = [
-        Line2D([], [], ls="", marker=_MARKS[kind][0], ms=_MARKS[kind][2] - 1, color="#444444", label=_MARKS[kind][1])
-        for kind in used
+        Line2D([], [], ls="", marker=_MARKS[kind][0], ms=_MARKS[kind][1] - 1, color="#444444", label=word)
+        for kind, word in words.items()
     ]
     if handles:
         axes.legend(
             handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(handles), frameon=False,
-            borderaxespad=0.1, handletextpad=0.1, columnspacing=1.2, prop={"family": _SANS, "size": 8.5},
+            borderaxespad=0.1, handletextpad=0.1, columnspacing=1.2, prop=size,
         )  # fmt: skip
 
 
@@ -258,7 +243,7 @@ def _add_words(axes: Axes, words: str, place: tuple[float, float], colour: str, 
     across = (x - axes.bbox.x0) / axes.bbox.width
     side = "left" if across < _EDGE else "right" if across > 1 - _EDGE else "center"
     text = axes.annotate(
-        words, place, (0, 0), textcoords="offset points", ha=side, va="center", fontsize=8, color=colour, family=_SANS,
+        words, place, (0, 0), textcoords="offset points", ha=side, va="center", fontsize=8, color=colour, family=SANS,
         bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.6}, zorder=6, annotation_clip=False, **_PLAIN,
     )  # fmt: skip
     box = text.get_window_extent()

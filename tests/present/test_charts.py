@@ -1,5 +1,9 @@
 """Curves as pictures: size, labels, what cannot be drawn; and the outlines that stand beside them."""
 
+# fontTools, Pillow and matplotlib are typed in part
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import io
@@ -17,13 +21,15 @@ from matplotlib import font_manager
 from PIL import Image
 
 from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
+from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.present.charts import LARGEST, MOST_CURVES, Chart, Curve, Mark, draw_chart
 
 Number = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def draw(*curves: Curve, **how: Any) -> Chart:
-    return draw_chart(curves, **{"x_label": "step", **how})
+    options: dict[str, Any] = {"x_label": "step", **how}
+    return draw_chart(curves, **options)
 
 
 def open_picture(chart: Chart) -> Image.Image:
@@ -36,10 +42,8 @@ def open_picture(chart: Chart) -> Image.Image:
 
 def count_pixels(chart: Chart, colour: str) -> int:
     wanted = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return sum(
-        all(abs(one - other) <= 24 for one, other in zip(pixel, wanted, strict=True))
-        for pixel in open_picture(chart).get_flattened_data()
-    )
+    pixels: Any = open_picture(chart).get_flattened_data()
+    return sum(all(abs(one - other) <= 24 for one, other in zip(pixel, wanted, strict=True)) for pixel in pixels)
 
 
 def make_noise(seed: int, size: int) -> list[float]:
@@ -100,9 +104,19 @@ def test_words_that_find_no_room_are_left_out() -> None:
     open_picture(draw(Curve("a", range(10), [1.0] * 10, marks=marks)))
 
 
-def test_what_no_installed_font_shows_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of fonts; next to it only DejaVu Sans is installed, as on a machine without Chinese fonts."""
     plain = [entry for entry in font_manager.fontManager.ttflist if entry.name == "DejaVu Sans"]
+    folder = tmp_path / "fonts"
+    folder.mkdir()
     monkeypatch.setattr(font_manager.fontManager, "ttflist", plain)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(path) for path in folder.iterdir()])
+    return folder
+
+
+@pytest.mark.usefixtures("fonts")
+def test_what_no_installed_font_shows_is_named_by_number() -> None:
     curves = [Curve("plain", range(3), [1, 2, 3]), Curve("学习率", range(3), [3, 2, 1])]
     chart = draw(*curves, title="损失")
     assert chart.numbered == [2]
@@ -110,10 +124,31 @@ def test_what_no_installed_font_shows_is_named_by_number(monkeypatch: pytest.Mon
     assert chart.png == draw(curves[0], curves[1]._replace(label="实验"), title="准确率").png
 
 
-def test_an_installed_font_shows_chinese_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = make_font(tmp_path / "cjk.ttf", "学习率")
-    entry = font_manager.ttfFontProperty(font_manager.get_font(str(file)))
-    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
+def test_a_font_installed_later_shows_chinese_names_at_the_next_call(fonts: Path) -> None:
+    assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == [1]
+    make_font(fonts / "cjk.ttf", "学习率")
+    assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == []
+    (fonts / "cjk.ttf").unlink()
+    assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == [1]
+
+
+def test_a_damaged_font_is_ignored(fonts: Path) -> None:
+    (fonts / "broken.ttf").write_bytes(b"no font")
+    assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == [1]
+
+
+def test_the_legend_is_chinese_if_a_font_shows_it(fonts: Path) -> None:
+    curve = Curve("a", range(3), [1, 2, 3], marks=[Mark("best", 0, 1)])
+    english = draw(curve)
+    with speak("zh"):
+        assert draw(curve).png == english.png
+        make_font(fonts / "cjk.ttf", say("best"))
+        assert draw(curve).png != english.png
+    assert draw(curve).png == english.png
+
+
+def test_an_installed_font_shows_chinese_names(fonts: Path) -> None:
+    make_font(fonts / "cjk.ttf", "学习率")
     chart = draw(Curve("学习率", range(3), [1, 2, 3]), Curve("学习 更", range(3), [3, 2, 1]))
     assert chart.numbered == [2]
     blocks = count_pixels(draw(Curve("学习率", range(3), [1, 2, 3])), "#000000")
