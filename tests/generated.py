@@ -230,7 +230,7 @@ def write_page(entry: ToolEntry) -> str:
         options = [whole[name], *whole[name].get("anyOf", [])]
         limits = next((told for option in options if (told := describe_limits(option))), "")
         default = whole[name].get("default")
-        shown = "none" if default in (None, "", []) else f"`{json.dumps(default)}`"
+        shown = "optional" if default in (None, "", []) else f"`{json.dumps(default)}`"
         shown = "required" if name in tool["inputSchema"].get("required", ()) else shown
         meaning = schema["description"] + (f" ({limits})" if limits else "")
         lines.append(f"| `{name}` | {describe_type(schema)} | {shown} | {meaning} |")

@@ -15,16 +15,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.core.models import MediaItem
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from tests.with_sdk.cloud import serve
 
 HERE = Path(__file__).parent
-WAYS = [("offline", end) for end in ("finish", "exit", "crash", "interrupt", "kill")]
-WAYS += [("local", "finish"), ("disabled", "finish")] + [("online", end) for end in ("finish", "resume", "share")]
+ENDS = ("finish", "exit", "crash", "interrupt", "kill", "seeded")
+WAYS = [
+    *(("offline", end) for end in (*ENDS, "files")),
+    ("local", "finish"),
+    ("disabled", "finish"),
+    *(("online", end) for end in ("finish", "resume", "share")),
+]
+# before 0.6.2 only the local mode leaves points on disk
+OLDEST_WAYS = [("local", end) for end in ENDS]
 STATES = {"crash": "CRASHED", "interrupt": "ABORTED", "kill": "UNKNOWN"}
 
 
@@ -66,19 +75,34 @@ def same(one: float, other: float) -> bool:
 
 
 async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]:
-    """Return what differs between a recorded run and what we read of it."""
-    client = OfflineClient([folder])
+    """Return what differs between the runs of a folder and what we read of them."""
+    client = OfflineClient([folder / "swanlog"])
     if truth["name"] == "disabled-finish":
         return (
             [f"{truth['name']}: something was recorded"]
             if (await client.list_projects(WorkspaceRef("local"))).data
             else []
         )
+    parts: list[dict[str, Any]] = truth.get("parts", [truth])
+    listed = (await client.list_experiments(ProjectRef("local", truth["project"]))).data or []
+    if [one.name for one in listed] != [part["name"] for part in parts]:
+        return [f"{truth['name']}: listed were {[one.name for one in listed]}"]
+    faults: list[str] = []
+    # the newest is listed first
+    for one, part in zip(reversed(listed), parts, strict=True):
+        faults += await compare_experiment(client, one.cuid, part)
+    files = [run.file for run in client._catalogue.runs]  # pyright: ignore[reportPrivateUsage] counts folders
+    if len(files) != truth["folders"]:
+        faults.append(f"{len(files)} folders instead of {truth['folders']}")
+    if not truth["is_legacy"] and len(files) == 1:
+        faults += await compare_readers(client, listed[0].cuid, truth, read_back(python, files[0]))
+    print(f"  {truth['name']:18} {'differs' if faults else 'equal'}")
+    return [f"{truth['name']}: {fault}" for fault in faults]
+
+
+async def compare_experiment(client: OfflineClient, cuid: str, truth: dict[str, Any]) -> list[str]:
+    """Return what differs between an experiment that was recorded and what we read of it."""
     project, is_killed = truth["project"], truth["end"] == "kill"
-    listed = (await client.list_experiments(ProjectRef("local", project))).data or []
-    if [one.name for one in listed] != [truth["name"]]:
-        return [f"listed were {[one.name for one in listed]}"]
-    cuid = listed[0].cuid
     answer = await client.get_experiment(ExperimentRef("local", project, cuid))
     experiment = answer.data
     assert experiment is not None
@@ -117,19 +141,28 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
         files = (await client.read_media(ExperimentRef("local", project, cuid), part.items, limit=1 << 20)).data or []
         if (files[0].content, part.items[0].caption) != (text.encode(), caption):
             faults.append(f"text at {step}: {files[0].content!r}")
-    files = [run.file for run in client._catalogue.runs]
-    if len(files) != truth["folders"]:
-        faults.append(f"{len(files)} folders instead of {truth['folders']}")
-    told = None if truth["is_legacy"] or len(files) > 1 else read_back(python, files[0])
-    if told is not None:
-        faults += compare_readers(told, points, messages)
-    damage = [note for note in answer.notes if "records read" in note]
-    print(f"  {truth['name']:18} {'differs' if faults else 'equal'}" + "".join(f"\n    {one}" for one in damage))
-    return [f"{truth['name']}: {fault}" for fault in faults]
+    for key, text in truth["files"].items():
+        part = (await client.list_media(ExperimentRef("local", project, cuid), key)).data
+        items: Sequence[MediaItem] = part.items if part else ()
+        files = (await client.read_media(ExperimentRef("local", project, cuid), items, limit=1 << 20)).data or []
+        if [one.content for one in files] != [text.encode()]:
+            faults.append(f"{key}: {[one.content for one in files]}")
+    for note in answer.notes:
+        if "records read" in note:
+            print(f"    {note}")
+    return faults
 
 
-def compare_readers(told: dict[str, Any], points: dict[str, Any], messages: list[str]) -> list[str]:
-    """Return what the SDK's own reader tells and we do not; it may stop early, at the first interleaved record."""
+async def compare_readers(
+    client: OfflineClient, cuid: str, truth: dict[str, Any], told: dict[str, Any] | None
+) -> list[str]:
+    """Return where the SDK's own reader differs from ours; it may stop early, at the first interleaved record."""
+    if told is None:
+        return []
+    ref = ExperimentRef("local", truth["project"], cuid)
+    points = (await client.read_points(ref, list(told["points"]), exact=True)).data or {}
+    logs = (await client.read_logs(ref, start=0, count=10_000)).data
+    messages = [line.message for line in logs.lines] if logs else []
     faults: list[str] = []
     for key, theirs in told["points"].items():
         ours = {
@@ -148,14 +181,20 @@ def compare_readers(told: dict[str, Any], points: dict[str, Any], messages: list
     return faults
 
 
+def choose_ways(python: str) -> list[tuple[str, str]]:
+    command = [python, "-c", "import importlib.metadata; print(importlib.metadata.version('swanlab'))"]
+    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    print(f"SDK {version}")
+    return OLDEST_WAYS if tuple(map(int, version.split(".")[:3])) < (0, 6, 2) else WAYS
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("python", nargs="+")
     faults: list[str] = []
     for python in parser.parse_args().python:
-        print(python)
         with tempfile.TemporaryDirectory() as temporary, serve() as host:
-            for mode, end in WAYS:
+            for mode, end in choose_ways(python):
                 folder = Path(temporary) / f"{mode}-{end}"
                 truth = record(python, folder, mode, end, host)
                 if truth:

@@ -1,14 +1,20 @@
 """Record one run with the real SDK and write down what was logged; started by check.py, by the SDK's own python.
 
 record.py FOLDER MODE END: MODE is offline, local, online or disabled; END is finish, exit, crash, interrupt, kill,
-resume (one run in two parts) or share (one run by two processes).
+files (with swanlab.save), resume (one run in two parts), share (one run by two processes) or seeded (a script that
+seeds Python's random numbers, run twice). The runs are in FOLDER/swanlog.
 """
+
+# the SDK is in another environment
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,7 +25,10 @@ from typing import Any
 import swanlab
 
 STEPS = 400
-IS_LEGACY = tuple(map(int, swanlab.__version__.split(".")[:2])) < (0, 8)
+VERSION = tuple(map(int, swanlab.__version__.split(".")[:3]))
+IS_LEGACY = VERSION < (0, 8)
+# these record in local mode only, into a database
+IS_OLDEST = VERSION < (0, 6, 2)
 
 
 def log_steps(truth: dict[str, Any], start: int = 0, end: int = STEPS, prefix: str = "") -> None:
@@ -32,7 +41,8 @@ def log_steps(truth: dict[str, Any], start: int = 0, end: int = STEPS, prefix: s
             points.setdefault(key, []).append((step, value))
 
     for step in range(start, end):
-        log(step, {"train/loss": math.exp(-step / 90) + math.sin(step) / 50, "lr": 0.001 * (1 - step / STEPS)})
+        loss = math.exp(-step / 90) + math.sin(step) / 50 + truth.get("shift", 0.0)
+        log(step, {"train/loss": loss, "lr": 0.001 * (1 - step / STEPS)})
         if step % 20 == 0:
             log(step, {"val/acc": step / STEPS, "zero": 0.0})
             line = f"step {step} of {prefix}loss"
@@ -48,11 +58,22 @@ def log_steps(truth: dict[str, Any], start: int = 0, end: int = STEPS, prefix: s
         log(start + step, {"late": float(step)})
 
 
+def record_twice(folder: Path, truth: dict[str, Any]) -> None:
+    """Run this script twice, as a user does who trains with several settings, and write down what both logged."""
+    parts: list[dict[str, Any]] = []
+    for number in ("1", "2"):
+        subprocess.run([sys.executable, *sys.argv, number], check=True)
+        parts.append(json.loads((folder / f"truth-{number}.json").read_text(encoding="utf-8")))
+        time.sleep(1.1)  # folders are named by the second
+    (folder / "truth.json").write_text(json.dumps({**truth, "parts": parts, "folders": 2}), encoding="utf-8")
+
+
 def main() -> None:
     folder, mode, end = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     truth: dict[str, Any] = {
         "sdk": swanlab.__version__,
         "is_legacy": IS_LEGACY,
+        "is_oldest": IS_OLDEST,
         "end": end,
         "name": f"{mode}-{end}",
         "project": "with-sdk",
@@ -60,23 +81,36 @@ def main() -> None:
         "points": {},
         "printed": [],
         "texts": {},
+        "files": {},
         "error": "",
         "folders": 2 if end in ("resume", "share") else 1,
     }
     given: dict[str, Any] = {"project": truth["project"], "mode": mode, "config": truth["config"]}
-    given |= {"experiment_name": truth["name"], "logdir": str(folder)} if IS_LEGACY else {"name": truth["name"]}
+    given |= (
+        {"experiment_name": truth["name"], "logdir": str(folder / "swanlog")} if IS_LEGACY else {"name": truth["name"]}
+    )
     if not IS_LEGACY:
-        given["log_dir"] = str(folder)
+        given["log_dir"] = str(folder / "swanlog")
     elif mode == "online":
         given["mode"] = "cloud"
     if end == "resume":
         given |= {"id": "resumed" * 3, "resume": "allow"}
     elif end == "share":
         given |= {"id": "shared0" * 3, "resume": "allow", "parallel": "shared"}
+    other: Any = None
     if end == "share" and len(sys.argv) == 4:
         # the second process is this script again; it prints what it logged
         other = subprocess.Popen([sys.executable, *sys.argv, "second"], stdout=subprocess.PIPE, text=True)
 
+    if end == "files" and not hasattr(swanlab, "save"):
+        sys.exit("this SDK has no swanlab.save")
+    if end == "seeded":
+        if len(sys.argv) == 4:
+            record_twice(folder, truth)
+            return
+        number = int(sys.argv[4])
+        truth |= {"shift": float(number), "folders": 1}
+        random.seed(7)
     swanlab.init(**given)
 
     def write_down() -> None:
@@ -103,6 +137,15 @@ def main() -> None:
         swanlab.finish()
         return
     log_steps(truth)
+    if end == "seeded":
+        swanlab.finish()
+        (folder / f"truth-{sys.argv[4]}.json").write_text(json.dumps(truth), encoding="utf-8")
+        return
+    if end == "files":
+        notes = folder / "notes.md"
+        notes.write_text("# Notes\nsecond line\n", encoding="utf-8")
+        swanlab.save(str(notes), base_path=str(folder))
+        truth["files"]["files/notes.md"] = notes.read_text(encoding="utf-8")
     truth["error"] = "out of memory (made up)" if end == "crash" else ""
     write_down()
     if end == "crash":
@@ -112,7 +155,7 @@ def main() -> None:
     if end == "kill":
         time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)
-    if end == "finish":
+    if end in ("finish", "files"):
         swanlab.finish()
 
 
