@@ -1,23 +1,26 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key, find_pairs, split_words
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 HERE = Path(__file__).parent
+
+
+def read_table(name: str) -> dict[str, Any]:
+    return tomlkit.parse((HERE / name).read_text(encoding="utf-8")).unwrap()
+
+
 PRACTICE: dict[str, dict[str, str]] = json.loads((HERE / "metric_directions.json").read_text(encoding="utf-8"))
-KEYS: dict[str, dict[str, str]] = tomllib.loads((HERE / "metric_keys.toml").read_text(encoding="utf-8"))
+COUNTERS: dict[str, list[str]] = read_table("counter_keys.toml")
+KEYS: dict[str, dict[str, str]] = read_table("metric_keys.toml")
 
 
 @pytest.mark.parametrize("table", [PRACTICE, KEYS], ids=["practice", "further"])
@@ -239,3 +242,11 @@ def test_pairs_prefer_validation_data_and_whole_epochs() -> None:
 def test_words_are_split_at_case_and_translated() -> None:
     assert split_words("trainLoss@10/ROC-AUC") == ["train", "loss", "10", "roc", "auc"]
     assert split_words("训练损失") == ["train", "loss"]
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_counters_and_settings_have_no_direction(name: str) -> None:
+    kinds = {key: describe_key(key) for key in COUNTERS[name]}
+    claimed = [key for key, kind in kinds.items() if kind.direction and kind.role not in ("time", "speed")]
+    # a bound in one field is an error rate in another
+    assert claimed in ([], ["nerf/far"])
