@@ -11,7 +11,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import Experiment, Filter, read_time
 from swanlab_mcp.core.refs import find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = [
     "Candidate",
@@ -71,9 +71,9 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
             near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
         hints = [say("Fields: {names}, config.<key>, metric.<key>.", names=", ".join(_FIELDS))]
         if near:
-            hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(shorten(name) for name in near)))
+            hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in near)))
         elif config_keys:
-            held = ", ".join(shorten(f"config.{name}") for name in config_keys[:_NAMED])
+            held = ", ".join(quote(f"config.{name}") for name in config_keys[:_NAMED])
             hints.insert(0, say("Configs have {names}.", names=held))
         raise InvalidArgument(
             say("There is no field {field!r} here.", field=shorten(field)), hint=join_sentences(*hints)
@@ -129,7 +129,7 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
         raise InvalidArgument(
             say(
                 "{field} {op} {value!r} compares different kinds of values.",
-                field=shorten(condition.field),
+                field=quote(condition.field),
                 op=condition.op,
                 value=shorten(str(condition.value)),
             ),

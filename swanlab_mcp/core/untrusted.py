@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from swanlab_mcp.core.i18n import say
 
-__all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "shorten"]
+__all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "quote", "shorten"]
 
 # deeper than any config; what reads or shows a value may follow it level by level
 DEEPEST = 100
@@ -34,6 +34,7 @@ _PRINTABLE_UNSAFE = frozenset(
 )
 # what Markdown would turn into an image or a link: ](https://…), ](//…), ]: https://…
 _MARKDOWN_LINK = re.compile(r"\](?=(?:\(|:)\s{0,9}<?(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}:|//|www\.))")
+_ONE_WORD = re.compile(r"[A-Za-z0-9_.\-/+@*%=#]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -84,7 +85,7 @@ def neutralise(text: str) -> str:
 def neutralise_value(value: Any) -> Any:
     """Neutralise every text in a JSON value, keys too; Markdown links and images in it no longer render."""
     if isinstance(value, str):
-        return neutralise(_MARKDOWN_LINK.sub(r"]\\", value) if "](" in value or "]:" in value else value)
+        return neutralise(_break_links(value))
     if isinstance(value, dict):
         return {neutralise_value(key): neutralise_value(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list):
@@ -92,12 +93,26 @@ def neutralise_value(value: Any) -> Any:
     return value
 
 
+def _break_links(text: str) -> str:
+    return _MARKDOWN_LINK.sub(r"]\\", text) if "](" in text or "]:" in text else text
+
+
 def shorten(text: str, length: int = 80) -> str:
-    """Return `text` on one line, neutralised, at most `length` characters."""
+    """Return `text` on one line, neutralised and without links, at most `length` characters."""
     # of a text of megabytes the beginning is enough
     begun = text[: 16 * length]
-    line = neutralise(" ".join(begun.split()))
+    line = neutralise(_break_links(" ".join(begun.split())))
     return line if len(line) <= length and begun == text else line[: length - 1] + "…"
+
+
+def quote(name: object, length: int = 80) -> str:
+    """Return a recorded name for a message: shortened, and in quotation marks that it cannot close.
+
+    A name of ASCII letters, digits and `_.-/+@*%=#` cannot be read as a sentence and needs no marks. `{name!r}` in a
+    message quotes every name.
+    """
+    line = shorten(str(name), length)
+    return line if _ONE_WORD.fullmatch(line) else repr(line)
 
 
 def _spell_surrogates(value: Any) -> Any:

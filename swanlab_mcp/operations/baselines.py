@@ -11,7 +11,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["find_baseline", "write_name"]
 
@@ -37,7 +37,7 @@ def find_baseline(
     for places in (by_id, by_name):
         if places and not any(place in numbers for place in places):
             raise InvalidArgument(
-                say("The baseline {name} is set apart, so nothing is compared with it.", name=shorten(text)),
+                say("The baseline {name} is set apart, so nothing is compared with it.", name=quote(text)),
                 hint=say("unfinished=true ranks experiments that are running or broke off, too."),
             )
     for found in (
@@ -50,14 +50,14 @@ def find_baseline(
             return found[0]
         if found:
             raise InvalidArgument(
-                say("Several settings are called {name}.", name=shorten(text)),
+                say("Several settings are called {name}.", name=quote(text)),
                 hint=say("Name one experiment of the setting by its id."),
             )
     known = [one.name for one in experiments] + [write_name(name) for name in names if name]
     near = find_near_names(text, known)
     raise InvalidArgument(
         say("No ranked experiment or setting is called {name!r}.", name=shorten(text)),
-        hint=say("Near ones: {names}.", names=", ".join(shorten(one) for one in near))
+        hint=say("Near ones: {names}.", names=", ".join(quote(one) for one in near))
         if near
         else say("list_project_exps shows the names and ids of all experiments."),
     )

@@ -13,7 +13,7 @@ from swanlab_mcp.core.errors import InvalidArgument, NotFound, PermissionDenied,
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
 from swanlab_mcp.core.refs import ProjectRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     Confirmation,
     ExpCuids,
@@ -84,7 +84,7 @@ async def delete_experiments(
             delete = partial(backend.delete_experiment, ref.experiment(one.cuid))
             look = partial(backend.get_experiment, ref.experiment(one.cuid))
             try:
-                what = say("the experiment {cuid} was deleted", cuid=one.cuid)
+                what = say("the experiment {cuid} was deleted", cuid=quote(one.cuid))
                 note = await _write(delete, partial(_is_gone, look), what)
             except SwanLabError as error:
                 raise _tell_part(error, [each.cuid for each in experiments], number) from error
@@ -112,11 +112,11 @@ async def delete_project(
     experiments = (await backend.list_experiments(ref)).data or []
     change = Change(
         action=(
-            say("delete the project {project} for ever, with its 1 experiment", project=ref)
+            say("delete the project {project} for ever, with its 1 experiment", project=quote(ref))
             if len(experiments) == 1
             else say(
                 "delete the project {project} for ever, with its {count} experiments",
-                project=ref,
+                project=quote(ref),
                 count=len(experiments),
             )
         ),
@@ -135,7 +135,7 @@ async def delete_project(
     look = partial(backend.get_project, ref)
 
     async def do() -> list[str]:
-        what = say("the project {project} was deleted", project=ref)
+        what = say("the project {project} was deleted", project=quote(ref))
         note = await _write(delete, partial(_is_gone, look), what)
         return [note] if note else []
 
@@ -164,15 +164,15 @@ async def create_project(
     look = partial(backend.get_project, ref)
     if not await _is_gone(look):
         raise InvalidArgument(
-            say("There is a project {project} already; nothing was done.", project=ref),
+            say("There is a project {project} already; nothing was done.", project=quote(ref)),
             hint=say("Choose another name; list_projects shows those that are taken."),
             status=409,
         )
     change = Change(
         action=(
-            say("create the private project {project}", project=ref)
+            say("create the private project {project}", project=quote(ref))
             if visibility == "PRIVATE"
-            else say("create the public project {project}", project=ref)
+            else say("create the public project {project}", project=quote(ref))
         ),
         done=False,
         username=ref.workspace,
@@ -186,13 +186,22 @@ async def create_project(
         return not await _is_gone(look)
 
     async def do() -> list[str]:
-        note = await _write(create, is_there, say("the project {project} was created", project=ref))
+        note = await _write(create, is_there, say("the project {project} was created", project=quote(ref)))
         link = backend.get_link(ref)
         return [one for one in (note, say("Page: {link}", link=link) if link else "") if one]
 
     others = [one.name for one in (await backend.list_projects(ref.parent)).data or []]
     alike = find_lookalikes(ref.project, others)
-    warnings = [say("Careful: there is a project that looks alike: {names}.", names=", ".join(alike))] if alike else []
+    warnings = (
+        [
+            say(
+                "Careful: there is a project that looks alike: {names}.",
+                names=", ".join(quote(name, 300) for name in alike),
+            )
+        ]
+        if alike
+        else []
+    )
     request = ["create_project", visibility, description]
     return await _settle(client, ref, change, request, None, confirmation, do, warnings)
 
@@ -309,7 +318,7 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 
 def _tell_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
     """Say which experiments were deleted before the one at `number`, and which were not tried."""
-    before, after = ", ".join(cuids[:number]), ", ".join(cuids[number + 1 :])
+    before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")
     left = say("Not tried: {cuids}.", cuids=after) if after else ""
     hint = join_sentences(error.hint, say("What is left needs a new dry run."))
@@ -337,11 +346,11 @@ def _sign(experiments: Sequence[Experiment]) -> list[Any]:
 
 def _describe_deletion(ref: ProjectRef, count: int) -> str:
     if count == 1:
-        return say("delete 1 experiment of {project} for ever, with metrics, logs and media", project=ref)
+        return say("delete 1 experiment of {project} for ever, with metrics, logs and media", project=quote(ref))
     return say(
         "delete {count} experiments of {project} for ever, with metrics, logs and media",
         count=count,
-        project=ref,
+        project=quote(ref),
     )
 
 

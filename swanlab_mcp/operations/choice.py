@@ -12,7 +12,7 @@ from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment, Filter, Points
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import resolve_project
 
@@ -93,7 +93,7 @@ async def explain_missing_metric(
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]
         told = (
-            say("Near ones: {names}.", names=", ".join(shorten(key) for key in near))
+            say("Near ones: {names}.", names=", ".join(quote(key) for key in near))
             if near
             else say("None has logged a metric (yet).")
         )

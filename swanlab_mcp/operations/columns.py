@@ -8,7 +8,7 @@ from swanlab_mcp.analysis.config_columns import choose_columns, list_keys, pick_
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["WHOLE_CONFIG", "choose_config"]
 
@@ -38,7 +38,7 @@ def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[li
             )
         )
     if columns.varying:
-        names = ", ".join(map(shorten, columns.further))
+        names = ", ".join(map(quote, columns.further))
         notes.append(
             say_plural(
                 "{count} further config key differs: {names}. Name it in fields to see it.",
@@ -65,7 +65,7 @@ def _note_unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:
     for key in keys:
         if any(one == key or one.startswith(f"{key}.") for one in known):
             continue
-        near = ", ".join(shorten(name) for name in find_near_names(key, known))
+        near = ", ".join(quote(name) for name in find_near_names(key, known))
         notes.append(
             say("No config here has the key {key!r}. Near ones: {names}.", key=shorten(key), names=near)
             if near

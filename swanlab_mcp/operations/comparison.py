@@ -24,7 +24,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Points, Summary
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.core.secret_masking import mask_secrets
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     ComparedExperiments,
     ComparedMetrics,
@@ -215,15 +215,15 @@ def _find_differences(
         say("The same in all: {keys} config keys and {facts} facts of the environment.", keys=same, facts=alike)
     )
     if others:
-        names = ", ".join(shorten(key, _NAME) for key in others[:10])
+        names = ", ".join(quote(key, _NAME) for key in others[:10])
         notes.append(
             say("{count} config keys that are no settings differ too: {names}.", count=len(others), names=names)
         )
     if len(ordered) > _KEYS:
-        left = ", ".join(shorten(key, _NAME) for key in ordered[_KEYS:][:10])
+        left = ", ".join(quote(key, _NAME) for key in ordered[_KEYS:][:10])
         notes.append(say("{count} more config keys differ: {names}.", count=len(ordered) - _KEYS, names=left))
     if len(differing) > _FACTS:
-        left = ", ".join(shorten(name, _NAME) for name in differing[_FACTS:][:10])
+        left = ", ".join(quote(name, _NAME) for name in differing[_FACTS:][:10])
         notes.append(
             say(
                 "{count} more facts of the environment differ (get_environment): {names}.",
@@ -255,7 +255,7 @@ def _find_associations(
     ]
     keys = [key for key in open_keys if is_setting(key)]
     found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
-    metric = shorten(target.key)
+    metric = quote(target.key)
     notes = [
         say("Associations with the best {metric} prove no effect; varies_with: cannot be told apart.", metric=metric)
         if target.best

@@ -8,7 +8,7 @@ from swanlab_mcp.core import progress
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Page
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
     ExpCuids,
@@ -65,7 +65,7 @@ async def get_environment(
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
-            notes.append(say("No environment was recorded for {cuid}.", cuid=shorten(cuid)))
+            notes.append(say("No environment was recorded for {cuid}.", cuid=quote(cuid)))
     # one without any would make all facts of the others differ
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)

@@ -4,6 +4,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import LOCAL
+from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     Fields,
@@ -47,7 +48,7 @@ async def list_project_exps(
     rows, columns = choose_config(answer.data or [], fields)
     answer = answer.model_copy(update={"data": rows})
     total = answer.page.total if answer.page else 0
-    note = "" if total else say("The project {project} holds no experiments yet.", project=ref)
+    note = "" if total else say("The project {project} holds no experiments yet.", project=quote(ref))
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
     pages = say("Pages: {link}", link=link) if link and total else ""

@@ -18,7 +18,7 @@ from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     Descending,
     Fields,
@@ -77,9 +77,9 @@ async def find_experiments(
     shown, columns = choose_config(shown, fields)
     order = say("as listed")
     if sort and descending:
-        order = say("by {field}, largest first", field=shorten(sort))
+        order = say("by {field}, largest first", field=quote(sort))
     elif sort:
-        order = say("by {field}, smallest first", field=shorten(sort))
+        order = say("by {field}, smallest first", field=quote(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     pages = say("Pages: {link}", link=link) if link and chosen else ""
@@ -183,7 +183,7 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
         if key not in logged:
             near = find_near_names(key, logged) or logged[:10]
             hint = (
-                say("Near ones: {names}.", names=", ".join(shorten(one) for one in near))
+                say("Near ones: {names}.", names=", ".join(quote(one) for one in near))
                 if near
                 else say("None has logged a metric (yet).")
             )

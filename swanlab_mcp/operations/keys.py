@@ -7,7 +7,7 @@ from typing import Literal
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.refs import find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["has_pattern", "match_keys", "matches_pattern"]
 
@@ -34,7 +34,7 @@ def match_keys(
     if unmatched:
         names = ", ".join(repr(shorten(one)) for one in unmatched)
         near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
-        shown = ", ".join(shorten(key) for key in dict.fromkeys(near))
+        shown = ", ".join(quote(key) for key in dict.fromkeys(near))
         near_ones = say("Near ones of its {total}: {names}.", total=len(logged), names=shown)
         if what == "media":
             raise NotFound(

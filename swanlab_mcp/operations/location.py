@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, NotLoggedIn, PermissionDenied, SwanLabError
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import (
     LOCAL,
     ExperimentRef,
@@ -21,7 +21,7 @@ from swanlab_mcp.core.refs import (
     parse_project,
     parse_workspace,
 )
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = [
     "ask_about_experiment",
@@ -135,13 +135,13 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
             raise error  # listed, yet not readable: SwanLab's own words are the best account
         return ref.parent.experiment(found[0].cuid)
     if found:
-        candidates = "; ".join(f"{one.cuid} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
+        candidates = "; ".join(f"{quote(one.cuid)} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
         candidates += say(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
         raise InvalidArgument(
             say(
                 "{count} experiments of {project} are named {name!r}.",
                 count=len(found),
-                project=ref.parent,
+                project=quote(ref.parent),
                 name=shorten(wanted),
             ),
             hint=say("Give one of their ids: {candidates}.", candidates=candidates),
@@ -151,15 +151,15 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
             say(
                 "There is no experiment {name!r}: the project {project} holds no experiments yet.",
                 name=shorten(wanted),
-                project=ref.parent,
+                project=quote(ref.parent),
             )
         ) from error
     names = [one.name for one in experiments]
     near = find_near_names(wanted, [*names, *(one.cuid for one in experiments)])
-    known = [f"{shorten(one.name)} ({one.cuid})" for one in experiments if one.name in near or one.cuid in near]
+    known = [_show(one) for one in experiments if one.name in near or one.cuid in near]
     raise NotFound(
-        say("There is no experiment {name!r} in {project}.", name=shorten(wanted), project=ref.parent),
-        hint=_suggest(known, [f"{shorten(one.name)} ({one.cuid})" for one in experiments], "list_project_exps"),
+        say("There is no experiment {name!r} in {project}.", name=shorten(wanted), project=quote(ref.parent)),
+        hint=_suggest(known, [_show(one) for one in experiments], "list_project_exps"),
     ) from error
 
 
@@ -179,11 +179,15 @@ async def _explain_project(client: SwanLabClient, ref: ProjectRef, error: NotFou
         username=shorten(ref.workspace),
     )
     if await _is_local(client, ref):
-        hint = say("It is among the runs on this machine: use project='local/{project}'.", project=ref.project)
+        hint = say(
+            "It is among the runs on this machine: use project={project!r}.", project=shorten(f"{LOCAL}/{ref.project}")
+        )
         return NotFound(message, hint=hint)
     if not names:
         return NotFound(message, hint=say("That workspace holds no projects; list_workspaces shows the others."))
-    return NotFound(message, hint=_suggest(find_near_names(ref.project, names), names, "list_projects"))
+    return NotFound(
+        message, hint=_suggest(map(quote, find_near_names(ref.project, names)), [*map(quote, names)], "list_projects")
+    )
 
 
 async def _is_local(client: SwanLabClient, ref: ProjectRef) -> bool:
@@ -203,12 +207,17 @@ async def _explain_workspace(client: SwanLabClient, ref: WorkspaceRef, error: No
         return error
     return NotFound(
         say("There is no workspace {username!r}, or this account may not see it.", username=shorten(ref.workspace)),
-        hint=_suggest(find_near_names(ref.workspace, names), names, "list_workspaces"),
+        hint=_suggest(map(quote, find_near_names(ref.workspace, names)), [*map(quote, names)], "list_workspaces"),
     )
 
 
+def _show(experiment: Experiment) -> str:
+    return f"{quote(experiment.name)} ({quote(experiment.cuid)})"
+
+
 def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
-    meant = [shorten(name) for name in near]
+    """Return the hint that names the near ones, or all of few; both are quoted already."""
+    meant = list(near)
     if meant:
         return say(
             "Did you mean {names}? {tool} shows all {total}.",
@@ -216,7 +225,7 @@ def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
             tool=tool,
             total=len(names),
         )
-    listed = ", ".join(shorten(name) for name in names[:_NAMED])
+    listed = ", ".join(names[:_NAMED])
     if len(names) > _NAMED:
         left = len(names) - _NAMED
         return say("There are: {names} and {count} more ({tool} shows them).", names=listed, count=left, tool=tool)

@@ -18,7 +18,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
 from swanlab_mcp.core.secret_masking import make_mask
-from swanlab_mcp.core.untrusted import neutralise, shorten
+from swanlab_mcp.core.untrusted import neutralise, quote, shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     LogContext,
@@ -75,7 +75,7 @@ async def get_logs(
     # before anything is searched: a search must not find out our own key letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
-        told = say("No log line was recorded for {cuid}.", cuid=shorten(ref.cuid))
+        told = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
         if part.total:
             told = say(
                 "start={start} lies beyond the end: the log has the lines 0 to {last}.",
@@ -102,8 +102,13 @@ async def get_logs(
         if not rows:
             experiment = (await client.at(ref).get_experiment(ref)).data
             if experiment and experiment.error:
-                last = shorten(experiment.error.strip().splitlines()[-1], 300)
-                notes.append(say("The SDK recorded how it ended: {error}. get_experiment shows all of it.", error=last))
+                last = experiment.error.strip().splitlines()[-1]
+                notes.append(
+                    say(
+                        "The SDK recorded how it ended: {error}. get_experiment shows all of it.",
+                        error=quote(last, 300),
+                    )
+                )
     else:
         rows, notes = _show_part(part, count, is_tail=start is None)
     if part.start and start is None and (is_search or from_traceback):

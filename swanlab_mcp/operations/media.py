@@ -18,7 +18,7 @@ from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, Me
 from swanlab_mcp.core.pictures import prepare_picture
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.secret_masking import make_mask
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     MediaKeys,
@@ -94,14 +94,14 @@ async def get_media(
     for number, key in enumerate(chosen):
         known = parts[number * len(wanted)].steps
         lacking = ", ".join(str(step) for step in dict.fromkeys(steps) if step not in known)
-        told = {"key": shorten(key), "steps": describe_steps(known), "count": len(known)}
+        told = {"key": quote(key), "steps": describe_steps(known), "count": len(known)}
         notes.append(
             say("Steps of {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **told)
             if lacking
             else say("Steps of {key}: {steps} ({count}).", **told)
         )
     if left:
-        following = ", ".join(shorten(key) for key in left[:_NAMED])
+        following = ", ".join(quote(key) for key in left[:_NAMED])
         following += ", …" if len(left) > _NAMED else ""
         notes.append(
             say(
@@ -194,7 +194,7 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
     row = Media(
         key=item.key, step=item.step, type=kind, name=name or None, size=file.size, caption=item.caption or None
     )
-    where = {"name": shorten(name), "step": item.step}
+    where = {"name": quote(name), "step": item.step}
     if kind not in _READ:
         return _Shown(row)
     if file.content is None:

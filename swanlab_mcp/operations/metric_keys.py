@@ -7,7 +7,7 @@ from swanlab_mcp.core import progress
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.core.refs import ExperimentRef, find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
@@ -72,10 +72,10 @@ async def list_metrics(
         if len(groups) <= _MANY:
             notes.append(
                 say(
-                    "{count} keys in {groups} groups; search for one like {prefix}* or give page=1.",
+                    "{count} keys in {groups} groups; search for one like {prefix} or give page=1.",
                     count=len(chosen),
                     groups=len(groups),
-                    prefix=groups[0].key,
+                    prefix=quote(f"{groups[0].key}*"),
                 )
             )
             chosen = groups
@@ -121,7 +121,7 @@ def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not rows:
         return say("No metric has been logged (yet).")
     near = find_near_names(search.strip("*?"), [row.key for row in rows])
-    hint = say("Near: {names}.", names=", ".join(shorten(key) for key in near)) if near else ""
+    hint = say("Near: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
     if not search:
         return join_sentences(
             say("No {kind} keys among the {total} that were logged.", kind=kind, total=len(rows)), hint

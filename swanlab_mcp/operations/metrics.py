@@ -13,7 +13,7 @@ from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Points, Series, read_time, show_time
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     Around,
     End,
@@ -127,9 +127,9 @@ async def get_metrics(
                 notes.append(
                     say(
                         "{key} of {cuid}: {axis} has no value at {count} of these steps (x is NaN there).",
-                        key=shorten(key),
-                        cuid=shorten(one.cuid),
-                        axis=shorten(x_axis),
+                        key=quote(key),
+                        cuid=quote(one.cuid),
+                        axis=quote(x_axis),
                         count=gaps,
                     )
                 )
@@ -204,8 +204,8 @@ async def _read(
                 notes.append(
                     say(
                         "{key} of {cuid}: extremes between the sampled points may be missing.",
-                        key=shorten(key),
-                        cuid=shorten(cuid),
+                        key=quote(key),
+                        cuid=quote(cuid),
                     )
                 )
     missing: NotFound | None = None
@@ -226,7 +226,7 @@ async def _read(
         began = read_time(experiment.createdAt) if experiment else None
         if began is None:
             raise InvalidArgument(
-                say("When {cuid} began is not known.", cuid=shorten(cuid)), hint=say("Use x_axis='time'.")
+                say("When {cuid} began is not known.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
             )
         axis = {-1: began.timestamp() * 1000}
     return _Found(cuid, {key: points[key] for key in keys if key in points}, axis, notes, missing)
@@ -241,7 +241,7 @@ def _add_points(points: Points, others: Mapping[int, float]) -> Points:
 
 
 def _name(error: NotFound, cuid: str) -> NotFound:
-    return NotFound(say("{cuid}: {error}", cuid=shorten(cuid), error=error.message), hint=error.hint)
+    return NotFound(say("{cuid}: {error}", cuid=quote(cuid), error=error.message), hint=error.hint)
 
 
 def _take_first(points: Points, count: int | None) -> Points:
@@ -273,7 +273,7 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
 
 
 def _note_points(cuid: str, key: str, part: Points) -> list[str]:
-    which = {"key": shorten(key), "cuid": shorten(cuid)}
+    which = {"key": quote(key), "cuid": quote(cuid)}
     if not part.steps:
         return [say("{key} of {cuid}: no points in the asked part.", **which)]
     if not part.is_whole:

@@ -17,7 +17,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Summary, read_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.finding import Choice
@@ -156,10 +156,10 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
     for key in dict.fromkeys(metrics):
         if key in watched.absent - watched.found:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
-            told = say("Near ones: {names}.", names=", ".join(shorten(one) for one in near)) if near else ""
+            told = say("Near ones: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
             notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), told))
         elif not describe_key(key).direction:
-            notes.append(say("The direction of {key} is not known, so no records are judged.", key=shorten(key)))
+            notes.append(say("The direction of {key} is not known, so no records are judged.", key=quote(key)))
     return notes
 
 
@@ -204,7 +204,7 @@ async def _list_projects(
     ]
     changed.sort(key=lambda one: one.updatedAt or "9", reverse=True)
     if len(changed) > _PROJECTS:
-        left = ", ".join(shorten(one.name, _NAME) for one in changed[_PROJECTS:][:10])
+        left = ", ".join(quote(one.name, _NAME) for one in changed[_PROJECTS:][:10])
         notes.append(
             say(
                 "Only the {count} most recently updated of {total} changed or running projects were looked at; "

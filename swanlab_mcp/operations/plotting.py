@@ -20,7 +20,7 @@ from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment, read_time
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
     End,
     ExpCuids,
@@ -107,9 +107,9 @@ async def plot_metrics(
     notes += [
         say(
             "{name} ({cuid}) has not logged {key}.",
-            name=shorten(one.name),
-            cuid=shorten(one.ref.cuid),
-            key=shorten(key),
+            name=quote(one.name),
+            cuid=quote(one.ref.cuid),
+            key=quote(key),
         )
         for one in experiments
         for key in wanted
@@ -173,7 +173,7 @@ def _plot(
         if part.steps:
             lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
         else:
-            which = {"key": shorten(key), "name": shorten(one.name), "cuid": shorten(one.ref.cuid)}
+            which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.ref.cuid)}
             notes.append(
                 say("{key} of {name} ({cuid}): no points in the asked part.", **which)
                 if points.steps
@@ -295,7 +295,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
     unknown = [line.experiment.ref.cuid for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
-            say("When {cuid} began is not known.", cuid=shorten(unknown[0])), hint=say("Use x_axis='time'.")
+            say("When {cuid} began is not known.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
         )
     places = [
         {

@@ -10,7 +10,7 @@ from typing import Any
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.lookalikes import find_oddities, make_skeleton
 from swanlab_mcp.core.models import Change
-from swanlab_mcp.core.untrusted import neutralise, shorten
+from swanlab_mcp.core.untrusted import neutralise_value, shorten
 
 __all__ = ["describe_change", "find_lookalikes", "make_fingerprint", "warn_about_names"]
 
@@ -67,7 +67,7 @@ def make_fingerprint(value: Any) -> str:
 
 def _quote(text: str) -> str:
     """Return a text in quotes, on one line, with every invisible character spelled out; at most 2,000 characters."""
-    line = json.dumps(neutralise(text[:_LONGEST]), ensure_ascii=False)
+    line = json.dumps(neutralise_value(text[:_LONGEST]), ensure_ascii=False)
     return line if len(text) <= _LONGEST else say("{text} (of {count} characters)", text=line, count=len(text))
 
 

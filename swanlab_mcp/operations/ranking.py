@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.standings import Field, Standing, choose_columns, meas
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
     Baseline,
     Better,
@@ -132,9 +132,9 @@ async def rank_experiments(
     )
     whole = ApiResponse(data=list(rows), page=Page(returned=len(rows), total=order.total), notes=notes)
     words = (
-        say("by {metric} ({at}), smallest first", metric=shorten(metric), at=shorten(at))
+        say("by {metric} ({at}), smallest first", metric=quote(metric), at=quote(at))
         if wanted == "min"
-        else say("by {metric} ({at}), largest first", metric=shorten(metric), at=shorten(at))
+        else say("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
     )
     paged = tell_page(whole, page, size, words)
     return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes), link)

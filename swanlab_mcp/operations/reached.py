@@ -16,7 +16,7 @@ from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import MetricSummary, Points
 from swanlab_mcp.core.refs import ProjectRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.choice import explain_missing_metric, read_series
 from swanlab_mcp.operations.finding import Choice
 
@@ -88,7 +88,7 @@ async def read_reached(
         raise InvalidArgument(
             say(
                 "at={at} is none of best, last, smoothed and step:N, nor a metric whose direction is known.",
-                at=shorten(at),
+                at=quote(at),
             ),
             hint=say("Name one such as val/acc: the value of the metric at its best step is then ranked."),
         )
@@ -96,7 +96,7 @@ async def read_reached(
         raise InvalidArgument(
             say(
                 "at={at} reads every point of {count} experiments; at most {most} at once.",
-                at=shorten(at),
+                at=quote(at),
                 count=len(experiments),
                 most=_WHOLE_SERIES,
             ),

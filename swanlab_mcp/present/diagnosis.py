@@ -9,7 +9,7 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.findings import Crash, Diagnosis, TimelineEvent, round_number
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, show_time
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.diagnosis import DiagnosedExperiment
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.present.cause_words import describe_cause
@@ -95,7 +95,7 @@ def _publish_crash(found: DiagnosedExperiment) -> Crash | None:
 
 def _note_points(found: DiagnosedExperiment) -> str:
     total = sum(len(curve.steps) for curve in found.curves)
-    names = ", ".join(shorten(curve.key) for curve in found.curves[:_NAMED_KEYS]) or say("no key")
+    names = ", ".join(quote(curve.key) for curve in found.curves[:_NAMED_KEYS]) or say("no key")
     if len(found.curves) > _NAMED_KEYS:
         names += say(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
     if any(not curve.is_whole for curve in found.curves):
@@ -141,9 +141,9 @@ def _word_few(found: DiagnosedExperiment) -> list[str]:
         return []
     key, count = few[0]
     text = (
-        say("{key} has only 1 point: not judged", key=shorten(key))
+        say("{key} has only 1 point: not judged", key=quote(key))
         if count == 1
-        else say("{key} has only {count} points: not judged", key=shorten(key), count=count)
+        else say("{key} has only {count} points: not judged", key=quote(key), count=count)
     )
     return [text + say(" and {count} more", count=len(few) - 1) if len(few) > 1 else text]
 

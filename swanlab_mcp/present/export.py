@@ -18,7 +18,7 @@ from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Points, show_time, to_json_value
-from swanlab_mcp.core.untrusted import neutralise, shorten
+from swanlab_mcp.core.untrusted import neutralise, quote
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.present.new_file import open_new, refuse_existing
@@ -70,7 +70,7 @@ async def export_series(
     known = logged.data.scalars if logged.data else ()
     wanted = match_keys(known, keys) if keys else list(known)
     if not wanted:
-        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=shorten(ref.cuid)))
+        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=quote(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.{form}")
     if output != "-":
         refuse_existing(path)
@@ -78,7 +78,7 @@ async def export_series(
     series = answer.data or {}
     if form == "csv" and guards_formulas:
         series = {_guard(key): points for key, points in series.items()}
-    samples = [shorten(key) for key, points in series.items() if not points.is_whole]
+    samples = [quote(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
         notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
@@ -107,7 +107,7 @@ async def export_log(
     ref, answer = await ask_about_experiment(client, ref, backend.read_logs, start=0, count=_LINES)
     part = answer.data
     if part is None or not part.total:
-        raise NotFound(say("No log line was recorded for {cuid}.", cuid=shorten(ref.cuid)))
+        raise NotFound(say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.log")
     if output != "-":
         refuse_existing(path)

@@ -8,7 +8,7 @@ from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.findings import NewsItem
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, show_time
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.news import Happening, News
 from swanlab_mcp.operations.records import Record
@@ -74,7 +74,7 @@ def _word_detail(one: Happening) -> str:
             return name_event(one.event)
         silent = show_duration(one.event.facts["seconds"])
         return say("no point since step {step}, {duration} ago", step=one.event.step, duration=silent)
-    best = ", ".join(f"{shorten(key, _NAME)} {value:.6g}" for key, value in one.best)
+    best = ", ".join(f"{quote(key, _NAME)} {value:.6g}" for key, value in one.best)
     parts = [
         say("new") if one.is_new else "",
         say("best {values}", values=best) if best else "",
@@ -98,10 +98,10 @@ def _word_verdict(verdict: Verdict, state: str) -> str:
 
 def _word_record(record: Record) -> str:
     known = {
-        "key": shorten(record.key, _NAME),
+        "key": quote(record.key, _NAME),
         "value": record.value,
         "old": record.old,
-        "name": shorten(record.old_holder.name, _NAME),
+        "name": quote(record.old_holder.name, _NAME),
         "cuid": record.old_holder.cuid,
     }
     text = (

@@ -13,7 +13,7 @@ from swanlab_mcp.core.findings import RankedExperiment, round_number
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.secret_masking import mask_secrets
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.baselines import write_name
 from swanlab_mcp.operations.ranking import Part, Ranking
 from swanlab_mcp.present.direction_words import describe_direction
@@ -89,7 +89,7 @@ def _publish_row(ranking: Ranking, part: Part, standing: Standing) -> RankedExpe
         rank=standing.rank,
         end={"min": "smallest", "max": "largest"}.get(part.end),
         name=shorten(experiment.name, _NAME),
-        cuid=experiment.cuid,
+        cuid=quote(experiment.cuid),
         value=None if result.value is None else round_number(result.value),
         step=result.step,
         within_noise=standing.within_noise,
@@ -201,7 +201,7 @@ def _note_reading(ranking: Ranking) -> list[str]:
     if reached.window:
         text = say(
             "Single values of {metric} scatter, so the best mean of {count} points in a row counts.",
-            metric=shorten(ranking.metric),
+            metric=quote(ranking.metric),
             count=reached.window,
         )
         notes.append(text)
@@ -213,8 +213,8 @@ def _note_reading(ranking: Ranking) -> list[str]:
         notes.append(
             say(
                 "Values are those of {metric} at the step where {key} was best.",
-                metric=shorten(ranking.metric),
-                key=shorten(reached.at),
+                metric=quote(ranking.metric),
+                key=quote(reached.at),
             )
         )
     return notes
@@ -245,7 +245,7 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
     note = say(
         "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {count} of "
         "{total} settings (df {freedom}).",
-        keys=", ".join(shorten(key, _TEXT) for key in ranking.ignored[:5]) or say("nothing"),
+        keys=", ".join(quote(key, _TEXT) for key in ranking.ignored[:5]) or say("nothing"),
         **known,
     )
     if not ranking.unread_origins:
@@ -266,6 +266,7 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
             count=len(field.ranked),
         )
     rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
+    name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or say("named")
     test = (
         say(
             "Verdicts: against the first, chosen by these values (studentised range, 95 % for all {count} together).",
@@ -274,7 +275,7 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
         if ranking.baseline is None
         else say(
             "Verdicts: against the baseline {name} (t tests by Holm and Sidak, 95 % for all {count} together).",
-            name=_name_setting(ranking, ranking.baseline) or say("named"),
+            name=quote(name, _NAME),
             count=len(field.settings) - 1,
         )
     )
@@ -297,8 +298,8 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
         notes.append(
             say(
                 "Of these {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
-                name=shorten(experiment.name),
-                cuid=experiment.cuid,
+                name=quote(experiment.name),
+                cuid=quote(experiment.cuid),
                 reason=describe_reason(reason),
                 value=field.get_value(best),
             )
@@ -311,7 +312,7 @@ def _note_health(ranking: Ranking) -> str:
     health = ranking.health
     if not health.total:
         return ""
-    keys = ", ".join(shorten(key, _TEXT) for key in dict.fromkeys([ranking.metric, *health.losses]))
+    keys = ", ".join(quote(key, _TEXT) for key in dict.fromkeys([ranking.metric, *health.losses]))
     if health.points >= health.total:
         return say("Checked for NaN and divergence: {keys}.", keys=keys)
     return say(

@@ -21,7 +21,7 @@ from swanlab_mcp.core.errors import (
     UnexpectedResponse,
 )
 from swanlab_mcp.core.i18n import join_sentences, say
-from swanlab_mcp.core.untrusted import parse_json, shorten
+from swanlab_mcp.core.untrusted import parse_json, quote, shorten
 
 __all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_after", "read_trace_id"]
 
@@ -60,7 +60,7 @@ async def read_json(answer: Answer, what: str) -> Any:
             ) from error
     why = read_message(answer)
     message = (
-        say("SwanLab answered {status} to {what}: {why}.", status=status, what=what, why=why)
+        say("SwanLab answered {status} to {what}: {why}.", status=status, what=what, why=quote(why, 200))
         if why
         else say("SwanLab answered {status} to {what}.", status=status, what=what)
     )

@@ -37,7 +37,7 @@ from swanlab_mcp.core.models import (
     Points,
 )
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["MetricQueries"]
 
@@ -300,11 +300,11 @@ class MetricQueries:
             try:
                 return await self._transport.fetch(url, limit)
             except NotFound:
-                name = shorten(PurePosixPath(item.path).name)
+                name = quote(PurePosixPath(item.path).name)
                 notes.append(
                     say(
                         "{key} at step {step}: SwanLab's storage has no file {name}.",
-                        key=shorten(item.key),
+                        key=quote(item.key),
                         step=item.step,
                         name=name,
                     )

@@ -21,7 +21,7 @@ from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFou
 from swanlab_mcp.core.i18n import join_sentences, language, say
 from swanlab_mcp.core.models import show_time
 from swanlab_mcp.core.refs import LOCAL
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["Catalogue", "cap_notes", "miss_project"]
 
@@ -81,7 +81,7 @@ class Catalogue:
         if all(run.project != project for run in opened.runs):
             raise miss_project(project, opened.note())
         raise NotFound(
-            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=f"{LOCAL}/{shorten(project)}")
+            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}"))
         )
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
@@ -189,8 +189,8 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
     candidates = "; ".join(
         say(
             "{cuid} ({name}, started {time})",
-            cuid=shorten(group.cuid),
-            name=shorten(group.runs[-1].name, 40),
+            cuid=quote(group.cuid),
+            name=quote(group.runs[-1].name, 40),
             time=show_time(group.runs[0].started_at),
         )
         for group in found[:_CANDIDATES]
@@ -201,7 +201,7 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
         say(
             "{count} experiments of {project} have the recorded id {cuid!r}.",
             count=len(found),
-            project=f"{LOCAL}/{shorten(project)}",
+            project=quote(f"{LOCAL}/{project}"),
             cuid=shorten(exp_cuid),
         ),
         hint=say("Give the id of one of them: {candidates}.", candidates=candidates),

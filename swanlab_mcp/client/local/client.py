@@ -32,7 +32,7 @@ from swanlab_mcp.core.models import (
     show_time,
 )
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Ref, WorkspaceRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["OfflineClient"]
 
@@ -221,7 +221,7 @@ class OfflineClient:
             try:
                 summary, about = experiment.summarise(keys or None, Work(work, seconds))
             except Overdue:
-                overdue.append(shorten(experiment.cuid, 60))
+                overdue.append(quote(experiment.cuid, 60))
                 continue
             summaries[experiment.cuid] = summary
             notes += about if not experiment.is_open else experiment.note_defects()
@@ -302,7 +302,7 @@ def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
     some = [experiment for experiment in experiments if experiment.is_open]
     if len(some) <= _NAMED:
         return [note for experiment in some for note in experiment.note_state()]
-    names = ", ".join(shorten(experiment.cuid) for experiment in some[:_NAMED])
+    names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
     return [
         say(
             "{count} runs have no recorded end: still running, or killed ({names}, …). "

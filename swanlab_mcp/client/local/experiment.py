@@ -25,7 +25,7 @@ from swanlab_mcp.core.models import (
     Summary,
     show_time,
 )
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["LocalExperiment", "note_shared_ids"]
 
@@ -69,7 +69,7 @@ class LocalExperiment:
 
     @property
     def _name(self) -> str:
-        return f"{shorten(self._latest.name)} ({shorten(self.cuid)})"
+        return f"{quote(self._latest.name)} ({quote(self.cuid)})"
 
     @property
     def last_time(self) -> int:
@@ -213,7 +213,7 @@ class LocalExperiment:
                         "{first} to {last}: {folder} ({state})",
                         first=before,
                         last=before + own - 1,
-                        folder=shorten(run.folder.name),
+                        folder=quote(run.folder.name),
                         state=run.ending.state,
                     )
                 )
@@ -267,7 +267,7 @@ class LocalExperiment:
 
     def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
         """Return an item's file, or what is wrong with it; only what was recorded is opened, never the path itself."""
-        key, step = shorten(item.key), item.step
+        key, step = quote(item.key), item.step
         for run in self.runs:
             for place, entry in enumerate(run.list_media(item.key).get(item.step, ())):
                 if _name_item(run, place, entry) == item.path:
@@ -278,7 +278,7 @@ class LocalExperiment:
                             "{key} at step {step}: its file {name} is not in the run's folder.",
                             key=key,
                             step=step,
-                            name=shorten(entry.filename),
+                            name=quote(entry.filename),
                         )
                     except OSError as error:
                         return say(
@@ -334,7 +334,7 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
     if not split:
         return []
     ids = {one.runs[0].run_id for one in split}
-    listed = ", ".join(shorten(cuid, 40) for cuid in list(ids)[:_NAMED])
+    listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
     why = {
         "seeded": say("SDKs before 0.8 draw it from Python's random numbers, which the script seeds"),
         "name": say("their names differ"),

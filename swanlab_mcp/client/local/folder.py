@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Entry", "Refused", "is_plain_name", "list_inside", "open_inside", "read_inside", "read_lines", "refuse"]
 
@@ -48,7 +48,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def refuse(*parts: str) -> Refused:
-    path = shorten("/".join(parts[-2:]))
+    path = quote("/".join(parts[-2:]))
     return Refused(say("{path} leads out of the run's folder or is no plain file, and was not read", path=path))
 
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Process", "guess_fate", "look_up_process"]
 
@@ -95,7 +95,7 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
             seen=seen,
         )
     if isinstance(hostname, str) and hostname and not is_here:
-        seen = say("It ran on {host}; {seen}", host=shorten(hostname, 40), seen=seen)
+        seen = say("It ran on {host}; {seen}", host=quote(hostname, 40), seen=seen)
     if age < _FRESH:
         return say("{seen}: probably still running.", seen=seen)
     if age < _STALE:

@@ -11,7 +11,7 @@ from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import show_time
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["note_damage", "note_open", "note_problems", "note_ranks"]
 
@@ -52,7 +52,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
         failed = [run for run in ranks if run.ending.state == state]
         if len(ranks) < 2 or not failed:
             continue
-        folders = ", ".join(shorten(run.folder.name) for run in failed[:_NAMED])
+        folders = ", ".join(quote(run.folder.name) for run in failed[:_NAMED])
         notes.append(
             say(
                 "{name}: {count} of {total} ranks have no recorded end ({folders}).",

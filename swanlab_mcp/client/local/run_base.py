@@ -18,7 +18,7 @@ from swanlab_mcp.client.local.saved_files import PREFIX, SavedFile, list_saved, 
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import LoggedKeys, Points
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Damage", "Ending", "RunBase", "explain"]
 
@@ -208,7 +208,7 @@ class RunBase(ABC):
             saved = self._list_saved().get(key)
         if saved is None:
             return {}
-        caption = say("link to {target}", target=shorten(saved.target, 200)) if saved.target else ""
+        caption = say("link to {target}", target=quote(saved.target, 200)) if saved.target else ""
         return {0: (MediaEntry("files", "/".join(saved.parts), caption),)}
 
     def read_media(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from swanlab_mcp.client.local.folder import read_inside
 from swanlab_mcp.client.local.run_files import RunFiles
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["PREFIX", "SavedFile", "list_saved", "read_saved"]
 
@@ -59,7 +59,7 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
                 # opened by its steps, so that what has become a link since is refused
                 return read_inside(root, *inside, limit=limit)
     raise ValueError(
-        say("it is a link to {target}, outside the run's and the project's folder", target=shorten(saved.target, 200))
+        say("it is a link to {target}, outside the run's and the project's folder", target=quote(saved.target, 200))
     )
 
 
