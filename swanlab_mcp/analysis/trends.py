@@ -134,7 +134,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
     fall = [-value for value in course.medians]
     until = fall[: course.lowest + 1]
     # noise drifts less in the time in which half of the gain was made, if that was quick
-    middle = (course.levels[0] + course.best) / 2
+    middle = course.levels[0] / 2 + course.best / 2
     half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
     drift = min(
         thresholds.learned_drift * measure_drift(course.medians, len(until)), 2 * measure_drift(course.medians, half)
