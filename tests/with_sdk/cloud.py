@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,13 +25,21 @@ _ANYTHING: dict[str, Any] = {
     "_count": {"experiments": 0},
     "urls": [],
     "flagId": "1",
+    # where SDK 0.6 uploads media: the stand-in too
+    "expiredTime": 4_102_444_800,
+    "prefix": "media",
+    "bucket": "media",
+    "region": "here",
+    "pathStyle": True,
+    "credentials": {"tmpSecretId": "id", "tmpSecretKey": "key", "sessionToken": "token"},
 }
 
 
 class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
-        body = json.dumps(_LOGIN if "login" in self.path else _ANYTHING).encode()
+        anything = {**_ANYTHING, "endPoint": f"http://{self.headers['host']}"}
+        body = json.dumps(_LOGIN if "login" in self.path else anything).encode()
         is_new = self.command == "POST" and "login" not in self.path
         self.send_response(201 if is_new else 200)
         self.send_header("content-type", "application/json")
@@ -46,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve() -> Iterator[str]:
+def serve() -> Generator[str, None, None]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
