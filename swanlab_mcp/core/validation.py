@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 from pydantic import GetJsonSchemaHandler
@@ -48,8 +47,9 @@ def read_bound(value: Any) -> Any:
     """Return a step as int, and a text as it is: `read_selection` says what is wrong with it."""
     if value is None or isinstance(value, str):
         return value
-    is_whole = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_whole or value != int(value) or abs(value) > _LARGEST_STEP:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # compared before anything is converted: an integer may lie beyond any float
+    if not is_number or not abs(value) <= _LARGEST_STEP or value != int(value):
         raise PydanticCustomError("step_or_time", "not a step or a time")
     return int(value)
 

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import signal
 import socket
 import sys
+import threading
 from collections import Counter
+from collections.abc import Generator
 from typing import Any
 
 import uvicorn
@@ -129,6 +132,20 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take SIGHUP as uvicorn takes SIGINT and SIGTERM: calls get their answer before the process ends."""
+        number = getattr(signal, "SIGHUP", None)
+        with super().capture_signals():
+            if number is None or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = signal.signal(number, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(number, before)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # stopped requests are no error, and each gets an answer
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -176,7 +193,7 @@ def make_server(app: Gateway) -> uvicorn.Server:
 
 
 def serve_http(app: Gateway, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM, then end within a second; handlers set before are called at the end.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end within a second; handlers set before are called at the end.
 
     Raises OSError if the address cannot be had.
     """

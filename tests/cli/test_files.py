@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_name_that_cannot_be_written_is_refused(
 
 
 def test_an_existing_file_is_refused_before_anything_is_read(
-    host: str, capsys: pytest.CaptureFixture[str], state: object, monkeypatch: pytest.MonkeyPatch
+    host: str, capsys: pytest.CaptureFixture[str], state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
     for words in (
@@ -73,7 +74,7 @@ def test_an_existing_file_is_refused_before_anything_is_read(
         code, shown = run(capsys, "--host", host, *words)
         assert code in (1, 2)
         assert "exists already and is not overwritten" in shown or "does not fit" in shown
-    assert state.calls == []
+    assert not state.calls
     assert {path.read_text("utf-8") for path in Path().iterdir()} == {"mine"}
 
 
@@ -113,6 +114,59 @@ def test_a_full_disk_ends_with_a_message() -> None:
     )
     assert done.returncode == 1
     assert "x.csv cannot be written (File too large)" in done.stderr
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("name", ["x.html", "x.png"])
+def test_a_report_or_a_picture_that_cannot_be_written_leaves_no_half_file(name: str) -> None:
+    plot = ["call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=val/loss"]
+    words = ["--demo", *(["report", "local/digits-mlp"] if name == "x.html" else plot), "-o", name]
+    code = (
+        "import contextlib, resource, sys\n"
+        "from swanlab_mcp.cli.main import main\n"
+        # matplotlib may write its list of fonts
+        f"with contextlib.suppress(SystemExit): main({['--demo', *plot]})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"main({words})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ(), timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"{name} cannot be written (File too large)" in done.stderr
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000]
+)
+def test_deep_json_on_the_command_line_ends_with_a_message(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--demo", "call", "find_experiments", "project=digits-mlp", f"filters={text}"])
+    assert ended.value.code not in (0, None)
+    told = capsys.readouterr().err
+    assert 0 < len(told) < 1000
+    assert "Traceback" not in told
+    assert "nternal error" not in told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_during_a_report_leaves_no_half_file(name: str) -> None:
+    code = (
+        "import signal, os, sys\n"
+        "from swanlab_mcp.cli.main import main\n"
+        "from swanlab_mcp.present import report\n"
+        "async def stop(*_, **__): os.kill(os.getpid(), getattr(signal, sys.argv[1])); return ''\n"
+        "report.write_report = stop\n"
+        "main(['--demo', 'report', 'local/digits-mlp', '-o', 'x.html'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, name], capture_output=True, text=True, env=environ(), timeout=60, check=False
+    )
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
+    assert f"Stopped by {name}; no file was left half written." in done.stderr
     assert list(Path().iterdir()) == []
 
 

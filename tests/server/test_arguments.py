@@ -60,7 +60,8 @@ def fill_strictly(schema: dict[str, Any]) -> Any:
     """Return a value for an argument that a model must fill, although it does not want it."""
     if "enum" in schema:
         return schema.get("default", schema["enum"][0])
-    return {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}[schema["type"]]
+    fillings: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
+    return fillings[schema["type"]]
 
 
 @pytest.mark.parametrize("tool", NEEDED)
@@ -124,31 +125,33 @@ async def test_numbers_are_names_too(settings: Settings) -> None:
     assert "'2024'" in text_of(result)
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "told"),
-    [
-        ("list_projects", {"size": 101}, "'size' must be at most 100"),
-        ("list_projects", {"size": "many"}, "'size' must be a whole number"),
-        ("list_projects", {"detail": "maybe"}, "'detail' must be true or false"),
-        ("list_projects", {"search": ["x"]}, "'search' must be text"),
-        ("get_metrics", {**CURVES, "keys": {"a": 1}}, "'keys' must be a list"),
-        ("get_metrics", {**CURVES, "keys": []}, "'keys' must have at least 1 items, not 0"),
-        ("get_metrics", {**CURVES, "start": True}, "'start' must be a step like 1000 or a time"),
-        ("get_metrics", {**CURVES, "around": "x"}, "'around' must be a whole number"),
-        ("find_experiments", {**PROJECT, "filters": [5]}, "'filters.0' must be an object with named fields"),
-        (
-            "find_experiments",
-            {**PROJECT, "filters": [{"field": "state", "op": "=", "value": {}}]},
-            "'filters.0.value' must be text, a number, true or false, or a list of these",
-        ),
-        (
-            "find_experiments",
-            {**PROJECT, "filters": [{"field": "state", "op": "=", "value": 1, "case": 1}]},
-            "there is no field 'filters.0.case'",
-        ),
-        ("get_experiment", {"project": None, "exp_cuid": "x"}, "'project' must be text"),
-    ],
-)
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("list_projects", {"size": 101}, "'size' must be at most 100"),
+    ("list_projects", {"size": "many"}, "'size' must be a whole number"),
+    ("list_projects", {"detail": "maybe"}, "'detail' must be true or false"),
+    ("list_projects", {"search": ["x"]}, "'search' must be text"),
+    ("get_metrics", {**CURVES, "keys": {"a": 1}}, "'keys' must be a list"),
+    ("get_metrics", {**CURVES, "keys": []}, "'keys' must have at least 1 items, not 0"),
+    ("get_metrics", {**CURVES, "start": 10**400}, "'start' must be a step like 1000 or a time"),
+    ("get_metrics", {**CURVES, "end": -(10**400)}, "'end' must be a step like 1000 or a time"),
+    ("get_metrics", {**CURVES, "start": True}, "'start' must be a step like 1000 or a time"),
+    ("get_metrics", {**CURVES, "around": "x"}, "'around' must be a whole number"),
+    ("find_experiments", {**PROJECT, "filters": [5]}, "'filters.0' must be an object with named fields"),
+    (
+        "find_experiments",
+        {**PROJECT, "filters": [{"field": "state", "op": "=", "value": {}}]},
+        "'filters.0.value' must be text, a number, true or false, or a list of these",
+    ),
+    (
+        "find_experiments",
+        {**PROJECT, "filters": [{"field": "state", "op": "=", "value": 1, "case": 1}]},
+        "there is no field 'filters.0.case'",
+    ),
+    ("get_experiment", {"project": None, "exp_cuid": "x"}, "'project' must be text"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "told"), WRONG)
 async def test_a_wrong_value_is_refused_in_our_words(tool: str, arguments: dict[str, Any], told: str) -> None:
     result = await ask(tool, arguments)
     assert result.is_error

@@ -8,10 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -42,11 +42,13 @@ importlib.import_module("matplotlib")
 
 
 @contextmanager
-def serving(host: str, *options: str, settings: Sequence[str] = (), **more: str) -> Iterator[Any]:
+def serving(host: str, *options: str, settings: Sequence[str] = (), **more: str) -> Generator[Any, None, None]:
     """Start the server over pipes and shake hands."""
     command = [sys.executable, *options, "-m", "swanlab_mcp", "--host", host, *settings]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key", **more), **pipes) as server:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key", **more), **pipes)
+    server: Any = started
+    with started:
         try:
             server.stdin.write(send(INITIALIZE, {"method": "notifications/initialized"}))
             server.stdin.flush()
@@ -61,13 +63,18 @@ def ask(server: Any, *messages: dict[str, Any]) -> None:
     server.stdin.flush()
 
 
-def hold(state: State) -> Fault:
+class Held(NamedTuple):
+    """A request that waits: when it has arrived, and when its connection was closed."""
+
+    arrived: threading.Event
+    hung_up: threading.Event
+
+
+def hold(state: State) -> Held:
     """Let the next request for experiments wait until its connection is closed."""
-    arrived = threading.Event()
-    fault = Fault("/runs", hung_up=threading.Event(), then=arrived.set, times=1)
-    fault.until = arrived
-    state.faults = [fault]
-    return fault
+    held = Held(threading.Event(), threading.Event())
+    state.faults = [Fault("/runs", until=held.arrived, hung_up=held.hung_up, then=held.arrived.set, times=1)]
+    return held
 
 
 @pytest.mark.parametrize(("end", "code"), [("end of input", 0), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -77,7 +84,7 @@ def test_the_process_ends_with_its_code_and_without_a_word_though_a_call_runs(
     fault = hold(state)
     with serving(host) as server:
         ask(server, CALL)
-        assert fault.until.wait(PATIENCE)
+        assert fault.arrived.wait(PATIENCE)
         if isinstance(end, signal.Signals):
             server.send_signal(end)
         else:
@@ -92,7 +99,7 @@ def test_an_assistant_that_dies_leaves_no_traceback_behind(host: str, state: Sta
     fault = hold(state)
     with serving(host) as server:
         ask(server, CALL)
-        assert fault.until.wait(PATIENCE)
+        assert fault.arrived.wait(PATIENCE)
         server.stdout.close()
         server.stdin.close()
         assert server.wait(PATIENCE) == 0
@@ -104,7 +111,7 @@ def test_a_cancelled_call_stops_its_requests_at_once_and_the_next_call_works(hos
     fault = hold(state)
     with serving(host) as server:
         ask(server, CALL)
-        assert fault.until.wait(PATIENCE)
+        assert fault.arrived.wait(PATIENCE)
         ask(server, {"method": "notifications/cancelled", "params": {"requestId": 2}})
         assert fault.hung_up.wait(PATIENCE)
         ask(server, {**CALL, "id": 3})
@@ -162,8 +169,7 @@ def test_by_http_too_the_process_ends_with_its_code_and_without_a_word_though_ca
             assert server.stderr is not None
             url = server.stderr.readline().split()[-1]
             with post(url, body[:1], len(body)) as unfinished, post(url, body, len(body)) as under_way:
-                assert fault.until is not None
-                assert fault.until.wait(PATIENCE)
+                assert fault.arrived.wait(PATIENCE)
                 server.send_signal(end)
                 for caller in (unfinished, under_way):
                     answer = caller.recv(10_000)
@@ -173,7 +179,6 @@ def test_by_http_too_the_process_ends_with_its_code_and_without_a_word_though_ca
             assert server.stderr.read() == ""
         finally:
             server.kill()
-    assert fault.hung_up is not None
     assert fault.hung_up.wait(PATIENCE)
 
 
@@ -198,7 +203,7 @@ def assert_doubtful(answer: dict[str, Any]) -> None:
     assert "try again" not in block["text"]
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_a_change_is_in_flight_is_answered_with_doubt(host: str, state: State, end: int) -> None:
     with serving(host, settings=["--allow-writes"]) as server:
 
@@ -215,8 +220,9 @@ def test_a_signal_while_a_change_is_in_flight_is_answered_with_doubt(host: str, 
     assert_doubtful(json.loads(lines[0]))
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_shared_server_while_a_change_is_in_flight_is_answered_with_doubt(
-    host: str, state: State
+    host: str, state: State, end: int
 ) -> None:
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
     environment = environ(SWANLAB_MCP_CONFIRMATION_SECRET="s" * 32)
@@ -234,9 +240,9 @@ def test_a_signal_to_the_shared_server_while_a_change_is_in_flight_is_answered_w
         caller = threading.Thread(target=post, args=(call,))
         caller.start()
         assert arrived.wait(PATIENCE)
-        server.terminate()
+        server.send_signal(end)
         caller.join()
-        assert server.wait(PATIENCE) == 143
+        assert server.wait(PATIENCE) == 128 + end
     assert answers[-1].status_code == 200
     assert "retry-after" not in answers[-1].headers
     assert_doubtful(answers[-1].json())
