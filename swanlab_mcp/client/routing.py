@@ -13,6 +13,8 @@ from swanlab_mcp.settings import Settings
 if TYPE_CHECKING:
     from swanlab_mcp.client.base import Backend
     from swanlab_mcp.client.cache import AnswerCache
+    from swanlab_mcp.client.copies import LocalCopy
+    from swanlab_mcp.client.local import OfflineClient
 
 __all__ = ["SwanLabClient", "open_client"]
 
@@ -30,7 +32,7 @@ class SwanLabClient:
     def __init__(
         self,
         cloud: Backend | None,
-        offline: Backend | None,
+        offline: OfflineClient | None,
         *,
         signed_in: bool,
         cache: AnswerCache | None = None,
@@ -39,8 +41,9 @@ class SwanLabClient:
         self._signed_in = signed_in
         self.stopped_clock = stopped_clock
         self._cache = cache
-        self._backends = [one for one in (cloud, offline) if one]
-        self._local = offline or self._backends[0]
+        self._backends: list[Backend] = [one for one in (cloud, offline) if one]
+        self._offline = offline if cloud and signed_in else None
+        self._local: Backend = offline or self._backends[0]
         self._others = self._backends[0]
 
     def at(self, ref: Ref) -> Backend:
@@ -55,6 +58,10 @@ class SwanLabClient:
     def now(self) -> int:
         """Return the time in Unix milliseconds; the demo's clock has stopped at its end."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
+
+    async def find_copies(self, run_id: str) -> list[LocalCopy]:
+        """Return the runs of that id on this machine, if there is a cloud to compare them with."""
+        return await self._offline.find_copies(run_id) if self._offline else []
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         if not self._signed_in:

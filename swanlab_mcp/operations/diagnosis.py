@@ -16,6 +16,7 @@ from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, ProjectName, Username
 from swanlab_mcp.operations.choice import read_all
+from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.verdicts import read_verdict
 
@@ -92,7 +93,8 @@ async def diagnose_experiment(
     )
     link = backend.get_link(ref)
     found = DiagnosedExperiment(experiment, judgement, explanations, error, similar, curves, verdict.left, link)
-    return ApiResponse(data=found, notes=list(answer.notes))
+    copy = await note_copy(client, ref, experiment)
+    return ApiResponse(data=found, notes=[*answer.notes, *([copy] if copy else [])])
 
 
 async def _explain_crash(

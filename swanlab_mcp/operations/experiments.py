@@ -15,6 +15,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.columns import choose_config
+from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
@@ -78,4 +79,4 @@ async def get_experiment(
         names = ", ".join(lacking)
         answer = add_notes(answer, say("Not recorded for it: {names}.", names=names) if lacking else "")
     link = client.at(ref).get_link(ref)
-    return add_notes(answer, say("Page: {link}", link=link) if link else "")
+    return add_notes(answer, await note_copy(client, ref, answer.data), say("Page: {link}", link=link) if link else "")

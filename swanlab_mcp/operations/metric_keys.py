@@ -9,6 +9,7 @@ from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
 from swanlab_mcp.core.refs import ExperimentRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
+from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -48,6 +49,7 @@ async def list_metrics(
             for kind_of, keys in (("SCALAR", answer.data.scalars), ("MEDIA", answer.data.media)):
                 for key in keys:
                     found.setdefault((key, kind_of), []).append(ref.cuid)
+    notes += [await note_copy(client, ref) for ref, _ in answers[:1] if len(answers) == 1]
     rows = [
         MetricKey(
             key=key,

@@ -32,6 +32,7 @@ from swanlab_mcp.operations.arguments import (
     XAxis,
 )
 from swanlab_mcp.operations.budget import count_points, output_tokens
+from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import has_pattern, match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -135,7 +136,8 @@ async def get_metrics(
                 )
     if missing and not series:
         raise missing[0]
-    notes = [_note_cuts(series, head), *notes, *(str(error) for error in missing)]
+    copies = [await note_copy(client, ref) for ref in refs[:1] if len(refs) == 1]
+    notes = [_note_cuts(series, head), *notes, *copies, *(str(error) for error in missing)]
     whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
     return add_notes(tell_page(whole, page, size, say("in the order asked")), *dict.fromkeys(notes))
 

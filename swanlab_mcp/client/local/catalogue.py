@@ -84,6 +84,18 @@ class Catalogue:
             say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}"))
         )
 
+    def find_recorded(self, run_id: str) -> list[LocalExperiment]:
+        """Return the experiments of a recorded id; only folders that are named after it are opened."""
+        with self._lock:
+            paths = {path: about for path, about in self._finder.find().runs.items() if _is_named(path, run_id)}
+            runs = [self._runs.get(path) or self._create(path, about) for path, about in paths.items()]
+            self._runs |= {run.file: run for run in runs}
+        for run in runs:
+            if not run.is_current():
+                run.outline()
+        groups = _group_all(_drop_copies([run for run in runs if run.run_id == run_id]))
+        return [LocalExperiment(group) for of_project in groups.values() for group in of_project]
+
     def bound_memory(self, used: Sequence[RunBase]) -> None:
         """Let go of the points of the runs that were not needed for longest."""
         with self._lock:
@@ -167,6 +179,10 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
     if len(notes) <= _NAMED:
         return list(notes)
     return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]
+
+
+def _is_named(path: Path, run_id: str) -> bool:
+    return any(name.endswith(f"-{run_id}") or f"-{run_id}-" in name for name in (path.name, path.parent.name))
 
 
 def _outline(run: RunBase) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
 from swanlab_mcp.client.local.experiment import LocalExperiment, note_shared_ids
@@ -155,6 +156,14 @@ class OfflineClient:
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
+
+    async def find_copies(self, run_id: str) -> list[LocalCopy]:
+        """Return what the folders of a recorded id show; several experiments may share one id."""
+
+        def describe(*, work: Work) -> list[LocalCopy]:
+            return [one.describe_copy(work) for one in self._catalogue.find_recorded(run_id)]
+
+        return await run_in_thread(describe)
 
     @property
     def writes(self) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.grouping import Group, split_sessions
 from swanlab_mcp.client.local.notes import note_damage, note_open, note_problems, note_ranks
@@ -25,6 +27,7 @@ from swanlab_mcp.core.models import (
     Summary,
     show_time,
 )
+from swanlab_mcp.core.refs import LOCAL, ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["LocalExperiment", "note_shared_ids"]
@@ -34,6 +37,7 @@ _NAMED = 5
 _SEVERITY = {"CRASHED": 0, "ABORTED": 1, "UNKNOWN": 2, "RUNNING": 3, "FINISHED": 4}
 # a state and a config are told without reading more than this
 _QUICK = 32 << 20
+_FRESH = 600
 
 
 class LocalExperiment:
@@ -117,6 +121,28 @@ class LocalExperiment:
         elif len(self._ranks) > 1:
             notes += note_ranks(self._name, self._ranks)
         return experiment, notes
+
+    def describe_copy(self, work: Work) -> LocalCopy:
+        """Return what the folder shows; the last step only if reading it costs little."""
+        latest = self._latest
+        last_step: int | None = None
+        if sum(run.unread for run in self.runs) <= _QUICK:
+            summary, _ = self.summarise(None, work)
+            steps = [
+                one.step for key, one in summary.items() if one.step is not None and not key.startswith("__swanlab__")
+            ]
+            last_step = max(steps, default=None)
+        root = latest.files.root or latest.folder.parent
+        return LocalCopy(
+            ProjectRef(LOCAL, latest.project).experiment(self.cuid),
+            latest.run_id,
+            self._deciding.ending.state,
+            last_step,
+            latest.start.workspace,
+            str(latest.folder.relative_to(root.parent)) if latest.folder.is_relative_to(root.parent) else "",
+            time.time() - max(run.written_at for run in self.runs) < _FRESH,
+            latest.is_legacy,
+        )
 
     def _note_folders(self) -> list[str]:
         """Return which folders make up the experiment, and why others of the same recorded id do not."""

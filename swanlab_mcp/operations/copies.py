@@ -1,0 +1,109 @@
+"""Whether the cloud and the disk agree about a run that is in both."""
+
+from __future__ import annotations
+
+import asyncio
+
+from swanlab_mcp.client.copies import LocalCopy
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import Experiment, Summary
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["note_copy"]
+
+_SECONDS = 5.0
+_ENDED = ("CRASHED", "ABORTED", "FINISHED")
+
+
+async def note_copy(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None = None) -> str:
+    """Return what is to be said if the run is in the cloud and on this machine; empty if it is not in both.
+
+    Costs a look at folder names; for a run that is in both, one or two requests and a file of at most 32 MB. Failures
+    of the other side are no failure of the question.
+    """
+    try:
+        return await asyncio.wait_for(_compare(client, ref, experiment), _SECONDS)
+    except (SwanLabError, TimeoutError, asyncio.TimeoutError):
+        return ""
+
+
+async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None) -> str:
+    names = [ref.cuid]
+    if experiment:
+        names += [one for one in (experiment.cuid, experiment.slug) if one and one not in names]
+    for name in names:
+        copies = await client.find_copies(name)
+        if len(copies) > 1:
+            # a seeded id, or one project's run next to another's
+            copies = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
+        if copies:
+            break
+    else:
+        return ""
+    if len(copies) != 1:
+        return ""
+    (copy,) = copies
+    cloud = ref
+    if ref.workspace == LOCAL:
+        if not copy.workspace:
+            return ""
+        cloud = ProjectRef(copy.workspace, copy.ref.project).experiment(copy.run_id)
+        experiment = None
+    backend = client.at(cloud)
+    if experiment is None:
+        experiment = (await backend.get_experiment(cloud)).data
+    if experiment is None:
+        return ""
+    summary = (await backend.get_summary(cloud)).data or {}
+    where = (
+        say("This run is in the cloud, too ({ref}).", ref=cloud)
+        if ref.workspace == LOCAL
+        else say("This run is on this machine, too ({ref}).", ref=copy.ref)
+    )
+    return join_sentences(
+        where, _compare_steps(copy, _find_last_step(summary), experiment), _compare_state(copy, experiment)
+    )
+
+
+def _find_last_step(summary: Summary) -> int | None:
+    steps = [one.step for key, one in summary.items() if one.step is not None and not key.startswith("__swanlab__")]
+    return max(steps, default=None)
+
+
+def _compare_steps(copy: LocalCopy, cloud: int | None, experiment: Experiment) -> str:
+    if copy.last_step is None:
+        return ""
+    if cloud is not None and cloud > copy.last_step:
+        return say("The cloud has up to step {cloud:,}, the disk up to {disk:,}.", cloud=cloud, disk=copy.last_step)
+    if cloud == copy.last_step:
+        return say("Both have data up to step {step:,}.", step=cloud)
+    has = (
+        say("The cloud has no points, the disk has up to step {disk:,}", disk=copy.last_step)
+        if cloud is None
+        else say("The cloud has up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step)
+    )
+    if experiment.state == "RUNNING" and copy.is_fresh:
+        return say("{difference}: the upload is still running.", difference=has)
+    command = f"swanlab sync {_quote(copy.folder)} --id {copy.run_id}"
+    rest = say("{difference}: `{command}` uploads the rest.", difference=has, command=shorten(command, 300))
+    return join_sentences(rest, say("Use an SDK before 0.8, as the run did.") if copy.is_legacy else "")
+
+
+def _compare_state(copy: LocalCopy, experiment: Experiment) -> str:
+    state = experiment.state
+    if copy.state == "UNKNOWN":
+        if state in _ENDED and copy.is_fresh:
+            return say("The cloud says {state}, but the process still writes to the disk.", state=state)
+        if state in _ENDED:
+            return say("The cloud says {state}; on disk no end is recorded.", state=state)
+        return ""
+    if state == copy.state:
+        return ""
+    return say("The cloud says {state}, the disk {disk}.", state=state, disk=copy.state)
+
+
+def _quote(path: str) -> str:
+    return f'"{path}"' if " " in path else path

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.settings import Settings
+from tests.conftest import RUNS, session, text_of
+from tests.fake_swanlab import Experiment, State
+
+pytestmark = pytest.mark.anyio
+
+# of SDK 0.10.3, recorded online for the workspace lab-team: finished, with steps up to 149
+RUN = "ysmvr1h2"
+
+
+def age(folder: Path, seconds: float) -> None:
+    written = time.time() - seconds
+    for path in folder.rglob("*"):
+        os.utime(path, (written, written))
+
+
+@pytest.fixture
+def both(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings of an account with runs on this machine."""
+    log_dir = tmp_path / "swanlog"
+    shutil.copytree(RUNS / "0.10.3-online", log_dir)
+    age(log_dir, 86400)
+    return replace(settings, log_dirs=(log_dir,))
+
+
+def add(world: State, steps: int, **fields: Any) -> Experiment:
+    project = world.add_project(world.workspaces[0], "sweep")
+    metrics = {"loss": [(step, 1.0 - step / 1000) for step in range(steps)]}
+    return world.add_experiment(project, "both", cuid=RUN, metrics=metrics, **fields)
+
+
+async def ask(settings: Settings, tool: str, **arguments: Any) -> str:
+    async with session(settings) as client:
+        result = await client.call_tool(tool, {"project": "sweep"} | arguments)
+    assert not result.is_error, text_of(result)
+    return "\n".join(note for note in result.structured_content["notes"] if "too (" in note)
+
+
+async def test_the_cloud_lacks_steps_of_the_disk(both: Settings, state: State) -> None:
+    add(state, 20, state="CRASHED")
+    expected = (
+        f"This run is on this machine, too (local/detector/{RUN}). The cloud has up to step 19, the disk up to 149: "
+    )
+    for tool, arguments in (
+        ("get_experiment", {"exp_cuid": RUN}),
+        ("diagnose_experiment", {"exp_cuid": RUN}),
+        ("list_metrics", {"exp_cuids": [RUN]}),
+        ("get_metrics", {"exp_cuids": [RUN], "keys": ["loss"]}),
+    ):
+        note = await ask(both, tool, **arguments)
+        assert note.startswith(expected), tool
+        assert f"swanlab sync swanlog/run-20261123_080258-{RUN} --id {RUN}` uploads the rest." in note
+        assert note.endswith("The cloud says CRASHED, the disk FINISHED.")
+
+
+async def test_nothing_is_said_of_runs_that_are_in_one_place(both: Settings, settings: Settings, state: State) -> None:
+    one = add(state, 20)
+    assert await ask(settings, "get_experiment", exp_cuid=RUN) == ""
+    one.cuid = "elsewhere"
+    state.calls.clear()
+    assert await ask(both, "get_experiment", exp_cuid="elsewhere") == ""
+    assert not state.get_calls("summary")
+
+
+async def test_both_agree(both: Settings, state: State) -> None:
+    add(state, 150)
+    expected = f"This run is on this machine, too (local/detector/{RUN}). Both have data up to step 149."
+    assert await ask(both, "get_experiment", exp_cuid=RUN) == expected
+
+
+async def test_a_run_that_the_cloud_calls_crashed_still_writes(both: Settings, state: State) -> None:
+    add(state, 20, state="CRASHED")
+    (file,) = both.log_dirs[0].glob(f"*{RUN}/*.swanlab")
+    # the last record says how the run ended
+    file.write_bytes(file.read_bytes()[:-200])
+    age(both.log_dirs[0], 10)
+    note = await ask(both, "get_experiment", exp_cuid=RUN)
+    assert note.endswith("The cloud says CRASHED, but the process still writes to the disk.")
+    age(both.log_dirs[0], 7200)
+    note = await ask(both, "get_experiment", exp_cuid=RUN)
+    assert note.endswith("The cloud says CRASHED; on disk no end is recorded.")
+
+
+async def test_a_run_on_disk_names_its_run_in_the_cloud(both: Settings, state: State) -> None:
+    roles: dict[str, Any] = {state.users[0].username.replace("-", "_"): "OWNER"}
+    team = state.add_workspace("lab-team", **roles)
+    project = state.add_project(team, "detector")
+    metrics = {"loss": [(step, 1.0) for step in range(200)]}
+    state.add_experiment(project, "yolo-finished", cuid=RUN, metrics=metrics)
+    note = await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN)
+    assert note.startswith(f"This run is in the cloud, too (lab-team/detector/{RUN}). ")
+    assert note.endswith("The cloud has up to step 199, the disk up to 149.")
+    state.projects.remove(project)
+    assert await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN) == ""
