@@ -85,7 +85,7 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
         )
     parts: list[dict[str, Any]] = truth.get("parts", [truth])
     listed = (await client.list_experiments(ProjectRef("local", truth["project"]))).data or []
-    if [one.name for one in listed] != [part["name"] for part in parts]:
+    if [one.name for one in reversed(listed)] != [part["name"] for part in parts]:
         return [f"{truth['name']}: listed were {[one.name for one in listed]}"]
     faults: list[str] = []
     # the newest is listed first

@@ -35,16 +35,13 @@ from swanlab_mcp.core.i18n import say
 __all__ = ["Damage", "Ending", "Run"]
 
 _CHUNK = 1 << 18
-_HEADS = (1 << 13, 1 << 17)
-_TAILS = (1 << 13, 1 << 17)
-_FIRST_RECORDS = 20
+_ENDS = (1 << 13, 1 << 17)
 _OPENING = 1 << 18
-_ERROR_LINES = 20
+_ADDRESS = b"View run at http"  # printed if the cloud has accepted the run
+_FIRST_RECORDS, _ERROR_LINES = 20, 20
 _KEPT_POINTS = 2_000_000
-_MOST_KEYS = 100_000
-_MOST_MEDIA = 1_000_000
-_UNORDERED = 64
-_COMPARED = 256
+_MOST_KEYS, _MOST_MEDIA = 100_000, 1_000_000
+_UNORDERED, _COMPARED = 64, 256
 _LOG_TAG = b"\x82\x01"
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
@@ -57,8 +54,7 @@ class NotARunFile(ValueError):
 class Run(RunBase):
     """A run folder with its record file: `run-<id>.swanlab` (SDK 0.8 and later) or `backup.swanlab` (before).
 
-    `outline()` reads head and tail of the file. Of all but the wanted keys only the first two million points are kept,
-    so that memory stays bounded.
+    `outline()` reads head and tail of the file. Other than the wanted keys, at most two million points are kept.
     """
 
     def __init__(self, file: Path, root: Path | None = None) -> None:
@@ -69,6 +65,7 @@ class Run(RunBase):
         self._is_record = is_json if self.is_legacy else is_protobuf
         self._outline_stamp: STAMP | None = None
         self._opening: tuple[tuple[int, int], dict[str, tuple[int, int]]] | None = None
+        self._has_address = False
         self._clear()
 
     def _clear(self) -> None:
@@ -103,8 +100,11 @@ class Run(RunBase):
 
     @property
     def can_resume(self) -> bool:
-        # since 0.8 any, before only a run that the cloud knows
-        return not self.is_legacy or bool(self.start.workspace)
+        if not self.is_legacy or self.start.workspace:
+            return True
+        with suppress(OSError, ValueError):  # before 0.8 only a run that the cloud knows
+            self.read_opening()
+        return self._has_address
 
     @property
     def is_marked(self) -> bool:  # type: ignore[override]  # the base class has a plain field
@@ -115,10 +115,9 @@ class Run(RunBase):
         return self.reader.version
 
     def identify(self) -> tuple[Any, ...] | None:
-        try:
+        with suppress(OSError, Refused):  # why is said where it is read
             return self.files.sample(self.file.name)
-        except (OSError, Refused):
-            return None  # why is said where it is read
+        return None
 
     def _find_last_time(self) -> int:
         return max(self._last_time, self._points.last_time)
@@ -179,7 +178,7 @@ class Run(RunBase):
 
     def _read_ends(self, file: BinaryIO, size: int) -> None:
         reader, payloads = self.reader, list[bytes]()
-        for length in _HEADS:
+        for length in _ENDS:
             self._clear()
             file.seek(0)
             reader = FragmentReader(self._is_record)
@@ -192,7 +191,7 @@ class Run(RunBase):
             if self.start.project:
                 break
         self._check_mark(reader, payloads)
-        for length in _TAILS:
+        for length in _ENDS:
             # what was found by the shorter look comes again
             self.error_lines = []
             file.seek(max(0, size - length))
@@ -211,6 +210,7 @@ class Run(RunBase):
         if self._opening is None or self._opening[0] != seen:
             with self.files.open(self.file.name) as file:
                 head = file.read(_OPENING)
+            self._has_address = _ADDRESS in head
             begun = Run(self.file, self.files.root)
             begun._take_outline(FragmentReader(self._is_record).feed(head, at_end=True))
             series = {key: one.to_points().steps for key, one in begun.series.items()}

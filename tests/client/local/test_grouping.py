@@ -112,7 +112,7 @@ async def test_steps_that_start_again_are_another_training(tmp_path: Path) -> No
 
 async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(tmp_path: Path) -> None:
     once = encode_point(90, "parameters", 0, 1e6)
-    same = {"config": {"lr": 0.1}, "command": "train.py"}
+    same: dict[str, Any] = {"config": {"lr": 0.1}, "command": "train.py"}
     describe(write_run(tmp_path, "same", [once, *points(0, 5)], moment=FIRST), **same)
     describe(write_run(tmp_path, "same", [once, *points(4, 9), encode_finish()], moment=SECOND), **same)
     client = OfflineClient([tmp_path])
@@ -120,6 +120,33 @@ async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(t
     series = (await client.read_points(ExperimentRef("local", "made", "same"), ["loss"], exact=True)).data
     assert series is not None
     assert list(series["loss"].steps) == list(range(9))
+
+
+@pytest.mark.parametrize(
+    ("line", "start", "count"),
+    [
+        ("swanlab: 🚀 View run at https://swanlab.cn/@a/made/runs/x", 8, 1),
+        ("swanlab: 🚀 View run at https://swanlab.cn/@a/made/runs/x", 0, 2),
+        ("swanlab: Backing up run one locally", 8, 2),
+    ],
+    ids=["resumed in the cloud", "started again", "offline"],
+)
+async def test_before_0_8_only_runs_of_the_cloud_are_resumed(tmp_path: Path, line: str, start: int, count: int) -> None:
+    for moment, first in ((FIRST, 0), (SECOND, start)):
+        records: list[tuple[str, dict[str, Any]]] = [
+            ("Header", {"backup_type": moment, "create_time": "2026-11-23T08:00:00+00:00"}),
+            ("Project", {"name": "made", "workspace": None, "public": None}),
+            ("Experiment", {"id": "x", "name": "one"}),
+            ("Log", {"message": line, "epoch": 1, "level": "INFO", "create_time": "2026-11-23T08:00:00+00:00"}),
+        ]
+        for step in range(first, first + 8):
+            metric = {"index": step, "data": 1.0, "create_time": "2026-11-23T08:00:00+00:00"}
+            records.append(("Scalar", {"metric": metric, "key": "loss", "step": step, "epoch": step}))
+        folder = tmp_path / f"run-{moment}-x"
+        folder.mkdir()
+        lines = [json.dumps({"model_type": kind, "data": data}, ensure_ascii=False).encode() for kind, data in records]
+        (folder / "backup.swanlab").write_bytes(build_file(lines))
+    assert len(await list_cuids(tmp_path)) == count
 
 
 async def test_system_metrics_say_nothing_about_the_steps(tmp_path: Path) -> None:
@@ -186,7 +213,7 @@ async def test_the_worst_rank_is_the_state_of_all(cuid: str, count: int, total: 
 
 
 async def test_none_of_new_sdks_is_null_again(tmp_path: Path) -> None:
-    config = {"none": {}, "nested": {"none": None, "empty": {}}, "zero": 0, "list": []}
+    config: dict[str, Any] = {"none": {}, "nested": {"none": None, "empty": {}}, "zero": 0, "list": []}
     describe(write_run(tmp_path, "one", points(0, 2)), config=config)
     experiment = (await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "one"))).data
     assert experiment is not None
