@@ -87,6 +87,7 @@ def record(folder: Path, number: int) -> None:
         "error": {"message": "no space left (made up)"} if is_broken else None,
         "config": config,
         "printed": printed,
+        "media": {},
         "partial": False,
         "metrics": {key: describe(logged) for key, logged in points.items()},
     }
