@@ -255,3 +255,7 @@ def test_quoted_headings_of_troubleshooting_are_messages() -> None:
     headings = re.findall(r'^## "(.+)"$', read(DOCS / "troubleshooting.md"), re.MULTILINE)
     assert len(headings) >= 8
     assert [words for words in headings if words not in joined] == []
+    catalogue = read(ROOT / "swanlab_mcp" / "locale" / "zh" / "LC_MESSAGES" / "swanlab_mcp.po")
+    chinese = re.findall(r"^## “(.+)”$", read(DOCS / "zh" / "troubleshooting.md"), re.MULTILINE)
+    assert len(chinese) == len(headings)
+    assert [words for words in chinese if words not in catalogue] == []
