@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from swanlab_mcp.server.audit import Audit
 from swanlab_mcp.server.limits import Limits
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import Fault, State
-from tests.server.test_shared_server import ACCEPT, CALL, ask, bearer, message, names, serve, team, url
+from tests.server.test_shared_server import ACCEPT, ask, bearer, message, names, serve, team, url
 
 __all__ = ["team", "url"]
 
@@ -32,7 +32,7 @@ def head(length: int, key: str = "test-key") -> bytes:
 
 
 @contextmanager
-def opened(url: str, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+def opened(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], None, None]:
     """Open connections and send the same beginning on each."""
     host, port = url.removeprefix("http://").split(":")
     with ExitStack() as stack:
@@ -51,12 +51,15 @@ def is_closed(one: socket.socket) -> bool:
         return True
 
 
-def assert_served(url: str, key: str = "test-key") -> None:
+def assert_served(url: str, key: str = "test-key", seconds: float = 20) -> None:
     with httpx.Client(timeout=20) as http:
         started = time.monotonic()
         assert http.get(f"{url}/health").status_code == 200
-        assert time.monotonic() - started < 1
-        answer = http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(key)})
+        assert time.monotonic() - started < seconds
+        answer = http.post(
+            f"{url}/mcp", json=message(name="list_projects", arguments={}), headers={**ACCEPT, **bearer(key)}
+        )
+        assert time.monotonic() - started < seconds
         assert names(answer) == ["project1" if key == "test-key" else "secret"]
         assert time.monotonic() - started < 3
 
@@ -138,6 +141,7 @@ def test_a_refused_key_is_not_sent_to_swanlab_again(url: str, team: State) -> No
     assert names(ask(url)) == ["project1"]
 
 
+@pytest.mark.exhaustive
 def test_invented_keys_do_not_delay_a_newcomer(settings: Settings, team: State) -> None:
     ended = threading.Event()
     tried: list[str] = []
@@ -162,7 +166,7 @@ def test_invented_keys_do_not_delay_a_newcomer(settings: Settings, team: State) 
     for one in attackers:
         one.join()
     assert names(served) == ["secret"]
-    assert took < 3
+    assert took < 2
     assert len(team.get_calls("login")) < 100
 
 
@@ -213,5 +217,5 @@ def test_each_call_is_one_line_of_the_audit_log_without_arguments(
 @pytest.mark.usefixtures("team")
 def test_the_default_limits_withstand_many_slow_connections(settings: Settings, count: int, sent: bytes) -> None:
     with serve(settings) as url, opened(url, count, sent):
-        assert_served(url)
-        assert_served(url, key="other-key")
+        assert_served(url, seconds=2)
+        assert_served(url, key="other-key", seconds=2)

@@ -118,9 +118,11 @@ class PagedLists:
 
             async def read_items() -> None:
                 async with turn:
-                    rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in items)
-                    # one page at a time: what is asked about others goes out meanwhile
-                    await asyncio.sleep(0)
+                    # one page at a time, and a server may send more than was asked for: other calls go on meanwhile
+                    for start in range(0, max(1, len(items)), LARGEST_PAGE):
+                        part = items[start : start + LARGEST_PAGE]
+                        rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in part)
+                        await asyncio.sleep(0)
                 await stage.advance()
 
             await (gather(hand_on(items, total, is_last=not left), read_items()) if hand_on else read_items())

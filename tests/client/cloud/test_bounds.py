@@ -1,0 +1,140 @@
+"""Large answers are read in bounded memory, other callers go on meanwhile, and idle connections are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from swanlab_mcp.client.cloud.transport import Transport
+from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.settings import Settings
+from tests.cli.test_command import environ
+from tests.fake_swanlab import Fault, State
+from tests.server.test_shared_server import ask, message, serve, team
+
+__all__ = ["team"]
+
+pytestmark = pytest.mark.anyio
+
+MEMORY = 400 * 2**20
+AT_ONCE = 64
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize("part", [b"{},", b"[],", b'{"a":1},', b"1,"])
+def test_60_mb_of_containers_take_little_memory(host: str, state: State, part: bytes) -> None:
+    """The body itself is held once, and at most 400 MB of Python objects are made of it."""
+    state.faults = [Fault("/runs", body=b"[" + part * (60_000_000 // len(part)) + b"0]")]
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "from swanlab_mcp.cli.main import main\n"
+        "try:\n"
+        f"    code = main(['--host', '{host}', '--no-cache', 'call', 'list_project_exps', 'project=project1'])\n"
+        "except SystemExit as ended:\n"
+        "    code = ended.code\n"
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    environment = environ(SWANLAB_API_KEY="test-key")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    assert "nternal error" not in done.stderr
+    ended, peak = done.stdout.split()[-2:]
+    assert ended == "1"
+    assert int(peak) < 60 + 2 * 60 + MEMORY // 2**20
+
+
+@pytest.mark.exhaustive
+def test_health_answers_within_a_second_while_a_large_answer_is_parsed(settings: Settings, team: State) -> None:
+    one = {"cuid": "x" * 20, "name": "y" * 20, "description": "z" * 20, "labels": ["a", "b"]}
+    body = json.dumps({"list": [one] * 100_000, "total": 100_000}).encode()
+    served = threading.Event()
+    arrived = threading.Event()
+    waits: list[float] = []
+    with serve(settings) as url:
+        ask(url)
+        team.faults.append(Fault("/runs", body=body, then=arrived.set, times=1))
+
+        def call() -> None:
+            ask(url, body=message(name="list_project_exps", arguments={"project": "project1"}))
+            served.set()
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        arrived.wait(30)
+        with httpx.Client(timeout=30) as http:
+            while not served.is_set():
+                started = time.monotonic()
+                assert http.get(f"{url}/health").status_code == 200
+                waits.append(time.monotonic() - started)
+        caller.join()
+    assert max(waits) < 1, f"{len(body)} bytes, {len(waits)} checks"
+
+
+class CountingServer:
+    """Answers every request with an empty object over connections that it keeps open, and counts them."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.most = 0
+
+    async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        body = b'{"sid": "s", "userInfo": {"username": "u"}}'
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
+                await reader.readexactly(length)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def test_connections_are_bounded_for_each_account(settings: Settings) -> None:
+    counting = CountingServer()
+    async with await asyncio.start_server(counting.play, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        transport = Transport(replace(settings, api_host=address))
+        await gather(*(transport.get("project", str(number)) for number in range(4 * AT_ONCE)))
+        assert 1 < counting.most <= AT_ONCE
+        await transport.aclose()
+
+
+@pytest.mark.exhaustive
+async def test_idle_connections_are_closed_after_five_seconds(settings: Settings) -> None:
+    counting = CountingServer()
+    async with await asyncio.start_server(counting.play, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        transport = Transport(replace(settings, api_host=address))
+        await gather(*(transport.get("project", str(number)) for number in range(AT_ONCE)))
+        ended = time.monotonic()
+        assert counting.open > 1
+        while counting.open:
+            await asyncio.sleep(0.1)
+            assert time.monotonic() - ended < 8
+        assert time.monotonic() - ended > 4
+        # and the next request opens a new one
+        await transport.get("project", "x")
+        assert counting.open == 1
+        await transport.aclose()
