@@ -57,6 +57,7 @@ class Settings:
     key_source: str = ""
     host_problem: str = ""
     log_dirs: tuple[Path, ...] = ()
+    link_targets: tuple[Path, ...] = ()
     demo: bool = False
     timeout: float = DEFAULT_TIMEOUT
     backoff: float = 0.5
@@ -104,6 +105,7 @@ def load_settings(
     api_key: str = "",
     host: str = "",
     log_dirs: Sequence[str | Path] = (),
+    link_targets: Sequence[str | Path] = (),
     demo: bool = False,
     timeout: float | None = None,
     max_output_tokens: int | None = None,
@@ -157,6 +159,7 @@ def load_settings(
             key_source=account.source if account.api_key else "",
             host_problem=host_problem,
             log_dirs=_find_log_dirs(log_dirs, place, problems),
+            link_targets=_resolve_folders("--allow-link-targets", link_targets, place, problems),
             confirmation_secret=known.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             problems=tuple(problems),
         )
@@ -358,8 +361,13 @@ def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list
         given = [part.strip() for part in place.read(name).split(os.pathsep) if part.strip()]
     if not given and place.folder and os.path.isdir(place.folder / "swanlog"):  # noqa: PTH112 never raises
         given = ["swanlog"]
+    return _resolve_folders(name, given, place, problems)
+
+
+def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
+    """Return the folders by their full paths, each once; `name` is the option or variable that names them."""
     folders: dict[str, Path] = {}
-    for text in given:
+    for text in filter(None, map(str, given)):
         path = Path(text)
         if path.parts[:1] == ("~",) and place.home:
             path = place.home.joinpath(*path.parts[1:])

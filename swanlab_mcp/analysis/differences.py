@@ -55,13 +55,45 @@ class Association(NamedTuple):
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a config's leaves by dotted keys."""
+    """Return a config's leaves by dotted keys.
+
+    A key that holds a dot itself is quoted if it differs from the nested key that reads the same: a."b.c".
+    """
     flat: dict[str, Any] = {}
+    dotted: list[tuple[str, Any]] = []
     if isinstance(value, dict):
-        for key, item in cast("dict[Any, Any]", value).items():
-            path = f"{prefix}.{key}" if prefix else str(key)
-            flat |= flatten(item, path) if isinstance(item, dict) and item else {path: item}
+        for name, item in cast("dict[Any, Any]", value).items():
+            key = str(name)
+            if "." in key:
+                dotted.append((key, item))
+            flat |= _flatten_item(f"{prefix}.{key}" if prefix else key, item)
+    for key, item in dotted if dotted and len(flat) < _count_leaves(value) else ():
+        flat |= _quote_key(cast("dict[Any, Any]", value), key, item, prefix)
     return flat
+
+
+def _flatten_item(path: str, item: Any) -> dict[str, Any]:
+    return flatten(item, path) if isinstance(item, dict) and item else {path: item}
+
+
+def _count_leaves(value: Any) -> int:
+    if not isinstance(value, dict) or not value:
+        return 1
+    return sum(map(_count_leaves, cast("dict[Any, Any]", value).values()))
+
+
+def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> dict[str, Any]:
+    """Return the leaves of a key with a dot, quoted, and those of the nested keys that read the same."""
+    others: dict[str, Any] = {}
+    for name, other in config.items():
+        if "." not in str(name):
+            others |= _flatten_item(f"{prefix}.{name}" if prefix else str(name), other)
+    own = _flatten_item(f"{prefix}.{key}" if prefix else key, item)
+    if all(path not in others or freeze(others[path]) == freeze(leaf) for path, leaf in own.items()):
+        return {}
+    return {path: others[path] for path in own if path in others} | _flatten_item(
+        f'{prefix}."{key}"' if prefix else f'"{key}"', item
+    )
 
 
 @lru_cache(4096)

@@ -52,6 +52,7 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
     settings = load_settings(
         host=arguments.host,
         log_dirs=arguments.log_dir,
+        link_targets=arguments.allow_link_targets,
         demo=arguments.demo,
         timeout=arguments.timeout,
         max_output_tokens=arguments.max_output_tokens,

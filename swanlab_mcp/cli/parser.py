@@ -166,6 +166,8 @@ def _add_options(parser: Any, default: str | None = None) -> None:
     text = say("use the embedded demo runs only, without an account")
     add("--demo", fallback=False, action="store_true", help=text)
     add("--log-dir", [], action="append", metavar="FOLDER", help=say("folder of runs on disk; repeatable"))
+    text = say("read saved files that are links into this folder; repeatable")
+    add("--allow-link-targets", [], action="append", metavar="FOLDER", help=text)
     add("--host", "", metavar="HOST", help=say("SwanLab's API host, e.g. https://swanlab.example.com"))
     add("--allow-insecure-host", fallback=False, action="store_true", help=say("accept an http:// host"))
     text = say("show values that look like passwords or tokens")
@@ -214,7 +216,7 @@ def repeat_options(arguments: argparse.Namespace) -> list[str]:
         value, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
         if value == fallback:
             continue
-        if name == "log_dir":
+        if name in ("log_dir", "allow_link_targets"):
             words += [word for folder in value for word in (option, str(Path(folder).expanduser().absolute()))]
         else:
             words += [option] if value is True else [option, f"{value:g}" if isinstance(value, float) else str(value)]

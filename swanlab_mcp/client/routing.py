@@ -105,7 +105,7 @@ def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient
     # imported here, because a server that has just started must not wait for what the first question needs
     from swanlab_mcp.client.local import OfflineClient
 
-    offline = OfflineClient(settings.log_dirs) if settings.log_dirs else None
+    offline = OfflineClient(settings.log_dirs, settings.link_targets) if settings.log_dirs else None
     if settings.demo and offline:
         return SwanLabClient(None, offline, signed_in=False, stopped_clock=_DEMO_CLOCK)
     from swanlab_mcp.client.cloud.transport import Transport

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from swanlab_mcp.analysis.differences import flatten
 from swanlab_mcp.analysis.filtering import (
     Candidate,
     check_comparable,
@@ -195,9 +196,15 @@ def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:
 
 
 def _flatten(value: Any, prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+    """Return all values of a config by dotted keys, the nested ones too; its leaves are named as everywhere."""
+    return {**_flatten_nodes(value, prefix), **flatten(value, prefix)}
+
+
+def _flatten_nodes(value: Any, prefix: str) -> dict[str, Any]:
+    nodes: dict[str, Any] = {}
     if isinstance(value, dict):
         for key, item in cast("dict[str, Any]", value).items():
-            flat |= _flatten(item, f"{prefix}.{key}" if prefix else str(key))
-            flat[f"{prefix}.{key}" if prefix else str(key)] = item
-    return flat
+            path = f"{prefix}.{key}" if prefix else str(key)
+            nodes |= _flatten_nodes(item, path)
+            nodes.setdefault(path, item)
+    return nodes

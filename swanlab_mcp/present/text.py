@@ -314,13 +314,28 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
+    """Return nested values by dotted keys; a key that holds a dot is quoted if a nested one reads the same."""
     flat: dict[str, Any] = {}
+    dotted = [key for key in value if "." in key]
     for key, item in value.items():
+        if key in dotted:
+            continue
         if isinstance(item, dict) and item and depth < _DEEPEST:
             flat |= _flatten(cast("dict[str, Any]", item), f"{prefix}{key}.", depth + 1)
         else:
             flat[f"{prefix}{key}"] = item
-    return flat
+    if not dotted:
+        return flat
+    plain: dict[str, Any] = {}
+    for key in dotted:
+        item = value[key]
+        is_nested = isinstance(item, dict) and item and depth < _DEEPEST
+        own = _flatten(cast("dict[str, Any]", item), depth=depth + 1) if is_nested else {"": item}
+        names = {f"{prefix}{key}.{name}" if name else f"{prefix}{key}": leaf for name, leaf in own.items()}
+        if names.keys() & flat.keys():
+            names = {f'{prefix}"{key}"{path[len(prefix + key) :]}': leaf for path, leaf in names.items()}
+        plain |= names
+    return flat | plain
 
 
 def _format(value: Any) -> str:

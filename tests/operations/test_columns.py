@@ -86,3 +86,23 @@ def test_every_key_is_shown_named_or_counted(values: list[Any], most: int) -> No
 @given(configs)
 def test_all_keys_pick_the_whole_config(config: Any) -> None:
     assert flatten(pick_keys(config, set(flatten(config)))) == flatten(config)
+
+
+async def test_keys_with_a_dot_are_kept_apart_from_nested_ones(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "dotted")
+    for number, name in enumerate(("one", "two")):
+        config = {"opt.lr": 0.1 + number, "opt": {"lr": 0.5 + number}}
+        state.add_experiment(project, name, cuid=name, config=config, metrics={"loss": [(0, 1.0)]})
+    async with session(settings) as client:
+        compared = await client.call_tool("compare_experiments", {"project": "dotted", "exp_cuids": ["one", "two"]})
+        shown = await client.call_tool("get_experiment", {"project": "dotted", "exp_cuid": "one"})
+        filters = [
+            {"field": 'config."opt.lr"', "op": ">", "value": 1},
+            {"field": "config.opt.lr", "op": ">", "value": 1},
+        ]
+        found = await client.call_tool("find_experiments", {"project": "dotted", "filters": filters})
+    rows = {row["name"]: row["values"] for row in compared.structured_content["data"]["differences"]}
+    assert rows == {"config.opt.lr": [0.5, 1.5], 'config."opt.lr"': [0.1, 1.1]}
+    assert 'profile.config."opt.lr": 0.1' in text_of(shown)
+    assert "profile.config.opt.lr: 0.5" in text_of(shown)
+    assert [row["cuid"] for row in found.structured_content["data"]] == ["two"]

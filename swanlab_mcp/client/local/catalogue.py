@@ -34,7 +34,8 @@ _CANDIDATES = 10
 class Catalogue:
     """All runs in the log folders. Every method reads files and belongs into a thread."""
 
-    def __init__(self, log_dirs: Sequence[Path]) -> None:
+    def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
+        self._link_targets = tuple(link_targets)
         self._finder = RunFinder(log_dirs)
         self._runs: dict[Path, RunBase] = {}
         self._boards: dict[Path, Board] = {}
@@ -114,6 +115,11 @@ class Catalogue:
         return sum(run.kept for run in used) > _KEPT_POINTS // 2
 
     def _create(self, path: Path, about: Found) -> RunBase:
+        run = self._create_plain(path, about)
+        run.files.link_targets = self._link_targets
+        return run
+
+    def _create_plain(self, path: Path, about: Found) -> RunBase:
         if not about.is_board:
             return Run(path, about.root)
         board = self._boards.get(path.parent)

@@ -44,10 +44,13 @@ _LEAST_SHARE = 1.0
 
 
 class OfflineClient:
-    """Answers about the runs in `log_dirs`, as the workspace `local`; reads only, off the event loop."""
+    """Answers about the runs in `log_dirs`, as the workspace `local`; reads only, off the event loop.
 
-    def __init__(self, log_dirs: Sequence[Path]) -> None:
-        self._catalogue = Catalogue(log_dirs)
+    Links among saved files may lead into `link_targets`, too.
+    """
+
+    def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
+        self._catalogue = Catalogue(log_dirs, link_targets)
 
     async def get_username(self) -> str:
         return LOCAL

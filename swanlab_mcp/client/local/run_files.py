@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -30,6 +31,8 @@ class RunFiles:
     def __init__(self, folder: Path, root: Path | None = None) -> None:
         # SDK 0.8 and later store a setting that is None as {}
         self.stores_none_as_empty = False
+        # folders whose files may be read though only a link leads there
+        self.link_targets: Sequence[Path] = ()
         self.folder = folder
         self._path = str(folder)
         self.root = root or folder

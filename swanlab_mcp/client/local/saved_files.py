@@ -1,7 +1,7 @@
 """Files that `swanlab.save` stored below files/: copies, or links to the user's own files.
 
 A link is named with its target. The target is read only inside the run's folder or the project's, which is the one that
-holds a log folder named `swanlog`, and never below a hidden folder there.
+holds a log folder named `swanlog`, or inside a folder that the user allows; never below a hidden folder there.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
                 # opened by its steps, so that what has become a link since is refused
                 return read_inside(root, *inside, limit=limit)
     raise ValueError(
-        say("it is a link to {target}, outside the run's and the project's folder", target=quote(saved.target, 200))
+        say(
+            "it is a link to {target}, outside the run's and the project's folder "
+            "(--allow-link-targets FOLDER allows it)",
+            target=quote(saved.target, 200),
+        )
     )
 
 
@@ -78,4 +82,4 @@ def _list_roots(files: RunFiles) -> list[Path]:
         if folder.name == _LOG_FOLDER and folder.parent not in (Path(folder.anchor), Path.home()):
             roots.append(folder.parent)
             break
-    return roots
+    return [*roots, *(folder.resolve() for folder in files.link_targets)]

@@ -75,6 +75,25 @@ async def test_a_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp
     assert "secret.txt" in told
 
 
+async def test_a_link_into_an_allowed_folder_is_read(linked: Path, tmp_path: Path) -> None:
+    for name in ("allowed/deep/config.txt", "allowed/.ssh/key.txt", "other/config.txt"):
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(f"content of {name}", encoding="utf-8")
+        link = linked / "swanlog" / RUN.name / "files" / name.replace("/", "-")
+        link.symlink_to(target)
+    (tmp_path / "allowed" / "way-out").symlink_to(tmp_path / "other")
+    (linked / "swanlog" / RUN.name / "files" / "through.txt").symlink_to(tmp_path / "allowed/way-out/config.txt")
+    settings = Settings(log_dirs=(linked / "swanlog",), link_targets=(tmp_path / "allowed",))
+    async with session(settings) as client:
+        given = {"project": "local/artifacts", "exp_cuid": "0rlk6ni1", "keys": ["files/*.txt"]}
+        told = text_of(await client.call_tool("get_media", {**given, "size": 4}))
+    assert "content of allowed/deep/config.txt" in told
+    assert "content of allowed/.ssh" not in told
+    assert "content of other" not in told
+    assert "--allow-link-targets FOLDER allows it" in told
+
+
 async def test_a_link_through_a_link_of_the_project_is_not_read(linked: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "secret.txt").write_text("my secret", encoding="utf-8")
