@@ -326,16 +326,13 @@ def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict
             flat[f"{prefix}{key}"] = item
     if not dotted:
         return flat
-    plain: dict[str, Any] = {}
     for key in dotted:
-        item = value[key]
-        is_nested = isinstance(item, dict) and item and depth < _DEEPEST
-        own = _flatten(cast("dict[str, Any]", item), depth=depth + 1) if is_nested else {"": item}
-        names = {f"{prefix}{key}.{name}" if name else f"{prefix}{key}": leaf for name, leaf in own.items()}
+        own = _flatten({"": value[key]}, depth=depth)
+        names = {f"{prefix}{key}{path}": leaf for path, leaf in own.items()}
         if names.keys() & flat.keys():
-            names = {f'{prefix}"{key}"{path[len(prefix + key) :]}': leaf for path, leaf in names.items()}
-        plain |= names
-    return flat | plain
+            names = {f'{prefix}"{key}"{path}': leaf for path, leaf in own.items()}
+        flat |= names
+    return flat
 
 
 def _format(value: Any) -> str:
