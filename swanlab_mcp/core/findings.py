@@ -18,6 +18,7 @@ __all__ = [
     "Crash",
     "Diagnosis",
     "DifferingKey",
+    "ExperimentForecast",
     "NewsItem",
     "RankedExperiment",
     "TimelineEvent",
@@ -181,3 +182,26 @@ class NewsItem(Record):
     name: str
     cuid: str
     detail: str = Field(default="", exclude_if=is_empty)
+
+
+class ExperimentForecast(Record):
+    """Where an experiment will end in a metric, and whether it is worth its time."""
+
+    cuid: str
+    name: str
+    metric: str
+    step: int = Field(description="The step from which the forecast is made")
+    until_step: int
+    value: Number = Field(description="The metric at `step`")
+    expected: Number = Field(description="The metric at `until_step`")
+    low: Number = Field(description="low to high: 90 % interval of that value")
+    high: Number
+    best: Number | None = Field(default=None, description="The best value of the cohort at `until_step`")
+    chance_best: float | None = Field(default=None, description="To end better than the best of the cohort, 0 to 1")
+    rank_now: str | None = Field(default=None, description="Place among the cohort at `step`")
+    advice: Literal["keep", "kill", "cannot tell"]
+    reason: str
+    time_left: str | None = Field(default=None, description="Until `until_step` at the present pace")
+    actual: Number | None = Field(default=None, description="The value that it reached, where it has ended")
+    cohort: list[str] = Field(description="Some of the finished experiments that the forecast rests on")
+    cohort_size: int

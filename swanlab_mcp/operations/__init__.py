@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from swanlab_mcp.operations.environments import get_environment
     from swanlab_mcp.operations.experiments import get_experiment, list_project_exps
     from swanlab_mcp.operations.finding import find_experiments
+    from swanlab_mcp.operations.forecasts import forecast_experiment
     from swanlab_mcp.operations.logs import get_logs
     from swanlab_mcp.operations.media import get_media
     from swanlab_mcp.operations.metric_keys import list_metrics
@@ -33,6 +34,7 @@ __all__ = [
     "delete_project",
     "diagnose_experiment",
     "find_experiments",
+    "forecast_experiment",
     "get_environment",
     "get_exp_summary",
     "get_experiment",
@@ -58,6 +60,7 @@ _HOMES = {
     "delete_project": "changes",
     "diagnose_experiment": "diagnosis",
     "find_experiments": "finding",
+    "forecast_experiment": "forecasts",
     "get_environment": "environments",
     "get_exp_summary": "summaries",
     "get_experiment": "experiments",

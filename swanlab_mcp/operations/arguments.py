@@ -13,6 +13,7 @@ from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, rea
 __all__ = [
     "AnyProject",
     "Around",
+    "AsOfStep",
     "Baseline",
     "Better",
     "BySeed",
@@ -27,6 +28,7 @@ __all__ = [
     "ExpCuids",
     "Fields",
     "Filters",
+    "ForecastMetric",
     "Head",
     "KeyKind",
     "KeySearch",
@@ -67,6 +69,7 @@ __all__ = [
     "TargetMetric",
     "TextStart",
     "Unfinished",
+    "UntilStep",
     "Username",
     "ValueAt",
     "Visibility",
@@ -265,6 +268,22 @@ TargetMetric = Annotated[
         description="Metric key to rank by, as logged, such as val/acc",
         examples=["val/acc"],
     ),
+]
+ForecastMetric = Annotated[
+    str,
+    Field(min_length=1, max_length=512, description="Metric key to forecast, as logged, such as val/loss"),
+]
+UntilStep = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=2**53,
+        description="Step at which the experiment will end; 0 means the usual last step of the finished experiments",
+    ),
+]
+AsOfStep = Annotated[
+    int,
+    Field(ge=0, le=2**53, description="Forecast from the points up to this step only; 0 means from all points"),
 ]
 Better = Annotated[
     Literal["auto", "min", "max"],

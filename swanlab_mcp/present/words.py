@@ -13,7 +13,12 @@ __all__ = ["get_published_type", "present"]
 Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 
 # class of a finding: the module of this package whose `publish` words it; imported at its first use
-_PUBLISHERS = {"DiagnosedExperiment": "diagnosis", "News": "news", "Ranking": "ranking"}
+_PUBLISHERS = {
+    "DiagnosedExperiment": "diagnosis",
+    "ForecastExperiment": "forecast",
+    "News": "news",
+    "Ranking": "ranking",
+}
 
 
 def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:

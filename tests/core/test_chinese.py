@@ -77,6 +77,8 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "tiny-40-images"}),
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "uint8-input"}),
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "lr-100-wd-0.1"}),
+    ("forecast_experiment", {**PROJECT, "exp_cuid": "lr-1", "metric": "val/loss", "as_of_step": 16}),
+    ("forecast_experiment", {**PROJECT, "exp_cuid": "lr-0.1", "metric": "val/loss", "as_of_step": 16}),
     ("whats_new", {**PROJECT, "since": "2020-01-01"}),
     ("get_media", {**ONE, "keys": ["*"]}),
 ]
@@ -101,6 +103,7 @@ ERRORS: list[tuple[str, dict[str, Any]]] = [
     ("plot_metrics", {**TWO, "keys": ["val/loss"], "start": 900_000}),
     ("rank_experiments", {**PROJECT, "metric": "val/los"}),
     ("compare_experiments", {**PROJECT, "exp_cuids": ["lr-1"]}),
+    ("forecast_experiment", {**ONE, "metric": "val/loss"}),
     ("whats_new", {**PROJECT, "since": "soon"}),
     ("get_media", {**ONE, "keys": ["val/loss"]}),
     ("get_media", {**ONE, "keys": ["val/confusion"], "steps": [7]}),

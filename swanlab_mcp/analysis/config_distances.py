@@ -1,0 +1,240 @@
+"""How far configs are from one another: numbers on the scale they vary on, categories, renamed and nested keys."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import pstdev
+from typing import Any, NamedTuple, TypeGuard
+
+from swanlab_mcp.analysis.differences import flatten, freeze, is_setting
+from swanlab_mcp.analysis.metric_catalogue import split_words
+
+__all__ = ["ConfigSpace", "Difference", "build_space", "measure_distances"]
+
+_DECADE = 10  # numbers above 0 that span more vary on a logarithmic scale
+_LARGEST = 1e300
+_SAME_RATIO = 0.1
+_SAME_PART = 0.05
+# what different people call one setting; each list's first is the name that stands for all
+_SYNONYMS = (
+    (
+        "lr",
+        "learning rate",
+        "base lr",
+        "init lr",
+        "initial lr",
+        "lr init",
+        "base learning rate",
+        "eta",
+        "step size",
+        "lr0",
+    ),
+    ("weight decay", "wd", "l2", "l2 reg", "l2 penalty", "reg lambda", "lambda l2"),
+    (
+        "batch size",
+        "bs",
+        "bsz",
+        "batchsize",
+        "batch",
+        "train batch size",
+        "per device train batch size",
+        "minibatch size",
+    ),
+    ("epochs", "num epochs", "n epochs", "max epochs", "num train epochs", "epoch", "nepochs"),
+    ("steps", "max steps", "num steps", "total steps", "train steps", "max iters", "iterations", "num iterations"),
+    ("dropout", "dropout rate", "drop rate", "p drop", "dropout p", "dropout prob"),
+    ("optimizer", "optim", "optimiser", "opt", "optimizer name", "optimizer type", "optim name", "optim type"),
+    ("scheduler", "lr scheduler", "lr scheduler type", "schedule", "lr schedule", "scheduler name", "scheduler type"),
+    ("warmup steps", "warmup", "num warmup steps", "warmup iters"),
+    ("hidden size", "hidden dim", "hidden", "d model", "width", "dim", "embed dim", "n embd", "hidden units"),
+    ("layers", "num layers", "n layers", "n layer", "depth", "num hidden layers", "num blocks"),
+    ("heads", "num heads", "n heads", "n head", "num attention heads"),
+    ("model", "model name", "arch", "architecture", "backbone", "model type", "network", "model name or path"),
+    ("dataset", "data", "dataset name", "task", "data name"),
+    ("clip", "grad clip", "clip grad", "max grad norm", "gradient clip val", "gradient clipping", "clip norm"),
+    ("momentum", "mom"),
+    ("activation", "act", "act fn", "activation function", "hidden act"),
+    ("label smoothing", "smoothing", "label smoothing factor"),
+    ("accumulation", "gradient accumulation steps", "grad accum", "accum steps", "accumulate grad batches"),
+    ("loss", "loss fn", "criterion", "loss name", "loss type", "objective"),
+)
+_NAMES = {other: names[0] for names in _SYNONYMS for other in names}
+_WRAPPERS = frozenset(
+    {
+        "config",
+        "cfg",
+        "args",
+        "arg",
+        "hparams",
+        "hparam",
+        "params",
+        "hyperparameters",
+        "hyperparams",
+        "hyper",
+        "parameters",
+    }
+)
+# a last part that means little without the part above it
+_VAGUE = frozenset(
+    {"name", "type", "kind", "value", "size", "rate", "dim", "num", "n", "p", "class", "class path", "target"}
+)
+_LOGS = re.compile(r"^(?:neg )?(?:log10|log2|log|ln)\b ?|\b(?:log10|log2|log|ln)$")
+
+
+class Difference(NamedTuple):
+    """One setting that two configs do not share: its values (None: not in that config) and how far they are apart."""
+
+    key: str
+    first: Any
+    second: Any
+    distance: float
+
+
+class ConfigSpace(NamedTuple):
+    """The settings of many configs under one name each, and the scale that each varies on.
+
+    `scales`: for numbers, whether the scale is logarithmic and its standard deviation. `keys` are the names that the
+    configs use themselves, the most frequent for each setting. `rows` hold the values by setting.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    scales: Mapping[str, tuple[bool, float]]
+    keys: Mapping[str, str]
+
+    @property
+    def varying(self) -> list[str]:
+        return list(self.scales)
+
+    def get_differences(self, one: int, two: int) -> list[Difference]:
+        """Return the settings in which two configs differ, most distant first."""
+        found: list[Difference] = []
+        for name, scale in self.scales.items():
+            first, second = self.rows[one].get(name), self.rows[two].get(name)
+            if name in self.rows[one] and name in self.rows[two] and freeze(first) == freeze(second):
+                continue
+            if name in self.rows[one] or name in self.rows[two]:
+                found.append(Difference(self.keys[name], first, second, _measure(first, second, scale)))
+        return sorted(found, key=lambda difference: -difference.distance)
+
+    def measure(self, one: int, two: int) -> float:
+        """Return the mean squared distance over all settings that vary."""
+        first, second = self.rows[one], self.rows[two]
+        total = sum(_measure(first.get(name), second.get(name), scale) ** 2 for name, scale in self.scales.items())
+        return total / max(1, len(self.scales))
+
+    def is_near_duplicate(self, one: int, two: int) -> bool:
+        """Return whether all settings are the same, or numbers that nearly are."""
+        return all(
+            _is_number(each.first)
+            and _is_number(each.second)
+            and abs(each.first - each.second) <= _SAME_RATIO * max(abs(each.first), abs(each.second))
+            and each.distance <= _SAME_PART
+            for each in self.get_differences(one, two)
+        )
+
+
+def build_space(configs: Sequence[Any]) -> ConfigSpace:
+    """Bring configs, nested or flat, to common names; seeds, paths, notes and results are left out."""
+    flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
+    names = _name_settings(flat)
+    rows: list[dict[str, Any]] = []
+    used: dict[str, Counter[str]] = {}
+    for config in flat:
+        row: dict[str, Any] = {}
+        for key, value in config.items():
+            name = names[key]
+            row[name] = _undo_logarithm(key, value)
+            used.setdefault(name, Counter())[key] += 1
+        rows.append(row)
+    scales = {
+        name: scale for name in used if (scale := _find_scale([row[name] for row in rows if name in row], len(rows)))
+    }
+    return ConfigSpace(rows, scales, {name: counts.most_common(1)[0][0] for name, counts in used.items()})
+
+
+def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
+    """Return the mean squared distance over all settings that vary, for each pair; None where nothing varies."""
+    space = build_space(configs)
+    if not space.scales:
+        return None
+    matrix = [[0.0] * len(configs) for _ in configs]
+    for one in range(len(configs)):
+        for two in range(one):
+            matrix[one][two] = matrix[two][one] = space.measure(one, two)
+    return matrix
+
+
+def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return one name for the keys that mean the same setting; keys that one config holds together stay apart."""
+    known = list(dict.fromkeys(key for config in configs for key in config))
+    common = {key: _simplify(key) for key in known}
+    together = {
+        name for config in configs for name, count in Counter(common[key] for key in config).items() if count > 1
+    }
+    return {key: " ".join(_split(key)) if name in together else name for key, name in common.items()}
+
+
+def _simplify(key: str) -> str:
+    parts = [
+        " ".join(words)
+        for part in key.split(".")
+        if (words := [word for word in _split(part) if word not in _WRAPPERS])
+    ]
+    if not parts:
+        return key
+    last = _LOGS.sub("", parts[-1]).strip() or parts[-1]
+    if last in _VAGUE and len(parts) > 1:
+        last = _NAMES.get(
+            f"{parts[-2]} {last}",
+            parts[-2] if last in ("name", "type", "kind", "value", "class") else f"{parts[-2]} {last}",
+        )
+    return _NAMES.get(last, last)
+
+
+def _split(key: str) -> list[str]:
+    return [word for word in split_words(key) if word]
+
+
+def _undo_logarithm(key: str, value: Any) -> Any:
+    last = " ".join(_split(key.rsplit(".", 1)[-1]))
+    found = _LOGS.search(last)
+    if not found or not _is_number(value) or abs(value) > 300:
+        return value
+    base = 2.0 if "log2" in found[0] else 10.0 if "log10" in found[0] or "ln" not in found[0] else math.e
+    power = -value if found[0].startswith("neg") else value
+    return base**power if power < 300 else value
+
+
+def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
+    """Return whether numbers vary on a logarithmic scale, and their deviation there; None where nothing varies."""
+    if len({freeze(value) for value in values}) < 2 and len(values) == count:
+        return None
+    if not all(_is_number(value) for value in values):
+        return False, 0.0
+    is_log = min(values) > 0 and max(values) >= _DECADE * min(values)
+    deviation = pstdev([math.log(value) if is_log else float(value) for value in values])
+    return is_log, deviation
+
+
+def _measure(first: Any, second: Any, scale: tuple[bool, float]) -> float:
+    """Return how far two values are apart: in deviations for numbers, 0 or 1 for others; 1 where one is missing."""
+    is_log, deviation = scale
+    if first is None and second is None:
+        return 0.0
+    if not (_is_number(first) and _is_number(second)) or not deviation:
+        return float(freeze(first) != freeze(second))
+    if is_log:
+        return abs(math.log(first) - math.log(second)) / deviation if min(first, second) > 0 else 1.0
+    return abs(first - second) / deviation
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value if isinstance(value, float) else 0.0)
+        and abs(value) < _LARGEST
+    )

@@ -1,0 +1,356 @@
+"""Forecast where a training curve will end, from its own course and from finished curves of the same metric.
+
+The cohort's curves are compared with the forecast one at the same step: their level, how they came there, and their
+configs. A Gaussian process predicts the end from these; several of its forms are averaged, weighted by how well each
+predicts every finished curve from the others. The 90 % interval is calibrated on the same leave-one-out errors
+(conformal prediction), so that no width is a constant of this module.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise, product
+from statistics import fmean, median
+from typing import Literal, NamedTuple
+
+from swanlab_mcp.analysis.config_distances import measure_distances
+from swanlab_mcp.analysis.gaussian_process import predict
+from swanlab_mcp.analysis.quantiles import get_quantile
+
+__all__ = ["FEWEST", "MOST", "Course", "Forecast", "forecast", "get_value"]
+
+FEWEST = 5  # finished curves without which only the own curve is continued
+MOST = 60  # of more, those nearest in level: the work grows with the third power
+COVERAGE = 0.9
+TOP = 0.1  # of the cohort: a run that will not end among these is given up
+_REACHED = 0.95  # of the horizon: runs of one length often stop a few steps apart
+_MOST_POINTS = 200  # of a longer curve, medians of equal parts
+_LOOK_BACKS = (0.9, 0.75, 0.5, 0.3, 0.15)  # parts of the way to the present step
+_WINDOWS = (1, 5)  # of the running medians from which a curve's course is read
+_LENGTH = 1.5  # of the kernel, in standardised units: curves this far apart have little in common
+_CONFIG_LENGTHS = (1.5, math.inf)  # inf: the config says nothing
+_NOISE = 0.03
+_LINEAR = 0.3
+_SHARPNESS = 6  # how much a better form counts: a tenth less error, almost twice the weight
+_NEAR = 0.2  # part of the cohort whose errors say how hard this place is
+_FLOOR = 0.02  # of the nearness: no curve is left out
+_LARGEST = 700  # of an exponent
+
+
+class Course(NamedTuple):
+    """One training: finite points by rising steps, and its flat config."""
+
+    steps: Sequence[int]
+    values: Sequence[float]
+    config: dict[str, object]
+
+
+class Forecast(NamedTuple):
+    """The value at the horizon: expected, and the bounds of the 90 % interval.
+
+    `cohort`: how many finished curves it is from; 0: the own curve alone. `ends`: what those reached at the horizon.
+    `chance_best`: to end better than the best of them, None where that is not known. `is_lost`: even the better end of
+    the interval misses the best tenth of them.
+    """
+
+    expected: float
+    low: float
+    high: float
+    cohort: int
+    ends: Sequence[float] = ()
+    chance_best: float | None = None
+    is_lost: bool = False
+
+
+class _Form(NamedTuple):
+    """What one form of the process predicts: for each finished curve from the others, and last for the new curve."""
+
+    guesses: list[float]
+    deviations: list[float]
+
+
+def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str) -> Forecast:
+    """Return the forecast of a curve's value at the step `horizon`; `mode` "min" or "max" says which values are better.
+
+    Of `finished`, those count that reach the horizon. Raises ValueError for a curve of fewer than 3 points.
+    """
+    if len(course.steps) < 3:
+        raise ValueError("a forecast needs at least 3 points")
+    course = _thin(course)
+    step = course.steps[-1]
+    usable = [
+        _thin(one) for one in finished if one.steps and one.steps[0] <= step and one.steps[-1] >= _REACHED * horizon
+    ]
+    if len(usable) < FEWEST or horizon <= step:
+        return _continue(course, horizon)
+    level = course.values[-1]
+    usable = sorted(usable, key=lambda one: abs(get_value(one, step) - level))[:MOST]
+    ends = [get_value(one, horizon) for one in usable]
+    courses = [_cut(one, step) for one in [*usable, course]]
+    forms = _predict_forms(courses, [one.config for one in [*usable, course]], ends)
+    nearness = _measure_nearness(_standardise([_describe(one, 1, is_log=False) for one in courses]))
+    weights = _weigh_forms(forms, ends, nearness)
+    guesses = [_mix(row, column) for row, column in zip(weights, _turn(forms, "guesses"), strict=True)]
+    errors = [end - guess for end, guess in zip(ends, guesses, strict=False)]
+    scales = _combine(
+        _measure_nearby(nearness, [abs(error) for error in errors]),
+        [_mix(row, column) for row, column in zip(weights, _turn(forms, "deviations"), strict=True)],
+        [_spread(row, column) for row, column in zip(weights, _turn(forms, "guesses"), strict=True)],
+        [_measure_roughness(one) for one in courses],
+    )
+    scores = [error / scale for error, scale in zip(errors, scales, strict=False)]
+    expected, scale = guesses[-1], scales[-1]
+    half = _choose_score(scores) * scale
+    low = expected - half
+    if min(map(min, [*courses, ends])) >= 0:
+        low = max(low, 0.0)
+    found = Forecast(expected, low, expected + half, len(ends), ends)
+    if mode not in ("min", "max"):
+        return found
+    sign = 1 if mode == "min" else -1
+    best = min(sign * end for end in ends)
+    better = sum(sign * (expected + score * scale) < best for score in scores)
+    limit = sorted(sign * end for end in ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
+    is_lost = sign * expected - half > limit
+    return found._replace(chance_best=(better + 0.5) / (len(scores) + 1), is_lost=is_lost)
+
+
+def _choose_score(scores: Sequence[float]) -> float:
+    """Return the error, in units of its scale, that the part COVERAGE of the finished curves and one more keep to."""
+    return sorted(abs(one) for one in scores)[min(len(scores), math.ceil((len(scores) + 1) * COVERAGE)) - 1]
+
+
+def _raise(value: float) -> float:
+    return math.exp(max(-_LARGEST, min(_LARGEST, value)))
+
+
+def _predict_forms(
+    courses: Sequence[Sequence[float]], configs: Sequence[dict[str, object]], ends: Sequence[float]
+) -> list[_Form]:
+    bottom, top = _bound(courses[-1], ends)
+    apart = measure_distances(configs)
+    is_positive = min(min(one) for one in courses) > 0 and min(ends) > 0
+    forms: list[_Form] = []
+    for is_log, window in product((False, True) if is_positive else (False,), _WINDOWS):
+        turn = math.log if is_log else float
+        features = [_describe(one, window, is_log=is_log) for one in courses]
+        levels = [one[0] for one in features]
+        points = _standardise(features)
+        width = len(points[0])
+        distances = [
+            [sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) / width for two in points] for one in points
+        ]
+        linear = [[sum(a * b for a, b in zip(one, two, strict=True)) / width for two in points] for one in points]
+        for base, length in product((levels, [0.0] * len(levels)), _CONFIG_LENGTHS):
+            if length != math.inf and apart is None:
+                continue
+            kernel = [
+                [
+                    math.exp(-near / _LENGTH**2 / 2 - (apart[row][place] / length**2 / 2 if apart else 0.0))
+                    + _LINEAR * along
+                    + 1
+                    for place, (near, along) in enumerate(zip(distances[row], linear[row], strict=True))
+                ]
+                for row in range(len(points))
+            ]
+            raw = [turn(end) - start for end, start in zip(ends, base, strict=False)]
+            centre = median(raw)
+            unit = get_quantile([abs(one - centre) for one in raw], 0.8) or 1e-12
+            found = predict(kernel, [(one - centre) / unit for one in raw], _NOISE)
+            guesses = [
+                start + centre + unit * one for start, one in zip(base, [*found.left_out, found.value], strict=True)
+            ]
+            if is_log:
+                guesses = [_raise(one) for one in guesses]
+            guesses = [max(bottom, min(top, one)) for one in guesses]
+            deviations = [
+                one * unit * (guess if is_log else 1.0)
+                for one, guess in zip([*found.deviations, found.deviation], guesses, strict=True)
+            ]
+            forms.append(_Form(guesses, deviations))
+    return forms
+
+
+def _bound(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
+    """Return between which values an end is believed: those of the cohort and of the own last third, and a little."""
+    recent = [*values[-max(1, len(values) // 3) :], *ends]
+    margin = 0.05 * (get_quantile(ends, 0.9) - get_quantile(ends, 0.1))
+    lowest = min(recent)
+    return max(lowest - margin, lowest / 2) if lowest > 0 else lowest - margin, max(recent) + margin
+
+
+def _describe(values: Sequence[float], window: int, *, is_log: bool) -> list[float]:
+    """Return the present level of a curve and the changes that led there."""
+    smooth = _take_medians(values, window)
+    if is_log:
+        smooth = [math.log(one) for one in smooth]
+    last = len(smooth) - 1
+    past = [smooth[-1], *(smooth[max(0, round(part * last))] for part in _LOOK_BACKS)]
+    return [smooth[-1], *(later - earlier for later, earlier in pairwise(past))]
+
+
+def _standardise(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return each column around its median in units of its spread; what lies far outside is drawn nearer."""
+    columns: list[list[float]] = []
+    for column in zip(*rows, strict=True):
+        centre = median(column)
+        unit = get_quantile(column, 0.85) - get_quantile(column, 0.15) + 1e-9 * max(abs(one) for one in column) + 1e-12
+        columns.append([_draw_near((one - centre) / unit) for one in column])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _draw_near(value: float) -> float:
+    size = abs(value)
+    return math.copysign(size if size <= 2 else 2 + math.log1p(size - 2), value)
+
+
+def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return how near each curve is to each other one: 1 for the same course, hardly anything for another one."""
+    distances = [[sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) for two in points] for one in points]
+    near = max(3, round(_NEAR * (len(points) - 1)))
+    rows: list[list[float]] = []
+    for place, row in enumerate(distances):
+        others = sorted(distance for other, distance in enumerate(row[:-1]) if other != place)
+        reach = others[min(near, len(others)) - 1] + 1e-12
+        rows.append(
+            [0.0 if other == place else math.exp(-distance / reach) + _FLOOR for other, distance in enumerate(row)]
+        )
+    return rows
+
+
+def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float]) -> list[float]:
+    """Return how wrong the predictions of the most similar curves are, for each finished curve and the new one."""
+    floor = 0.1 * median(sizes)
+    return [_mix(row[: len(sizes)], sizes) / sum(row[: len(sizes)]) + floor for row in nearness]
+
+
+def _weigh_forms(
+    forms: Sequence[_Form], ends: Sequence[float], nearness: Sequence[Sequence[float]]
+) -> list[list[float]]:
+    """Return the weights of the forms for each curve, by how well each predicts the other curves, near ones above all.
+
+    A curve's own error has no part in its weights, so that its prediction is one that a new curve would have got.
+    """
+    spread = get_quantile(ends, 0.9) - get_quantile(ends, 0.1)
+    cap = spread or max(abs(form.guesses[-1] - median(ends)) for form in forms) or 1.0
+    errors = [[min(abs(end - guess), cap) for end, guess in zip(ends, form.guesses, strict=False)] for form in forms]
+    return [_weigh([_mix(row[: len(ends)], one) for one in errors]) for row in nearness]
+
+
+def _turn(forms: Sequence[_Form], part: Literal["guesses", "deviations"]) -> list[list[float]]:
+    """Return for each curve what the forms say."""
+    return [list(column) for column in zip(*(getattr(form, part) for form in forms), strict=True)]
+
+
+def _measure_roughness(values: Sequence[float]) -> float:
+    """Return how much a curve's second half changes from point to point, apart from its slope."""
+    half = values[len(values) // 2 :]
+    changes = [later - earlier for earlier, later in pairwise(half)]
+    if not changes:
+        return 0.0
+    centre = median(changes)
+    return get_quantile([abs(one - centre) for one in changes], 0.8)
+
+
+def _combine(*signs: Sequence[float]) -> list[float]:
+    """Return the geometric mean of several signs of uncertainty, each in units of its own median."""
+    logs: list[list[float]] = []
+    for sign in signs:
+        middle = median(sign) or max(sign)
+        if middle > 0:
+            logs.append([math.log(one / middle + 0.1) for one in sign])
+    return [math.exp(fmean(column)) for column in zip(*logs, strict=True)] if logs else [1.0] * len(signs[0])
+
+
+def _continue(course: Course, horizon: int) -> Forecast:
+    """Continue the own curve: half of its recent trend in the logarithm of the step.
+
+    The interval is as wide as the worst error that the same rule made earlier in this curve over an equal ratio of
+    steps, or as its range since half of the steps, whichever is wider.
+    """
+    step = course.steps[-1]
+    if horizon <= step:
+        value = get_value(course, horizon)
+        return Forecast(value, value, value, 0)
+    ratio = (horizon - course.steps[0] + 1) / (step - course.steps[0] + 1)
+    expected = _extrapolate(course.steps, course.values, horizon)
+    errors = [0.0]
+    for count in range(3, len(course.steps)):
+        target = course.steps[0] - 1 + ratio * (course.steps[count - 1] - course.steps[0] + 1)
+        if target > step:
+            break
+        guess = _extrapolate(course.steps[:count], course.values[:count], round(target))
+        errors.append(abs(guess - get_value(course, round(target))))
+    recent = course.values[len(course.values) // 2 :]
+    half = max(*errors, max(recent) - min(recent), abs(expected - course.values[-1]))
+    return Forecast(expected, expected - half, expected + half, 0)
+
+
+def _extrapolate(steps: Sequence[int], values: Sequence[float], horizon: int) -> float:
+    first = len(steps) // 2
+    origin = steps[0] - 1
+    logs = [math.log(step - origin) for step in steps[first:]]
+    recent = _take_medians(values, 5)[first:]
+    middle, level = fmean(logs), fmean(recent)
+    spread = sum((one - middle) ** 2 for one in logs)
+    slope = (
+        sum((one - middle) * (value - level) for one, value in zip(logs, recent, strict=True)) / spread
+        if spread
+        else 0.0
+    )
+    return recent[-1] + 0.5 * slope * (math.log(horizon - origin) - logs[-1])
+
+
+def _thin(course: Course) -> Course:
+    count = len(course.steps)
+    if count <= _MOST_POINTS:
+        return course
+    cuts = [round(place * count / _MOST_POINTS) for place in range(_MOST_POINTS + 1)]
+    parts = list(pairwise(cuts))
+    return Course(
+        [course.steps[stop - 1] for _, stop in parts],
+        [median(course.values[start:stop]) for start, stop in parts],
+        course.config,
+    )
+
+
+def _take_medians(values: Sequence[float], window: int) -> list[float]:
+    reach = window // 2
+    return [median(values[max(0, place - reach) : place + reach + 1]) for place in range(len(values))]
+
+
+def _cut(course: Course, step: int) -> Sequence[float]:
+    """Return the values up to a step."""
+    return course.values[: max(1, bisect_right(course.steps, step))]
+
+
+def get_value(course: Course, step: int) -> float:
+    """Return a curve's value at a step, on the line between the points around it."""
+    place = bisect_right(course.steps, step)
+    if place == 0:
+        return course.values[0]
+    if place == len(course.steps) or course.steps[place - 1] == step:
+        return course.values[place - 1]
+    before, after = course.steps[place - 1], course.steps[place]
+    part = (step - before) / (after - before)
+    return course.values[place - 1] * (1 - part) + course.values[place] * part
+
+
+def _weigh(totals: Sequence[float]) -> list[float]:
+    least = min(totals)
+    if least <= 0:
+        exact = [float(total <= 0) for total in totals]
+        return [one / sum(exact) for one in exact]
+    weights = [(total / least) ** -_SHARPNESS for total in totals]
+    return [one / sum(weights) for one in weights]
+
+
+def _mix(weights: Sequence[float], values: Sequence[float]) -> float:
+    return sum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def _spread(weights: Sequence[float], values: Sequence[float]) -> float:
+    middle = _mix(weights, values)
+    return math.sqrt(_mix(weights, [(value - middle) ** 2 for value in values]))

@@ -1,0 +1,19 @@
+"""Quantiles of a few numbers, interpolated as numpy and pandas do by default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+__all__ = ["get_quantile"]
+
+
+def get_quantile(values: Sequence[float], part: float) -> float:
+    """Return the value below which a part (0 to 1) of the values lies; raises ValueError without values."""
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    place = part * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

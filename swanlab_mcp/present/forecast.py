@@ -1,0 +1,94 @@
+"""A forecast in words: the interval, and advice with its reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from swanlab_mcp.analysis.forecasting import FEWEST
+from swanlab_mcp.core.findings import ExperimentForecast, round_number
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.forecasts import ForecastExperiment
+from swanlab_mcp.operations.listing import add_notes
+
+__all__ = ["publish"]
+
+_NAMED = 5
+
+
+def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentForecast]:
+    """Return a forecast as a record, in the language of the call."""
+    found = answer.data
+    assert found is not None
+    ahead = found.forecast
+    record = ExperimentForecast(
+        cuid=found.experiment.cuid,
+        name=shorten(found.experiment.name),
+        metric=shorten(found.metric),
+        step=found.step,
+        until_step=found.until_step,
+        value=round_number(found.now, 5),
+        expected=round_number(ahead.expected, 5),
+        low=round_number(ahead.low, 5),
+        high=round_number(ahead.high, 5),
+        best=None if found.best is None else round_number(found.best, 5),
+        chance_best=None if ahead.chance_best is None else round(ahead.chance_best, 2),
+        rank_now=say("{rank} of {count}", rank=found.rank, count=found.among) if found.rank else None,
+        advice=found.advice,
+        reason=_give_reason(found),
+        time_left=_describe_time(found) or None,
+        actual=None if found.actual is None else round_number(found.actual, 5),
+        cohort=[shorten(one.name, 40) for one in found.cohort[:_NAMED]],
+        cohort_size=ahead.cohort,
+    )
+    notes = [*answer.notes]
+    if ahead.cohort:
+        notes.append(
+            say(
+                "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
+                count=ahead.cohort,
+            )
+        )
+    if found.experiment.state != "RUNNING" and found.actual is None:
+        notes.append(say("The experiment is {state}, so it no longer trains.", state=found.experiment.state))
+    if found.link:
+        notes.append(say("Page: {link}", link=found.link))
+    return add_notes(ApiResponse(data=record), *notes)
+
+
+def _give_reason(found: ForecastExperiment) -> str:
+    ahead = found.forecast
+    if found.is_broken:
+        return say("The metric is NaN or infinite at its last step; diagnose_experiment says since when.")
+    if not ahead.cohort:
+        return say(
+            "Fewer than {needed} finished experiments reach step {until}: only its own curve was continued.",
+            needed=FEWEST,
+            until=found.until_step,
+        )
+    if found.best is None or ahead.chance_best is None:
+        return say(
+            "It is not known whether small or large values of this metric are better; pass mode=min or mode=max."
+        )
+    best = f"{round_number(found.best, 5):g}"
+    if found.advice == "kill":
+        return say(
+            "Even the better end of the interval misses the best tenth of the cohort, whose best is {best}.", best=best
+        )
+    return say(
+        "It may still beat the best of the cohort ({best}): chance about {chance} %.",
+        best=best,
+        chance=max(1, round(100 * ahead.chance_best)),
+    )
+
+
+def _describe_time(found: ForecastExperiment) -> str:
+    if not found.pace or found.experiment.state != "RUNNING":
+        return ""
+    seconds = round(found.pace * (found.until_step - found.step))
+    return (
+        str(timedelta(seconds=seconds))
+        if seconds < 30 * 86400
+        else say_plural("{count} day", "{count} days", seconds // 86400)
+    )
