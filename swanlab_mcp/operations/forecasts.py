@@ -13,7 +13,7 @@ from swanlab_mcp.analysis.forecasting import MOST, Course, Forecast, forecast, g
 from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import AsOfStep, Better, ExpCuid, ForecastMetric, ProjectName, UntilStep, Username
@@ -99,10 +99,11 @@ async def forecast_experiment(
     own, shown = _keep_finite(logged), _keep_finite(seen)
     if len(shown.steps) < _FEWEST_POINTS:
         raise InvalidArgument(
-            say(
+            say_plural(
+                "{metric} has {count} finite point up to step {step}; a forecast needs at least {needed}.",
                 "{metric} has {count} finite points up to step {step}; a forecast needs at least {needed}.",
+                len(shown.steps),
                 metric=shorten(metric),
-                count=len(shown.steps),
                 step=as_of_step or (own.steps[-1] if own.steps else 0),
                 needed=_FEWEST_POINTS,
             ),
