@@ -34,7 +34,7 @@ def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentFo
         high=round_number(ahead.high, 5),
         best=None if found.best is None else round_number(found.best, 5),
         chance_best=None if ahead.chance_best is None else round(ahead.chance_best, 2),
-        rank_now=say("{rank} of {count}", rank=found.rank, count=found.among) if found.rank else None,
+        rank_now=f"{found.rank}/{found.among}" if found.rank else None,
         advice=found.advice,
         reason=_give_reason(found),
         time_left=_describe_time(found) or None,

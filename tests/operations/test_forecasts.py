@@ -50,7 +50,7 @@ async def test_running_experiment_is_forecast_to_the_usual_end(settings: Setting
     assert (found["step"], found["until_step"], found["cohort_size"]) == (39, 79, 14)
     end = draw_trainings(7, 15)[-1].values[-1]
     assert found["low"] <= end <= found["high"]
-    assert found["rank_now"].endswith("of 15")
+    assert found["rank_now"].endswith("/15")
     assert found["advice"] in ("keep", "kill")
 
 
