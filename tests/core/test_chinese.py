@@ -40,7 +40,8 @@ SENTENCE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,}){2}")
 NAMES = re.compile(r"`[^`]*`|--[a-z-]+|[A-Z]{2,}[A-Z_]*|[a-z]+(?:_[a-z]+)+|[a-z_]+=|\d+(?:[.:]\d+)*")
 # where an answer holds text of ours; all other text is the same in every language
 OURS = {
-    "notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg", "why", "reason"
+    "notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg", "why",
+    "reason",
 }  # fmt: skip
 # what the output schema lists as values
 KINDS = {"real", "within noise", "cannot tell", "baseline", "better", "worse", "no difference shown"}
