@@ -112,7 +112,9 @@ async def get_media(
             )
         )
     if steps_only:
-        return add_notes(ApiResponse(data=[], page=Page(returned=0, total=0)), *dict.fromkeys(notes))
+        total = sum(len(answer.data.steps) for answer in answers[:: len(wanted)] if answer.data)
+        note = say("Without contents, as requested.")
+        return add_notes(ApiResponse(data=[], page=Page(returned=0, total=total)), note, *dict.fromkeys(notes))
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
     listed = items[get_slice(page, size)]

@@ -1,0 +1,44 @@
+"""Which steps have media, without their contents."""
+
+from __future__ import annotations
+
+import pytest
+
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import Media, State
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def state(state: State) -> State:
+    images = {"samples": [Media(step, [f"image/{step}.png"]) for step in (0, 50, 100, 400)]}
+    texts = {"notes": [Media(100, ["text/100.txt"])]}
+    state.add_experiment(
+        state.projects[0], "pictures", cuid="pictures1", media=images | texts, metrics={"loss": [(0, 1.0)]}
+    )
+    return state
+
+
+async def test_steps_and_counts_come_without_a_file(settings: Settings, state: State) -> None:
+    async with session(settings) as client:
+        given = {"project": state.projects[0].name, "exp_cuid": "pictures1", "keys": ["*"], "steps_only": True}
+        result = await client.call_tool("get_media", given)
+    told = text_of(result)
+    assert told.startswith("0 of 5\nnote: Without contents, as requested.")
+    assert "Steps of samples: 0-100 by 50, 400 (4)." in told
+    assert "Steps of notes: 100 (1)." in told
+    assert [one.type for one in result.content] == ["text"]
+    # the address of a file is never requested
+    assert not state.get_calls("presigned")
+
+
+async def test_a_list_of_numbers_says_that_there_are_media(settings: Settings, state: State) -> None:
+    async with session(settings) as client:
+        given = {"project": state.projects[0].name, "exp_cuids": ["pictures1"]}
+        plain = await client.call_tool("list_metrics", given)
+        media = await client.call_tool("list_metrics", given | {"kind": "media"})
+    assert [row["key"] for row in plain.structured_content["data"]] == ["loss"]
+    assert "2 media keys exist too (kind='media')." in plain.structured_content["notes"]
+    assert {row["key"] for row in media.structured_content["data"]} == {"samples", "notes"}
