@@ -30,10 +30,6 @@ _LONGEST = 12.0
 def run(settings: Settings, _arguments: argparse.Namespace) -> int:
     """Print what the server would use and whether it works: 0 if it does, else 1."""
     works = asyncio.run(_check(settings))
-    if None in works:
-        # a thread that resolves a name cannot be stopped
-        sys.stdout.flush()
-        end(1)
     return 0 if works and all(works) else 1
 
 
@@ -52,6 +48,10 @@ async def _check(settings: Settings) -> list[bool | None]:
             works.append(await _check_folders(client, settings))
     finally:
         await client.aclose()
+    if None in works:
+        # a thread that resolves a name cannot be stopped, and the event loop would wait for it
+        sys.stdout.flush()
+        end(1)
     if not works:
         show(
             say("Nothing to answer from: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from swanlab_mcp.cli.main import main
-from tests.cli.test_command import run
+from tests.cli.test_command import environ, run
 from tests.conftest import RUNS
 from tests.fake_swanlab.server import listen
 
@@ -26,6 +28,41 @@ def test_a_silent_host_costs_the_timeout() -> None:
     assert done.stdout.endswith(
         f"login: failed. {host} was silent for 0.5 s: check the address, the port and any firewall.\n"
     )
+
+
+# a resolver of the system that fails at once, or hangs longer than anybody waits
+RESOLVER = """
+import socket, sys, time
+def resolve(host, *_, **__):
+    time.sleep(float(sys.argv[1]))
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+socket.getaddrinfo = resolve
+from swanlab_mcp.cli.main import main
+main(["check", "--host", "https://x.invalid", "--timeout", sys.argv[2]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds", "told"),
+    [
+        ("0", "30", "The name x.invalid cannot be resolved: check its spelling and the DNS."),
+        ("50", "0.5", "https://x.invalid was silent for 0.5 s: check the address, the port and any firewall."),
+    ],
+)
+def test_a_name_that_cannot_be_resolved_is_named_and_a_resolver_that_hangs_is_left(
+    wait: str, seconds: str, told: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESOLVER, wait, seconds],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        env=environ(SWANLAB_API_KEY="key"),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert told in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["missing", "a file", "empty", "others", "one run"])
