@@ -65,7 +65,7 @@ def judge_losses(train: list[float], held_out: list[float] | None = None, steps:
     return [event for event in judge(curves).events if event.severity != "info"]
 
 
-def test_noise_alone_raises_few_alarms() -> None:
+def test_pure_noise_raises_few_alarms() -> None:
     # the figures of 1,000 series stand in docs/verdicts.md; this pins 60 of each
     told = load_benchmark().measure_false_alarms(60)
     for (name, length), counts in told.items():
@@ -75,7 +75,7 @@ def test_noise_alone_raises_few_alarms() -> None:
 
 @given(st.floats(-10, 10), st.floats(0.01, 100), st.integers(0, 50))
 @settings(max_examples=25)
-def test_verdicts_about_shape_do_not_depend_on_origin_or_unit(shift: float, scale: float, seed: int) -> None:
+def test_shape_verdicts_are_independent_of_origin_and_unit(shift: float, scale: float, seed: int) -> None:
     for values in (learn(300, seed), bottom(300, seed)):
         moved = [scale * value + shift for value in values]
         steps = range(300)
@@ -87,7 +87,7 @@ def test_verdicts_about_shape_do_not_depend_on_origin_or_unit(shift: float, scal
 
 @given(st.integers(1, 60), st.integers(100, 10_000))
 @settings(max_examples=25)
-def test_steps_may_be_spaced_as_they_like(spacing: int, start: int) -> None:
+def test_uneven_steps_do_not_change_events(spacing: int, start: int) -> None:
     values = bottom(400)
     values[300] = 5.0
     steps = [start + spacing * place for place in range(400)]
@@ -101,7 +101,7 @@ def test_steps_may_be_spaced_as_they_like(spacing: int, start: int) -> None:
 
 
 @given(st.integers(20, 979), st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_the_first_value_that_is_not_finite_is_found_with_its_step(place: int, odd: float) -> None:
+def test_first_non_finite_value_is_found_at_its_step(place: int, odd: float) -> None:
     values = learn(1000)
     once = find_non_finite(range(1000), [*values[:place], odd, *values[place + 1 :]])
     assert once
@@ -121,7 +121,7 @@ def test_a_nan_at_step_6000_of_10000_is_found() -> None:
     assert (found.facts["count"], found.facts["total"], found.facts["to_end"]) == (4000, 10_000, True)
 
 
-def test_values_so_large_that_their_sum_is_infinite_are_still_finite() -> None:
+def test_finite_values_with_infinite_sum_are_not_flagged() -> None:
     values = [1e308] * 20
     assert find_non_finite(range(20), values) is None
     assert keep_finite(range(20), values)[1] == values
@@ -172,7 +172,7 @@ def test_a_shock_has_a_start_a_peak_and_an_end() -> None:
     assert find_shock(range(3000), learn(3000)) is None
 
 
-def test_a_fall_a_level_shift_and_a_constant_are_no_spikes() -> None:
+def test_falls_shifts_and_constants_are_not_spikes() -> None:
     assert find_spikes(range(400), learn(400)) is None
     shifted = [1 + random.Random(step).gauss(0, 0.01) + (step > 2900) for step in range(3000)]
     assert find_spikes(range(3000), shifted) is None
@@ -181,7 +181,7 @@ def test_a_fall_a_level_shift_and_a_constant_are_no_spikes() -> None:
 
 
 @pytest.mark.parametrize("size", [60, 400, 10_000])
-def test_a_loss_that_bottoms_at_40_percent_and_doubles_is_worse_from_there_on(size: int) -> None:
+def test_rising_loss_has_its_onset_after_the_minimum(size: int) -> None:
     for seed in range(10):
         worse = find_worsening(range(size), bottom(size, seed))
         assert worse
@@ -191,13 +191,13 @@ def test_a_loss_that_bottoms_at_40_percent_and_doubles_is_worse_from_there_on(si
         assert 0.3 * size < worse.best_step < 0.56 * size
 
 
-def test_a_loss_that_learns_is_not_worse() -> None:
+def test_falling_loss_is_not_worsening() -> None:
     for size in (40, 300, 3000):
         assert find_worsening(range(size), learn(size)) is None
     assert find_worsening(range(4), [1.0, 2.0, 3.0, 4.0]) is None
 
 
-def test_five_points_that_all_rise_are_worse() -> None:
+def test_five_rising_points_are_worsening() -> None:
     worse = find_worsening(range(5), [1.0, 2.0, 3.0, 4.0, 5.0])
     assert worse
     assert (worse.best_step, worse.onset_step) == (0, 1)
@@ -205,7 +205,7 @@ def test_five_points_that_all_rise_are_worse() -> None:
 
 
 @pytest.mark.parametrize("size", [40, 1000, 10_000])
-def test_a_loss_flat_at_ln_10_never_learned(size: int) -> None:
+def test_loss_flat_at_ln_10_never_learned(size: int) -> None:
     source = random.Random(size)
     values = [math.log(10) + source.gauss(0, 0.01) for _ in range(size)]
     assert not has_improved(values)
@@ -216,7 +216,7 @@ def test_a_loss_flat_at_ln_10_never_learned(size: int) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
-def test_a_loss_that_falls_did_learn_even_within_its_first_points(noise: float) -> None:
+def test_loss_that_falls_in_its_first_points_learned(noise: float) -> None:
     source = random.Random(1)
     assert has_improved(learn(1000, noise=noise))
     quick = [2.5, 0.02, *[0.002 + source.random() * 1e-4 for _ in range(58)]]
@@ -225,7 +225,7 @@ def test_a_loss_that_falls_did_learn_even_within_its_first_points(noise: float) 
     assert not judge_losses([2.3, 2.29])
 
 
-def test_fine_tuning_that_gains_one_percent_surely_is_no_flat_loss() -> None:
+def test_one_percent_gain_is_not_a_flat_loss() -> None:
     source = random.Random(4)
     slow = [2.10 - 0.03 * step / 5000 + source.gauss(0, 0.02) for step in range(5000)]
     assert not judge_losses(slow)
@@ -234,7 +234,7 @@ def test_fine_tuning_that_gains_one_percent_surely_is_no_flat_loss() -> None:
     assert [event.kind for event in judge_losses(barely)] == ["never_learned"]
 
 
-def test_chance_levels_are_those_of_classes() -> None:
+def test_chance_levels_match_class_counts() -> None:
     assert [find_chance_classes(math.log(k)) for k in (2, 10, 1000)] == [2, 10, 1000]
     assert find_chance_classes(0.31) is None
     assert find_chance_classes(5.9) == 365
@@ -242,7 +242,7 @@ def test_chance_levels_are_those_of_classes() -> None:
 
 @given(st.integers(0, 30))
 @settings(max_examples=15)
-def test_a_plateau_begins_where_nothing_more_is_gained(seed: int) -> None:
+def test_plateau_starts_at_the_last_gain(seed: int) -> None:
     source = random.Random(seed)
     values = [max(0.5, 2.5 - 2 * step / 300) + source.gauss(0, 0.01) for step in range(1000)]
     found = find_plateau(range(1000), values)
@@ -251,7 +251,7 @@ def test_a_plateau_begins_where_nothing_more_is_gained(seed: int) -> None:
     assert find_plateau(range(1000), [3 - step / 500 for step in range(1000)]) is None
 
 
-def test_what_worsens_is_overfitting_only_if_training_does_not() -> None:
+def test_worsening_validation_is_overfitting_only_if_training_holds() -> None:
     size = 400
     better, worse = learn(size), bottom(size)
     (event,) = judge_losses(better, worse)
@@ -282,18 +282,18 @@ COSINE = [0.05 * (1 + math.cos(math.pi * step / SIZE)) for step in range(SIZE)]
         [0.1 * (1 - step / SIZE) for step in range(SIZE)],
     ],
 )
-def test_a_schedule_is_no_break(rates: list[float]) -> None:
+def test_learning_rate_schedule_is_not_a_jump(rates: list[float]) -> None:
     assert find_jumps(range(SIZE), rates) == []
 
 
 @given(st.integers(int(0.45 * SIZE), SIZE - 1))
-def test_a_rate_that_jumps_up_is_a_break(place: int) -> None:
+def test_upward_rate_jump_is_found(place: int) -> None:
     rates = [*COSINE[:place], *[0.4] * (SIZE - place)]
     (found,) = find_jumps(range(SIZE), rates)
     assert found.step == place
 
 
-def test_a_metric_that_is_logged_every_500_steps_has_no_gap() -> None:
+def test_regular_logging_intervals_are_not_gaps() -> None:
     steps = list(range(0, 10_000, 500))
     assert find_gaps(steps, [1_700_000_000_000 + 900_000 * place for place in range(20)]) == []
     # evaluations make pauses that recur
@@ -302,7 +302,7 @@ def test_a_metric_that_is_logged_every_500_steps_has_no_gap() -> None:
 
 
 @given(st.integers(20, 1900), st.integers(3600, 500_000))
-def test_a_pause_and_missing_steps_are_found(place: int, seconds: int) -> None:
+def test_pause_and_missing_steps_are_found(place: int, seconds: int) -> None:
     times = [1_700_000_000_000 + 1000 * step + (1000 * seconds if step > place else 0) for step in range(2000)]
     (pause,) = find_gaps(range(2000), times)
     assert (pause.kind, pause.step) == ("logging_gap", place + 1)
@@ -311,7 +311,7 @@ def test_a_pause_and_missing_steps_are_found(place: int, seconds: int) -> None:
     assert (missing.kind, missing.step) == ("missing_steps", place + 501)
 
 
-def test_steps_that_were_logged_again_tell_a_resume() -> None:
+def test_repeated_steps_reveal_a_resume() -> None:
     times = [1_700_000_000_000 + 1000 * step for step in range(100)]
     times[50:80] = [1_700_001_000_000 + 1000 * step for step in range(30)]
     kinds = {event.kind: event.step for event in find_gaps(range(100), times)}
@@ -319,7 +319,7 @@ def test_steps_that_were_logged_again_tell_a_resume() -> None:
     assert find_gaps([1, 2], [1, 2]) == []
 
 
-def test_a_running_series_is_stalled_when_it_is_far_overdue() -> None:
+def test_long_overdue_series_is_stalled() -> None:
     times = [1_700_000_000_000 + 60_000 * step for step in range(50)]
     assert find_stall(times, times[-1] + 900_000) is None
     stall = find_stall(times, times[-1] + 7_200_000)
@@ -335,7 +335,7 @@ waits = st.lists(st.integers(0, 10**7), min_size=1, max_size=60)
 
 
 @given(waits, st.integers(0, 10**9), st.integers(1, 10**12))
-def test_a_stall_does_not_depend_on_when_the_run_began_and_lasts(gaps: list[int], silent: int, shift: int) -> None:
+def test_stall_persists_and_is_independent_of_start_time(gaps: list[int], silent: int, shift: int) -> None:
     times = [10**12 + sum(gaps[:place]) for place in range(len(gaps) + 1)]
     now = times[-1] + silent
     stall = find_stall(times, now)
@@ -362,7 +362,7 @@ loads = st.lists(st.floats(0, 100), min_size=1, max_size=80)
     st.randoms(use_true_random=False),
     st.integers(0, 5),
 )
-def test_an_idle_gpu_is_told_whatever_the_order_steps_or_lost_samples(
+def test_idle_gpu_is_found_in_any_order_and_with_lost_samples(
     values: list[float], start: int, source: random.Random, lost: int
 ) -> None:
     idle = find_idle(range(len(values)), values)
@@ -377,9 +377,7 @@ def test_an_idle_gpu_is_told_whatever_the_order_steps_or_lost_samples(
 
 
 @given(loads, st.integers(0, 10**6), st.integers(0, 79))
-def test_a_full_memory_is_told_at_its_largest_value_and_by_nothing_else(
-    values: list[float], start: int, place: int
-) -> None:
+def test_full_memory_depends_only_on_its_maximum(values: list[float], start: int, place: int) -> None:
     full = find_full_memory(range(len(values)), values)
     assert (full is not None) == (max(values) >= 97)
     odd = [*values[:place], math.nan, *values[place:]]
@@ -395,7 +393,7 @@ def test_a_full_memory_is_told_at_its_largest_value_and_by_nothing_else(
     st.integers(0, 50), st.sampled_from([learn, bottom]),
 )  # fmt: skip
 @settings(max_examples=25)
-def test_overfitting_does_not_depend_on_the_origin_or_unit_of_either_series(
+def test_overfitting_is_independent_of_origin_and_unit(
     shift: float, scale: float, other_shift: float, other_scale: float, seed: int, course: Any
 ) -> None:
     train, held_out = course(300, seed), bottom(300, seed + 1)
@@ -412,7 +410,7 @@ def test_overfitting_does_not_depend_on_the_origin_or_unit_of_either_series(
     assert (one.step, one.facts["best_step"]) == (other.step, other.facts["best_step"])
 
 
-def test_hardware_at_its_limits_is_told() -> None:
+def test_full_memory_and_idle_gpu_are_found() -> None:
     full = find_full_memory(range(3), [50.0, 98.5, math.nan])
     assert full
     assert (full.step, full.facts) == (1, {"top": 98.5})
@@ -425,7 +423,7 @@ def test_hardware_at_its_limits_is_told() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=500))
-def test_an_outline_lies_within_the_values(values: list[float]) -> None:
+def test_outline_stays_within_the_values(values: list[float]) -> None:
     course = outline(values)
     assert len(course.levels) <= 100
     assert min(values) <= course.best <= course.final <= max(values)
@@ -433,7 +431,7 @@ def test_an_outline_lies_within_the_values(values: list[float]) -> None:
 
 
 @given(st.lists(st.floats(), min_size=12, max_size=80))
-def test_no_series_is_too_odd_to_be_looked_at(values: list[float]) -> None:
+def test_any_series_can_be_analysed(values: list[float]) -> None:
     steps, finite = keep_finite(range(len(values)), values)
     find_non_finite(range(len(values)), values)
     if finite:
@@ -446,6 +444,6 @@ def test_no_series_is_too_odd_to_be_looked_at(values: list[float]) -> None:
         judge([read_curve(key, range(len(values)), values) for key in ("train/loss", "val/loss", "reward")])
 
 
-def test_durations_are_told_in_two_units() -> None:
+def test_durations_show_at_most_two_units() -> None:
     shown = [show_duration(seconds) for seconds in (0.2, 90, 3600, 90_000, 360_000)]
     assert shown == ["0.2 s", "90 s", "60 min", "25 h 0 min", "4 d 4 h"]

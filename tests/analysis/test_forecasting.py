@@ -42,7 +42,7 @@ def test_larger_is_better_mirrors_smaller_is_better() -> None:
     assert low.is_lost == high.is_lost
 
 
-def test_few_finished_curves_give_the_own_curve_with_a_wide_interval() -> None:
+def test_few_finished_curves_extrapolate_the_curve_with_a_wide_interval() -> None:
     *others, one = draw_trainings(4, 5)
     seen = Course(one.steps[:30], one.values[:30], one.config)
     found = forecast(seen, others, one.steps[-1], "min")
@@ -52,7 +52,7 @@ def test_few_finished_curves_give_the_own_curve_with_a_wide_interval() -> None:
     assert found.low <= one.values[-1] <= found.high
 
 
-def test_curves_that_end_early_do_not_count() -> None:
+def test_short_curves_are_ignored() -> None:
     *others, one = draw_trainings(5, 12)
     short = [Course(other.steps[:40], other.values[:40], other.config) for other in others]
     assert forecast(Course(one.steps[:30], one.values[:30], one.config), short, 79, "min").cohort == 0
@@ -76,7 +76,7 @@ def test_any_numbers_give_finite_bounds_in_order(curves: list[list[float]], own:
 
 
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=3, max_size=8, unique_by=lambda one: one[0]))
-def test_left_out_predictions_are_those_of_a_process_without_the_example(points: list[tuple[float, float]]) -> None:
+def test_left_out_predictions_match_a_refit_without_the_example(points: list[tuple[float, float]]) -> None:
     def kernel(rows: list[float]) -> list[list[float]]:
         return [[math.exp(-((one - two) ** 2) / 2) for two in rows] for one in rows]
 
@@ -90,12 +90,12 @@ def test_left_out_predictions_are_those_of_a_process_without_the_example(points:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
-def test_quantiles_are_those_of_the_standard_library(values: list[float]) -> None:
+def test_quantiles_match_the_standard_library(values: list[float]) -> None:
     expected = statistics.quantiles(values, n=4, method="inclusive")
     assert [get_quantile(values, part) for part in (0.25, 0.5, 0.75)] == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
-def test_renamed_nested_and_logarithmic_settings_are_the_same() -> None:
+def test_renamed_nested_and_logarithmic_settings_match() -> None:
     space = build_space(
         [
             {"lr": 0.001, "batch_size": 32, "optimizer": "adam", "seed": 1},
@@ -111,12 +111,12 @@ def test_renamed_nested_and_logarithmic_settings_are_the_same() -> None:
     assert [one.key for one in space.get_differences(0, 3)] == ["lr", "optimizer"]
 
 
-def test_two_rates_of_one_config_stay_apart() -> None:
+def test_two_rates_in_a_config_stay_separate() -> None:
     space = build_space([{"actor": {"lr": 0.1}, "critic": {"lr": 0.2}}, {"actor": {"lr": 0.1}, "critic": {"lr": 0.4}}])
     assert [(one.first, one.second) for one in space.get_differences(0, 1)] == [(0.2, 0.4)]
 
 
-def test_distance_grows_with_the_ratio_where_values_span_decades() -> None:
+def test_distance_follows_the_ratio_for_values_across_decades() -> None:
     source = random.Random(1)
     space = build_space([{"lr": 10**power} for power in (-5, -4, -1)] + [{"lr": 10 ** source.uniform(-5, -1)}])
     assert space.measure(0, 1) < space.measure(1, 2)

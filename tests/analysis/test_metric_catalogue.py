@@ -24,7 +24,7 @@ KEYS: dict[str, dict[str, str]] = read_table("metric_keys.toml")
 
 
 @pytest.mark.parametrize("table", [PRACTICE, KEYS], ids=["practice", "further"])
-def test_keys_of_known_frameworks_are_read(table: dict[str, dict[str, str]]) -> None:
+def test_known_framework_keys_are_recognised(table: dict[str, dict[str, str]]) -> None:
     wrong: list[str] = []
     claimed: list[str] = []
     unknown: list[str] = []
@@ -45,7 +45,7 @@ def test_keys_of_known_frameworks_are_read(table: dict[str, dict[str, str]]) -> 
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_described(key: str) -> None:
+def test_any_text_has_a_description(key: str) -> None:
     kind = describe_key(key)
     assert kind.direction in ("min", "max", "")
     assert not kind.direction or kind.rule
@@ -55,7 +55,7 @@ WORDS = "train val loss acc error rate neg cost per hour time success score best
 
 
 @given(st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=5), st.sampled_from([" ", "-", ".", "__", ":"]))
-def test_case_and_separators_do_not_matter(words: list[str], separator: str) -> None:
+def test_case_and_separators_are_ignored(words: list[str], separator: str) -> None:
     expected = describe_key("_".join(words))
     assert describe_key(separator.join(words)) == expected
     assert describe_key(separator.join(words).upper()) == expected
@@ -69,7 +69,7 @@ def test_case_and_separators_do_not_matter(words: list[str], separator: str) -> 
         min_size=1,
     )
 )
-def test_spreads_and_counts_are_never_better(words: list[str]) -> None:
+def test_spreads_and_counts_have_no_direction(words: list[str]) -> None:
     key = "_".join(words)
     for other in (f"{key}_std", f"{key}_stderr", f"{key}/std", f"num_{key}s_seen", f"hparams/{key}"):
         assert describe_key(other).direction == "", other
@@ -145,7 +145,7 @@ def test_larger_is_better(key: str) -> None:
         "指标",
     ],
 )
-def test_a_direction_that_the_key_leaves_open_is_not_claimed(key: str) -> None:
+def test_ambiguous_keys_have_no_direction(key: str) -> None:
     assert describe_key(key).direction == ""
 
 
@@ -186,7 +186,7 @@ def test_a_direction_that_the_key_leaves_open_is_not_claimed(key: str) -> None:
         ("epoch", "counter", False),
     ],
 )
-def test_roles_say_what_is_measured(key: str, role: str, must_improve: bool) -> None:
+def test_keys_map_to_roles(key: str, role: str, must_improve: bool) -> None:
     kind = describe_key(key)
     assert (kind.role, kind.must_improve) == (role, must_improve)
 
@@ -239,7 +239,7 @@ def test_pairs_prefer_validation_data_and_whole_epochs() -> None:
     assert find_pairs(["val/loss", "val/acc"]) == []
 
 
-def test_words_are_split_at_case_and_translated() -> None:
+def test_camel_case_words_are_split_and_translated() -> None:
     assert split_words("trainLoss@10/ROC-AUC") == ["train", "loss", "10", "roc", "auc"]
     assert split_words("训练损失") == ["train", "loss"]
 

@@ -22,7 +22,7 @@ samples = st.lists(st.floats(-100, 100), min_size=2, max_size=8)
 
 
 @given(st.floats(-1000, 1000))
-def test_student_with_one_and_two_degrees_of_freedom_is_known_in_closed_form(t: float) -> None:
+def test_student_distribution_matches_its_closed_forms(t: float) -> None:
     assert compute_t_cdf(t, 1) == pytest.approx(0.5 + math.atan(t) / math.pi, abs=1e-12)
     assert compute_t_cdf(t, 2) == pytest.approx(0.5 + t / (2 * math.sqrt(2 + t * t)), abs=1e-12)
 
@@ -89,9 +89,7 @@ def judge(values: list[list[float]], labels: tuple[str, ...] = ()) -> list[Judge
 @pytest.mark.parametrize("kind", ["equal", "unequal", "one noisy", "heavy tails", "skewed"])
 @pytest.mark.parametrize("is_paired", [False, True])
 @pytest.mark.parametrize(("settings", "repeats"), [(5, 3), (20, 5)])
-def test_settings_without_a_difference_seldom_get_a_real_one(
-    kind: str, is_paired: bool, settings: int, repeats: int
-) -> None:
+def test_equal_settings_rarely_get_a_real_difference(kind: str, is_paired: bool, settings: int, repeats: int) -> None:
     source = random.Random(11)
     labels = tuple(str(number) for number in range(repeats)) if is_paired else ()
     rankings = 200
@@ -107,7 +105,7 @@ def test_settings_without_a_difference_seldom_get_a_real_one(
 
 
 @pytest.mark.parametrize("settings", [5, 50])
-def test_a_gap_of_four_deviations_is_found_with_five_seeds(settings: int) -> None:
+def test_five_seeds_detect_a_gap_of_four_deviations(settings: int) -> None:
     source = random.Random(12)
     found = 0
     for _ in range(60):
@@ -118,7 +116,7 @@ def test_a_gap_of_four_deviations_is_found_with_five_seeds(settings: int) -> Non
     assert found >= 48
 
 
-def test_a_few_noisy_settings_do_not_hide_what_the_others_show() -> None:
+def test_noisy_settings_do_not_hide_other_differences() -> None:
     source = random.Random(13)
     values = draw(source, "equal", 20, 5)
     values[0] = [value + 5 for value in values[0]]
@@ -128,7 +126,7 @@ def test_a_few_noisy_settings_do_not_hide_what_the_others_show() -> None:
 
 
 @given(st.lists(samples, min_size=2, max_size=5), st.floats(-50, 50), st.floats(0.1, 50))
-def test_verdicts_do_not_depend_on_origin_or_unit(values: list[list[float]], shift: float, scale: float) -> None:
+def test_verdicts_are_independent_of_origin_and_unit(values: list[list[float]], shift: float, scale: float) -> None:
     before = judge_settings([Sample(own) for own in values], 0)
     after = judge_settings([Sample([scale * one + shift for one in own]) for own in values], 0)
     for one, other in zip(before, after, strict=True):
@@ -155,7 +153,7 @@ def test_settings_on_the_same_folds_are_compared_in_pairs() -> None:
     assert (pooled.verdict, pooled.rule) == ("not shown", "pooled")
 
 
-def test_single_seeds_never_show_a_difference_among_themselves() -> None:
+def test_single_seeds_never_differ_from_each_other() -> None:
     repeated = Sample([5.0, 5.1, 4.9, 5.0])
     judged = judge_settings([Sample([9.0]), Sample([1.0]), repeated], 0)
     assert judged[1]
@@ -173,13 +171,13 @@ def test_single_seeds_never_show_a_difference_among_themselves() -> None:
         ([[1.0, 1.0], [2.0, 2.0]], "no scatter"),
     ],
 )
-def test_too_little_is_not_judged(values: list[list[float]], rule: str) -> None:
+def test_too_few_repeats_get_no_verdict(values: list[list[float]], rule: str) -> None:
     for one in judge_settings([Sample(own) for own in values], 0)[1:]:
         assert one
         assert (one.verdict, one.rule, one.low) == ("unknown", rule, None)
 
 
-def test_more_seeds_are_advised_where_they_would_decide() -> None:
+def test_more_seeds_are_advised_only_if_they_would_decide() -> None:
     source = random.Random(14)
     values = [[source.gauss(0, 1) for _ in range(20)], [source.gauss(-1.5, 1) for _ in range(4)]]
     (_, judged) = judge_settings([Sample(one) for one in values], 0)
@@ -208,12 +206,12 @@ def test_ties_of_single_experiments_depend_on_how_many_are_ranked() -> None:
 @given(
     st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5), min_size=2, max_size=5)
 )
-def test_no_values_are_too_large_to_be_judged(values: list[list[float]]) -> None:
+def test_huge_values_are_judged(values: list[list[float]]) -> None:
     for judged in judge(values):
         assert judged is None or judged.verdict in ("different", "not shown", "unknown")
 
 
-def test_a_ranking_of_thousands_costs_little() -> None:
+def test_ranking_thousands_is_cheap() -> None:
     source = random.Random(15)
     values: Any = [[source.gauss(number / 500, 1) for _ in range(3)] for number in range(2000)]
     judged = judge(values)

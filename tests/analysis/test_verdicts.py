@@ -40,7 +40,7 @@ def test_validation_metrics_are_read_first_among_hundreds_of_keys() -> None:
 
 
 @pytest.mark.parametrize(("rises", "kinds"), [([0.5, 0.6, 0.7, 0.8, 0.9], ["overfitting"]), ([0.5, 0.6, 0.4, 0.8], [])])
-def test_few_evaluations_are_judged_by_what_they_show(rises: list[float], kinds: list[str]) -> None:
+def test_few_evaluations_get_cautious_verdicts(rises: list[float], kinds: list[str]) -> None:
     train = [2 * math.exp(-place / 30) + 0.1 for place in range(120)]
     steps = [24 * place for place in range(len(rises))]
     found = judge([read_curve("train/loss", range(120), train), read_curve("eval/loss", steps, rises)])
@@ -61,7 +61,7 @@ def test_a_metric_without_any_finite_value_was_never_computed() -> None:
 
 
 @pytest.mark.parametrize("key", ["custom/thing", "timing/step", "response_length/mean"])
-def test_any_key_that_becomes_non_finite_is_an_event(key: str) -> None:
+def test_non_finite_values_of_any_key_are_an_event(key: str) -> None:
     found = judge([read_curve(key, range(60), [*range(40), *[math.nan] * 20])])
     assert [(event.kind, event.step) for event in found.events] == [("non_finite", 40)]
 
@@ -95,7 +95,7 @@ def test_validation_that_stays_level_while_training_halves_is_reported() -> None
     assert not find_kinds(judge_values(train__loss=train, val__loss=level, val__acc=rising))
 
 
-def test_the_onset_of_an_exponential_explosion_is_where_it_leaves_the_noise() -> None:
+def test_explosion_starts_when_the_loss_leaves_the_noise() -> None:
     source = random.Random(3)
     calm = [0.5 + source.gauss(0, 0.02) for _ in range(600)]
     blown = [0.5 * math.exp(place / 60) for place in range(700)]
@@ -106,7 +106,7 @@ def test_the_onset_of_an_exponential_explosion_is_where_it_leaves_the_noise() ->
     assert 590 <= event.step <= 680
 
 
-def test_a_learning_rate_jump_without_harm_is_information() -> None:
+def test_harmless_learning_rate_jump_is_information() -> None:
     loss = [math.exp(-place / 100) for place in range(600)]
     rate = [0.1 if place < 300 else 0.5 for place in range(600)]
     found = judge_values(train__loss=loss, lr=rate)
@@ -134,7 +134,7 @@ def walk(seed: int, size: int, kept: float) -> list[float]:
 
 @pytest.mark.parametrize("kept", [0.95, 0.98, 0.99])
 @pytest.mark.parametrize("size", [100, 1000])
-def test_lasting_noise_of_a_reward_is_no_collapse(kept: float, size: int) -> None:
+def test_correlated_reward_noise_is_not_a_collapse(kept: float, size: int) -> None:
     alarms = 0
     for seed in range(40):
         noise = walk(seed, size, kept)
@@ -143,7 +143,7 @@ def test_lasting_noise_of_a_reward_is_no_collapse(kept: float, size: int) -> Non
     assert alarms <= 2
 
 
-def test_a_collapse_in_lasting_noise_is_found() -> None:
+def test_collapse_in_correlated_noise_is_found() -> None:
     found = 0
     for seed in range(40):
         noise = walk(seed, 300, 0.95)
@@ -153,13 +153,13 @@ def test_a_collapse_in_lasting_noise_is_found() -> None:
 
 
 @pytest.mark.parametrize("size", [5, 8, 11])
-def test_slow_noise_of_few_points_is_no_overfitting(size: int) -> None:
+def test_slow_noise_of_few_points_is_not_overfitting(size: int) -> None:
     alarms = sum("worsening" in find_kinds(judge_values(eval__loss=walk(seed, size, 0.9))) for seed in range(400))
     assert alarms <= 0.05 * 400
 
 
 @pytest.mark.parametrize(("key", "is_found"), [("response_length/mean", True), ("sequence_length", False)])
-def test_answers_that_grow_without_end_are_a_warning(key: str, *, is_found: bool) -> None:
+def test_steadily_growing_answers_are_a_warning(key: str, *, is_found: bool) -> None:
     reward = [place / 100 + (place % 3) / 50 for place in range(100)]
     length = [400.0 + place % 7 + max(0, place - 60) * 60 for place in range(100)]
     found = judge([read_curve("reward", range(100), reward), read_curve(key, range(100), length)])
@@ -168,7 +168,7 @@ def test_answers_that_grow_without_end_are_a_warning(key: str, *, is_found: bool
     assert all(75 <= step <= 90 for step in steps)
 
 
-def test_a_rise_that_comes_back_is_a_shock() -> None:
+def test_rise_that_recovers_is_a_shock() -> None:
     loss = [2 * math.exp(-place / 40) + 0.2 + (place % 5) / 1000 for place in range(300)]
     hit = [value + (1.5 if 150 <= place < 190 else 0) for place, value in enumerate(loss)]
     (shock,) = [event for event in judge_values(train__loss=hit).events if event.kind == "shock"]
@@ -177,14 +177,14 @@ def test_a_rise_that_comes_back_is_a_shock() -> None:
     assert 185 <= shock.end <= 200
 
 
-def test_a_loss_that_stays_level_to_the_end_is_a_plateau() -> None:
+def test_loss_that_stays_level_to_the_end_is_a_plateau() -> None:
     loss = [2 * math.exp(-place / 10) + 0.2 + (place % 5) / 1000 for place in range(200)]
     found = judge_values(train__loss=loss)
     (plateau,) = [event for event in found.events if event.kind == "plateau"]
     assert (found.health, plateau.severity, 30 <= plateau.step <= 60) == ("healthy", "info", True)
 
 
-def test_full_memories_are_information() -> None:
+def test_full_memory_is_information() -> None:
     loss = [2 * math.exp(-place / 10) + 0.2 for place in range(60)]
     percent = [99.0 if place == 30 else 60.0 for place in range(60)]
     curves = [read_curve("loss", range(60), loss)]
@@ -194,7 +194,7 @@ def test_full_memories_are_information() -> None:
     assert kinds == {"gpu_memory_full": "info", "host_memory_full": "info"}
 
 
-def test_a_quality_that_falls_while_the_loss_improves_is_of_other_data() -> None:
+def test_falling_quality_with_improving_loss_suggests_other_data() -> None:
     loss = [2 * math.exp(-place / 20) + 0.2 for place in range(80)]
     accuracy = [0.8 * (1 - math.exp(-place / 5)) - max(0, place - 40) / 100 for place in range(80)]
     assert find_kinds(judge_values(loss=loss, accuracy__top1=accuracy)) == {"divergence"}

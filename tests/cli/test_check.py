@@ -20,7 +20,7 @@ def check(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
-def test_a_silent_host_costs_the_timeout() -> None:
+def test_silent_host_times_out() -> None:
     with listen() as listener:
         host = f"http://127.0.0.1:{listener.getsockname()[1]}"
         done = run("check", "--host", host, "--timeout", "0.5", SWANLAB_API_KEY="key")
@@ -105,7 +105,7 @@ def test_proxies_and_certificates_are_shown_without_passwords(
     assert "canary" not in shown
 
 
-def test_control_characters_of_names_do_not_reach_the_terminal(
+def test_control_characters_in_names_do_not_reach_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = check(capsys, "--log-dir", str(tmp_path / "\x1b[31mred\udcff"))

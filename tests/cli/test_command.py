@@ -52,13 +52,13 @@ def test_call_repeats_a_name_for_a_list_and_reads_json() -> None:
     assert list(json.loads(run(*arguments, 'keys=["val/acc"]').stdout)["data"]) == ["val/acc"]
 
 
-def test_a_failed_call_says_why_on_stderr() -> None:
+def test_failed_call_explains_itself_on_stderr() -> None:
     done = run("--demo", "call", "list_project_exps", "project=digit-mlp")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Did you mean digits-mlp?" in done.stderr
 
 
-def test_wrong_usage_is_told() -> None:
+def test_wrong_usage_is_reported() -> None:
     done = run("--demo", "call", "list_runs")
     assert done.returncode == 2
     assert "There is no tool 'list_runs'. There are: list_workspaces" in done.stderr
@@ -77,7 +77,7 @@ def test_tools_and_version_are_listed() -> None:
     assert run("--version").stdout == f"swanlab-mcp-server {swanlab_mcp.__version__}\n"
 
 
-def test_check_says_what_would_be_used_and_whether_it_works(host: str) -> None:
+def test_check_reports_the_configuration_and_login(host: str) -> None:
     done = run("check", "--host", host, "--log-dir", str(RUNS / "0.10.3-offline"), SWANLAB_API_KEY="test-key")
     assert done.returncode == 0
     assert f"host: {host} (pages at {host})" in done.stdout
@@ -87,7 +87,7 @@ def test_check_says_what_would_be_used_and_whether_it_works(host: str) -> None:
     assert "test-key" not in done.stdout + done.stderr
 
 
-def test_check_fails_when_the_key_is_refused_or_nothing_is_there(host: str, tmp_path: Path) -> None:
+def test_check_fails_for_a_refused_key_or_no_data_source(host: str, tmp_path: Path) -> None:
     done = run("check", "--host", host, SWANLAB_API_KEY="key-canary")
     assert done.returncode == 1
     assert "login: failed. SwanLab at" in done.stdout
@@ -113,7 +113,7 @@ INITIALIZE = {
 }
 
 
-def test_stdout_holds_nothing_but_json_rpc_and_the_end_of_input_ends_it(host: str) -> None:
+def test_stdout_carries_only_json_rpc_and_eof_stops_the_server(host: str) -> None:
     command = [sys.executable, "-u", "-W", "always", "-m", "swanlab_mcp", "--log-level", "debug", "--host", host]
     with subprocess.Popen(
         command,
@@ -145,7 +145,7 @@ def test_stdout_holds_nothing_but_json_rpc_and_the_end_of_input_ends_it(host: st
     assert "Traceback" not in errors
 
 
-def test_in_a_terminal_it_says_what_it_waits_for() -> None:
+def test_terminal_users_get_an_explanation() -> None:
     main, terminal = os.openpty()
     command = [sys.executable, "-m", "swanlab_mcp", "--demo"]
     with subprocess.Popen(
@@ -162,9 +162,7 @@ def test_in_a_terminal_it_says_what_it_waits_for() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_client_over_stdio_gets_answers_and_a_bad_key_does_not_keep_it_from_starting(
-    host: str, state: State
-) -> None:
+async def test_stdio_client_gets_answers_and_a_bad_key_does_not_prevent_the_start(host: str, state: State) -> None:
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "swanlab_mcp", "--host", host],
@@ -178,7 +176,7 @@ async def test_a_client_over_stdio_gets_answers_and_a_bad_key_does_not_keep_it_f
     assert "canary" not in text_of(refused)
 
 
-def test_the_start_imports_no_http_client_and_no_yaml() -> None:
+def test_startup_imports_no_http_client_and_no_yaml() -> None:
     code = (
         "import sys; from swanlab_mcp.server.app import create_server; from swanlab_mcp.settings import Settings; "
         "create_server(Settings()); "

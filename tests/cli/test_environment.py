@@ -33,7 +33,7 @@ def check(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 @pytest.mark.parametrize("value", [*PLACEHOLDERS, "your key", "YOUR_API_KEY"])
-def test_a_placeholder_for_the_key_is_named_and_never_sent(
+def test_placeholder_key_is_reported_and_never_sent(
     value: str, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", value)
@@ -43,7 +43,7 @@ def test_a_placeholder_for_the_key_is_named_and_never_sent(
 
 
 @pytest.mark.parametrize("value", [*PLACEHOLDERS, "https://${env:SWANLAB_HOST}"])
-def test_a_placeholder_for_the_host_keeps_every_request_back(
+def test_placeholder_host_prevents_every_request(
     value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key")
@@ -54,7 +54,7 @@ def test_a_placeholder_for_the_host_keeps_every_request_back(
 
 
 @pytest.mark.parametrize("value", ["${workspaceFolder}/swanlog", "$HOME/swanlog", "%USERPROFILE%/swanlog"])
-def test_a_placeholder_for_a_log_folder_is_named_unless_it_exists(
+def test_placeholder_log_folder_is_reported_unless_it_exists(
     value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_LOG_DIR", value)
@@ -63,12 +63,12 @@ def test_a_placeholder_for_a_log_folder_is_named_unless_it_exists(
     assert "is a placeholder" not in check(capsys)
 
 
-def test_a_key_or_host_that_looks_like_nothing_else_is_kept() -> None:
+def test_unusual_key_and_host_are_kept() -> None:
     found = load_settings(environ={"SWANLAB_API_KEY": "aB3$x%y<z", "SWANLAB_API_HOST": "https://swan.example.com"})
     assert (found.api_key, found.api_host, found.problems) == ("aB3$x%y<z", "https://swan.example.com", ())
 
 
-def test_empty_variables_and_options_mean_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_variables_and_options_are_ignored(capsys: pytest.CaptureFixture[str]) -> None:
     names = ("API_KEY", "API_HOST", "WEB_HOST", "HOST", "ROOT", "SAVE_DIR", "LOG_DIR", "LOGDIR", "MCP_LANG")
     found = load_settings(environ={f"SWANLAB_{name}": " " for name in names} | {"HOME": ""})
     assert (found.api_host, found.problems, found.host_problem) == (DEFAULT_API_HOST, (), "")
@@ -77,7 +77,7 @@ def test_empty_variables_and_options_mean_none(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("value", ["swan.example.com", "http://10.0.0.5:8000", "not a host"])
-def test_swanlab_host_is_pointed_out_and_the_key_stays_here(
+def test_swanlab_host_is_reported_and_the_key_is_not_sent(
     value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
@@ -92,9 +92,7 @@ def test_swanlab_host_is_pointed_out_and_the_key_stays_here(
     assert load_settings().host_problem == ""
 
 
-def test_a_path_prefix_is_pointed_out_with_the_address_that_is_used(
-    host: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ignored_path_prefix_is_reported_with_the_used_address(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "The path /swan/lab of" not in check(capsys, "--host", f"{host}/api")
     shown = check(capsys, "--host", f"{host}/swan/lab/")
     assert f"The path /swan/lab of the host {host}/swan/lab/ is not used: requests go to {host}/api." in shown
@@ -115,7 +113,7 @@ def run(code: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
+def test_deleted_working_directory_is_reported(tmp_path: Path) -> None:
     words = ["check", "--log-dir", str(RUNS / "0.10.3-offline"), "--log-dir", "relative"]
     code = "place = tempfile.mkdtemp(); os.chdir(place); os.rmdir(place)\n"
     shown = run(f"{code}from swanlab_mcp.cli.main import main; main({words})", tmp_path)
@@ -125,7 +123,7 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only the administrator becomes another user")
-def test_an_unknown_user_without_home_in_a_folder_that_it_cannot_read(tmp_path: Path) -> None:
+def test_unknown_user_without_home_can_load_settings(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     code = "from swanlab_mcp.settings import load_settings; import pwd; os.setgid(54321); os.setuid(54321)\n"
     shown = run(f"{code}found = load_settings(log_dirs=['~/x']); print(found.problems, found.key_source)", tmp_path)

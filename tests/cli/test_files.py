@@ -52,16 +52,14 @@ def test_the_suffix_decides_the_format(name: str, start: str, capsys: pytest.Cap
         (["--demo", "report", "digits-mlp", "-o", "n" * 300 + ".html"], "cannot be written (File name too long)"),
     ],
 )
-def test_a_name_that_cannot_be_written_is_refused(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unwritable_name_is_refused(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown = run(capsys, *words)
     assert code in (1, 2)
     assert told in shown
     assert list(Path().iterdir()) == []
 
 
-def test_an_existing_file_is_refused_before_anything_is_read(
+def test_existing_file_is_refused_before_any_read(
     host: str, capsys: pytest.CaptureFixture[str], state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
@@ -78,7 +76,7 @@ def test_an_existing_file_is_refused_before_anything_is_read(
     assert {path.read_text("utf-8") for path in Path().iterdir()} == {"mine"}
 
 
-def test_a_file_that_appears_in_the_meantime_is_kept() -> None:
+def test_file_created_meanwhile_is_kept() -> None:
     path = Path("x.csv")
     whole = open_new(path, is_text=True)
     whole.__enter__().write("ours")
@@ -119,7 +117,7 @@ def test_a_full_disk_ends_with_a_message() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 @pytest.mark.parametrize("name", ["x.html", "x.png"])
-def test_a_report_or_a_picture_that_cannot_be_written_leaves_no_half_file(name: str) -> None:
+def test_failed_report_or_picture_leaves_no_partial_file(name: str) -> None:
     plot = ["call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=val/loss"]
     words = ["--demo", *(["report", "local/digits-mlp"] if name == "x.html" else plot), "-o", name]
     code = (
@@ -153,7 +151,7 @@ def test_deep_json_on_the_command_line_ends_with_a_message(text: str, capsys: py
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_a_signal_during_a_report_leaves_no_half_file(name: str) -> None:
+def test_signal_during_a_report_leaves_no_partial_file(name: str) -> None:
     code = (
         "import signal, os, sys\n"
         "from swanlab_mcp.cli.main import main\n"
@@ -172,7 +170,7 @@ def test_a_signal_during_a_report_leaves_no_half_file(name: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_a_signal_ends_with_a_message_and_leaves_no_half_file(name: str) -> None:
+def test_signal_ends_with_a_message_and_leaves_no_partial_file(name: str) -> None:
     code = (
         "import signal, os, sys, io\n"
         "from swanlab_mcp.present import export\n"

@@ -64,7 +64,7 @@ def install(*words: str) -> int:
 
 
 @pytest.mark.parametrize("assistant", EDITABLE, ids=lambda one: one.name)
-def test_a_new_file_holds_the_server_alone_and_a_second_time_changes_nothing(
+def test_installation_writes_a_new_file_and_is_idempotent(
     assistant: Assistant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = place(assistant)
@@ -82,7 +82,7 @@ def test_a_new_file_holds_the_server_alone_and_a_second_time_changes_nothing(
 
 
 @pytest.mark.parametrize("assistant", JSON, ids=lambda one: one.name)
-def test_other_entries_and_comments_stay_and_a_backup_is_kept(assistant: Assistant) -> None:
+def test_other_entries_and_comments_survive_with_a_backup(assistant: Assistant) -> None:
     text = f"""\
 // mine, do not touch
 {{
@@ -123,7 +123,7 @@ def test_the_difference_shows_no_secret_of_this_or_another_server(capsys: pytest
     assert entry["swanlab"]["args"][-2:] == ["--host", "https://swanlab.example.com"]
 
 
-def test_print_only_shows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_writes_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     path = place(CURSOR, "{}")
     assert install("cursor", "--print") == 0
     assert '+  "command": ' in capsys.readouterr().out
@@ -169,7 +169,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
         (CURSOR, "\udcff", "cannot be read"),
     ],
 )
-def test_what_is_not_certain_is_left_as_it_is(
+def test_ambiguous_files_are_left_unchanged(
     assistant: Assistant, text: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = place(assistant, "")
@@ -184,20 +184,20 @@ def test_what_is_not_certain_is_left_as_it_is(
     assert sorted(path.parent.iterdir()) == [path]
 
 
-def test_an_assistant_that_is_not_there_or_not_known_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_and_unknown_assistants_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert install("windsurf") == 1
     assert "Windsurf seems not to be installed" in capsys.readouterr().err
     assert install("emacs") == 2
     assert "There are: claude-desktop, claude-code, cursor" in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_file_is_reported(tmp_path: Path) -> None:
     change = plan_change(CURSOR, ENTRY, tmp_path / "mcp.json")
     with pytest.raises(InvalidArgument, match="was not written"):
         write_change(change._replace(path=tmp_path / "none" / "mcp.json"))
 
 
-def test_a_link_stays_a_link_and_line_ends_and_marks_stay(tmp_path: Path) -> None:
+def test_links_line_endings_and_bom_are_preserved(tmp_path: Path) -> None:
     target = tmp_path / "dotfiles.json"
     target.write_bytes('\ufeff{\r\n\t"a": 1\r\n}\r\n'.encode())
     link = tmp_path / "mcp.json"
@@ -218,7 +218,7 @@ values = plain | st.lists(plain, max_size=3) | st.dictionaries(names, plain | st
 
 
 @given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, values, max_size=3), st.integers(0, 4))
-def test_any_configuration_keeps_all_that_it_held(others: dict[str, Any], servers: dict[str, Any], indent: int) -> None:
+def test_any_configuration_keeps_its_entries(others: dict[str, Any], servers: dict[str, Any], indent: int) -> None:
     whole = {**others, "mcpServers": servers}
     text = json.dumps(whole, indent=indent or None, ensure_ascii=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -260,7 +260,7 @@ def test_the_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, t
         ),
     ],
 )
-def test_what_uv_did_not_get_from_a_registry_is_not_asked_of_one(
+def test_uvx_entry_keeps_a_non_registry_source(
     source: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
@@ -269,7 +269,7 @@ def test_what_uv_did_not_get_from_a_registry_is_not_asked_of_one(
 
 
 @pytest.mark.parametrize("assistant", ASSISTANTS.values(), ids=lambda one: one.name)
-def test_snippets_are_valid_and_hold_no_key_unless_asked(assistant: Assistant) -> None:
+def test_snippets_are_valid_and_hold_no_key_by_default(assistant: Assistant) -> None:
     entry = load(assistant, write_snippet(assistant, ENTRY))["swanlab"]
     assert start_words(entry) == [*WORDS]
     assert environ_of(entry) == {}
@@ -297,7 +297,7 @@ def test_snippets_are_valid_and_hold_no_key_unless_asked(assistant: Assistant) -
         (OPENCODE, '{"mcp": {"swanlab": {"command": ["old"], "enabled": false}}}', '"enabled": false'),
     ],
 )
-def test_toml_yaml_and_known_entries_keep_what_they_held(
+def test_toml_yaml_and_existing_entries_keep_their_fields(
     assistant: Assistant, text: str, kept: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = place(assistant, text)
@@ -326,7 +326,7 @@ def find_lines(shown: str) -> list[str]:
     return [line for line in re.sub(r" in \d+ ms", "", shown).splitlines() if line.startswith(kinds)]
 
 
-def test_an_entry_finds_what_check_found(
+def test_entry_finds_the_same_settings_as_check(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place(CURSOR)
@@ -347,9 +347,7 @@ def test_an_entry_finds_what_check_found(
         assert find_lines(start_entry(CURSOR)) == expected
 
 
-def test_an_entry_that_could_not_work_is_not_written(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_entry_is_not_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     path = place(CURSOR)
     for words, told in (
         (["--host", "http://swan.example.com"], "--allow-insecure-host"),
@@ -362,7 +360,7 @@ def test_an_entry_that_could_not_work_is_not_written(
     assert not path.exists()
 
 
-def test_proxies_and_certificates_go_along_but_no_password(
+def test_proxies_and_certificates_are_copied_without_passwords(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place(CURSOR)
