@@ -1,14 +1,11 @@
-"""A curve in fewer or calmer points: its smoothed course, and a sparkline."""
+"""A curve in calmer points."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-__all__ = ["draw_sparkline", "find_smooth_best", "smooth"]
-
-_BARS = "▁▂▃▄▅▆▇█"
-_ODD = "x"
+__all__ = ["find_smooth_best", "smooth"]
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:
@@ -42,23 +39,3 @@ def find_smooth_best(values: Sequence[float], mode: str, width: int) -> tuple[in
             if best is None or (mean < best[1] if mode == "min" else mean > best[1]):
                 best = place - width // 2, mean
     return best
-
-
-def draw_sparkline(values: Sequence[float], width: int = 32, *, is_log: bool = False) -> str:
-    """Return at most `width` bars, each the mean of a stretch; x where a stretch has no value that can be drawn."""
-    size = len(values)
-    count = min(width, size)
-    means: list[float] = []
-    for part in range(count):
-        stretch = [value for value in values[part * size // count : (part + 1) * size // count] if math.isfinite(value)]
-        if is_log:
-            stretch = [math.log(value) for value in stretch if value > 0]
-        means.append(math.fsum(value / len(stretch) for value in stretch) if stretch else math.nan)
-    drawn = [mean for mean in means if math.isfinite(mean)]
-    low, high = (min(drawn), max(drawn)) if drawn else (0.0, 0.0)
-    # halves, because the difference of large numbers may be infinite
-    span = high / 2 - low / 2
-    return "".join(
-        _BARS[min(7, int((mean / 2 - low / 2) / span * 8)) if span else 0] if math.isfinite(mean) else _ODD
-        for mean in means
-    )

@@ -3,28 +3,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from swanlab_mcp.analysis.alignment import align_values
-from swanlab_mcp.analysis.differences import associate, find_confounded, find_varying, flatten, is_seed, is_setting
+from swanlab_mcp.analysis.differences import (
+    Association,
+    associate,
+    find_confounded,
+    find_varying,
+    flatten,
+    is_seed,
+    is_setting,
+)
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.findings import (
-    Association,
-    ComparedExperiment,
-    ComparedMetric,
-    Comparison,
-    DifferingKey,
-    round_number,
-)
+from swanlab_mcp.core.findings import ComparedMetric, round_number
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Points, Summary
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.core.secret_masking import mask_secrets
-from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     ComparedExperiments,
     ComparedMetrics,
@@ -34,28 +33,53 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.choice import (
     explain_missing_metric,
-    link_pages,
     list_chosen,
     read_all,
     read_series,
 )
 from swanlab_mcp.operations.environments import read_facts
-from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.targets import choose_targets
 
-__all__ = ["compare_experiments"]
+__all__ = ["Compared", "Difference", "Differing", "compare_experiments"]
 
 _MOST = 50
 _METRICS = 2
-_KEYS = 12
-_FACTS = 6
-_NAME = 40
-_TEXT = 40
 _STRONGEST = 5
 _CONFOUNDED = 3
 # what tells of the process and not of the conditions it ran under
 _PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
+
+
+class Difference(NamedTuple):
+    """A config key or a fact that differs, with one value per experiment."""
+
+    name: str
+    values: Sequence[Any]
+
+
+class Differing(NamedTuple):
+    """What differs, the most telling first; `equal` counts what is the same in all, `others` are no settings."""
+
+    found: Sequence[Difference]
+    equal: int
+    others: Sequence[str] = ()
+
+
+class Compared(NamedTuple):
+    """What differs among experiments, and what they reached.
+
+    An association comes with the settings that cannot be told apart from it; `without_value` counts the experiments
+    that do not count there.
+    """
+
+    experiments: Sequence[Experiment]
+    metrics: Sequence[ComparedMetric]
+    settings: Differing
+    facts: Differing
+    associations: Sequence[tuple[Association, Sequence[str]]]
+    without_value: int
+    link: str
 
 
 async def compare_experiments(
@@ -66,7 +90,7 @@ async def compare_experiments(
     filters: Filters = (),
     metrics: ComparedMetrics = (),
     username: Username = "",
-) -> ApiResponse[Comparison]:
+) -> ApiResponse[Compared]:
     """Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results.
 
     Use rank_experiments to order a whole project. Returns a value per experiment for each differing key and for each
@@ -87,19 +111,19 @@ async def compare_experiments(
     compared = await _add_common_step(client, ref, experiments, compared, summaries)
     configs = [flatten(one.profile.get("config")) for one in experiments]
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
-    associations, more = _find_associations(configs, compared)
-    differences, about = _find_differences(configs, facts, [one.key for one in associations])
-    comparison = Comparison(
-        experiments=[
-            ComparedExperiment(cuid=one.cuid, name=shorten(one.name, _NAME), state=one.state) for one in experiments
-        ],
-        differences=differences,
-        metrics=compared,
-        associations=associations,
+    associations, lacking = _find_associations(configs, compared)
+    return ApiResponse(
+        data=Compared(
+            experiments,
+            compared,
+            _find_settings(configs, [one.key for one, _ in associations]),
+            _find_facts(facts),
+            associations,
+            lacking,
+            client.at(ref).get_link(ref.experiment("<cuid>")),
+        ),
+        notes=list(dict.fromkeys(notes)),
     )
-    if not targets:
-        notes.append(say("No metric whose direction is known is logged; name some in metrics."))
-    return add_notes(ApiResponse(data=comparison), *dict.fromkeys(notes), *about, *more, link_pages(client, ref))
 
 
 async def _choose(
@@ -196,55 +220,32 @@ def _read_common_step(metric: ComparedMetric, series: Sequence[Points | None]) -
     return metric.model_copy(update={"common_step": common, "at_common_step": values})
 
 
-def _find_differences(
-    configs: Sequence[Mapping[str, Any]], facts: Sequence[Mapping[str, Any]], first: Sequence[str]
-) -> tuple[list[DifferingKey], list[str]]:
+def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -> Differing:
     varying = find_varying(configs)
     # results that were written into a config, and where output goes, are no settings
     others = [key for key in varying if not is_setting(key) and not is_seed(key)]
     ordered = [key for key in dict.fromkeys([*first, *varying]) if key not in others]
+    equal = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
+    return Differing([Difference(key, [config.get(key) for config in configs]) for key in ordered], equal, others)
+
+
+def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
     differing = find_varying(facts)
     # packages are many: what else differs in the environment comes first
     differing.sort(key=lambda name: name.startswith("package."))
-    shown = [_align(f"config.{key}", [config.get(key) for config in configs]) for key in ordered[:_KEYS]]
-    shown += [_align(name, [one.get(name) for one in facts]) for name in differing[:_FACTS]]
-    notes: list[str] = []
-    same = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
-    alike = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
-    notes.append(
-        say("The same in all: {keys} config keys and {facts} facts of the environment.", keys=same, facts=alike)
-    )
-    if others:
-        names = ", ".join(quote(key, _NAME) for key in others[:10])
-        notes.append(
-            say("{count} config keys that are no settings differ too: {names}.", count=len(others), names=names)
-        )
-    if len(ordered) > _KEYS:
-        left = ", ".join(quote(key, _NAME) for key in ordered[_KEYS:][:10])
-        notes.append(say("{count} more config keys differ: {names}.", count=len(ordered) - _KEYS, names=left))
-    if len(differing) > _FACTS:
-        left = ", ".join(quote(name, _NAME) for name in differing[_FACTS:][:10])
-        notes.append(
-            say(
-                "{count} more facts of the environment differ (get_environment): {names}.",
-                count=len(differing) - _FACTS,
-                names=left,
-            )
-        )
-    return shown, notes
-
-
-def _align(name: str, values: Sequence[Any]) -> DifferingKey:
-    # masked here by the key's name, which a list of values no longer tells
-    return DifferingKey(name=name, values=align_values([mask_secrets(value, name) for value in values], _TEXT))
+    equal = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
+    return Differing([Difference(name, [one.get(name) for one in facts]) for name in differing], equal)
 
 
 def _find_associations(
     configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric]
-) -> tuple[list[Association], list[str]]:
-    """Return which settings go along with the first metric's best (or last) values, of 5 experiments or more."""
+) -> tuple[list[tuple[Association, list[str]]], int]:
+    """Return which settings go along with the first metric's best (or last) values, of 5 experiments or more.
+
+    And how many experiments have no finite value of it.
+    """
     if not compared or len(configs) < DEFAULTS.associated:
-        return [], []
+        return [], 0
     target = compared[0]
     results = target.best or target.last
     places = [place for place, value in enumerate(results) if value is not None and math.isfinite(value)]
@@ -255,28 +256,5 @@ def _find_associations(
     ]
     keys = [key for key in open_keys if is_setting(key)]
     found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
-    metric = quote(target.key)
-    notes = [
-        say("Associations with the best {metric} prove no effect; varies_with: cannot be told apart.", metric=metric)
-        if target.best
-        else say(
-            "Associations with the last {metric} prove no effect; varies_with: cannot be told apart.", metric=metric
-        )
-    ]
-    if len(places) < len(configs):
-        lacking = len(configs) - len(places)
-        notes.append(say("{count} experiments have no finite value of it and do not count there.", count=lacking))
-    return [
-        Association(
-            key=one.key,
-            strength=round(one.strength, 2),
-            n=one.n,
-            how=(
-                say("rank correlation: {text}", text=shorten(one.text, 120))
-                if one.method == "rank correlation"
-                else say("group means: {text}", text=shorten(one.text, 120))
-            ),
-            varies_with=find_confounded(kept, one.key, keys)[:_CONFOUNDED],
-        )
-        for one in found
-    ], notes if found else []
+    lacking = len(configs) - len(places)
+    return [(one, find_confounded(kept, one.key, keys)[:_CONFOUNDED]) for one in found], lacking

@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
     from matplotlib.transforms import Bbox
 
-__all__ = ["LARGEST", "MOST_CURVES", "Chart", "Curve", "Mark", "draw_chart"]
+__all__ = ["LARGEST", "Chart", "Curve", "Mark", "draw_chart"]
 
 LARGEST = 200_000  # bytes
 _WIDTH, _HEIGHT, _DPI = 1000, 560, 100
 # Okabe and Ito's palette, told apart with every kind of colour vision; without its yellow, too faint on white
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
-MOST_CURVES = len(_COLOURS) * len(_DASHES) - 1
 _MARKS = {"best": ("*", 11), "non-finite": ("X", 8), "worsening": ("^", 8)}
 _LABEL = 26  # letters
 _LEFT = 0.075  # of the width
@@ -75,7 +74,7 @@ class Chart(NamedTuple):
 def draw_chart(
     curves: Sequence[Curve], *, title: str = "", x_label: str, is_time: bool = False, log_y: bool = False
 ) -> Chart:
-    """Draw 1 to MOST_CURVES curves over one pair of axes, in a PNG of at most LARGEST bytes.
+    """Draw 1 to 20 curves over one pair of axes, in a PNG of at most LARGEST bytes.
 
     `is_time`: the places are seconds since 1970, shown as UTC. With `log_y` values up to 0 are gaps. Raises
     ImportError where matplotlib is not installed.

@@ -119,7 +119,7 @@ async def write_report(
     for key in targets:
         holders = [cuid for cuid in drawn if key in (reached.data or {}).get(cuid, {})]
         if holders:
-            plotted = await operations.plot_metrics(client, **where, exp_cuids=holders, keys=[key])
+            plotted = present(await operations.plot_metrics(client, **where, exp_cuids=holders, keys=[key]))
             parts.append(_show_chart(page, key, page.read(plotted, notes), plotted.pictures))
     if len(order) > 1:
         chosen = order[:_COMPARED]

@@ -14,9 +14,11 @@ Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 
 # class of a finding: the module of this package whose `publish` words it; imported at its first use
 _PUBLISHERS = {
+    "Compared": "comparison",
     "DiagnosedExperiment": "diagnosis",
     "ForecastExperiment": "forecast",
     "News": "news",
+    "Plot": "plotting",
     "Ranking": "ranking",
 }
 

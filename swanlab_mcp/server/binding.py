@@ -6,6 +6,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from mcp import MCPError
@@ -38,6 +41,9 @@ from swanlab_mcp.server.table import WRITE_TOOLS, ToolEntry
 __all__ = ["call_tool"]
 
 log = logging.getLogger(__name__)
+
+# charts are drawn one at a time: replies that wait for that must not keep threads from others
+_drawer = ThreadPoolExecutor(1, "drawer")
 
 _MOST_FAULTS = 5
 # names that hosts and frameworks add to a call for themselves, without case, - and _
@@ -121,7 +127,8 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
         return answer, make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
 
     # recorded texts are masked and cut here: other calls go on meanwhile, and the deadline counts it
-    return await asyncio.to_thread(write)
+    threads = _drawer if entry.view else None
+    return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, write))
 
 
 def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:

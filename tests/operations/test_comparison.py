@@ -71,7 +71,7 @@ def test_what_varies_is_what_not_all_have_alike(several: list[dict[str, Any]]) -
 
 
 def test_repeats_differ_in_nothing_but_their_seed() -> None:
-    several = [
+    several: list[dict[str, Any]] = [
         {"lr": 0.1, "seed": 0, "best_acc": 0.9},
         {"lr": 1, "seed": 0},
         {"lr": 0.1, "seed": 1, "output_dir": "x"},
@@ -107,7 +107,7 @@ def test_rank_correlation_is_the_textbook_one() -> None:
 
 
 def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> None:
-    several = [
+    several: list[dict[str, Any]] = [
         {"lr": lr, "twin": lr * 2, "net": net, "bump": bump, "note": f"n{place}"}
         for place, (lr, net, bump) in enumerate(
             [(0.1, "a", 1), (0.2, "b", 2), (0.3, "a", 3), (0.4, "b", 1), (0.5, "a", 2), (0.6, "b", 3), (0.7, "a", 1)]
@@ -248,7 +248,7 @@ async def test_associations_tell_how_many_count(settings: Settings) -> None:
     first = told["data"]["associations"][0]
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 7, 3)
     assert "secret" not in told["text"]
-    assert "1 experiments have no finite value of it and do not count there." in told["notes"]
+    assert "1 experiment has no finite value of it and does not count there." in told["notes"]
 
 
 @pytest.mark.usefixtures("study")

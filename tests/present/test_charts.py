@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from matplotlib import font_manager
 from PIL import Image
 
-from swanlab_mcp.analysis.smoothing import draw_sparkline, smooth
+from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.i18n import say, speak
-from swanlab_mcp.present.charts import LARGEST, MOST_CURVES, Chart, Curve, Mark, draw_chart
+from swanlab_mcp.operations.plotting import MOST_CURVES
+from swanlab_mcp.present.charts import LARGEST, Chart, Curve, Mark, draw_chart
+from swanlab_mcp.present.sparklines import draw_sparkline
 
 Number = st.floats(allow_nan=True, allow_infinity=True)
 

@@ -1,5 +1,8 @@
 """The interactive chart: who gets its data, what stands in it, and the page that draws it."""
 
+# the JSON of a chart is of any type
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import json
@@ -9,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +27,7 @@ from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 
 from swanlab_mcp.core.models import Extreme, PlottedCurve, Points
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.operations.interactive import InteractiveCurve, describe_chart
+from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.present.views import CURVES, DATA, read_curves
 from swanlab_mcp.server.app import create_server
 from swanlab_mcp.settings import Settings
@@ -43,7 +46,9 @@ ONE: dict[str, Any] = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["
 
 
 @asynccontextmanager
-async def showing(settings: Settings, mode: str = "auto", mime_type: str = APP_MIME_TYPE) -> AsyncIterator[Client]:
+async def showing(
+    settings: Settings, mode: str = "auto", mime_type: str = APP_MIME_TYPE
+) -> AsyncGenerator[Client, None]:
     """An MCP client that can show pages of a type."""
     extensions = [advertise(EXTENSION_ID, {"mimeTypes": [mime_type]})]
     async with Client(create_server(settings), mode=mode, extensions=extensions) as client:
@@ -62,6 +67,7 @@ async def test_who_can_show_pages_gets_the_data_beside_picture_and_text(settings
         tool = next(one for one in (await client.list_tools()).tools if one.name == "plot_metrics")
         assert tool.meta == {"ui": {"resourceUri": CURVES}}
         result = await client.call_tool("plot_metrics", ONE)
+        assert result.meta
         (curve,) = result.meta[DATA]["curves"]
     assert [block.type for block in result.content] == ["image", "text"]
     assert result.structured_content is None
@@ -216,6 +222,7 @@ async def test_without_matplotlib_the_chart_is_drawn_all_the_same(monkeypatch: p
         asked = {"project": "digits-mlp", "exp_cuids": ["lr-0.1"], "keys": ["val/loss"]}
         result = await client.call_tool("plot_metrics", asked)
     assert [block.type for block in result.content] == ["text"]
+    assert result.meta
     assert result.meta[DATA]["curves"][0]["total"] == 40
 
 

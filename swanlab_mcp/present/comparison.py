@@ -1,0 +1,130 @@
+"""The words of a comparison: what differs, and the notes on what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from swanlab_mcp.analysis.alignment import align_values
+from swanlab_mcp.analysis.differences import Association
+from swanlab_mcp.core import findings
+from swanlab_mcp.core.findings import ComparedExperiment, Comparison, DifferingKey
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.secret_masking import mask_secrets
+from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.comparison import Compared, Difference, Differing
+from swanlab_mcp.operations.listing import add_notes
+
+__all__ = ["publish"]
+
+_KEYS = 12
+_FACTS = 6
+_NAME = 40
+_TEXT = 40
+_NAMED = 10
+
+
+def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
+    """Return a comparison as records, with notes on what is the same, left out, and proves nothing."""
+    found = answer.data
+    if not isinstance(found, Compared):
+        return answer
+    comparison = Comparison(
+        experiments=[
+            ComparedExperiment(cuid=one.cuid, name=shorten(one.name, _NAME), state=one.state)
+            for one in found.experiments
+        ],
+        differences=[
+            *(_align(f"config.{one.name}", one) for one in found.settings.found[:_KEYS]),
+            *(_align(one.name, one) for one in found.facts.found[:_FACTS]),
+        ],
+        metrics=list(found.metrics),
+        associations=[_describe(one, confounded) for one, confounded in found.associations],
+    )
+    notes = [
+        "" if found.metrics else say("No metric whose direction is known is logged; name some in metrics."),
+        *_list_left_out(found.settings, found.facts),
+        *(_list_cautions(found) if found.associations else ()),
+        say("Pages: {link}", link=found.link) if found.link else "",
+    ]
+    return add_notes(answer.model_copy(update={"data": comparison}), *notes)
+
+
+def _align(name: str, found: Difference) -> DifferingKey:
+    # masked here by the key's name, which a list of values no longer tells
+    return DifferingKey(name=name, values=align_values([mask_secrets(value, name) for value in found.values], _TEXT))
+
+
+def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
+    keys = say_plural("{count} config key", "{count} config keys", settings.equal)
+    alike = say_plural("{count} fact of the environment", "{count} facts of the environment", facts.equal)
+    notes = [say("The same in all: {keys} and {facts}.", keys=keys, facts=alike)]
+    if settings.others:
+        notes.append(
+            say_plural(
+                "{count} config key that is no setting differs too: {names}.",
+                "{count} config keys that are no settings differ too: {names}.",
+                len(settings.others),
+                names=_join(settings.others),
+            )
+        )
+    more = [one.name for one in settings.found[_KEYS:]]
+    if more:
+        notes.append(
+            say_plural(
+                "{count} more config key differs: {names}.",
+                "{count} more config keys differ: {names}.",
+                len(more),
+                names=_join(more),
+            )
+        )
+    more = [one.name for one in facts.found[_FACTS:]]
+    if more:
+        notes.append(
+            say_plural(
+                "{count} more fact of the environment differs (get_environment): {names}.",
+                "{count} more facts of the environment differ (get_environment): {names}.",
+                len(more),
+                names=_join(more),
+            )
+        )
+    return notes
+
+
+def _list_cautions(found: Compared) -> list[str]:
+    target = found.metrics[0]
+    metric = quote(target.key)
+    notes = [
+        say("Associations with the best {metric} prove no effect; varies_with: cannot be told apart.", metric=metric)
+        if target.best
+        else say(
+            "Associations with the last {metric} prove no effect; varies_with: cannot be told apart.", metric=metric
+        )
+    ]
+    if found.without_value:
+        notes.append(
+            say_plural(
+                "{count} experiment has no finite value of it and does not count there.",
+                "{count} experiments have no finite value of it and do not count there.",
+                found.without_value,
+            )
+        )
+    return notes
+
+
+def _join(names: Sequence[str]) -> str:
+    return ", ".join(quote(name, _NAME) for name in names[:_NAMED])
+
+
+def _describe(found: Association, confounded: Sequence[str]) -> findings.Association:
+    text = shorten(found.text, 120)
+    return findings.Association(
+        key=found.key,
+        strength=round(found.strength, 2),
+        n=found.n,
+        how=say("rank correlation: {text}", text=text)
+        if found.method == "rank correlation"
+        else say("group means: {text}", text=text),
+        varies_with=list(confounded),
+    )

@@ -1,0 +1,261 @@
+"""The words of a plot, and its picture."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from swanlab_mcp.analysis.deciding import read_curve
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.selection import reduce_points, select_points
+from swanlab_mcp.analysis.smoothing import smooth
+from swanlab_mcp.analysis.trends import find_worsening
+from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment
+from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.operations.plotting import Plot, PlottedExperiment
+from swanlab_mcp.present.charts import Chart, Curve, Mark, draw_chart
+from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
+from swanlab_mcp.present.sparklines import draw_sparkline
+
+__all__ = ["publish"]
+
+_DRAWN_POINTS = 2000  # two for each column of pixels
+_UNLIKE = 100  # times as large as another curve, which is then a flat line
+
+
+class _Line(NamedTuple):
+    """A curve's points in the asked range, and where they stand on the x axis."""
+
+    experiment: PlottedExperiment
+    key: str
+    points: Points
+    row: PlottedCurve
+
+
+def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
+    """Return a plot as a picture with a row for each curve; raises NotFound if there is nothing to draw."""
+    plot = answer.data
+    if not isinstance(plot, Plot):
+        return answer
+    lines, pictures, remarks = _plot(plot)
+    rows = [line.row for line in lines]
+    links = [say("Pages: {link}", link=link) for link in plot.links if link]
+    return ApiResponse(
+        data=rows,
+        page=Page(returned=len(rows), total=len(rows)),
+        notes=list(dict.fromkeys([*answer.notes, *remarks, *links])),
+        pictures=pictures,
+        view=partial(
+            describe_chart,
+            [InteractiveCurve(one.experiment.ref, one.experiment.began, one.points, one.row) for one in lines],
+            x_axis=plot.x_axis,
+            smoothing=plot.smoothing,
+            log_y=plot.log_y,
+        ),
+    )
+
+
+def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
+    """Return what is drawn, the picture (none without matplotlib), and what is to be noted."""
+    lines: list[_Line] = []
+    notes: list[str] = []
+    for one, key, points in plot.series:
+        part = select_points(points, plot.selection, 0)
+        if part.steps:
+            lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
+        else:
+            which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.ref.cuid)}
+            notes.append(
+                say("{key} of {name} ({cuid}): no points in the asked part.", **which)
+                if points.steps
+                else say("{key} of {name} ({cuid}): no points yet.", **which)
+            )
+    if not lines:
+        raise NotFound(say("There is nothing to draw."), hint=join_sentences(*notes))
+    notes += _compare_sizes(lines, plot)
+    try:
+        chart = _draw(lines, plot, notes)
+    except (ImportError, OSError) as error:
+        drawn = [draw_sparkline(line.points.values, is_log=plot.log_y) for line in lines]
+        rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
+        advice = (
+            say(
+                "matplotlib is not installed, so there is no picture; sparklines instead. "
+                "`pip install 'swanlab-mcp-server[plot]'` adds it."
+            )
+            if isinstance(error, ImportError)
+            # where it may write nowhere: it keeps its list of fonts in a file
+            else say(
+                "matplotlib cannot start ({kind}), so there is no picture; sparklines instead. "
+                "Set MPLCONFIGDIR to a folder that the server may write to.",
+                kind=type(error).__name__,
+            )
+        )
+        return [line._replace(row=row) for line, row in zip(lines, rows, strict=True)], [], [advice, *notes]
+    if chart.numbered:
+        numbers = ", ".join(f"#{number}" for number in chart.numbered)
+        notes.append(say("In the picture {numbers} stand for names that no installed font can show.", numbers=numbers))
+    return lines, [Picture(chart.png, "image/png")], notes
+
+
+def _describe(number: int, one: PlottedExperiment, key: str, part: Points) -> PlottedCurve:
+    odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
+    finite = [place for place, value in enumerate(part.values) if math.isfinite(value)]
+    low, high = (
+        (min(finite, key=part.values.__getitem__), max(finite, key=part.values.__getitem__)) if finite else (0, 0)
+    )
+    mode = describe_key(key).direction
+
+    def tell(place: int) -> Extreme:
+        return Extreme(step=part.steps[place], value=part.values[place])
+
+    return PlottedCurve(
+        number=number,
+        exp_cuid=one.ref.cuid,
+        name=one.name,
+        key=key,
+        points=len(part.steps),
+        last=tell(-1),
+        min=tell(low) if finite else None,
+        max=tell(high) if finite else None,
+        best=(mode or None) if finite else None,
+        non_finite=len(odd) or None,
+        first_non_finite_step=odd[0] if odd else None,
+        worse_since=_find_worse_since(key, part),
+    )
+
+
+def _find_worse_since(key: str, part: Points) -> int | None:
+    """Return since which step a loss or a quality is worse for good, by the rule of diagnose_experiment."""
+    curve = read_curve(key, part.steps, part.values)
+    if not curve.is_judged or not curve.kind.must_improve:
+        return None
+    worse = find_worsening(curve.finite_steps, curve.costs)
+    return worse.onset_step if worse else None
+
+
+def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
+    if plot.log_y:
+        hidden = sum(value <= 0 for line in lines for value in line.points.values)
+        if not any(value > 0 for line in lines for value in line.points.values):
+            raise InvalidArgument(say("log_y needs values above 0, and there are none."), hint=say("Leave log_y out."))
+        return (
+            [say("{count} values at or below 0 cannot stand on the logarithmic axis.", count=hidden)] if hidden else []
+        )
+    sizes = {
+        line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
+        for line in lines
+        if line.row.min and line.row.max
+    }
+    largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
+    if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
+        return []
+    told = say(
+        "Curve {largest} is more than {times} times as large as curve {smallest}, which looks flat beside it: "
+        "draw them apart, or with log_y.",
+        largest=largest,
+        times=_UNLIKE,
+        smallest=smallest,
+    )
+    return [told]
+
+
+def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
+    label, places = _place(lines, plot.x_axis)
+    lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(lines, places, strict=True))
+    if lost:
+        notes.append(say("{count} points without a recorded time are not in the picture.", count=lost))
+    if plot.smoothing:
+        notes.append(
+            say(
+                "Curves are smoothed ({weight:g}), raw values faint; all figures are of raw values.",
+                weight=plot.smoothing,
+            )
+        )
+    curves = [_to_curve(line, xs, label, plot) for line, xs, label in zip(lines, places, _name(lines), strict=True)]
+    keys, names = {line.key for line in lines}, {line.experiment.name for line in lines}
+    title = lines[0].key if len(keys) == 1 else lines[0].experiment.name if len(names) == 1 else ""
+    return draw_chart(curves, title=title, x_label=label, is_time=plot.x_axis == "time", log_y=plot.log_y)
+
+
+def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, float]]]:
+    """Return the x axis' label, and for each curve where its steps stand; a step without a recorded time is absent."""
+    # English, as all words in the picture
+    if x_axis == "step":
+        return "step", [{step: step for step in line.points.steps} for line in lines]
+    unknown = [line.experiment.ref.cuid for line in lines if not line.experiment.began]
+    if x_axis == "relative_time" and unknown:
+        raise InvalidArgument(
+            say("When {cuid} began is not known.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
+        )
+    places = [
+        {
+            step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
+            for step, time in zip(line.points.steps, line.points.times, strict=True)
+            if is_moment(time)
+        }
+        for line in lines
+    ]
+    if not any(places):
+        raise InvalidArgument(say("No times are recorded for these points."), hint=say("Use x_axis='step'."))
+    if x_axis == "time":
+        return "time (UTC)", places
+    longest = max(abs(x) for xs in places for x in xs.values())
+    unit, seconds = ("hours", 3600) if longest > 3 * 3600 else ("minutes", 60) if longest > 300 else ("seconds", 1)
+    return f"{unit} since the start", [{step: x / seconds for step, x in xs.items()} for xs in places]
+
+
+def _name(lines: Sequence[_Line]) -> list[str]:
+    """Return labels that say what differs: experiment, key, or both; the id too where experiments share a name."""
+    ids = {line.experiment.ref.cuid: line.experiment.name for line in lines}
+    holders = Counter(ids.values())
+    names = [
+        line.experiment.name
+        if holders[line.experiment.name] == 1
+        else f"{line.experiment.name} ({line.experiment.ref.cuid})"
+        for line in lines
+    ]
+    if len({line.key for line in lines}) == 1:
+        return names
+    if len(ids) == 1:
+        return [line.key for line in lines]
+    return [f"{name} {line.key}" for name, line in zip(names, lines, strict=True)]
+
+
+def _to_curve(line: _Line, xs: Mapping[int, float], label: str, plot: Plot) -> Curve:
+    kept = [place for place, step in enumerate(line.points.steps) if step in xs]
+    steps = [line.points.steps[place] for place in kept]
+    values = [line.points.values[place] for place in kept]
+    drawn, raw = _thin(steps, smooth(values, plot.smoothing) if plot.smoothing else values, xs), None
+    if plot.smoothing:
+        raw = _thin(steps, values, xs)
+    return Curve(label, *drawn, raw, _mark(line.row, steps, values, xs, plot.x_axis))
+
+
+def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> tuple[list[float], list[float]]:
+    kept = reduce_points(Points(steps, values, [0] * len(steps)), _DRAWN_POINTS)
+    return [xs[step] for step in kept.steps], list(kept.values)
+
+
+def _mark(
+    row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float], x_axis: str
+) -> list[Mark]:
+    at = "@" if x_axis == "step" else "@ step"
+    marks: list[Mark] = []
+    best = row[row.best] if row.best else None
+    if best and best.step in xs:
+        marks.append(Mark("best", xs[best.step], best.value, f"{best.value:.4g} {at} {best.step}"))
+    odd = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
+    if odd is not None:
+        near = next((value for value in [*reversed(values[:odd]), *values[odd:]] if math.isfinite(value)), None)
+        word = "NaN" if math.isnan(values[odd]) else "infinite"
+        marks.append(Mark("non-finite", xs[steps[odd]], near, f"{word} {at} {steps[odd]}"))
+    if row.worse_since is not None and row.worse_since in xs:
+        value = values[steps.index(row.worse_since)]
+        marks.append(Mark("worsening", xs[row.worse_since], value, f"worse {at} {row.worse_since}"))
+    return marks
