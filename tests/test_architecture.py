@@ -48,6 +48,12 @@ def test_imports_go_one_way(module: str) -> None:
         assert level[room(imported)] < level[room(module)], f"{module} imports {imported}"
 
 
+def test_analysis_makes_no_sentences() -> None:
+    for module, path in MODULES.items():
+        if module.startswith("swanlab_mcp.analysis."):
+            assert not read_imports(path) & {"swanlab_mcp.core.i18n", "swanlab_mcp.core.errors"}, module
+
+
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [

@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timezone
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.analysis.refusals import BadTime, Incomparable, UnknownField, UnknownState
 from swanlab_mcp.core.models import Experiment, Filter, read_time
 from swanlab_mcp.core.refs import find_near_names
-from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = [
     "Candidate",
@@ -60,7 +58,7 @@ def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) 
 
 
 def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None:
-    """Raise InvalidArgument for a field that does not exist, naming near ones; metric keys are not judged here."""
+    """Raise UnknownField for a field that does not exist, with near ones; metric keys are not judged here."""
     for field in find_unknown_fields(fields, candidates):
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
         key = field.partition(".")[2]
@@ -69,28 +67,17 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
             near = [f"config.{name}" for name in find_near_names(key, config_keys)]
         else:
             near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
-        hints = [say("Fields: {names}, config.<key>, metric.<key>.", names=", ".join(_FIELDS))]
-        if near:
-            hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in near)))
-        elif config_keys:
-            held = ", ".join(quote(f"config.{name}") for name in config_keys[:_NAMED])
-            hints.insert(0, say("Configs have {names}.", names=held))
-        raise InvalidArgument(
-            say("There is no field {field!r} here.", field=shorten(field)), hint=join_sentences(*hints)
-        )
+        raise UnknownField(field, near, [f"config.{name}" for name in config_keys[:_NAMED]], _FIELDS)
 
 
 def normalise_states(condition: Filter) -> Filter:
-    """Return a condition with its states written as SwanLab writes them; raises InvalidArgument for an unknown one."""
+    """Return a condition with its states written as SwanLab writes them; raises UnknownState for an unknown one."""
     if condition.field != "state" or condition.op not in _EQUALITY:
         return condition
     states = [str(value).strip().upper() for value in _to_list(condition.value)]
     for state in states:
         if state not in _STATES:
-            raise InvalidArgument(
-                say("There is no state {state!r}.", state=shorten(state)),
-                hint=say("States: {names}.", names=", ".join(_STATES)),
-            )
+            raise UnknownState(state, _STATES)
     return condition.model_copy(update={"value": states if isinstance(condition.value, list) else states[0]})
 
 
@@ -119,22 +106,14 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
 
 def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
-    """Raise InvalidArgument when no candidate's value can be ordered against the condition's."""
+    """Raise Incomparable when no candidate's value can be ordered against the condition's."""
     if condition.op not in _ORDERED:
         _read_wanted(condition)
         return
     wanted = _to_comparable(_read_wanted(condition))
     held = [value for one in candidates if (value := _to_comparable(read_field(one, condition.field))) is not None]
     if wanted is None or (held and all(type(value) is not type(wanted) for value in held)):
-        raise InvalidArgument(
-            say(
-                "{field} {op} {value!r} compares different kinds of values.",
-                field=quote(condition.field),
-                op=condition.op,
-                value=shorten(str(condition.value)),
-            ),
-            hint=say("Give one number for numbers, one ISO 8601 time for created and finished."),
-        )
+        raise Incomparable(condition.field, condition.op, str(condition.value))
 
 
 def read_field(candidate: Candidate, field: str) -> Any:
@@ -167,10 +146,7 @@ def _read_wanted(condition: Filter) -> Any:
     for value in _to_list(condition.value):
         moment = read_time(str(value))
         if moment is None:
-            raise InvalidArgument(
-                say("{text!r} is not a time.", text=shorten(str(value))),
-                hint=say("Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."),
-            )
+            raise BadTime(str(value))
         times.append(_read_day(str(value)) or moment if condition.op in _EQUALITY else moment)
     return times if isinstance(condition.value, list) else times[0]
 

@@ -7,8 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.analysis.refusals import Contradiction
 from swanlab_mcp.core.models import Points
 
 __all__ = ["Selection", "reduce_points", "select_points"]
@@ -31,24 +30,16 @@ class Selection(NamedTuple):
     last_minutes: float | None = None
 
     def check(self) -> None:
-        """Raise InvalidArgument when the parts contradict one another."""
+        """Raise Contradiction when the parts contradict one another."""
         if self.start is not None and self.end is not None and self.start > self.end:
-            raise InvalidArgument(
-                say("start={start} lies after end={end}.", start=self.start, end=self.end),
-                hint=say("Give the smaller step as start."),
-            )
+            raise Contradiction("steps", ("start", "end"), self.start, self.end)
         if self.since is not None and self.until is not None and self.since > self.until:
-            raise InvalidArgument(say("start lies after end."), hint=say("Give the earlier time as start."))
+            raise Contradiction("times", ("start", "end"))
         if self.last_minutes is not None and (self.since is not None or self.until is not None):
-            raise InvalidArgument(
-                say("last_minutes and a time as start or end cannot go together."), hint=say("Give one of them.")
-            )
+            raise Contradiction("minutes", ("last_minutes", "start", "end"))
         chosen = [name for name in ("head", "tail", "around") if getattr(self, name) is not None]
         if len(chosen) > 1:
-            raise InvalidArgument(
-                say("{names} cannot go together.", names=say(" and ").join(chosen)),
-                hint=say("Give {name} alone.", name=chosen[0]),
-            )
+            raise Contradiction("places", chosen)
 
 
 def select_points(points: Points, selection: Selection, neighbours: int) -> Points:

@@ -33,6 +33,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
 from swanlab_mcp.operations.location import ask_about_project, resolve_project
+from swanlab_mcp.operations.refusals import word_refusals
 
 __all__ = ["Choice", "choose_experiments", "find_experiments"]
 
@@ -101,7 +102,8 @@ async def choose_experiments(
     Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the list where it can. That it lets nothing
     through, or knows a field that what it lets through does not have, is believed only after a look at all experiments.
     """
-    filters = [normalise_states(condition) for condition in filters]
+    with word_refusals():
+        filters = [normalise_states(condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     # whoever the filters leave out needs no summary
     asked = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
@@ -116,11 +118,12 @@ async def choose_experiments(
         narrowed = answer.data or Narrowed((), {})
         candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
         matching = _select(candidates, filters)
-    check_fields(fields, candidates)
-    if candidates:
-        _check_keys(_metric_keys(fields), logged)
-    for condition in filters:
-        check_comparable(candidates, condition)
+    with word_refusals():
+        check_fields(fields, candidates)
+        if candidates:
+            _check_keys(_metric_keys(fields), logged)
+        for condition in filters:
+            check_comparable(candidates, condition)
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
     notes = [*answer.notes, *_note_filters(filters, narrowed, len(matching))]
@@ -156,7 +159,8 @@ async def _read_candidates(
 
 
 def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
-    return [one for one in candidates if all(passes(one, condition) for condition in filters)]
+    with word_refusals():
+        return [one for one in candidates if all(passes(one, condition) for condition in filters)]
 
 
 def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> list[str]:

@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.analysis.steps import describe_steps
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
@@ -33,6 +32,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.steps import describe_steps
 
 __all__ = ["get_media"]
 

@@ -36,6 +36,7 @@ from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import has_pattern, match_keys
 from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.refusals import word_refusals
 
 __all__ = ["get_metrics", "read_selection"]
 
@@ -153,7 +154,8 @@ def read_selection(
     """Return the asked part of a series; raises InvalidArgument for what is no step, no time or contradicts itself."""
     first, last = _read_bound(start), _read_bound(end)
     selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
-    selection.check()
+    with word_refusals():
+        selection.check()
     return selection
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.filtering import Candidate, check_comparable, passes, read_field, sort_candidates
-from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.analysis.refusals import Refusal
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
@@ -80,7 +80,7 @@ def test_times_are_utc_unless_they_say_otherwise(op: str, value: Any, expected: 
     ("op", "value", "field"), [(">", "abc", "config.x"), ("<", "soon", "created"), (">", [1], "config.x")]
 )
 def test_what_cannot_be_compared_is_refused(op: str, value: Any, field: str) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(Refusal):
         check_comparable([make(5, createdAt="2024-11-23T12:28:04.000Z")], ask(op, value, field))
 
 

@@ -1,5 +1,9 @@
 """Media: what was recorded at a step, as an assistant can take it."""
 
+# Pillow leaves types open; parts of the module are tested by themselves
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+
 from __future__ import annotations
 
 import base64
@@ -16,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from swanlab_mcp.analysis.steps import describe_steps
 from swanlab_mcp.core import pictures
 from swanlab_mcp.core.models import Picture
 from swanlab_mcp.core.pictures import LARGEST_BYTES, LARGEST_SIDE, find_image_type, prepare_picture
 from swanlab_mcp.operations import media
+from swanlab_mcp.operations.steps import describe_steps
 from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of

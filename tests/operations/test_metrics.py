@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swanlab_mcp.analysis.refusals import Contradiction
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.errors import InvalidArgument, UnexpectedResponse
+from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.present.text import count_tokens
@@ -69,7 +70,7 @@ def test_a_selection_is_the_part_that_was_asked_for(numbers: list[float], one: i
 
 @pytest.mark.parametrize("selection", [Selection(5, 4), Selection(head=1, tail=1), Selection(tail=1, around=3)])
 def test_contradictions_are_refused(selection: Selection) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(Contradiction):
         selection.check()
 
 

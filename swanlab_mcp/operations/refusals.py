@@ -1,0 +1,83 @@
+"""The words of the questions that analysis refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from swanlab_mcp.analysis.refusals import BadTime, Contradiction, Incomparable, Refusal, UnknownField, UnknownState
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.untrusted import quote, shorten
+
+__all__ = ["word_refusals"]
+
+
+@contextmanager
+def word_refusals() -> Generator[None, None, None]:
+    """Raise a refusal as InvalidArgument that says what is wrong, and what to give instead."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise _word(refusal) from refusal
+
+
+def _word(refusal: Refusal) -> InvalidArgument:
+    match refusal:
+        case Contradiction():
+            return _word_contradiction(refusal)
+        case UnknownField():
+            return _word_unknown_field(refusal)
+        case UnknownState(state, known):
+            return InvalidArgument(
+                say("There is no state {state!r}.", state=shorten(state)),
+                hint=say("States: {names}.", names=", ".join(known)),
+            )
+        case BadTime(text):
+            return InvalidArgument(
+                say("{text!r} is not a time.", text=shorten(text)),
+                hint=say("Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."),
+            )
+        case Incomparable(field, op, value):
+            return InvalidArgument(
+                say(
+                    "{field} {op} {value!r} compares different kinds of values.",
+                    field=quote(field),
+                    op=op,
+                    value=shorten(value),
+                ),
+                hint=say("Give one number for numbers, one ISO 8601 time for created and finished."),
+            )
+        case _:
+            raise AssertionError("unreachable: every refusal has its words")
+
+
+def _word_contradiction(refusal: Contradiction) -> InvalidArgument:
+    match refusal.kind:
+        case "steps":
+            return InvalidArgument(
+                say("start={start} lies after end={end}.", start=refusal.start, end=refusal.end),
+                hint=say("Give the smaller step as start."),
+            )
+        case "times":
+            return InvalidArgument(say("start lies after end."), hint=say("Give the earlier time as start."))
+        case "minutes":
+            return InvalidArgument(
+                say("last_minutes and a time as start or end cannot go together."), hint=say("Give one of them.")
+            )
+        case "places":
+            return InvalidArgument(
+                say("{names} cannot go together.", names=say(" and ").join(refusal.names)),
+                hint=say("Give {name} alone.", name=refusal.names[0]),
+            )
+
+
+def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
+    hints = [say("Fields: {names}, config.<key>, metric.<key>.", names=", ".join(refusal.fixed))]
+    if refusal.near:
+        hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in refusal.near)))
+    elif refusal.held:
+        hints.insert(0, say("Configs have {names}.", names=", ".join(quote(name) for name in refusal.held)))
+    return InvalidArgument(
+        say("There is no field {field!r} here.", field=shorten(refusal.field)), hint=join_sentences(*hints)
+    )
