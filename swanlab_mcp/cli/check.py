@@ -16,7 +16,7 @@ from swanlab_mcp.client.local.discovery import RunFinder
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.hosts import hide_password
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.refs import LOCAL, WorkspaceRef
 from swanlab_mcp.settings import Settings, read_network_variables
 
@@ -108,9 +108,13 @@ async def _check_folders(client: SwanLabClient, settings: Settings) -> bool:
     projects = answer.data or []
     show(
         say(
-            "runs found: {experiments} experiments in {projects} projects, as workspace '{workspace}'",
-            experiments=sum(project.count.get("experiments", 0) for project in projects),
-            projects=len(projects),
+            "runs found: {experiments} in {projects}, as workspace '{workspace}'",
+            experiments=say_plural(
+                "{count} experiment",
+                "{count} experiments",
+                sum(project.count.get("experiments", 0) for project in projects),
+            ),
+            projects=say_plural("{count} project", "{count} projects", len(projects)),
             workspace=LOCAL,
         )
     )
@@ -139,8 +143,9 @@ def _explain_folder(folder: Path) -> list[str]:
     if any(entry.suffix == ".swanlab" for entry in entries):
         return [say("It is one run's folder: name the folder above it, {folder}.", folder=folder.parent)]
     return [
-        say(
+        say_plural(
+            "Its {count} entry is no run: runs are folders named run-…, at most 3 levels below.",
             "None of its {count} entries is a run: runs are folders named run-…, at most 3 levels below.",
-            count=len(entries),
+            len(entries),
         )
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from swanlab_mcp.cli.progress_bar import ProgressBar
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.present.new_file import open_new
 from swanlab_mcp.settings import wants_plain_output
@@ -50,5 +50,5 @@ def write(output: Path, contents: Sequence[bytes]) -> int:
         except InvalidArgument as error:
             tell(str(error))
             return 1
-        tell(say("{path}: {count} bytes", path=path, count=len(content)))
+        tell(say_plural("{path}: {count} byte", "{path}: {count} bytes", len(content), path=path))
     return 0

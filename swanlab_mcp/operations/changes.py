@@ -10,7 +10,7 @@ from typing import Any
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import AffectedExperiment, ApiResponse, Change, Experiment, show_time
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -111,14 +111,11 @@ async def delete_project(
     there = answer.data
     experiments = (await backend.list_experiments(ref)).data or []
     change = Change(
-        action=(
-            say("delete the project {project} for ever, with its 1 experiment", project=quote(ref))
-            if len(experiments) == 1
-            else say(
-                "delete the project {project} for ever, with its {count} experiments",
-                project=quote(ref),
-                count=len(experiments),
-            )
+        action=say_plural(
+            "delete the project {project} for ever, with its {count} experiment",
+            "delete the project {project} for ever, with its {count} experiments",
+            len(experiments),
+            project=quote(ref),
         ),
         done=False,
         username=ref.workspace,
@@ -345,11 +342,10 @@ def _sign(experiments: Sequence[Experiment]) -> list[Any]:
 
 
 def _describe_deletion(ref: ProjectRef, count: int) -> str:
-    if count == 1:
-        return say("delete 1 experiment of {project} for ever, with metrics, logs and media", project=quote(ref))
-    return say(
+    return say_plural(
+        "delete {count} experiment of {project} for ever, with metrics, logs and media",
         "delete {count} experiments of {project} for ever, with metrics, logs and media",
-        count=count,
+        count,
         project=quote(ref),
     )
 

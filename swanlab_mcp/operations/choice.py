@@ -9,7 +9,7 @@ from typing import TypeVar
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Experiment, Filter, Points
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -99,6 +99,10 @@ async def explain_missing_metric(
         )
         raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=told)
     raise NotFound(
-        say("None of the {count} experiments has a value of this metric (yet).", count=len(experiments)),
+        say_plural(
+            "The {count} experiment has no value of this metric (yet).",
+            "None of the {count} experiments has a value of this metric (yet).",
+            len(experiments),
+        ),
         hint=say("list_metrics shows which experiments lack it."),
     )

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Page
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -71,12 +71,26 @@ async def get_environment(
     names = dict.fromkeys(name for facts in found.values() for name in facts)
     matching = [name for name in names if search.casefold() in name.casefold()]
     if names and not matching:
-        notes.append(say("None of the {count} facts has {text!r} in its name.", count=len(names), text=shorten(search)))
+        notes.append(
+            say_plural(
+                "The {count} fact has no {text!r} in its name.",
+                "None of the {count} facts has {text!r} in its name.",
+                len(names),
+                text=shorten(search),
+            )
+        )
     facts = [_compare(name, found) for name in matching]
     if len(found) > 1:
         differing = [fact for fact in facts if fact.values]
         same = len(facts) - len(differing)
-        notes.append(say("{count} facts are the same in all {total} and left out.", count=same, total=len(found)))
+        notes.append(
+            say_plural(
+                "{count} fact is the same in all {total} and left out.",
+                "{count} facts are the same in all {total} and left out.",
+                same,
+                total=len(found),
+            )
+        )
         facts = differing
     shown = facts[get_slice(page, size)]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))

@@ -16,7 +16,7 @@ from swanlab_mcp.analysis.filtering import (
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -168,12 +168,20 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
         return []
     if narrowed.is_whole:
         total = len(narrowed.experiments)
-        return [say("{count} of the {total} experiments meet the filters, applied here.", count=count, total=total)]
+        return [
+            say_plural(
+                "{count} of the {total} experiments meets the filters, applied here.",
+                "{count} of the {total} experiments meet the filters, applied here.",
+                count,
+                total=total,
+            )
+        ]
     theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
     return [
-        say(
+        say_plural(
+            "{count} experiment meets the filters: SwanLab narrowed by {fields}; all were applied here.",
             "{count} experiments meet the filters: SwanLab narrowed by {fields}; all were applied here.",
-            count=count,
+            count,
             fields=theirs,
         )
     ]

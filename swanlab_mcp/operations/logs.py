@@ -15,7 +15,7 @@ from swanlab_mcp import core
 from swanlab_mcp.analysis.causes import find_first_traceback
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
 from swanlab_mcp.core.secret_masking import make_mask
 from swanlab_mcp.core.untrusted import neutralise, quote, shorten
@@ -86,15 +86,22 @@ async def get_logs(
     if is_search:
         places = await _find(part.lines, search, pattern, level)
         rows, notes = _show_found(part, places, count, context, is_first=start is not None)
-        count_found = {"count": len(places), "first": part.start, "last": part.start + len(part.lines) - 1}
+        bounds = {"first": part.start, "last": part.start + len(part.lines) - 1}
         told = (
-            say(
+            say_plural(
+                "{count} line with {text!r} among the lines {first} to {last}.",
                 "{count} lines with {text!r} among the lines {first} to {last}.",
+                len(places),
                 text=shorten(search or pattern),
-                **count_found,
+                **bounds,
             )
             if search or pattern
-            else say("{count} lines among the lines {first} to {last}.", **count_found)
+            else say_plural(
+                "{count} line among the lines {first} to {last}.",
+                "{count} lines among the lines {first} to {last}.",
+                len(places),
+                **bounds,
+            )
         )
         notes = [told, *notes]
     elif from_traceback:

@@ -10,7 +10,7 @@ from swanlab_mcp.analysis.selection import Selection, reduce_points, select_poin
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Page, Points, Series, read_time, show_time
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -297,9 +297,10 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
     returned = {one.returned for one in cut}
     rest = "" if head is None else f" head={head - min(returned)}"
     if len(starts) == 1 and (head is None or len(returned) == 1):
-        return say(
+        return say_plural(
+            "{count} of {total} series is cut; continue with {arguments}.",
             "{count} of {total} series are cut; continue with {arguments}.",
-            count=len(cut),
+            len(cut),
             total=len(series),
             arguments=f"start={starts.pop()}{rest}",
         )

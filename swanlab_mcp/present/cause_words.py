@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from swanlab_mcp.analysis.explanations import Evidence, Explanation
 from swanlab_mcp.core.findings import Cause
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.event_words import describe_event
 
@@ -94,8 +94,10 @@ def _describe_evidence(one: Evidence) -> str:
 
 _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
     "error_line": lambda one: say("error line: {line}", line=shorten(one.facts["line"], _ERROR)),
-    "lines_follow": lambda one: say(
-        "{count} lines of log follow it, so it may have been handled", count=one.facts["count"]
+    "lines_follow": lambda one: say_plural(
+        "{count} line of log follows it, so it may have been handled",
+        "{count} lines of log follow it, so it may have been handled",
+        one.facts["count"],
     ),
     "gpu_memory": lambda one: say("GPU memory {detail}", detail=describe_event(one.facts["event"])),
     "host_memory": lambda one: say("the machine's memory {detail}", detail=describe_event(one.facts["event"])),
@@ -127,6 +129,8 @@ _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
     "rate": lambda one: f"{shorten(one.facts['key'], _KEY)}={one.facts['value']:.4g}",
     "no_end": lambda _: say("no end is recorded"),
     "still_running": lambda _: say("its state is still RUNNING"),
-    "no_error": lambda one: say("no error in the last {count} log lines", count=one.facts["count"]),
+    "no_error": lambda one: say_plural(
+        "no error in the last {count} log line", "no error in the last {count} log lines", one.facts["count"]
+    ),
     "data_stop": lambda one: say("the last point is at step {step}", step=one.facts["step"]),
 }

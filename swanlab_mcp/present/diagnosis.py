@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.findings import Crash, Diagnosis, TimelineEvent, round_number
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.diagnosis import DiagnosedExperiment
@@ -45,10 +45,22 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
     )
     notes = [*answer.notes]
     if len(events) > _EVENTS:
-        notes.append(say("{count} less severe events are omitted.", count=len(events) - _EVENTS))
+        notes.append(
+            say_plural(
+                "{count} less severe event is omitted.",
+                "{count} less severe events are omitted.",
+                len(events) - _EVENTS,
+            )
+        )
     notes.append(_note_points(found))
     if found.left:
-        notes.append(say("{count} further keys that may say something were not read.", count=found.left))
+        notes.append(
+            say_plural(
+                "{count} further key that may say something was not read.",
+                "{count} further keys that may say something were not read.",
+                found.left,
+            )
+        )
     if found.link:
         notes.append(say("Page: {link}", link=found.link))
     return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes))
@@ -99,8 +111,15 @@ def _note_points(found: DiagnosedExperiment) -> str:
     if len(found.curves) > _NAMED_KEYS:
         names += say(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
     if any(not curve.is_whole for curve in found.curves):
-        return say("Analyzed a sample of {total:,} points of {names}.", total=total, names=names)
-    return say("Analyzed all {total:,} points of {names}.", total=total, names=names)
+        return say_plural(
+            "Analyzed a sample of {count:,} point of {names}.",
+            "Analyzed a sample of {count:,} points of {names}.",
+            total,
+            names=names,
+        )
+    return say_plural(
+        "Analyzed the {count:,} point of {names}.", "Analyzed all {count:,} points of {names}.", total, names=names
+    )
 
 
 def _word_verdict(found: DiagnosedExperiment) -> str:
@@ -126,9 +145,10 @@ def _word_health(found: DiagnosedExperiment) -> str:
     longest = max((sizes[key] for key in judgement.judged), default=0)
     if not longest:
         return say("cannot tell: the logged metrics are constant or have no finite value")
-    text = say(
+    text = say_plural(
+        "cannot tell: only {count} point was logged, {needed} are needed",
         "cannot tell: only {count} points were logged, {needed} are needed",
-        count=longest,
+        longest,
         needed=DEFAULTS.fewest_points,
     )
     return text + say("; they improve so far") if judgement.improves else text
@@ -155,5 +175,10 @@ def _describe_end(found: DiagnosedExperiment) -> str:
         return end
     words = {"end": end, "error": shorten(error.line, _SHORT_LINE)}
     if error.later:
-        return say("{end}; last error {count} lines before the end: {error}", count=error.later, **words)
+        return say_plural(
+            "{end}; last error {count} line before the end: {error}",
+            "{end}; last error {count} lines before the end: {error}",
+            error.later,
+            **words,
+        )
     return say("{end}: {error}", **words)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.durations import show_duration
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.code_words import word_code
 
@@ -62,7 +62,12 @@ def _describe_non_finite(event: Event) -> str:
     name = "NaN" if math.isnan(value) else say("infinity") if value > 0 else say("-infinity")
     counts = {"name": name, "count": event.facts["count"], "total": event.facts["total"]}
     if event.facts["never_computed"]:
-        return say("never computed: all {total} points are {name}", name=name, total=event.facts["total"])
+        return say_plural(
+            "never computed: the {count} point is {name}",
+            "never computed: all {count} points are {name}",
+            event.facts["total"],
+            name=name,
+        )
     if event.facts["to_end"]:
         return say("first {name}; {count} of {total} points, to the end", **counts)
     return say("first {name}; {count} of {total} points, finite again later", **counts)
@@ -171,7 +176,9 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     "plateau": lambda event: say(
         "the last {share:.0%} of the points gained next to nothing", share=event.facts["share"]
     ),
-    "not_judged": lambda event: say("only {count} points: not judged", count=event.facts["count"]),
+    "not_judged": lambda event: say_plural(
+        "only {count} point: not judged", "only {count} points: not judged", event.facts["count"]
+    ),
     "learning_rate_jump": lambda event: say("from {old:.3g} to {new:.3g} between two points", **event.facts),
     "logging_gap": _describe_gap,
     "missing_steps": lambda event: say(

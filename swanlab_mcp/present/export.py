@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Points, show_time, to_json_value
 from swanlab_mcp.core.untrusted import neutralise, quote
 from swanlab_mcp.operations.keys import match_keys
@@ -89,7 +89,12 @@ async def export_series(
             await stage.advance()
     where = say("standard output") if output == "-" else str(path)
     count = sum(len(points.steps) for points in series.values())
-    return Exported(where, say("{count} points of {metrics} metrics", count=count, metrics=len(series)), notes)
+    size = say(
+        "{points} of {metrics}",
+        points=say_plural("{count} point", "{count} points", count),
+        metrics=say_plural("{count} metric", "{count} metrics", len(series)),
+    )
+    return Exported(where, size, notes)
 
 
 async def export_log(
@@ -122,7 +127,9 @@ async def export_log(
             await stage.advance(len(part.lines))
             part = (await backend.read_logs(ref, start=done, count=_LINES)).data
     return Exported(
-        say("standard output") if output == "-" else str(path), say("{count} lines", count=done), answer.notes
+        say("standard output") if output == "-" else str(path),
+        say_plural("{count} line", "{count} lines", done),
+        answer.notes,
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.findings import NewsItem
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.listing import add_notes
@@ -33,7 +33,11 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
     since = show_time(news.since)
     return add_notes(
         ApiResponse(data=rows, page=answer.page, notes=answer.notes),
-        say("{count} further experiments of this page were not diagnosed.", count=news.unjudged)
+        say_plural(
+            "{count} further experiment of this page was not diagnosed.",
+            "{count} further experiments of this page were not diagnosed.",
+            news.unjudged,
+        )
         if news.unjudged
         else "",
         say("Since {time}: {counts}.", time=since, counts=happened)

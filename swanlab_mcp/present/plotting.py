@@ -14,7 +14,7 @@ from swanlab_mcp.analysis.selection import reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.plotting import Plot, PlottedExperiment
@@ -145,7 +145,15 @@ def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
         if not any(value > 0 for line in lines for value in line.points.values):
             raise InvalidArgument(say("log_y needs values above 0, and there are none."), hint=say("Leave log_y out."))
         return (
-            [say("{count} values at or below 0 cannot stand on the logarithmic axis.", count=hidden)] if hidden else []
+            [
+                say_plural(
+                    "{count} value at or below 0 cannot stand on the logarithmic axis.",
+                    "{count} values at or below 0 cannot stand on the logarithmic axis.",
+                    hidden,
+                )
+            ]
+            if hidden
+            else []
         )
     sizes = {
         line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
@@ -169,7 +177,13 @@ def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
     label, places = _place(lines, plot.x_axis)
     lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(lines, places, strict=True))
     if lost:
-        notes.append(say("{count} points without a recorded time are not in the picture.", count=lost))
+        notes.append(
+            say_plural(
+                "{count} point without a recorded time is not in the picture.",
+                "{count} points without a recorded time are not in the picture.",
+                lost,
+            )
+        )
     if plot.smoothing:
         notes.append(
             say(

@@ -290,7 +290,16 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
     if not counts:
         return []
     shown = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts.most_common())
-    notes = [say("Set apart, after the {count} ranked: {counts}.", count=len(field.ranked), counts=shown)]
+    notes = [
+        say_plural(
+            "Set apart, after the {count} ranked setting: {counts}.",
+            "Set apart, after the {count} ranked settings: {counts}.",
+            len(field.settings),
+            counts=shown,
+        )
+        if ranking.names
+        else say("Set apart, after the {count} ranked: {counts}.", count=len(field.ranked), counts=shown)
+    ]
     best = _find_better_apart(field)
     if best is not None:
         experiment, reason = ranking.experiments[best], field.reasons[best]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from swanlab_mcp import __version__, operations
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import language, say
+from swanlab_mcp.core.i18n import language, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Picture
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
@@ -136,7 +136,14 @@ async def write_report(
     parts.append(_show_diagnoses(page, [page.read(one, []) for one in diagnoses], len(experiments)))
     states = Counter(one.state or "UNKNOWN" for one in experiments)
     told = say(", ").join(f"{count} {word_code('state', state)}" for state, count in states.most_common())
-    head = [_tag("p", say("{total} experiments: {states}.", total=len(experiments), states=told))]
+    head = [
+        _tag(
+            "p",
+            say_plural(
+                "{count} experiment: {states}.", "{count} experiments: {states}.", len(experiments), states=told
+            ),
+        )
+    ]
     address = client.at(ref).get_link(ref)
     if address:
         head.append(_tag("p", _link(say("Open in SwanLab"), address)))
@@ -240,10 +247,11 @@ def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
 
 def _show_diagnoses(page: _Page, found: Sequence[Mapping[str, Any]], total: int) -> _Markup:
     ill = [one for one in found if one["health"] != "healthy" or one["state"] in ("CRASHED", "ABORTED", "UNKNOWN")]
-    told = say(
-        "{read} of {total} experiments were diagnosed from all their points; {healthy} are healthy.",
+    told = say_plural(
+        "{read} of {count} experiment was diagnosed from all its points; healthy: {healthy}.",
+        "{read} of {count} experiments were diagnosed from all their points; healthy: {healthy}.",
+        total,
         read=len(found),
-        total=total,
         healthy=len(found) - len(ill),
     )
     return _join([_tag("h2", say("Diagnoses")), _tag("p", told), *(_show_diagnosis(page, one) for one in ill)])

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.secret_masking import make_mask, mask_secrets
 from swanlab_mcp.core.untrusted import neutralise_value, shorten
 from swanlab_mcp.operations.budget import count_tokens
@@ -174,7 +174,14 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     else:
         kept = data[:count]
     following = f"page={offset // count + 2} size={count}"
-    notes = [*payload.get("notes", ()), say("Cut to {count} rows to stay within the output budget.", count=count)]
+    notes = [
+        *payload.get("notes", ()),
+        say_plural(
+            "Cut to {count} row to stay within the output budget.",
+            "Cut to {count} rows to stay within the output budget.",
+            count,
+        ),
+    ]
     has_more = offset + count < page["total"]
     told = {**page, "returned": count, "next": following}
     if not has_more:
@@ -200,7 +207,7 @@ def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
     if len(notes) <= most:
         return payload
     # the last ones tell how to go on
-    left = say("{count} further notes are left out.", count=len(notes) - most + 1)
+    left = say_plural("{count} further note is left out.", "{count} further notes are left out.", len(notes) - most + 1)
     return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 
@@ -219,7 +226,9 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
             for path, size in list(told.items())[:10]
         ]
         if len(told) > len(notes):
-            notes.append(say("{count} further fields are cut.", count=len(told) - len(notes)))
+            notes.append(
+                say_plural("{count} further field is cut.", "{count} further fields are cut.", len(told) - len(notes))
+            )
         notes.append(say("Ask for less at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
@@ -234,24 +243,24 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
         text = hide(value)
         if len(text) <= length:
             return text
-        shortened[path or "data"] = say("{count} characters", count=len(text))
+        shortened[path or "data"] = say_plural("{count} character", "{count} characters", len(text))
         return text[:length] + "…"
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if len(items) > length:
-            shortened[path or "data"] = say("{count} items", count=len(items))
+            shortened[path or "data"] = say_plural("{count} item", "{count} items", len(items))
         return [_limit(item, length, path, shortened, hide) for item in items[:length]]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         if len(fields) > length:
-            shortened[path or "data"] = say("{count} entries", count=len(fields))
+            shortened[path or "data"] = say_plural("{count} entry", "{count} entries", len(fields))
         kept: dict[str, Any] = {}
         for number, (key, item) in enumerate(list(fields.items())[:length]):
             whole = hide(key)
             name = _cut_name(whole, length, number)
             where = f"{path}.{name}" if path else name
             if name != whole:
-                shortened[where] = say("a name of {count} characters", count=len(whole))
+                shortened[where] = say_plural("a name of {count} character", "a name of {count} characters", len(whole))
             kept[name] = _limit(item, length, where, shortened, hide)
         return kept
     return value

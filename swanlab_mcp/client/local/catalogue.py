@@ -18,7 +18,7 @@ from swanlab_mcp.client.local.grouping import Group, group_runs, list_names, nam
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import join_sentences, language, say
+from swanlab_mcp.core.i18n import join_sentences, language, say, say_plural
 from swanlab_mcp.core.models import show_time
 from swanlab_mcp.core.refs import LOCAL
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -184,7 +184,10 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
     """Return the first notes, and how many more there are."""
     if len(notes) <= _NAMED:
         return list(notes)
-    return [*notes[:_NAMED], say("And {count} more notes like these.", count=len(notes) - _NAMED)]
+    return [
+        *notes[:_NAMED],
+        say_plural("And {count} more note like these.", "And {count} more notes like these.", len(notes) - _NAMED),
+    ]
 
 
 def _is_named(path: Path, run_id: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Discovery", "Found", "RunFinder"]
@@ -132,10 +132,12 @@ class _Search:
         notes = list(self._unreadable)
         if self._without_record:
             notes.append(
-                say(
+                say_plural(
+                    "{count} run folder holds no record: recorded in the cloud by an SDK before 0.6.2, "
+                    "without a backup, or only just begun (e.g. {name!r}).",
                     "{count} run folders hold no record: recorded in the cloud by an SDK before 0.6.2, "
                     "without a backup, or only just begun (e.g. {name!r}).",
-                    count=len(self._without_record),
+                    len(self._without_record),
                     name=shorten(self._without_record[0]),
                 )
             )

@@ -14,7 +14,7 @@ from swanlab_mcp.client.local.records import MediaEntry
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import (
     Experiment,
     LoggedKeys,
@@ -206,10 +206,11 @@ class LocalExperiment:
                     whole.add(*point)
         same = recorded - sum(len(series) for series in merged.values())
         # a resumed run may go back to its last checkpoint, and ranks may log the same metric
-        note = say(
+        note = say_plural(
+            "{name}: {count} point has the same step in several folders; the one of the later folder counts.",
             "{name}: {count} points have the same step in several folders; the one of the later folder counts.",
+            same,
             name=self._name,
-            count=same,
         )
         return merged, [note] if same else []
 

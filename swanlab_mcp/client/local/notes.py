@@ -9,7 +9,7 @@ from typing import Any
 from swanlab_mcp.client.local.liveness import guess_fate
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.values import is_object
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
@@ -54,10 +54,11 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
             continue
         folders = ", ".join(quote(run.folder.name) for run in failed[:_NAMED])
         notes.append(
-            say(
+            say_plural(
+                "{name}: {count} of {total} ranks has no recorded end ({folders}).",
                 "{name}: {count} of {total} ranks have no recorded end ({folders}).",
+                len(failed),
                 name=name,
-                count=len(failed),
                 total=len(ranks),
                 folders=folders,
             )
@@ -116,10 +117,11 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
             )
         if damage.oversized:
             notes.append(
-                say(
+                say_plural(
+                    "{name}: {count} record is larger than any that is read, and left out.",
                     "{name}: {count} records are larger than any that is read, and left out.",
+                    damage.oversized,
                     name=name,
-                    count=damage.oversized,
                 )
             )
         if not (damage.places or damage.repaired or damage.missing):
@@ -127,29 +129,45 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
         parts: list[str] = []
         if damage.places:
             parts.append(
-                say(
-                    "its file is damaged in {places} places ({bytes} bytes cannot be read)",
-                    places=damage.places,
+                say_plural(
+                    "its file is damaged in {count} place ({bytes} bytes cannot be read)",
+                    "its file is damaged in {count} places ({bytes} bytes cannot be read)",
+                    damage.places,
                     bytes=damage.unread,
                 )
             )
         if damage.repaired:
             parts.append(
-                say("{count} that the SDK wrote into one another were put together again", count=damage.repaired)
+                say_plural(
+                    "{count} that the SDK wrote into one another was put together again",
+                    "{count} that the SDK wrote into one another were put together again",
+                    damage.repaired,
+                )
             )
         if not damage.missing:
             parts.append(say("no gap in their numbers"))
         elif run.is_legacy:
             parts.append(
-                say("at least {count} points and log lines are missing by their numbers", count=damage.missing)
+                say_plural(
+                    "at least {count} point or log line is missing by its number",
+                    "at least {count} points and log lines are missing by their numbers",
+                    damage.missing,
+                )
             )
         else:
-            parts.append(say("at least {count} records are missing by their numbers", count=damage.missing))
+            parts.append(
+                say_plural(
+                    "at least {count} record is missing by its number",
+                    "at least {count} records are missing by their numbers",
+                    damage.missing,
+                )
+            )
         notes.append(
-            say(
+            say_plural(
+                "{name}: {count} record read, {parts}.",
                 "{name}: {count} records read, {parts}.",
+                damage.records,
                 name=name,
-                count=damage.records,
                 parts=say("; ").join(parts),
             )
         )
