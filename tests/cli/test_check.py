@@ -88,7 +88,7 @@ def test_a_folder_without_runs_says_why(kind: str, tmp_path: Path, capsys: pytes
     assert (
         f"runs on disk: {place}\n    {reasons[kind]}" in shown
         if reasons[kind]
-        else "runs found: 1 experiments" in shown
+        else "runs found: 1 experiment in 1 project," in shown
     )
 
 

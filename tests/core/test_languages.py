@@ -6,11 +6,11 @@ import asyncio
 import locale
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mcp import Client, MCPError
@@ -337,13 +337,13 @@ async def test_two_languages_at_once_do_not_mix(settings: Settings, chinese: Set
 async def test_the_user_is_asked_in_chinese(chinese: Settings) -> None:
     forms: list[Any] = []
 
-    async def decline(_context: Any, params: Any) -> ElicitResult:
+    async def decline(_context: Any, params: Any) -> Any:
         forms.append(params.requested_schema["properties"]["agreed"])
         return ElicitResult(action="decline")
 
     writable = replace(chinese, allow_writes=True)
     arguments = {"project": "new", "username": "kites-test2"}
-    async with Client(create_server(writable), elicitation_callback=decline) as client:
+    async with Client(create_server(writable), elicitation_callback=cast("Any", decline)) as client:
         token = (await client.call_tool("create_project", arguments)).structured_content["data"]["confirmation"]
         refused = await client.call_tool("create_project", {**arguments, "confirmation": token})
     assert [(form["title"], form["description"]) for form in forms] == [("是，执行", "此操作无法从这里撤销")]
@@ -381,7 +381,7 @@ def test_errmsg_of_openapi_is_said_as_the_environment_wants(
 
 
 @contextmanager
-def ended(code: int) -> Iterator[None]:
+def ended(code: int) -> Generator[None, None, None]:
     with pytest.raises(SystemExit) as caught:
         yield
     assert caught.value.code == code
@@ -466,12 +466,12 @@ def test_a_process_takes_its_language_from_the_environment() -> None:
 
 @pytest.mark.anyio
 async def test_a_report_counts_the_same_in_both_languages() -> None:
-    pages = {}
+    pages: dict[str, str] = {}
     for language in ("en", "zh"):
         with speak(language):
             async with opened(DEMO) as client:
                 pages[language] = await write_report(client, project="digits-mlp", metric="val/loss")
-    assert "诊断了 19 个实验中的 19 个；其中 12 个健康。" in pages["zh"]
-    assert "19 of 19 experiments were diagnosed from all their points; 12 are healthy." in pages["en"]
+    assert "诊断了 19 个实验中的 19 个；其中健康的：12 个。" in pages["zh"]
+    assert "19 of 19 experiments were diagnosed from all their points; healthy: 12." in pages["en"]
     assert pages["zh"].count("<tr>") == pages["en"].count("<tr>")
     assert pages["zh"].count('<section class="one">') == pages["en"].count('<section class="one">')

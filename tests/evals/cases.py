@@ -299,7 +299,7 @@ _MEASURING = (
         "one-line-in-five-thousand-zh",
         "long-log 的日志里什么时候出现过 nan？",
         [("get_logs", _about("long-log", search="nan"))],
-        [r"3210 \| step 3210: loss=nan", "1 lines"],
+        [r"3210 \| step 3210: loss=nan", "1 line "],
         most_tokens=300,
     ),
     Case(

@@ -34,6 +34,8 @@ async def test_the_end_is_found_whether_or_not_the_length_is_told(
     async with opened(settings) as client:
         part = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=1500)).data
         middle = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=990, count=20)).data
+    assert part
+    assert middle
     assert (part.total, part.start) == (count, max(0, count - 1500))
     assert [line.message for line in part.lines] == [f"line {number}" for number in range(part.start, count)]
     assert [line.number for line in middle.lines] == list(range(min(990, count), min(1010, count)))
@@ -93,7 +95,7 @@ async def test_lines_are_found_with_those_around_them(settings: Settings, state:
         nothing = await client.call_tool("get_logs", {**ASK, "search": "zebra"})
         many = await client.call_tool("get_logs", {**ASK, "search": "line", "context": 0})
     assert [row["number"] for row in result.structured_content["data"]] == [24_999, 25_000, 25_001]
-    assert "1 lines with 'nan' among the lines 10000 to 29999." in text_of(result)
+    assert "1 line with 'nan' among the lines 10000 to 29999." in text_of(result)
     assert "The lines before 10000 were not searched; give start=0" in text_of(result)
     assert [row["number"] for row in early.structured_content["data"]] == [5]
     assert "The search goes on: start=20000." in text_of(early)
@@ -254,6 +256,7 @@ async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, sta
         with pytest.raises(UnexpectedResponse, match="gave 999 of the log's lines 1500 to 2499"):
             await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=1500, count=1000)
         behind = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=2000, count=2)).data
+    assert behind
     assert [(line.number, line.message) for line in behind.lines] == [(2000, "line 2000"), (2001, "line 2001")]
 
 

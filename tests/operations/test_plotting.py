@@ -151,12 +151,12 @@ async def test_what_does_not_show_in_the_picture_is_noted(settings: Settings, st
         assert "Curve 2 is more than 100 times as large as curve 1" in text
         assert ("#2" in text) == ("no installed font can show" in text)
         _, text = await plot(client, **given, log_y=True)
-        assert "1 values at or below 0 cannot stand on the logarithmic axis." in text
+        assert "1 value at or below 0 cannot stand on the logarithmic axis." in text
         assert "100 times" not in text
         _, text = await plot(client, **given, smoothing=0.5)
         assert "smoothed (0.5)" in text
         _, text = await plot(client, **(given | {"keys": ["loss", "acc"]}))
-        assert "note: 实验一 (zh1) has not logged acc." in text
+        assert "note: '实验一' (zh1) has not logged acc." in text
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ async def test_points_without_a_time_are_counted_and_no_axis_is_invented(setting
     given = {"project": "project1", "exp_cuids": ["cuid1"]}
     async with session(replace(settings, is_cached=False)) as client:
         _, text = await plot(client, **given, keys=["loss"], x_axis="time")
-        assert "1 points without a recorded time are not in the picture." in text
+        assert "1 point without a recorded time is not in the picture." in text
         assert read_rows(text)[0]["points"] == "3"
         result = await client.call_tool("plot_metrics", {**given, "keys": ["none"], "x_axis": "time"})
         assert "No times are recorded for these points. Use x_axis='step'." in text_of(result)

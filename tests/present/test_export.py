@@ -1,5 +1,9 @@
 """The command `export`, through its own front door."""
 
+# pyarrow is not typed
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import csv
@@ -141,7 +145,7 @@ def test_a_damaged_run_is_exported_with_what_is_missing(tmp_path: Path, capsys: 
         cli.main(["export", f"local/vision-baselines/{CUID}", "--log-dir", str(folder.parent), "--format", "json"])
     assert ended.value.code == 0
     told = capsys.readouterr().err
-    assert "damaged in 1 places" in told
+    assert "damaged in 1 place (" in told
     assert "records are missing by their numbers" in told
     assert "missing by their numbers" in json.loads(Path(f"{CUID}.json").read_text(encoding="utf-8"))["notes"][0]
 
