@@ -32,12 +32,12 @@ if TYPE_CHECKING:
         Page,
         Picture,
         Project,
-        Record,
         Series,
         Summary,
         User,
         Workspace,
     )
+    from swanlab_mcp.core.records import Record
     from swanlab_mcp.openapi import OpenApi
 
 __all__ = [
@@ -75,7 +75,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use: the server's start needs none of them."""
     if name in __all__:
-        for module in ("core.errors", "core.models", "openapi"):
+        for module in ("core.errors", "core.models", "core.records", "openapi"):
             found = import_module(f"swanlab_mcp.{module}")
             if name in found.__all__:
                 return getattr(found, name)

@@ -8,7 +8,8 @@ from datetime import date, datetime, time, timezone
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.refusals import BadTime, Incomparable, UnknownField, UnknownState
-from swanlab_mcp.core.models import Experiment, Filter, read_time
+from swanlab_mcp.core.models import Experiment, Filter
+from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import find_near_names
 
 __all__ = [

@@ -20,7 +20,8 @@ from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import ApiResponse, Experiment, read_time
+from swanlab_mcp.core.models import ApiResponse, Experiment
+from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref
 from swanlab_mcp.core.untrusted import shorten
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, WithJsonSchema
 
-from swanlab_mcp.core.models import Number, Record, to_json_value
+from swanlab_mcp.core.records import Number, Record, is_empty, to_json_value
 
 __all__ = [
     "Association",
@@ -40,10 +40,6 @@ Settings = Annotated[
 def round_number(value: float, digits: int = 6) -> float:
     """Return a number with the digits that matter; a figure of 17 digits costs tokens and says no more."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else value
-
-
-def is_empty(value: object) -> bool:
-    return not value
 
 
 class RankedExperiment(Record):

@@ -15,10 +15,7 @@ from swanlab_mcp.core.records import (
     Text,
     Texts,
     is_empty,
-    is_moment,
     is_none,
-    read_time,
-    show_time,
     to_json_value,
 )
 from swanlab_mcp.core.validation import read_filter_value
@@ -46,17 +43,12 @@ __all__ = [
     "PlottedCurve",
     "Points",
     "Project",
-    "Record",
     "RecordList",
     "Series",
     "Summary",
     "User",
     "View",
     "Workspace",
-    "is_moment",
-    "read_time",
-    "show_time",
-    "to_json_value",
 ]
 
 T = TypeVar("T")

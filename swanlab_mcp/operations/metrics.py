@@ -11,7 +11,8 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import ApiResponse, Page, Points, Series, read_time, show_time
+from swanlab_mcp.core.models import ApiResponse, Page, Points, Series
+from swanlab_mcp.core.records import read_time, show_time
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (

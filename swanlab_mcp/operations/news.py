@@ -15,7 +15,8 @@ from swanlab_mcp.analysis.operation import choose_densest
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
-from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Summary, read_time
+from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Summary
+from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics

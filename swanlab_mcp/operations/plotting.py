@@ -8,7 +8,8 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import ApiResponse, Points, read_time
+from swanlab_mcp.core.models import ApiResponse, Points
+from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (

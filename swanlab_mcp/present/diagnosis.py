@@ -8,7 +8,8 @@ from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.findings import Crash, Diagnosis, TimelineEvent, round_number
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import ApiResponse, show_time
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.diagnosis import DiagnosedExperiment
 from swanlab_mcp.operations.listing import add_notes

@@ -17,7 +17,8 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import Points, show_time, to_json_value
+from swanlab_mcp.core.models import Points
+from swanlab_mcp.core.records import show_time, to_json_value
 from swanlab_mcp.core.untrusted import neutralise, quote
 from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment

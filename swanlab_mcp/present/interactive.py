@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.selection import reduce_points
 from swanlab_mcp.core.i18n import language
-from swanlab_mcp.core.models import PlottedCurve, Points, is_moment, to_json_value
+from swanlab_mcp.core.models import PlottedCurve, Points
+from swanlab_mcp.core.records import is_moment, to_json_value
 from swanlab_mcp.core.refs import ExperimentRef
 
 __all__ = ["InteractiveCurve", "describe_chart"]

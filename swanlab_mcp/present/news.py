@@ -7,7 +7,8 @@ from collections import Counter
 from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.findings import NewsItem
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import ApiResponse, show_time
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.news import Happening, News

@@ -15,7 +15,8 @@ from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
-from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points, is_moment
+from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points
+from swanlab_mcp.core.records import is_moment
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.plotting import Plot, PlottedExperiment
 from swanlab_mcp.present.charts import Chart, Curve, Mark, draw_chart

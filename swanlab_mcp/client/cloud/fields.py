@@ -8,7 +8,7 @@ from typing import Any, cast
 from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import is_moment
+from swanlab_mcp.core.records import is_moment
 
 __all__ = [
     "get_integer",

@@ -34,8 +34,8 @@ from swanlab_mcp.core.models import (
     Summary,
     User,
     Workspace,
-    read_time,
 )
+from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.untrusted import limit_value
 
 __all__ = [

@@ -19,7 +19,7 @@ from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, language, say, say_plural
-from swanlab_mcp.core.models import show_time
+from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL
 from swanlab_mcp.core.untrusted import quote, shorten
 

@@ -30,8 +30,8 @@ from swanlab_mcp.core.models import (
     Summary,
     User,
     Workspace,
-    show_time,
 )
+from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.untrusted import quote, shorten
 

@@ -25,8 +25,8 @@ from swanlab_mcp.core.models import (
     MediaPart,
     Points,
     Summary,
-    show_time,
 )
+from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten
 

@@ -10,7 +10,7 @@ from swanlab_mcp.client.local.liveness import guess_fate
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import show_time
+from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["note_damage", "note_open", "note_problems", "note_ranks"]

@@ -6,6 +6,7 @@ What is written in any other way (long or odd keys, negative steps, unknown fiel
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from struct import Struct
@@ -33,7 +34,7 @@ _DOUBLE = Struct("<d")
 _ZERO = bytes(8)
 
 
-class PointReader:
+class PointReader(ABC):
     """Add points to the series that `find_series` gives for a key; `last_time` is the latest, in Unix milliseconds."""
 
     def __init__(self, find_series: Callable[[str], Series]) -> None:
@@ -41,9 +42,9 @@ class PointReader:
         self._known: dict[bytes, Series] = {}
         self.last_time = 0
 
+    @abstractmethod
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
         """Add what is a plain point and return the other payloads, in their order."""
-        raise NotImplementedError
 
 
 class ProtobufPoints(PointReader):
