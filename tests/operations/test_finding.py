@@ -205,7 +205,8 @@ async def test_swanlab_narrows_and_the_answer_is_the_same(
     conditions = [{"field": field, "op": op, "value": value} for field, op, value in filters]
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "many", "filters": conditions})
-    told = f"{len(expected)} experiments meet the filters: SwanLab narrowed by {narrowed}; all were applied here."
+    count = "1 experiment meets" if len(expected) == 1 else f"{len(expected)} experiments meet"
+    told = f"{count} the filters: SwanLab narrowed by {narrowed}; all were applied here."
     assert told in text_of(result)
     assert all(set(row["profile"]) == {"config"} for row in result.structured_content["data"])
 
