@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 from swanlab_mcp.core.models import Points, Summary
 
-__all__ = ["choose_training_losses", "find_breakage", "find_divergence", "find_told_breakage", "may_have_diverged"]
+__all__ = ["choose_training_losses", "find_breakage", "find_divergence", "find_reported_breakage", "may_have_diverged"]
 
 _LOSSES = 3
 
@@ -29,7 +29,7 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
     return sorted(losses, key=len)[:_LOSSES]
 
 
-def find_told_breakage(metric: str, summary: Summary, losses: Sequence[str]) -> Breakage | None:
+def find_reported_breakage(metric: str, summary: Summary, losses: Sequence[str]) -> Breakage | None:
     """Return how a run broke as far as its summaries show: non-finite values, at the end or counted."""
     for key in dict.fromkeys([metric, *losses]):
         one = summary.get(key)

@@ -129,8 +129,8 @@ def write_snippet(assistant: Assistant, entry: Entry, *, with_key: bool = False)
     if with_key and assistant.name == "vscode":
         # it asks once, and keeps the key where other programs cannot read it
         entry = Entry(entry.command, {_KEY: "${input:swanlab-key}", **entry.environ})
-        asked = {"id": "swanlab-key", "type": "promptString", "description": "SwanLab API key", "password": True}
-        whole = {"inputs": [asked]}
+        requested = {"id": "swanlab-key", "type": "promptString", "description": "SwanLab API key", "password": True}
+        whole = {"inputs": [requested]}
     elif with_key:
         entry = Entry(entry.command, {_KEY: "your key", **entry.environ})
     fields = assistant.describe(entry)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swanlab_mcp.cli.output import refuse_suffix, show, tell, watch, write
+from swanlab_mcp.cli.output import refuse_suffix, report, show, watch, write
 from swanlab_mcp.cli.serve import start_server
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
@@ -38,7 +38,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
             refuse_suffix(arguments.output, sorted({suffix for names in _SUFFIXES.values() for suffix in names}))
             refuse_existing(arguments.output)
         except InvalidArgument as error:
-            tell(str(error))
+            report(str(error))
             return 2
     # what is printed is chosen by --json
     server = start_server(replace(settings, output="both"), arguments)
@@ -52,24 +52,24 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
     async with connect(server) as client:
         known = {entry.name: entry for entry in (await client.list_tools()).tools}
         if tool not in known:
-            tell(say("There is no tool {tool!r}. There are: {names}.", tool=tool, names=", ".join(known)))
+            report(say("There is no tool {tool!r}. There are: {names}.", tool=tool, names=", ".join(known)))
             return 2
         odd = [word for word in words if "=" not in word]
         if odd:
-            tell(say("Arguments are written name=value; {word!r} is not.", word=odd[0]))
+            report(say("Arguments are written name=value; {word!r} is not.", word=odd[0]))
             return 2
         values = _read_values(words, known[tool].input_schema.get("properties", {}))
         with watch() as bar:
             result = await client.call_tool(tool, values, progress_callback=bar)
     text = "\n".join(block.text for block in result.content if block.type == "text")
     if as_json and result.structured_content is None:
-        tell(say("{tool} answers with pictures and text; leave --json out.", tool=tool))
+        report(say("{tool} answers with pictures and text; leave --json out.", tool=tool))
         return 2
     if as_json:
         value = neutralise_value(result.structured_content)
         print(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     elif result.is_error:
-        tell(text)
+        report(text)
     else:
         show(text)
     if result.is_error:
@@ -79,14 +79,14 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
 
 def _write(output: Path, pictures: Sequence[Any]) -> int:
     if not pictures:
-        tell(say("There is no picture in this answer."))
+        report(say("There is no picture in this answer."))
         return 1
     kinds = [_SUFFIXES.get(picture.mime_type, ()) for picture in pictures]
     try:
         for suffixes in kinds:
             refuse_suffix(output, suffixes)
     except InvalidArgument as error:
-        tell(str(error))
+        report(str(error))
         return 1
     return write(output, [base64.b64decode(picture.data) for picture in pictures])
 

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from swanlab_mcp.cli.output import tell, watch
+from swanlab_mcp.cli.output import report, watch
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.settings import Settings
@@ -22,7 +22,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     try:
         arguments.format = _choose_format(arguments.format, arguments.output)
     except InvalidArgument as error:
-        tell(str(error))
+        report(str(error))
         return 2
     return asyncio.run(_export(settings, arguments))
 
@@ -48,13 +48,13 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
                     client, **where, keys=keys, form=arguments.format, guards_formulas=not arguments.raw_cells
                 )
     except SwanLabError as error:
-        tell(str(error))
+        report(str(error))
         return 1
     finally:
         await client.aclose()
-    tell(say("{what}: {where}", what=exported.what, where=exported.where))
+    report(say("{what}: {where}", what=exported.what, where=exported.where))
     for note in exported.notes:
-        tell(say("note: {note}", note=note))
+        report(say("note: {note}", note=note))
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swanlab_mcp.cli.assistants import ASSISTANTS, Assistant, Entry, write_snippet
 from swanlab_mcp.cli.installation import Change, find_command, plan_change, write_change
-from swanlab_mcp.cli.output import tell
+from swanlab_mcp.cli.output import report
 from swanlab_mcp.cli.parser import repeat_options
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.hosts import hide_password
@@ -33,7 +33,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
         names = ", ".join(ASSISTANTS)
-        tell(say("{name!r} is not known. There are: {names}.", name=arguments.assistant, names=names))
+        report(say("{name!r} is not known. There are: {names}.", name=arguments.assistant, names=names))
         return 2
     missing = [folder for folder in settings.log_dirs if not folder.is_dir()]
     problem = settings.host_problem
@@ -41,28 +41,30 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         problem = say("{folder} is no folder; nothing was written.", folder=missing[0])
     if problem:
         # every call would fail
-        tell(problem)
+        report(problem)
         return 1
     entry, notes = _make_entry(settings, arguments)
     home = find_home(get_environment())
     if home is None:
         print(write_snippet(assistant, entry), end="")
-        tell(say("There is no home folder to write to; put this into {assistant} by hand.", assistant=assistant.title))
+        report(
+            say("There is no home folder to write to; put this into {assistant} by hand.", assistant=assistant.title)
+        )
         return 1
     path = assistant.find_file(home)
     if path is None:
         print(write_snippet(assistant, entry), end="")
-        tell(
+        report(
             say(
                 "{assistant} keeps its servers itself: import this in its settings, under MCP.",
                 assistant=assistant.title,
             )
         )
-        return _tell_all(notes)
+        return _describe_all(notes)
     if arguments.print and not path.parent.is_dir():
         # nothing is written, so the assistant may be installed later
         print(write_snippet(assistant, entry), end="")
-        return _tell_all(notes)
+        return _describe_all(notes)
     return _change(assistant, entry, path, notes, only_shows=arguments.print)
 
 
@@ -70,28 +72,28 @@ def _change(assistant: Assistant, entry: Entry, path: Path, notes: list[str], *,
     try:
         change: Change = plan_change(assistant, entry, path)
         if not change.difference:
-            tell(say("{path} has this entry already.", path=path))
+            report(say("{path} has this entry already.", path=path))
             return 0
         print(change.difference, flush=True)
         if only_shows:
-            return _tell_all(notes)
+            return _describe_all(notes)
         backup = write_change(change)
     except SwanLabError as error:
-        tell(str(error))
+        report(str(error))
         return 1
-    tell(
+    report(
         say("{path}: written. What was there is in {backup}.", path=path, backup=backup)
         if backup
         else say("{path}: written.", path=path)
     )
-    _tell_all(notes)
-    tell(say("Restart {assistant} to use it.", assistant=assistant.title))
+    _describe_all(notes)
+    report(say("Restart {assistant} to use it.", assistant=assistant.title))
     return 0
 
 
-def _tell_all(notes: list[str]) -> int:
+def _describe_all(notes: list[str]) -> int:
     for note in notes:
-        tell(note)
+        report(note)
     return 0
 
 

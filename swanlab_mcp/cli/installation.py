@@ -38,12 +38,12 @@ def find_command() -> list[str]:
     python = Path(sys.executable)
     if "archive-v0" in python.parts or "environments-v2" in python.parts:
         # uv makes such environments for one command, and throws them away
-        return [shutil.which("uvx") or "uvx", *_tell_source(), "swanlab-mcp-server"]
+        return [shutil.which("uvx") or "uvx", *_describe_source(), "swanlab-mcp-server"]
     script = python.with_name("swanlab-mcp-server.exe" if python.suffix == ".exe" else "swanlab-mcp-server")
     return [str(script)] if script.is_file() else [str(python), "-m", "swanlab_mcp"]
 
 
-def _tell_source() -> list[str]:
+def _describe_source() -> list[str]:
     """Return the words by which uvx finds what is installed here, with its pictures; none: in the registry, without."""
     extra = "[plot]" if find_spec("matplotlib") else ""
     recorded = distribution("swanlab-mcp-server").read_text("direct_url.json")

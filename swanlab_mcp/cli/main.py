@@ -10,7 +10,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import NoReturn
 
-from swanlab_mcp.cli.output import tell
+from swanlab_mcp.cli.output import report
 from swanlab_mcp.cli.parser import find_language_option, read_arguments
 from swanlab_mcp.cli.serve import divert_stdout, end, end_on_signals
 from swanlab_mcp.cli.serve import run as serve
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         end(_READER_GONE)
     except OSError as error:  # what files refuse is an error of ours already
-        tell(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
+        report(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
         end(1)
 
 
@@ -78,4 +78,4 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
 
 def _stop(number: int) -> None:
     remove_unfinished()
-    tell(say("Stopped by {signal}; no file was left half written.", signal=signal.Signals(number).name))
+    report(say("Stopped by {signal}; no file was left half written.", signal=signal.Signals(number).name))

@@ -14,7 +14,7 @@ from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.present.new_file import open_new
 from swanlab_mcp.settings import wants_plain_output
 
-__all__ = ["refuse_suffix", "show", "tell", "watch", "write"]
+__all__ = ["refuse_suffix", "report", "show", "watch", "write"]
 
 
 def show(text: str) -> None:
@@ -22,7 +22,7 @@ def show(text: str) -> None:
     print(neutralise(text))
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Print to standard error; what would steer a terminal is spelled out."""
     print(neutralise(text), file=sys.stderr)
 
@@ -48,7 +48,7 @@ def write(output: Path, contents: Sequence[bytes]) -> int:
             with open_new(path, is_text=False) as file:
                 file.write(content)
         except InvalidArgument as error:
-            tell(str(error))
+            report(str(error))
             return 1
-        tell(say_plural("{path}: {count} byte", "{path}: {count} bytes", len(content), path=path))
+        report(say_plural("{path}: {count} byte", "{path}: {count} bytes", len(content), path=path))
     return 0

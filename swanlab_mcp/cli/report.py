@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from swanlab_mcp.cli.output import refuse_suffix, tell, watch, write
+from swanlab_mcp.cli.output import refuse_suffix, report, watch, write
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
@@ -19,7 +19,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         refuse_suffix(arguments.output, (".html", ".htm"))
         refuse_existing(arguments.output)
     except InvalidArgument as error:
-        tell(str(error))
+        report(str(error))
         return 1
     return asyncio.run(_report(settings, arguments))
 
@@ -41,7 +41,7 @@ async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
                 show_secrets=settings.show_secrets,
             )
     except SwanLabError as error:
-        tell(str(error))
+        report(str(error))
         return 1
     finally:
         await client.aclose()

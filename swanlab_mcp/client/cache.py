@@ -48,7 +48,7 @@ class _Sighting(NamedTuple):
     name: str
     look: Hashable
     ended: float | None
-    asked: int
+    requested: int
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Start(NamedTuple):
     look: Hashable
     at: float
     lifetime: float
-    asked: int
+    requested: int
 
 
 class Part(NamedTuple):
@@ -93,7 +93,7 @@ class AnswerCache:
         self._clock = clock
         self._entries = LRUCache[Hashable, _Entry](capacity, getsizeof=lambda entry: entry.size)
         self._projects = LRUCache[ProjectRef, _Project](_MOST_PROJECTS)
-        self._asked = 0
+        self._requested = 0
         self._changes = 0
         self._forgotten = 0
         self._shared = SharedAnswers[Any]()
@@ -141,7 +141,7 @@ class AnswerCache:
                 self._lose(ref)
                 raise
             is_newest = self.begin(ref).look == begun.look
-            if see and not see(answer, begun.asked):
+            if see and not see(answer, begun.requested):
                 is_newest = False
             if is_newest:
                 for part in take_apart(answer) if take_apart else [Part(name, ref, answer)]:
@@ -156,12 +156,12 @@ class AnswerCache:
         mine = progress.listener.get()
         waiting = self._listeners.setdefault(name, [])
 
-        async def tell(stage: progress.Stage) -> None:
+        async def report(stage: progress.Stage) -> None:
             for listener in tuple(waiting):
                 await listener(stage)
 
         async def ask() -> T:
-            progress.listener.set(tell)
+            progress.listener.set(report)
             return await question()
 
         if mine:
@@ -176,14 +176,14 @@ class AnswerCache:
 
     def begin(self, ref: Ref | None) -> Start:
         """Return what is known now about what a question refers to."""
-        self._asked += 1
+        self._requested += 1
         now = self._clock()
         if not isinstance(ref, ExperimentRef):
-            return Start(self._changes, now, _SHORT, self._asked)
+            return Start(self._changes, now, _SHORT, self._requested)
         seen = self._get_sightings(ref.parent).get(ref.cuid)
         # the last points of an experiment may arrive after its end
         is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
-        return Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._asked)
+        return Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._requested)
 
     def recall(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
         """Return a copy of the answer under a name, None if it can no longer be believed."""
@@ -210,12 +210,14 @@ class AnswerCache:
         if entry.size <= self._entries.maxsize:
             self._entries[name] = entry
 
-    def see(self, ref: ProjectRef, experiments: Iterable[Experiment], asked: int, *, is_whole: bool = False) -> bool:
+    def see(
+        self, ref: ProjectRef, experiments: Iterable[Experiment], requested: int, *, is_whole: bool = False
+    ) -> bool:
         """Take note of how experiments look; return False if an answer to a later question says otherwise."""
         project = self._projects.get(ref) or _Project()
         known = project.sightings
-        found = {name: _look_at(one, asked) for one in experiments for name in (one.cuid, one.slug) if name}
-        newer = {name: one for name, one in known.items() if one.asked > asked}
+        found = {name: _look_at(one, requested) for one in experiments for name in (one.cuid, one.slug) if name}
+        newer = {name: one for name, one in known.items() if one.requested > requested}
         is_newest = all(found[name].look == one.look if name in found else not is_whole for name, one in newer.items())
         changed = {
             name for name in found if name in known and name not in newer and found[name].look != known[name].look
@@ -258,7 +260,7 @@ def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
     return _weigh(parts) // max(1, len(parts)) + _ENTRY
 
 
-def _look_at(experiment: Experiment, asked: int) -> _Sighting:
+def _look_at(experiment: Experiment, requested: int) -> _Sighting:
     look = (
         experiment.state,
         experiment.finishedAt,
@@ -271,7 +273,7 @@ def _look_at(experiment: Experiment, asked: int) -> _Sighting:
     # a clone's metrics are those of its root, which may go on
     has_ended = experiment.state in _ENDED and not experiment.rootExpId
     end = read_time(experiment.finishedAt) if has_ended and experiment.finishedAt else None
-    return _Sighting(experiment.name, look, end.timestamp() if end else None, asked)
+    return _Sighting(experiment.name, look, end.timestamp() if end else None, requested)
 
 
 def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:

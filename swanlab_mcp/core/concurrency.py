@@ -33,25 +33,25 @@ class SharedAnswers(Generic[T]):
     """Equal questions asked at the same time share one answer; it is given up when nobody waits for it any more."""
 
     def __init__(self) -> None:
-        self._asked: dict[Hashable, _Asked[T]] = {}
+        self._requested: dict[Hashable, _Asked[T]] = {}
 
     async def ask(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return the answer to the question that goes by `name`."""
-        asked = self._asked.get(name)
-        if asked is None:
+        requested = self._requested.get(name)
+        if requested is None:
             task = asyncio.create_task(question())
             # a failure of one that was given up must not leave a warning behind
             task.add_done_callback(lambda task: task.cancelled() or task.exception())
-            asked = self._asked[name] = _Asked(task)
-        asked.waiting += 1
-        answer = asyncio.shield(asked.task)
+            requested = self._requested[name] = _Asked(task)
+        requested.waiting += 1
+        answer = asyncio.shield(requested.task)
         try:
             return await answer
         finally:
             if answer.done() and not answer.cancelled():
                 answer.exception()  # one that was cancelled at this very moment must not leave a warning behind
-            asked.waiting -= 1
-            if not asked.waiting or asked.task.done():
-                asked.task.cancel()
-                if self._asked.get(name) is asked:
-                    del self._asked[name]
+            requested.waiting -= 1
+            if not requested.waiting or requested.task.done():
+                requested.task.cancel()
+                if self._requested.get(name) is requested:
+                    del self._requested[name]

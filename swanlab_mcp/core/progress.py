@@ -31,12 +31,12 @@ class Stage:
     async def advance(self, count: int = 1) -> None:
         """Count `count` more pieces as done and tell whoever listens."""
         self.done += count
-        await self.tell()
+        await self.report()
 
-    async def tell(self) -> None:
-        tell = listener.get()
-        if tell is not None:
-            await tell(self)
+    async def report(self) -> None:
+        report = listener.get()
+        if report is not None:
+            await report(self)
 
 
 Listener = Callable[[Stage], Awaitable[None]]
@@ -49,8 +49,8 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
 
     Of several, what each reports by itself is not passed on.
     """
-    tell = listener.get()
-    if tell is None or len(questions) < 2:
+    report = listener.get()
+    if report is None or len(questions) < 2:
         return await gather(*questions)
     stage = Stage(what, len(questions))
 
@@ -59,7 +59,7 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
         listener.set(None)
         answer = await question
         stage.done += 1
-        await tell(stage)
+        await report(stage)
         return answer
 
     return await gather(*map(ask, questions))
@@ -72,18 +72,18 @@ class Course:
     and words about the stage that has moved.
     """
 
-    def __init__(self, tell: Callable[[float, float, str], Awaitable[None]]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[float, float, str], Awaitable[None]]) -> None:
+        self._report = report
         self._stages: list[Stage] = []
-        self._told = 0.0
+        self._reported = 0.0
 
     async def __call__(self, stage: Stage) -> None:
         if stage not in self._stages:
             self._stages.append(stage)
         done = sum(_weigh(one, one.done) for one in self._stages)
-        if done > self._told:
-            self._told = done
-            await self._tell(done, sum(_weigh(one, one.total) for one in self._stages), str(stage))
+        if done > self._reported:
+            self._reported = done
+            await self._report(done, sum(_weigh(one, one.total) for one in self._stages), str(stage))
 
 
 def _name(what: str) -> str:

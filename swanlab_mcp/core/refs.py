@@ -205,19 +205,19 @@ def _reference(path: list[str], given: Reference) -> Reference:
 def _agree(pasted: Reference, given: Reference, project: str) -> Reference:
     hint = say("Give the address alone, or make them agree.")
     if given.username and given.username != pasted.username:
-        told = say(
+        reported = say(
             "The address names the workspace {theirs!r}, the other arguments say {ours!r}.",
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )
-        raise InvalidArgument(told, hint=hint)
+        raise InvalidArgument(reported, hint=hint)
     if project and project != pasted.project:
-        told = say(
+        reported = say(
             "The address names the project {theirs!r}, the other arguments say {ours!r}.",
             theirs=shorten(pasted.project),
             ours=shorten(project),
         )
-        raise InvalidArgument(told, hint=hint)
+        raise InvalidArgument(reported, hint=hint)
     return pasted
 
 
@@ -231,7 +231,7 @@ def _parse_address(text: str, argument: str) -> Reference | None:
     except ValueError as error:
         raise InvalidArgument(
             say("{argument}={text!r} is not a readable address.", argument=argument, text=shorten(text)),
-            hint=_tell_forms(),
+            hint=_describe_forms(),
         ) from error
     path = [_check(unquote(part), argument) for part in parts.path.split("/") if part]
     if not path or not path[0].startswith("@") or len(path[0]) == 1:
@@ -244,7 +244,7 @@ def _parse_address(text: str, argument: str) -> Reference | None:
     return Reference(path[0][1:], project, experiment, host)
 
 
-def _tell_forms() -> str:
+def _describe_forms() -> str:
     return say("Give a name, a path like 'workspace/project/experiment', or the address of a SwanLab page.")
 
 
@@ -255,11 +255,11 @@ def _check(name: str, argument: str) -> str:
         name = name.encode(errors="replace").decode()
         raise InvalidArgument(
             say("{argument}={name!r} holds a broken character.", argument=argument, name=shorten(name)),
-            hint=_tell_forms(),
+            hint=_describe_forms(),
         ) from None
     if name in (".", "..") or any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
         raise InvalidArgument(
             say("{argument}={name!r} cannot be a name in SwanLab.", argument=argument, name=shorten(name)),
-            hint=_tell_forms(),
+            hint=_describe_forms(),
         )
     return name

@@ -88,7 +88,7 @@ async def delete_experiments(
                 what = say("the experiment {cuid} was deleted", cuid=quote(one.cuid))
                 note = await _write(delete, partial(_is_gone, look), what)
             except SwanLabError as error:
-                raise _tell_part(error, [each.cuid for each in experiments], number) from error
+                raise _describe_part(error, [each.cuid for each in experiments], number) from error
             notes += [note] if note else []
         return notes
 
@@ -314,7 +314,7 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
     return False
 
 
-def _tell_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
+def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
     """Say which experiments were deleted before the one at `number`, and which were not tried."""
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")

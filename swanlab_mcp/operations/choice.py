@@ -92,12 +92,12 @@ async def explain_missing_metric(
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]
-        told = (
+        reported = (
             say("Near ones: {names}.", names=", ".join(quote(key) for key in near))
             if near
             else say("None has logged a metric (yet).")
         )
-        raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=told)
+        raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
     raise NotFound(
         say_plural(
             "The {count} experiment has no value of this metric (yet).",

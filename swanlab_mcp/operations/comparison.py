@@ -99,9 +99,9 @@ async def compare_experiments(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
     ref, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
-    told = await client.at(ref).get_summaries(ref, experiments, list(metrics))
-    notes += told.notes
-    summaries = [(told.data or {}).get(one.cuid, {}) for one in experiments]
+    reported = await client.at(ref).get_summaries(ref, experiments, list(metrics))
+    notes += reported.notes
+    summaries = [(reported.data or {}).get(one.cuid, {}) for one in experiments]
     logged = dict.fromkeys(key for summary in summaries for key in summary)
     for key in metrics:
         if key not in logged:

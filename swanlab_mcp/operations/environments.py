@@ -17,7 +17,7 @@ from swanlab_mcp.operations.arguments import (
     ProjectName,
     Username,
 )
-from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_environment", "read_facts"]
@@ -94,7 +94,7 @@ async def get_environment(
         facts = differing
     shown = facts[get_slice(page, size)]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
-    return add_notes(tell_page(answer, page, size, say("as recorded")), *dict.fromkeys(notes))
+    return add_notes(describe_page(answer, page, size, say("as recorded")), *dict.fromkeys(notes))
 
 
 async def _get_experiment(

@@ -16,7 +16,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.copies import note_copy
-from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
     ask_about_project,
@@ -53,7 +53,7 @@ async def list_project_exps(
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
     pages = say("Pages: {link}", link=link) if link and total else ""
-    return add_notes(tell_page(answer, page, size, order), note, *columns, pages)
+    return add_notes(describe_page(answer, page, size, order), note, *columns, pages)
 
 
 async def get_experiment(

@@ -31,7 +31,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.columns import choose_config
-from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.location import ask_about_project, resolve_project
 from swanlab_mcp.operations.refusals import word_refusals
 
@@ -85,7 +85,7 @@ async def find_experiments(
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     pages = say("Pages: {link}", link=link) if link and chosen else ""
-    return add_notes(tell_page(whole, page, size, order), *columns, pages)
+    return add_notes(describe_page(whole, page, size, order), *columns, pages)
 
 
 async def choose_experiments(
@@ -106,15 +106,15 @@ async def choose_experiments(
         filters = [normalise_states(condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     # whoever the filters leave out needs no summary
-    asked = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
+    requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     backend = client.at(ref)
-    answer = await ask_about_project(client, ref, backend.narrow_experiments, filters, asked)
+    answer = await ask_about_project(client, ref, backend.narrow_experiments, filters, requested)
     narrowed = answer.data or Narrowed((), {})
     candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
     matching = _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
-        answer = await ask_about_project(client, ref, backend.narrow_experiments, (), asked)
+        answer = await ask_about_project(client, ref, backend.narrow_experiments, (), requested)
         narrowed = answer.data or Narrowed((), {})
         candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
         matching = _select(candidates, filters)
@@ -130,9 +130,9 @@ async def choose_experiments(
     summaries = narrowed.summaries
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
-        told = await backend.get_summaries(ref, chosen, keys)
-        summaries = told.data or {}
-        notes += told.notes
+        reported = await backend.get_summaries(ref, chosen, keys)
+        summaries = reported.data or {}
+        notes += reported.notes
     return Choice(matching, list(dict.fromkeys(notes)), summaries)
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.breakage import choose_training_losses, find_breakage, find_told_breakage, may_have_diverged
+from swanlab_mcp.analysis.breakage import (
+    choose_training_losses,
+    find_breakage,
+    find_reported_breakage,
+    may_have_diverged,
+)
 from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import Experiment, MetricSummary, Summary
@@ -58,12 +63,12 @@ async def find_breakages(
     listed = experiments[:_SUMMARISED]
     answer = await client.at(ref).get_summaries(ref, listed, losses) if losses else None
     known = (answer.data if answer else None) or {}
-    told: list[Summary] = [
+    reported: list[Summary] = [
         {**known.get(one.cuid, {}), **({metric: summary} if summary else {})}
         for one, summary in zip(experiments, summaries, strict=True)
     ]
-    found = [find_told_breakage(metric, one, losses) for one in told]
-    hints = [may_have_diverged(one, losses) for one in told]
+    found = [find_reported_breakage(metric, one, losses) for one in reported]
+    hints = [may_have_diverged(one, losses) for one in reported]
     # what a summary shows needs no reading, but for the step
     unread = [place for place, one in enumerate(found) if not one or one.step is None]
     unread.sort(key=lambda place: (found[place] is not None, not hints[place]))

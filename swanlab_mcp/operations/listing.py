@@ -8,7 +8,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page
 from swanlab_mcp.operations.budget import count_showable
 
-__all__ = ["add_notes", "get_showable_stretch", "get_slice", "get_stretch", "tell_page"]
+__all__ = ["add_notes", "describe_page", "get_showable_stretch", "get_slice", "get_stretch"]
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:
     return get_stretch(page, size) if page else (0, count_showable(_LARGEST))
 
 
-def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
+def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
     """Say what comes first, which arguments continue the list, and whether the page lies beyond its end."""
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned
@@ -52,11 +52,11 @@ def tell_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) ->
     # of a whole list whole pages were read
     number, length = (page + 1, size) if page else (returned // _LARGEST + 1, _LARGEST)
     following = f"page={number} size={length}" if has_next else None
-    told = Page(returned=returned, total=total, order=order, next=following)
-    return add_notes(answer.model_copy(update={"page": told}), *notes)
+    reported = Page(returned=returned, total=total, order=order, next=following)
+    return add_notes(answer.model_copy(update={"page": reported}), *notes)
 
 
 def add_notes(answer: ApiResponse[T], *notes: str) -> ApiResponse[T]:
     """Return the answer with further notes; each stands once."""
-    told = dict.fromkeys([*answer.notes, *(note for note in notes if note)])
-    return answer.model_copy(update={"notes": list(told)})
+    reported = dict.fromkeys([*answer.notes, *(note for note in notes if note)])
+    return answer.model_copy(update={"notes": list(reported)})

@@ -75,19 +75,19 @@ async def get_logs(
     # before anything is searched: a search must not find out our own key letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
-        told = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
+        reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
         if part.total:
-            told = say(
+            reported = say(
                 "start={start} lies beyond the end: the log has the lines 0 to {last}.",
                 start=start,
                 last=part.total - 1,
             )
-        return _answer([], [*answer.notes, told])
+        return _answer([], [*answer.notes, reported])
     if is_search:
         places = await _find(part.lines, search, pattern, level)
         rows, notes = _show_found(part, places, count, context, is_first=start is not None)
         bounds = {"first": part.start, "last": part.start + len(part.lines) - 1}
-        told = (
+        reported = (
             say_plural(
                 "{count} line with {text!r} among the lines {first} to {last}.",
                 "{count} lines with {text!r} among the lines {first} to {last}.",
@@ -103,7 +103,7 @@ async def get_logs(
                 **bounds,
             )
         )
-        notes = [told, *notes]
+        notes = [reported, *notes]
     elif from_traceback:
         rows, notes = _show_traceback(part, count)
         if not rows:
@@ -143,7 +143,7 @@ def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLin
                 count=first - earlier,
             )
         ]
-    return rows, _tell_next(part, stop)
+    return rows, _describe_next(part, stop)
 
 
 def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]]:
@@ -152,8 +152,8 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
     if begin is None:
         return [], [say("There is no traceback among the lines {first} to {last}.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
-    told = say("From the first traceback among the lines {first} to {last} on.", **stretch)
-    return rows, [told, *_tell_next(part, _find_stop(rows))]
+    reported = say("From the first traceback among the lines {first} to {last} on.", **stretch)
+    return rows, [reported, *_describe_next(part, _find_stop(rows))]
 
 
 def _show_found(
@@ -167,7 +167,7 @@ def _show_found(
     rows = _fit(_fold(_clean_line(part.lines[place]) for place in sorted(near)), keep_last=not is_first)
     if not rows:
         stop = part.start + len(part.lines)
-        return [], _tell_next(part, stop) if is_first else []
+        return [], _describe_next(part, stop) if is_first else []
     first, stop = rows[0].number - part.start, _find_stop(rows) - part.start
     shown = sum(first <= place < stop for place in places)
     if not is_first:
@@ -184,7 +184,7 @@ def _show_found(
     return rows, [say("The search goes on: start={start}.", start=following)] if following < part.total else []
 
 
-def _tell_next(part: LogPart, stop: int) -> list[str]:
+def _describe_next(part: LogPart, stop: int) -> list[str]:
     return [say("The log goes on: start={start}.", start=stop)] if stop < part.total else []
 
 

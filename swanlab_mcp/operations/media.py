@@ -30,7 +30,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.steps import describe_steps
 
@@ -94,11 +94,11 @@ async def get_media(
     for number, key in enumerate(chosen):
         known = parts[number * len(wanted)].steps
         lacking = ", ".join(str(step) for step in dict.fromkeys(steps) if step not in known)
-        told = {"key": quote(key), "steps": describe_steps(known), "count": len(known)}
+        reported = {"key": quote(key), "steps": describe_steps(known), "count": len(known)}
         notes.append(
-            say("Steps of {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **told)
+            say("Steps of {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **reported)
             if lacking
-            else say("Steps of {key}: {steps} ({count}).", **told)
+            else say("Steps of {key}: {steps} ({count}).", **reported)
         )
     if left:
         following = ", ".join(quote(key) for key in left[:_NAMED])
@@ -126,7 +126,7 @@ async def get_media(
         page=Page(returned=len(shown), total=len(items)),
         pictures=[one.picture for one in shown if one.picture],
     )
-    paged = tell_page(answer, page, size, say("by key and step"))
+    paged = describe_page(answer, page, size, say("by key and step"))
     return add_notes(paged, *dict.fromkeys(notes), say("Page: {link}", link=link) if link else "")
 
 

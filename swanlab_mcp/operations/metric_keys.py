@@ -11,7 +11,7 @@ from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
-from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["list_metrics"]
@@ -37,13 +37,13 @@ async def list_metrics(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
     """
     found: dict[tuple[str, str], list[str]] = {}
-    asked: list[str] = []
+    requested: list[str] = []
     notes: list[str] = []
     answers = await progress.follow(
         "experiments", *(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids))
     )
     for ref, answer in dict(answers).items():
-        asked.append(ref.cuid)
+        requested.append(ref.cuid)
         notes += answer.notes
         if answer.data:
             for kind_of, keys in (("SCALAR", answer.data.scalars), ("MEDIA", answer.data.media)):
@@ -55,7 +55,7 @@ async def list_metrics(
             key=key,
             type=type_of,
             system=key.startswith("__swanlab__"),
-            missing_in=[cuid for cuid in asked if cuid not in holders],
+            missing_in=[cuid for cuid in requested if cuid not in holders],
         )
         for (key, type_of), holders in found.items()
     ]
@@ -83,7 +83,7 @@ async def list_metrics(
             chosen = groups
     shown = chosen[get_slice(page, size)]
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
-    return add_notes(tell_page(answer, page, size, say("in the order logged")), *dict.fromkeys(notes))
+    return add_notes(describe_page(answer, page, size, say("in the order logged")), *dict.fromkeys(notes))
 
 
 async def _list_keys(

@@ -35,7 +35,7 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.budget import count_points, output_tokens
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import has_pattern, match_keys
-from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.refusals import word_refusals
 
@@ -141,7 +141,7 @@ async def get_metrics(
     copies = [await note_copy(client, ref) for ref in refs[:1] if len(refs) == 1]
     notes = [_note_cuts(series, head), *notes, *copies, *(str(error) for error in missing)]
     whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
-    return add_notes(tell_page(whole, page, size, say("in the order asked")), *dict.fromkeys(notes))
+    return add_notes(describe_page(whole, page, size, say("in the order asked")), *dict.fromkeys(notes))
 
 
 def read_selection(
@@ -190,9 +190,9 @@ async def _read(
     client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str], *, selection: Selection, is_exact: bool, x_axis: str
 ) -> _Found:
     is_metric = x_axis not in _CLOCKS
-    asked: list[str] = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
+    requested: list[str] = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
     backend = client.at(ref)
-    ref, answer = await ask_about_experiment(client, ref, backend.read_points, asked, exact=is_exact)
+    ref, answer = await ask_about_experiment(client, ref, backend.read_points, requested, exact=is_exact)
     cuid = ref.cuid
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
@@ -214,7 +214,7 @@ async def _read(
                     )
                 )
     missing: NotFound | None = None
-    absent = [key for key in asked if key not in points]
+    absent = [key for key in requested if key not in points]
     if absent:
         logged = (await backend.list_keys(ref)).data
         try:

@@ -22,7 +22,7 @@ from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.finding import Choice
-from swanlab_mcp.operations.listing import get_slice, tell_page
+from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_workspace, resolve_workspace
 from swanlab_mcp.operations.records import Record, find_record, make_field, read_studies
 from swanlab_mcp.operations.study import Study
@@ -120,7 +120,7 @@ async def whats_new(
     happenings.sort(key=lambda one: (one.what == "record", one.moment), reverse=True)
     shown, unjudged = await _judge(client, happenings[get_slice(page, size)])
     whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
-    paged = tell_page(whole, page, size, say("records first, then the newest"))
+    paged = describe_page(whole, page, size, say("records first, then the newest"))
     stopped = now if client.stopped_clock and _AGO.fullmatch(since.strip()) else None
     news = News(shown, happenings, moment, latest, unjudged, stopped)
     return ApiResponse(data=news, page=paged.page, notes=[*dict.fromkeys(notes), *paged.notes])
@@ -157,8 +157,8 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
     for key in dict.fromkeys(metrics):
         if key in watched.absent - watched.found:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
-            told = say("Near ones: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
-            notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), told))
+            reported = say("Near ones: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
+            notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), reported))
         elif not describe_key(key).direction:
             notes.append(say("The direction of {key} is not known, so no records are judged.", key=quote(key)))
     return notes

@@ -13,7 +13,7 @@ from swanlab_mcp.operations.arguments import (
     Search,
     Username,
 )
-from swanlab_mcp.operations.listing import add_notes, get_showable_stretch, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.location import (
     ask_about_project,
     ask_about_workspace,
@@ -68,7 +68,7 @@ async def list_projects(
     by_update = say("most recently updated first")
     orders = {"": by_update, "update": by_update, "create": say("newest first"), "name": say("by name")}
     pages = say("Pages: {link}", link=link) if link and total else ""
-    return add_notes(tell_page(answer, page, size, orders[sort]), note, pages)
+    return add_notes(describe_page(answer, page, size, orders[sort]), note, pages)
 
 
 async def get_project(client: SwanLabClient, *, project: ProjectName, username: Username = "") -> ApiResponse[Project]:

@@ -29,7 +29,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.choice import link_pages, list_chosen
 from swanlab_mcp.operations.health import HealthCheck
-from swanlab_mcp.operations.listing import add_notes, get_slice, tell_page
+from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.reached import Reached, read_reached
 from swanlab_mcp.operations.study import Study
 
@@ -56,7 +56,7 @@ class Ranking(NamedTuple):
     experiments: Sequence[Experiment]
     parts: Sequence[Part]
     kind: MetricKind
-    is_direction_asked: bool = False
+    is_direction_requested: bool = False
     scatter: Scatter | None = None
     ignored: Sequence[str] = ()
     names: Sequence[Sequence[tuple[str, Any]]] = ()
@@ -121,7 +121,7 @@ async def rank_experiments(
         experiments,
         [Part("", field, rows, choose_columns(field, [row.place for row in rows], with_seeds=not by_seed))],
         kind,
-        is_direction_asked=mode != "auto",
+        is_direction_requested=mode != "auto",
         scatter=measure_noise(field),
         ignored=find_ignored([study.configs[one] for one in field.ranked]),
         names=name_settings(field) if by_seed else (),
@@ -136,7 +136,7 @@ async def rank_experiments(
         if wanted == "min"
         else say("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
     )
-    paged = tell_page(whole, page, size, words)
+    paged = describe_page(whole, page, size, words)
     return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes), link)
 
 

@@ -5,7 +5,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Summary
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.listing import get_slice, tell_page
+from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_exp_summary"]
@@ -34,7 +34,7 @@ async def get_exp_summary(
     if keys:
         summary = {key: summary[key] for key in match_keys(summary, keys)}
     names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[get_slice(page, size)]
-    told = tell_page(
+    reported = describe_page(
         ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))),
         page,
         size,
@@ -45,6 +45,6 @@ async def get_exp_summary(
     note = "" if answer.data else say("No metric has been logged for this experiment (yet).")
     return ApiResponse(
         data={name: summary[name] for name in names},
-        page=told.page,
-        notes=[*answer.notes, *told.notes, *([note] if note else []), say("Experiment: {where}", where=where)],
+        page=reported.page,
+        notes=[*answer.notes, *reported.notes, *([note] if note else []), say("Experiment: {where}", where=where)],
     )

@@ -4,7 +4,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, User, Workspace
 from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
-from swanlab_mcp.operations.listing import get_slice, tell_page
+from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_workspace, resolve_workspace
 
 __all__ = ["get_user", "get_workspace", "list_workspaces"]
@@ -32,4 +32,4 @@ async def list_workspaces(
     """
     answer = await client.list_workspaces()
     workspaces = (answer.data or [])[get_slice(page, size)]
-    return tell_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal one first"))
+    return describe_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal one first"))

@@ -88,7 +88,7 @@ def _label(curves: Sequence[InteractiveCurve], clean: Callable[[str], str]) -> l
 def _describe_points(points: Points, count: int) -> dict[str, Any]:
     size = len(points.steps)
     places = reduce_points(Points(range(size), points.values, range(size)), count).steps
-    told: dict[str, Any] = {
+    reported: dict[str, Any] = {
         "total": size,
         "sampled": not points.is_whole,
         "steps": [points.steps[place] for place in places],
@@ -98,12 +98,12 @@ def _describe_points(points: Points, count: int) -> dict[str, Any]:
     times = [points.times[place] for place in places]
     origin = next((time for time in times if is_moment(time)), None)
     if origin is not None:
-        told |= {"origin": origin, "times": [time - origin if is_moment(time) else None for time in times]}
+        reported |= {"origin": origin, "times": [time - origin if is_moment(time) else None for time in times]}
     if len(places) < size:
         finite = [0, *accumulate(map(math.isfinite, points.values))]
         seen = [0, *(finite[place + 1] for place in places)]
-        told["gaps"] = [after - before for before, after in pairwise(seen)]
-    return told
+        reported["gaps"] = [after - before for before, after in pairwise(seen)]
+    return reported
 
 
 def _list_events(curve: InteractiveCurve) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def _describe(number: int, one: PlottedExperiment, key: str, part: Points) -> Pl
     )
     mode = describe_key(key).direction
 
-    def tell(place: int) -> Extreme:
+    def report(place: int) -> Extreme:
         return Extreme(step=part.steps[place], value=part.values[place])
 
     return PlottedCurve(
@@ -121,9 +121,9 @@ def _describe(number: int, one: PlottedExperiment, key: str, part: Points) -> Pl
         name=one.name,
         key=key,
         points=len(part.steps),
-        last=tell(-1),
-        min=tell(low) if finite else None,
-        max=tell(high) if finite else None,
+        last=report(-1),
+        min=report(low) if finite else None,
+        max=report(high) if finite else None,
         best=(mode or None) if finite else None,
         non_finite=len(odd) or None,
         first_non_finite_step=odd[0] if odd else None,
@@ -164,14 +164,14 @@ def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
     if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
         return []
-    told = say(
+    reported = say(
         "Curve {largest} is more than {times} times as large as curve {smallest}, which looks flat beside it: "
         "draw them apart, or with log_y.",
         largest=largest,
         times=_UNLIKE,
         smallest=smallest,
     )
-    return [told]
+    return [reported]
 
 
 def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:

@@ -185,7 +185,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
             total=len(field.ranked),
         )
         return [ask, *_note_apart(ranking, field), _note_health(ranking)]
-    why = say("as asked") if ranking.is_direction_asked else describe_direction(ranking.kind)
+    why = say("as asked") if ranking.is_direction_requested else describe_direction(ranking.kind)
     return [
         say("Direction: {reason}.", reason=why),
         *_note_reading(ranking),

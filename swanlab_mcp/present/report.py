@@ -128,19 +128,19 @@ async def write_report(
     apart = [row["cuid"] for row in rows if "apart" in row]
     ranked = [cuid for cuid in order if cuid not in apart]
     # those that broke off, the best, and then from the worst upwards
-    asked = [*apart, *ranked[:1], *reversed(ranked[1:])][:_DIAGNOSED]
+    requested = [*apart, *ranked[:1], *reversed(ranked[1:])][:_DIAGNOSED]
     diagnoses = await read_all(
-        asked,
+        requested,
         lambda cuid: operations.diagnose_experiment(client, project=ref.project, exp_cuid=cuid, username=ref.workspace),
     )
     parts.append(_show_diagnoses(page, [page.read(one, []) for one in diagnoses], len(experiments)))
     states = Counter(one.state or "UNKNOWN" for one in experiments)
-    told = say(", ").join(f"{count} {word_code('state', state)}" for state, count in states.most_common())
+    reported = say(", ").join(f"{count} {word_code('state', state)}" for state, count in states.most_common())
     head = [
         _tag(
             "p",
             say_plural(
-                "{count} experiment: {states}.", "{count} experiments: {states}.", len(experiments), states=told
+                "{count} experiment: {states}.", "{count} experiments: {states}.", len(experiments), states=reported
             ),
         )
     ]
@@ -171,18 +171,18 @@ def _show_ranking(page: _Page, rows: Sequence[Mapping[str, Any]], metric: str) -
             for row in ranked[:_RANKED]
         ],
     )  # fmt: skip
-    parts = [_tag("h2", say("Ranking by {metric}", metric=metric)), table, _tell_cut(ranked, _RANKED)]
+    parts = [_tag("h2", say("Ranking by {metric}", metric=metric)), table, _describe_cut(ranked, _RANKED)]
     if apart:
         others = [
             [page.link(row["name"], row["cuid"]), row.get("value", ""), row.get("step", ""), row["apart"]]
             for row in apart[:_RANKED]
         ]
         heads = [say("experiment"), say("value"), say("step"), say("why")]
-        parts += [_tag("h3", say("Not ranked")), _table(heads, others), _tell_cut(apart, _RANKED)]
+        parts += [_tag("h3", say("Not ranked")), _table(heads, others), _describe_cut(apart, _RANKED)]
     return _join(parts)
 
 
-def _tell_cut(rows: Sequence[Any], most: int) -> _Markup:
+def _describe_cut(rows: Sequence[Any], most: int) -> _Markup:
     return (
         _tag("p", say("{shown} of {total} are shown.", shown=most, total=len(rows)), "soft")
         if len(rows) > most
@@ -200,13 +200,14 @@ def _show_chart(page: _Page, key: str, rows: Sequence[Mapping[str, Any]], pictur
         for one in pictures
     ]
 
-    def tell(row: Mapping[str, Any], name: str) -> str:
+    def report(row: Mapping[str, Any], name: str) -> str:
         extreme = row.get(name)
         return f"{_show(extreme['value'])} @ {extreme['step']}" if extreme else ""
 
     heads = [say("experiment"), say("last"), say("smallest"), say("largest")]
     lines = [
-        [page.link(row["name"], row["exp_cuid"]), *(tell(row, name) for name in ("last", "min", "max"))] for row in rows
+        [page.link(row["name"], row["exp_cuid"]), *(report(row, name) for name in ("last", "min", "max"))]
+        for row in rows
     ]
     if not images:
         heads.append(say("course"))
@@ -224,12 +225,12 @@ def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
         for one in found.get("differences", ())
         if any(value != one["values"][0] for value in one["values"][:_BESIDE])
     ]
-    told = (
+    reported = (
         say("The first {shown} of {total} compared.", shown=len(beside), total=len(experiments))
         if len(experiments) > _BESIDE
         else ""
     )
-    parts = [_tag("h2", say("What differs")), _tag("p", told, "soft")]
+    parts = [_tag("h2", say("What differs")), _tag("p", reported, "soft")]
     parts.append(_table(heads, lines) if lines else _tag("p", say("None.")))
     if found.get("associations"):
         heads = [say("setting"), say("strength"), say("how"), say("cannot be told apart from")]
@@ -247,14 +248,14 @@ def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
 
 def _show_diagnoses(page: _Page, found: Sequence[Mapping[str, Any]], total: int) -> _Markup:
     ill = [one for one in found if one["health"] != "healthy" or one["state"] in ("CRASHED", "ABORTED", "UNKNOWN")]
-    told = say_plural(
+    reported = say_plural(
         "{read} of {count} experiment was diagnosed from all its points; healthy: {healthy}.",
         "{read} of {count} experiments were diagnosed from all their points; healthy: {healthy}.",
         total,
         read=len(found),
         healthy=len(found) - len(ill),
     )
-    return _join([_tag("h2", say("Diagnoses")), _tag("p", told), *(_show_diagnosis(page, one) for one in ill)])
+    return _join([_tag("h2", say("Diagnoses")), _tag("p", reported), *(_show_diagnosis(page, one) for one in ill)])
 
 
 def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:

@@ -81,8 +81,8 @@ def fit(
     sizes: dict[str, str] = {}
     hide = make_mask(secrets)
 
-    def clean(value: Any, told: dict[str, str]) -> Any:
-        kept = _limit(value, longest, "", told, hide)
+    def clean(value: Any, reported: dict[str, str]) -> Any:
+        kept = _limit(value, longest, "", reported, hide)
         return neutralise_value(mask_secrets(kept) if is_masked else kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
@@ -107,7 +107,7 @@ def fit(
         for number, record in enumerate(records):
             for key, row in record.items():
                 # two names may have become one
-                shown[_tell_apart(key, number) if key in shown else key] = row
+                shown[_describe_apart(key, number) if key in shown else key] = row
     else:
         rows = cast("Sequence[Any]", data)
         shown = take(reversed(rows))[::-1] if keep_last and not is_paged else take(rows)
@@ -183,10 +183,10 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
         ),
     ]
     has_more = offset + count < page["total"]
-    told = {**page, "returned": count, "next": following}
+    reported = {**page, "returned": count, "next": following}
     if not has_more:
-        del told["next"]
-    return {**payload, "data": kept, "page": told, "notes": notes}
+        del reported["next"]
+    return {**payload, "data": kept, "page": reported, "notes": notes}
 
 
 def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: bool) -> dict[str, Any]:
@@ -220,14 +220,16 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         length //= 2
         shortened.clear()
         data = _limit(payload["data"], length, "", shortened)
-        told = {**shortened, **sizes}
+        reported = {**shortened, **sizes}
         notes = [
             say("{path} is cut, {size} in all.", path=shorten(path, 120), size=size)
-            for path, size in list(told.items())[:10]
+            for path, size in list(reported.items())[:10]
         ]
-        if len(told) > len(notes):
+        if len(reported) > len(notes):
             notes.append(
-                say_plural("{count} further field is cut.", "{count} further fields are cut.", len(told) - len(notes))
+                say_plural(
+                    "{count} further field is cut.", "{count} further fields are cut.", len(reported) - len(notes)
+                )
             )
         notes.append(say("Ask for less at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
@@ -270,10 +272,10 @@ def _cut_name(name: str, length: int, number: int) -> str:
     """Return the name of an entry, cut but still unlike the others."""
     if len(name) <= max(length, _LONGEST_NAME):
         return name
-    return _tell_apart(name, number)
+    return _describe_apart(name, number)
 
 
-def _tell_apart(name: str, number: int) -> str:
+def _describe_apart(name: str, number: int) -> str:
     return say("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
 
 

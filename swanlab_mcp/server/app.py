@@ -134,11 +134,11 @@ class _Server(MCPServer[App]):
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
         names = [entry.name for entry in PROMPTS]
         if name not in names:
-            told = InvalidArgument(
+            reported = InvalidArgument(
                 say("There is no prompt {name!r}.", name=shorten(name)),
                 hint=say("There are: {names}.", names=", ".join(names)),
             )
-            raise to_protocol_error(told)
+            raise to_protocol_error(reported)
         return await super().get_prompt(name, arguments, context)
 
 

@@ -94,10 +94,10 @@ class Entry:
         if "error" in answer:
             return "error", answer["error"]["code"], 0
         result = cast("dict[str, Any]", answer.get("result") or {})
-        told = cast("dict[str, Any]", result.get("structuredContent") or {})
+        reported = cast("dict[str, Any]", result.get("structuredContent") or {})
         if result.get("isError"):
-            return "error", told.get("code", 0), 0
-        data = told.get("data")
+            return "error", reported.get("code", 0), 0
+        data = reported.get("data")
         if isinstance(data, dict) and cast("dict[str, Any]", data).get("done") is True:
             return "done", self._status, cast("dict[str, Any]", data).get("experiment_count") or 0
         return "ok", self._status, 0

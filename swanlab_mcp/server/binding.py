@@ -86,11 +86,11 @@ async def call_tool(
     except Exception:  # a defect of ours must neither end the server nor look like an answer
         incident = uuid.uuid4().hex[:8]
         log.exception("internal error %s in %s", incident, shorten(name))
-        told = SwanLabError(
+        reported = SwanLabError(
             say("Internal error {incident} in {tool}.", incident=incident, tool=shorten(name)),
             hint=say("Its trace is in the server's log; please report it."),
         )
-        return make_error_result(told, app)
+        return make_error_result(reported, app)
 
 
 async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any]) -> CallToolResult:
@@ -167,11 +167,13 @@ def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any
 
 def _explain_arguments(faults: Sequence[ErrorDetails], names: Sequence[str]) -> InvalidArgument:
     # of a number with thousands of digits Python makes no text, and pydantic no error that names its place
-    told = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [say("a number has too many digits")]
+    reported = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [
+        say("a number has too many digits")
+    ]
     if len(faults) > _MOST_FAULTS:
-        told.append(say("{count} more", count=len(faults) - _MOST_FAULTS))
+        reported.append(say("{count} more", count=len(faults) - _MOST_FAULTS))
     return InvalidArgument(
-        say("Invalid arguments: {faults}.", faults=say("; ").join(told)),
+        say("Invalid arguments: {faults}.", faults=say("; ").join(reported)),
         hint=say("Accepted arguments: {names}.", names=", ".join(names)),
     )
 

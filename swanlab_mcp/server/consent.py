@@ -52,8 +52,8 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
 
     async def ask(given: dict[str, Any], ctx: Context[App, Any]) -> Consent | Elicit[Consent]:
         app: App = ctx.request_context.lifespan_context
-        asked = ctx.client_capabilities and ctx.client_capabilities.elicitation
-        if not given["confirmation"] or asked is None or (asked.form is None and asked.url is not None):
+        requested = ctx.client_capabilities and ctx.client_capabilities.elicitation
+        if not given["confirmation"] or requested is None or (requested.form is None and requested.url is not None):
             return Consent(agreed=True)
         confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
         try:

@@ -69,14 +69,14 @@ class Logins:
         own = self._addresses.get(address) or _Address(_AT_ONCE_OF_ADDRESS)
         self._addresses[address] = own
         if own.waiting >= _WAITING_OF_ADDRESS:
-            raise _tell_busy()
+            raise _describe_busy()
         own.waiting += 1
         try:
             async with own:
                 try:
                     await asyncio.wait_for(self._new.acquire(), _LONGEST_WAIT)
                 except asyncio.TimeoutError as error:
-                    raise _tell_busy() from error
+                    raise _describe_busy() from error
                 try:
                     yield
                 finally:
@@ -85,5 +85,5 @@ class Logins:
             own.waiting -= 1
 
 
-def _tell_busy() -> RateLimited:
+def _describe_busy() -> RateLimited:
     return RateLimited(say("Many new callers are signing in at this moment."), hint=say("Try again in a second."))

@@ -94,9 +94,9 @@ def _check(value: Any, call: Call) -> bool:
     if not isinstance(params, dict):
         raise _Malformed(INVALID_PARAMS, say("The params of a request are an object."))
     if call.method == "tools/call":
-        told = cast("dict[str, Any]", params)
-        call.tool = told["name"] if isinstance(told.get("name"), str) else ""
-        call.arguments = told["arguments"] if isinstance(told.get("arguments"), dict) else {}
+        reported = cast("dict[str, Any]", params)
+        call.tool = reported["name"] if isinstance(reported.get("name"), str) else ""
+        call.arguments = reported["arguments"] if isinstance(reported.get("arguments"), dict) else {}
     return is_changed
 
 

@@ -231,7 +231,7 @@ def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
             say("language={language!r} is not known.", language=shorten(language)), hint=say("Give en or zh.")
         )
     quoted = {name: _quote(value) for name, value in values.items()}
-    quoted["where"] = _tell_where(values["project"], values["username"], language)
+    quoted["where"] = _describe_where(values["project"], values["username"], language)
     lines = entry.texts[language].split("\n")
     kept = [line for line in lines if not any(not value and f"{{{name}}}" in line for name, value in quoted.items())]
     return "\n".join(kept).format_map(quoted) + "\n" + _RULES[language]
@@ -241,7 +241,7 @@ def _quote(value: str) -> str:
     return json.dumps(neutralise(value), ensure_ascii=False) if value else ""
 
 
-def _tell_where(project: str, username: str, language: str) -> str:
+def _describe_where(project: str, username: str, language: str) -> str:
     if language == "zh":
         space = f"（工作空间 {_quote(username)}）" if username else ""
         return f"{_quote(project)}{space}" if project else f"整个工作空间 {_quote(username) or '（用户自己的）'}"

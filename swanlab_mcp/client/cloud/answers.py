@@ -75,10 +75,10 @@ async def read_json(answer: Answer, what: str) -> Any:
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise NotFound(message, status=status, trace_id=trace_id)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        asked = read_retry_after(answer.headers)
+        requested = read_retry_after(answer.headers)
         wait = (
-            say("Wait {seconds:.0f} seconds, then ask again.", seconds=asked)
-            if asked
+            say("Wait {seconds:.0f} seconds, then ask again.", seconds=requested)
+            if requested
             else say("Wait a minute, then ask again.")
         )
         raise RateLimited(message, hint=wait, trace_id=trace_id)

@@ -126,8 +126,8 @@ class CloudClient(MetricQueries):
             found = await self._show_experiments(ref, list(items.values()))
             if found is not None:
                 applied = [one for one in filters if id(one) in items]
-                told = await self.get_summaries(ref, found, keys) if keys else ApiResponse(data={})
-                return ApiResponse(data=Narrowed(found, told.data or {}, applied, is_whole=False))
+                reported = await self.get_summaries(ref, found, keys) if keys else ApiResponse(data={})
+                return ApiResponse(data=Narrowed(found, reported.data or {}, applied, is_whole=False))
         if not keys:
             answer = await self.list_experiments(ref)
             return ApiResponse(data=Narrowed(answer.data or (), {}))

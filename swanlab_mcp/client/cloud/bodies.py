@@ -44,7 +44,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
     Raises UnexpectedResponse when it has more than `limit` bytes, or is not the gzip that it claims to be.
     """
     what = what or say("a download")
-    told = response.headers.get("content-length", "")
+    reported = response.headers.get("content-length", "")
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity", "gzip"):
         raise UnexpectedResponse(
@@ -54,7 +54,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
         say("SwanLab's answer to {what} has more than {size} MB.", what=what, size=limit // 2**20),
         hint=say("Ask for less at once."),
     )
-    if told.isdecimal() and int(told) > limit:
+    if reported.isdecimal() and int(reported) > limit:
         raise too_large
     gzip = _Gzip() if coding == "gzip" else None
     size = 0

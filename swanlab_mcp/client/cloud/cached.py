@@ -96,7 +96,7 @@ class CachedClient(CloudClient):
             _name_list(ref, offset, limit),
             ref,
             partial(super().list_experiments, ref, offset=offset, limit=limit),
-            lambda answer, asked: self.answers.see(ref, answer.data or (), asked, is_whole=is_whole(answer)),
+            lambda answer, requested: self.answers.see(ref, answer.data or (), requested, is_whole=is_whole(answer)),
             lambda answer: [Part(_name_list(ref, offset, None if is_whole(answer) else limit), ref, answer)],
         )
 
@@ -109,8 +109,8 @@ class CachedClient(CloudClient):
                 ("narrowed", ref, repr(filters)),
                 ref,
                 partial(super().narrow_experiments, ref, filters),
-                lambda answer, asked: self.answers.see(
-                    ref, answer.data.experiments, asked, is_whole=answer.data.is_whole
+                lambda answer, requested: self.answers.see(
+                    ref, answer.data.experiments, requested, is_whole=answer.data.is_whole
                 ),
             )
             narrowed = answer.data or Narrowed((), {})
@@ -119,7 +119,7 @@ class CachedClient(CloudClient):
                 ("summarised", ref, *keys),
                 ref,
                 partial(super().narrow_experiments, ref, (), keys),
-                lambda answer, asked: self.answers.see(ref, answer.data.experiments, asked, is_whole=True),
+                lambda answer, requested: self.answers.see(ref, answer.data.experiments, requested, is_whole=True),
                 lambda answer: _take_apart(ref, answer.data, keys),
             )
         else:
@@ -128,15 +128,17 @@ class CachedClient(CloudClient):
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
             return ApiResponse(data=narrowed, notes=answer.notes)
-        told = await self.get_summaries(ref, narrowed.experiments, keys)
-        return ApiResponse(data=narrowed._replace(summaries=told.data or {}), notes=[*answer.notes, *told.notes])
+        reported = await self.get_summaries(ref, narrowed.experiments, keys)
+        return ApiResponse(
+            data=narrowed._replace(summaries=reported.data or {}), notes=[*answer.notes, *reported.notes]
+        )
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         return await self.answers.ask(
             ("experiment", ref),
             ref,
             partial(super().get_experiment, ref),
-            lambda answer, asked: self.answers.see(ref.parent, (answer.data,), asked),
+            lambda answer, requested: self.answers.see(ref.parent, (answer.data,), requested),
         )
 
     async def get_summaries(

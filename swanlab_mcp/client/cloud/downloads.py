@@ -52,8 +52,8 @@ class Storage:
     async def fetch(self, url: str, limit: int) -> MediaFile:
         """Return a presigned file, without its content when it has more than `limit` bytes; raises SwanLabError."""
         async with self._open(url) as response:
-            told = response.headers.get("content-length", "")
-            size = int(told) if told.isdecimal() and "content-encoding" not in response.headers else None
+            reported = response.headers.get("content-length", "")
+            size = int(reported) if reported.isdecimal() and "content-encoding" not in response.headers else None
             content = bytearray()
             if size is None or size <= limit:
                 async with aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:

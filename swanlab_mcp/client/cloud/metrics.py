@@ -101,7 +101,7 @@ class MetricQueries:
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            raise _tell_old(error, say("log lines")) from error
+            raise _describe_old(error, say("log lines")) from error
 
     async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
         """Return the log's length; some servers tell it, others only how many lines a shard has (section 8).
@@ -114,9 +114,9 @@ class MetricQueries:
             known[shard], _ = await self._read_shard(reference, shard)
             return len(known[shard])
 
-        known[0], told = await self._read_shard(reference, 0)
-        if told > _SHARD or len(known[0]) < _SHARD:
-            return max(told, len(known[0]))
+        known[0], reported = await self._read_shard(reference, 0)
+        if reported > _SHARD or len(known[0]) < _SHARD:
+            return max(reported, len(known[0]))
         full, beyond = 0, 1
         while (size := await measure(beyond)) == _SHARD:
             full, beyond = beyond, beyond * 2
@@ -155,16 +155,16 @@ class MetricQueries:
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            raise _tell_old(refused or error, say("metric keys")) from error
+            raise _describe_old(refused or error, say("metric keys")) from error
         self._legacy_series = True
         return [key for key, is_scalar in read_columns(items).items() if is_scalar == (kind == "scalar")]
 
     async def _list_current_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        asked = _as_root(reference)
+        requested = _as_root(reference)
         keys: list[str] = []
         cursor = ""
         while True:
-            body = {"experiments": [asked], "limit": _KEYS_AT_ONCE, "cursor": cursor}
+            body = {"experiments": [requested], "limit": _KEYS_AT_ONCE, "cursor": cursor}
             found, cursor = read_keys(await self._transport.query("house", "metrics", kind, "keys", body=body))
             keys += found
             if not cursor:
@@ -320,7 +320,7 @@ def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[s
     return [key for key, end in ends.items() if key in points and max(points[key].steps, default=-1) < end]
 
 
-def _tell_old(error: SwanLabError, what: str) -> SwanLabError:
+def _describe_old(error: SwanLabError, what: str) -> SwanLabError:
     return type(error)(
         error.message,
         hint=say(

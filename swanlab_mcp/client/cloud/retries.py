@@ -33,14 +33,14 @@ async def exchange(
             failure = _judge(error, what, place, is_repeatable=is_repeatable, is_last=attempt == _TRIES)
             if failure:
                 raise failure from error
-            asked = 0.0
+            requested = 0.0
         else:
-            asked = read_retry_after(answer.headers) or 0.0
-            waited += asked
+            requested = read_retry_after(answer.headers) or 0.0
+            waited += requested
             if answer.status not in _RETRIED or not is_repeatable or attempt == _TRIES or waited > _LONGEST_WAIT:
                 return answer
         # jitter spreads requests that failed together
-        delay = max(backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), asked)  # noqa: S311 no secret
+        delay = max(backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), requested)  # noqa: S311 no secret
         log.info("%s: try %d of %d failed, next in %.1f s", what, attempt, _TRIES, delay)
         await asyncio.sleep(delay)
     raise AssertionError("unreachable: the last try returns or raises")

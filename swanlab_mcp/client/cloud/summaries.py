@@ -30,10 +30,10 @@ class Summaries:
             raise UnexpectedResponse(
                 say("SwanLab's answer about metrics is not an object."), hint=say("Try again; then report it.")
             )
-        asked = {
+        requested = {
             reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
         }
-        if answer and not asked & set(answer):
+        if answer and not requested & set(answer):
             raise UnexpectedResponse(
                 say("SwanLab's answer about metrics is about other experiments."), hint=say("Ask again.")
             )

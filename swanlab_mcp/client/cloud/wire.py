@@ -196,8 +196,8 @@ def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
         return {}
     if not is_object(metrics):
         raise UnexpectedResponse(say("SwanLab's summary of metrics is not an object."))
-    told = {key: metrics.get(key) for key in keys} if keys else metrics
-    return {key: _read_metric(entry) for key, entry in told.items() if entry is not None}
+    reported = {key: metrics.get(key) for key in keys} if keys else metrics
+    return {key: _read_metric(entry) for key, entry in reported.items() if entry is not None}
 
 
 def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:

@@ -66,12 +66,12 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
             await asyncio.wait({task}, timeout=_TICK)
             if work.done and not task.done():
                 stage.what, stage.done, stage.total = work.what, work.done, max(work.done, work.total)
-                await stage.tell()
+                await stage.report()
     finally:
         work.stop()
         task.cancel()
     answer = task.result()
     if stage.done:
         stage.done = stage.total = max(work.done, stage.total)
-        await stage.tell()
+        await stage.report()
     return answer

@@ -176,8 +176,8 @@ class _Opened(NamedTuple):
 
 
 def miss_project(project: str, notes: Sequence[str]) -> NotFound:
-    told = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
-    return NotFound(join_sentences(told, *notes))
+    reported = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
+    return NotFound(join_sentences(reported, *notes))
 
 
 def cap_notes(notes: Sequence[str]) -> list[str]:

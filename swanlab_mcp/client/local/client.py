@@ -116,8 +116,8 @@ class OfflineClient:
     ) -> ApiResponse[Narrowed]:
         answer = await self.list_experiments(ref)
         experiments = answer.data or []
-        told = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
-        return ApiResponse(data=Narrowed(experiments, told.data or {}), notes=[*answer.notes, *told.notes])
+        reported = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
+        return ApiResponse(data=Narrowed(experiments, reported.data or {}), notes=[*answer.notes, *reported.notes])
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:

@@ -33,7 +33,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
         ]
     last = show_time(run.ending.last_time)
     if last:
-        told = say(
+        reported = say(
             "{name}: no end is recorded. A guess: {fate} "
             "Data up to {last}; the SDK buffers, so later ones may not be on disk yet.",
             name=name,
@@ -41,8 +41,8 @@ def note_open(name: str, run: RunBase) -> list[str]:
             last=last,
         )
     else:
-        told = say("{name}: no end is recorded. A guess: {fate}", name=name, fate=fate)
-    return [told]
+        reported = say("{name}: no end is recorded. A guess: {fate}", name=name, fate=fate)
+    return [reported]
 
 
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:

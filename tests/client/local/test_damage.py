@@ -170,7 +170,7 @@ async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers
         await client.get_experiment(ExperimentRef("local", "vision-baselines", run.run_id)),
     ):
         note = next(note for note in answer.notes if "damaged" in note)
-        assert f"{damage.records} records read, its file is damaged in 1 places ({damage.unread} bytes" in note
+        assert f"{damage.records} records read, its file is damaged in 1 place ({damage.unread} bytes" in note
         what = "points and log lines" if run.is_legacy else "records"
         told = f"at least {damage.missing} {what} are missing" if damage.missing else "no gap in their numbers"
         assert told in note
