@@ -220,10 +220,10 @@ def test_a_hostile_hole_costs_bounded_time() -> None:
     hole = b"\x7f\x01" * (1 << 18)
     record = b"after"
     reader = FragmentReader(lambda _: True)
-    reader._effort = 1 << 20
+    reader._effort = 1 << 20  # pyright: ignore[reportPrivateUsage] so that it runs out soon
     found = reader.feed(HEADER + hole + b"".join(frame(record, 7)), at_end=True)
     assert found == [record]
-    assert reader._effort < 0
+    assert reader._effort < 0  # pyright: ignore[reportPrivateUsage]
     assert reader.damaged >= 1
 
 
@@ -251,7 +251,7 @@ def test_a_json_record_may_say_anything(records: list[tuple[str, dict[str, Any]]
             for step, entries in run.list_media(key).items():
                 for place in range(len(entries)):
                     with suppress(OSError, ValueError):
-                        run.read_media(ExperimentRef(key, step, place), limit=100)
+                        run.read_media(key, step, place, limit=100)
         assert not run.problem
         assert run.assess_damage().places >= 2
         assert all(len(one.steps) == len(one.values) == len(one.times) for one in points.values())
@@ -265,7 +265,7 @@ fields = st.lists(
 
 @given(st.lists(st.tuples(st.sampled_from([10, 11, 13, 14, 16]), fields), max_size=5))
 def test_a_protobuf_record_may_say_anything(records: list[tuple[int, list[tuple[int, int | bytes]]]]) -> None:
-    payloads = []
+    payloads: list[bytes] = []
     for kind, said in records:
         body = b"".join(
             encode_bytes(field, value) if isinstance(value, bytes) else encode_varint(field << 3) + encode_varint(value)
