@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import flatten, identify_settings
-from swanlab_mcp.analysis.leaderboard import Breakage, order_results, set_apart
+from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, order_results, set_apart
 from swanlab_mcp.analysis.repeats import Run, group_settings
 from swanlab_mcp.analysis.standings import Field, Standing, name_settings, rank_each, rank_settings
 from swanlab_mcp.client.routing import SwanLabClient
@@ -70,14 +70,21 @@ class Study:
         self.unread_origins = 0
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
+        results, reasons = self._set_apart(mode, by_state=by_state, by_length=by_length)
+        ranked = [place for place, reason in enumerate(reasons) if not reason]
+        return Field(self.configs, results, reasons, group_settings(self.runs, ranked, self.by), mode)
+
+    def _set_apart(
+        self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
+    ) -> tuple[list[Result], list[Reason | None]]:
+        """Return what each experiment reached, and why it is not ranked."""
         results = [
             self.reached.get_result(place, mode, one.state, self.breakages.get(place))
             for place, one in enumerate(self.experiments)
         ]
         is_at_step = self.reached.at.startswith("step:")
         reasons = set_apart(results, by_state=by_state and not is_at_step, by_length=by_length and not is_at_step)
-        ranked = [place for place, reason in enumerate(reasons) if not reason]
-        return Field(self.configs, results, reasons, group_settings(self.runs, ranked, self.by), mode)
+        return results, reasons
 
     def order(self, field: Field, stretch: slice, baseline: str, *, by_seed: bool) -> Order:
         if not by_seed:
@@ -91,10 +98,11 @@ class Study:
     async def check_health(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
         """Find the broken experiments of the whole ranking, so that every page of it sets the same ones apart."""
         for _ in range(_ROUNDS):
-            field = self.make_field(mode, by_state=by_state)
-            order = order_results(field.results, field.reasons, field.mode)
+            # without the settings, which only the rows need
+            results, reasons = self._set_apart(mode, by_state=by_state)
+            order = order_results(results, reasons, mode)
             # one that was short may be long enough once broken ones no longer count
-            new = [place for place in order if not field.reasons[place] and place not in self.breakages]
+            new = [place for place in order if not reasons[place] and place not in self.breakages]
             if not new:
                 break
             await self.check_places(new)
