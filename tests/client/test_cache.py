@@ -101,7 +101,7 @@ async def count(state: State, question: Any) -> tuple[int, Any]:
         ("diagnose_experiment", {"exp_cuid": "run 1"}, 1),
     ],
 )
-async def test_a_second_verdict_costs_nothing_and_later_at_most_one_request(
+async def test_repeated_verdict_is_cached_and_later_costs_at_most_a_request(
     client: SwanLabClient, clock: Clock, state: State, operation: str, arguments: Any, later: int
 ) -> None:
     ask = getattr(operations, operation)
@@ -114,7 +114,7 @@ async def test_a_second_verdict_costs_nothing_and_later_at_most_one_request(
 
 
 @pytest.mark.parametrize("is_cached", [True, False])
-async def test_a_second_tool_call_asks_nothing_unless_the_cache_is_off(
+async def test_repeated_tool_call_sends_no_request_unless_the_cache_is_off(
     settings: Settings, state: State, is_cached: bool
 ) -> None:
     arguments = {"project": "project1", "exp_cuid": "experiment1"}
@@ -127,7 +127,7 @@ async def test_a_second_tool_call_asks_nothing_unless_the_cache_is_off(
     assert load_settings(is_cached=is_cached, demo=True).is_cached is is_cached
 
 
-async def test_a_running_experiment_is_asked_again_after_15_seconds(
+async def test_running_experiment_is_requested_again_after_15_seconds(
     client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     one = find(sweep, "run1")
@@ -146,7 +146,7 @@ async def test_a_running_experiment_is_asked_again_after_15_seconds(
 
 
 @pytest.mark.parametrize("ended", [None, timedelta(seconds=-59), timedelta(seconds=5)])
-async def test_what_ended_just_now_or_nobody_knows_when_may_still_get_points(
+async def test_recently_ended_experiment_may_still_get_points(
     client: SwanLabClient, clock: Clock, sweep: Project, ended: timedelta | None
 ) -> None:
     one = find(sweep, "run1")
@@ -158,9 +158,7 @@ async def test_what_ended_just_now_or_nobody_knows_when_may_still_get_points(
     assert await read_last_step(client) == 40
 
 
-async def test_a_clone_ends_when_its_root_does(
-    client: SwanLabClient, clock: Clock, state: State, sweep: Project
-) -> None:
+async def test_clone_ends_when_its_root_does(client: SwanLabClient, clock: Clock, state: State, sweep: Project) -> None:
     root = find(sweep, "run1")
     root.state, root.finished_at = "RUNNING", None
     state.add_experiment(sweep, "clone", cuid="clone", clone_of=(sweep, root), finished_at=ENDED)
@@ -171,7 +169,7 @@ async def test_a_clone_ends_when_its_root_does(
     assert await read_last_step(client, "clone") == 40
 
 
-async def test_what_ended_is_believed_for_10_minutes_and_no_longer(
+async def test_ended_experiment_is_cached_for_10_minutes(
     client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     async def ask() -> None:
@@ -196,7 +194,7 @@ async def test_what_ended_is_believed_for_10_minutes_and_no_longer(
 
 
 @pytest.mark.parametrize("how", ["list", "stretch", "filter", "experiment"])
-async def test_nothing_of_an_experiment_survives_that_its_state_was_seen_to_change(
+async def test_state_change_drops_all_cached_data_of_an_experiment(
     client: SwanLabClient, clock: Clock, sweep: Project, how: str
 ) -> None:
     one = find(sweep, "run1")
@@ -229,9 +227,7 @@ async def test_nothing_of_an_experiment_survives_that_its_state_was_seen_to_chan
     assert await read_states(client) == {"FINISHED", "RUNNING"}
 
 
-async def test_a_list_does_not_outlive_that_one_of_its_experiments_was_seen_to_change(
-    client: SwanLabClient, sweep: Project
-) -> None:
+async def test_state_change_of_an_experiment_drops_the_cached_list(client: SwanLabClient, sweep: Project) -> None:
     for one in sweep.experiments:
         one.state, one.finished_at = "RUNNING", None
     assert await read_states(client) == {"RUNNING"}
@@ -242,7 +238,9 @@ async def test_a_list_does_not_outlive_that_one_of_its_experiments_was_seen_to_c
     assert (await client.default.list_projects(WorkspaceRef(ME))).data[0].count["runningExps"] == 5
 
 
-async def test_what_is_gone_is_gone(client: SwanLabClient, clock: Clock, state: State, sweep: Project) -> None:
+async def test_deleted_experiments_and_projects_leave_the_cache(
+    client: SwanLabClient, clock: Clock, state: State, sweep: Project
+) -> None:
     await client.default.list_experiments(ProjectRef(ME, "sweep"))
     await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))
     await client.default.get_experiment(ExperimentRef(ME, "sweep", "run2"))
@@ -260,7 +258,7 @@ async def test_what_is_gone_is_gone(client: SwanLabClient, clock: Clock, state: 
         await client.default.get_experiment(ExperimentRef(ME, "sweep", "run2"))
 
 
-async def test_a_name_is_told_from_an_id_only_where_all_ids_are_known(client: SwanLabClient, sweep: Project) -> None:
+async def test_names_and_ids_are_distinguished_with_a_partial_list(client: SwanLabClient, sweep: Project) -> None:
     sweep.experiments[0].name = "run1"
     await client.default.list_experiments(ProjectRef(ME, "sweep"), limit=1)
     assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.name == "run 1"
@@ -268,7 +266,7 @@ async def test_a_name_is_told_from_an_id_only_where_all_ids_are_known(client: Sw
     assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.name == "run 1"
 
 
-async def test_only_so_many_projects_are_remembered(client: SwanLabClient, state: State, sweep: Project) -> None:
+async def test_cache_holds_a_bounded_number_of_projects(client: SwanLabClient, state: State, sweep: Project) -> None:
     await client.default.list_experiments(ProjectRef(ME, "sweep"))
     for number in range(100):
         state.add_project(state.workspaces[0], f"other {number}")
@@ -277,7 +275,7 @@ async def test_only_so_many_projects_are_remembered(client: SwanLabClient, state
     assert (await client.default.get_summary(ExperimentRef(ME, "sweep", sweep.experiments[0].cuid))).data
 
 
-async def test_a_new_experiment_is_listed_once_it_was_seen(client: SwanLabClient, state: State, sweep: Project) -> None:
+async def test_new_experiment_is_listed_once_it_was_seen(client: SwanLabClient, state: State, sweep: Project) -> None:
     await client.default.list_experiments(ProjectRef(ME, "sweep"))
     state.add_experiment(sweep, "late", cuid="late")
     await client.default.get_experiment(ExperimentRef(ME, "sweep", "late"))
@@ -296,7 +294,7 @@ def hold_list(state: State, sweep: Project, run_state: str) -> tuple[threading.E
     return arrived, released
 
 
-async def test_an_older_answer_that_comes_later_is_not_believed(
+async def test_older_response_that_arrives_later_is_ignored(
     client: SwanLabClient, state: State, sweep: Project
 ) -> None:
     arrived, released = hold_list(state, sweep, "RUNNING")
@@ -309,7 +307,7 @@ async def test_an_older_answer_that_comes_later_is_not_believed(
     assert await read_states(client) == {"FINISHED"}
 
 
-async def test_an_answer_under_way_when_all_is_forgotten_is_not_kept(
+async def test_response_in_flight_during_a_reset_is_not_cached(
     client: SwanLabClient, state: State, sweep: Project
 ) -> None:
     arrived, released = hold_list(state, sweep, "RUNNING")
@@ -321,9 +319,7 @@ async def test_an_answer_under_way_when_all_is_forgotten_is_not_kept(
     assert await read_states(client) == {"FINISHED"}
 
 
-async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
-    client: SwanLabClient, state: State, sweep: Project
-) -> None:
+async def test_slices_and_filters_use_the_cached_list(client: SwanLabClient, state: State, sweep: Project) -> None:
     whole = (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data
     requests, answer = await count(state, client.default.list_experiments(ProjectRef(ME, "sweep"), offset=2, limit=3))
     assert (requests, answer.data, answer.page.total) == (0, whole[2:5], len(sweep.experiments))
@@ -334,7 +330,7 @@ async def test_stretches_and_filters_come_out_of_a_list_that_is_known(
     assert requests == 1, "another project is another list"
 
 
-async def test_a_stretch_that_holds_all_is_the_whole_list(
+async def test_slice_that_covers_the_list_is_cached_as_the_list(
     client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     first = await client.default.list_experiments(ProjectRef(ME, "sweep"), limit=300)
@@ -348,7 +344,7 @@ async def test_a_stretch_that_holds_all_is_the_whole_list(
         await client.default.get_summary(ExperimentRef(ME, "sweep", "run1"))
 
 
-async def test_what_came_together_is_kept_and_asked_again_part_by_part(
+async def test_combined_response_is_cached_and_refreshed_in_parts(
     client: SwanLabClient, clock: Clock, state: State, sweep: Project
 ) -> None:
     one = find(sweep, "run1")
@@ -372,7 +368,7 @@ async def test_what_came_together_is_kept_and_asked_again_part_by_part(
 
 
 @pytest.mark.usefixtures("sweep")
-async def test_of_what_came_together_a_summary_goes_before_the_list(settings: Settings, state: State) -> None:
+async def test_summaries_of_a_combined_response_are_evicted_before_the_list(settings: Settings, state: State) -> None:
     size = 10**9
     for _ in range(2):
         client = open_cached(settings, capacity=size)
@@ -382,9 +378,7 @@ async def test_of_what_came_together_a_summary_goes_before_the_list(settings: Se
         await client.aclose()
 
 
-async def test_of_a_list_that_changed_meanwhile_only_what_is_listed_has_a_summary(
-    settings: Settings, state: State
-) -> None:
+async def test_changed_list_keeps_summaries_of_listed_experiments_only(settings: Settings, state: State) -> None:
     many = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(many, "", cuid=f"{number}", metrics={"val/loss": [(number, 0.5)]})
@@ -399,7 +393,7 @@ async def test_of_a_list_that_changed_meanwhile_only_what_is_listed_has_a_summar
     }
 
 
-async def test_equal_questions_at_once_are_asked_once(settings: Settings, state: State, sweep: Project) -> None:
+async def test_equal_parallel_calls_share_a_request(settings: Settings, state: State, sweep: Project) -> None:
     row = Record(cuid="run1", createdAt=f"{find(sweep, 'run1').created_at:%Y-%m-%dT%H:%M:%SZ}")
     questions: list[Any] = [
         lambda client: client.default.list_experiments(ProjectRef(ME, "sweep")),
@@ -428,7 +422,7 @@ async def test_equal_questions_at_once_are_asked_once(settings: Settings, state:
         assert costs[0] == costs[1] > 0
 
 
-async def test_everyone_who_waits_is_told_how_far_it_is(client: SwanLabClient, state: State) -> None:
+async def test_every_waiting_caller_gets_progress(client: SwanLabClient, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run {number}")
@@ -446,7 +440,7 @@ async def test_everyone_who_waits_is_told_how_far_it_is(client: SwanLabClient, s
     assert told == {"a": [1, 2, 3], "b": [1, 2, 3]}
 
 
-async def test_who_gives_up_takes_nobody_along(client: SwanLabClient, state: State) -> None:
+async def test_cancelled_caller_does_not_cancel_the_others(client: SwanLabClient, state: State) -> None:
     gate = threading.Event()
     state.faults.append(Fault(path="/runs$", until=gate))
     first = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "project1")))
@@ -460,7 +454,7 @@ async def test_who_gives_up_takes_nobody_along(client: SwanLabClient, state: Sta
 
 
 @pytest.mark.usefixtures("sweep")
-async def test_an_answer_belongs_to_who_got_it(client: SwanLabClient) -> None:
+async def test_callers_cannot_change_each_others_responses(client: SwanLabClient) -> None:
     first = await client.default.list_experiments(ProjectRef(ME, "sweep"))
     first.data.clear()
     first.notes.append("mine")
@@ -468,14 +462,14 @@ async def test_an_answer_belongs_to_who_got_it(client: SwanLabClient) -> None:
     assert (len(again.data), again.notes) == (6, [])
 
 
-async def test_errors_are_not_kept(client: SwanLabClient, state: State, sweep: Project) -> None:
+async def test_errors_are_not_cached(client: SwanLabClient, state: State, sweep: Project) -> None:
     with pytest.raises(NotFound):
         await client.default.get_experiment(ExperimentRef(ME, "sweep", "later"))
     state.add_experiment(sweep, "later", cuid="later")
     assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "later"))).data.name == "later"
 
 
-async def test_the_least_recently_used_answer_is_dropped_at_the_limit(settings: Settings, state: State) -> None:
+async def test_least_recently_used_response_is_evicted_at_the_limit(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "long")
     for cuid in "abc":
         state.add_experiment(project, cuid, cuid=cuid, metrics={"loss": [(step, 0.5) for step in range(1000)]})

@@ -40,7 +40,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(Settings(log_dirs=(RUNS / "0.10.3-offline",)), ExperimentRef("local", "vision-baselines", "3hzj7gws"))
 
 
-async def test_the_five_questions_are_answered_with_their_models(case: Case) -> None:
+async def test_each_method_returns_its_model(case: Case) -> None:
     async with opened(case.settings) as client:
         backend, workspace = client.at(case.ref), case.ref.parent.parent
         workspaces = await client.list_workspaces()
@@ -65,7 +65,7 @@ async def test_the_five_questions_are_answered_with_their_models(case: Case) -> 
     assert all(answer.code == 200 and answer.errmsg == "" for answer in (projects, experiments, experiment, summary))
 
 
-async def test_a_stretch_is_the_same_part_of_the_whole_list(case: Case) -> None:
+async def test_slice_matches_the_same_part_of_the_list(case: Case) -> None:
     async with opened(case.settings) as client:
         backend = client.at(case.ref)
         whole = (await backend.list_experiments(case.ref.parent)).data
@@ -77,7 +77,7 @@ async def test_a_stretch_is_the_same_part_of_the_whole_list(case: Case) -> None:
     assert parts == whole
 
 
-async def test_what_is_not_there_is_not_found(case: Case) -> None:
+async def test_missing_references_are_not_found(case: Case) -> None:
     async with opened(case.settings) as client:
         backend, workspace = client.at(case.ref), case.ref.parent.parent
         for question in (
@@ -102,7 +102,7 @@ async def test_projects_are_searched_and_sorted(case: Case) -> None:
     assert (nothing.data, nothing.page.total) == ([], 0)
 
 
-async def test_without_an_account_the_local_runs_are_the_default(tmp_path: Path) -> None:
+async def test_local_runs_are_the_default_without_an_account(tmp_path: Path) -> None:
     async with opened(Settings(log_dirs=(RUNS / "0.10.3-offline", tmp_path / "missing"))) as client:
         assert await client.default.get_username() == "local"
         assert client.default.get_link(ProjectRef("local", "vision-baselines")) == ""
@@ -113,7 +113,7 @@ async def test_without_an_account_the_local_runs_are_the_default(tmp_path: Path)
     assert projects.notes == ["The log folder 'missing' does not exist or is no folder."]
 
 
-async def test_with_an_account_the_local_runs_stand_beside_it(settings: Settings) -> None:
+async def test_local_runs_are_added_to_an_account(settings: Settings) -> None:
     both = Settings(api_host=settings.api_host, api_key="test-key", log_dirs=(RUNS / "0.10.3-online",))
     async with opened(both) as client:
         assert await client.default.get_username() == "kites-test3"

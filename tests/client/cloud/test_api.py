@@ -42,7 +42,9 @@ def many(state: State) -> Project:
     return project
 
 
-async def test_pages_are_read_in_parallel_and_come_in_order(settings: Settings, state: State, many: Project) -> None:
+async def test_pages_are_read_in_parallel_and_returned_in_order(
+    settings: Settings, state: State, many: Project
+) -> None:
     state.latency = 0.01
     async with opened(settings) as client:
         answer = await client.default.list_experiments(ProjectRef(ME, "many"))
@@ -56,7 +58,7 @@ async def test_pages_are_read_in_parallel_and_come_in_order(settings: Settings, 
     ("offset", "limit"), [(0, 20), (40, 20), (45, 7), (95, 30), (700, 50), (725, 5), (730, 10), (900, 20)]
 )
 @pytest.mark.parametrize("beyond", ["empty", "error"])
-async def test_any_stretch_is_cut_exactly(
+async def test_any_offset_and_limit_return_that_slice(
     settings: Settings, state: State, many: Project, offset: int, limit: int, beyond: Any
 ) -> None:
     state.variants.page_beyond_last = beyond
@@ -67,7 +69,7 @@ async def test_any_stretch_is_cut_exactly(
 
 
 @pytest.mark.usefixtures("many")
-async def test_a_lost_page_is_an_error(settings: Settings, state: State) -> None:
+async def test_missing_page_is_an_error(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, status=500))
     async with opened(settings) as client:
         with pytest.raises(ServerUnavailable, match="500"):
@@ -77,7 +79,7 @@ async def test_a_lost_page_is_an_error(settings: Settings, state: State) -> None
 
 
 @pytest.mark.usefixtures("many")
-async def test_a_short_page_is_an_error(settings: Settings, state: State) -> None:
+async def test_short_page_is_an_error(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, body=b'{"list": [], "total": 730}'))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match="do not add up to the 730"):
@@ -85,7 +87,7 @@ async def test_a_short_page_is_an_error(settings: Settings, state: State) -> Non
 
 
 @pytest.mark.usefixtures("many")
-async def test_a_list_that_changes_meanwhile_is_read_again(settings: Settings, state: State) -> None:
+async def test_list_that_changes_during_the_read_is_read_again(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, body=b'{"list": [], "total": 730}', times=1))
     async with opened(settings) as client:
         assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
@@ -99,7 +101,7 @@ async def test_page_counts_are_not_needed(settings: Settings, state: State) -> N
 
 
 @pytest.mark.usefixtures("many")
-async def test_progress_is_told_page_by_page(settings: Settings) -> None:
+async def test_progress_is_reported_page_by_page(settings: Settings) -> None:
     told: list[str] = []
 
     async def listen(stage: progress.Stage) -> None:
@@ -115,7 +117,7 @@ async def test_progress_is_told_page_by_page(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-async def test_a_read_is_repeated_until_it_succeeds(settings: Settings, state: State, status: int) -> None:
+async def test_failed_read_is_retried_until_it_succeeds(settings: Settings, state: State, status: int) -> None:
     state.faults.append(Fault(path="/runs/cuid1", status=status, times=4))
     state.faults.append(Fault(path="/summaries", status=status, times=4))
     async with opened(settings) as client:
@@ -124,7 +126,7 @@ async def test_a_read_is_repeated_until_it_succeeds(settings: Settings, state: S
     assert len(state.get_calls("/summaries")) == 5
 
 
-async def test_a_read_is_given_up_after_five_tries(settings: Settings, state: State) -> None:
+async def test_read_fails_after_five_attempts(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs/cuid1", status=503))
     async with opened(settings) as client:
         with pytest.raises(ServerUnavailable) as caught:
@@ -133,14 +135,14 @@ async def test_a_read_is_given_up_after_five_tries(settings: Settings, state: St
     assert len(state.get_calls("/runs/cuid1")) == 5
 
 
-async def test_a_dropped_connection_is_tried_again(settings: Settings, state: State) -> None:
+async def test_dropped_connection_is_retried(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs/cuid1", is_dropped=True, times=2))
     async with opened(settings) as client:
         assert (await client.default.get_experiment(ExperimentRef(ME, "project1", "cuid1"))).data.name == "experiment1"
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-async def test_retry_after_is_kept(settings: Settings, state: State, form: str) -> None:
+async def test_retry_after_is_respected(settings: Settings, state: State, form: str) -> None:
     later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=2), usegmt=True)
     wait = "1" if form == "seconds" else later
     state.faults.append(Fault(path="/runs/cuid1", status=429, headers={"retry-after": wait}, times=1))
@@ -150,7 +152,7 @@ async def test_retry_after_is_kept(settings: Settings, state: State, form: str) 
     assert time.monotonic() - began >= 0.9
 
 
-async def test_a_long_retry_after_is_told_instead_of_waited_for(settings: Settings, state: State) -> None:
+async def test_long_retry_after_is_reported_without_waiting(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs/cuid1", status=429, headers={"retry-after": "3600"}))
     async with opened(settings) as client:
         with pytest.raises(RateLimited, match="Wait 3600 seconds"):
@@ -170,7 +172,7 @@ async def test_a_long_retry_after_is_told_instead_of_waited_for(settings: Settin
         (Fault(path="/runs/", status=302, headers={"location": "https://evil.example.com"}), "answered 302"),
     ],
 )
-async def test_what_is_not_an_answer_is_an_error(settings: Settings, state: State, fault: Fault, message: str) -> None:
+async def test_invalid_response_is_an_error(settings: Settings, state: State, fault: Fault, message: str) -> None:
     state.faults.append(fault)
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match=message):
@@ -180,7 +182,7 @@ async def test_what_is_not_an_answer_is_an_error(settings: Settings, state: Stat
 
 
 @pytest.mark.parametrize("body", [b'{"list": 5, "total": 1}', b'{"list": [1], "total": 1}', b'{"list": []}', b"5"])
-async def test_what_is_not_a_list_is_an_error(settings: Settings, state: State, body: bytes) -> None:
+async def test_invalid_list_is_an_error(settings: Settings, state: State, body: bytes) -> None:
     state.faults.append(Fault(path="/runs$", body=body))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse):
@@ -190,7 +192,7 @@ async def test_what_is_not_a_list_is_an_error(settings: Settings, state: State, 
 @pytest.mark.parametrize(
     ("status", "kind"), [(400, InvalidArgument), (403, PermissionDenied), (404, NotFound), (409, SwanLabError)]
 )
-async def test_statuses_are_errors_of_their_kind(settings: Settings, state: State, status: int, kind: type) -> None:
+async def test_each_http_status_raises_its_error(settings: Settings, state: State, status: int, kind: type) -> None:
     state.faults.append(Fault(path="/runs/", status=status, body=b"<html>"))
     async with opened(settings) as client:
         with pytest.raises(kind) as caught:
@@ -201,7 +203,7 @@ async def test_statuses_are_errors_of_their_kind(settings: Settings, state: Stat
 @pytest.mark.parametrize("calls", ["both", "legacy", "current"])
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("missing", [400, 404, 405])
-async def test_workspaces_come_from_both_lists_with_the_personal_one(
+async def test_workspaces_combine_both_lists_and_the_personal_workspace(
     settings: Settings, state: State, calls: Any, listed: bool, missing: Any
 ) -> None:
     state.variants.groups_call, state.variants.missing_status = calls, missing
@@ -211,7 +213,7 @@ async def test_workspaces_come_from_both_lists_with_the_personal_one(
     assert [(one.username, one.role) for one in found] == [(ME, "OWNER"), ("kites-test2", "MEMBER")]
 
 
-async def test_workspaces_that_cannot_be_listed_are_an_error(settings: Settings, state: State) -> None:
+async def test_failed_workspace_list_is_an_error(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/group", status=404))
     async with opened(settings) as client:
         with pytest.raises(NotFound):
@@ -224,7 +226,7 @@ async def test_workspaces_that_cannot_be_listed_are_an_error(settings: Settings,
 @pytest.mark.parametrize("form", ["current", "legacy"])
 @pytest.mark.parametrize("extremes", ["index", "step", "bare", "absent"])
 @pytest.mark.parametrize("spelling", ["NaN", "INF", "Infinity"])
-async def test_summaries_are_read_in_every_form(
+async def test_every_summary_format_is_read(
     settings: Settings, state: State, form: Any, extremes: Any, spelling: Any
 ) -> None:
     state.variants.summaries, state.variants.extremes, state.variants.spelling = form, extremes, spelling
@@ -246,7 +248,7 @@ async def test_summaries_are_read_in_every_form(
     assert len(state.get_calls("/summaries")) == (2 if form == "current" else 3)
 
 
-async def test_a_clone_is_asked_for_by_the_ids_of_its_root(settings: Settings, state: State) -> None:
+async def test_clone_is_requested_by_its_roots_ids(settings: Settings, state: State) -> None:
     root = state.projects[0]
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(root, root.experiments[0]))
@@ -275,7 +277,7 @@ async def test_config_is_unwrapped_at_every_depth(settings: Settings, state: Sta
         ] == config
 
 
-async def test_names_stay_single_path_segments(settings: Settings, state: State) -> None:
+async def test_names_are_single_path_segments(settings: Settings, state: State) -> None:
     odd = state.add_project(state.workspaces[0], "a/b ?#%2e..")
     state.add_experiment(odd, "one", cuid="odd1")
     async with opened(settings) as client:
@@ -286,7 +288,7 @@ async def test_names_stay_single_path_segments(settings: Settings, state: State)
     assert paths == {"/api/project/kites-test3/a%2Fb%20%3F%23%252e../runs/odd1"}
 
 
-async def test_nulls_and_missing_fields_are_read(settings: Settings, state: State) -> None:
+async def test_null_and_missing_fields_are_read(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "bare", description=None)
     fields = {"description": None, "user": None, "has_profile": False, "labels": ["x"], "cluster": "g", "job": "train"}
     state.add_experiment(project, "bare", cuid="bare1", state="RUNNING", slug="bare-slug", **fields)
@@ -311,7 +313,7 @@ async def test_projects_are_searched_sorted_and_counted_by_swanlab(settings: Set
 
 
 @pytest.mark.usefixtures("many")
-async def test_a_cancelled_question_stops_its_requests(settings: Settings, state: State) -> None:
+async def test_cancelled_call_stops_its_requests(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
         await client.default.get_username()
         state.latency, state.arrived = 30, threading.Event()
@@ -324,9 +326,7 @@ async def test_a_cancelled_question_stops_its_requests(settings: Settings, state
         assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
 
 
-async def test_questions_in_turn_share_a_connection_and_at_once_have_64_whatever_was_cancelled(
-    settings: Settings, state: State
-) -> None:
+async def test_sequential_calls_share_a_connection_and_parallel_calls_have_64(settings: Settings, state: State) -> None:
     connections: list[Any] = []
     app = create_app(state)
 
@@ -384,7 +384,7 @@ async def test_the_first_failure_stops_the_other_requests(settings: Settings, st
     assert await asyncio.to_thread(gone.wait, PATIENCE)
 
 
-async def test_nothing_is_opened_before_the_first_question(settings: Settings, state: State) -> None:
+async def test_client_sends_no_request_before_the_first_call(settings: Settings, state: State) -> None:
     async with opened(settings):
         pass
     assert state.calls == []
@@ -408,7 +408,7 @@ async def test_the_summaries_of_500_experiments_take_few_requests(settings: Sett
     assert len(state.calls) == (3 if form == "current" else 5)
 
 
-async def test_an_experiment_that_was_deleted_meanwhile_is_not_found(settings: Settings, state: State) -> None:
+async def test_experiment_deleted_meanwhile_is_not_found(settings: Settings, state: State) -> None:
     questions: list[Callable[[Any], Any]] = [
         lambda client: client.default.get_summary(ExperimentRef("kites-test3", "project1", "cuid1")),
         lambda client: client.default.list_keys(ExperimentRef("kites-test3", "project1", "cuid1")),
@@ -433,7 +433,7 @@ async def test_an_experiment_that_was_deleted_meanwhile_is_not_found(settings: S
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
-async def test_old_servers_tell_keys_and_points_in_their_own_way(
+async def test_keys_and_points_of_old_servers_are_read(
     settings: Settings, state: State, status: Literal[400, 404, 405]
 ) -> None:
     state.variants = Variants.old_server(status)
@@ -465,7 +465,7 @@ async def test_old_servers_tell_keys_and_points_in_their_own_way(
             await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))
 
 
-async def test_a_project_made_anew_under_its_old_name_is_asked_by_its_new_id(settings: Settings, state: State) -> None:
+async def test_recreated_project_is_requested_by_its_new_id(settings: Settings, state: State) -> None:
     async def ask(client: Any) -> str:
         listed = (await client.default.list_experiments(ProjectRef("kites-test3", "project1"))).data
         assert (await client.default.get_summaries(ProjectRef("kites-test3", "project1"), listed)).data

@@ -71,7 +71,7 @@ async def assert_as_many_go_through(client: SwanLabClient, state: State) -> None
 
 
 @pytest.mark.parametrize("phase", PHASES)
-async def test_calls_cancelled_again_and_again_close_their_connections(
+async def test_repeatedly_cancelled_calls_close_their_connections(
     client: SwanLabClient, state: State, phase: str
 ) -> None:
     fault = dict(PHASES[phase])
@@ -92,7 +92,7 @@ async def test_calls_cancelled_again_and_again_close_their_connections(
     await assert_as_many_go_through(client, state)
 
 
-async def test_calls_cancelled_at_any_moment_take_no_slot(client: SwanLabClient, state: State) -> None:
+async def test_cancelled_calls_release_their_slots(client: SwanLabClient, state: State) -> None:
     for turns in range(60):
         if turns % 6 == 0:
             state.end_sessions()

@@ -218,7 +218,7 @@ def read_code(result: Any) -> int:
     return result.structured_content["code"]
 
 
-def test_every_tool_is_here() -> None:
+def test_every_tool_has_an_example_call() -> None:
     assert list(CALLS) == [entry.name for entry in TOOLS]
 
 
@@ -276,7 +276,7 @@ def choose_shard(rows: Sequence[T], columns: Sequence[U], shard: int) -> list[tu
 
 
 @pytest.mark.parametrize("shard", QUARTERS)
-async def test_every_fault_at_every_endpoint_gives_the_right_data_or_one_error(
+async def test_every_endpoint_fault_gives_correct_data_or_an_error(
     settings: Settings, state: State, elsewhere: tuple[str, list[str]], shard: int
 ) -> None:
     """Each endpoint meets each fault through one of its tools, in turn; the whole matrix is in the next test."""
@@ -296,7 +296,7 @@ async def test_every_fault_at_every_endpoint_gives_the_right_data_or_one_error(
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("tool", CALLS)
-async def test_every_tool_under_every_fault_gives_the_right_data_or_one_error(
+async def test_every_tool_under_every_fault_gives_correct_data_or_an_error(
     settings: Settings, state: State, elsewhere: tuple[str, list[str]], tool: str
 ) -> None:
     tools_by_path = await find_tools_by_path(settings, state)
@@ -335,13 +335,13 @@ def list_changes(state: State) -> list[str]:
     return [f"{call.method} {call.raw_path}" for call in asked]
 
 
-def test_every_tool_that_writes_is_here() -> None:
+def test_every_write_tool_has_an_example_call() -> None:
     assert list(WRITES) == [entry.name for entry in WRITE_TOOLS]
 
 
 @pytest.mark.parametrize("shard", QUARTERS)
 @pytest.mark.parametrize("tool", WRITES)
-async def test_a_fault_makes_no_change_twice_and_what_is_said_of_it_is_true(
+async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
     settings: Settings, fake: tuple[dict[str, Any], str], elsewhere: tuple[str, list[str]], tool: str, shard: int
 ) -> None:
     server = create_server(replace(settings, allow_writes=True))
@@ -438,7 +438,7 @@ def list_odd_values(node: Any) -> list[Any]:
     return ["odd", [7]] if type(node) in (int, float) else [7, [7]]
 
 
-async def test_a_value_of_the_wrong_type_is_an_error_wherever_it_is(settings: Settings, state: State) -> None:
+async def test_wrong_type_in_any_field_is_an_error(settings: Settings, state: State) -> None:
     server = create_server(settings)
     calls = [(tool, CALLS[tool]) for tool in CALLS if tool not in ("plot_metrics", "whats_new", "compare_experiments")]
     calls.append(("get_metrics", {**THREE, "keys": ["loss"], "mode": "sampled"}))
@@ -478,14 +478,14 @@ async def test_a_value_of_the_wrong_type_is_an_error_wherever_it_is(settings: Se
     assert tried > 300
 
 
-async def test_a_summary_of_other_experiments_is_not_taken_for_an_empty_one(settings: Settings, state: State) -> None:
+async def test_summary_of_other_experiments_is_not_read_as_empty(settings: Settings, state: State) -> None:
     state.faults = [Fault("/summaries", body=b'{"other": {}}')]
     async with session(settings) as client:
         for tool in ("get_exp_summary", "rank_experiments", "compare_experiments"):
             assert read_code(await client.call_tool(tool, CALLS[tool])) == 502
 
 
-async def test_resources_and_completion_under_faults_are_right_or_a_clear_error(
+async def test_resources_and_completion_under_faults_are_correct_or_an_error(
     settings: Settings, state: State, elsewhere: tuple[str, list[str]]
 ) -> None:
     server = create_server(settings)
@@ -515,7 +515,7 @@ async def test_resources_and_completion_under_faults_are_right_or_a_clear_error(
 
 
 @pytest.mark.parametrize("tool", LISTS)
-async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
+async def test_list_is_complete_or_an_error_if_it_changes_between_pages(
     settings: Settings, state: State, tool: str
 ) -> None:
     server = create_server(settings)
@@ -565,7 +565,7 @@ async def test_a_list_is_whole_or_an_error_whatever_happens_between_its_pages(
         assert grown == show(await ask(client)) != whole
 
 
-async def test_a_question_that_fails_when_it_is_given_up_leaves_no_warning_behind() -> None:
+async def test_abandoned_failing_call_leaves_no_warning() -> None:
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
     asked, ended = asyncio.Event(), asyncio.Event()
@@ -591,7 +591,7 @@ async def test_a_question_that_fails_when_it_is_given_up_leaves_no_warning_behin
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
-async def test_a_slow_answer_at_any_endpoint_ends_the_call_at_its_deadline_and_keeps_no_slot(
+async def test_slow_response_ends_the_call_at_its_deadline_and_frees_its_slot(
     settings: Settings, state: State, part: str
 ) -> None:
     asked = await find_tools_by_path(settings, state)
@@ -642,9 +642,7 @@ async def test_a_slow_answer_at_any_endpoint_ends_the_call_at_its_deadline_and_k
     assert sum(map(len, asked.values())) > 50
 
 
-async def test_every_tool_says_that_the_connection_is_refused_and_works_once_it_is_not(
-    settings: Settings, state: State
-) -> None:
+async def test_every_tool_reports_a_refused_connection_and_recovers(settings: Settings, state: State) -> None:
     with listen() as listener:
         host = f"http://127.0.0.1:{listener.getsockname()[1]}"
     refusing = replace(settings, api_host=host)
@@ -656,7 +654,7 @@ async def test_every_tool_says_that_the_connection_is_refused_and_works_once_it_
                 assert not (await client.call_tool(tool, CALLS[tool])).is_error
 
 
-async def test_fifty_calls_at_once_on_an_ended_session_sign_in_once(settings: Settings, state: State) -> None:
+async def test_fifty_parallel_calls_on_an_expired_session_log_in_once(settings: Settings, state: State) -> None:
     async with session(settings) as client:
         whole = show(await client.call_tool("list_project_exps", CALLS["list_project_exps"]))
         state.end_sessions()
@@ -673,7 +671,7 @@ async def test_fifty_calls_at_once_on_an_ended_session_sign_in_once(settings: Se
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 401), (403, 403), (500, 500), (503, 503), (200, 502)])
-async def test_a_login_that_fails_after_it_has_worked_is_told_and_later_works(
+async def test_failed_relogin_is_reported_and_later_succeeds(
     settings: Settings, state: State, status: int, code: int
 ) -> None:
     async with session(settings) as client:
@@ -690,7 +688,7 @@ async def test_a_login_that_fails_after_it_has_worked_is_told_and_later_works(
 
 
 @pytest.mark.parametrize("days", [-400, 400])
-async def test_a_wrong_clock_changes_no_answer_and_signs_in_no_more_often(
+async def test_wrong_clock_changes_no_response_and_adds_no_login(
     settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     calls = {tool: arguments for tool, arguments in CALLS.items() if tool != "plot_metrics"}
@@ -706,13 +704,13 @@ async def test_a_wrong_clock_changes_no_answer_and_signs_in_no_more_often(
 
 
 @pytest.mark.parametrize("name", [".", ".."])
-async def test_a_name_of_dots_reaches_no_endpoint(transport: Transport, state: State, name: str) -> None:
+async def test_name_of_dots_reaches_no_endpoint(transport: Transport, state: State, name: str) -> None:
     with pytest.raises(InvalidArgument, match="cannot be a name"):
         await transport.get("project", ME, name, "runs")
     assert state.calls == []
 
 
-async def test_a_date_to_wait_for_is_measured_by_the_clock_of_swanlab(transport: Transport, state: State) -> None:
+async def test_retry_after_date_is_compared_with_the_server_clock(transport: Transport, state: State) -> None:
     moment = datetime(2031, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
     told = {"date": "Tue, 06 May 2031 07:08:09 GMT"}
     fault = Fault.retry_after("/group", moment, times=1)
@@ -727,14 +725,14 @@ async def test_a_date_to_wait_for_is_measured_by_the_clock_of_swanlab(transport:
     assert fault.hits == 1
 
 
-async def test_waits_that_swanlab_asks_for_do_not_add_up(transport: Transport, state: State) -> None:
+async def test_requested_waits_do_not_add_up(transport: Transport, state: State) -> None:
     state.faults = [Fault.retry_after("/group", 0, times=2), Fault.retry_after("/group", 21)]
     with pytest.raises(RateLimited, match="Wait 21 seconds"):
         await transport.get("group", "")
     assert len(state.get_calls("/group")) == 3
 
 
-async def test_an_answer_without_a_length_is_counted_as_it_comes(transport: Transport, state: State) -> None:
+async def test_response_without_a_length_is_bounded_while_it_is_read(transport: Transport, state: State) -> None:
     state.faults = [Fault("/group", padding=2**26)]
     with pytest.raises(UnexpectedResponse, match="more than 64 MB"):
         await transport.get("group", "")
@@ -742,7 +740,7 @@ async def test_an_answer_without_a_length_is_counted_as_it_comes(transport: Tran
     assert (await transport.get("group", ""))["list"]
 
 
-async def test_an_answer_that_tells_too_great_a_length_is_not_read(
+async def test_response_with_an_excessive_length_is_not_read(
     settings: Settings, raw: tuple[str, list[bytes], list[bytes]]
 ) -> None:
     host, answers, _ = raw
@@ -753,7 +751,7 @@ async def test_an_answer_that_tells_too_great_a_length_is_not_read(
     await transport.aclose()
 
 
-async def test_gzip_is_read_to_its_end_in_one_or_several_parts(transport: Transport, state: State) -> None:
+async def test_gzip_with_several_members_is_read_to_the_end(transport: Transport, state: State) -> None:
     whole = json.dumps({"list": list(range(200_000))}).encode()
     parts = gzip.compress(whole[:300_000]) + gzip.compress(whole[300_000:])
     for body in (gzip.compress(whole), parts, gzip.compress(whole.ljust(2**21))):
@@ -769,7 +767,7 @@ async def read_lines(transport: Transport, url: str) -> list[str]:
     return [line async for line in transport.download(url)]
 
 
-async def test_a_download_is_whole_or_an_error(settings: Settings, state: State, transport: Transport) -> None:
+async def test_download_is_complete_or_an_error(settings: Settings, state: State, transport: Transport) -> None:
     state.exports["x.csv"] = "step,a\r\n0,\u2028 1\n1,2"
     url = f"{settings.api_host}/storage/x.csv?signature=presigned-canary"
     lines = ["step,a", "0,\u2028 1", "1,2"]
@@ -800,17 +798,17 @@ async def test_a_download_is_whole_or_an_error(settings: Settings, state: State,
 @pytest.mark.parametrize(
     "host", ["169.254.169.254", "10.0.0.1", "[::1]", "127.0.0.2", "192.168.0.1", "[fd00::1]", "[::ffff:10.0.0.1]", "0"]
 )
-async def test_a_download_from_a_private_address_is_refused(transport: Transport, host: str) -> None:
+async def test_download_from_a_private_address_is_refused(transport: Transport, host: str) -> None:
     with pytest.raises(UnexpectedResponse, match="private address"):
         await read_lines(transport, f"https://{host}:1/x")
 
 
-async def test_a_download_may_come_from_another_port_of_the_api_hosts_own_address(transport: Transport) -> None:
+async def test_download_from_another_port_of_the_api_host_is_allowed(transport: Transport) -> None:
     with pytest.raises(ServerUnavailable, match="storage of SwanLab"):
         await read_lines(transport, "https://localhost:1/x")
 
 
-async def test_a_large_answer_of_nothing_but_containers_is_not_parsed(state: State, transport: Transport) -> None:
+async def test_large_response_of_empty_containers_is_not_parsed(state: State, transport: Transport) -> None:
     for body in (b"[" + b"{}," * 5_000_000 + b"{}]", b"[" + b"[]," * 5_000_000 + b"[]]"):
         state.faults = [Fault("/project", body=body)]
         with pytest.raises(UnexpectedResponse, match="bounded memory"):
@@ -844,7 +842,7 @@ def write_answer(status: str, body: bytes = b"") -> bytes:
 SIGNED_IN = write_answer("200 OK", b'{"sid": "s", "userInfo": {"username": "u"}}')
 
 
-async def test_a_download_that_does_not_tell_where_it_ends_is_an_error(
+async def test_download_without_a_length_is_an_error(
     settings: Settings, raw: tuple[str, list[bytes], list[bytes]]
 ) -> None:
     host, answers, _ = raw
@@ -870,7 +868,7 @@ async def test_a_download_that_does_not_tell_where_it_ends_is_an_error(
         (write_answer("401 No"), AuthenticationFailed, "was not done"),
     ],
 )
-async def test_a_change_is_never_sent_twice_and_says_when_its_outcome_is_not_known(
+async def test_change_is_never_sent_twice_and_an_unknown_outcome_is_reported(
     settings: Settings, raw: tuple[str, list[bytes], list[bytes]], answer: bytes, error: type[SwanLabError], said: str
 ) -> None:
     host, answers, requests = raw
@@ -882,7 +880,7 @@ async def test_a_change_is_never_sent_twice_and_says_when_its_outcome_is_not_kno
     assert requests == [b"POST /api/login/api_key HTTP/1.1", b"DELETE /api/project/u/p%20q HTTP/1.1"]
 
 
-async def test_a_change_is_done_once_and_after_a_refused_session_the_next_one_signs_in(
+async def test_change_on_an_expired_session_fails_and_the_next_change_logs_in(
     state: State, transport: Transport
 ) -> None:
     path = ("project", "kites-test2", "wide-0")
@@ -896,7 +894,7 @@ async def test_a_change_is_done_once_and_after_a_refused_session_the_next_one_si
     assert state.logins == 2
 
 
-async def test_a_change_that_cannot_have_arrived_is_sent_again(settings: Settings, state: State) -> None:
+async def test_change_that_cannot_have_arrived_is_retried(settings: Settings, state: State) -> None:
     with serve(create_app(state)) as host:
         transport = Transport(replace(settings, api_host=host))
         await transport.sign_in()
@@ -905,7 +903,7 @@ async def test_a_change_that_cannot_have_arrived_is_sent_again(settings: Setting
     await transport.aclose()
 
 
-async def test_addresses_and_headers_of_ours_reach_no_log(
+async def test_request_urls_and_headers_are_not_logged(
     settings: Settings, state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     secrets = ("presigned-canary", "sid-canary", "test-key", "signature")

@@ -118,7 +118,7 @@ async def read_all(
         ),
     ],
 )
-async def test_a_list_is_read_to_its_end(
+async def test_list_pages_cover_the_whole_list(
     settings: Settings, state: State, tool: str, arguments: Any, take: Any, expected: Any, budget: int
 ) -> None:
     assert state.users
@@ -126,7 +126,7 @@ async def test_a_list_is_read_to_its_end(
         assert await read_all(client, tool, arguments, take, budget) == expected
 
 
-async def test_exact_series_of_8_keys_over_3000_steps_lose_nothing(settings: Settings, world: State) -> None:
+async def test_exact_series_pages_cover_every_point(settings: Settings, world: State) -> None:
     arguments = {"project": "large", "exp_cuids": ["wide1"], "keys": CURVES, "mode": "exact"}
 
     def take(data: Any) -> list[Any]:
@@ -140,14 +140,14 @@ async def test_exact_series_of_8_keys_over_3000_steps_lose_nothing(settings: Set
     assert sorted(found) == [(key, step, value) for key in CURVES for step, value in wide.metrics[key]]
 
 
-async def test_2100_keys_answer_in_groups_that_say_how_to_narrow(settings: Settings) -> None:
+async def test_2100_keys_are_grouped_with_advice_to_narrow(settings: Settings) -> None:
     async with session(settings) as client:
         listed = await client.call_tool("list_metrics", {"project": "large", "exp_cuids": ["wide1"]})
     assert len(listed.structured_content["data"]) == 70 + 8
     assert "2108 keys in 78 groups; search for one like" in text_of(listed)
 
 
-async def test_a_log_of_long_lines_is_read_to_its_end(settings: Settings) -> None:
+async def test_log_pages_cover_every_long_line(settings: Settings) -> None:
     seen: list[int] = []
     start = 0
     async with session(settings) as client:
@@ -163,7 +163,7 @@ async def test_a_log_of_long_lines_is_read_to_its_end(settings: Settings) -> Non
     assert seen == list(range(2000))
 
 
-async def test_requests_are_few_whatever_the_size(settings: Settings, state: State) -> None:
+async def test_request_count_is_small_at_any_size(settings: Settings, state: State) -> None:
     async def count(tool: str, **arguments: Any) -> int:
         state.calls.clear()
         result = await client.call_tool(tool, {"project": "large", **arguments})

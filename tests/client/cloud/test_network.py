@@ -151,7 +151,7 @@ def test_no_proxy_covers_names_addresses_and_networks(entry: str, host: str, por
         (".", "example.com", 1),
     ],
 )
-def test_no_proxy_covers_nothing_else(entry: str, host: str, port: int) -> None:
+def test_no_proxy_excludes_other_hosts(entry: str, host: str, port: int) -> None:
     assert not is_exempt(entry, "https", host, port)
 
 
@@ -179,7 +179,7 @@ def test_no_proxy_is_respected(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
-def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
+def test_unreachable_proxy_is_named_without_its_password(
     scheme: str, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = closed_port()
@@ -190,7 +190,7 @@ def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
     assert "canary" not in shown
 
 
-def test_a_proxy_that_refuses_is_quoted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_proxy_refusal_is_quoted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with answering(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n") as (port, _):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         shown = check(capsys, "https://swan.example.com")
@@ -265,7 +265,7 @@ def test_plain_http_needs_no_certificates(
         ("elsewhere", 30, "Give the host by a name that its certificate holds"),
     ],
 )
-def test_a_certificate_that_is_not_accepted_takes_one_try_and_is_explained(
+def test_rejected_certificate_is_explained_after_a_single_attempt(
     name: str,
     days: int,
     told: str,
@@ -283,7 +283,7 @@ def test_a_certificate_that_is_not_accepted_takes_one_try_and_is_explained(
         assert seen == [b""]
 
 
-def test_a_certificate_that_another_file_should_hold_names_that_file(
+def test_missing_certificate_names_the_file_that_should_hold_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     context, path = make_certificate(tmp_path)
@@ -297,7 +297,7 @@ def test_a_certificate_that_another_file_should_hold_names_that_file(
         assert "is not accepted" not in check(capsys, f"https://127.0.0.1:{port}")
 
 
-def test_a_host_that_speaks_plain_http_is_suggested_in_one_try(
+def test_plain_http_host_is_suggested_after_a_single_attempt(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
@@ -307,7 +307,7 @@ def test_a_host_that_speaks_plain_http_is_suggested_in_one_try(
         assert b"canary" not in seen[0]
 
 
-def test_a_host_that_speaks_https_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_https_host_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     context, _ = make_certificate(tmp_path)
     with answering(b"", context) as (port, _):
         assert f"give the host as https://127.0.0.1:{port}." in check(capsys, f"http://127.0.0.1:{port}")
@@ -316,7 +316,7 @@ def test_a_host_that_speaks_https_is_suggested(tmp_path: Path, capsys: pytest.Ca
         assert f"Give the host as https://127.0.0.1:{port}." in check(capsys, f"http://127.0.0.1:{port}")
 
 
-def test_a_port_that_refuses_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusing_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     port = closed_port()
     assert f"127.0.0.1:{port} refuses connections" in check(capsys, f"http://127.0.0.1:{port}")
 
@@ -332,7 +332,7 @@ def test_a_port_that_refuses_is_named(capsys: pytest.CaptureFixture[str]) -> Non
         ("https://storage.example.com/x", "https://storage.example.com/x"),
     ],
 )
-def test_a_download_of_a_self_hosted_server_is_placed(address: str, expected: str) -> None:
+def test_relative_download_url_of_a_self_hosted_server_is_resolved(address: str, expected: str) -> None:
     assert str(place_download(address, "http://10.0.0.5:8000").url) == expected
 
 
@@ -345,14 +345,14 @@ def test_a_download_of_a_self_hosted_server_is_placed(address: str, expected: st
         ("ftp://10.0.0.5/x", "http://10.0.0.5:8000", "ftp://10.0.0.5"),
     ],
 )
-def test_a_refused_download_names_both_hosts_and_the_remedy(address: str, api_host: str, other: str) -> None:
+def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: str, other: str) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
         place_download(address, api_host)
     assert f"SwanLab at {api_host} named a download at {other}, which is not encrypted." in str(caught.value)
     assert "set the storage's public address" in str(caught.value)
 
 
-def test_downloads_without_host_are_fetched_from_the_api_host(
+def test_download_urls_without_a_host_use_the_api_host(
     host: str, state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_export(host) == 0, capsys.readouterr().err

@@ -39,22 +39,22 @@ def write_netrc(folder: Path, machine: str, key: str, login: str = "https://swan
         ("host:9000", "https://host:9000"),
     ],
 )
-def test_a_host_is_kept_as_scheme_name_and_port(given: str, expected: str) -> None:
+def test_host_is_normalised_to_scheme_name_and_port(given: str, expected: str) -> None:
     assert normalise_host(given) == expected
 
 
 @pytest.mark.parametrize("given", ["", "https://", "ftp://x", "https://a b", "https://x:99999", "https://x:y"])
-def test_what_is_no_host_is_refused(given: str) -> None:
+def test_invalid_host_is_refused(given: str) -> None:
     with pytest.raises(InvalidArgument, match="not a usable SwanLab host"):
         normalise_host(given)
 
 
-def test_a_call_has_45_seconds_unless_the_option_says_otherwise() -> None:
+def test_call_timeout_defaults_to_45_seconds() -> None:
     assert load_settings().timeout == load_settings(demo=True).timeout == 45
     assert load_settings(timeout=7).timeout == load_settings(demo=True, timeout=7).timeout == 7
 
 
-def test_the_key_is_taken_from_argument_then_environment_then_project_then_user(
+def test_key_precedence_is_argument_environment_project_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = Path.home()
@@ -73,7 +73,7 @@ def test_the_key_is_taken_from_argument_then_environment_then_project_then_user(
     assert load_settings(api_key="argument-key").api_key == "argument-key"
 
 
-def test_a_file_brings_its_host_and_its_pages_along() -> None:
+def test_key_file_sets_its_host_and_web_host() -> None:
     write_netrc(Path.home() / ".swanlab", "https://swan.example.com/api", "k", "https://web.example.com")
     found = load_settings()
     assert (found.api_host, found.web_host, found.api_key) == (
@@ -83,7 +83,7 @@ def test_a_file_brings_its_host_and_its_pages_along() -> None:
     )
 
 
-def test_a_key_is_never_used_for_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_never_used_for_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
     write_netrc(Path.home() / ".swanlab", "https://swan.example.com", "their-key")
     monkeypatch.setenv("SWANLAB_API_HOST", "other.example.com/api")
     found = load_settings()
@@ -108,7 +108,7 @@ def test_the_web_host_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "content", [b"machine", b"\xff\xfe\x00", b"nonsense here", b"machine ftp://x login a password b"]
 )
-def test_an_unreadable_key_file_is_a_problem_told_not_a_crash(content: bytes) -> None:
+def test_unreadable_key_file_is_a_reported_problem(content: bytes) -> None:
     folder = Path.home() / ".swanlab"
     folder.mkdir()
     (folder / ".netrc").write_bytes(content)
@@ -118,7 +118,7 @@ def test_an_unreadable_key_file_is_a_problem_told_not_a_crash(content: bytes) ->
     assert str(Path.home()) not in found.problems[0]
 
 
-def test_log_folders_are_those_given_or_named_or_beside_us(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_folders_come_from_options_environment_or_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().log_dirs == ()
     Path("swanlog").mkdir()
     assert load_settings().log_dirs == (Path.cwd() / "swanlog",)
@@ -129,7 +129,7 @@ def test_log_folders_are_those_given_or_named_or_beside_us(monkeypatch: pytest.M
     assert load_settings(log_dirs=["c"]).log_dirs == (Path.cwd() / "c",)
 
 
-def test_the_output_limit_can_be_set_and_a_bad_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_limit_is_configurable_and_an_invalid_value_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWANLAB_MCP_MAX_OUTPUT_TOKENS", "500")
     assert load_settings().max_output_tokens == 500
     monkeypatch.setenv("SWANLAB_MCP_MAX_OUTPUT_TOKENS", "many")
@@ -142,7 +142,7 @@ def test_the_key_is_in_no_repr() -> None:
     assert "canary" not in repr(load_settings(api_key="canary"))
 
 
-async def test_an_unencrypted_host_gets_no_key_unless_allowed() -> None:
+async def test_unencrypted_host_gets_no_key_unless_allowed() -> None:
     settings = load_settings(api_key="k", host="http://swan.example.com")
     async with opened(settings) as client:
         with pytest.raises(InvalidArgument, match="--allow-insecure-host"):
@@ -151,20 +151,20 @@ async def test_an_unencrypted_host_gets_no_key_unless_allowed() -> None:
     assert load_settings(host="http://localhost:8000").host_problem == ""
 
 
-async def test_an_unusable_host_is_told_at_the_first_question() -> None:
+async def test_invalid_host_is_reported_at_the_first_call() -> None:
     async with opened(load_settings(api_key="k", host="https://x:y")) as client:
         with pytest.raises(InvalidArgument, match="not a usable SwanLab host"):
             await client.list_workspaces()
 
 
-async def test_an_unusable_proxy_is_told(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+async def test_unreachable_socks_proxy_is_reported(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     async with opened(settings) as client:
         with pytest.raises(Exception, match="from ALL_PROXY cannot be reached"):
             await client.list_workspaces()
 
 
-async def test_a_hundred_callers_at_once_share_one_login(settings: Settings, state: State) -> None:
+async def test_a_hundred_parallel_callers_share_a_login(settings: Settings, state: State) -> None:
     state.latency = 0.01
     async with opened(settings) as client:
         await asyncio.gather(
@@ -174,7 +174,7 @@ async def test_a_hundred_callers_at_once_share_one_login(settings: Settings, sta
     assert state.max_in_flight <= 64
 
 
-async def test_an_ended_session_is_renewed_once_for_all(settings: Settings, state: State) -> None:
+async def test_expired_session_is_renewed_once_for_all_callers(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
         await client.default.list_projects(WorkspaceRef("kites-test3"))
         state.end_sessions()
@@ -182,7 +182,7 @@ async def test_an_ended_session_is_renewed_once_for_all(settings: Settings, stat
     assert state.logins == 2
 
 
-async def test_a_session_is_renewed_7_days_before_its_end(
+async def test_session_is_renewed_7_days_before_it_expires(
     settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state.session_days = 30
@@ -197,7 +197,7 @@ async def test_a_session_is_renewed_7_days_before_its_end(
     assert state.logins == 2
 
 
-async def test_a_wrong_clock_does_not_mean_a_login_for_every_request(settings: Settings, state: State) -> None:
+async def test_wrong_clock_does_not_cause_a_login_for_every_request(settings: Settings, state: State) -> None:
     state.session_days = -1000
     async with opened(settings) as client:
         for _ in range(3):
@@ -205,7 +205,7 @@ async def test_a_wrong_clock_does_not_mean_a_login_for_every_request(settings: S
     assert state.logins == 1
 
 
-async def test_a_session_refused_twice_is_an_error(settings: Settings, state: State) -> None:
+async def test_session_refused_twice_is_an_error(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/project/", status=401))
     async with opened(settings) as client:
         with pytest.raises(AuthenticationFailed, match="refused twice"):
@@ -213,7 +213,7 @@ async def test_a_session_refused_twice_is_an_error(settings: Settings, state: St
     assert state.logins == 2
 
 
-async def test_a_refused_key_says_where_it_came_from(settings: Settings, state: State) -> None:
+async def test_refused_key_names_its_source(settings: Settings, state: State) -> None:
     state.users[0].api_key = "another"
     async with opened(settings) as client:
         with pytest.raises(AuthenticationFailed, match="refused the API key from SWANLAB_API_KEY") as caught:
@@ -222,14 +222,14 @@ async def test_a_refused_key_says_where_it_came_from(settings: Settings, state: 
     assert caught.value.trace_id
 
 
-async def test_an_unverified_account_is_told(settings: Settings, state: State) -> None:
+async def test_unverified_account_is_reported(settings: Settings, state: State) -> None:
     state.users[0].is_verified = False
     async with opened(settings) as client:
         with pytest.raises(PermissionDenied, match="Account not verified"):
             await client.list_workspaces()
 
 
-async def test_a_key_with_odd_characters_is_not_sent(settings: Settings, state: State) -> None:
+async def test_key_with_invalid_characters_is_not_sent(settings: Settings, state: State) -> None:
     odd = Settings(api_host=settings.api_host, api_key="clé\n", key_source="SWANLAB_API_KEY")
     async with opened(odd) as client:
         with pytest.raises(AuthenticationFailed, match="characters that no key has"):
@@ -237,7 +237,7 @@ async def test_a_key_with_odd_characters_is_not_sent(settings: Settings, state: 
     assert state.calls == []
 
 
-async def test_no_key_is_an_error_before_any_request(settings: Settings, state: State) -> None:
+async def test_missing_key_fails_before_any_request(settings: Settings, state: State) -> None:
     async with opened(Settings(api_host=settings.api_host)) as client:
         with pytest.raises(NotLoggedIn):
             await client.list_workspaces()
@@ -245,7 +245,7 @@ async def test_no_key_is_an_error_before_any_request(settings: Settings, state: 
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"sid": "a\\nb", "userInfo": {"username": "u"}}', b"[]"])
-async def test_a_login_answer_without_session_is_an_error(settings: Settings, state: State, body: bytes) -> None:
+async def test_login_response_without_a_session_is_an_error(settings: Settings, state: State, body: bytes) -> None:
     state.faults.append(Fault(path="/login", body=body))
     async with opened(settings) as client:
         with pytest.raises(UnexpectedResponse, match="lacks the session"):

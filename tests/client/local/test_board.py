@@ -66,7 +66,7 @@ def write_metric(folder: Path, data: list[Any], *, name: str = "1000.log", more:
     (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-async def test_what_sdk_0_4_5_recorded_is_read() -> None:
+async def test_runs_of_sdk_0_4_5_are_read() -> None:
     client = OfflineClient([RECORDED])
     (project,) = (await client.list_projects(WorkspaceRef("local"))).data or []
     assert (project.name, project.count) == ("mnist-old", {"experiments": 3})
@@ -147,7 +147,7 @@ async def test_sdk_0_2_names_folders_after_metrics_and_writes_json(tmp_path: Pat
 @pytest.mark.parametrize(
     ("status", "error", "state"), [(0, "", "UNKNOWN"), (1, "boom", "CRASHED"), (-1, "", "CRASHED")]
 )
-async def test_state_is_the_databases_or_that_of_the_error_log(
+async def test_state_comes_from_the_database_or_the_error_log(
     tmp_path: Path, status: int, error: str, state: str
 ) -> None:
     run = tmp_path / "run-20240501_080000-c"
@@ -161,7 +161,7 @@ async def test_state_is_the_databases_or_that_of_the_error_log(
     assert (experiment.state, experiment.error) == (state, error or None)
 
 
-async def test_what_only_the_write_ahead_log_holds_is_read_and_nothing_is_created(tmp_path: Path) -> None:
+async def test_write_ahead_log_is_read_without_creating_files(tmp_path: Path) -> None:
     run = tmp_path / "made" / "run-20240501_080000-d"
     database = [{"folder": run.name, "name": "killed", "status": 0, "keys": ["loss"]}]
     with closing(write_database(tmp_path / "made", database, wal=True)):
@@ -181,7 +181,7 @@ async def test_what_only_the_write_ahead_log_holds_is_read_and_nothing_is_create
     assert [path.stat().st_mtime_ns for path in before] == stamps
 
 
-async def test_a_growing_run_is_followed(tmp_path: Path) -> None:
+async def test_growing_run_is_followed(tmp_path: Path) -> None:
     run = tmp_path / "run-20240501_080000-e"
     write_database(tmp_path, [{"folder": run.name, "name": "e", "status": 0, "keys": ["loss"]}]).close()
     write_metric(run / "logs" / "0", [1.0])
@@ -194,7 +194,7 @@ async def test_a_growing_run_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\0", b"SQLite format 3\0" + bytes(4096), b"", os.urandom(9000)])
-async def test_a_broken_database_costs_names_alone(tmp_path: Path, content: bytes) -> None:
+async def test_broken_database_loses_only_names(tmp_path: Path, content: bytes) -> None:
     run = tmp_path / "run-20240501_080000-f"
     (tmp_path / "runs.swanlab").write_bytes(content)
     write_metric(run / "logs" / "0", [1.0, 2.0])
@@ -206,7 +206,7 @@ async def test_a_broken_database_costs_names_alone(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("how", ["view", "texts", "rows", "generated"])
-def test_a_hostile_database_is_bounded(tmp_path: Path, how: str) -> None:
+def test_hostile_database_is_bounded(tmp_path: Path, how: str) -> None:
     """What the database makes up may cost little time and memory, and is an error or is cut."""
     from swanlab_mcp.client.local.board import Board
 

@@ -46,7 +46,7 @@ WHOLE = {file: (file.read_bytes(), read(file.read_bytes(), lambda _: True)[0]) f
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
-def test_a_flipped_bit_anywhere_costs_one_record_and_invents_none(file: Path) -> None:
+def test_flipped_bit_loses_at_most_a_record_and_adds_no_record(file: Path) -> None:
     # each byte once, another bit each time; some 6 KB hold every kind of record, and a hole of the interleaved file
     content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
     whole, before = read(content)
@@ -62,7 +62,7 @@ def test_a_flipped_bit_anywhere_costs_one_record_and_invents_none(file: Path) ->
 
 
 @given(st.sampled_from(FILES), st.data())
-def test_a_file_cut_anywhere_holds_the_first_records_and_is_not_damaged(file: Path, data: st.DataObject) -> None:
+def test_truncated_file_keeps_its_first_records_and_is_not_damaged(file: Path, data: st.DataObject) -> None:
     content, whole = WHOLE[file]
     end = data.draw(st.integers(0, len(content)))
     found, reader = read(content[:end])
@@ -73,7 +73,7 @@ def test_a_file_cut_anywhere_holds_the_first_records_and_is_not_damaged(file: Pa
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
-def test_a_file_that_grows_by_single_bytes_is_read_as_if_at_once(file: Path) -> None:
+def test_file_growing_by_bytes_reads_like_the_finished_file(file: Path) -> None:
     content = WHOLE[file][0][:26_000]
     reader = FragmentReader(is_record)
     found: list[bytes] = []
@@ -110,7 +110,7 @@ def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes],
         ([200, 60], [9_000, 9_000]),
     ],
 )
-def test_two_unlocked_writers_lose_nothing_at_any_split_point(first: list[int], second: list[int]) -> None:
+def test_two_unlocked_writers_keep_all_records_at_any_split_point(first: list[int], second: list[int]) -> None:
     start = 32768 - 10_000 if max(first + second) > 1000 else 7
     filler = make_record(9, 0, 16_000) if start > 7 else b""
     prefix = HEADER + b"".join(frame(filler, 7))
@@ -144,7 +144,7 @@ def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
-async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers(copied: Path, share: float) -> None:
+async def test_damage_is_reported_with_the_number_of_missing_records(copied: Path, share: float) -> None:
     whole = Run(copied)
     whole.refresh()
     sound = whole.assess_damage()
@@ -177,7 +177,7 @@ async def test_damage_is_told_with_the_records_that_are_missing_by_their_numbers
 
 
 @pytest.mark.parametrize("size", [1, 6, 9000])
-async def test_a_spoiled_beginning_costs_what_stood_there(copied: Path, size: int) -> None:
+async def test_damaged_file_header_loses_only_the_damaged_records(copied: Path, size: int) -> None:
     whole = Run(copied)
     counts = {key: tally.count for key, tally in whole.read_tallies().items()}
     copied.write_bytes(bytes(size) + copied.read_bytes()[size:])
@@ -191,7 +191,7 @@ async def test_a_spoiled_beginning_costs_what_stood_there(copied: Path, size: in
     assert any("the beginning of its file is damaged" in note for note in answer.notes)
 
 
-async def test_another_format_is_told(copied: Path) -> None:
+async def test_unknown_format_is_reported(copied: Path) -> None:
     content = bytearray(copied.read_bytes())
     content[6] = 3
     copied.write_bytes(content)
@@ -201,7 +201,7 @@ async def test_another_format_is_told(copied: Path) -> None:
     assert "has format 3, which is not known here" in answer.notes[0]
 
 
-def test_halves_of_two_damaged_records_make_no_third() -> None:
+def test_halves_of_damaged_records_are_not_joined() -> None:
     # the first record loses its second half, the next split one its first
     sizes = [100] * 900
     records, writes = write_many(1, sizes, len(HEADER))
@@ -215,7 +215,7 @@ def test_halves_of_two_damaged_records_make_no_third() -> None:
     assert reader.lost == 2
 
 
-def test_a_hostile_hole_costs_bounded_time() -> None:
+def test_hostile_hole_costs_bounded_time() -> None:
     # every second position looks like a fragment of 32 KB
     hole = b"\x7f\x01" * (1 << 18)
     record = b"after"
@@ -238,7 +238,7 @@ KINDS = ["Scalar", "Media", "Log", "Header", "Project", "Experiment", "Footer", 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES), json_values)), max_size=5))
-def test_a_json_record_may_say_anything(records: list[tuple[str, dict[str, Any]]]) -> None:
+def test_any_json_record_is_handled(records: list[tuple[str, dict[str, Any]]]) -> None:
     payloads = [json.dumps({"model_type": kind, "data": data}).encode() for kind, data in records]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "backup.swanlab"
@@ -264,7 +264,7 @@ fields = st.lists(
 
 
 @given(st.lists(st.tuples(st.sampled_from([10, 11, 13, 14, 16]), fields), max_size=5))
-def test_a_protobuf_record_may_say_anything(records: list[tuple[int, list[tuple[int, int | bytes]]]]) -> None:
+def test_any_protobuf_record_is_handled(records: list[tuple[int, list[tuple[int, int | bytes]]]]) -> None:
     payloads: list[bytes] = []
     for kind, said in records:
         body = b"".join(
@@ -284,7 +284,7 @@ def test_a_protobuf_record_may_say_anything(records: list[tuple[int, list[tuple[
         assert all(len(one.steps) == len(one.values) == len(one.times) for one in points.values())
 
 
-def test_points_written_by_older_sdks_in_unusual_ways_are_read_too(tmp_path: Path) -> None:
+def test_unusual_points_of_older_sdks_are_read(tmp_path: Path) -> None:
     def point(value: Any, **more: Any) -> bytes:
         metric = {"index": 0, "data": value, "create_time": "2026-11-23T08:00:58.255674+00:00"}
         data = {"metric": metric, "key": "a", "step": 1, "epoch": 1} | more
@@ -315,7 +315,7 @@ def test_points_written_by_older_sdks_in_unusual_ways_are_read_too(tmp_path: Pat
     assert run.assess_damage() == Damage(8, 0, 0, 0, 1)
 
 
-async def test_damage_is_told_with_lists_filters_and_news_too(tmp_path: Path) -> None:
+async def test_lists_filters_and_news_report_damage(tmp_path: Path) -> None:
     folder = tmp_path / INTERLEAVED.parent.name
     shutil.copytree(INTERLEAVED.parent, folder)
     content = bytearray(INTERLEAVED.read_bytes())

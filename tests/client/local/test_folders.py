@@ -44,7 +44,7 @@ async def test_several_and_nested_folders_are_searched(tmp_path: Path) -> None:
     assert sorted(await list_cuids(client)) == ["four", "one", "three", "two"]
 
 
-async def test_a_run_folder_may_be_given_itself(copied: Path) -> None:
+async def test_run_folder_is_a_valid_log_folder(copied: Path) -> None:
     assert await list_cuids(OfflineClient([copied]), "vision-baselines") == [CUID]
 
 
@@ -61,7 +61,7 @@ async def test_the_environment_names_several_log_folders(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("how", ["twice", "link", "link below", "copy"])
-async def test_a_run_that_is_there_twice_is_counted_once(tmp_path: Path, how: str) -> None:
+async def test_duplicate_run_is_counted_once(tmp_path: Path, how: str) -> None:
     source = next((RUNS / "0.10.3-offline").glob(f"*{CUID}"))
     first, other = tmp_path / "a", tmp_path / "b"
     shutil.copytree(source, first / "team" / NAME)
@@ -84,7 +84,7 @@ async def test_a_run_that_is_there_twice_is_counted_once(tmp_path: Path, how: st
     assert totals[0] > 0
 
 
-async def test_a_tree_without_end_is_not_searched_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_search_of_an_endless_tree_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.discovery._MOST_FOLDERS", 3)
     for number in range(5):
         write_run(tmp_path / "runs", f"run{number}", [])
@@ -94,7 +94,7 @@ async def test_a_tree_without_end_is_not_searched_to_the_end(tmp_path: Path, mon
     assert note.startswith("Only the first 3 folders below 'runs' were searched;")
 
 
-async def test_a_read_only_folder_is_read(copied: Path) -> None:
+async def test_read_only_folder_is_read(copied: Path) -> None:
     for path in (*copied.rglob("*"), copied, copied.parent):
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
@@ -106,7 +106,7 @@ async def test_a_read_only_folder_is_read(copied: Path) -> None:
     assert answer.data["train/loss"].count == 240
 
 
-async def test_a_forbidden_folder_is_told(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forbidden_folder_is_reported(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(copied.parent, "open", [])
     scandir = os.scandir
 
@@ -136,7 +136,7 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> dict[str, OSError]:
     return met
 
 
-async def test_a_forbidden_run_is_left_out_of_lists_and_an_error_when_asked_for(
+async def test_forbidden_run_is_omitted_from_lists_and_fails_when_requested(
     copied: Path, forbidden: dict[str, OSError]
 ) -> None:
     write_run(copied.parent, "open", [])
@@ -152,9 +152,7 @@ async def test_a_forbidden_run_is_left_out_of_lists_and_an_error_when_asked_for(
     assert await list_cuids(client, "vision-baselines") == [CUID]
 
 
-async def test_a_run_that_is_locked_after_it_was_listed_is_an_error(
-    copied: Path, forbidden: dict[str, OSError]
-) -> None:
+async def test_run_locked_after_listing_is_an_error(copied: Path, forbidden: dict[str, OSError]) -> None:
     error = forbidden.pop("error")
     client = OfflineClient([copied.parent])
     assert await list_cuids(client, "vision-baselines") == [CUID]
@@ -171,7 +169,7 @@ async def test_a_run_that_is_locked_after_it_was_listed_is_an_error(
     assert told.is_error
 
 
-async def test_a_folder_that_vanishes_is_not_found_any_more_and_may_come_back(copied: Path, tmp_path: Path) -> None:
+async def test_removed_folder_is_not_found_until_it_returns(copied: Path, tmp_path: Path) -> None:
     client = OfflineClient([copied.parent])
     assert await list_cuids(client, "vision-baselines") == [CUID]
     copied.rename(tmp_path / "elsewhere")
@@ -187,7 +185,7 @@ async def test_a_folder_that_vanishes_is_not_found_any_more_and_may_come_back(co
     ]
 
 
-async def test_what_vanishes_while_it_is_looked_at_is_no_fault(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_folder_removed_during_the_search_is_no_error(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(copied.parent, "stays", [])
     gone = write_run(copied.parent, "gone", [])
     scandir, lstat = os.scandir, os.lstat
@@ -211,7 +209,7 @@ async def test_what_vanishes_while_it_is_looked_at_is_no_fault(copied: Path, mon
     ]
 
 
-async def test_many_unreadable_runs_are_told_in_few_words(tmp_path: Path) -> None:
+async def test_notes_about_unreadable_runs_are_limited(tmp_path: Path) -> None:
     for number in range(9):
         folder = tmp_path / f"odd{number}"
         folder.mkdir()
@@ -221,7 +219,7 @@ async def test_many_unreadable_runs_are_told_in_few_words(tmp_path: Path) -> Non
     assert notes[-1] == "And 4 more notes like these."
 
 
-async def test_run_folders_without_anything_recorded_are_named(tmp_path: Path) -> None:
+async def test_empty_run_folders_are_reported(tmp_path: Path) -> None:
     (tmp_path / "run-20240101_000000-abc" / "logs").mkdir(parents=True)
     write_run(tmp_path, "one", [])
     (note,) = (await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))).notes
@@ -229,7 +227,7 @@ async def test_run_folders_without_anything_recorded_are_named(tmp_path: Path) -
     assert "run-20240101_000000-abc" in note
 
 
-async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
+async def test_folders_of_the_same_run_form_an_experiment(tmp_path: Path) -> None:
     source = next((RUNS / "0.10.3-offline").glob(f"*{CUID}"))
     for name in (f"{NAME}-a-1", f"{NAME}-b-2"):
         shutil.copytree(source, tmp_path / name)
@@ -254,7 +252,7 @@ async def test_folders_of_one_run_are_one_experiment(tmp_path: Path) -> None:
     ).data.total == 40  # type: ignore[union-attr]
 
 
-async def test_a_resumed_run_goes_on_in_its_next_folder(tmp_path: Path) -> None:
+async def test_resumed_run_continues_in_its_next_folder(tmp_path: Path) -> None:
     first = [encode_point(step + 1, "loss", step, 10.0 - step) for step in range(5)]
     second = [encode_point(step - 3, "loss", step, 10.0 - step) for step in range(4, 9)]
     write_run(tmp_path, "same", first, moment="20261123_080000")
@@ -275,9 +273,7 @@ async def test_a_resumed_run_goes_on_in_its_next_folder(tmp_path: Path) -> None:
     assert keys.scalars == ["loss", "acc"]
 
 
-async def test_of_a_resumed_run_a_folder_that_cannot_be_read_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_resumed_run_reports_an_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = os.open
     closed: set[str] = set()
 
@@ -298,7 +294,7 @@ async def test_of_a_resumed_run_a_folder_that_cannot_be_read_is_told(
     assert any("of its 2 folders 'run-20261123_090000-same' is left out" in note for note in answer.notes)
 
 
-async def test_what_files_do_not_record_is_said_to_be_not_available(copied: Path) -> None:
+async def test_unrecorded_fields_are_not_available_offline(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     with pytest.raises(NotAvailableOffline, match="do not tell who is signed in"):
         await client.get_user()
@@ -343,9 +339,7 @@ async def test_settled_folders_are_searched_again_only_when_they_change(
     assert sorted(await list_cuids(client)) == ["four", "one", "three"]
 
 
-async def test_a_question_about_one_run_looks_at_its_files_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_query_about_a_run_reads_only_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         write_run(tmp_path, name, [encode_point(1, "loss", 0, 1.0)])
     client = OfflineClient([tmp_path])
@@ -363,7 +357,7 @@ async def test_a_question_about_one_run_looks_at_its_files_alone(
     assert "run-two.swanlab" not in looked
 
 
-async def test_of_a_resumed_run_a_folder_that_never_could_be_read_is_told(tmp_path: Path) -> None:
+async def test_resumed_run_reports_a_folder_that_was_never_readable(tmp_path: Path) -> None:
     write_run(tmp_path, "same", [encode_point(1, "loss", 0, 1.0)], moment="20261123_080000")
     odd = tmp_path / "run-20261123_090000-same"
     odd.mkdir()

@@ -31,7 +31,7 @@ def read(content: bytes) -> tuple[list[bytes], FragmentReader]:
 
 
 @given(payloads, st.lists(st.integers(1, 500)))
-def test_records_come_back_however_the_file_is_cut(records: list[bytes], cuts: list[int]) -> None:
+def test_records_are_read_from_any_chunks(records: list[bytes], cuts: list[int]) -> None:
     content = HEADER + b"".join(b"".join(frame(record)) for record in records)
     reader = FragmentReader(lambda _: True)
     found: list[bytes] = []
@@ -45,7 +45,7 @@ def test_records_come_back_however_the_file_is_cut(records: list[bytes], cuts: l
 
 @settings(deadline=None)
 @given(payloads, payloads, st.randoms(use_true_random=False))
-def test_two_unlocked_writers_lose_nothing(first: list[bytes], second: list[bytes], order: random.Random) -> None:
+def test_two_unlocked_writers_keep_all_records(first: list[bytes], second: list[bytes], order: random.Random) -> None:
     # payloads are told apart by their writer, as real records are by their timestamps
     queues = [
         [piece for index, record in enumerate(records) for piece in frame(pack("<BH", writer, index) + record)]
@@ -65,7 +65,7 @@ def test_two_unlocked_writers_lose_nothing(first: list[bytes], second: list[byte
     assert (reader.unpaired, reader.damaged) == (0, 0)
 
 
-def test_writers_that_are_out_of_step_for_long_lose_nothing() -> None:
+def test_long_interleaved_writes_keep_all_records() -> None:
     # hA0 hB0 dA0 hA1 dB0 hB1 dA1 hA2 …: for a long stretch no header stands before its data
     framed = [[frame(b"%c%d" % (writer, number)) for number in range(40)] for writer in b"AB"]
     content = HEADER + framed[0][0][0] + framed[1][0][0]
@@ -79,13 +79,13 @@ def test_writers_that_are_out_of_step_for_long_lose_nothing() -> None:
 
 
 @given(st.binary(max_size=2000))
-def test_any_bytes_are_read_without_a_fault(content: bytes) -> None:
+def test_any_bytes_are_read_without_an_error(content: bytes) -> None:
     found, _ = read(HEADER + content)
     for payload in found:
         assert crc32(payload) >= 0
 
 
-def test_a_record_split_over_blocks_is_assembled_around_another() -> None:
+def test_record_split_around_another_record_is_assembled() -> None:
     first, last = frame(b"a" * 1000, 2), frame(b"b" * 500, 4)
     middle, other = frame(b"m" * 10, 3), frame(b"other")
     content = HEADER + b"".join(b"".join(one) for one in (first, other, middle, last))
@@ -94,21 +94,21 @@ def test_a_record_split_over_blocks_is_assembled_around_another() -> None:
     assert reader.lost == 0
 
 
-def test_of_two_split_records_each_end_finds_its_beginning() -> None:
+def test_ends_of_two_split_records_match_their_starts() -> None:
     parts = [frame(b"A-", 2), frame(b"B-", 2), frame(b"B", 4), frame(b"A", 4)]
     reader = FragmentReader(lambda payload: payload in (b"A-A", b"B-B"))
     assert reader.feed(HEADER + b"".join(b"".join(one) for one in parts), at_end=True) == [b"B-B", b"A-A"]
 
 
 @pytest.mark.parametrize("zeros", range(1, 7))
-def test_padding_is_no_damage(zeros: int) -> None:
+def test_padding_is_not_damage(zeros: int) -> None:
     content = HEADER + b"".join(frame(b"one")) + bytes(zeros) + b"".join(frame(b"two"))
     found, reader = read(content)
     assert found == [b"one", b"two"]
     assert (reader.damaged, reader.unexplained) == (0, 0)
 
 
-def test_parts_without_beginning_or_end_are_counted() -> None:
+def test_parts_without_start_or_end_are_counted() -> None:
     content = HEADER + b"".join(b"".join(frame(b"x", kind)) for kind in (4, 3, 2, 2, 2, 2, 2, 1))
     found, reader = read(content)
     assert found == [b"x"]
@@ -123,7 +123,7 @@ def test_headers_without_data_are_bounded() -> None:
     assert reader.lost == 18
 
 
-def test_other_files_are_told_apart() -> None:
+def test_other_file_types_are_recognised() -> None:
     for content in (b"PK\x03\x04aaaaaaaa", b":SWX", b"x"):
         found, reader = read(content)
         assert (found, reader.is_marked) == ([], False)
@@ -131,12 +131,12 @@ def test_other_files_are_told_apart() -> None:
     assert (found, reader.is_marked) == ([], True)
 
 
-def test_the_version_is_told() -> None:
+def test_version_is_returned() -> None:
     assert read(HEADER)[1].version == 2
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_flipped_bit_costs_one_record_at_most(seed: int) -> None:
+def test_flipped_bit_loses_at_most_a_record(seed: int) -> None:
     content = bytearray(OFFLINE.read_bytes())
     whole, _ = read(bytes(content))
     choice = random.Random(seed)
@@ -150,7 +150,7 @@ def test_a_flipped_bit_costs_one_record_at_most(seed: int) -> None:
         assert len(found) == len(whole) or reader.damaged + reader.unpaired + reader.lost + reader.torn
 
 
-def test_a_zeroed_page_costs_that_page() -> None:
+def test_zeroed_page_loses_only_its_records() -> None:
     content = OFFLINE.read_bytes()
     whole, _ = read(content)
     found, reader = read(content[:16384] + bytes(4096) + content[20480:])
@@ -159,7 +159,7 @@ def test_a_zeroed_page_costs_that_page() -> None:
     assert reader.damaged == 1
 
 
-def test_garbage_in_the_middle_is_passed_over() -> None:
+def test_garbage_in_the_middle_is_skipped() -> None:
     noise = random.Random(1).randbytes(200_000)
     records = [b"before %d" % number for number in range(50)]
     framed = [b"".join(frame(record)) for record in records]
@@ -179,7 +179,7 @@ def test_endless_garbage_is_not_kept_in_memory() -> None:
     assert reader.feed(b"".join(frame(b"after")), at_end=True) == [b"after"]
 
 
-def test_a_truncated_file_never_looks_damaged() -> None:
+def test_truncated_file_never_looks_damaged() -> None:
     content = OFFLINE.read_bytes()
     whole, _ = read(content)
     before = 0
@@ -192,7 +192,7 @@ def test_a_truncated_file_never_looks_damaged() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_payload_is_a_record_or_refused(payload: bytes) -> None:
+def test_any_payload_is_parsed_or_rejected(payload: bytes) -> None:
     with suppress(ValueError):
         decode_protobuf(payload)
     with suppress(ValueError, KeyError, TypeError):
@@ -201,7 +201,7 @@ def test_any_payload_is_a_record_or_refused(payload: bytes) -> None:
 
 
 @given(st.binary(min_size=1, max_size=300), st.data())
-def test_a_spoiled_record_is_read_or_refused(noise: bytes, data: st.DataObject) -> None:
+def test_damaged_record_is_read_or_rejected(noise: bytes, data: st.DataObject) -> None:
     whole, _ = read(OFFLINE.read_bytes()[:4000])
     payload = bytearray(data.draw(st.sampled_from(whole)))
     place = data.draw(st.integers(0, len(payload) - 1))

@@ -45,7 +45,7 @@ def describe(file: Path, *, config: dict[str, Any] | None = None, command: str =
         (files / "swanlab-metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
 
 
-async def test_trainings_of_one_seeded_id_are_experiments_of_their_own() -> None:
+async def test_trainings_with_the_same_seeded_id_are_separate_experiments() -> None:
     client = OfflineClient([SEEDED])
     answer = await client.list_experiments(ProjectRef("local", "sft-rounds"))
     listed = {one.name: one for one in answer.data or []}
@@ -71,7 +71,7 @@ async def test_the_recorded_id_of_several_trainings_lists_them_with_their_times(
     assert "round2, started 2026-11-28T12:27:46.239Z" in told
 
 
-async def test_ids_do_not_change_when_another_folder_goes(tmp_path: Path) -> None:
+async def test_ids_are_stable_when_another_folder_is_removed(tmp_path: Path) -> None:
     shutil.copytree(SEEDED, tmp_path, dirs_exist_ok=True)
     before = set(await list_cuids(tmp_path, "sft-rounds"))
     gone = min(before)
@@ -92,7 +92,7 @@ async def test_ids_do_not_change_when_another_folder_goes(tmp_path: Path) -> Non
         ({"command": "train.py a"}, {"command": "train.py b"}, "their commands differ"),
     ],
 )
-async def test_what_differs_is_another_training(
+async def test_differing_folders_are_separate_trainings(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], why: str
 ) -> None:
     describe(write_run(tmp_path, "same", points(0, 5), moment=FIRST), **first)
@@ -102,7 +102,7 @@ async def test_what_differs_is_another_training(
     assert any(why in note for note in answer.notes)
 
 
-async def test_steps_that_start_again_are_another_training(tmp_path: Path) -> None:
+async def test_restarted_steps_are_another_training(tmp_path: Path) -> None:
     write_run(tmp_path, "same", points(0, 5), moment=FIRST)
     write_run(tmp_path, "same", points(0, 9), moment=SECOND)
     assert await list_cuids(tmp_path) == [f"run-{FIRST}-same", f"run-{SECOND}-same"]
@@ -110,7 +110,7 @@ async def test_steps_that_start_again_are_another_training(tmp_path: Path) -> No
         await OfflineClient([tmp_path]).get_summary(ExperimentRef("local", "made", "same"))
 
 
-async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(tmp_path: Path) -> None:
+async def test_metric_logged_once_per_start_does_not_split_a_resumed_run(tmp_path: Path) -> None:
     once = encode_point(90, "parameters", 0, 1e6)
     same: dict[str, Any] = {"config": {"lr": 0.1}, "command": "train.py"}
     describe(write_run(tmp_path, "same", [once, *points(0, 5)], moment=FIRST), **same)
@@ -131,7 +131,7 @@ async def test_a_metric_that_each_start_logs_once_does_not_split_a_resumed_run(t
     ],
     ids=["resumed in the cloud", "started again", "offline"],
 )
-async def test_before_0_8_only_runs_of_the_cloud_are_resumed(tmp_path: Path, line: str, start: int, count: int) -> None:
+async def test_only_cloud_runs_are_resumed_before_0_8(tmp_path: Path, line: str, start: int, count: int) -> None:
     for moment, first in ((FIRST, 0), (SECOND, start)):
         records: list[tuple[str, dict[str, Any]]] = [
             ("Header", {"backup_type": moment, "create_time": "2026-11-23T08:00:00+00:00"}),
@@ -149,7 +149,7 @@ async def test_before_0_8_only_runs_of_the_cloud_are_resumed(tmp_path: Path, lin
     assert len(await list_cuids(tmp_path)) == count
 
 
-async def test_system_metrics_say_nothing_about_the_steps(tmp_path: Path) -> None:
+async def test_system_metrics_do_not_split_a_resumed_run(tmp_path: Path) -> None:
     system = points(0, 3, "__swanlab__.cpu")
     write_run(tmp_path, "same", [*system, *points(0, 5)], moment=FIRST)
     write_run(tmp_path, "same", [*system, *points(5, 9)], moment=SECOND)
@@ -171,7 +171,7 @@ async def test_a_resumed_run_and_another_training_are_two_experiments(tmp_path: 
     assert experiment.cuid == f"run-{FIRST}-same"
 
 
-async def test_folders_of_one_name_in_several_log_folders_have_different_ids(tmp_path: Path) -> None:
+async def test_equal_folder_names_in_several_log_folders_have_different_ids(tmp_path: Path) -> None:
     for number, place in enumerate(("a", "b")):
         write_run(tmp_path / place, "same", points(0, 5 + number), moment=FIRST)
     cuids = await list_cuids(tmp_path)
@@ -185,7 +185,7 @@ async def test_folders_of_one_name_in_several_log_folders_have_different_ids(tmp
 
 
 @pytest.mark.parametrize("run_id", ["..", "a/b", " ", "tab\there"])
-async def test_an_id_that_cannot_be_given_is_replaced_by_the_folder_name(tmp_path: Path, run_id: str) -> None:
+async def test_invalid_id_is_replaced_by_the_folder_name(tmp_path: Path, run_id: str) -> None:
     file = write_run(tmp_path, "odd", points(0, 5))
     file.write_bytes(build_file([encode_start(run_id), *points(0, 5)]))
     assert await list_cuids(tmp_path) == [file.parent.name]
@@ -195,7 +195,7 @@ async def test_an_id_that_cannot_be_given_is_replaced_by_the_folder_name(tmp_pat
 
 
 @pytest.mark.parametrize(("cuid", "count", "total", "rank"), [("ddpjob0a", 1, 2, 0), ("ddpjob0b", 1, 3, 1)])
-async def test_the_worst_rank_is_the_state_of_all(cuid: str, count: int, total: int, rank: int) -> None:
+async def test_worst_rank_determines_the_state(cuid: str, count: int, total: int, rank: int) -> None:
     async with session(Settings(log_dirs=(RANKS,))) as client:
         given = {"project": "local/ddp", "exp_cuid": cuid}
         experiment = await client.call_tool("get_experiment", given)
@@ -212,7 +212,7 @@ async def test_the_worst_rank_is_the_state_of_all(cuid: str, count: int, total: 
     assert f"crashed: RuntimeError: NCCL watchdog timeout on rank {rank}" in text_of(diagnosis)
 
 
-async def test_none_of_new_sdks_is_null_again(tmp_path: Path) -> None:
+async def test_empty_dict_of_new_sdks_becomes_null(tmp_path: Path) -> None:
     config: dict[str, Any] = {"none": {}, "nested": {"none": None, "empty": {}}, "zero": 0, "list": []}
     describe(write_run(tmp_path, "one", points(0, 2)), config=config)
     experiment = (await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "one"))).data
@@ -228,7 +228,7 @@ async def test_none_of_new_sdks_is_null_again(tmp_path: Path) -> None:
         (["a/0.1", "0.1"], "0.1", True),
     ],
 )
-async def test_a_name_like_a_path_is_found_by_its_last_part(
+async def test_name_like_a_path_is_found_by_its_last_part(
     tmp_path: Path, names: list[str], wanted: str, is_found: bool
 ) -> None:
     for number, name in enumerate(names):
@@ -239,7 +239,7 @@ async def test_a_name_like_a_path_is_found_by_its_last_part(
     assert answer.is_error is not is_found
 
 
-async def test_the_next_start_of_a_job_with_ranks_decides_its_state(tmp_path: Path) -> None:
+async def test_newest_start_of_a_distributed_job_determines_its_state(tmp_path: Path) -> None:
     def write_rank(moment: str, number: int, records: list[bytes]) -> None:
         file = write_run(tmp_path, "job", records, moment=moment)
         file.parent.rename(tmp_path / f"run-{moment}-job-node-{number}")

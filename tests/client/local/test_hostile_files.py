@@ -70,7 +70,7 @@ def test_yaml_is_text_numbers_booleans_null_and_containers(text: str, value: Any
         "a: [1\n",
     ],
 )
-def test_yaml_with_tags_aliases_or_without_bound_is_refused(text: str) -> None:
+def test_yaml_with_tags_aliases_or_excessive_size_is_refused(text: str) -> None:
     with pytest.raises(NotReadable):
         parse_yaml(text)
 
@@ -82,13 +82,13 @@ def test_yaml_with_tags_aliases_or_without_bound_is_refused(text: str) -> None:
         max_leaves=8,
     )
 )
-def test_what_the_sdk_writes_as_yaml_comes_back(value: Any) -> None:
+def test_yaml_written_by_the_sdk_round_trips(value: Any) -> None:
     yaml = pytest.importorskip("yaml")
     assert parse_yaml(yaml.safe_dump(value, allow_unicode=True)) == value
 
 
 @pytest.mark.parametrize("config", ["a: !!bool x\n", "a: " + "[" * 3000, "x: " + "9:" * 900_000 + "9\n"])
-async def test_a_hostile_config_costs_itself_alone(tmp_path: Path, config: str) -> None:
+async def test_hostile_config_does_not_affect_other_runs(tmp_path: Path, config: str) -> None:
     for name in ("good", "bad"):
         file = write_run(tmp_path, name, [*points(2), encode_finish()])
         (file.parent / "files").mkdir()
@@ -97,7 +97,7 @@ async def test_a_hostile_config_costs_itself_alone(tmp_path: Path, config: str) 
     assert {one.cuid for one in listed} == {"good", "bad"}
 
 
-def test_a_record_begun_once_and_ended_often_is_judged_a_few_times() -> None:
+def test_record_with_many_endings_is_checked_a_few_times() -> None:
     judged: list[int] = []
 
     def judge(payload: bytes) -> bool:
@@ -111,7 +111,7 @@ def test_a_record_begun_once_and_ended_often_is_judged_a_few_times() -> None:
     assert reader.lost == 12_001
 
 
-def test_a_record_without_end_is_not_kept_in_memory() -> None:
+def test_record_without_end_is_not_kept_in_memory() -> None:
     reader = FragmentReader(is_protobuf)
     middle = write_fragment(3, bytes(32_000))
     reader.feed(HEADER + write_fragment(2, b"\x08\x01"))
@@ -121,7 +121,7 @@ def test_a_record_without_end_is_not_kept_in_memory() -> None:
     assert sum(part.size for part in reader._open) < 9 << 20
 
 
-def test_a_message_of_endless_fields_is_no_record() -> None:
+def test_message_with_endless_fields_is_rejected() -> None:
     assert is_protobuf(b"\x08\x01" * 90_000)
     assert not is_protobuf(b"\x08\x01" * 110_000)
 
@@ -135,7 +135,7 @@ def test_integers_of_many_digits_are_text(as_bytes: bool) -> None:
     assert parse_json(text, lambda fields: fields)["many"] == ["-" + "7" * 5000]
 
 
-async def test_a_run_file_swapped_for_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+async def test_run_file_swapped_for_a_pipe_is_refused_immediately(tmp_path: Path) -> None:
     file = write_run(tmp_path, "one", points(3))
     write_run(tmp_path, "two", points(3))
     client = OfflineClient([tmp_path])
@@ -148,7 +148,7 @@ async def test_a_run_file_swapped_for_a_pipe_is_refused_at_once(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-async def test_a_run_swapped_for_a_link_shows_no_other_folder(tmp_path: Path, what: str) -> None:
+async def test_run_swapped_for_a_link_exposes_no_other_folder(tmp_path: Path, what: str) -> None:
     secret = write_run(tmp_path / "elsewhere", "one", points(9, 7.0))
     file = write_run(tmp_path / "runs", "one", points(3))
     write_run(tmp_path / "runs", "two", points(3))
@@ -167,7 +167,7 @@ async def test_a_run_swapped_for_a_link_shows_no_other_folder(tmp_path: Path, wh
     assert [one.cuid for one in listed] == ["two"]
 
 
-async def test_a_race_of_a_folder_and_a_link_never_shows_the_other(tmp_path: Path) -> None:
+async def test_race_between_folder_and_link_exposes_no_other_folder(tmp_path: Path) -> None:
     secret = write_run(tmp_path / "elsewhere", "one", points(9, 7.0))
     file = write_run(tmp_path / "runs", "one", points(3))
     kept = file.parent.with_name("kept")
@@ -198,7 +198,7 @@ async def test_a_race_of_a_folder_and_a_link_never_shows_the_other(tmp_path: Pat
 
 
 @pytest.mark.parametrize("part", ["media", "media/image", "files"])
-async def test_a_folder_within_a_run_that_is_a_link_is_not_followed(tmp_path: Path, part: str) -> None:
+async def test_linked_folder_within_a_run_is_not_followed(tmp_path: Path, part: str) -> None:
     folder = tmp_path / "runs" / "run-20261123_080020-3hzj7gws"
     shutil.copytree(next((RUNS / "0.10.3-offline").glob("*3hzj7gws")), folder)
     target = folder / part
@@ -215,7 +215,7 @@ async def test_a_folder_within_a_run_that_is_a_link_is_not_followed(tmp_path: Pa
         assert "is no plain file" in text_of(media)
 
 
-async def test_a_huge_sparse_run_does_not_cost_the_others_theirs(tmp_path: Path) -> None:
+async def test_huge_sparse_run_does_not_hide_the_other_runs(tmp_path: Path) -> None:
     huge = write_run(tmp_path, "huge", points(3))
     write_run(tmp_path, "small", [*points(5), encode_finish()])
     os.truncate(huge, 60 << 30)
@@ -227,7 +227,7 @@ async def test_a_huge_sparse_run_does_not_cost_the_others_theirs(tmp_path: Path)
     assert not ranking.is_error
 
 
-async def test_a_run_that_takes_too_long_is_named_and_the_others_answer(
+async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 64)

@@ -26,7 +26,7 @@ from tests.run_files import BEGAN, build_file, encode_finish, encode_log, encode
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
+async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
     records = [encode_start("grows")]
     records += [encode_point(step + 1, "loss", step, 1 / (step + 1), BEGAN + 1000 * step) for step in range(200)]
     content = build_file([*records, encode_log(201, "done", 1), encode_finish()])
@@ -51,7 +51,7 @@ async def test_a_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
         assert told.structured_content["data"][0]["message"] == "done"
 
 
-async def test_a_run_that_begins_is_there_before_its_first_record(tmp_path: Path) -> None:
+async def test_new_run_is_listed_before_its_first_record(tmp_path: Path) -> None:
     file = write_run(tmp_path, "new", [])
     content = file.read_bytes()
     file.write_bytes(b"")
@@ -103,7 +103,7 @@ def now() -> str:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-async def test_a_living_process_speaks_for_a_running_run(tmp_path: Path, legacy: bool) -> None:
+async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now(), age=90_000, legacy=legacy)
     told = await tell_fate(tmp_path)
     assert f"Its process {os.getpid()} is alive on this machine: probably still running" in told
@@ -111,7 +111,7 @@ async def test_a_living_process_speaks_for_a_running_run(tmp_path: Path, legacy:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the start of a process is told by /proc")
-async def test_a_process_that_began_after_the_run_is_another_one(tmp_path: Path) -> None:
+async def test_process_started_after_the_run_suggests_a_kill(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment="20200101_000000", age=9000)
     assert "now belongs to a process that began later: probably killed" in await tell_fate(tmp_path)
 
@@ -124,7 +124,7 @@ def run_process() -> int:
 
 
 @pytest.mark.parametrize(("age", "told"), [(9000, "is gone from this machine"), (5, "is not to be seen")])
-async def test_a_process_that_is_gone_speaks_for_a_kill(tmp_path: Path, age: float, told: str) -> None:
+async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, told: str) -> None:
     pid = run_process()
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment=now(), age=age)
     fate = await tell_fate(tmp_path)
@@ -141,12 +141,12 @@ async def test_a_process_that_is_gone_speaks_for_a_kill(tmp_path: Path, age: flo
         (1_000_000, "its file was last written 12 days ago: probably killed"),
     ],
 )
-async def test_on_another_machine_the_age_of_the_file_is_the_only_hint(tmp_path: Path, age: float, told: str) -> None:
+async def test_file_age_is_the_only_hint_on_another_machine(tmp_path: Path, age: float, told: str) -> None:
     write_open_run(tmp_path, hostname="gpu-node-99", pid=os.getpid(), moment=now(), age=age)
     assert re.search("It ran on gpu-node-99; " + told.replace("30 s", r"3\d s"), await tell_fate(tmp_path))
 
 
-async def test_a_copied_file_does_not_look_alive(tmp_path: Path) -> None:
+async def test_copied_file_does_not_look_alive(tmp_path: Path) -> None:
     source = next((RUNS / "0.10.3-offline").glob("*vhfakm9z"))
     shutil.copytree(source, tmp_path / source.name, copy_function=shutil.copyfile)
     answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "vision-baselines", "vhfakm9z"))
@@ -154,12 +154,12 @@ async def test_a_copied_file_does_not_look_alive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pid", [0, -1, "12", None, 1 << 70, True])
-async def test_an_odd_process_id_is_no_fault(tmp_path: Path, pid: Any) -> None:
+async def test_invalid_process_id_is_no_error(tmp_path: Path, pid: Any) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment="99999999_999999", age=9000)
     assert "killed" in await tell_fate(tmp_path)
 
 
-async def test_odd_metadata_are_no_fault(tmp_path: Path) -> None:
+async def test_invalid_metadata_are_no_error(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname="x", pid=1, moment=now(), age=9000)
     metadata = next(tmp_path.glob("run-*/files/swanlab-metadata.json"))
     for content in ("[1]", "{", '{"runtime": 3}'):
@@ -167,7 +167,7 @@ async def test_odd_metadata_are_no_fault(tmp_path: Path) -> None:
         assert "probably killed" in await tell_fate(tmp_path)
 
 
-def test_what_the_system_does_not_tell_is_not_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unknown_process_start_is_not_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
     own = look_up_process(os.getpid())
     assert own is not None
@@ -182,15 +182,13 @@ def test_what_the_system_does_not_tell_is_not_guessed(monkeypatch: pytest.Monkey
     assert foreign.exists
 
 
-async def test_without_proc_a_process_of_that_id_is_a_weaker_hint(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_live_process_without_proc_is_a_weaker_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now())
     assert f"A process with its id {os.getpid()} exists on this machine" in await tell_fate(tmp_path)
 
 
-async def test_many_open_runs_are_told_in_one_note(tmp_path: Path) -> None:
+async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:
     for number in range(7):
         write_run(tmp_path, f"open{number}", [encode_point(1, "loss", 0, 1.0)])
     async with session(Settings(log_dirs=(tmp_path,))) as client:

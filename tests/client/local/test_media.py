@@ -27,7 +27,7 @@ PROJECT, CUID, IMAGE = "vision-baselines", "3hzj7gws", "sample/input"
 
 
 @pytest.mark.parametrize(("folder", "truth"), read_truth())
-async def test_media_are_those_that_were_logged(folder: Path, truth: dict[str, Any]) -> None:
+async def test_media_match_the_logged_files(folder: Path, truth: dict[str, Any]) -> None:
     client = OfflineClient([folder])
     for key, logged in truth["media"].items():
         whole = (await client.list_media(ExperimentRef("local", truth["project"], truth["id"]), key)).data
@@ -71,13 +71,13 @@ async def find_item(client: OfflineClient, key: str = IMAGE) -> MediaItem:
     return part.items[0]
 
 
-async def test_a_file_above_the_limit_comes_with_its_size_alone(copied: Path) -> None:
+async def test_file_above_the_limit_returns_only_its_size(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     answer = await client.read_media(ExperimentRef("local", PROJECT, CUID), [await find_item(client)], limit=10)
     assert answer.data == [(None, 93)]
 
 
-async def test_a_text_above_the_limit_comes_with_its_size_alone() -> None:
+async def test_text_above_the_limit_returns_only_its_size() -> None:
     client = OfflineClient([RUNS / "0.7.20-offline"])
     cuid = "yiojj5h7cbmp6aug1vgng"
     part = (await client.list_media(ExperimentRef("local", PROJECT, cuid), "sample/answer", step=100)).data
@@ -92,7 +92,7 @@ async def test_a_key_or_step_without_media_has_no_items(copied: Path) -> None:
     assert (await client.list_media(ExperimentRef("local", PROJECT, CUID), IMAGE, step=7)).data == ([0, 100], 7, [])
 
 
-async def test_what_was_not_recorded_is_not_read(copied: Path) -> None:
+async def test_unrecorded_paths_are_not_read(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     for path in ("../../etc/passwd", "/etc/passwd", f"{copied.name}/0/../../files/config.yaml"):
         with pytest.raises(NotFound, match="no such item"):
@@ -100,7 +100,7 @@ async def test_what_was_not_recorded_is_not_read(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "link", "folder", "pipe", "linked folder"])
-async def test_what_is_no_file_of_the_run_is_not_available(copied: Path, tmp_path: Path, how: str) -> None:
+async def test_media_outside_the_run_are_not_available(copied: Path, tmp_path: Path, how: str) -> None:
     secret = tmp_path / "secret"
     shutil.copytree(copied / "media" / "image", secret)
     client = OfflineClient([copied.parent])
@@ -127,7 +127,7 @@ async def test_what_is_no_file_of_the_run_is_not_available(copied: Path, tmp_pat
     assert any("sample/input at step 0" in note for note in answer.notes)
 
 
-async def test_a_missing_file_of_another_kind_does_not_hide_what_is_there(copied: Path) -> None:
+async def test_missing_file_of_another_type_does_not_hide_the_others(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     item = await find_item(client)
     run: Run = next(iter(client._catalogue.runs))
@@ -141,7 +141,7 @@ async def test_a_missing_file_of_another_kind_does_not_hide_what_is_there(copied
 
 
 @pytest.mark.parametrize("name", ["../../files/config.yaml", "/etc/hostname", "..", "a\\b"])
-async def test_a_recorded_name_that_leads_elsewhere_is_refused(copied: Path, name: str) -> None:
+async def test_recorded_name_outside_the_run_is_refused(copied: Path, name: str) -> None:
     client = OfflineClient([copied.parent])
     await find_item(client)
     run: Run = next(iter(client._catalogue.runs))
@@ -151,7 +151,7 @@ async def test_a_recorded_name_that_leads_elsewhere_is_refused(copied: Path, nam
         await client.read_media(ExperimentRef("local", PROJECT, CUID), [await find_item(client)], limit=1 << 20)
 
 
-async def test_summaries_hold_the_asked_keys_alone(copied: Path) -> None:
+async def test_summaries_hold_only_the_requested_keys(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     experiments = (await client.list_experiments(ProjectRef("local", PROJECT))).data or []
     some = (await client.get_summaries(ProjectRef("local", PROJECT), experiments, ["val/acc", "never"])).data
@@ -166,7 +166,7 @@ async def test_summaries_hold_the_asked_keys_alone(copied: Path) -> None:
     ("folder", "cuid"),
     [("0.10.3-offline", CUID), ("0.8.3-offline", "ktn9geic"), ("0.7.20-offline", "yiojj5h7cbmp6aug1vgng")],
 )
-async def test_the_tool_shows_images_texts_and_charts_of_every_generation(folder: str, cuid: str) -> None:
+async def test_get_media_shows_images_texts_and_charts_of_every_sdk(folder: str, cuid: str) -> None:
     async with session(Settings(log_dirs=(RUNS / folder,))) as client:
         given = {"project": f"local/{PROJECT}", "exp_cuid": cuid}
         keys = await client.call_tool(

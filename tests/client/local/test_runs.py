@@ -44,7 +44,7 @@ async def ask(client: Any, tool: str, truth: dict[str, Any], **given: Any) -> An
 
 
 @pytest.mark.parametrize(("folder", "truth"), read_truth())
-async def test_the_tools_tell_what_was_logged(folder: Path, truth: dict[str, Any]) -> None:
+async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any]) -> None:
     # the demo's runs are told apart by name, the samples by id
     cuid = truth["name"] if folder == DEMO else truth["id"]
     keys = list(truth["metrics"])
@@ -90,14 +90,14 @@ async def test_the_tools_tell_what_was_logged(folder: Path, truth: dict[str, Any
         assert digest.hexdigest() == metric["sha256"], key
 
 
-async def test_interleaved_records_are_put_together_and_told() -> None:
+async def test_interleaved_records_are_joined_and_reported() -> None:
     client = OfflineClient([RUNS / "0.10.3-interleaved"])
     answer = await client.get_summary(ExperimentRef("local", "stress", "0fixrilp"))
     assert sum("put together again" in note for note in answer.notes) == 1
     assert not any("damaged" in note for note in answer.notes)
 
 
-async def test_a_truncated_run_tells_until_when_it_is_known() -> None:
+async def test_truncated_run_reports_its_last_data() -> None:
     client = OfflineClient([RUNS / "0.10.3-truncated"])
     answer = await client.get_experiment(ExperimentRef("local", "nlp-finetune", "olgjvudz"))
     assert answer.data is not None
@@ -107,7 +107,7 @@ async def test_a_truncated_run_tells_until_when_it_is_known() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096, 100_000])
-def test_a_growing_file_is_read_as_if_at_once(tmp_path: Path, size: int) -> None:
+def test_growing_file_reads_like_the_finished_file(tmp_path: Path, size: int) -> None:
     content = INTERLEAVED.read_bytes()
     file = tmp_path / "run-x.swanlab"
     file.write_bytes(b"")
@@ -125,7 +125,7 @@ def test_a_growing_file_is_read_as_if_at_once(tmp_path: Path, size: int) -> None
     assert run.finish == whole.finish
 
 
-def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+def test_replaced_file_is_read_again(tmp_path: Path) -> None:
     first, second = (next((RUNS / name).glob("*/run-*.swanlab")) for name in ("0.8.3-offline", "0.10.3-online"))
     file = tmp_path / "run-x.swanlab"
     shutil.copy(first, file)
@@ -138,7 +138,7 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     assert (before, run.start.project) == ("vision-baselines", "detector")
 
 
-def test_outline_tells_what_refresh_tells(tmp_path: Path) -> None:
+def test_outline_matches_refresh(tmp_path: Path) -> None:
     content = INTERLEAVED.read_bytes()
     assert len(content) > 200_000
     file = tmp_path / "run-x.swanlab"
@@ -150,7 +150,7 @@ def test_outline_tells_what_refresh_tells(tmp_path: Path) -> None:
     assert (outlined.start, outlined.finish, outlined.ending) == (whole.start, whole.finish, whole.ending)
 
 
-async def test_an_empty_file_is_a_run_that_has_just_begun(tmp_path: Path) -> None:
+async def test_empty_file_is_a_run_without_records(tmp_path: Path) -> None:
     folder = tmp_path / "run-20261123_080020-abc12345"
     (folder / "files").mkdir(parents=True)
     (folder / "run-abc12345.swanlab").write_bytes(b"")
@@ -163,7 +163,7 @@ async def test_an_empty_file_is_a_run_that_has_just_begun(tmp_path: Path) -> Non
     assert "holds no record yet" in answer.notes[0]
 
 
-async def test_what_cannot_be_read_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
+async def test_unreadable_runs_are_reported_and_the_others_listed(tmp_path: Path) -> None:
     shutil.copytree(next((RUNS / "0.8.3-offline").glob("*ktn9geic")), tmp_path / "run-20261123_080049-ktn9geic")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "run-foreign.swanlab").write_bytes(b"PK\x03\x04 something else")
@@ -194,7 +194,7 @@ def copied(tmp_path: Path) -> Path:
         ("swanlab-metadata.json", b"[" * 100_000, "cannot be read as JSON"),
     ],
 )
-async def test_a_hostile_file_is_a_note(copied: Path, name: str, content: bytes, told: str) -> None:
+async def test_hostile_file_gives_a_note(copied: Path, name: str, content: bytes, told: str) -> None:
     (copied / "files" / name).write_bytes(content)
     answer = await OfflineClient([copied.parent]).get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     assert answer.data is not None
@@ -221,7 +221,7 @@ async def test_links_out_of_the_run_are_not_followed(copied: Path, tmp_path: Pat
     assert any("leads out of the run's folder" in note for note in answer.notes)
 
 
-async def test_nothing_is_written_beside_the_runs(copied: Path) -> None:
+async def test_log_folders_are_never_written(copied: Path) -> None:
     def look() -> list[Any]:
         return sorted(
             (path.as_posix(), path.stat().st_mtime_ns, path.stat().st_size) for path in copied.parent.rglob("*")
@@ -236,6 +236,6 @@ async def test_nothing_is_written_beside_the_runs(copied: Path) -> None:
     assert look() == before
 
 
-async def test_other_workspaces_are_not_found_here() -> None:
+async def test_other_workspaces_are_not_found_on_disk() -> None:
     with pytest.raises(NotFound, match="only runs on this machine"):
         await OfflineClient([DEMO]).list_projects(WorkspaceRef("someone"))

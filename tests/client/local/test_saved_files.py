@@ -42,20 +42,20 @@ async def test_saved_files_and_pages_are_shown_as_text() -> None:
         assert markup not in told
 
 
-async def test_a_list_of_metrics_says_that_there_are_media() -> None:
+async def test_metric_list_mentions_media() -> None:
     async with session(Settings(log_dirs=(RUN.parent,))) as client:
         given = {"project": "local/artifacts", "exp_cuids": ["0rlk6ni1"]}
         told = text_of(await client.call_tool("list_metrics", given))
     assert "4 media keys exist too (kind='media')." in told
 
 
-async def test_steps_come_without_contents_where_that_is_asked_for() -> None:
+async def test_steps_only_omits_contents() -> None:
     told = await show(RUN.parent, ["page", "note"], steps_only=True)
     assert "Steps of page: 0-30 by 10 (4)." in told
     assert "looks fine" not in told
 
 
-async def test_a_link_into_the_project_is_named_and_read(linked: Path) -> None:
+async def test_link_into_the_project_is_named_and_read(linked: Path) -> None:
     (linked / "notes.md").write_text("kept in the project", encoding="utf-8")
     (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(linked / "notes.md")
     told = await show(linked / "swanlog", ["files/notes.md"])
@@ -64,7 +64,7 @@ async def test_a_link_into_the_project_is_named_and_read(linked: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["elsewhere/secret.txt", "study/.ssh/secret.txt", "study/../elsewhere/secret.txt"])
-async def test_a_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_path: Path, place: str) -> None:
+async def test_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_path: Path, place: str) -> None:
     secret = tmp_path / place
     secret.parent.mkdir(parents=True, exist_ok=True)
     secret.write_text("my secret", encoding="utf-8")
@@ -75,7 +75,7 @@ async def test_a_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp
     assert "secret.txt" in told
 
 
-async def test_a_link_into_an_allowed_folder_is_read(linked: Path, tmp_path: Path) -> None:
+async def test_link_into_an_allowed_folder_is_read(linked: Path, tmp_path: Path) -> None:
     for name in ("allowed/deep/config.txt", "allowed/.ssh/key.txt", "other/config.txt"):
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ async def test_a_link_into_an_allowed_folder_is_read(linked: Path, tmp_path: Pat
     assert "--allow-link-targets FOLDER allows it" in told
 
 
-async def test_a_link_through_a_link_of_the_project_is_not_read(linked: Path, tmp_path: Path) -> None:
+async def test_link_through_another_link_is_not_read(linked: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "secret.txt").write_text("my secret", encoding="utf-8")
     (linked / "data").symlink_to(tmp_path / "elsewhere")
@@ -102,7 +102,7 @@ async def test_a_link_through_a_link_of_the_project_is_not_read(linked: Path, tm
     assert "my secret" not in await show(linked / "swanlog", ["files/notes.md"])
 
 
-async def test_without_a_log_folder_of_the_usual_name_only_the_run_itself_is_read(tmp_path: Path) -> None:
+async def test_unusual_log_folder_name_limits_links_to_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "archive" / RUN.name
     shutil.copytree(RUN, folder)
     (tmp_path / "secret.txt").write_text("my secret", encoding="utf-8")
@@ -113,6 +113,6 @@ async def test_without_a_log_folder_of_the_usual_name_only_the_run_itself_is_rea
     assert "lr 0.1 worked." in told
 
 
-async def test_a_pipe_among_the_saved_files_is_not_listed(linked: Path) -> None:
+async def test_saved_pipe_is_not_listed(linked: Path) -> None:
     os.mkfifo(linked / "swanlog" / RUN.name / "files" / "notes.md")
     assert "notes.md" not in (await show(linked / "swanlog", ["*"])).replace("notes.md'", "")

@@ -42,9 +42,7 @@ def describe(tally: Tally) -> tuple[Any, ...]:
 
 
 @given(points, st.integers(0, 40))
-def test_a_tally_is_what_the_points_say_whether_they_are_kept_or_not(
-    logged: list[tuple[int, float]], kept_until: int
-) -> None:
+def test_tally_matches_kept_and_released_points(logged: list[tuple[int, float]], kept_until: int) -> None:
     # the SDK records no step of a key twice in a file
     unique = list(dict(logged).items())
     kept, released = Series(), Series()
@@ -73,7 +71,7 @@ def test_a_tally_is_what_the_points_say_whether_they_are_kept_or_not(
 
 
 @given(points)
-def test_of_a_step_that_comes_again_the_last_value_counts(logged: list[tuple[int, float]]) -> None:
+def test_last_value_of_a_repeated_step_counts(logged: list[tuple[int, float]]) -> None:
     series = Series()
     for place, (step, value) in enumerate(logged):
         series.add(step, value, place)
@@ -89,7 +87,7 @@ def test_of_a_step_that_comes_again_the_last_value_counts(logged: list[tuple[int
     floats,
     st.integers(0, 1 << 35) | st.integers(BEGAN, BEGAN + 10_000),
 )
-def test_the_quick_way_and_the_thorough_way_read_the_same_point(key: str, step: int, value: float, time: int) -> None:
+def test_fast_and_full_parsers_read_the_same_point(key: str, step: int, value: float, time: int) -> None:
     payload = encode_point(7, key, step, value, time)
     found: dict[str, Series] = {}
     others = ProtobufPoints(lambda name: found.setdefault(name, Series())).take([payload])
@@ -106,7 +104,7 @@ def test_the_quick_way_and_the_thorough_way_read_the_same_point(key: str, step: 
     assert not others or not is_plain or not 0 <= step < 1 << 35 or time < 1000
 
 
-def test_a_point_that_is_written_in_an_unusual_way_is_read_too(tmp_path: Path) -> None:
+def test_unusually_encoded_point_is_read(tmp_path: Path) -> None:
     key = "k" * 200
     with_unknown = encode_point(4, "odd", 3, 1.5)
     records = [
@@ -130,7 +128,7 @@ def test_a_point_that_is_written_in_an_unusual_way_is_read_too(tmp_path: Path) -
     assert run.assess_damage().missing == 0
 
 
-def test_a_run_that_logs_its_steps_backwards_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backward_steps_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.series._FEW", 50)
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     records = [encode_point(number + 1, "loss", 2000 - number, float(number)) for number in range(2000)]
@@ -152,9 +150,7 @@ def large(tmp_path: Path) -> Path:
     return write_run(tmp_path / "runs", "large", [*records, encode_finish()])
 
 
-async def test_points_beyond_the_bound_are_let_go_and_read_again_when_asked_for(
-    large: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_points_beyond_the_limit_are_evicted_and_read_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Run(large)
     expected = whole.read_points(["a", "b", "c"])
     assert whole.kept == 3000
@@ -182,7 +178,7 @@ async def test_points_beyond_the_bound_are_let_go_and_read_again_when_asked_for(
     assert run._offset == offset
 
 
-def test_a_large_file_that_is_replaced_is_read_whole_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_large_file_is_read_again_in_full(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.run._KEPT_POINTS", 500)
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     run = Run(large)
@@ -203,7 +199,7 @@ def test_a_large_file_that_is_replaced_is_read_whole_again(large: Path, monkeypa
     assert 0 < len(run.read_points(["a"])["a"].steps) < 100
 
 
-async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_points_of_unused_runs_are_evicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two", "three"):
         write_run(tmp_path, name, [encode_point(step + 1, "loss", step, 1.0) for step in range(100)])
     monkeypatch.setattr("swanlab_mcp.client.local.catalogue._KEPT_POINTS", 250)
@@ -222,7 +218,7 @@ async def test_runs_that_nobody_asks_about_give_way(tmp_path: Path, monkeypatch:
         assert busy.kept == 100
 
 
-async def test_log_lines_beyond_the_bound_are_read_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_log_lines_beyond_the_limit_are_read_again(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.log_lines._KEPT_LINES", 50)
     client = OfflineClient([large.parent.parent])
     for start, count in ((0, 3), (100, 20), (240, 20), (249, 3), (290, 20), (None, 5)):
@@ -235,7 +231,7 @@ async def test_log_lines_beyond_the_bound_are_read_again(large: Path, monkeypatc
         ]
 
 
-def test_work_that_was_stopped_goes_on_where_it_was(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_read_resumes_at_its_offset(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Run(large).read_points(["a"])
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     run = Run(large)
@@ -248,7 +244,7 @@ def test_work_that_was_stopped_goes_on_where_it_was(large: Path, monkeypatch: py
     assert run.read_points(["a"]) == expected
 
 
-async def test_a_cancelled_call_stops_its_work() -> None:
+async def test_cancelled_call_stops_its_work() -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def toil(*, work: Work) -> None:
@@ -268,7 +264,7 @@ async def test_a_cancelled_call_stops_its_work() -> None:
     assert await asyncio.to_thread(ended.wait, 10)
 
 
-async def test_progress_is_told_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_is_reported_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.background._TICK", 0.001)
     heard = threading.Event()
     told: list[tuple[int, int, str]] = []
@@ -292,7 +288,7 @@ async def test_progress_is_told_in_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(dict.fromkeys(told)) == [(4, 10, "bytes"), (10, 10, "bytes")]
 
 
-async def test_an_error_in_the_work_reaches_the_call() -> None:
+async def test_error_in_a_thread_reaches_the_caller() -> None:
     def fail(*, work: Work) -> None:
         raise ValueError(work.what)
 
@@ -300,9 +296,7 @@ async def test_an_error_in_the_work_reaches_the_call() -> None:
         await run_in_thread(fail)
 
 
-async def test_many_runs_are_listed_by_their_ends_and_read_again_only_where_they_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_listing_reads_the_ends_of_changed_runs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         records = [encode_point(step + 1, "loss", step, 1.0) for step in range(3000 if number < 3 else 3)]
         write_run(tmp_path / "runs", f"run{number:02}", [*records, encode_finish()])
@@ -328,7 +322,7 @@ async def test_many_runs_are_listed_by_their_ends_and_read_again_only_where_they
     assert looked == ["run-run29.swanlab"]
 
 
-async def test_a_long_last_record_is_found_by_a_longer_look(tmp_path: Path) -> None:
+async def test_long_last_record_is_found(tmp_path: Path) -> None:
     records = [encode_point(step + 1, "loss", step, 1.0) for step in range(5000)]
     error = "Traceback " + "x" * 20_000
     finish = encode_record(-2, 11, b"\x08\x02" + encode_bytes(2, error.encode()))
@@ -337,7 +331,7 @@ async def test_a_long_last_record_is_found_by_a_longer_look(tmp_path: Path) -> N
     assert listed.state == "CRASHED"
 
 
-async def test_a_listing_does_not_wait_for_a_run_that_is_being_read(large: Path) -> None:
+async def test_listing_does_not_wait_for_a_run_being_read(large: Path) -> None:
     client = OfflineClient([large.parent.parent])
     before = (await client.list_experiments(ProjectRef("local", "made"))).data
     run: Run = next(iter(client._catalogue.runs))
@@ -346,9 +340,7 @@ async def test_a_listing_does_not_wait_for_a_run_that_is_being_read(large: Path)
         assert (await client.list_experiments(ProjectRef("local", "made"))).data == before
 
 
-async def test_a_listing_does_not_read_on_where_a_long_work_was_stopped(
-    large: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_listing_does_not_resume_a_stopped_read(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.run._CHUNK", 4096)
     client = OfflineClient([large.parent.parent])
     before = (await client.list_experiments(ProjectRef("local", "made"))).data
