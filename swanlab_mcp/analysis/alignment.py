@@ -1,4 +1,4 @@
-"""Values next to one another, cut so that different values stay different."""
+"""Shorten values for display and keep different values different."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DIGITS = 6
 
 
 def align_values(values: Sequence[Any], width: int) -> list[Any]:
-    """Return values of at most about `width` characters; those that differ look different.
+    """Return the values shortened to about `width` characters each; different values stay different.
 
-    Long texts are cut to where they start to differ, numbers are rounded where that keeps them apart.
+    Long texts are cut to the part in which they start to differ. Numbers are rounded as far as they remain distinct.
     """
     exact = [_write(value) for value in values]
     shown = [_show(value, text, width) for value, text in zip(values, exact, strict=True)]
@@ -48,7 +48,7 @@ def _show(value: Any, text: str, width: int) -> Any:
 
 
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
-    """Return the places of values that look the same but are not all the same."""
+    """Return the positions of values that look the same but are not all equal."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(shown):
         groups.setdefault(_write(one), []).append(place)
@@ -56,8 +56,8 @@ def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
 
 
 def _count_shared(texts: Sequence[str]) -> int:
-    """Return how many characters at their beginning all texts share."""
-    # what the first and the last in order share, all share
+    """Return the length of the prefix that all texts share."""
+    # the prefix that the smallest and the largest text share is common to all
     first, last = min(texts), max(texts)
     for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:

@@ -1,4 +1,4 @@
-"""Whether a run broke, from its metrics: values that became NaN or infinite, a training loss that diverged."""
+"""Detect broken runs from their metrics: NaN or infinite values, or a diverged training loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOSSES = 3
 
 
 def choose_training_losses(keys: Sequence[str]) -> list[str]:
-    """Return at most 3 keys of losses that training must lower, totals and short names first."""
+    """Return at most 3 keys of training losses, totals and short names first."""
     losses = [
         key
         for key in keys
@@ -30,7 +30,7 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
 
 
 def find_reported_breakage(metric: str, summary: Summary, losses: Sequence[str]) -> Breakage | None:
-    """Return how a run broke as far as its summaries show: non-finite values, at the end or counted."""
+    """Return how a run broke according to its summaries: a non-finite last value, or a count of non-finite values."""
     for key in dict.fromkeys([metric, *losses]):
         one = summary.get(key)
         if one is None:
@@ -43,8 +43,8 @@ def find_reported_breakage(metric: str, summary: Summary, losses: Sequence[str])
 
 
 def may_have_diverged(summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS) -> bool:
-    """Return whether the last value of a loss lies so far above its smallest one that its points must be read."""
-    # a last value may by chance lie below the level at the end; noise is at most a fifth of a divergence
+    """Return whether the last value of a loss is so far above its minimum that its points must be read."""
+    # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
     return any(
         one.value - one.min.value > share * abs(one.min.value)
@@ -56,7 +56,7 @@ def may_have_diverged(summary: Summary, losses: Sequence[str], thresholds: Thres
 def find_breakage(
     metric: str, series: Mapping[str, Points], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> Breakage | None:
-    """Return how a run broke: in the ranked metric, or in one of its training losses."""
+    """Return how a run broke, in the ranked metric or in one of its training losses."""
     for key in dict.fromkeys([metric, *losses]):
         points = series.get(key, Points())
         odd = next((place for place, value in enumerate(points.values) if not math.isfinite(value)), None)
@@ -70,7 +70,7 @@ def find_breakage(
 
 
 def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | None:
-    """Return the step after which a loss rose for good by half of what it had fallen; None where it did not."""
+    """Return the step after which a loss rose for good by half of its earlier fall, or `None`."""
     values = points.values
     if len(values) < thresholds.fewest_points:
         return None

@@ -1,4 +1,4 @@
-"""What a recorded error says: its last line, where it was raised, and which kind of trouble it is."""
+"""Parse recorded errors: the error line, its source line, and the kind of trouble."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _RANK = re.compile(r"^\[?rank\s?\d+\]?:\s?", re.IGNORECASE)
 _FRAME = re.compile(r'\s*File "([^"]{1,400})", line (\d{1,7}), in (.{1,200})')
 _ERROR = re.compile(r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Warning|Timeout|Iteration)\b(?::|$|\s)")
 _TRACEBACK = "Traceback (most recent call last)"
-# so many lines of log may follow an error that ended the process: a hint of CUDA has three
+# the number of log lines that may follow a fatal error: a CUDA hint has three
 _CLOSING = 3
 _END = 10
 _TOOL = re.compile(r"\s*(?:swanlab|wandb):")
-# what ends a process, in the form in which it is told: a log may well speak of time limits, memory and workers
+# match only the exact forms of fatal errors: ordinary logs also mention time limits, memory and workers
 _TROUBLE = re.compile(
     r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Timeout|Iteration)(?:$|:(?!\s*-?\.?\d))"
     r"|^KeyboardInterrupt\b"
@@ -49,7 +49,7 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 
-# which memory there was too little of, and the cause; the first that matches, from the particular to the general
+# the memory that ran out, and why; the first match counts, so specific patterns come first
 _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
     (
         r"can't allocate memory|cannot allocate memory|^MemoryError|std::bad_alloc",
@@ -109,9 +109,9 @@ _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
 
 
 class ErrorText(NamedTuple):
-    """The line that names an error, the innermost frames of its traceback (the last raised it), and what came after.
+    """An error line, the innermost frames of its traceback (the last frame raised it), and the lines after it.
 
-    `later` counts the lines of log after it where they are so many that it was probably handled; else it is 0.
+    `later` counts the log lines after an error that was probably handled, because the log continues; otherwise it is 0.
     """
 
     line: str
@@ -120,10 +120,10 @@ class ErrorText(NamedTuple):
 
 
 def find_error(lines: Sequence[str]) -> ErrorText | None:
-    """Return the last traceback's error, or else one of the last lines that tells of an end; None where none does.
+    """Return the error of the last traceback, or a fatal line near the end of the log, or `None`.
 
-    After a traceback that the log goes on from, such a line at the end comes first. A process's prefix, as [rank0]:,
-    and colours are ignored.
+    If the log continues after the traceback, a fatal line at the end takes precedence. Process prefixes such as
+    [rank0]: and colours are ignored.
     """
     plain = [_RANK.sub("", _ESCAPES.sub("", part)) for line in lines for part in line.splitlines()]
     found = _find_traceback(plain)
@@ -132,7 +132,7 @@ def find_error(lines: Sequence[str]) -> ErrorText | None:
     error, place = found
     after = plain[place + 1 :]
     while after and after[0][:1].isspace():
-        # a message of several lines
+        # skip the rest of a multi-line message
         after = after[1:]
     after = [line for line in after if line.strip() and not _TOOL.match(line)]
     if len(after) <= _CLOSING:
@@ -141,7 +141,7 @@ def find_error(lines: Sequence[str]) -> ErrorText | None:
 
 
 def _find_traceback(plain: Sequence[str]) -> tuple[ErrorText, int] | None:
-    """Return the last traceback's error and the place of its last line."""
+    """Return the error of the last traceback and the index of its last line."""
     starts = [place for place, line in enumerate(plain) if _TRACEBACK in line or _FRAME.match(line)]
     begin = next((place for place in reversed(starts) if _TRACEBACK in plain[place]), starts[0] if starts else None)
     if begin is None:
@@ -155,7 +155,7 @@ def _find_traceback(plain: Sequence[str]) -> tuple[ErrorText, int] | None:
             last = place
         elif frames and _ERROR.match(plain[place]):
             return ErrorText(plain[place].strip(), tuple(_choose_frames(frames))), place
-    # frames that stand below their error
+    # some formats print the frames after the error
     above = (line.strip() for line in plain[max(0, begin - _END) : begin][::-1])
     named = next((line for line in above if _ERROR.match(line) and _TROUBLE.search(line)), "")
     return (ErrorText(named, tuple(_choose_frames(frames))), last) if named else None
@@ -167,7 +167,7 @@ def _find_end(plain: Sequence[str]) -> ErrorText | None:
 
 
 def name_cause(error: str) -> Trouble:
-    """Return the kind of trouble that an error line names, "" if it is none of the known ones."""
+    """Return the kind of trouble for an error line, or "" if it is unknown."""
     for pattern, _, name in _CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return name
@@ -175,7 +175,7 @@ def name_cause(error: str) -> Trouble:
 
 
 def find_lacking_memory(error: str) -> Memory:
-    """Return which memory ran out by what an error line tells, "" where it is none or not known."""
+    """Return which memory ran out according to an error line, or "" if the line does not say."""
     for pattern, memory, _ in _CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return memory
@@ -183,17 +183,17 @@ def find_lacking_memory(error: str) -> Memory:
 
 
 def normalise_error(error: str) -> str:
-    """Return an error line without what differs from run to run: numbers, and what stands in quotes."""
+    """Return an error line without the parts that differ between runs: numbers and quoted text."""
     return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", error)).strip()
 
 
 def find_first_traceback(lines: Sequence[str]) -> int | None:
-    """Return where the first traceback begins: with its head, or with a frame where the SDK left the head out."""
+    """Return the line at which the first traceback starts: its header, or a frame if the SDK omitted the header."""
     return next((place for place, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
 
 
 def _choose_frames(frames: Sequence[str]) -> list[str]:
-    """Return the innermost frames, among them the last that is no library's."""
+    """Return the innermost frames, including the last frame outside libraries."""
     kept = list(frames[-_FRAMES:])
     own = [frame for frame in frames if "site-packages" not in frame and "dist-packages" not in frame]
     return kept if not own or own[-1] in kept else [own[-1], *kept[1:]]

@@ -1,4 +1,4 @@
-"""Choose the config keys that are worth a column when many experiments are listed."""
+"""Choose the config keys that deserve a column in a list of experiments."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _NAMED = 8
 
 
 class ConfigColumns(NamedTuple):
-    """The dotted keys to show, most informative first, and what is left out.
+    """The dotted keys to show, most informative first, and the keys left out.
 
-    `further` names the first of the `varying` other keys that differ; `constant` counts the keys that do not.
+    `varying` counts the other keys that differ; `further` names the first few. `constant` counts the equal keys.
     """
 
     shown: tuple[str, ...]
@@ -26,9 +26,9 @@ class ConfigColumns(NamedTuple):
 
 
 def choose_columns(configs: Sequence[Any], most: int = MOST_COLUMNS) -> ConfigColumns:
-    """Return the keys in which configs differ: settings before seeds and paths, and those that differ most first.
+    """Return the keys in which configs differ: settings before seeds and paths, most varying first.
 
-    Every key is shown if there are at most `most`; of a single config, the first `most`.
+    If there are at most `most` keys, all are returned; for a single config, the first `most`.
     """
     flat = [flatten(config) for config in configs]
     known = list_keys(configs)
@@ -40,12 +40,12 @@ def choose_columns(configs: Sequence[Any], most: int = MOST_COLUMNS) -> ConfigCo
 
 
 def list_keys(configs: Sequence[Any]) -> list[str]:
-    """Return the dotted keys of all configs, each once."""
+    """Return the distinct dotted keys of all configs."""
     return list(dict.fromkeys(key for config in configs for key in flatten(config)))
 
 
 def pick_keys(config: Any, keys: Collection[str], prefix: str = "") -> Any:
-    """Return the part of a nested config that these dotted keys name; a key names everything below it."""
+    """Return the part of a nested config that these dotted keys name; a key includes everything below it."""
     if not isinstance(config, Mapping):
         return config
     kept: dict[Any, Any] = {}

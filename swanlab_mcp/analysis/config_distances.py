@@ -1,4 +1,4 @@
-"""How far configs are from one another: numbers on the scale they vary on, categories, renamed and nested keys."""
+"""Measure distances between configs with scaled numbers, categories, and renamed or nested keys."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from swanlab_mcp.analysis.metric_catalogue import split_words
 
 __all__ = ["ConfigSpace", "Difference", "build_space", "measure_distances"]
 
-_DECADE = 10  # numbers above 0 that span more vary on a logarithmic scale
+_DECADE = 10  # positive numbers that span more than this vary on a logarithmic scale
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
-# what different people call one setting; each list's first is the name that stands for all
+# different names for the same setting; the first name in each list is the canonical one
 _SYNONYMS = (
     (
         "lr",
@@ -77,7 +77,7 @@ _WRAPPERS = frozenset(
         "parameters",
     }
 )
-# a last part that means little without the part above it
+# last parts of keys that mean little without their parent
 _VAGUE = frozenset(
     {"name", "type", "kind", "value", "size", "rate", "dim", "num", "n", "p", "class", "class path", "target"}
 )
@@ -85,7 +85,7 @@ _LOGS = re.compile(r"^(?:neg )?(?:log10|log2|log|ln)\b ?|\b(?:log10|log2|log|ln)
 
 
 class Difference(NamedTuple):
-    """One setting that two configs do not share: its values (None: not in that config) and how far they are apart."""
+    """A setting in which two configs differ: both values (`None` if missing) and their distance."""
 
     key: str
     first: Any
@@ -94,10 +94,10 @@ class Difference(NamedTuple):
 
 
 class ConfigSpace(NamedTuple):
-    """The settings of many configs under one name each, and the scale that each varies on.
+    """The settings of many configs under common names, with the scale of each setting.
 
-    `scales`: for numbers, whether the scale is logarithmic and its standard deviation. `keys` are the names that the
-    configs use themselves, the most frequent for each setting. `rows` hold the values by setting.
+    `scales`: for numbers, whether the scale is logarithmic, and the standard deviation. `keys`: the configs' most
+    frequent own name for each setting. `rows`: the values by setting.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -120,13 +120,13 @@ class ConfigSpace(NamedTuple):
         return sorted(found, key=lambda difference: -difference.distance)
 
     def measure(self, one: int, two: int) -> float:
-        """Return the mean squared distance over all settings that vary."""
+        """Return the mean squared distance over all varying settings."""
         first, second = self.rows[one], self.rows[two]
         total = sum(_measure(first.get(name), second.get(name), scale) ** 2 for name, scale in self.scales.items())
         return total / max(1, len(self.scales))
 
     def is_near_duplicate(self, one: int, two: int) -> bool:
-        """Return whether all settings are the same, or numbers that nearly are."""
+        """Return whether all settings are equal, apart from nearly equal numbers."""
         return all(
             _is_number(each.first)
             and _is_number(each.second)
@@ -137,7 +137,7 @@ class ConfigSpace(NamedTuple):
 
 
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
-    """Bring configs, nested or flat, to common names; seeds, paths, notes and results are left out."""
+    """Map nested or flat configs to common names, without seeds, paths, notes and results."""
     flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
     names = _name_settings(flat)
     rows: list[dict[str, Any]] = []
@@ -156,7 +156,7 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
 
 
 def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
-    """Return the mean squared distance over all settings that vary, for each pair; None where nothing varies."""
+    """Return the mean squared distance of each pair over all varying settings, or `None` if no setting varies."""
     space = build_space(configs)
     if not space.scales:
         return None
@@ -168,7 +168,7 @@ def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return one name for the keys that mean the same setting; keys that one config holds together stay apart."""
+    """Return one name for all keys of a setting; keys that occur together in one config stay separate."""
     known = list(dict.fromkeys(key for config in configs for key in config))
     common = {key: _simplify(key) for key in known}
     together = {
@@ -209,7 +209,7 @@ def _undo_logarithm(key: str, value: Any) -> Any:
 
 
 def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
-    """Return whether numbers vary on a logarithmic scale, and their deviation there; None where nothing varies."""
+    """Return whether numbers vary on a logarithmic scale, with their deviation on it; `None` if all are equal."""
     if len({freeze(value) for value in values}) < 2 and len(values) == count:
         return None
     if not all(_is_number(value) for value in values):
@@ -220,7 +220,7 @@ def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
 
 
 def _measure(first: Any, second: Any, scale: tuple[bool, float]) -> float:
-    """Return how far two values are apart: in deviations for numbers, 0 or 1 for others; 1 where one is missing."""
+    """Return the distance of two values: in deviations for numbers, 0 or 1 for others, 1 if a value is missing."""
     is_log, deviation = scale
     if first is None and second is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""A series in outline: its course in at most a hundred robust levels, and how much a level scatters."""
+"""Summarise a series as at most a hundred robust levels with an estimate of its noise."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
 __all__ = ["SIGMA", "Outline", "is_wide", "keep_finite", "outline", "to_scale"]
 
-SIGMA = 1.4826  # of a normal distribution, per median absolute deviation
+SIGMA = 1.4826  # standard deviations of a normal distribution per median absolute deviation
 
 
 class Outline(NamedTuple):
-    """`levels` are rolling medians of `medians`, which are of `width` values each; level i starts at value i x width.
+    """A smoothed series: `levels` are rolling medians of `medians`.
 
-    `scatter` is the noise of one median before the rolling, `noise` that of a single value (standard deviations,
-    estimated from second differences, which neither a slope nor an outlier disturbs).
+    Each median covers `width` values; level i starts at value i x width. `scatter` is the noise of a median before the
+    rolling, `noise` that of a single value. Both are standard deviations, estimated from second differences because
+    slopes and outliers do not disturb these.
     """
 
     levels: list[float]
@@ -38,13 +39,13 @@ class Outline(NamedTuple):
 
     @property
     def lowest(self) -> int:
-        """The last level that is the best."""
+        """The last level that equals the best."""
         return len(self.levels) - 1 - self.levels[::-1].index(self.best)
 
 
 def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
-    """Return the points whose values are finite."""
-    # the sum of all finite values is finite, but for values so large that the slow way is taken without harm
+    """Return the points with finite values."""
+    # a finite sum means finite values; huge values may overflow, and then only the slow path is taken
     if math.isfinite(sum(values)):
         return steps, values
     places = [place for place, value in enumerate(values) if math.isfinite(value)]
@@ -52,25 +53,25 @@ def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence
 
 
 def is_wide(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> bool:
-    """Return whether all values are above 0 and span more decades than a linear scale can show."""
+    """Return whether all values are positive and span too many decades for a linear scale."""
     low = min(values)
     return low > 0 and math.log10(max(values)) - math.log10(low) > thresholds.log_decades
 
 
 def to_scale(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Sequence[float]:
-    """Return the values on the scale on which they are judged: logarithms where they are wide."""
+    """Return the values on the scale on which they are judged: logarithms if they are wide."""
     return list(map(math.log10, values)) if is_wide(values, thresholds) else values
 
 
 def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outline:
-    """Return the outline of at least one finite value, in order of their steps."""
+    """Return the outline of finite values in order of their steps; it needs at least one value."""
     size = len(values)
     width = -(-size // thresholds.levels)
     medians = [median(values[start : start + width]) for start in range(0, size, width)]
     if len(medians) > 1 and size % width and size % width < width / 2:
-        medians.pop()  # too few values for a level like the others
+        medians.pop()  # the last part has too few values for a comparable level
     scatter = _estimate_noise(medians)
-    # a stretch of values is enough to know their noise
+    # part of the values suffices to estimate their noise
     stretch = (
         values
         if size <= 5000

@@ -1,4 +1,4 @@
-"""Which metrics of an experiment are read, and which of them decide whether it is well."""
+"""Choose the metrics of an experiment to read and the metrics that decide its verdict."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Curve", "Roles", "assign_roles", "choose_keys", "read_curve"]
 _JUDGED = ("loss", "error", "quality", "reward")
 _READ = 40
 _HARDWARE: Mapping[str, int] = {"gpu_memory": 8, "gpu_load": 8, "host_memory": 1}
-# mean before all others, and the value itself before its extremes
+# the mean comes first, and plain values come before extremes
 _STATISTICS = {"mean": 0, "": 1, "median": 1, "last": 1, "maj": 2}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric: what its key says, its points as recorded, and its finite part as costs (small is good)."""
+    """A metric: the meaning of its key, its recorded points, and its finite values as costs (smaller is better)."""
 
     key: str
     kind: MetricKind
@@ -37,7 +37,7 @@ class Curve:
     @cached_property
     def _finite(self) -> tuple[Sequence[int], Sequence[float]]:
         steps, values = keep_finite(self.steps, self.values)
-        # nothing was learned before the first update
+        # costs: drop the constant start, when the model has not been updated yet
         if self.kind.role in ("reward", "quality"):
             return steps, values
         first = next((place for place, value in enumerate(values) if value != values[0]), len(values)) - 1
@@ -63,7 +63,7 @@ class Curve:
 
     @property
     def is_judged(self) -> bool:
-        """Whether its key says that one end is good and it has a course."""
+        """Whether the key implies a better direction and the values vary."""
         return self.kind.role in _JUDGED and self.kind.direction != "" and not self.is_constant
 
     @property
@@ -74,12 +74,12 @@ class Curve:
 def read_curve(
     key: str, steps: Sequence[int], values: Sequence[float], times: Sequence[int] = (), *, is_whole: bool = True
 ) -> Curve:
-    """Return a metric's points with what its key says."""
+    """Return a metric's points with the meaning of its key."""
     return Curve(key, describe_key(key), steps, values, times, is_whole)
 
 
 def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
-    """Return the keys that are read, the deciding ones first, and how many that say something are left out."""
+    """Return the keys to read, deciding keys first, and the number of meaningful keys left out."""
     kinds = {key: describe_key(key) for key in logged}
     best = _choose_of_families(kinds, _find_sides(logged))
 
@@ -101,7 +101,7 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
     others = [
         key
         for key in logged
-        # a key with a line break cannot be read in a table with others, and would take them along
+        # a key with a line break cannot be read in a table and would break its neighbours
         if kinds[key].role not in _HARDWARE and not key.startswith("__swanlab__") and key.isprintable()
     ]
     chosen = sorted(others, key=rank)[:_READ]
@@ -110,13 +110,13 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _find_sides(keys: Sequence[str]) -> dict[str, str]:
-    """Return for the keys of pairs whether they are of training or held out; both of xgboost's say validation."""
+    """Return whether each key of a pair is training or held-out data; XGBoost calls both validation."""
     pairs = find_pairs(list(keys))
     return dict.fromkeys((held_out for _, held_out in pairs), "held out") | {train: "train" for train, _ in pairs}
 
 
 def _choose_of_families(kinds: Mapping[str, MetricKind], sides: Mapping[str, str]) -> set[str]:
-    """Return one key of each family, split and role: its mean, then the value itself, before max, min, std, best@."""
+    """Return one key for each family, split and role: the mean, then the plain value, then max, min, std, best@."""
     chosen: dict[tuple[str, ...], str] = {}
     for key, kind in kinds.items():
         name = (kind.role, sides.get(key) or kind.split, *kind.family)
@@ -132,10 +132,10 @@ def _rank_statistic(kind: MetricKind) -> int:
 
 @dataclass(frozen=True)
 class Roles:
-    """The curves by their part in the verdict.
+    """The curves by their role in the verdict.
 
-    `held_out`, `training`, `rewards`: these decide. `parts` and `information` are looked at for NaN and spikes only.
-    `is_policy`: a reward decides, losses of reinforcement learning are information.
+    `held_out`, `training` and `rewards` decide. `parts` and `information` are checked for NaN and spikes only.
+    `is_policy`: a reward decides, so losses of reinforcement learning are only information.
     """
 
     held_out: Sequence[Curve] = ()
@@ -155,12 +155,12 @@ class Roles:
 
 
 def assign_roles(curves: Sequence[Curve]) -> Roles:
-    """Sort the curves into those that decide, parts and information."""
+    """Sort the curves into deciding curves, parts and information."""
     sides = _find_sides([curve.key for curve in curves if len(curve.steps) > 1])
     best = _choose_of_families({curve.key: curve.kind for curve in _by_length(curves)}, sides)
     judged = [curve for curve in curves if curve.is_judged]
     if not any(curve.kind.role == "reward" for curve in judged):
-        # a reward that never moves has never risen
+        # a constant reward has never risen
         judged += [curve for curve in curves if curve.kind.role == "reward" and curve.is_constant and curve.costs]
     families = [curve for curve in judged if curve.key in best and _rank_statistic(curve.kind) < 3]
     families = families or [curve for curve in judged if curve.key in best]
@@ -176,7 +176,7 @@ def assign_roles(curves: Sequence[Curve]) -> Roles:
     held_out = [curve for curve in held_out if curve not in parts]
     training = [curve for curve in training if curve not in parts and curve not in rewards]
     if rewards or any(curve.kind.role == "reward" for curve in held_out):
-        # a loss of what is learned from changing data says little, on held-out episodes too
+        # a loss on changing data says little, even on held-out episodes
         parts += [curve for curve in (*training, *held_out) if curve.kind.role == "loss"]
         held_out = [curve for curve in held_out if curve.kind.role != "loss"]
         training = [curve for curve in training if curve.kind.role != "loss"]
@@ -196,10 +196,10 @@ def _by_length(curves: Iterable[Curve]) -> list[Curve]:
 
 
 def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
-    """Return whether a metric is of data that is not trained on.
+    """Return whether a metric measures data that the model does not train on.
 
-    A key without a split is where it is logged with the validation or more rarely than training; without any loss
-    and sibling of training, it is the result.
+    A key without a split counts as held out if it is logged at the same steps as a held-out metric, or at most half as
+    often as the training losses. Rewards, losses and families with a held-out metric never do.
     """
     kind = curve.kind
     if kind.split:
@@ -217,7 +217,7 @@ def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
 
 
 def _choose_rewards(training: Sequence[Curve]) -> list[Curve]:
-    """Return the rewards that decide: totals and plain ones before the terms that they are made of."""
+    """Return the deciding rewards: totals and plain rewards before their components."""
     rewards = [curve for curve in training if curve.kind.role == "reward"]
     if not rewards:
         return []

@@ -1,4 +1,4 @@
-"""Judge an experiment by all its curves: what happened, how bad it is, and by which metrics."""
+"""Judge an experiment by all its curves: what happened, how severe it is, and which metrics show it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = ["Judgement", "judge"]
 
 Health = Literal["healthy", "warning", "problem", "not_judged"]
 
-# metrics without which an experiment cannot go on well
+# roles whose failure makes the whole experiment fail
 _VITAL = ("loss", "error", "quality", "reward", "entropy", "gradient_norm", "learning_rate", "adversary")
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found: events in order of their steps, and how the experiment is.
+    """The events in order of their steps, and the overall verdict.
 
-    `judged` are the keys that decided, `too_few` those with too few points for that, with their number.
+    `judged` lists the deciding keys, `too_few` the keys with too few points for a verdict and their point counts.
     """
 
     health: Health
@@ -47,7 +47,7 @@ class Judgement:
 
 
 def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) -> Judgement:
-    """Return what the curves of one experiment show; `now` in Unix milliseconds, for one that is still running."""
+    """Return what the curves of an experiment show; `now` is in Unix milliseconds, for running experiments."""
     curves = [curve for curve in curves if curve.steps]
     roles = assign_roles(curves)
     trends = _Trends(roles, curves)
@@ -61,7 +61,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
     ]
     jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in _find_rate_jumps(curve)]
     worse = [event.step for event in events if event.kind in ("divergence", "shock")]
-    # a jump that did no harm is part of the plan
+    # a jump without damage is part of the schedule
     events += [
         replace(jump, severity="warning") if any(step >= jump.step for step in worse) else jump for jump in jumps
     ]
@@ -73,7 +73,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         if not any(key in event.keys for event in merged if event.severity != "info")
     ]
     severities = {event.severity for event in merged}
-    # adversaries in balance are all that a GAN may log
+    # a GAN may log only its balanced adversaries
     adversaries = [curve for curve in curves if curve.kind.role == "adversary" and not curve.is_constant]
     sure = [curve for curve in roles.deciding if len(curve.costs) >= DEFAULTS.fewest_points]
     sure = sure or [curve for curve in adversaries if len(curve.costs) >= DEFAULTS.fewest_points]
@@ -94,7 +94,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
 
 
 class _Trends:
-    """The trends of the curves that decide, each computed once."""
+    """The trends of the deciding curves, each computed once."""
 
     def __init__(self, roles: Roles, curves: Sequence[Curve]) -> None:
         self._roles = roles
@@ -112,7 +112,7 @@ class _Trends:
         return self._worse[curve.key]
 
     def improves(self, curve: Curve) -> bool:
-        """Return whether a curve got better at any time, by more than a trifle."""
+        """Return whether a curve improved noticeably at any time."""
         if curve.key not in self._improved:
             self._improved[curve.key] = self._has_improved(curve)
         return self._improved[curve.key]
@@ -144,7 +144,7 @@ class _Trends:
         return found
 
     def list_too_few(self, curves: Sequence[Curve]) -> list[tuple[str, int]]:
-        """Return the deciding and held-out metrics that have too few points for a verdict, with their number."""
+        """Return the deciding and held-out metrics with too few points for a verdict, and their point counts."""
         deciding = {curve.key: curve for curve in self._roles.deciding}
         single = [
             curve
@@ -160,7 +160,7 @@ class _Trends:
         return found
 
     def _find_never_learned(self) -> list[Event]:
-        """Return that nothing got better: rewards where there are any, else training losses, else what decides."""
+        """Return an event if no deciding curve improved: rewards, else training losses, else all deciding curves."""
         roles = self._roles
         losses = [curve for curve in roles.training if curve.kind.role in ("loss", "error")]
         rewards = [*roles.rewards, *(curve for curve in roles.held_out if curve.kind.role == "reward")]
@@ -181,7 +181,7 @@ class _Trends:
         ]
 
     def _find_no_generalisation(self) -> list[Event]:
-        """Return that training halved its loss while none of the held-out metrics got better than they started."""
+        """Return an event if training halved its loss and no held-out metric improved on its start."""
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
         if roles.is_policy or not held_out or any(map(self.improves, held_out)):
@@ -234,10 +234,10 @@ class _Trends:
         return [replace(event, facts={**event.facts, **more})]
 
     def _is_slight(self, curve: Curve, worse: Worsening) -> bool:
-        """Return whether a worsening is outvoted by other held-out metrics that are still well.
+        """Return whether other held-out metrics, still good, outweigh a worsening.
 
-        A loss gives back a little of its gain while a quality holds; a quality falls by little of itself while the loss
-        holds.
+        A loss that loses little of its gain is slight if a quality holds; a small relative drop of a quality is slight
+        if the loss holds.
         """
         others = [one for one in self._roles.held_out if (one.kind.role == "loss") != (curve.kind.role == "loss")]
         if not any(self.improves(one) for one in others) or any(map(self.worsens, others)):
@@ -254,7 +254,8 @@ class _Trends:
         if curve.kind.role in ("loss", "error"):
             outvoted = [one for one in self._roles.held_out if self.improves(one) and not self.worsens(one)]
         else:
-            # the loss is what was trained; a quality of the same data follows it, so one that does not is of other data
+            # the training objective is a loss; a quality on the same data follows it, so a quality that does not is
+            # other data
             is_named = curve.kind.split != "" or bool(self._roles.held_out)
             outvoted = [one for one in self._roles.training if one.kind.role == "loss" and self.improves(one)]
             outvoted = [one for one in outvoted if is_named and not self.worsens(one)]
@@ -263,7 +264,7 @@ class _Trends:
 
 
 def _compare_training(pair: Curve, worse: Worsening) -> tuple[float, float, float]:
-    """Return the level of training when the held-out metric was best, at the end, and the noise between them."""
+    """Return the training level at the held-out metric's best, at the end, and the noise between the two."""
     before = [cost for step, cost in zip(pair.finite_steps, pair.costs, strict=True) if step <= worse.best_step]
     level = median(before[-DEFAULTS.smoothing :]) if before else pair.costs[0]
     final = median(pair.costs[-DEFAULTS.smoothing :])
@@ -285,14 +286,14 @@ def _describe(
 
 
 def _starts_good(curve: Curve) -> bool:
-    """Return whether a share of correct answers was high from the beginning: the model was trained already."""
+    """Return whether an accuracy was high from the start: the model was already trained."""
     if curve.kind.role != "quality" or curve.kind.direction != "max" or not curve.costs:
         return False
     return -curve.course.levels[0] >= DEFAULTS.trained_accuracy and -min(curve.costs) <= 1
 
 
 def _rises(curve: Curve) -> bool:
-    """Return whether a metric that never improved went on worsening until the end."""
+    """Return whether a metric that never improved kept getting worse until the end."""
     medians = curve.course.medians
     quarter = max(1, len(medians) // 4)
     return (
@@ -314,7 +315,7 @@ def _describe_rise(curve: Curve) -> Event:
 def _describe_flat(curve: Curve) -> Event:
     course = outline(curve.costs)
     classes = find_chance_classes(course.final) if curve.kind.role == "loss" and course.final > 0 else None
-    # a level passed by chance is no chance level
+    # a chance level that the curve passed through is a coincidence
     classes = classes if classes and classes == find_chance_classes(course.best) else None
     facts = {
         "first": curve.sign * curve.costs[0],
@@ -337,7 +338,7 @@ def _find_non_finites(curves: Sequence[Curve]) -> list[Event]:
         if event.facts["never_computed"]:
             severity = "warning" if is_vital and curve.kind.role != "learning_rate" else "info"
         elif starts_late or (severity == "warning" and curve.kind.role in ("gradient_norm", "learning_rate")):
-            # no episode has ended yet; the scale of half precision is being found
+            # no episode has ended yet, or half precision is still finding its scale
             severity = "info"
         elif not is_vital:
             severity = "warning" if severity == "problem" else "info"
@@ -378,7 +379,7 @@ def _find_rate_jumps(curve: Curve) -> list[Event]:
 
 
 def _merge(events: Sequence[Event]) -> list[Event]:
-    """Return the events, those of one kind at one step as one of several keys."""
+    """Merge events of the same kind and step into a single event with several keys."""
     found: dict[tuple[str, int], Event] = {}
     order: tuple[Severity, ...] = ("problem", "warning", "info")
     for event in sorted(events, key=lambda event: order.index(event.severity)):

@@ -1,4 +1,4 @@
-"""How configs differ, which keys make repeats of one setting, and which keys go along with a result."""
+"""Compare configs: which keys differ, which make repeats of a setting, and which are associated with a result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 _LARGEST = 1e300
 _SEEDS = frozenset({"seed", "seeds", "rng"})
 _FOLDS = frozenset({"fold", "folds", "kfold", "cv", "replicate", "replica", "trial"})
-# "cv.n_splits", "num_trials": how many there are is a setting
+# an amount is a setting: "cv.n_splits", "num_trials"
 _AMOUNTS = frozenset(
     {"n", "num", "nums", "number", "count", "total", "max", "min", "size", "type", "method", "strategy"}
 )
@@ -42,9 +42,9 @@ _PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"
 
 
 class Association(NamedTuple):
-    """How strongly a config key goes along with a result: from 0 (not) to 1, of `n` experiments.
+    """The strength of the association between a config key and a result, from 0 to 1, over `n` experiments.
 
-    `text` tells the rank correlation with its sign, or the groups' means.
+    `text` holds the signed rank correlation or the group means.
     """
 
     key: str
@@ -55,9 +55,9 @@ class Association(NamedTuple):
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a config's leaves by dotted keys.
+    """Return a config's leaves by dotted key.
 
-    A key that holds a dot itself is quoted if it differs from the nested key that reads the same: a."b.c".
+    A key that contains a dot is quoted (a."b.c") if it differs from the nested key of the same spelling.
     """
     flat: dict[str, Any] = {}
     dotted: list[tuple[str, Any]] = []
@@ -83,7 +83,7 @@ def _count_leaves(value: Any) -> int:
 
 
 def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> dict[str, Any]:
-    """Return the leaves of a key with a dot, quoted, and those of the nested keys that read the same."""
+    """Return the leaves of a dotted key in quotes, and those of nested keys with the same spelling."""
     others: dict[str, Any] = {}
     for name, other in config.items():
         if "." not in str(name):
@@ -98,7 +98,7 @@ def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> d
 
 @lru_cache(4096)
 def is_seed(key: str) -> bool:
-    """Tell whether a config key only starts the random numbers, or chooses the fold or the number of a repeat."""
+    """Return whether a config key only seeds random numbers, or selects a fold or the index of a repeat."""
     words = split_words(key)
     joined = "_".join(words)
     if _SEEDS.intersection(words) or "random_state" in joined:
@@ -109,7 +109,7 @@ def is_seed(key: str) -> bool:
 
 @lru_cache(4096)
 def is_setting(key: str) -> bool:
-    """Tell whether a config key decides what is trained: not seeds, results written into it, or where output goes."""
+    """Return whether a config key affects training: no seeds, results or output paths."""
     words = split_words(key)
     if is_seed(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
         return False
@@ -119,15 +119,15 @@ def is_setting(key: str) -> bool:
 
 
 def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys that not all configs have with the same value.
+    """Return the keys whose value differs or is missing in some configs.
 
-    Settings come first, and of these the ones that differ in most configs.
+    Settings come first; among these, keys that differ in the most configs.
     """
     return _order_varying(configs, _list_keys(configs))
 
 
 def find_ignored(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the varying keys that make no difference for `group_repeats`: seeds, times, where output goes."""
+    """Return the varying keys that `group_repeats` ignores: seeds, times and output paths."""
     return _order_varying(configs, [key for key in _list_keys(configs) if not is_setting(key)])
 
 
@@ -138,22 +138,22 @@ def _list_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
     counts = {key: Counter(freeze(config.get(key)) for config in configs) for key in keys}
     others = {key: len(configs) - max(count.values()) for key, count in counts.items() if len(count) > 1}
-    # texts of which each is another are names or notes, and tell least about which setting matters
+    # texts that differ in every config are names or notes and say least about which setting matters
     notes = {key for key in others if len(counts[key]) == len(configs) > 2 and not _is_numeric(configs, key)}
     return sorted(others, key=lambda key: (not is_setting(key), key in notes, -others[key]))
 
 
 def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:
-    """Return for each config what is equal for equal settings; None where no setting is recorded.
+    """Return a value for each config that is equal for equal settings; `None` if no setting is recorded.
 
-    Without one, nothing says that two experiments are repeats.
+    Without recorded settings, there is no evidence that two experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
     return [tuple((key, freeze(config[key])) for key in deciding if key in config) or None for config in configs]
 
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Spearman's rank correlation (ties share their mean rank); 0 where one does not vary."""
+    """Return Spearman's rank correlation (ties share their mean rank); 0 if either variable is constant."""
     ranks = [_rank(values) for values in (first, second)]
     if any(len({*some}) < 2 for some in ranks):
         return 0.0
@@ -166,11 +166,11 @@ def associate(
     keys: Sequence[str],
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Association]:
-    """Return how each key goes along with the results, strongest first.
+    """Return the association of each key with the results, strongest first.
 
-    Numbers: Spearman's rank correlation. Others, and numbers where that tells more: the root of the share of the ranks'
-    variance that lies between groups of equal values, adjusted for their number. An association is no effect, and keys
-    that vary together (find_confounded) cannot be told apart.
+    Numbers use Spearman's rank correlation. Other values, and numbers if it is stronger, use the root of the share of
+    the ranks' variance between groups of equal values, adjusted for the number of groups. An association is not an
+    effect, and keys that vary together (find_confounded) cannot be separated.
     """
     found: list[Association] = []
     for key in keys:
@@ -187,7 +187,7 @@ def associate(
         if len(groups) == len(values) and not is_numeric:
             continue
         between = _measure_groups(_rank(outcome), list(groups.values()))
-        # a number whose middle values are best has no rank correlation, but groups tell
+        # if middle values are best, the rank correlation is near 0 but groups show the association
         if abs(rho) >= between:
             found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}"))
             continue
@@ -202,7 +202,7 @@ def associate(
 def find_confounded(
     configs: Sequence[Mapping[str, Any]], key: str, keys: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> list[str]:
-    """Return those of `keys` that vary together with a key, so that their effects cannot be told apart."""
+    """Return the keys among `keys` that vary together with `key`, so that their effects cannot be separated."""
     return [
         other
         for other in keys
@@ -211,7 +211,7 @@ def find_confounded(
 
 
 def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str) -> float:
-    """Return how strongly two keys vary together: 1 where either tells the other."""
+    """Return how strongly two keys vary together: 1 if either determines the other."""
     pairs = [(config[key], config[other]) for config in configs if key in config and other in config]
     if len(pairs) < 3:
         return 0.0
@@ -224,7 +224,10 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
-    """Return the root of the share of variance between groups (epsilon squared: groups of one explain nothing)."""
+    """Return the root of the variance share between groups.
+
+    Epsilon squared: groups with a single value explain no variance.
+    """
     middle = fmean(ranks)
     total = sum((rank - middle) ** 2 for rank in ranks)
     between = sum(len(group) * (fmean([ranks[place] for place in group]) - middle) ** 2 for group in groups)
@@ -253,7 +256,7 @@ def _rank(values: Sequence[float]) -> list[float]:
 
 
 def _is_number(value: Any) -> bool:
-    # compared rather than converted: an integer may be too large for a float
+    # compared instead of converted: an integer may be too large for a float
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
@@ -262,7 +265,7 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 
 def freeze(value: Any) -> str:
-    """Return a value as a text that is the same for equal values, 1 and 1.0 among them."""
+    """Return a text that is the same for equal values, including 1 and 1.0."""
     if type(value) is float:
         return repr(value)
     if isinstance(value, str):
