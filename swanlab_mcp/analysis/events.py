@@ -1,4 +1,4 @@
-"""Events in a series: pure functions over its steps, values and times. An event is data; `present` words it."""
+"""Detect events in a series with pure functions over its steps, values and times; `present` words them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened from `step` on in metrics of these keys, the first of which it was measured in.
+    """An event at `step` in the metrics with these keys; it was measured in the first key.
 
-    `facts` hold its figures, with the sign that was logged; `rule` names the rule of docs/verdicts.md. `peak` and
-    `end` are steps of what rose and came back.
+    `facts` hold its figures, with their logged sign; `rule` names the rule of docs/verdicts.md. `peak` and `end`
+    are the steps of a rise's peak and of its return.
     """
 
     kind: Kind
@@ -52,12 +52,12 @@ class Event:
 
     @property
     def is_hardware(self) -> bool:
-        """Whether it is of a system metric, whose steps only count its samples."""
+        """Whether it is an event of a system metric, whose steps only count samples."""
         return bool(self.keys) and self.keys[0].startswith("__swanlab__")
 
 
 def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | None:
-    """Return the first NaN or infinite value, and whether any finite one came before and after it."""
+    """Return the first NaN or infinite value, their count, and whether they continue to the end."""
     if math.isfinite(sum(values)):
         return None
     odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
@@ -78,9 +78,9 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
 
 
 def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return where a learning rate rises at once: a resumed or restarted schedule. `values` must be finite.
+    """Return the sudden rises of a learning rate: a resumed or restarted schedule. `values` must be finite.
 
-    Warm-up, decay in steps or along a curve, and restarts that recur are schedules, not breaks.
+    Warm-up, step or curve decay, and recurring restarts are schedules, so they are ignored.
     """
     warm_up = max(2, int(thresholds.warm_up_share * len(values)))
     jumps = [
@@ -97,10 +97,10 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
 
 
 def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return pauses in time and missing steps that stand out from a series' own rhythm; times in Unix milliseconds.
+    """Return pauses and missing steps that exceed the usual rhythm of a series; times are in Unix milliseconds.
 
-    What recurs (an evaluation every epoch) is part of the rhythm. Steps whose points were recorded before those of
-    smaller steps mean a resume.
+    Recurring pauses (an evaluation every epoch) belong to the rhythm. A step recorded before smaller steps means a
+    resume.
     """
     events: list[Event] = []
     if len(steps) < thresholds.fewest_points:
@@ -122,9 +122,9 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
 
 
 def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS) -> tuple[int, float, float] | None:
-    """Return since when a running series is overdue (Unix ms), how long it is silent and its usual interval (seconds).
+    """Return when a running series became overdue (Unix ms), its silence and its usual interval (both in seconds).
 
-    None while it is not; `times` in Unix milliseconds, as logged.
+    Return `None` if it is not overdue. `times` are in Unix milliseconds, as logged.
     """
     if len(times) < 2 or not times[-1]:
         return None
@@ -147,7 +147,7 @@ def find_full_memory(
     kind: Literal["gpu_memory_full", "host_memory_full"] = "gpu_memory_full",
     thresholds: Thresholds = DEFAULTS,
 ) -> Event | None:
-    """Return the largest use of a memory (in percent), if it came near the limit."""
+    """Return the largest use of a memory (in percent) if it came near the limit."""
     top = max((value for value in values if math.isfinite(value)), default=0.0)
     if top < thresholds.full_memory:
         return None
@@ -155,7 +155,7 @@ def find_full_memory(
 
 
 def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
-    """Return that a GPU was idle for most of the time; `values` is its load in percent."""
+    """Return an event if a GPU was idle most of the time; `values` is its load in percent."""
     loads = [value for value in values if math.isfinite(value)]
     if len(loads) < thresholds.idle_points or median(loads) >= thresholds.idle_gpu:
         return None
@@ -163,14 +163,14 @@ def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresho
 
 
 def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int | None:
-    """Return the number of classes whose chance level (cross entropy ln k) a loss lies at, if it lies at one."""
+    """Return the number of classes k if a loss is at chance level (cross entropy ln k), else `None`."""
     known = [*range(2, 21), 100, 200, 365, 1000]
     nearest = min(known, key=lambda count: abs(math.log(count) - level))
     return nearest if abs(math.log(nearest) - level) <= thresholds.chance_share * level else None
 
 
 def _find_outstanding(intervals: Sequence[int], thresholds: Thresholds) -> list[tuple[int, int, float]]:
-    """Return (place, length, usual length) of the intervals that are far longer than all but a few."""
+    """Return (index, length, usual length) of exceptionally long intervals."""
     ordered = sorted(intervals)
     usual = ordered[len(ordered) // 2]
     common = ordered[-thresholds.gap_rank] if len(ordered) >= thresholds.gap_rank else usual

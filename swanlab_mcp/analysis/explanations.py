@@ -1,4 +1,4 @@
-"""Possible causes of what was found in an experiment, each with its evidence, as data."""
+"""Explain the findings of an experiment with possible causes and their evidence, as data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Confidence = Literal["high", "medium", "low"]
 _CONFIDENCE: tuple[Confidence, ...] = ("high", "medium", "low")
 _EXPLODED = 1e3
 _GROWN = 10
-_NEAR = 0.05  # the start of a divergence is known only roughly
+_NEAR = 0.05  # the start of a divergence is only known roughly
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One observation that speaks for a cause."""
+    """An observation that supports a cause."""
 
     name: str
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -33,7 +33,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A possible cause, by name, with how sure it is and what speaks for it."""
+    """The name of a possible cause, its confidence and its evidence."""
 
     cause: str
     confidence: Confidence
@@ -49,9 +49,9 @@ def explain(
     error: ErrorText | None = None,
     log_lines: int = 0,
 ) -> list[Explanation]:
-    """Return possible causes, the likeliest first; `rates` are the learning rates of the config.
+    """Return possible causes, likeliest first; `rates` are the learning rates from the config.
 
-    A crash without any recorded error is explained by that silence.
+    A crash without a recorded error is explained by the absence of an error.
     """
     grave = [event for event in events if event.severity != "info"]
     kinds = {event.kind: event for event in reversed(events)}
@@ -94,7 +94,7 @@ _POLICY_SIGNS = ("entropy_collapse", "length_explosion", "all_clipped")
 
 
 def find_rates(config: Any) -> dict[str, float]:
-    """Return the learning rates of a config, by dotted key."""
+    """Return the learning rates of a config by dotted key."""
     return {
         key: float(value)
         for key, value in flatten(config).items()
@@ -106,7 +106,7 @@ def find_rates(config: Any) -> dict[str, float]:
 
 
 def _find_rate(curves: Sequence[Curve], rates: Mapping[str, float]) -> tuple[Evidence, ...]:
-    """Return the learning rate as evidence, from the config or its series; nothing if neither has one."""
+    """Return the learning rate as evidence, from the config or its series, or an empty tuple."""
     logged = {
         curve.key: max(values)
         for curve in curves

@@ -1,4 +1,4 @@
-"""Which experiments pass filters, and in which order they come."""
+"""Filter and sort experiments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Candidate(NamedTuple):
-    """An experiment with its config flattened by dots and the last values of the metrics that are asked about."""
+    """An experiment with its config flattened by dots and the last values of the requested metrics."""
 
     experiment: Experiment
     config: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
 
 
 def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
-    """Return the fields that no candidate can have; metric keys are not judged here, nor config keys of none."""
+    """Return the unknown fields. Every metric key is known, and every config key if there are no candidates."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
@@ -83,12 +83,12 @@ def normalise_states(condition: Filter) -> Filter:
 
 
 def passes(candidate: Candidate, condition: Filter) -> bool:
-    """Tell whether a candidate meets a condition; what it does not have meets only `!=` and `not-in`.
+    """Return whether a candidate meets a condition; a missing field meets only `!=` and `not-in`.
 
-    Numbers compare as numbers (with numeric texts too), times as moments (UTC unless they say otherwise), texts as they
-    are; only in order two numeric texts count as numbers, and only for equality a date alone is a day. `contains` looks
-    for a part of a text in any case, of a list's texts too, or for an element of a list. Values of different kinds have
-    no order.
+    Numbers compare as numbers (also with numeric texts), times as moments (UTC by default), and texts as they are. Two
+    numeric texts compare as numbers only in order comparisons, and a date without a time means the whole day only in
+    equality comparisons. `contains` matches part of a text in any case (also the texts in a list), or an element of a
+    list. Values of different kinds have no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
     wanted = _read_wanted(condition)
@@ -118,7 +118,7 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
 
 
 def read_field(candidate: Candidate, field: str) -> Any:
-    """Return a candidate's value of a field, None where it has none; times as datetime."""
+    """Return a candidate's value of a field, or `None` if it is missing; times are datetimes."""
     kind, _, key = field.partition(".")
     if kind == "config":
         return candidate.config.get(key)
@@ -132,7 +132,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
 
 
 def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: bool) -> list[Candidate]:
-    """Order by a field, numbers before texts; what has none, or a NaN, comes last in either direction."""
+    """Sort by a field, numbers before texts; missing values and NaN come last in either direction."""
     values = [_to_comparable(read_field(one, field)) for one in candidates]
     present = [place for place, value in enumerate(values) if value is not None]
     present.sort(key=lambda place: (isinstance(values[place], str), values[place]), reverse=descending)
@@ -153,7 +153,7 @@ def _read_wanted(condition: Filter) -> Any:
 
 
 def _read_day(text: str) -> date | None:
-    """Return a date without a time, None for anything else."""
+    """Return a date without a time, or `None` for any other text."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
@@ -165,7 +165,7 @@ def _to_list(value: Any) -> list[Any]:
 
 
 def _list_parts(value: Any) -> list[Any]:
-    """Return a value, and before a list what it holds."""
+    """Return a value, preceded by its elements if it is a list."""
     return [*cast("list[Any]", value), value] if isinstance(value, list) else [value]
 
 
@@ -185,7 +185,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _to_comparable(value: Any) -> float | str | None:
-    """Return numbers and moments as float, numeric texts too; NaN and what has no order as None."""
+    """Return numbers, numeric texts and moments as float; return `None` for NaN and values without an order."""
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, (int, float)):
@@ -196,7 +196,7 @@ def _to_comparable(value: Any) -> float | str | None:
     if not isinstance(value, str):
         return None
     if "_" in value:
-        return value  # only Python reads 2_1 as 21
+        return value  # only Python reads 2_1 as 21, so it remains text
     try:
         number = float(value)
     except ValueError:

@@ -1,9 +1,9 @@
-"""Forecast where a training curve will end, from its own course and from finished curves of the same metric.
+"""Forecast the end of a training curve from its own course and from finished curves of the same metric.
 
-The cohort's curves are compared with the forecast one at the same step: their level, how they came there, and their
-configs. A Gaussian process predicts the end from these; several of its forms are averaged, weighted by how well each
-predicts every finished curve from the others. The 90 % interval is calibrated on the same leave-one-out errors
-(conformal prediction), so that no width is a constant of this module.
+The forecast curve is compared with the cohort's curves at the same step: level, recent changes and config. A Gaussian
+process predicts the end from these. Several forms of it are averaged, weighted by how well each predicts every finished
+curve from the others. The 90 % interval is calibrated on the same leave-one-out errors (conformal prediction), so no
+width is a constant of this module.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from swanlab_mcp.analysis.quantiles import get_quantile
 
 __all__ = ["FEWEST", "MOST", "Course", "Forecast", "forecast", "get_value"]
 
-FEWEST = 5  # finished curves without which only the own curve is continued
-MOST = 60  # of more, those nearest in level: the work grows with the third power
+FEWEST = 5  # with fewer finished curves, only the curve's own course is used
+MOST = 60  # at most this many curves, nearest in level: the work grows with the third power
 COVERAGE = 0.9
-TOP = 0.1  # of the cohort: a run that will not end among these is given up
-_REACHED = 0.95  # of the horizon: runs of one length often stop a few steps apart
-_MOST_POINTS = 200  # of a longer curve, medians of equal parts
-_LOOK_BACKS = (0.9, 0.75, 0.5, 0.3, 0.15)  # parts of the way to the present step
-_WINDOWS = (1, 5)  # of the running medians from which a curve's course is read
+TOP = 0.1  # share of the cohort: a run that will not end within it can be stopped
+_REACHED = 0.95  # share of the horizon: runs of the same length often stop a few steps apart
+_MOST_POINTS = 200  # longer curves are reduced to medians of equal parts
+_LOOK_BACKS = (0.9, 0.75, 0.5, 0.3, 0.15)  # shares of the way to the present step
+_WINDOWS = (1, 5)  # widths of the running medians that describe a curve's course
 _LENGTH = 1.5  # of the kernel, in standardised units: curves this far apart have little in common
-_CONFIG_LENGTHS = (1.5, math.inf)  # inf: the config says nothing
+_CONFIG_LENGTHS = (1.5, math.inf)  # inf ignores the config
 _NOISE = 0.03
 _LINEAR = 0.3
-_SHARPNESS = 6  # how much a better form counts: a tenth less error, almost twice the weight
-_NEAR = 0.2  # part of the cohort whose errors say how hard this place is
-_FLOOR = 0.02  # of the nearness: no curve is left out
-_LARGEST = 700  # of an exponent
+_SHARPNESS = 6  # the weight of a better form: a tenth less error means almost twice the weight
+_NEAR = 0.2  # share of the cohort whose errors measure the local difficulty
+_FLOOR = 0.02  # lowest nearness: no curve is left out
+_LARGEST = 700  # largest exponent
 
 
 class Course(NamedTuple):
-    """One training: finite points by rising steps, and its flat config."""
+    """A training curve: its finite points in order of steps, and its flat config."""
 
     steps: Sequence[int]
     values: Sequence[float]
@@ -48,11 +48,11 @@ class Course(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """The value at the horizon: expected, and the bounds of the 90 % interval.
+    """The expected value at the horizon and the bounds of its 90 % interval.
 
-    `cohort`: how many finished curves it is from; 0: the own curve alone. `ends`: what those reached at the horizon.
-    `chance_best`: to end better than the best of them, None where that is not known. `is_lost`: even the better end of
-    the interval misses the best tenth of them.
+    `cohort`: the number of finished curves used; 0: only the curve itself. `ends`: their values at the horizon.
+    `chance_best`: the probability of an end better than all these, or `None` if unknown. `is_lost`: even the
+    better bound of the interval misses their best tenth.
     """
 
     expected: float
@@ -65,16 +65,16 @@ class Forecast(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """What one form of the process predicts: for each finished curve from the others, and last for the new curve."""
+    """The predictions of a form: each finished curve from the others, and the new curve last."""
 
     guesses: list[float]
     deviations: list[float]
 
 
 def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str) -> Forecast:
-    """Return the forecast of a curve's value at the step `horizon`; `mode` "min" or "max" says which values are better.
+    """Return the forecast of a curve at the step `horizon`; `mode` is "min" or "max", whichever is better.
 
-    Of `finished`, those count that reach the horizon. Raises ValueError for a curve of fewer than 3 points.
+    Only the `finished` curves that reach the horizon count. Raises ValueError for a curve of fewer than 3 points.
     """
     if len(course.steps) < 3:
         raise ValueError("a forecast needs at least 3 points")
@@ -118,7 +118,7 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 
 
 def _choose_score(scores: Sequence[float]) -> float:
-    """Return the error, in units of its scale, that the part COVERAGE of the finished curves and one more keep to."""
+    """Return the scaled error that is not exceeded by a share COVERAGE of the finished curves and one more."""
     return sorted(abs(one) for one in scores)[min(len(scores), math.ceil((len(scores) + 1) * COVERAGE)) - 1]
 
 
@@ -174,7 +174,7 @@ def _predict_forms(
 
 
 def _bound(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
-    """Return between which values an end is believed: those of the cohort and of the own last third, and a little."""
+    """Return the plausible range of an end: the cohort's ends and the curve's own last third, with a margin."""
     recent = [*values[-max(1, len(values) // 3) :], *ends]
     margin = 0.05 * (get_quantile(ends, 0.9) - get_quantile(ends, 0.1))
     lowest = min(recent)
@@ -192,7 +192,7 @@ def _describe(values: Sequence[float], window: int, *, is_log: bool) -> list[flo
 
 
 def _standardise(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return each column around its median in units of its spread; what lies far outside is drawn nearer."""
+    """Return each column around its median in units of its spread, with outliers pulled in."""
     columns: list[list[float]] = []
     for column in zip(*rows, strict=True):
         centre = median(column)
@@ -207,7 +207,7 @@ def _draw_near(value: float) -> float:
 
 
 def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return how near each curve is to each other one: 1 for the same course, hardly anything for another one."""
+    """Return the similarity of each pair of curves, from 1 for the same course down to almost 0."""
     distances = [[sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) for two in points] for one in points]
     near = max(3, round(_NEAR * (len(points) - 1)))
     rows: list[list[float]] = []
@@ -221,7 +221,7 @@ def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float]) -> list[float]:
-    """Return how wrong the predictions of the most similar curves are, for each finished curve and the new one."""
+    """Return the prediction error among the most similar curves, for each finished curve and the new one."""
     floor = 0.1 * median(sizes)
     return [_mix(row[: len(sizes)], sizes) / sum(row[: len(sizes)]) + floor for row in nearness]
 
@@ -229,9 +229,9 @@ def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float])
 def _weigh_forms(
     forms: Sequence[_Form], ends: Sequence[float], nearness: Sequence[Sequence[float]]
 ) -> list[list[float]]:
-    """Return the weights of the forms for each curve, by how well each predicts the other curves, near ones above all.
+    """Return the weights of the forms for each curve, by how well each predicts other (mostly near) curves.
 
-    A curve's own error has no part in its weights, so that its prediction is one that a new curve would have got.
+    A curve's own error does not affect its weights, so its prediction is made as for a new curve.
     """
     spread = get_quantile(ends, 0.9) - get_quantile(ends, 0.1)
     cap = spread or max(abs(form.guesses[-1] - median(ends)) for form in forms) or 1.0
@@ -240,7 +240,7 @@ def _weigh_forms(
 
 
 def _turn(forms: Sequence[_Form], part: Literal["guesses", "deviations"]) -> list[list[float]]:
-    """Return for each curve what the forms say."""
+    """Return each curve's values from all forms."""
     return [list(column) for column in zip(*(getattr(form, part) for form in forms), strict=True)]
 
 
@@ -255,7 +255,7 @@ def _measure_roughness(values: Sequence[float]) -> float:
 
 
 def _combine(*signs: Sequence[float]) -> list[float]:
-    """Return the geometric mean of several signs of uncertainty, each in units of its own median."""
+    """Return the geometric mean of several measures of uncertainty, each in units of its own median."""
     logs: list[list[float]] = []
     for sign in signs:
         middle = median(sign) or max(sign)
@@ -265,10 +265,10 @@ def _combine(*signs: Sequence[float]) -> list[float]:
 
 
 def _continue(course: Course, horizon: int) -> Forecast:
-    """Continue the own curve: half of its recent trend in the logarithm of the step.
+    """Extrapolate the curve itself with half of its recent trend in the logarithm of the step.
 
-    The interval is as wide as the worst error that the same rule made earlier in this curve over an equal ratio of
-    steps, or as its range since half of the steps, whichever is wider.
+    The interval has the larger of two widths: the worst error of the same rule earlier in this curve over an equal
+    ratio of steps, or the range of the values since half of the steps.
     """
     step = course.steps[-1]
     if horizon <= step:
@@ -327,7 +327,7 @@ def _cut(course: Course, step: int) -> Sequence[float]:
 
 
 def get_value(course: Course, step: int) -> float:
-    """Return a curve's value at a step, on the line between the points around it."""
+    """Return a curve's value at a step, interpolated linearly."""
     place = bisect_right(course.steps, step)
     if place == 0:
         return course.values[0]

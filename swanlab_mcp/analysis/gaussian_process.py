@@ -46,7 +46,7 @@ def predict(kernel: Sequence[Sequence[float]], targets: Sequence[float], noise: 
 
 
 def _invert(matrix: list[list[float]]) -> list[list[float]]:
-    """Return the inverse of a symmetric positive definite matrix, by its Cholesky factor."""
+    """Return the inverse of a symmetric positive definite matrix by its Cholesky factor."""
     count = len(matrix)
     factor: list[list[float]] = []
     for row in range(count):
@@ -55,7 +55,7 @@ def _invert(matrix: list[list[float]]) -> list[list[float]]:
             line.append((matrix[row][column] - _dot(line, factor[column])) / factor[column][column])
         line.append(math.sqrt(max(matrix[row][row] - _dot(line, line), 1e-12)))
         factor.append(line)
-    # columns of the factor's inverse, each from its first entry that is not zero
+    # columns of the factor's inverse, each from its first nonzero entry
     columns: list[list[float]] = []
     for start in range(count):
         column = [1 / factor[start][start]]

@@ -1,4 +1,4 @@
-"""Which results are ranked, which are set apart and why, and who comes first."""
+"""Order results for a leaderboard, and set apart results that cannot be ranked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ReasonKind = Literal[
 
 
 class Breakage(NamedTuple):
-    """How a run broke: a metric of it that became NaN or infinite, or a training loss that diverged."""
+    """How a run broke: the metric with NaN or infinite values, or the diverged training loss."""
 
     kind: Literal["non-finite", "diverged"]
     key: str
@@ -38,7 +38,7 @@ class Breakage(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """Why a result is not ranked, with the steps, state or breakage that show it."""
+    """The reason why a result is not ranked, with the steps, state or breakage that show it."""
 
     kind: ReasonKind
     step: int | None = None
@@ -48,7 +48,7 @@ class Reason(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an experiment reached in a metric; `value` None: not logged, or not known."""
+    """The result of an experiment in a metric; `value` is `None` if it is not logged or unknown."""
 
     value: float | None
     step: int | None
@@ -62,10 +62,10 @@ class Result(NamedTuple):
 def set_apart(
     results: Sequence[Result], *, by_state: bool = True, by_length: bool = True, thresholds: Thresholds = DEFAULTS
 ) -> list[Reason | None]:
-    """Return for each result why it is not ranked, None where it is.
+    """Return for each result the reason why it is not ranked, or `None` if it is ranked.
 
-    In this order: without the metric, not finite, broken, not finished (`by_state`), and far shorter than the others
-    that are ranked (`by_length`).
+    The first reason counts: missing metric, not finite, broken, not finished (`by_state`), or far shorter than the
+    other ranked results (`by_length`).
     """
     reasons = [_find_reason(result, by_state=by_state) for result in results]
     lengths = [
@@ -86,7 +86,7 @@ def set_apart(
 def order_results(
     results: Sequence[Result], reasons: Sequence[Reason | None], mode: Literal["min", "max"]
 ) -> list[int]:
-    """Return the places of all results: the ranked ones, best first, then those set apart, grouped by their reason."""
+    """Return the indices of all results: ranked results, best first, then the others grouped by reason."""
     sign = 1 if mode == "min" else -1
     ranked = [place for place, reason in enumerate(reasons) if not reason]
     others = [(place, reason.kind) for place, reason in enumerate(reasons) if reason]

@@ -1,6 +1,6 @@
-"""What the key of a metric says: which values are better, what it measures, of which split, and by which statistic.
+"""Interpret metric keys: which values are better, and the quantity, split and statistic that the key names.
 
-The knowledge is data: `metric_catalogue.toml`, which explains its own format. It is read at the first use.
+The knowledge is data in `metric_catalogue.toml`, which documents its own format. It is read on first use.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 
 @dataclass(frozen=True, slots=True)
 class MetricKind:
-    """What a key says of its metric.
+    """The meaning of a metric key.
 
-    `direction` is "" if neither end is better, or if the key leaves it open. `must_improve`: a run in which it never
-    improves has failed. `family` holds the words without split and statistic: keys of one family measure the same.
-    `rule` names the entry of the catalogue that decided, `word` the words of the key that it matched, and `framework`
-    where the entry comes from.
+    `direction` is "" if no end is better or the key leaves it open. `must_improve`: a run in which the metric
+    never improves has failed. `family` holds the words without split and statistic: keys of one family measure the same
+    quantity. `rule` names the deciding entry of the catalogue, `word` the words of the key that it matched, and
+    `framework` the origin of the entry.
     """
 
     role: Role = ""
@@ -56,7 +56,7 @@ class MetricKind:
 
 @lru_cache(maxsize=1 << 16)
 def describe_key(key: str) -> MetricKind:
-    """Return what a metric key says, as far as the catalogue knows its words. Never raises."""
+    """Return the meaning of a metric key, as far as the catalogue knows its words. Never raises."""
     hardware = _describe_hardware(key)
     if hardware is not None:
         return hardware
@@ -85,26 +85,26 @@ def describe_key(key: str) -> MetricKind:
 
 
 def extend_catalogue(text: str) -> None:
-    """Let the entries of a text in the catalogue's format decide first. Raises ValueError that says what is wrong."""
+    """Give the entries of a text in the catalogue's format precedence. Raises ValueError if the text is invalid."""
     add_entries(text)
     describe_key.cache_clear()
 
 
 def split_words(key: str) -> list[str]:
-    """Return a key's words in lower case: split at everything but letters and digits, and in camelCase.
+    """Return a key's words in lower case, split at other characters than letters and digits and in camelCase.
 
-    Chinese terms are returned as the English ones.
+    Chinese terms are translated to English.
     """
     return list(read_words(key).words)
 
 
 def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (training key, held-out key) of keys that measure the same on different splits.
+    """Return (training key, held-out key) pairs of keys that measure the same on different splits.
 
-    Validation data comes before test data. A key without a split counts as training if nothing else does.
+    Validation data comes before test data. A key without a split counts as training if there is no other training key.
     """
     families: dict[tuple[str, ...], dict[str, str]] = {}
-    # transformers logs `loss` at each logging step, and `train_loss` once, at the end
+    # transformers logs `loss` at each logging step, but `train_loss` only once, at the end
     has_summary = "train_runtime" in keys
     for key in keys:
         kind = describe_key(key)
@@ -112,7 +112,7 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
             continue
         name: str = kind.split or "plain"
         if name == "validation" and re.search(r"validation_0\b", key.replace("-", " ")):
-            # XGBoost numbers its evaluation sets, and the training set comes first by custom
+            # XGBoost numbers its evaluation sets, and by convention the training set comes first
             name = "first"
         known = families.setdefault((*kind.family, kind.role), {})
         if name not in known or _rate_name(key) < _rate_name(known[name]):
@@ -131,7 +131,7 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _rate_name(key: str) -> tuple[bool, bool, int]:
-    """Order keys that measure the same: means first, whole epochs before single steps, short names before long."""
+    """Return the sort key of keys that measure the same: means first, epochs before steps, short names first."""
     words = split_words(key)
     return describe_key(key).statistic not in ("", "mean"), words[-1:] == ["step"], len(words)
 
@@ -151,7 +151,7 @@ def _describe_hardware(key: str) -> MetricKind | None:
 def _decide(
     catalogue: Catalogue, key: str, read: KeyWords, matches: Sequence[Match], statistics: Mapping[int, str]
 ) -> tuple[Term, str]:
-    """Return the term that decides, and the words that it matched."""
+    """Return the deciding term and the words that it matched."""
     lower = key.lower()
     if catalogue.any_pattern.search(lower):
         for pattern, term in catalogue.patterns:
@@ -193,7 +193,7 @@ def _decide(
 
 
 def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
-    """Return whether a key names one of several rewards that are added up, as Episode_Reward/action_rate does."""
+    """Return whether a key names a component of a summed reward, such as Episode_Reward/action_rate."""
     part = read.parts[reward.start]
     ignored = (
         catalogue.lists["totals"] | catalogue.lists["axes"] | catalogue.splits.keys() | catalogue.statistics.keys()
@@ -205,7 +205,7 @@ def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
 
 
 def _find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
-    """Return the word with which the deciding part starts if the part holds a change, as in delta_loss."""
+    """Return the change word that starts the deciding part of the key, as in delta_loss."""
     for match in matches:
         if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
             is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
@@ -215,7 +215,7 @@ def _find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match],
 
 
 def _flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
-    """Reverse the direction behind a word such as neg."""
+    """Reverse the direction after a negating prefix such as neg."""
     flips = catalogue.lists["flips"].intersection(read.words[: deciding.start])
     if not flips or not deciding.term.direction:
         return deciding.term, deciding.text
@@ -235,7 +235,7 @@ def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Mat
 
 
 def _choose_statistic(catalogue: Catalogue, found: Sequence[str]) -> str:
-    """Return the statistic that says most: of best@8/std the spread, of best@8/mean the best."""
+    """Return the most informative statistic: the spread for best@8/std, the best for best@8/mean."""
     spread = next((one for one in found if one in catalogue.lists["spreads"]), "")
     return spread or next((one for one in found if one != "mean"), "") or (found[0] if found else "")
 
@@ -265,7 +265,7 @@ def _choose(matches: Sequence[Match], parts: Sequence[int]) -> Match | None:
 
 
 def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
-    """Return the term for so many of something per something, as in tokens_per_second and seconds_per_step."""
+    """Return the term for a ratio such as tokens_per_second or seconds_per_step."""
     words, times = read.words, catalogue.lists["times"]
     places = [place for place in range(len(words) - 1) if words[place] == "per"]
     if not places:
@@ -284,14 +284,14 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     if unit in times and not is_bad:
         return Term("per time", "speed", "max"), f"per {unit}"
     if before is None:
-        # of 每步耗时, per step duration, the rest decides
+        # in 每步耗时 (per step duration), the rest decides
         others = set(words[:place]) - catalogue.splits.keys() - catalogue.statistics.keys()
         return (Term(""), "") if others else None
     return _flip(catalogue, read, before)
 
 
 def _find_counting(catalogue: Catalogue, read: KeyWords) -> str:
-    """Return the word with which a part of the key starts that counts what follows, as in num_turns and n_updates."""
+    """Return the counting word that starts a part of the key, as in num_turns and n_updates."""
     skipped = catalogue.splits.keys() | catalogue.statistics.keys()
     for place, word in enumerate(read.words):
         before = [read.words[i] for i in range(place) if read.parts[i] == read.parts[place]]
@@ -301,7 +301,7 @@ def _find_counting(catalogue: Catalogue, read: KeyWords) -> str:
 
 
 def _find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the word that counts on the way to a result, as in steps_to_success and best_acc_epoch."""
+    """Return the word that counts the way to a result, as in steps_to_success and best_acc_epoch."""
     words, steps = read.words, catalogue.lists["steps"]
     if words[-1] in steps and catalogue.lists["chosen"].intersection(words[: deciding.start]):
         return words[-1]
@@ -312,13 +312,13 @@ def _find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) ->
 
 
 def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequence[Match]) -> Term:
-    """Return what a loss means next to words such as policy, discriminator or entropy.
+    """Return the meaning of a loss with a qualifier such as policy, discriminator or entropy.
 
-    Next to it are the words of the same part of the key and of later ones, and parts of a single word before it.
+    Qualifiers are the words of the same part of the key and of later parts, and earlier parts of a single word.
     """
     here = read.parts[loss.start]
     parts: dict[int, list[str]] = {}
-    # the entropy of cross_entropy_loss is none
+    # entropy in cross_entropy_loss is no qualifier
     taken = {place for match in matches if match.term.direction for place in range(match.start, match.end)}
     for place, (word, part) in enumerate(zip(read.words, read.parts, strict=True)):
         if word not in catalogue.splits and word not in catalogue.statistics and place not in taken:

@@ -1,4 +1,4 @@
-"""The metric catalogue, read from its file, and the words of keys as it knows them."""
+"""Load the metric catalogue from its file and match its terms with the words of keys."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NUMBER = re.compile(r"\d+")
 _PERCENTILE = re.compile(r"p\d\d?$")
 _NUMBERED = re.compile(r"\d+$")
 _SEPARATOR = re.compile(r"[\s_/.-]+")
-# tables that users may add to
+# tables that users may extend
 _ADDABLE = ("pattern", "term", "qualifier", "splits", "chinese")
 _own: list[dict[str, Any]] = []
 
@@ -66,7 +66,10 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyWords:
-    """A key's words; `parts[i]` numbers the part between slashes that word i is in, `after_at` what follows an @."""
+    """A key's words, with the number of the slash-separated part of each word in `parts`.
+
+    `after_at` holds the positions of words after an @.
+    """
 
     words: tuple[str, ...]
     parts: tuple[int, ...]
@@ -90,13 +93,13 @@ class Catalogue:
 
 @lru_cache(maxsize=1)
 def load_catalogue() -> Catalogue:
-    """Return the catalogue, with the entries that `add_entries` has put before its own."""
+    """Return the catalogue, with the entries of `add_entries` before its own."""
     known = _parse(_FILE.read_text(encoding="utf-8"))
     return _build(_merge(_own[0], known) if _own else known)
 
 
 def add_entries(text: str) -> None:
-    """Put the entries of a text in the catalogue's format before its own, instead of any added before.
+    """Put the entries of a text in the catalogue's format before its own; they replace entries added earlier.
 
     Raises ValueError with the table and the fault.
     """
@@ -147,7 +150,7 @@ def _find_fault(name: str, entry: Any) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    # imported here because it would take a tenth of the start of the server
+    # imported here because it would take a tenth of the server's start
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     return toml.loads(text)
 
@@ -190,7 +193,7 @@ def _build(data: Mapping[str, Any]) -> Catalogue:
 def read_words(key: str) -> KeyWords:
     catalogue = load_catalogue()
     text = unicodedata.normalize("NFKC", key)
-    # what follows in quantile:alpha=0.9 is a condition, as in recall@10
+    # in quantile:alpha=0.9, the part after the colon is a condition, like the 10 in recall@10
     text = _ARGUMENT.sub("@", text)
     text = catalogue.chinese_term.sub(lambda match: f" {catalogue.chinese[match[0]]} ", text)
     text = _PER_STEP.sub(r"\1 per ", _PER_SECOND.sub(" per ", text))
@@ -214,7 +217,7 @@ def read_words(key: str) -> KeyWords:
 
 
 def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict[int, Split], dict[int, str]]:
-    """Return the terms that match, the longest first at each word, and the places of splits and statistics."""
+    """Return the matching terms, longest first at each word, and the positions of splits and statistics."""
     matches: list[Match] = []
     splits: dict[int, Split] = {}
     statistics: dict[int, str] = {}
@@ -244,7 +247,7 @@ def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict
 
 
 def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Match | None:
-    """Return the longest term of at least two words that starts at a place."""
+    """Return the longest term of at least two words that starts at a position."""
     found: Match | None = None
     text = words[place]
     for end in range(place + 1, len(words)):
@@ -258,7 +261,7 @@ def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Mat
 
 
 def _look_up_ending(catalogue: Catalogue, word: str) -> Term | None:
-    """Return the term that a glued word such as ssimloss ends with."""
+    """Return the term that ends a compound word such as ssimloss."""
     ending = next((one for one in catalogue.endings if word.endswith(one) and len(word) > len(one) + 1), "")
     return catalogue.terms.get(ending)
 

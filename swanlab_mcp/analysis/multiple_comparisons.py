@@ -16,7 +16,7 @@ __all__ = [
     "get_range_quantile",
 ]
 
-# above this many degrees of freedom the scatter is as good as known
+# with more degrees of freedom than this, the scatter counts as known
 _MANY = 5000.0
 _NODES = 64
 _SCALES = 28
@@ -26,7 +26,7 @@ _ROOT = math.sqrt(2)
 
 
 def compute_t_cdf(t: float, freedom: float) -> float:
-    """Return P(T <= t) of Student's distribution, by the incomplete beta function."""
+    """Return P(T <= t) of Student's distribution by the incomplete beta function."""
     if math.isinf(t):
         return 1.0 if t > 0 else 0.0
     tail = 0.5 * compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
@@ -56,13 +56,14 @@ def compute_f_tail(ratio: float, first: float, second: float) -> float:
 
 @lru_cache(1024)
 def compute_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return what the largest |t| among all pairs of `count` equal settings exceeds with probability `significance`.
+    """Return the value that the largest |t| among all pairs of `count` equal settings exceeds by chance.
 
-    This is the quantile of the studentised range divided by the root of 2 (Tukey), from its double integral.
+    `significance` is the probability of exceeding it. The value is the quantile of the studentised range divided by the
+    root of 2 (Tukey), from its double integral.
     """
     if count == 2:
         return compute_t_quantile(1 - significance / 2, freedom)
-    # among fewer pairs than all, and not more than the sum of all: the quantile lies between these two
+    # the quantile lies between that of a single pair and the Bonferroni bound
     high = math.log(compute_t_quantile(1 - significance / count / (count - 1), freedom))
     low = math.log(compute_t_quantile(1 - significance / 2, freedom))
     at_low, at_high = (_measure_excess(t, count, freedom, significance) for t in (low, high))
@@ -81,7 +82,7 @@ def compute_range_quantile(count: int, freedom: float, significance: float) -> f
 
 
 def get_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return `compute_range_quantile`, interpolated between few counts so that thousands cost little."""
+    """Return `compute_range_quantile`, interpolated between a few counts so that thousands cost little."""
     return _interpolate(count, lambda one: compute_range_quantile(one, freedom, significance))
 
 
@@ -131,7 +132,7 @@ def _interpolate(count: int, compute: Callable[[int], float], fewest: int = 2) -
 
 @lru_cache(64)
 def _list_counts(most: int) -> list[int]:
-    """Return 2 to 8, then four counts for each doubling, up to the first that is not smaller than `most`."""
+    """Return 2 to 8, then four counts for each doubling, up to the first that is at least `most`."""
     counts = list(range(2, 9))
     while counts[-1] < most:
         counts.append(math.ceil(counts[-1] * 2**0.25))
@@ -140,7 +141,7 @@ def _list_counts(most: int) -> list[int]:
 
 @lru_cache(64)
 def _get_normal_nodes() -> list[tuple[float, float, float]]:
-    """Return nodes z, their weights by the normal density, and the normal distribution there."""
+    """Return nodes z, their weights by the normal density, and the normal distribution function at z."""
     width = 2 * _SPAN / _NODES
     nodes = [width * (place - _NODES / 2) for place in range(_NODES + 1)]
     return [(z, width * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), _phi(z)) for z in nodes]

@@ -1,6 +1,6 @@
-"""Which differences between settings are more than what another seed would make of them.
+"""Decide which differences between settings exceed the effect of another seed.
 
-All comparisons of one answer share one error rate: see docs/verdicts.md for the rules and their measured error rates.
+All comparisons of a reply share one error rate: see docs/verdicts.md for the rules and their measured error rates.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 Verdict = Literal["different", "not shown", "unknown"]
-# how a comparison was made, or why it could not be
+# how a comparison was made, or why it was not possible
 Rule = Literal[
-    "pooled",  # by the scatter of all repeated settings, or by the setting's own where that is larger
-    "paired",  # the same, after what a seed or fold does to all settings alike was taken out
-    "borrowed",  # one side has one seed: by the largest scatter of the repeated settings
+    "pooled",  # the scatter of all repeated settings, or the setting's own if that is larger
+    "paired",  # the same, without the effects of seeds or folds that all settings share
+    "borrowed",  # one side has a single seed: the largest scatter of the repeated settings
     "one seed each",
     "no repeats",
     "one pair of repeats",
@@ -43,14 +43,14 @@ Rule = Literal[
 
 
 class Sample(NamedTuple):
-    """The values of a setting's repeats; `labels` are their seeds or folds, () where not all are known."""
+    """The values of a setting's repeats; `labels` are their seeds or folds, or () if some are unknown."""
 
     values: Sequence[float]
     labels: Sequence[str] = ()
 
 
 class Scatter(NamedTuple):
-    """The variance of single runs of each setting, as it is used in tests, and with how many degrees of freedom.
+    """The variance of single runs of each setting, as used in tests, and its degrees of freedom.
 
     `deviation`: the pooled standard deviation of the `groups` settings with repeats, with `freedom` degrees of freedom.
     """
@@ -65,8 +65,8 @@ class Scatter(NamedTuple):
 class Judgement(NamedTuple):
     """Whether a setting differs from the first: its mean minus the first's, with its simultaneous 95 % interval.
 
-    `more` repeats of it (`more_of` both: of it and of the first) would show a difference of this size with the usual
-    power; None: no number up to `Thresholds.most_repeats` would, or the noise is not known.
+    `more` repeats of the setting (of both it and the first if `more_of` is "both") would show a difference of this size
+    with the usual power. `None` means that more than `Thresholds.most_repeats` are needed, or the noise is unknown.
     """
 
     verdict: Verdict
@@ -83,7 +83,7 @@ class _Pair(NamedTuple):
     difference: float
     error: float
     freedom: float
-    # of single runs: this setting's, the first's
+    # variances of single runs: this setting's, the first's
     variances: tuple[float, float]
     sizes: tuple[int, int]
 
@@ -94,7 +94,7 @@ def compute_mean(values: Sequence[float]) -> float:
 
 
 def compute_variance(values: Sequence[float]) -> float:
-    """Return the variance of at least 2 values; infinite where they are too large for one."""
+    """Return the variance of at least 2 values, or infinity if the values are too large."""
     middle = compute_mean(values)
     return sum((value - middle) * (value - middle) for value in values) / (len(values) - 1)
 
@@ -102,11 +102,11 @@ def compute_variance(values: Sequence[float]) -> float:
 def measure_scatter(
     groups: Sequence[Sequence[float]], blocked: int = 0, thresholds: Thresholds = DEFAULTS
 ) -> Scatter | None:
-    """Return how much repeats scatter; None where no setting has two.
+    """Return the scatter of the repeats, or `None` if no setting has two.
 
-    A setting's variance is its own (raised a little, because few repeats may lie together by chance), but at least the
-    pooled one raised by how unequal the settings are. Settings that are far noisier than the others are kept out of
-    that pool. `blocked` is the number of settings whose common effects of a seed or fold were taken out of the values.
+    A setting's variance is its own (raised a little, because few repeats may agree by chance), but at least the pooled
+    variance, raised by the inequality of the settings. Settings that are far noisier than the others are excluded from
+    the pool. `blocked` is the number of settings from whose values common effects of seeds or folds were removed.
     """
     repeated = [place for place, values in enumerate(groups) if len(values) > 1]
     if not repeated:
@@ -145,15 +145,15 @@ def judge_settings(
     by: Literal["leader", "baseline"] = "leader",
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Judgement | None]:
-    """Return for each setting whether it differs from the `first` (of which None is returned).
+    """Return for each setting whether it differs from the `first`; the entry of `first` is `None`.
 
-    At most 5 % of all calls without any true difference find one. `leader`: the first was chosen by these values, so
-    that the differences are judged as the largest of all pairs (studentised range, step by step). `baseline`: it was
-    chosen beforehand, so that only the number of comparisons counts (Holm's steps with Sidak's inequality).
+    At most 5 % of calls without any true difference report a difference. `leader`: the first was chosen by these
+    values, so each difference is judged as the largest of all pairs (studentised range, step by step). `baseline`: the
+    first was chosen beforehand, so only the number of comparisons counts (Holm's steps with Sidak's inequality).
     """
     pairs = _make_pairs(samples, first, thresholds)
     quantile = get_range_quantile if by == "leader" else get_many_quantile
-    # a range of so many settings, or so many comparisons
+    # the number of settings in the range, or of comparisons
     count = len(samples) if by == "leader" else len(samples) - 1
     alpha = thresholds.significance
     judged: list[Judgement | None] = [None] * len(samples)
@@ -193,9 +193,9 @@ def find_ties(
     count: int,
     thresholds: Thresholds = DEFAULTS,
 ) -> list[bool]:
-    """Return which single experiments lie no further from the first than noise explains among all pairs of `count`.
+    """Return which experiments differ from the first by no more than noise explains among all pairs of `count`.
 
-    `settings` are the places of their settings in the scatter. Without known noise none does.
+    `settings` are the indices of their settings in the scatter. If the noise is unknown, no experiment ties.
     """
     if scatter is None or scatter.freedom < 2:
         return [False] * len(values)
@@ -209,7 +209,7 @@ def find_ties(
 
 
 def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thresholds) -> set[int]:
-    """Return the few settings whose variance is far larger than that of all calmer ones; of many, none."""
+    """Return the few settings with a far larger variance than all calmer settings; if there are many, return none."""
     order = sorted(own, key=own.__getitem__, reverse=True)
     rest = sum(own[place] * freedom[place] for place in order)
     rest_freedom = sum(freedom.values())
@@ -225,9 +225,9 @@ def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thre
 
 
 def _measure_inequality(ratios: Sequence[tuple[float, int]]) -> float:
-    """Return the standard deviation of true variances relative to their mean, by their fourth moments."""
+    """Return the standard deviation of the true variances relative to their mean, by their fourth moments."""
     total = sum(freedom for _, freedom in ratios)
-    # the square of a variance from few repeats is too large on average
+    # the squared variance of few repeats is too large on average
     squares = sum(ratio * ratio * freedom / (1 + 2 / freedom) for ratio, freedom in ratios) / total
     return math.sqrt(max(0.0, squares - 1)) if math.isfinite(squares) else 0.0
 
@@ -271,7 +271,7 @@ def _make_pairs(samples: Sequence[Sample], first: int, thresholds: Thresholds) -
 
 
 def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
-    """Return the settings that ran on the very seeds or folds that the first ran on, itself among them."""
+    """Return the settings with exactly the first setting's seeds or folds, including the first."""
     wanted = sorted(samples[first].labels)
     if len(wanted) < 2:
         return []
@@ -279,12 +279,12 @@ def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
 
 
 def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatter | None:
-    """Return the scatter that is left when what each seed or fold does to all settings alike is taken out."""
+    """Return the remaining scatter after removing the effects of seeds or folds that all settings share."""
     by_label = [dict(zip(sample.labels, sample.values, strict=True)) for sample in samples]
     common = {label: compute_mean([values[label] for values in by_label]) for label in by_label[0]}
     centred = [[values[label] - common[label] for label in values] for values in by_label]
     scatter = measure_scatter(centred, len(samples), thresholds)
-    # one pair of differences shows less than the repeats by themselves
+    # a single pair of differences is weaker evidence than the separate repeats
     return scatter if scatter and scatter.freedom > 1 else None
 
 

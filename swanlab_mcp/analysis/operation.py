@@ -1,4 +1,4 @@
-"""How an experiment ran: its hardware, and the rhythm of its points."""
+"""Check the operation of an experiment: its hardware, and the rhythm of its points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["choose_densest", "find_hardware", "find_pauses"]
 
 
 def find_hardware(curves: Sequence[Curve]) -> list[Event]:
-    """Return full memories and idle GPUs."""
+    """Return events for full memories and idle GPUs."""
     found: list[Event] = []
     for curve in curves:
         event = None
@@ -28,13 +28,13 @@ def find_hardware(curves: Sequence[Curve]) -> list[Event]:
 
 
 def choose_densest(curves: Sequence[Curve]) -> Curve | None:
-    """Return the curve of training with the most points, whose rhythm shows pauses."""
+    """Return the training curve with the most points, whose rhythm shows pauses."""
     logged = [curve for curve in curves if not curve.key.startswith("__swanlab__")]
     return max(logged, key=lambda curve: len(curve.steps), default=None)
 
 
 def find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
-    """Return gaps, and for an experiment that is running whether it is silent now; `now` in Unix milliseconds."""
+    """Return gaps and, for a running experiment, its current silence; `now` is in Unix milliseconds."""
     densest = choose_densest(curves)
     if densest is None:
         return []

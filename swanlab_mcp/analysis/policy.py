@@ -1,4 +1,4 @@
-"""Signs that are particular to reinforcement learning: swinging rewards, entropy, length and clipping of answers."""
+"""Detect signs of reinforcement learning problems: unstable rewards, entropy, length and clipping of answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CUT = {"clip", "clipped", "truncated"}
 
 
 def count_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> int:
-    """Return how often a course lost a large share of its whole improvement, far beyond noise, and came back."""
+    """Return how often a course lost a large share of its improvement, far beyond noise, and recovered."""
     gained = max(course.first, course.levels[0]) - course.best
     least = max(thresholds.unstable_share * gained, thresholds.worse_sigmas * course.scatter)
     falls = 0
@@ -36,7 +36,7 @@ def count_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> int:
 
 
 def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return warnings of a policy that has stopped exploring, or whose answers grow without end or are all cut."""
+    """Return warnings about a policy that stopped exploring, or whose answers keep growing or are all truncated."""
     found: list[Event] = []
     for curve in curves:
         steps, values = curve.finite_steps, [curve.sign * cost for cost in curve.costs]

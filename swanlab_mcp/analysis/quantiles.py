@@ -1,4 +1,4 @@
-"""Quantiles of a few numbers, interpolated as numpy and pandas do by default."""
+"""Compute quantiles of a few numbers with the default interpolation of numpy and pandas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["get_quantile"]
 
 
 def get_quantile(values: Sequence[float], part: float) -> float:
-    """Return the value below which a part (0 to 1) of the values lies; raises ValueError without values."""
+    """Return the value below which a share (0 to 1) of the values lies; raises ValueError without values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""Which experiments are repeats of one setting, and which of these count once."""
+"""Group the experiments that repeat one setting, and find the runs that count only once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from swanlab_mcp.analysis.differences import freeze, is_seed
 __all__ = ["Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
 
 _SEED_WORDS = r"(?:random[-_]?state|random[-_]?seed|seed|rng|fold|cv|split[-_]?(?:id|idx|index)|replicate|rep|trial)s?"
-# "seed=3", "fold-2", "--seed 3": the word stays, its number goes
+# "seed=3", "fold-2", "--seed 3": the word remains, its number is removed
 _SEEDED = re.compile(rf"(?<![a-z])({_SEED_WORDS})[-_=: ]*\d+(?![\d.]*[a-z\d])", re.IGNORECASE)
 _SHORT_SEED = re.compile(r"(?<=[-_ .])([sf])\d{1,5}$", re.IGNORECASE)
-# given by the SDK to experiments without a name
+# the SDK's names for experiments without a name
 _DEFAULT_NAME = re.compile(
     r"(?:swan|rat|ox|tiger|rabbit|dragon|snake|horse|goat|monkey|rooster|dog|pig)-\d+", re.IGNORECASE
 )
@@ -22,14 +22,14 @@ _STAMP = re.compile(
     r"\d{4}[-_]?\d{2}[-_]?\d{2}(?:[-_ T]?\d{2}[-_:]?\d{2}(?:[-_:]?\d{2})?)?|\d{6,}|(?<![a-z\d])\d{2}:\d{2}:\d{2}"
 )
 _NUMBER = re.compile(r"(?:[-_ #(]+|(?<=[a-z])\.?|^)\d{1,5}\)?$", re.IGNORECASE)
-# an integer behind one of these is a setting, not the number of a run
+# an integer after one of these words is a setting, not the number of a run
 _SETTING_WORDS = re.compile(
     r"(?<![a-z])(?:lr|wd|bs|batch|size|width|depth|layers?|heads?|dim|hidden|epochs?|steps?|rank|top|k|n|gpus?|nodes?|channels?|"
     r"patch|window|beam|len|length|shots?|res|resolution|images?|tokens?|units?|level|stage|v|dropout|decay|warmup|"
     r"resnet|vgg|densenet|efficientnet|vit|net|gpt|bert|llama|qwen|yolo|unet)[-_ ]*$|\de$",
     re.IGNORECASE,
 )
-# where output goes and which device computes is no setting
+# output paths and devices are not settings
 _IGNORED_OPTIONS = re.compile(
     rf"-{{1,2}}(?:(?:[a-z]+[-_.])?{_SEED_WORDS}|(?:[a-z]+[-_.])*(?:output|out|log|logging|save|ckpt|checkpoint|work)[-_]?"
     r"(?:dir|path|folder|file)?|(?:run|exp|experiment)[-_]?(?:name|id|dir)|name|master[-_]?port|port|local[-_]?rank|"
@@ -39,14 +39,14 @@ _IGNORED_OPTIONS = re.compile(
 
 
 class Run(NamedTuple):
-    """What decides whether an experiment repeats another; None: not known.
+    """The facts that decide whether an experiment repeats another; `None` if unknown.
 
-    `root` is the id of the experiment whose data a clone shows, else its own; `series` is equal for equal curves.
+    `root` is the id of the experiment that a clone copies, otherwise its own id; `series` is equal for equal curves.
     """
 
     name: str
     root: str
-    # the same for equal settings
+    # equal for equal settings
     key: Hashable
     config: Mapping[str, Any]
     series: Hashable = None
@@ -58,10 +58,10 @@ class Run(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The repeats of one setting: places of runs, those together that count once.
+    """The repeats of one setting as indices of runs; runs that count once are grouped.
 
-    `labels` are the seeds or folds of `counted`, () where not all are known. `is_split`: another setting has the same
-    config but another command, git commit or name.
+    `labels` are the seeds or folds of `counted`, or () if some are unknown. `is_split`: another setting has the same
+    config but a different command, git commit or name.
     """
 
     counted: list[list[int]]
@@ -74,7 +74,7 @@ class Setting(NamedTuple):
 
 
 def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config") -> list[Setting]:
-    """Return the settings of some of the runs, in order of their first; `by` config, or the recorded group or job."""
+    """Return the settings of the chosen runs in order of appearance; `by` is config, or the recorded group or job."""
     groups: dict[Hashable, list[int]] = {}
     for place in places:
         run = runs[place]
@@ -86,7 +86,7 @@ def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config
 
 
 def simplify_name(name: str) -> str:
-    """Return a name without seed, fold, time and the number of the run, and "" for one that the SDK gave."""
+    """Return a name without seed, fold, time and run number, or "" for a name chosen by the SDK."""
     if _DEFAULT_NAME.fullmatch(name.strip()):
         return ""
     text = _STAMP.sub("", name.casefold().strip())
@@ -98,7 +98,7 @@ def simplify_name(name: str) -> str:
 
 
 def simplify_command(command: str, name: str) -> str:
-    """Return a command without its seed, its places of output, its device, and the experiment's own name."""
+    """Return a command without its seed, output paths, device, and the experiment's own name."""
     words = command.split()
     kept: list[str] = []
     skips = False
@@ -118,13 +118,13 @@ def simplify_command(command: str, name: str) -> str:
 
 
 def _split(runs: Sequence[Run], places: list[int]) -> list[Setting]:
-    """Split experiments of one config by what else shows that they are no repeats."""
+    """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
     if len(places) < 2:
         return [Setting([[*places]])]
     kinds: dict[Hashable, list[int]] = {}
-    # what is not known of some differs from nothing
+    # a split needs two different known values
     origins = {runs[place].root: runs[place] for place in places if not runs[place].is_clone}
-    # a clone was not started by itself, and its name is nobody's choice
+    # a clone is a copy with a generated name, so the command and name of its original count
     started = [origins.get(runs[place].root, runs[place]) for place in places]
     commands = [_simplify(run) for run in started]
     commits = [run.commit for run in started]
@@ -145,7 +145,7 @@ def _simplify(run: Run) -> str | None:
 
 
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
-    """Put together what counts once: clones of one experiment, equal seeds, identical series."""
+    """Group runs that count once: clones of one experiment, equal seeds, identical series."""
     merged: list[list[int]] = []
     owners: dict[Hashable, int] = {}
     for place, label in zip(places, labels, strict=True):
@@ -173,7 +173,7 @@ def _label(runs: Sequence[Run], places: Sequence[int]) -> tuple[str, ...]:
 
 
 def _find_label(run: Run) -> str | None:
-    """Return the seed and fold of a run by its config, else by its name."""
+    """Return the seed and fold of a run from its config, otherwise from its name."""
     seeds = [f"{key}={freeze(run.config[key])}" for key in sorted(run.config) if is_seed(key)]
     if seeds:
         return " ".join(seeds)

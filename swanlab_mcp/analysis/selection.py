@@ -1,4 +1,4 @@
-"""Which points of a series are asked for, and which of them are shown when they are too many."""
+"""Select the requested points of a series, and reduce them to a number that can be shown."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Selection", "reduce_points", "select_points"]
 
 
 class Selection(NamedTuple):
-    """A part of a series; None: not asked for.
+    """A part of a series; `None` means unlimited.
 
-    Steps from `start` to `end`, times (Unix milliseconds) from `since` to `until`, all included, the last so many
-    minutes; then the first or last so many points, or those around a step.
+    The limits apply in this order: steps from `start` to `end` and times (Unix milliseconds) from `since` to `until`,
+    all inclusive, or the last `last_minutes` minutes; then the first or last points, or the points around a step.
     """
 
     start: int | None = None
@@ -43,7 +43,7 @@ class Selection(NamedTuple):
 
 
 def select_points(points: Points, selection: Selection, neighbours: int) -> Points:
-    """Return the asked part; `neighbours` is how many points stand on each side of `around`."""
+    """Return the selected points; `neighbours` is the number of points on each side of `around`."""
     if selection == Selection():
         return points
     steps, times = points.steps, points.times
@@ -70,11 +70,11 @@ def select_points(points: Points, selection: Selection, neighbours: int) -> Poin
 
 
 def reduce_points(points: Points, count: int) -> Points:
-    """Return at most `count` points (at least 4): what a curve must not lose, and its outline.
+    """Return at most `count` points (at least 4) that keep the extremes, non-finite points and outline of a curve.
 
-    Kept are the first and last point, the smallest and largest value; every non-finite point, or of very many the ends
-    of their stretches, in the end a part of these, the first and last among them; and of equally wide parts the
-    smallest and largest.
+    The first, last, smallest and largest points are always kept. Non-finite points are kept if they fit, otherwise the
+    ends of their stretches, and at worst a sample of these ends with the first and the last. The remaining points are
+    the smallest and largest of equally wide parts.
     """
     size = len(points.steps)
     if size <= count:
@@ -104,7 +104,7 @@ def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -
 
 
 def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int]) -> set[int]:
-    """Return where the smallest and the largest finite value of a part stand; `odd` are the places of the others."""
+    """Return the indices of the smallest and largest finite value of a part; `odd` are the non-finite indices."""
     part = values[start:stop]
     is_mixed = bisect_left(odd, start) < bisect_left(odd, stop)
     finite = [value for value in part if math.isfinite(value)] if is_mixed else part

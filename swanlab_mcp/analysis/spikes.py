@@ -1,4 +1,4 @@
-"""Short rises of a series, and long ones that came back. Values are costs: small is good."""
+"""Find short rises of a series, and long rises that came back. Values are costs: smaller is better."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Shock", "Spike", "find_shock", "find_spikes"]
 
 
 class Spike(NamedTuple):
-    """The largest of `number` short rises: how far it lies above its neighbours, and its value."""
+    """The largest of `number` short rises: its height above its neighbours, and its value."""
 
     step: int
     height: float
@@ -23,7 +23,7 @@ class Spike(NamedTuple):
 
 
 class Shock(NamedTuple):
-    """A rise that took many points to come back: where it left the course, its peak, and where it was back."""
+    """A rise that took many points to come back: the steps at which it started, peaked and returned."""
 
     start: int
     peak: int
@@ -33,9 +33,9 @@ class Shock(NamedTuple):
 
 
 def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Spike | None:
-    """Return the largest of the short rises above what lies before and after, and how many there are.
+    """Return the largest short rise above the values before and after, and the number of such rises.
 
-    `costs` must be finite. The first tenth is not judged: there a series still settles.
+    `costs` must be finite. The first tenth is not judged because a series still settles there.
     """
     size = len(costs)
     near = thresholds.spike_neighbours
@@ -77,9 +77,9 @@ def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresh
 def find_shock(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Shock | None:
-    """Return the largest rise of the course that came back, if it lost half of what was gained. `costs` must be finite.
+    """Return the largest rise that came back, if it lost half of the improvement. `costs` must be finite.
 
-    It must stand out from the noise, last for several levels, and be back near the best level at the end.
+    It must exceed the noise, last for several levels, and be back near the best level at the end.
     """
     if len(costs) < thresholds.shock_points:
         return None

@@ -1,4 +1,4 @@
-"""A leaderboard of experiments, or of settings with their repeats, as data."""
+"""Build a leaderboard of experiments, or of settings with their repeats, as data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAMED = 4
 
 
 class Field(NamedTuple):
-    """The experiments of a ranking with what they reached, in the same order; `settings` are of the ranked ones."""
+    """The experiments of a ranking with their results, in the same order; `settings` contain the ranked experiments."""
 
     configs: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
@@ -45,7 +45,7 @@ class Field(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """Return what makes the best value the smallest."""
+        """Return the factor that makes the best value the smallest."""
         return 1 if self.mode == "min" else -1
 
     def get_value(self, place: int) -> float:
@@ -53,14 +53,15 @@ class Field(NamedTuple):
         return math.nan if value is None else value
 
     def get_values(self, setting: Setting) -> list[float]:
-        """Return one value for each repeat; what counts once is averaged."""
+        """Return one value for each repeat; runs that count once are averaged."""
         return [fmean([self.get_value(place) for place in places]) for places in setting.counted]
 
 
 class Standing(NamedTuple):
-    """A row of a ranking: an experiment, or (with `setting`) the repeats of one setting, of which `place` is the best.
+    """A row of a ranking: an experiment, or the repeats of a `setting`, of which `place` is the best.
 
-    Without `rank` it is set apart. `within_noise`: of the first. `judged`: against the first, or the baseline.
+    Without a `rank`, the row is not ranked. `within_noise` refers to the first row, `judged` to the first or the
+    baseline.
     """
 
     place: int
@@ -75,12 +76,12 @@ class Standing(NamedTuple):
 
 
 def measure_noise(field: Field) -> Scatter | None:
-    """Return how much the repeats of the ranked experiments scatter."""
+    """Return the scatter of the repeats of the ranked experiments."""
     return measure_scatter([field.get_values(setting) for setting in field.settings])
 
 
 def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
-    """Return the rows of experiments in the stretch, and how many rows there are in all."""
+    """Return the rows of experiments in the slice, and the number of all rows."""
     order = order_results(field.results, field.reasons, field.mode)
     count = len(field.ranked)
     in_order = [field.get_value(place) for place in order]
@@ -103,7 +104,7 @@ def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
 
 
 def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
-    """Return a row for each setting, each judged against the first or the baseline, then those set apart."""
+    """Return a row for each setting, each judged against the first or the baseline, then the unranked experiments."""
     values = [field.get_values(setting) for setting in field.settings]
     means = [compute_mean(one) for one in values]
     order = sorted(range(len(means)), key=lambda number: field.sign * means[number])
@@ -131,8 +132,8 @@ def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
 
 
 def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = True) -> list[str]:
-    """Return at most 6 config keys: the two that go along with the value most, then those that vary most."""
-    # several hundred show which keys matter
+    """Return at most 6 config keys: the two most associated with the value, then the most varying keys."""
+    # several hundred experiments suffice to show which keys matter
     ranked = field.ranked
     some = ranked[:: len(ranked) // _JUDGED + 1]
     configs = [field.configs[place] for place in some]
@@ -145,10 +146,10 @@ def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = Tru
 
 
 def name_settings(field: Field) -> list[list[tuple[str, Any]]]:
-    """Return for each setting the config keys and values that name it: where it leaves what most have.
+    """Return for each setting the config keys and values that name it: those that differ from the most common values.
 
-    Keys without a value that most have are in every name. A setting that has what most have is named by the keys that
-    vary most.
+    Keys without a most common value are in every name. A setting with only the most common values is named by the keys
+    that vary most.
     """
     configs = [field.configs[setting.places[0]] for setting in field.settings]
     varying = [key for key in find_varying(configs) if is_setting(key)]

@@ -1,4 +1,4 @@
-"""Every figure that a verdict depends on, in one place; each verdict names the one it used."""
+"""All figures that verdicts depend on; each verdict names the figures that it used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["DEFAULTS", "Thresholds"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What counts as an event; sigmas are robust (1.4826 x median absolute deviation)."""
+    """The thresholds of events; sigmas are robust (1.4826 x median absolute deviation)."""
 
     # a series in blocks
     levels: int = 100
@@ -83,7 +83,7 @@ class Thresholds:
     short_share: float = 0.5
     significance: float = 0.05
     power: float = 0.8
-    # a setting's own variance of 2, 3, 5 repeats is raised by 4, 1 and 0.25 times itself
+    # the variance of 2, 3 or 5 repeats is raised by 4, 1 or 0.25 times itself
     chance_calm: float = 4.0
     noisy_doubt: float = 1e-6
     most_repeats: int = 20

@@ -1,6 +1,6 @@
-"""Trends of a series: worse for good, better than at its start, level at its end.
+"""Find trends of a series: lasting worsening, improvement on the start, plateaus at the end.
 
-Values are costs: small is good. Negate those of an accuracy.
+Values are costs: smaller is better. Negate the values of an accuracy.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = [
 
 
 class Worsening(NamedTuple):
-    """A series that was better before: its best point, where it leaves its noise for good, and its level at the end.
+    """A series that was better before: its best point, the step at which it leaves its noise for good, its last level.
 
-    `lost` is the rise as a share of the improvement before it (above 1: it ends worse than it started).
+    `lost` is the rise as a share of the earlier improvement (above 1: it ends worse than it started).
     """
 
     best_step: int
@@ -40,7 +40,7 @@ class Worsening(NamedTuple):
 
 
 class Plateau(NamedTuple):
-    """Since which step a series that had improved gained next to nothing, at which level, for which share of it."""
+    """The step from which a series that had improved gained almost nothing, its level, and the share of the series."""
 
     step: int
     level: float
@@ -48,7 +48,7 @@ class Plateau(NamedTuple):
 
 
 def fit_rising(values: Sequence[float]) -> list[float]:
-    """Return the rising curve that is nearest to the values (least squares, by pooling adjacent violators)."""
+    """Return the rising curve nearest to the values (least squares, by pooling adjacent violators)."""
     pools: list[list[float]] = []
     for value in values:
         pools.append([value, 1])
@@ -59,9 +59,9 @@ def fit_rising(values: Sequence[float]) -> list[float]:
 
 
 def measure_trend(values: Sequence[float]) -> float:
-    """Return the Mann-Kendall statistic z, above 0 for a rise; noise that lasts for several values is allowed for.
+    """Return the Mann-Kendall statistic z, above 0 for a rise, corrected for noise that lasts for several values.
 
-    The variance is corrected by the autocorrelation of what a rising or falling fit leaves over (Hamed and Rao).
+    The variance is corrected by the autocorrelation of the residuals of a rising or falling fit (Hamed and Rao).
     """
     size = len(values)
     if size < 3:
@@ -80,10 +80,10 @@ def measure_trend(values: Sequence[float]) -> float:
 def find_worsening(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Worsening | None:
-    """Return since when a series has been worse than its best for good, if it is at its end. `costs` must be finite.
+    """Return how a series has been worse than its best until its end, or `None`. `costs` must be finite.
 
-    The rise from the best level to the last must be a share of the improvement before it, and must stand out from
-    the noise of the levels and from what a rising curve of any shape leaves over; or be a trend beyond doubt.
+    The rise from the best level to the last must be a share of the earlier improvement. It must also exceed the noise
+    of the levels and the residuals of a rising fit of any shape, or be a trend beyond doubt.
     """
     if len(costs) < thresholds.few_points or min(costs) == max(costs):
         return None
@@ -98,7 +98,7 @@ def find_worsening(
     after = course.medians[lowest:]
     if len(after) <= thresholds.smoothing or rise <= thresholds.worse_share * drop:
         return None
-    # what had not improved by as much before may as well be slow noise
+    # a rise larger than the earlier improvement may be slow noise
     doubt = 1 if drop >= rise else thresholds.worse_doubt
     fitted = fit_rising(after)
     left = measure_left(after, fitted)
@@ -112,7 +112,7 @@ def find_worsening(
     ):
         return None
     limit = best + max(thresholds.onset_share * rise, min(rise / 2, thresholds.onset_sigmas * course.scatter))
-    # of a rising curve through the levels, which leaves the noise out
+    # from a rising fit through the levels, because it excludes the noise
     onset = lowest + max((place for place, fit in enumerate(fitted) if fit <= limit), default=0)
     lowest_cost = min(costs)
     place = min(len(steps) - 1, (onset + 1) * course.width)
@@ -123,17 +123,17 @@ def find_worsening(
 
 
 def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None) -> bool:
-    """Return whether a series got better than it started, at least for a time. `costs` must be finite.
+    """Return whether a series improved on its start, at least temporarily. `costs` must be finite.
 
-    Either its best level lies below one of its starts (of 1, 2, 4, … values, at most a quarter) by more than the noise
-    of both and than what a falling curve leaves over; or it falls beyond doubt.
+    Either its best level is below one of its starts (the first 1, 2, 4, … values, at most a quarter) by more than the
+    noise of both and the residuals of a falling fit; or it falls beyond doubt.
     """
     scaled = to_scale(costs, thresholds)
     if course is None:
         course = outline(scaled, thresholds)
     fall = [-value for value in course.medians]
     until = fall[: course.lowest + 1]
-    # noise drifts less in the time in which half of the gain was made, if that was quick
+    # if half of the gain was quick, noise could only drift for that time
     middle = course.levels[0] / 2 + course.best / 2
     half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
     drift = min(
@@ -144,7 +144,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
     while size <= min(max(1, len(scaled) // 4), course.lowest * course.width):
         gain = median(scaled[:size]) - course.best
         noise = math.hypot(course.noise / math.sqrt(size), course.scatter, left)
-        # few first values may be odd by themselves
+        # a few first values may be outliers
         sigmas = thresholds.learned_sigmas if size >= thresholds.few_points else thresholds.quick_sigmas
         if gain > max(sigmas * noise, drift) and gain > 0:
             return True
@@ -155,7 +155,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
 def find_plateau(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Plateau | None:
-    """Return since when a series that had improved gained next to nothing. `costs` must be finite."""
+    """Return the plateau if a series that had improved gained almost nothing since. `costs` must be finite."""
     if len(costs) < thresholds.flat_points:
         return None
     scaled = to_scale(costs, thresholds)
@@ -166,7 +166,7 @@ def find_plateau(
     drop = max(course.first, course.levels[0]) - course.best
     limit = course.best + thresholds.plateau_share * drop + course.scatter
     level = next(place for place, level in enumerate(course.levels) if level <= limit)
-    # within the first level, the values themselves tell
+    # within the first level, use the values themselves
     onset = level * course.width or next((place for place, value in enumerate(scaled) if value <= limit), 0)
     share = 1 - onset / len(costs)
     if share < thresholds.plateau_length or course.final > limit:
@@ -196,7 +196,7 @@ def _find_few_worsening(
 
 
 def _count_orders(values: Sequence[float]) -> int:
-    """Return how many orders of as many values have at most as many falls between two of them (exact Mann-Kendall)."""
+    """Return how many permutations have at most as many falling pairs as these values (exact Mann-Kendall)."""
     size = len(values)
     falls = sum(later <= value for place, value in enumerate(values) for later in values[place + 1 :])
     counts = [1]
@@ -209,7 +209,7 @@ def _count_orders(values: Sequence[float]) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series that had fallen calmly never comes back to its best, in any shape: a step, a blow-up."""
+    """Return whether a series that had fallen calmly never returns to its best, in any shape: a step, a blow-up."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]
@@ -221,7 +221,7 @@ def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
 
 
 def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether the last quarter lies above the best window, and all after it rises, beyond doubt."""
+    """Return whether the last quarter is above the best window and the rest rises, both beyond doubt."""
     half = thresholds.smoothing // 2
     window = medians[max(0, lowest - half) : lowest + half + 1]
     rest = medians[lowest + half + 1 :]
@@ -233,7 +233,7 @@ def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, threshold
 
 
 def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None) -> float:
-    """Return the standard deviation of values around the rising curve that is nearest to them."""
+    """Return the standard deviation of the values around the nearest rising curve."""
     fitted = fitted or fit_rising(values)
     free = max(1, len(values) - len(set(fitted)))
     off = median([abs(value - fit) for value, fit in zip(values, fitted, strict=True)])
@@ -241,10 +241,10 @@ def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None)
 
 
 def measure_drift(values: Sequence[float], length: int) -> float:
-    """Return how far the noise of a series may drift within so many values: the standard deviation of a random walk.
+    """Return the possible noise drift over `length` values: the standard deviation of a random walk.
 
-    Its steps are estimated from second differences over 1, 2, 4, … values, which a trend hardly touches. Noise that
-    does not last is the same over all distances, so the largest ones show that it drifts less.
+    Its steps are estimated from second differences over 1, 2, 4, … values, which a trend hardly affects. Noise that
+    does not last is equal over all distances, so larger distances show that it drifts less.
     """
     drifts: list[float] = []
     lag = 1
@@ -261,7 +261,7 @@ def measure_drift(values: Sequence[float], length: int) -> float:
 
 
 def _measure_lasting(left: Sequence[float]) -> float:
-    """Return by how much the noise of a series lasts: 1 if each value is drawn by itself."""
+    """Return the persistence of the noise of a series: 1 if the values are independent."""
     size = len(left)
     mean = sum(left) / size
     moved = [value - mean for value in left]

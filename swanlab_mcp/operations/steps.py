@@ -1,4 +1,4 @@
-"""Steps told in few words."""
+"""Describe steps briefly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST = 40
 
 
 def describe_steps(steps: Sequence[int]) -> str:
-    """Return sorted steps as runs of equal distance: "0, 50-600 by 50"; of very many runs the first and the last."""
+    """Return sorted steps as runs of equal distance ("0, 50-600 by 50"); of very many runs, the first and the last."""
     runs: list[str] = []
     place = 0
     while place < len(steps):
