@@ -59,7 +59,7 @@ def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) 
 
 
 def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None:
-    """Raise UnknownField for a field that does not exist, with near ones; metric keys are not judged here."""
+    """Raise UnknownField with near names for a field that does not exist; metric keys are not checked."""
     for field in find_unknown_fields(fields, candidates):
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
         key = field.partition(".")[2]
@@ -72,7 +72,7 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None
 
 
 def normalise_states(condition: Filter) -> Filter:
-    """Return a condition with its states written as SwanLab writes them; raises UnknownState for an unknown one."""
+    """Return a condition with states in SwanLab's spelling; raises UnknownState for an unknown state."""
     if condition.field != "state" or condition.op not in _EQUALITY:
         return condition
     states = [str(value).strip().upper() for value in _to_list(condition.value)]
@@ -107,7 +107,7 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
 
 def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
-    """Raise Incomparable when no candidate's value can be ordered against the condition's."""
+    """Raise Incomparable if no candidate's value can be ordered against the condition's value."""
     if condition.op not in _ORDERED:
         _read_wanted(condition)
         return

@@ -30,7 +30,7 @@ class Selection(NamedTuple):
     last_minutes: float | None = None
 
     def check(self) -> None:
-        """Raise Contradiction when the parts contradict one another."""
+        """Raise Contradiction if the limits contradict each other."""
         if self.start is not None and self.end is not None and self.start > self.end:
             raise Contradiction("steps", ("start", "end"), self.start, self.end)
         if self.since is not None and self.until is not None and self.since > self.until:

@@ -1,4 +1,4 @@
-"""A curve in calmer points."""
+"""Smooth a curve."""
 
 from __future__ import annotations
 
