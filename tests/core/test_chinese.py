@@ -111,7 +111,7 @@ ERRORS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_a_translation_keeps_figures_names_and_arguments() -> None:
+def test_translation_keeps_figures_names_and_arguments() -> None:
     for message in read_catalogue():
         # Chinese has one form for any count
         english = message.id[-1] if message.pluralizable else message.id
@@ -163,7 +163,7 @@ def check_told(english: str, chinese: str, data: str = "") -> None:
 
 
 @pytest.mark.parametrize(("tool", "arguments"), ANSWERS)
-async def test_an_answer_holds_the_same_in_chinese(tool: str, arguments: dict[str, Any]) -> None:
+async def test_reply_has_the_same_content_in_chinese(tool: str, arguments: dict[str, Any]) -> None:
     english, chinese = await ask_twice(DEMO, tool, arguments)
     assert not english.is_error, text_of(english)
     error = ((chinese.structured_content or {}).get("data") or {}) if tool == "diagnose_experiment" else {}
@@ -176,19 +176,19 @@ async def test_an_answer_holds_the_same_in_chinese(tool: str, arguments: dict[st
     assert bool(notes) == ("\nnote: " in text_of(english))
 
 
-def test_every_tool_that_is_on_by_default_answers_here() -> None:
+def test_every_default_tool_is_covered() -> None:
     assert {name for name, _ in ANSWERS} == {entry.name for entry in TOOLS}
 
 
 @pytest.mark.parametrize(("tool", "arguments"), ERRORS)
-async def test_an_error_is_told_in_chinese(tool: str, arguments: dict[str, Any]) -> None:
+async def test_errors_are_in_chinese(tool: str, arguments: dict[str, Any]) -> None:
     english, chinese = await ask_twice(DEMO, tool, arguments)
     assert english.is_error
     assert chinese.is_error
     check_told(text_of(english), text_of(chinese))
 
 
-async def test_what_a_change_would_do_is_told_in_chinese(settings: Settings, state: State) -> None:
+async def test_dry_run_is_described_in_chinese(settings: Settings, state: State) -> None:
     made = state.add_project(state.workspaces[0], "mnist")
     for name in ("a", "b"):
         state.add_experiment(made, name, cuid=f"cuid-{name}")
@@ -245,7 +245,7 @@ def test_reasons_of_a_direction_are_in_chinese(key: str) -> None:
         ("MyOwnError: something", ""),
     ],
 )
-def test_which_memory_ran_out_does_not_depend_on_the_language(line: str, memory: str) -> None:
+def test_memory_kind_does_not_depend_on_the_language(line: str, memory: str) -> None:
     assert find_lacking_memory(line) == memory
     with speak("zh"):
         assert find_lacking_memory(line) == memory

@@ -22,16 +22,16 @@ from swanlab_mcp.core.html_text import extract_text
         ("", ""),
     ],
 )
-def test_a_page_is_what_a_reader_sees(page: str, text: str) -> None:
+def test_page_text_is_its_visible_text(page: str, text: str) -> None:
     assert extract_text(page) == text
 
 
 @given(st.text(alphabet="<>/!-abcsript \n&;\"'İ", max_size=200))
-def test_any_text_is_read(page: str) -> None:
+def test_any_html_is_read(page: str) -> None:
     assert "<script>" not in extract_text(f"<script>{page.replace('<', '')}</script>")
     extract_text(page)
 
 
 @pytest.mark.parametrize("piece", ["<", "<!--", "<a ", "&", "</", "<![", "<script>", "<template>", '<a b="', "</td>"])
-def test_a_hostile_page_is_read_in_one_pass(piece: str) -> None:
+def test_hostile_page_is_read_in_linear_time(piece: str) -> None:
     assert len(extract_text(piece * 300_000)) <= 2_000_000

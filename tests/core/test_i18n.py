@@ -34,12 +34,12 @@ def read_catalogue() -> Catalog:
         return read_po(file, locale="zh")
 
 
-def test_the_catalogue_holds_what_the_code_says() -> None:
+def test_catalogue_matches_the_messages_in_the_code() -> None:
     wanted = {message.id for message in collect()}
     assert {message.id for message in read_catalogue()} == wanted, "run scripts/update_catalogue.sh, then translate"
 
 
-def test_every_text_is_translated_and_keeps_its_fields() -> None:
+def test_every_message_is_translated_with_its_fields() -> None:
     catalogue = read_catalogue()
     assert not catalogue.obsolete
     for message in catalogue:
@@ -57,13 +57,13 @@ def read_fields(text: str) -> tuple[tuple[str, str | None], ...]:
     return tuple(sorted((name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None))
 
 
-def test_a_plural_has_both_english_forms_and_one_chinese_form() -> None:
+def test_plurals_have_two_english_forms_and_a_chinese_form() -> None:
     assert say_plural("{count} row", "{count} rows", 1) == "1 row"
     assert say_plural("{count} row", "{count} rows", 0) == "0 rows"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_what_is_said_is_a_literal_and_errors_are_said(path: Path) -> None:
+def test_say_gets_literals_and_errors_use_say(path: Path) -> None:
     """An f-string would be looked up with its values in it; an error without `say` would be English for ever."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
@@ -83,7 +83,7 @@ def test_what_is_said_is_a_literal_and_errors_are_said(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_every_place_of_a_text_has_its_value(path: Path) -> None:
+def test_every_field_of_a_message_has_a_value(path: Path) -> None:
     """What is rarely said would fail only then."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say"):
@@ -96,7 +96,7 @@ def test_every_place_of_a_text_has_its_value(path: Path) -> None:
         assert given == places or (None in given and given - {None} < places), f"line {node.lineno}: {given ^ places}"
 
 
-def test_an_unknown_text_stays_english_and_braces_without_values_stay() -> None:
+def test_unknown_message_stays_english_and_keeps_unused_braces() -> None:
     token = language.set("zh")
     try:
         assert say("No such text {here}") == "No such text {here}"

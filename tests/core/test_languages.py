@@ -40,7 +40,7 @@ LOCALES = ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE")
     ("value", "chosen"),
     [("zh_CN.UTF-8", "zh"), ("zh", "zh"), ("zh_TW:en", "zh"), ("en_US.UTF-8", "en"), ("C", "en"), ("de_DE", "en")],
 )
-def test_auto_is_what_the_environment_names(name: str, value: str, chosen: str) -> None:
+def test_auto_follows_the_environment(name: str, value: str, chosen: str) -> None:
     assert load_settings(environ={name: value}).language == chosen
     assert load_settings(environ={name: value}, lang="auto", demo=True).language == chosen
 
@@ -55,14 +55,14 @@ def test_the_stronger_variable_decides(place: int) -> None:
 @pytest.mark.parametrize(
     ("told", "chosen"), [("zh_CN", "zh"), ("Chinese (Simplified)_China", "zh"), ("en_GB", "en"), (None, "en")]
 )
-def test_without_variables_the_operating_system_tells(
+def test_operating_system_language_is_the_fallback(
     monkeypatch: pytest.MonkeyPatch, told: str | None, chosen: str
 ) -> None:
     monkeypatch.setattr(locale, "getlocale", lambda: (told, "UTF-8"))
     assert load_settings(environ={}).language == chosen
 
 
-def test_a_locale_that_python_does_not_know_is_english(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_locale_means_english(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ValueError("unknown locale: xx")
 
@@ -70,14 +70,14 @@ def test_a_locale_that_python_does_not_know_is_english(monkeypatch: pytest.Monke
     assert load_settings(environ={}).language == "en"
 
 
-def test_the_setting_is_stronger_than_the_locale_and_the_argument_than_the_setting() -> None:
+def test_argument_overrides_setting_and_setting_overrides_locale() -> None:
     environ = {"SWANLAB_MCP_LANG": "ZH ", "LC_ALL": "en_US"}
     assert load_settings(environ=environ).language == "zh"
     assert load_settings(environ=environ, lang="en").language == "en"
     assert load_settings(environ={"SWANLAB_MCP_LANG": "auto", "LANG": "zh_CN"}).language == "zh"
 
 
-def test_a_language_that_we_do_not_speak_is_told() -> None:
+def test_unsupported_language_is_reported() -> None:
     found = load_settings(environ={"SWANLAB_MCP_LANG": "fr", "LANG": "en_US"})
     assert found.language == "en"
     assert found.problems == ("SWANLAB_MCP_LANG='fr' is not auto, en or zh; auto is used.",)
@@ -149,7 +149,7 @@ def chinese(settings: Settings) -> Settings:
         ),
     ],
 )
-async def test_arguments_that_do_not_fit_are_told_in_chinese(
+async def test_invalid_arguments_are_explained_in_chinese(
     chinese: Settings, tool: str, arguments: dict[str, Any], told: str
 ) -> None:
     async with session(chinese) as client:
@@ -187,7 +187,7 @@ async def test_a_wrong_value_is_described_in_english(settings: Settings) -> None
         (Fault(path="/project/", status=200, body=b'{"list": [{}], "total": 1}'), "SwanLab 返回的项目信息缺少 name。"),
     ],
 )
-async def test_faults_of_swanlab_are_told_in_chinese(chinese: Settings, state: State, fault: Fault, told: str) -> None:
+async def test_swanlab_errors_are_in_chinese(chinese: Settings, state: State, fault: Fault, told: str) -> None:
     state.faults.append(fault)
     async with session(chinese) as client:
         result = await client.call_tool("list_projects", {})
@@ -196,7 +196,7 @@ async def test_faults_of_swanlab_are_told_in_chinese(chinese: Settings, state: S
 
 
 @pytest.mark.anyio
-async def test_who_is_not_signed_in_reads_how_in_chinese(chinese: Settings) -> None:
+async def test_login_help_is_in_chinese(chinese: Settings) -> None:
     async with session(replace(chinese, api_key="", key_source="")) as client:
         assert "没有找到 SwanLab 的 API key。请先登录" in check_chinese(
             text_of(await client.call_tool("list_projects", {}))
@@ -211,7 +211,7 @@ async def test_who_is_not_signed_in_reads_how_in_chinese(chinese: Settings) -> N
 
 
 @pytest.mark.anyio
-async def test_what_is_cut_and_how_it_goes_on_is_told_in_chinese() -> None:
+async def test_truncation_and_paging_notes_are_in_chinese() -> None:
     async with session(replace(DEMO, max_output_tokens=2000)) as client:
         rows = await client.call_tool("list_project_exps", {**PROJECT, "page": 0})
     async with session(replace(DEMO, max_output_tokens=600)) as client:
@@ -235,7 +235,7 @@ async def test_a_key_cannot_pass_for_a_note_in_chinese(chinese: Settings, state:
 
 
 @pytest.mark.anyio
-async def test_what_is_wrong_with_runs_on_disk_is_told_in_chinese(tmp_path: Path) -> None:
+async def test_problems_of_runs_on_disk_are_in_chinese(tmp_path: Path) -> None:
     write_run(tmp_path, "aaaa", [encode_point(number, "loss", number, 0.5) for number in range(1, 30)])
     for number in range(6):
         folder = tmp_path / f"run-broken-{number}"
@@ -253,7 +253,7 @@ async def test_what_is_wrong_with_runs_on_disk_is_told_in_chinese(tmp_path: Path
 
 
 @pytest.mark.anyio
-async def test_runs_without_an_end_are_told_in_chinese() -> None:
+async def test_notes_on_unfinished_runs_are_in_chinese() -> None:
     async with session(Settings(log_dirs=(RUNS / "0.10.3-truncated",), language="zh")) as client:
         projects = await client.call_tool("list_projects", {"username": "local"})
         name = projects.structured_content["data"][0]["name"]
@@ -265,7 +265,7 @@ async def test_runs_without_an_end_are_told_in_chinese() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_resources_prompts_and_completion_speak_chinese(chinese: Settings, state: State, mode: str) -> None:
+async def test_resources_prompts_and_completion_are_in_chinese(chinese: Settings, state: State, mode: str) -> None:
     async with session(chinese, mode) as client:
         assert (await client.read_resource("swanlab://workspaces")).contents[0].text.startswith("共 2 条，返回 2 条")
         with pytest.raises(MCPError, match=r"没有给出 project。"):
@@ -305,7 +305,7 @@ async def test_schemas_and_descriptions_are_the_same_in_both_languages(settings:
 
 
 @pytest.mark.anyio
-async def test_progress_is_told_in_chinese(chinese: Settings, state: State) -> None:
+async def test_progress_is_reported_in_chinese(chinese: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run-{number}")
@@ -320,7 +320,7 @@ async def test_progress_is_told_in_chinese(chinese: Settings, state: State) -> N
 
 
 @pytest.mark.anyio
-async def test_two_languages_at_once_do_not_mix(settings: Settings, chinese: Settings, state: State) -> None:
+async def test_parallel_languages_do_not_mix(settings: Settings, chinese: Settings, state: State) -> None:
     state.latency = 0.01
     async with session(settings) as english, session(chinese) as other:
 
@@ -334,7 +334,7 @@ async def test_two_languages_at_once_do_not_mix(settings: Settings, chinese: Set
 
 
 @pytest.mark.anyio
-async def test_the_user_is_asked_in_chinese(chinese: Settings) -> None:
+async def test_confirmation_form_is_in_chinese(chinese: Settings) -> None:
     forms: list[Any] = []
 
     async def decline(_context: Any, params: Any) -> Any:
@@ -350,7 +350,7 @@ async def test_the_user_is_asked_in_chinese(chinese: Settings) -> None:
     assert "已询问用户，用户没有同意；什么都没有做。除非用户要求，否则请不要重试。" in text_of(refused)
 
 
-def test_the_gateway_refuses_in_chinese(chinese: Settings, state: State) -> None:
+def test_http_gateway_errors_are_in_chinese(chinese: Settings, state: State) -> None:
     with serve(chinese, limits=Limits(body=1000)) as url:
         told = {
             401: ask(url, key=None),
@@ -368,7 +368,7 @@ def test_the_gateway_refuses_in_chinese(chinese: Settings, state: State) -> None
 
 
 @pytest.mark.parametrize(("value", "told"), [("zh", "没有给出 project。"), ("en", "No project was given.")])
-def test_errmsg_of_openapi_is_said_as_the_environment_wants(
+def test_openapi_errmsg_follows_the_environment(
     host: str, monkeypatch: pytest.MonkeyPatch, value: str, told: str
 ) -> None:
     monkeypatch.setenv("SWANLAB_MCP_LANG", value)
@@ -413,7 +413,9 @@ def ended(code: int) -> Generator[None, None, None]:
         (["install", "cherry-studio"], 0, "Cherry Studio 自行保存服务器列表"),
     ],
 )
-def test_the_command_speaks_chinese(capsys: pytest.CaptureFixture[str], words: list[str], code: int, told: str) -> None:
+def test_command_output_is_in_chinese(
+    capsys: pytest.CaptureFixture[str], words: list[str], code: int, told: str
+) -> None:
     Path("old.csv").write_text("")
     with ended(code):
         cli.main(["--lang", "zh", *words])
@@ -423,7 +425,7 @@ def test_the_command_speaks_chinese(capsys: pytest.CaptureFixture[str], words: l
     assert load_settings(environ={"SWANLAB_MCP_LANG": "en"}).language == "en"
 
 
-def test_check_tells_problems_and_a_login_in_chinese(
+def test_check_reports_problems_and_login_in_chinese(
     host: str, state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
@@ -452,20 +454,20 @@ def test_check_tells_problems_and_a_login_in_chinese(
         (["--http-port", "99999"], 1, "无法监听 127.0.0.1:99999："),
     ],
 )
-def test_serving_is_refused_in_chinese(words: list[str], code: int, told: str) -> None:
+def test_serve_errors_are_in_chinese(words: list[str], code: int, told: str) -> None:
     done = run("serve", "--transport", "http", *words, SWANLAB_MCP_LANG="zh", PYTHONIOENCODING="utf-8")
     assert done.returncode == code
     assert told in done.stderr
 
 
-def test_a_process_takes_its_language_from_the_environment() -> None:
+def test_process_language_comes_from_the_environment() -> None:
     for name, told in (("zh_CN.UTF-8", "参数不符合要求"), ("C", "Invalid arguments")):
         done = run("--demo", "call", "list_projects", "nope=1", LC_ALL=name, PYTHONIOENCODING="utf-8")
         assert told in done.stderr
 
 
 @pytest.mark.anyio
-async def test_a_report_counts_the_same_in_both_languages() -> None:
+async def test_report_counts_are_equal_in_both_languages() -> None:
     pages: dict[str, str] = {}
     for language in ("en", "zh"):
         with speak(language):

@@ -79,7 +79,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("tool", LONG)
-async def test_a_long_call_tells_how_far_it_is_and_ends_at_its_total(settings: Settings, tool: str) -> None:
+async def test_long_call_reports_progress_up_to_its_total(settings: Settings, tool: str) -> None:
     arguments, ends = LONG[tool]
     told = await follow(settings, tool, arguments)
     ended = [message for _, _, message in told if message.split()[0] == message.split()[2]]
@@ -87,11 +87,11 @@ async def test_a_long_call_tells_how_far_it_is_and_ends_at_its_total(settings: S
 
 
 @pytest.mark.parametrize("tool", CALLS)
-async def test_whatever_a_tool_tells_only_grows(settings: Settings, tool: str) -> None:
+async def test_reported_progress_only_grows(settings: Settings, tool: str) -> None:
     await follow(replace(settings, is_cached=False), tool, CALLS[tool])
 
 
-async def test_a_large_run_on_disk_is_followed_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_run_on_disk_reports_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.background._TICK", 0.001)
     records = [encode_point(step + 1, "loss", step, 1.0) for step in range(40_000)]
     write_run(tmp_path / "runs", "long", [*records, encode_finish()])
@@ -106,7 +106,7 @@ shapes = st.lists(st.tuples(st.sampled_from(["pages", "bytes"]), st.integers(1, 
 
 
 @given(shapes, st.randoms(use_true_random=True))
-def test_stages_in_any_order_are_one_count(shapes: list[tuple[str, int]], order: Any) -> None:
+def test_parallel_stages_share_a_count(shapes: list[tuple[str, int]], order: Any) -> None:
     told: list[tuple[float, float, str]] = []
 
     async def listen(*one: Any) -> None:
@@ -126,7 +126,7 @@ def test_stages_in_any_order_are_one_count(shapes: list[tuple[str, int]], order:
     assert told[-1][0] == told[-1][1]
 
 
-async def test_of_several_questions_the_answered_ones_are_counted_and_of_one_what_it_tells_itself() -> None:
+async def test_several_tasks_report_their_count_and_a_single_task_its_own_progress() -> None:
     told: list[str] = []
 
     async def listen(stage: progress.Stage) -> None:
@@ -191,7 +191,7 @@ def show(got: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def test_on_a_terminal_a_bar_is_drawn_and_gone_when_the_answer_is_there(host: str) -> None:
+def test_terminal_bar_is_drawn_and_then_erased(host: str) -> None:
     code, output, got = run_on_terminal("--host", host, "call", "list_project_exps", "project=many", "page=0")
     assert code == 0
     assert output.startswith("50 of 410")
@@ -200,7 +200,7 @@ def test_on_a_terminal_a_bar_is_drawn_and_gone_when_the_answer_is_there(host: st
     assert show(got) == []
 
 
-def test_an_error_after_the_bar_can_be_read(host: str) -> None:
+def test_error_after_the_bar_is_readable(host: str) -> None:
     code, output, got = run_on_terminal("--host", host, "call", "rank_experiments", "project=many", "metric=odd")
     assert (code, output) == (1, "")
     assert "5 of 5 pages" in got
@@ -208,7 +208,7 @@ def test_an_error_after_the_bar_can_be_read(host: str) -> None:
 
 
 @pytest.mark.parametrize(("language", "columns", "widest"), [("en", 30, 29), ("zh", 38, 37)])
-def test_a_narrow_terminal_keeps_the_bar_on_one_line(host: str, language: str, columns: int, widest: int) -> None:
+def test_bar_fits_a_narrow_terminal(host: str, language: str, columns: int, widest: int) -> None:
     asked = ("--host", host, "--lang", language, "call", "rank_experiments", "project=many", "metric=odd")
     got = run_on_terminal(*asked, columns=columns)[2]
     drawn = [part for part in got.split("\r") if part.startswith("[")]
@@ -217,7 +217,7 @@ def test_a_narrow_terminal_keeps_the_bar_on_one_line(host: str, language: str, c
 
 
 @pytest.mark.parametrize("columns", [40, 45, 80])
-def test_a_chinese_bar_stays_on_one_line_and_leaves_nothing(columns: int) -> None:
+def test_chinese_bar_fits_its_line_and_is_erased(columns: int) -> None:
     asked = ("--demo", "--lang", "zh", "call", "compare_experiments", "project=digits-mlp", "metrics=val/acc")
     code, _, got = run_on_terminal(*asked, columns=columns)
     drawn = [lay(part) for part in got.split("\r") if part.strip()]
@@ -228,12 +228,12 @@ def test_a_chinese_bar_stays_on_one_line_and_leaves_nothing(columns: int) -> Non
 
 
 @pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_who_wants_plain_output_sees_no_bar(host: str, how: dict[str, str]) -> None:
+def test_plain_output_has_no_bar(host: str, how: dict[str, str]) -> None:
     asked = ("--host", host, "call", "list_project_exps", "project=many")
     assert run_on_terminal(*asked, **how)[2] == ""
 
 
-def test_an_export_and_a_report_show_how_far_they_are(tmp_path: Path) -> None:
+def test_export_and_report_show_progress(tmp_path: Path) -> None:
     table, page = tmp_path / "points.csv", tmp_path / "page.html"
     code, output, got = run_on_terminal("--demo", "export", "qjruw96b", "--project", "digits-mlp", "-o", str(table))
     assert (code, output) == (0, "")
@@ -245,7 +245,7 @@ def test_an_export_and_a_report_show_how_far_they_are(tmp_path: Path) -> None:
     assert show(got)[0] == f"{page}: {page.stat().st_size} bytes"
 
 
-def test_where_nobody_watches_nothing_is_drawn(host: str) -> None:
+def test_no_bar_is_drawn_without_a_terminal(host: str) -> None:
     done = run("--host", host, "call", "list_project_exps", "project=many", SWANLAB_API_KEY="test-key")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -254,7 +254,7 @@ def test_where_nobody_watches_nothing_is_drawn(host: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "log"])
-def test_an_export_whose_reader_has_gone_ends_without_a_word(host: str, state: State, form: str) -> None:
+def test_export_to_a_closed_pipe_ends_silently(host: str, state: State, form: str) -> None:
     experiment = get_small(state)
     experiment.metrics = {"loss": [(step, 1 / (1 + step)) for step in range(20_000)]}
     experiment.logs = [LogLine(number, "x" * 100) for number in range(3000)]
@@ -271,7 +271,7 @@ def test_an_export_whose_reader_has_gone_ends_without_a_word(host: str, state: S
 
 
 @pytest.mark.parametrize("arguments", [["tools"], ["check"], ["call", "list_projects"]])
-def test_a_short_answer_that_nobody_reads_ends_without_a_word(arguments: list[str]) -> None:
+def test_short_output_to_a_closed_pipe_ends_silently(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "swanlab_mcp", "--demo", *arguments]

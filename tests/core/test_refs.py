@@ -30,7 +30,7 @@ URL = "https://swanlab.cn"
         (("a/b/c/d/e",), Reference("", "a/b/c/d/e")),
     ],
 )
-def test_a_project_is_a_name_a_path_or_an_address(arguments: tuple[str, ...], expected: Reference) -> None:
+def test_project_is_a_name_a_path_or_a_url(arguments: tuple[str, ...], expected: Reference) -> None:
     assert parse_project(*arguments) == expected
 
 
@@ -49,7 +49,7 @@ def test_a_project_is_a_name_a_path_or_an_address(arguments: tuple[str, ...], ex
         ((f"{URL}:8443/@t/p/runs/e", "t/p"), Reference("t", "p", "e", f"{URL}:8443")),
     ],
 )
-def test_an_experiment_is_an_id_a_path_or_an_address(arguments: tuple[str, ...], expected: Reference) -> None:
+def test_experiment_is_an_id_a_path_or_a_url(arguments: tuple[str, ...], expected: Reference) -> None:
     assert parse_experiment(*arguments) == expected
 
 
@@ -70,13 +70,13 @@ def test_an_experiment_is_an_id_a_path_or_an_address(arguments: tuple[str, ...],
         (("e", f"{URL}/@t"), "address of a workspace"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_reason(arguments: tuple[str, ...], told: str) -> None:
+def test_invalid_reference_is_refused_with_the_reason(arguments: tuple[str, ...], told: str) -> None:
     with pytest.raises(InvalidArgument, match=re.escape(told)):
         parse_experiment(*arguments)
 
 
 @given(names, names, names)
-def test_every_way_to_write_a_reference_means_the_same(username: str, project: str, experiment: str) -> None:
+def test_all_reference_spellings_are_equal(username: str, project: str, experiment: str) -> None:
     expected = Reference(username, project, experiment)
     assert parse_experiment(experiment, project, username) == expected
     assert parse_experiment(f"{username}/{project}/runs/{experiment}") == expected
@@ -84,7 +84,7 @@ def test_every_way_to_write_a_reference_means_the_same(username: str, project: s
 
 
 @given(st.text(max_size=60), st.text(max_size=30), st.text(max_size=30))
-def test_any_text_is_a_reference_or_refused(experiment: str, project: str, username: str) -> None:
+def test_any_text_is_parsed_or_refused(experiment: str, project: str, username: str) -> None:
     try:
         found = parse_experiment(experiment, project, username)
     except InvalidArgument as error:
@@ -94,13 +94,13 @@ def test_any_text_is_a_reference_or_refused(experiment: str, project: str, usern
     assert found.project
 
 
-def test_a_workspace_may_be_an_address() -> None:
+def test_workspace_can_be_a_url() -> None:
     assert parse_workspace(f"{URL}/@t/p") == Reference("t", host=URL)
     assert parse_workspace("@t") == Reference("t")
     assert parse_workspace("") == Reference()
 
 
-def test_near_names_are_other_cases_slips_and_parts() -> None:
+def test_near_names_cover_case_typos_and_parts() -> None:
     known = ["bert-base", "BERT-large", "resnet18", "vit", "a"]
     assert find_near_names("Bert-Base", known)[0] == "bert-base"
     assert find_near_names("resnet19", known) == ["resnet18"]

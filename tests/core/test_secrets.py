@@ -92,9 +92,7 @@ def read_files(folder: Path) -> str:
     return "".join(file.read_bytes().decode("latin-1") for file in folder.rglob("*") if file.is_file())
 
 
-async def test_over_stdio_at_debug_level_no_secret_leaves_the_process(
-    settings: Settings, state: State, tmp_path: Path
-) -> None:
+async def test_debug_log_over_stdio_contains_no_secret(settings: Settings, state: State, tmp_path: Path) -> None:
     home = tmp_path / "fresh"
     home.mkdir()
     where = {"HOME": str(home), "TMPDIR": str(home), "MPLCONFIGDIR": str(home), "XDG_CACHE_HOME": str(home)}
@@ -133,7 +131,7 @@ async def test_over_stdio_at_debug_level_no_secret_leaves_the_process(
     assert CANARY not in read_files(home)
 
 
-async def test_no_secret_is_in_a_reply_an_error_or_our_log(
+async def test_replies_errors_and_logs_contain_no_secret(
     settings: Settings, state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="swanlab_mcp")
@@ -155,7 +153,7 @@ async def test_no_secret_is_in_a_reply_an_error_or_our_log(
 
 
 @pytest.mark.parametrize("fault", faults()[1:], ids=lambda fault: f"{fault.path}-{fault.status}")
-async def test_no_secret_is_in_a_traceback_or_a_repr(settings: Settings, state: State, fault: Fault) -> None:
+async def test_tracebacks_and_reprs_contain_no_secret(settings: Settings, state: State, fault: Fault) -> None:
     state.faults = [fault]
     async with opened(replace(settings, backoff=0.0001)) as client:
         with pytest.raises(SwanLabError) as caught:
@@ -167,7 +165,7 @@ async def test_no_secret_is_in_a_traceback_or_a_repr(settings: Settings, state: 
     assert CANARY not in repr(settings) + repr(load_settings(api_key=KEY))
 
 
-def test_no_secret_is_in_the_python_api(settings: Settings, state: State) -> None:
+def test_python_api_exposes_no_secret(settings: Settings, state: State) -> None:
     with OpenApi(api_key=KEY, host=settings.api_host) as api:
         answers = [api.list_workspaces(), api.get_experiment(project="project1", exp_cuid="cuid1")]
         state.faults = [Fault(path="/project", status=403)]
@@ -177,7 +175,7 @@ def test_no_secret_is_in_the_python_api(settings: Settings, state: State) -> Non
 
 
 @pytest.mark.parametrize("arguments", [["--api-key", KEY], ["check", f"--api-key={KEY}"], ["call", "--api-key", KEY]])
-def test_the_key_is_not_read_from_the_command_line(host: str, state: State, arguments: list[str]) -> None:
+def test_key_is_not_read_from_the_command_line(host: str, state: State, arguments: list[str]) -> None:
     done = run(*arguments, "--host", host)
     assert done.returncode == 2
     assert "the API key is not read from arguments: set SWANLAB_API_KEY" in done.stderr
@@ -191,7 +189,7 @@ def test_no_option_takes_a_key() -> None:
     assert "never from arguments" in " ".join(shown.split())
 
 
-async def test_a_file_key_of_one_host_reaches_no_other(settings: Settings, state: State) -> None:
+async def test_key_from_a_file_reaches_only_its_host(settings: Settings, state: State) -> None:
     theirs = State()
     theirs.add_user("them", api_key="other-key")
     with serve(create_app(theirs)) as other:
@@ -211,7 +209,7 @@ async def test_a_file_key_of_one_host_reaches_no_other(settings: Settings, state
     assert state.calls[0].headers["authorization"] == KEY
 
 
-def test_a_password_for_any_host_is_for_none() -> None:
+def test_default_netrc_password_is_ignored() -> None:
     folder = Path.home() / ".swanlab"
     folder.mkdir()
     (folder / ".netrc").write_text(f"default login x password {KEY}\n", encoding="utf-8")
@@ -219,7 +217,7 @@ def test_a_password_for_any_host_is_for_none() -> None:
     assert (found.api_key, found.api_host) == ("", "https://api.swanlab.cn")
 
 
-async def test_a_redirect_takes_neither_key_nor_session_along(settings: Settings, state: State) -> None:
+async def test_redirects_carry_no_key_or_session(settings: Settings, state: State) -> None:
     theirs = State()
     with serve(create_app(theirs)) as other:
         for path in ("/login", "/project", "/storage"):
@@ -232,7 +230,7 @@ async def test_a_redirect_takes_neither_key_nor_session_along(settings: Settings
     assert not theirs.calls
 
 
-async def test_what_an_assistant_is_sent_of_our_log_is_masked_and_short(
+async def test_log_messages_to_clients_are_masked_and_short(
     settings: Settings, state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="swanlab_mcp")
@@ -249,7 +247,7 @@ async def test_what_an_assistant_is_sent_of_our_log_is_masked_and_short(
     assert not [one for one in told if KEY in one or len(one) > 1000]
 
 
-async def test_a_download_carries_neither_key_nor_session(settings: Settings, state: State) -> None:
+async def test_downloads_carry_no_key_or_session(settings: Settings, state: State) -> None:
     theirs = State()
     with serve(create_app(theirs)) as other:
         # the API host may store files behind another port, but no other host may do so without encryption
@@ -285,7 +283,7 @@ async def test_a_download_carries_neither_key_nor_session(settings: Settings, st
         ("swan.example.com", True),
     ],
 )
-async def test_only_this_machine_may_be_asked_without_encryption(host: str, *, is_allowed: bool) -> None:
+async def test_only_localhost_may_be_unencrypted(host: str, *, is_allowed: bool) -> None:
     found = load_settings(api_key=KEY, host=host)
     assert (not found.host_problem) == is_allowed
     if not is_allowed:
@@ -294,7 +292,7 @@ async def test_only_this_machine_may_be_asked_without_encryption(host: str, *, i
                 await client.list_workspaces()
 
 
-def test_a_host_without_encryption_is_refused_from_a_file_too() -> None:
+def test_unencrypted_host_from_a_file_is_refused() -> None:
     write_netrc(Path.home() / ".swanlab", "http://swan.example.com", KEY)
     assert "not encrypted" in load_settings().host_problem
 
@@ -347,7 +345,7 @@ async def test_recorded_secrets_are_masked_in_every_reply(settings: Settings, st
 
 
 @given(st.data(), st.text(max_size=5), st.text(max_size=5))
-def test_no_text_that_a_pattern_finds_is_passed_by_unread(data: st.DataObject, before: str, after: str) -> None:
+def test_quick_check_misses_no_secret_pattern(data: st.DataObject, before: str, after: str) -> None:
     names = {"_NAME", "_CAMEL", "_OPTION", "_ANY"}
     patterns = [one for name, one in vars(secret_values).items() if isinstance(one, re.Pattern) and name not in names]
     assert len(patterns) == 9
@@ -370,11 +368,11 @@ def test_no_text_that_a_pattern_finds_is_passed_by_unread(data: st.DataObject, b
         "?x-signature=hunter22",
     ],
 )
-def test_letters_that_pass_for_others_where_case_does_not_count_hide_no_secret(text: str, letters: str) -> None:
+def test_case_folding_lookalikes_do_not_hide_secrets(text: str, letters: str) -> None:
     assert "hunter22" not in mask_secrets(text.translate(str.maketrans("isk", letters)))
 
 
-async def test_recorded_secrets_are_shown_where_that_is_asked_for(settings: Settings, state: State) -> None:
+async def test_recorded_secrets_are_shown_with_the_option(settings: Settings, state: State) -> None:
     record_secrets(state)
     async with session(replace(settings, show_secrets=True)) as client:
         for name in ("get_experiment", "get_logs"):
@@ -384,7 +382,7 @@ async def test_recorded_secrets_are_shown_where_that_is_asked_for(settings: Sett
 
 
 @pytest.mark.parametrize("show_secrets", [False, True])
-async def test_our_own_key_and_session_are_masked_wherever_they_stand_recorded(
+async def test_recorded_copies_of_the_users_key_and_session_are_masked(
     settings: Settings, state: State, *, show_secrets: bool
 ) -> None:
     for number, experiment in enumerate(state.projects[0].experiments):
@@ -425,7 +423,7 @@ async def test_our_own_key_and_session_are_masked_wherever_they_stand_recorded(
     assert sum("***" in reply for reply in seen.values()) >= 12
 
 
-def test_the_environment_of_the_server_is_not_changed_or_shown(host: str) -> None:
+def test_server_environment_is_not_changed_or_exposed(host: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "swanlab_mcp", "check", "--host", host],
         capture_output=True,
@@ -439,7 +437,7 @@ def test_the_environment_of_the_server_is_not_changed_or_shown(host: str) -> Non
     assert "SWANLAB_API_KEY" not in os.environ
 
 
-def test_every_test_that_the_security_page_names_exists() -> None:
+def test_tests_named_in_security_md_exist() -> None:
     named = set(re.findall(r"`(test_\w+)(?:\.py)?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
     files = list((ROOT / "tests").rglob("test_*.py"))
     known = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}

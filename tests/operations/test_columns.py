@@ -34,7 +34,7 @@ def state(state: State) -> State:
 
 @pytest.mark.usefixtures("state")
 @pytest.mark.parametrize("tool", ["list_project_exps", "find_experiments"])
-async def test_a_list_shows_the_config_keys_that_differ(settings: Settings, tool: str) -> None:
+async def test_lists_show_differing_config_keys(settings: Settings, tool: str) -> None:
     async with session(settings) as client:
         result = await client.call_tool(tool, {**ASK, "page": 1, "size": 30})
     rows = result.structured_content["data"]
@@ -88,7 +88,7 @@ def test_all_keys_pick_the_whole_config(config: Any) -> None:
     assert flatten(pick_keys(config, set(flatten(config)))) == flatten(config)
 
 
-async def test_keys_with_a_dot_are_kept_apart_from_nested_ones(settings: Settings, state: State) -> None:
+async def test_dotted_keys_differ_from_nested_keys(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "dotted")
     for number, name in enumerate(("one", "two")):
         config = {"opt.lr": 0.1 + number, "opt": {"lr": 0.5 + number}}

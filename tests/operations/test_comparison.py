@@ -56,12 +56,12 @@ configs = st.dictionaries(
         ("timestamp", False),
     ],
 )
-def test_seeds_results_and_places_of_output_are_no_settings(key: str, expected: bool) -> None:
+def test_seeds_results_and_output_paths_are_not_settings(key: str, expected: bool) -> None:
     assert is_setting(key) is expected
 
 
 @given(st.lists(configs, min_size=1, max_size=5))
-def test_what_varies_is_what_not_all_have_alike(several: list[dict[str, Any]]) -> None:
+def test_varying_keys_differ_between_configs(several: list[dict[str, Any]]) -> None:
     flat = [flatten(config) for config in several]
     varying = set(find_varying(flat))
     for key in {key for config in flat for key in config} - varying:
@@ -70,7 +70,7 @@ def test_what_varies_is_what_not_all_have_alike(several: list[dict[str, Any]]) -
     assert len(identify_settings(flat)) == len(flat)
 
 
-def test_repeats_differ_in_nothing_but_their_seed() -> None:
+def test_repeats_differ_only_in_seed_and_output() -> None:
     several: list[dict[str, Any]] = [
         {"lr": 0.1, "seed": 0, "best_acc": 0.9},
         {"lr": 1, "seed": 0},
@@ -89,7 +89,7 @@ numbers = st.lists(st.integers(-1000, 1000), min_size=5, max_size=30)
 
 
 @given(numbers, st.integers(1, 50), st.integers(-50, 50))
-def test_rank_correlation_is_that_of_ranks_alone(values: list[int], scale: int, shift: int) -> None:
+def test_rank_correlation_depends_only_on_ranks(values: list[int], scale: int, shift: int) -> None:
     if len(set(values)) < 2:
         assert compute_spearman(values, values) == 0
         return
@@ -100,13 +100,13 @@ def test_rank_correlation_is_that_of_ranks_alone(values: list[int], scale: int, 
     assert compute_spearman(values, other) == pytest.approx(compute_spearman(other, values))
 
 
-def test_rank_correlation_is_the_textbook_one() -> None:
+def test_rank_correlation_matches_textbook_values() -> None:
     iq = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
     hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
     assert compute_spearman(iq, hours) == pytest.approx(-29 / 165)
 
 
-def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> None:
+def test_associations_find_influential_settings_and_name_confounded_keys() -> None:
     several: list[dict[str, Any]] = [
         {"lr": lr, "twin": lr * 2, "net": net, "bump": bump, "note": f"n{place}"}
         for place, (lr, net, bump) in enumerate(
@@ -130,7 +130,7 @@ def test_associations_find_what_decides_and_name_what_cannot_be_told_apart() -> 
 @given(
     st.lists(st.text("ab", max_size=90) | st.lists(st.integers(), max_size=30) | st.floats(), min_size=2, max_size=5)
 )
-def test_different_values_look_different(values: list[Any]) -> None:
+def test_shortened_values_stay_distinct(values: list[Any]) -> None:
     shown = align_values(values, 40)
     assert len({json.dumps(one) for one in shown}) >= len({json.dumps(one) for one in values})
 
@@ -146,7 +146,7 @@ def test_different_values_look_different(values: list[Any]) -> None:
         ([0.123456789, 0.2], [0.123457, 0.2]),
     ],
 )
-def test_long_values_are_cut_to_where_they_differ(values: list[Any], expected: list[Any]) -> None:
+def test_long_values_are_cut_to_their_differences(values: list[Any], expected: list[Any]) -> None:
     assert align_values(values, 40) == expected
 
 
@@ -158,7 +158,7 @@ async def compare(settings: Settings, **arguments: Any) -> dict[str, Any]:
     return {**result.structured_content, "text": text_of(result)}
 
 
-async def test_of_two_only_what_differs_is_told() -> None:
+async def test_comparison_of_two_shows_only_differences() -> None:
     told = await compare(DEMO, project="digits-mlp", exp_cuids=["lr-0.1", "lr-1"], metrics=["val/acc"])
     data = told["data"]
     assert [one["name"] for one in data["experiments"]] == ["lr-0.1", "lr-1"]
@@ -181,7 +181,7 @@ async def test_of_two_only_what_differs_is_told() -> None:
     assert "\n  config.lr | [0.1,1]\n" in told["text"]
 
 
-async def test_ten_are_compared_within_the_budget() -> None:
+async def test_comparison_of_ten_keeps_the_budget() -> None:
     told = await compare(DEMO, project="digits-mlp", exp_cuids=TEN)
     data, text = told["data"], told.pop("text")
     assert count_tokens(text) <= 1500
@@ -194,7 +194,7 @@ async def test_ten_are_compared_within_the_budget() -> None:
     assert all(len(one["values"]) == 10 for one in data["differences"])
 
 
-async def test_filters_choose_whom_to_compare() -> None:
+async def test_filters_choose_the_compared_experiments() -> None:
     chosen = [{"field": "group", "op": "=", "value": "lr-sweep"}]
     told = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
     assert len(told["data"]["experiments"]) == 6
@@ -224,7 +224,7 @@ def study(state: State) -> None:
 
 
 @pytest.mark.usefixtures("study")
-async def test_what_does_not_fit_is_named_and_secrets_are_masked(settings: Settings) -> None:
+async def test_omitted_differences_are_counted_and_secrets_masked(settings: Settings) -> None:
     told = await compare(
         settings, project="study", exp_cuids=["run-0", "run-1", "run-2"], metrics=["score/acc", "loss", "mystery"]
     )
@@ -243,7 +243,7 @@ async def test_what_does_not_fit_is_named_and_secrets_are_masked(settings: Setti
 
 
 @pytest.mark.usefixtures("study")
-async def test_associations_tell_how_many_count(settings: Settings) -> None:
+async def test_associations_report_their_sample_size(settings: Settings) -> None:
     told = await compare(settings, project="study", exp_cuids=[f"run-{number}" for number in range(8)])
     first = told["data"]["associations"][0]
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 7, 3)
@@ -252,7 +252,7 @@ async def test_associations_tell_how_many_count(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("study")
-async def test_wrong_questions_are_told_what_is_true(settings: Settings, state: State) -> None:
+async def test_invalid_comparisons_are_explained(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[1], "theirs")
     state.add_experiment(state.projects[-1], "their run", cuid="their1")
     async with session(settings) as client:

@@ -47,7 +47,7 @@ async def ask(settings: Settings, tool: str, **arguments: Any) -> str:
     return "\n".join(note for note in result.structured_content["notes"] if "too (" in note)
 
 
-async def test_the_cloud_lacks_steps_of_the_disk(both: Settings, state: State) -> None:
+async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: State) -> None:
     add(state, 20, state="CRASHED")
     expected = (
         f"This run is on this machine, too (local/detector/{RUN}). The cloud has up to step 19, the disk up to 149: "
@@ -64,7 +64,7 @@ async def test_the_cloud_lacks_steps_of_the_disk(both: Settings, state: State) -
         assert note.endswith("The cloud says CRASHED, the disk FINISHED.")
 
 
-async def test_nothing_is_said_of_runs_that_are_in_one_place(both: Settings, settings: Settings, state: State) -> None:
+async def test_runs_without_a_copy_get_no_note(both: Settings, settings: Settings, state: State) -> None:
     one = add(state, 20)
     assert await ask(settings, "get_experiment", exp_cuid=RUN) == ""
     one.cuid = "elsewhere"
@@ -73,13 +73,13 @@ async def test_nothing_is_said_of_runs_that_are_in_one_place(both: Settings, set
     assert not state.get_calls("summary")
 
 
-async def test_both_agree(both: Settings, state: State) -> None:
+async def test_identical_copies_are_confirmed(both: Settings, state: State) -> None:
     add(state, 150)
     expected = f"This run is on this machine, too (local/detector/{RUN}). Both have data up to step 149."
     assert await ask(both, "get_experiment", exp_cuid=RUN) == expected
 
 
-async def test_a_run_that_the_cloud_calls_crashed_still_writes(both: Settings, state: State) -> None:
+async def test_crashed_cloud_run_that_still_writes_is_reported(both: Settings, state: State) -> None:
     add(state, 20, state="CRASHED")
     (file,) = both.log_dirs[0].glob(f"*{RUN}/*.swanlab")
     # the last record says how the run ended
@@ -92,7 +92,7 @@ async def test_a_run_that_the_cloud_calls_crashed_still_writes(both: Settings, s
     assert note.endswith("The cloud says CRASHED; on disk no end is recorded.")
 
 
-async def test_a_run_on_disk_names_its_run_in_the_cloud(both: Settings, state: State) -> None:
+async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) -> None:
     roles: dict[str, Any] = {state.users[0].username.replace("-", "_"): "OWNER"}
     team = state.add_workspace("lab-team", **roles)
     project = state.add_project(team, "detector")

@@ -31,7 +31,7 @@ METADATA = {
         ("aws-secret-key", "abcdefgh"),
     ],
 )
-def test_a_text_whose_name_is_a_secrets_is_masked(name: str, value: str) -> None:
+def test_values_with_secret_names_are_masked(name: str, value: str) -> None:
     assert mask_secrets({name: value}) == {name: "***"}
 
 
@@ -50,7 +50,7 @@ def test_a_text_whose_name_is_a_secrets_is_masked(name: str, value: str) -> None
         ("time", "2026-11-23T08:00:20"),
     ],
 )
-def test_what_only_sounds_alike_is_left(name: str, value: Any) -> None:
+def test_similar_names_are_not_masked(name: str, value: Any) -> None:
     assert mask_secrets({name: value}) == {name: value}
 
 
@@ -88,11 +88,11 @@ def test_what_only_sounds_alike_is_left(name: str, value: Any) -> None:
         ("sort -k abcdef123", "sort -k abcdef123"),
     ],
 )
-def test_a_secret_inside_a_text_is_masked(text: str, expected: str) -> None:
+def test_secret_inside_a_text_is_masked(text: str, expected: str) -> None:
     assert mask_secrets(["x", text]) == ["x", expected]
 
 
-def test_a_secret_is_masked_where_its_name_stands_beside_it() -> None:
+def test_secret_next_to_its_name_is_masked() -> None:
     assert mask_secrets(["x.py", "--hf-token", "abcdef123", "--lr", "0.1"]) == [
         "x.py",
         "--hf-token",
@@ -119,7 +119,7 @@ def test_masking_keeps_the_shape_and_is_stable(value: Any) -> None:
     assert mask_secrets(masked) == masked
 
 
-async def test_one_environment_is_told_whole_with_secrets_masked(settings: Settings, state: State) -> None:
+async def test_single_environment_is_shown_in_full_with_masked_secrets(settings: Settings, state: State) -> None:
     experiment = state.projects[0].experiments[0]
     experiment.metadata = METADATA
     experiment.requirements = "torch==2.5.0\n# comment\nmine @ file:///x\nUnpinned>=1\n"
@@ -142,7 +142,7 @@ async def test_one_environment_is_told_whole_with_secrets_masked(settings: Setti
         assert "canary" not in reply.model_dump_json()
 
 
-async def test_secrets_are_shown_when_asked_for(settings: Settings, state: State) -> None:
+async def test_secrets_are_shown_with_the_option(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].metadata = METADATA
     shown = Settings(api_host=settings.api_host, api_key="test-key", show_secrets=True)
     async with session(shown) as client:
@@ -152,7 +152,7 @@ async def test_secrets_are_shown_when_asked_for(settings: Settings, state: State
     assert text_of(result).endswith("runtime.command | train.py --api-key=abc-canary --lr 0.1")
 
 
-async def test_of_several_environments_only_what_differs_is_told(settings: Settings, state: State) -> None:
+async def test_several_environments_show_only_differences(settings: Settings, state: State) -> None:
     project = state.projects[0]
     other = {**METADATA, "git": {**METADATA["git"], "commit": "b7"}}
     state.add_experiment(project, "one", cuid="one1", metadata=METADATA, requirements="torch==2.5.0\nnumpy==1.0")
@@ -174,14 +174,14 @@ async def test_of_several_environments_only_what_differs_is_told(settings: Setti
     assert bare.structured_content["notes"] == ["No environment was recorded for bare1."]
 
 
-async def test_environments_of_runs_on_disk_are_told() -> None:
+async def test_environments_of_runs_on_disk_are_shown() -> None:
     arguments = {"project": "vision-baselines", "exp_cuids": ["resnet18-lr1e-3"], "search": "python"}
     async with session(Settings(log_dirs=(RUNS / "0.10.3-offline",))) as client:
         result = await client.call_tool("get_environment", arguments)
     assert {row["name"] for row in result.structured_content["data"]} >= {"runtime.python_version"}
 
 
-async def test_one_without_an_environment_does_not_make_the_others_differ(settings: Settings, state: State) -> None:
+async def test_missing_environment_is_not_a_difference(settings: Settings, state: State) -> None:
     project = state.projects[0]
     for cuid, version in (("a1", "2.5.0"), ("b1", "2.6.0")):
         state.add_experiment(project, cuid, cuid=cuid, metadata=METADATA, requirements=f"torch=={version}")
@@ -193,7 +193,7 @@ async def test_one_without_an_environment_does_not_make_the_others_differ(settin
     assert "No environment was recorded for bare1." in text_of(result)
 
 
-async def test_what_older_sdks_called_otherwise_is_the_same_fact(settings: Settings, state: State) -> None:
+async def test_facts_renamed_since_older_sdks_match(settings: Settings, state: State) -> None:
     project = state.projects[0]
     old = {"hostname": "a", "python": "3.11.7", "git_info": ["main", "abc"], "git_remote": "x"}
     new = {

@@ -29,7 +29,7 @@ def ask(op: Any, value: Any, field: str = "config.x") -> Filter:
 
 
 @given(values, values.filter(lambda value: value is not None))
-def test_equal_and_not_equal_are_opposites_and_so_are_in_and_not_in(actual: Any, wanted: Any) -> None:
+def test_operators_and_their_negations_are_opposites(actual: Any, wanted: Any) -> None:
     candidate = make(actual)
     assert passes(candidate, ask("=", wanted)) != passes(candidate, ask("!=", wanted))
     assert passes(candidate, ask("in", [wanted, "zz"])) != passes(candidate, ask("not-in", [wanted, "zz"]))
@@ -38,7 +38,7 @@ def test_equal_and_not_equal_are_opposites_and_so_are_in_and_not_in(actual: Any,
 
 
 @given(st.floats(), st.floats(allow_nan=False))
-def test_numbers_compare_as_numbers_and_a_nan_meets_nothing(actual: float, wanted: float) -> None:
+def test_numbers_compare_numerically_and_nan_never_matches(actual: float, wanted: float) -> None:
     assert passes(make(actual), ask(">", wanted)) == (actual > wanted)
     assert passes(make(actual), ask("<=", wanted)) == (actual <= wanted)
     assert passes(make(str(actual)), ask(">=", str(wanted))) == (actual >= wanted)
@@ -46,7 +46,7 @@ def test_numbers_compare_as_numbers_and_a_nan_meets_nothing(actual: float, wante
 
 
 @given(st.lists(values), st.booleans())
-def test_sorting_puts_what_has_no_order_last(numbers: list[Any], descending: bool) -> None:
+def test_unordered_values_sort_last(numbers: list[Any], descending: bool) -> None:
     ordered = sort_candidates([make(number) for number in numbers], "config.x", descending=descending)
     found = [read_field(one, "config.x") for one in ordered]
     is_odd = [value is None or str(value).lower() == "nan" for value in found]
@@ -70,7 +70,7 @@ def test_sorting_puts_what_has_no_order_last(numbers: list[Any], descending: boo
         ("=", "2024-11-23T00:00:00", False),
     ],
 )
-def test_times_are_utc_unless_they_say_otherwise(op: str, value: Any, expected: bool) -> None:
+def test_times_default_to_utc(op: str, value: Any, expected: bool) -> None:
     candidate = make(None, createdAt="2024-11-23T12:28:04.000Z")
     assert passes(candidate, ask(op, value, "created")) is expected
     assert not passes(make(None), ask(">", "2024-11-23", "finished"))
@@ -79,12 +79,12 @@ def test_times_are_utc_unless_they_say_otherwise(op: str, value: Any, expected: 
 @pytest.mark.parametrize(
     ("op", "value", "field"), [(">", "abc", "config.x"), ("<", "soon", "created"), (">", [1], "config.x")]
 )
-def test_what_cannot_be_compared_is_refused(op: str, value: Any, field: str) -> None:
+def test_incomparable_values_are_refused(op: str, value: Any, field: str) -> None:
     with pytest.raises(Refusal):
         check_comparable([make(5, createdAt="2024-11-23T12:28:04.000Z")], ask(op, value, field))
 
 
-def test_one_text_among_numbers_does_not_spoil_the_comparison() -> None:
+def test_text_among_numbers_does_not_prevent_the_comparison() -> None:
     candidates = [make("auto"), make(5), make(None)]
     check_comparable(candidates, ask(">", 1))
     assert [passes(one, ask(">", 1)) for one in candidates] == [False, True, False]
@@ -103,7 +103,7 @@ def test_one_text_among_numbers_does_not_spoil_the_comparison() -> None:
         ("2_1", ">", 20, False),
     ],
 )
-def test_texts_are_equal_as_texts_and_numeric_ones_to_numbers(actual: Any, op: str, value: Any, expected: bool) -> None:
+def test_texts_equal_texts_and_numeric_texts_equal_numbers(actual: Any, op: str, value: Any, expected: bool) -> None:
     assert passes(make(actual), ask(op, value)) is expected
 
 
@@ -117,7 +117,7 @@ def test_texts_are_equal_as_texts_and_numeric_ones_to_numbers(actual: Any, op: s
         ([2], 2.0, True),
     ],
 )
-def test_a_list_contains_a_part_of_its_texts(held: list[Any], wanted: Any, expected: bool) -> None:
+def test_list_contains_parts_of_its_texts(held: list[Any], wanted: Any, expected: bool) -> None:
     assert passes(make(held), ask("contains", wanted)) is expected
 
 
@@ -167,7 +167,7 @@ async def find(settings: Settings, filters: list[tuple[str, str, Any]], **more: 
         ([("labels", "not-in", ["even", "odd"])], []),
     ],
 )
-async def test_filters_find_what_was_planted(settings: Settings, filters: Any, expected: list[str]) -> None:
+async def test_filters_find_planted_experiments(settings: Settings, filters: Any, expected: list[str]) -> None:
     assert await find(settings, filters) == expected
 
 
@@ -193,7 +193,7 @@ async def test_sorting_by_a_metric_puts_nan_and_missing_last(settings: Settings,
         ([("metric.loss", ">", 247), ("name", "contains", "RUN-24")], ["249", "248"], "metric.loss"),
     ],
 )
-async def test_swanlab_narrows_and_the_answer_is_the_same(
+async def test_server_side_filtering_gives_the_same_result(
     settings: Settings, state: State, filters: Any, expected: list[str], narrowed: str, shows_profile: bool
 ) -> None:
     state.variants.shows_profile = shows_profile
@@ -212,7 +212,7 @@ async def test_swanlab_narrows_and_the_answer_is_the_same(
 
 
 @pytest.mark.usefixtures("many")
-async def test_where_swanlab_cannot_narrow_the_whole_list_is_read(settings: Settings, state: State) -> None:
+async def test_unsupported_server_side_filters_read_the_full_list(settings: Settings, state: State) -> None:
     filters = [("state", "=", "CRASHED")]
     crashed = ["200", "150", "100", "50", "0"]
     state.variants.lacking = ("/runs/shows$",)
@@ -228,7 +228,7 @@ async def test_where_swanlab_cannot_narrow_the_whole_list_is_read(settings: Sett
 
 
 @pytest.mark.usefixtures("many")
-async def test_the_metrics_that_were_asked_about_come_along(settings: Settings) -> None:
+async def test_rows_include_the_queried_metrics(settings: Settings) -> None:
     async with session(settings) as client:
         arguments = {"project": "many", "sort": "metric.loss", "descending": True, "page": 1, "size": 2}
         result = await client.call_tool("find_experiments", arguments)
@@ -238,7 +238,7 @@ async def test_the_metrics_that_were_asked_about_come_along(settings: Settings) 
 
 
 @pytest.mark.usefixtures("many")
-async def test_a_wrong_filter_is_an_error_that_names_the_right_ones(settings: Settings) -> None:
+async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> None:
     async with session(settings) as client:
         for condition, told in (
             ({"field": "config.lrr", "op": "=", "value": 1}, "Did you mean config.lr"),
@@ -269,7 +269,7 @@ async def test_a_wrong_filter_is_an_error_that_names_the_right_ones(settings: Se
         ({"filters": [{"field": "config.lr", "op": "=", "value": 1}], "sort": "metric.loss"}, ""),
     ],
 )
-async def test_a_field_is_checked_also_where_no_experiment_is(
+async def test_fields_are_checked_in_an_empty_project(
     settings: Settings, state: State, arguments: dict[str, Any], told: str
 ) -> None:
     state.add_project(state.workspaces[0], "bare")

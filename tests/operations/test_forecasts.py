@@ -85,7 +85,7 @@ async def test_unknown_direction_gives_no_advice(settings: Settings, state: Stat
     assert (await ask(settings, metric="odd", mode="min"))["advice"] in ("keep", "kill")
 
 
-async def test_what_cannot_be_forecast_says_what_to_do(settings: Settings) -> None:
+async def test_impossible_forecast_explains_what_to_do(settings: Settings) -> None:
     assert "at least 3" in await refuse(settings, as_of_step=1)
     assert "larger until_step" in await refuse(settings, until_step=20)
     assert "at step 79 already" in await refuse(settings, exp_cuid="run3")

@@ -26,7 +26,7 @@ def write_log(state: State, count: int) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000, 7000, 7500, 8000, 12_345])
 @pytest.mark.parametrize("told", [True, False])
-async def test_the_end_is_found_whether_or_not_the_length_is_told(
+async def test_log_end_is_found_with_and_without_a_reported_length(
     settings: Settings, state: State, count: int, told: bool
 ) -> None:
     write_log(state, count)
@@ -42,7 +42,7 @@ async def test_the_end_is_found_whether_or_not_the_length_is_told(
     assert len(state.get_calls("/log$")) <= 20
 
 
-async def test_a_tail_does_not_load_the_log(settings: Settings, state: State) -> None:
+async def test_tail_does_not_load_the_whole_log(settings: Settings, state: State) -> None:
     write_log(state, 60_000)
     async with session(settings) as client:
         result = await client.call_tool("get_logs", {**ASK, "count": 3})
@@ -51,7 +51,7 @@ async def test_a_tail_does_not_load_the_log(settings: Settings, state: State) ->
     assert len(state.get_calls("/log$")) == 2
 
 
-async def test_a_stretch_is_read_on_without_loss(settings: Settings, state: State) -> None:
+async def test_log_pages_continue_without_loss(settings: Settings, state: State) -> None:
     write_log(state, 2500)
     seen: list[str] = []
     start = 0
@@ -69,7 +69,7 @@ async def test_a_stretch_is_read_on_without_loss(settings: Settings, state: Stat
     assert "start=9999 lies beyond the end: the log has the lines 0 to 2499." in text_of(beyond)
 
 
-async def test_what_a_terminal_would_fold_is_folded(settings: Settings, state: State) -> None:
+async def test_terminal_escapes_and_repeats_are_folded(settings: Settings, state: State) -> None:
     messages = ["\x1b[31mred\x1b[0m", "10%\r50%\r100%", "same", "same", "same", "a\nb\r", "\x1b]0;title\x07plain"]
     state.projects[0].experiments[0].logs = [LogLine(number, message) for number, message in enumerate(messages)]
     async with session(settings) as client:
@@ -83,7 +83,7 @@ async def test_what_a_terminal_would_fold_is_folded(settings: Settings, state: S
     ]
 
 
-async def test_lines_are_found_with_those_around_them(settings: Settings, state: State) -> None:
+async def test_matching_lines_come_with_context(settings: Settings, state: State) -> None:
     write_log(state, 30_000)
     logs = state.projects[0].experiments[0].logs
     logs[25_000] = LogLine(25_000, "Loss is NaN", "ERROR")
@@ -105,7 +105,7 @@ async def test_lines_are_found_with_those_around_them(settings: Settings, state:
     assert "Only the last 100 of them are shown; start=10000 begins with the first." in text_of(many)
 
 
-async def test_what_was_cut_from_a_stretch_is_read_on_in_both_directions(settings: Settings, state: State) -> None:
+async def test_truncated_log_continues_in_both_directions(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "词 " * 60) for number in range(900)]
     forward: list[int] = []
     async with session(settings) as client:
@@ -124,7 +124,7 @@ async def test_what_was_cut_from_a_stretch_is_read_on_in_both_directions(setting
     assert backward == list(range(backward[0], 900))
 
 
-async def test_every_line_found_can_be_reached(settings: Settings, state: State) -> None:
+async def test_every_match_can_be_paged_to(settings: Settings, state: State) -> None:
     write_log(state, 2500)
     found: list[int] = []
     arguments: dict[str, Any] = {**ASK, "search": "7", "context": 0, "start": 0, "count": 90}
@@ -140,14 +140,14 @@ async def test_every_line_found_can_be_reached(settings: Settings, state: State)
 
 
 @pytest.mark.parametrize("folder", ["0.10.3-offline", "0.7.20-offline"])
-async def test_the_end_of_a_crashed_run_on_disk_is_told(folder: str) -> None:
+async def test_log_end_of_a_crashed_run_on_disk_is_shown(folder: str) -> None:
     arguments = {"project": "vision-baselines", "exp_cuid": "resnet18-oom", "from_traceback": True}
     async with session(Settings(log_dirs=(RUNS / folder,))) as client:
         result = await client.call_tool("get_logs", arguments)
     assert "out of memory" in text_of(result)
 
 
-async def test_lines_are_found_by_a_regular_expression(settings: Settings, state: State) -> None:
+async def test_regular_expression_finds_lines(settings: Settings, state: State) -> None:
     write_log(state, 2000)
     state.projects[0].experiments[0].logs[1234] = LogLine(1234, "\x1b[33mLoss\x1b[0m = nan at 7")
     async with session(settings) as client:
@@ -169,9 +169,7 @@ async def test_lines_are_found_by_a_regular_expression(settings: Settings, state
         ("(" * 100 + "a" + "+)" * 100, "a"),
     ],
 )
-async def test_a_pattern_is_bounded_in_time_and_memory(
-    settings: Settings, state: State, pattern: str, line: str
-) -> None:
+async def test_pattern_is_bounded_in_time_and_memory(settings: Settings, state: State, pattern: str, line: str) -> None:
     state.projects[0].experiments[0].logs = [LogLine(0, line)]
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     async with session(replace(settings, is_cached=False)) as client:
@@ -183,7 +181,7 @@ async def test_a_pattern_is_bounded_in_time_and_memory(
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(used, 500_000)  # KB
 
 
-async def test_a_search_does_not_find_our_own_key(settings: Settings, state: State) -> None:
+async def test_search_does_not_find_the_users_key(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].logs = [LogLine(0, "login with test-key, done")]
     async with session(settings) as client:
         by_pattern = await client.call_tool("get_logs", {**ASK, "pattern": "with t"})
@@ -203,7 +201,7 @@ async def test_levels_are_thresholds(settings: Settings, state: State) -> None:
     assert [row["number"] for row in error.structured_content["data"]] == [4, 5]
 
 
-async def test_a_log_is_shown_from_its_first_traceback_on(settings: Settings, state: State) -> None:
+async def test_log_is_shown_from_its_first_traceback(settings: Settings, state: State) -> None:
     write_log(state, 25_000)
     logs = state.projects[0].experiments[0].logs
     async with session(replace(settings, is_cached=False)) as client:
@@ -220,7 +218,7 @@ async def test_a_log_is_shown_from_its_first_traceback_on(settings: Settings, st
     assert "from_traceback cannot go together with search" in text_of(both)
 
 
-async def test_too_long_a_tail_keeps_its_end(settings: Settings, state: State) -> None:
+async def test_overlong_tail_keeps_its_end(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].logs = [LogLine(number, f"{number} " + "x" * 300) for number in range(500)]
     async with session(settings) as client:
         result = await client.call_tool("get_logs", {**ASK, "count": 500})
@@ -232,7 +230,7 @@ async def test_too_long_a_tail_keeps_its_end(settings: Settings, state: State) -
     assert "next" not in result.structured_content["page"]
 
 
-async def test_a_log_with_a_lost_shard_is_an_error(settings: Settings, state: State) -> None:
+async def test_missing_log_shard_is_an_error(settings: Settings, state: State) -> None:
     write_log(state, 3000)
     state.faults.append(Fault(path="/log$", query={"epoch": "1"}, body=b'{"logs": [], "count": 3000}'))
     async with opened(settings) as client:
@@ -260,7 +258,7 @@ async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, sta
     assert [(line.number, line.message) for line in behind.lines] == [(2000, "line 2000"), (2001, "line 2001")]
 
 
-async def test_an_experiment_without_a_log_says_so(settings: Settings) -> None:
+async def test_missing_log_is_reported(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("get_logs", ASK)
     assert text_of(result) == "0 of 0\nnote: No log line was recorded for cuid1."

@@ -80,7 +80,7 @@ def words(result: Any) -> str:
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_the_last_image_is_seen_and_the_steps_are_told(settings: Settings, state: State) -> None:
+async def test_last_image_is_shown_with_the_list_of_steps(settings: Settings, state: State) -> None:
     result = await ask(settings, exp_cuid="gallery1", keys=["samples/image"])
     assert images(result) == [draw()]
     assert result.structured_content is None
@@ -96,7 +96,7 @@ async def test_the_last_image_is_seen_and_the_steps_are_told(settings: Settings,
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_four_at_most_come_at_once_and_none_is_lost(settings: Settings) -> None:
+async def test_page_holds_at_most_four_images(settings: Settings) -> None:
     seen: list[str] = []
     for page in (1, 2):
         result = await ask(settings, keys=["grid"], page=page)
@@ -107,7 +107,7 @@ async def test_four_at_most_come_at_once_and_none_is_lost(settings: Settings) ->
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_texts_and_tables_are_read_and_long_ones_go_on(settings: Settings) -> None:
+async def test_texts_and_tables_are_read_and_long_texts_continue(settings: Settings) -> None:
     whole = ""
     start = 0
     while True:
@@ -125,7 +125,7 @@ async def test_texts_and_tables_are_read_and_long_ones_go_on(settings: Settings)
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_a_text_read_from_the_middle_of_our_key_does_not_show_its_rest(settings: Settings, state: State) -> None:
+async def test_text_start_inside_the_key_does_not_expose_its_rest(settings: Settings, state: State) -> None:
     state.files["project1/gallery1/text/200.txt"] = b"key test-key end"
     result = await ask(settings, keys=["notes"], steps=[200], text_start=6)
     assert "st-key" not in words(result)
@@ -133,7 +133,7 @@ async def test_a_text_read_from_the_middle_of_our_key_does_not_show_its_rest(set
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_what_cannot_be_shown_is_told_by_type_and_size(settings: Settings) -> None:
+async def test_unsupported_media_show_type_and_size(settings: Settings) -> None:
     result = await ask(settings, keys=["voice"])
     assert "type: audio" in words(result) or "| audio |" in words(result)
     assert "504" in words(result)
@@ -142,7 +142,7 @@ async def test_what_cannot_be_shown_is_told_by_type_and_size(settings: Settings)
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_wrong_questions_about_media_are_told(settings: Settings, state: State) -> None:
+async def test_invalid_media_requests_are_explained(settings: Settings, state: State) -> None:
     for arguments, told in (
         (
             {"keys": ["samples/image"], "steps": [120]},
@@ -175,7 +175,7 @@ async def test_a_clone_shows_the_media_of_its_root(settings: Settings, state: St
     assert images(result) == [draw()]
 
 
-async def test_damaged_and_huge_files_are_told_and_not_shown(settings: Settings, state: State) -> None:
+async def test_damaged_and_huge_files_are_reported_and_not_shown(settings: Settings, state: State) -> None:
     media = {"image": [Media(0, ["a.png", "b.png", "c.png"])]}
     state.add_experiment(state.projects[0], "odd", cuid="odd1", media=media)
     state.files |= {
@@ -192,7 +192,7 @@ async def test_damaged_and_huge_files_are_told_and_not_shown(settings: Settings,
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_a_missing_file_is_told_and_the_others_are_shown(settings: Settings, state: State) -> None:
+async def test_missing_file_is_reported_and_the_others_are_shown(settings: Settings, state: State) -> None:
     del state.files["project1/gallery1/image/grid-1.png"]
     result = await ask(settings, keys=["grid"])
     assert not result.is_error, words(result)
@@ -204,13 +204,13 @@ async def test_a_missing_file_is_told_and_the_others_are_shown(settings: Setting
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_a_step_that_one_of_the_keys_lacks_is_told(settings: Settings) -> None:
+async def test_missing_step_of_a_key_is_reported(settings: Settings) -> None:
     result = await ask(settings, keys=["samples/image", "grid"], steps=[50, 0])
     assert "note: Steps of grid: 0 (1); none at step 50." in words(result)
     assert "note: Steps of samples/image: 0-150 by 50, 400 (5).\n" in words(result)
 
 
-async def test_of_many_keys_a_few_are_looked_at_and_the_others_told(settings: Settings, state: State) -> None:
+async def test_many_keys_are_truncated_with_a_note(settings: Settings, state: State) -> None:
     media = {f"view/{number:03d}": [Media(0, ["text/1.txt"])] for number in range(300)}
     state.add_experiment(state.projects[0], "gallery", cuid="gallery1", media=media)
     state.files["project1/gallery1/text/1.txt"] = b"short"
@@ -224,7 +224,7 @@ async def test_of_many_keys_a_few_are_looked_at_and_the_others_told(settings: Se
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
 @pytest.mark.parametrize("noise", [True, False])
-def test_a_large_image_is_scaled_down_to_what_is_allowed(mode: str, noise: bool) -> None:
+def test_large_image_is_scaled_down_to_the_limit(mode: str, noise: bool) -> None:
     picture = prepare_picture(draw(2000, noise=noise and mode != "P", mode=mode))
     assert isinstance(picture, Picture)
     assert len(picture.content) <= LARGEST_BYTES
@@ -237,18 +237,18 @@ def test_a_large_image_is_scaled_down_to_what_is_allowed(mode: str, noise: bool)
 @pytest.mark.parametrize(
     ("form", "kind"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("GIF", "image/gif"), ("WEBP", "image/webp")]
 )
-def test_what_is_small_stays_as_it_is(form: str, kind: str) -> None:
+def test_small_images_are_unchanged(form: str, kind: str) -> None:
     content = draw(form=form)
     assert prepare_picture(content) == Picture(content, kind)
 
 
-def test_other_formats_become_one_that_can_be_seen() -> None:
+def test_other_formats_are_converted_to_png() -> None:
     picture = prepare_picture(draw(form="BMP"))
     assert isinstance(picture, Picture)
     assert picture.mime_type == "image/png"
 
 
-def test_an_image_that_would_fill_the_memory_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_bomb_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_MOST_PIXELS", 100)
     assert prepare_picture(draw(2000)) == "it has 2000 x 1000 pixels, more than is opened here"
 
@@ -256,7 +256,7 @@ def test_an_image_that_would_fill_the_memory_is_not_opened(monkeypatch: pytest.M
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{ } loop\n"
 
 
-def test_a_format_that_starts_another_program_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_that_starts_another_program_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: Any, **_options: Any) -> None:
         raise AssertionError("a program was started")
 
@@ -282,21 +282,21 @@ resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes} * 2**20,) * 2)
     return done.stdout.decode()
 
 
-def test_a_picture_of_many_pixels_takes_little_memory() -> None:
+def test_image_of_many_pixels_takes_little_memory() -> None:
     bomb = BytesIO()
     Image.new("L", (10_000, 8_000)).save(bomb, "PNG")
     code = "print(prepare_picture(sys.stdin.buffer.read()))"
     assert run_in_child(code, 250, bomb.getvalue()) == "it has 10000 x 8000 pixels, more than is opened here\n"
 
 
-def test_a_large_photograph_is_decoded_at_a_part_of_its_size() -> None:
+def test_large_photo_is_decoded_at_reduced_size() -> None:
     photograph = BytesIO()
     Image.new("RGB", (8_000, 6_000), "red").save(photograph, "JPEG")
     code = "print(prepare_picture(sys.stdin.buffer.read()).mime_type)"
     assert run_in_child(code, 100, photograph.getvalue()) == "image/png\n"
 
 
-def test_a_wide_table_takes_little_memory() -> None:
+def test_wide_table_takes_little_memory() -> None:
     code = """
 import json
 cell = "x" * 20_000
@@ -309,12 +309,12 @@ print(*media._slice(table.write_lines(), 0, 3), table.left_out)
 
 
 @given(st.lists(st.text(max_size=8)), st.integers(0, 40), st.integers(0, 40))
-def test_a_slice_of_parts_is_the_slice_of_the_whole(parts: list[str], start: int, length: int) -> None:
+def test_slice_of_parts_matches_the_slice_of_the_whole(parts: list[str], start: int, length: int) -> None:
     whole = "".join(parts)
     assert media._slice(parts, start, start + length) == (whole[start : start + length], len(whole))
 
 
-def test_without_pillow_only_what_is_small_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_small_images_are_shown_without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     small, wide, bitmap = draw(), draw(2000), draw(form="BMP")
     monkeypatch.setattr(pictures, "find_spec", lambda _name: None)
     assert prepare_picture(small) == Picture(small, "image/png")
@@ -324,7 +324,7 @@ def test_without_pillow_only_what_is_small_is_shown(monkeypatch: pytest.MonkeyPa
 
 
 @given(st.lists(st.integers(0, 300), unique=True, max_size=80).map(sorted))
-def test_steps_told_in_few_words_are_the_same_steps(steps: list[int]) -> None:
+def test_compact_step_ranges_describe_the_same_steps(steps: list[int]) -> None:
     told = describe_steps(steps)
     runs = [] if told == "none" else told.split(", ")
     found: list[int] = []

@@ -21,7 +21,7 @@ def state(state: State) -> State:
     return state
 
 
-async def test_steps_and_counts_come_without_a_file(settings: Settings, state: State) -> None:
+async def test_steps_and_counts_need_no_download(settings: Settings, state: State) -> None:
     async with session(settings) as client:
         given = {"project": state.projects[0].name, "exp_cuid": "pictures1", "keys": ["*"], "steps_only": True}
         result = await client.call_tool("get_media", given)
@@ -34,7 +34,7 @@ async def test_steps_and_counts_come_without_a_file(settings: Settings, state: S
     assert not state.get_calls("presigned")
 
 
-async def test_a_list_of_numbers_says_that_there_are_media(settings: Settings, state: State) -> None:
+async def test_scalar_list_mentions_media(settings: Settings, state: State) -> None:
     async with session(settings) as client:
         given = {"project": state.projects[0].name, "exp_cuids": ["pictures1"]}
         plain = await client.call_tool("list_metrics", given)

@@ -37,7 +37,7 @@ def make_points(numbers: list[float]) -> Points:
 
 
 @given(values, st.integers(4, 60))
-def test_reducing_keeps_ends_extremes_and_what_is_not_finite(numbers: list[float], count: int) -> None:
+def test_sampling_keeps_ends_extremes_and_non_finite_values(numbers: list[float], count: int) -> None:
     kept = reduce_points(make_points(numbers), count)
     assert list(kept.steps) == sorted(set(kept.steps))
     assert all(repr(numbers[step]) == repr(value) for step, value in zip(kept.steps, kept.values, strict=True))
@@ -55,7 +55,7 @@ def test_reducing_keeps_ends_extremes_and_what_is_not_finite(numbers: list[float
 
 
 @given(values, st.integers(0, 300), st.integers(0, 300), st.integers(1, 50))
-def test_a_selection_is_the_part_that_was_asked_for(numbers: list[float], one: int, other: int, count: int) -> None:
+def test_selection_returns_the_requested_range(numbers: list[float], one: int, other: int, count: int) -> None:
     points = make_points(numbers)
     start, end = sorted((one, other))
     steps = [step for step in points.steps if start <= step <= end]
@@ -69,7 +69,7 @@ def test_a_selection_is_the_part_that_was_asked_for(numbers: list[float], one: i
 
 
 @pytest.mark.parametrize("selection", [Selection(5, 4), Selection(head=1, tail=1), Selection(tail=1, around=3)])
-def test_contradictions_are_refused(selection: Selection) -> None:
+def test_contradictory_arguments_are_refused(selection: Selection) -> None:
     with pytest.raises(Contradiction):
         selection.check()
 
@@ -98,7 +98,7 @@ def experiment(state: State) -> Experiment:
 @pytest.mark.parametrize(
     "spelling", [("nan", "inf", "NaN"), ("NaN", "+Inf", "INF"), ("NAN", "INF", "Infinity"), ("nan", "inf", "bare")]
 )
-async def test_the_cloud_gives_the_planted_points(
+async def test_cloud_returns_the_planted_points(
     settings: Settings, state: State, experiment: Experiment, exact: bool, spelling: Any
 ) -> None:
     state.variants.csv_nan, state.variants.csv_infinity, state.variants.spelling = spelling
@@ -117,7 +117,7 @@ async def test_the_cloud_gives_the_planted_points(
         assert len(long.steps) == 1500
 
 
-async def test_many_keys_are_asked_for_by_sixteen_and_come_in_order(settings: Settings, state: State) -> None:
+async def test_keys_are_requested_in_batches_of_sixteen_and_returned_in_order(settings: Settings, state: State) -> None:
     metrics = {f"k{number:02d}": [(0, float(number))] for number in range(40)}
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     keys = list(reversed(metrics))
@@ -137,7 +137,7 @@ async def test_2100_keys_are_listed_page_by_page(settings: Settings, state: Stat
     assert len(state.get_calls("/scalar/keys")) == 2
 
 
-async def test_a_clone_has_the_points_of_its_root(settings: Settings, state: State, experiment: Experiment) -> None:
+async def test_clone_has_the_points_of_its_root(settings: Settings, state: State, experiment: Experiment) -> None:
     project = state.projects[0]
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(project, experiment))
@@ -151,7 +151,7 @@ async def test_a_clone_has_the_points_of_its_root(settings: Settings, state: Sta
 
 
 @pytest.mark.usefixtures("experiment")
-async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: Settings, state: State) -> None:
+async def test_download_carries_no_session_and_is_complete_or_an_error(settings: Settings, state: State) -> None:
     async with opened(settings) as client:
         await read_points(client, CURVES, ["long"], exact=True)
         download = state.get_calls("^/storage/")[0]
@@ -178,7 +178,7 @@ async def test_a_download_carries_no_session_and_is_whole_or_an_error(settings: 
 
 @pytest.mark.usefixtures("experiment")
 @pytest.mark.parametrize("variants", [Variants(), Variants.old_server()], ids=["current", "old"])
-async def test_an_export_that_ends_early_is_requested_again_and_then_an_error(
+async def test_truncated_export_is_requested_again_and_then_an_error(
     settings: Settings, state: State, variants: Variants
 ) -> None:
     state.variants = variants
@@ -202,7 +202,7 @@ async def test_an_export_that_ends_early_is_requested_again_and_then_an_error(
                 await read_points(client, CURVES, ["long"], exact=True)
 
 
-async def test_points_that_came_after_the_summary_are_no_error(
+async def test_points_newer_than_the_summary_are_no_error(
     settings: Settings, state: State, experiment: Experiment
 ) -> None:
     points: list[tuple[int, float]] = [(0, 1.0)]
@@ -215,7 +215,7 @@ async def test_points_that_came_after_the_summary_are_no_error(
 
 
 @pytest.mark.usefixtures("experiment")
-async def test_a_sampled_series_tells_that_it_is_one_and_keeps_what_matters(settings: Settings) -> None:
+async def test_sampled_series_is_labelled_and_keeps_its_ends(settings: Settings) -> None:
     arguments = {"project": "project1", "exp_cuids": ["curves"], "keys": ["long", "plain"]}
     async with session(settings) as client:
         result = await client.call_tool("get_metrics", arguments)
@@ -241,7 +241,7 @@ async def test_a_sampled_series_tells_that_it_is_one_and_keeps_what_matters(sett
 )
 @pytest.mark.parametrize("mode", ["sampled", "exact"])
 @pytest.mark.usefixtures("experiment")
-async def test_a_part_is_exact_even_of_a_long_series(settings: Settings, part: Any, steps: Any, mode: str) -> None:
+async def test_range_of_a_long_series_is_exact(settings: Settings, part: Any, steps: Any, mode: str) -> None:
     arguments = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["long"], "mode": mode, **part}
     async with session(settings) as client:
         result = await client.call_tool("get_metrics", arguments)
@@ -269,7 +269,7 @@ async def test_exact_points_continue_without_loss(settings: Settings, experiment
 
 
 @pytest.mark.parametrize(("mode", "asked"), [("exact", 2000), ("exact", 700), ("sampled", 2000)])
-async def test_more_points_than_fit_are_never_asked_of_the_reply(
+async def test_reply_never_holds_more_points_than_fit(
     settings: Settings, experiment: Experiment, mode: str, asked: int
 ) -> None:
     found: list[int] = []
@@ -289,7 +289,7 @@ async def test_more_points_than_fit_are_never_asked_of_the_reply(
         assert found == [step for step, *_ in experiment.metrics["long"]]
 
 
-async def test_the_extremes_of_a_sample_are_the_true_ones(settings: Settings, state: State) -> None:
+async def test_sample_keeps_the_true_extremes(settings: Settings, state: State) -> None:
     wave = [(step, math.sin(step / 200)) for step in range(8000)]
     wave[4321], wave[5432] = (4321, 50.0), (5432, -50.0)
     state.add_experiment(state.projects[0], "wave", cuid="wave1", metrics={"wave": wave})
@@ -302,7 +302,7 @@ async def test_the_extremes_of_a_sample_are_the_true_ones(settings: Settings, st
     assert "wave of wave1: extremes between the sampled points may be missing." in text_of(result)
 
 
-async def test_a_time_range_and_the_last_minutes_are_parts_of_a_series(settings: Settings, state: State) -> None:
+async def test_time_range_and_last_minutes_select_points(settings: Settings, state: State) -> None:
     one = state.add_experiment(
         state.projects[0], "timed", cuid="timed1", metrics={"loss": [(step, 1.0) for step in range(0, 3600, 60)]}
     )
@@ -329,7 +329,7 @@ async def test_a_time_range_and_the_last_minutes_are_parts_of_a_series(settings:
             assert told in text_of(result)
 
 
-async def test_the_x_axis_may_be_time_or_another_metric(settings: Settings, state: State) -> None:
+async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: State) -> None:
     metrics = {"loss": [(0, 3.0), (10, 2.0), (20, 1.0)], "epoch": [(0, 0.0), (20, 1.0)]}
     state.add_experiment(state.projects[0], "axes", cuid="axes1", metrics=metrics)
     base = {"project": "project1", "exp_cuids": ["axes1"], "keys": ["loss"]}
@@ -343,7 +343,7 @@ async def test_the_x_axis_may_be_time_or_another_metric(settings: Settings, stat
     assert "No metric of this experiment matches 'epohc'. Near ones of its 2: epoch" in text_of(wrong)
 
 
-async def test_one_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
+async def test_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
     state.add_experiment(state.projects[0], "one", cuid="one1", metrics={"val/loss": [(0, 1.0)]})
     state.add_experiment(state.projects[0], "two", cuid="two1", metrics={"val_loss": [(0, 2.0)]})
     base = {"project": "project1", "exp_cuids": ["one1", "two1"]}
@@ -357,7 +357,7 @@ async def test_one_experiment_without_the_key_does_not_hide_the_others(settings:
 
 
 @pytest.mark.parametrize("page", [0, 1])
-async def test_behind_a_key_that_is_missing_comes_no_further_page(settings: Settings, page: int) -> None:
+async def test_missing_key_adds_no_page(settings: Settings, page: int) -> None:
     asked = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss", "nope"], "page": page}
     async with session(settings) as client:
         result = await client.call_tool("get_metrics", asked)
@@ -366,7 +366,7 @@ async def test_behind_a_key_that_is_missing_comes_no_further_page(settings: Sett
     assert "next" not in told
 
 
-async def test_the_number_of_requests_is_small(settings: Settings, state: State) -> None:
+async def test_request_count_is_small(settings: Settings, state: State) -> None:
     metrics = {f"k{number:02d}": [(step, float(step)) for step in range(10)] for number in range(80)}
     for name in ("wide1", "wide2"):
         state.add_experiment(state.projects[0], name, cuid=name, metrics=metrics)
@@ -396,7 +396,7 @@ async def test_the_number_of_requests_is_small(settings: Settings, state: State)
 
 
 @pytest.mark.usefixtures("experiment")
-async def test_wrong_questions_about_series_are_told(settings: Settings) -> None:
+async def test_invalid_series_requests_are_explained(settings: Settings) -> None:
     base = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["plain"]}
     async with session(settings) as client:
         changes: tuple[tuple[dict[str, Any], str], ...] = (
@@ -437,7 +437,7 @@ async def test_runs_on_disk_give_the_same_answers() -> None:
     assert "It has logged no metric" in text_of(missing)
 
 
-async def test_keys_are_told_by_kind_and_who_lacks_them(settings: Settings, state: State) -> None:
+async def test_keys_are_listed_by_kind_with_experiments_that_lack_them(settings: Settings, state: State) -> None:
     project = state.projects[0]
     media = {"image": [Media(0, ["a.png"])]}
     metrics = {"__swanlab__.cpu": [(0, 1.0)], "train/loss": [(0, 1.0)]}
@@ -465,7 +465,7 @@ async def test_keys_are_told_by_kind_and_who_lacks_them(settings: Settings, stat
     assert nothing["notes"][0].startswith("No custom keys that match 'lsos' among the 4 that were logged.")
 
 
-async def test_each_series_tells_where_it_goes_on(settings: Settings, state: State) -> None:
+async def test_each_series_reports_its_next_start(settings: Settings, state: State) -> None:
     metrics = {f"k{rate}": [(step, 1.0) for step in range(0, 100 * rate, rate)] for rate in (1, 10)}
     state.add_experiment(state.projects[0], "rates", cuid="rates1", metrics=metrics)
     base: dict[str, Any] = {"project": "project1", "exp_cuids": ["rates1"], "mode": "exact", "max_points": 30}
@@ -479,7 +479,7 @@ async def test_each_series_tells_where_it_goes_on(settings: Settings, state: Sta
     assert "next_start" not in rest.structured_content["data"][0]
 
 
-async def test_brackets_are_part_of_keys(settings: Settings, state: State) -> None:
+async def test_brackets_in_keys_are_literal(settings: Settings, state: State) -> None:
     metrics = {"loss[1]": [(0, 1.0)], "loss1": [(0, 2.0)], "a[0]/x": [(0, 3.0)]}
     state.add_experiment(state.projects[0], "odd", cuid="odd1", metrics=metrics)
     base: dict[str, Any] = {"project": "project1", "exp_cuids": ["odd1"]}
@@ -493,7 +493,7 @@ async def test_brackets_are_part_of_keys(settings: Settings, state: State) -> No
     assert "No metric of this experiment matches '[l]oss1'" in text_of(unknown)
 
 
-async def test_2000_keys_come_as_groups_that_can_be_opened(settings: Settings, state: State) -> None:
+async def test_2000_keys_are_listed_as_searchable_groups(settings: Settings, state: State) -> None:
     metrics = {f"layer{number % 20}/w{number}": [(0, 1.0)] for number in range(2000)} | {"loss": [(0, 1.0)]}
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
     arguments = {"project": "project1", "exp_cuids": ["wide"]}

@@ -41,7 +41,7 @@ def add(world: State, name: str, hour: float, value: float, **fields: Any) -> Ex
     return world.add_experiment(project, name, cuid=f"c-{name}", created_at=begin, metrics=metrics, **fields)
 
 
-async def test_the_demo_tells_what_happened_since_a_time() -> None:
+async def test_demo_lists_events_since_a_time() -> None:
     told = await ask(DEMO, project="digits-mlp", since="2026-11-23T08:01:00Z")
     rows = told["data"]
     assert rows[0] == {
@@ -64,7 +64,7 @@ async def test_the_demo_tells_what_happened_since_a_time() -> None:
     assert read_cursor(nothing) == read_cursor(told) == "2026-11-23T08:02:26.210Z"
 
 
-async def test_each_experiment_is_told_once_and_the_cursor_goes_on(settings: Settings, state: State) -> None:
+async def test_each_experiment_is_reported_once_and_the_cursor_advances(settings: Settings, state: State) -> None:
     add(state, "old", 0, 0.8)
     add(state, "ran-over-night", 1, 0.7, finished_at=MORNING + timedelta(hours=9))
     add(state, "broke", 9, 0.3, state="CRASHED")
@@ -87,7 +87,7 @@ async def test_each_experiment_is_told_once_and_the_cursor_goes_on(settings: Set
     assert (await ask(settings, project="nightly", since=read_cursor(later)))["data"] == []
 
 
-async def test_the_first_experiment_sets_no_record_and_equal_is_none(settings: Settings, state: State) -> None:
+async def test_first_and_equal_results_set_no_record(settings: Settings, state: State) -> None:
     add(state, "first", 5, 0.8)
     alone = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
     assert [row["what"] for row in alone["data"]] == ["finished"]
@@ -96,7 +96,7 @@ async def test_the_first_experiment_sets_no_record_and_equal_is_none(settings: S
     assert [row["what"] for row in told["data"]] == ["finished"]
 
 
-async def test_a_record_of_yesterday_is_not_told_again_while_its_run_goes_on(settings: Settings, state: State) -> None:
+async def test_record_of_a_running_experiment_is_reported_once(settings: Settings, state: State) -> None:
     add(state, "old", 0, 0.5)
     running = add(state, "running", 1, 0.9, state="RUNNING")
     before = await ask(settings, project="nightly", since="2026-01-01T09:00:05Z")
@@ -106,7 +106,7 @@ async def test_a_record_of_yesterday_is_not_told_again_while_its_run_goes_on(set
     assert running.state == "RUNNING"
 
 
-async def test_a_running_experiment_that_fell_silent_is_stalled_once(settings: Settings, state: State) -> None:
+async def test_silent_running_experiment_is_stalled_once(settings: Settings, state: State) -> None:
     stuck = add(state, "stuck", 1, 0.9, state="RUNNING")
     stuck.metrics = {"__swanlab__.cpu": [(0, 1.0)], "loss": [(step, 1.0) for step in range(100)]}
     add(state, "bare", 1, 0.9, state="RUNNING").metrics = {}
@@ -118,7 +118,7 @@ async def test_a_running_experiment_that_fell_silent_is_stalled_once(settings: S
     assert (await ask(settings, project="nightly", since=read_cursor(told)))["data"] == []
 
 
-async def test_a_whole_workspace_is_looked_at(settings: Settings, state: State) -> None:
+async def test_whole_workspace_is_searched(settings: Settings, state: State) -> None:
     add(state, "run", 1, 0.5, state="FINISHED")
     for number in range(25):
         project = state.add_project(state.workspaces[0], f"p{number:02d}", updated_at=MORNING + timedelta(hours=number))
@@ -130,7 +130,7 @@ async def test_a_whole_workspace_is_looked_at(settings: Settings, state: State) 
     assert [row["project"] for row in recent["data"]] == ["p24", "p23"]
 
 
-async def test_a_stall_is_found_in_a_workspace_though_nothing_was_updated(settings: Settings, state: State) -> None:
+async def test_stall_is_found_in_a_workspace_without_updates(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "live", updated_at=MORNING + timedelta(hours=1))
     stuck = state.add_experiment(project, "stuck", cuid="c-stuck", created_at=MORNING + timedelta(hours=1))
     stuck.state, stuck.finished_at = "RUNNING", None
@@ -142,7 +142,7 @@ async def test_a_stall_is_found_in_a_workspace_though_nothing_was_updated(settin
         assert [row["name"] for row in one["data"] if row["what"] == "stalled"] == ["stuck"]
 
 
-async def test_metrics_that_nobody_has_or_that_cannot_be_judged_are_told(settings: Settings, state: State) -> None:
+async def test_unknown_metrics_and_directions_are_reported(settings: Settings, state: State) -> None:
     add(state, "old", 0, 0.5)
     better = add(state, "new", 9, 0.9)
     better.metrics = {**better.metrics, "foo": [(0, 1.0)]}
@@ -153,7 +153,7 @@ async def test_metrics_that_nobody_has_or_that_cannot_be_judged_are_told(setting
     assert sum("val/acc" in note for note in told["notes"]) == 1
 
 
-async def test_times_may_be_told_as_how_long_ago(settings: Settings, state: State) -> None:
+async def test_since_accepts_durations(settings: Settings, state: State) -> None:
     add(state, "run", 1, 0.5)
     for since in ("24h", "90m", "7 d", "2w"):
         told = await ask(settings, project="nightly", since=since)
@@ -169,7 +169,7 @@ async def test_times_may_be_told_as_how_long_ago(settings: Settings, state: Stat
             assert expected in text_of(result)
 
 
-async def test_many_running_experiments_are_checked_in_part_and_that_is_told(settings: Settings, state: State) -> None:
+async def test_partial_check_of_running_experiments_is_reported(settings: Settings, state: State) -> None:
     for number in range(22):
         add(state, f"r{number}", number / 10, 0.5, state="RUNNING")
     told = await ask(settings, project="nightly", since="2026-01-01T07:00:00Z", size=5)
@@ -181,7 +181,7 @@ def turn(count: int, at: int) -> list[float]:
     return [2 - place / at if place < at else 1 + (place - at) / 20 for place in range(count)]
 
 
-async def test_an_ended_experiment_has_the_verdict_of_diagnose_experiment(settings: Settings, state: State) -> None:
+async def test_ended_experiment_has_the_verdict_of_diagnose_experiment(settings: Settings, state: State) -> None:
     add(state, "old", 0, 0.8)
     over = add(state, "over", 9, 0.9)
     over.metrics = {
@@ -200,7 +200,7 @@ async def test_an_ended_experiment_has_the_verdict_of_diagnose_experiment(settin
     assert details["fine"].endswith("healthy")
 
 
-async def test_a_broken_run_sets_no_record(settings: Settings, state: State) -> None:
+async def test_broken_run_sets_no_record(settings: Settings, state: State) -> None:
     add(state, "old", 0, 0.5)
     broken = add(state, "broken", 9, 0.9)
     broken.metrics = {**broken.metrics, "train/loss": [(0, 1.0), (1, 0.5), (2, float("nan"))]}
@@ -210,7 +210,7 @@ async def test_a_broken_run_sets_no_record(settings: Settings, state: State) -> 
     assert records == [("good", "val/acc 0.8 at step 10; before: 0.5 of old (c-old)")]
 
 
-async def test_a_problem_of_a_running_experiment_is_reported_once(settings: Settings, state: State) -> None:
+async def test_problem_of_a_running_experiment_is_reported_once(settings: Settings, state: State) -> None:
     going = add(state, "going", 1, 0.5, state="RUNNING")
     going.metrics = {
         "train/loss": [(step, 2 - step / 60) for step in range(90)],

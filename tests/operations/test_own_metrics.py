@@ -34,7 +34,7 @@ def restore_the_catalogue() -> Iterator[None]:
     extend_catalogue("")
 
 
-def test_own_terms_decide_before_the_catalogue(tmp_path: Path) -> None:
+def test_own_terms_override_the_catalogue(tmp_path: Path) -> None:
     file = tmp_path / "metrics.toml"
     file.write_text(OWN, encoding="utf-8")
     before = describe_key("alarms/success")
@@ -65,7 +65,7 @@ def test_own_terms_decide_before_the_catalogue(tmp_path: Path) -> None:
         ("[colours]\na=1", "[colours]: unknown table"),
     ],
 )
-def test_a_faulty_file_is_a_problem_and_changes_nothing(tmp_path: Path, text: str, fault: str) -> None:
+def test_invalid_metrics_file_is_a_problem_and_is_ignored(tmp_path: Path, text: str, fault: str) -> None:
     file = tmp_path / "metrics.toml"
     file.write_text(text, encoding="utf-8")
     (problem,) = use_own_metrics(load_settings(demo=True, environ={"SWANLAB_MCP_METRICS": str(file)})).problems

@@ -66,7 +66,7 @@ def curves(state: State) -> State:
     return state
 
 
-async def test_charts_at_once_wait_in_one_thread_and_leave_the_others_to_who_reads() -> None:
+async def test_parallel_charts_share_a_thread_and_leave_others_free() -> None:
     # otherwise they would wait in as many threads as there are
     async with session(DEMO) as client, anyio.create_task_group() as group:
         for key in ("train/loss", "val/loss", "val/acc"):
@@ -75,7 +75,7 @@ async def test_charts_at_once_wait_in_one_thread_and_leave_the_others_to_who_rea
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_the_text_holds_the_figures_of_every_curve(settings: Settings, curves: State, mode: str) -> None:
+async def test_text_lists_figures_of_every_curve(settings: Settings, curves: State, mode: str) -> None:
     assert curves.projects
     async with session(settings, mode) as client:
         _, text = await plot(client, project="project1", exp_cuids=["late nan", "div1", "cuid1"], keys=["loss"])
@@ -90,16 +90,14 @@ async def test_the_text_holds_the_figures_of_every_curve(settings: Settings, cur
     assert text.count("note: Pages: http") == 1
 
 
-async def test_the_best_end_follows_from_the_key_and_is_not_claimed_where_the_key_tells_none(
-    settings: Settings, state: State
-) -> None:
+async def test_best_direction_follows_from_the_key_or_is_empty(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].metrics["lr"] = [(0, 0.1), (1, 0.2)]
     async with session(settings) as client:
         _, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss", "acc", "lr"])
     assert {row["key"]: row["best"] for row in read_rows(text)} == {"loss": "min", "acc": "max", "lr": ""}
 
 
-async def test_all_points_count_however_many_there_are(settings: Settings, state: State) -> None:
+async def test_all_points_of_long_series_count(settings: Settings, state: State) -> None:
     spike = [(step, 1.0) for step in range(5000)]
     spike[3333] = (3333, -7.5)
     state.projects[0].experiments[0].metrics["loss"] = spike
@@ -109,7 +107,7 @@ async def test_all_points_count_however_many_there_are(settings: Settings, state
     assert (row["points"], row["min.step"], row["min.value"]) == ("5000", "3333", "-7.5")
 
 
-async def test_a_range_of_steps_or_times_is_drawn_alone(settings: Settings) -> None:
+async def test_only_the_requested_range_is_drawn(settings: Settings) -> None:
     async with session(settings) as client:
         _, text = await plot(client, project="project1", exp_cuids=["cuid1"], keys=["loss"], start=40, end=45)
         (row,) = read_rows(text)
@@ -142,7 +140,7 @@ async def test_axes_smoothing_and_scale_change_the_picture_but_not_the_figures(s
     assert len(tables) == 1
 
 
-async def test_what_does_not_show_in_the_picture_is_noted(settings: Settings, state: State) -> None:
+async def test_hidden_curves_and_values_get_notes(settings: Settings, state: State) -> None:
     project = state.projects[0]
     state.add_experiment(project, "实验一", cuid="zh1", metrics={"loss": [(0, 3e6), (1, 0.0), (2, 1e6)], "empty": []})
     given = {"project": "project1", "exp_cuids": ["cuid1", "zh1"], "keys": ["loss"]}
@@ -173,7 +171,7 @@ async def test_what_does_not_show_in_the_picture_is_noted(settings: Settings, st
         ({"keys": ["k*"]}, "That makes 25 curves; at most 20 can be told apart"),
     ],
 )
-async def test_what_cannot_be_drawn_is_told(
+async def test_impossible_plots_are_explained(
     settings: Settings, state: State, arguments: dict[str, Any], told: str
 ) -> None:
     metrics = state.projects[0].experiments[0].metrics
@@ -185,7 +183,7 @@ async def test_what_cannot_be_drawn_is_told(
     assert told in text_of(result)
 
 
-async def test_points_without_a_time_are_counted_and_no_axis_is_invented(settings: Settings, state: State) -> None:
+async def test_points_without_a_time_are_counted_and_not_drawn(settings: Settings, state: State) -> None:
     first = int(BEGINNING.timestamp() * 1000)
     one = state.projects[0].experiments[0]
     one.metrics = {"loss": [(0, 3.0, first), (1, 2.0, 0), (2, 1.0, first + 9000)], "none": [(0, 1.0, 0), (1, 2.0, 0)]}
@@ -202,7 +200,7 @@ async def test_points_without_a_time_are_counted_and_no_axis_is_invented(setting
         assert "When cuid1 began is not known." in text_of(result)
 
 
-async def test_an_experiment_without_the_key_is_told_and_the_others_are_drawn(settings: Settings, state: State) -> None:
+async def test_missing_key_is_reported_and_the_others_are_drawn(settings: Settings, state: State) -> None:
     state.add_experiment(state.projects[0], "bare", cuid="bare1")
     async with session(settings) as client:
         _, text = await plot(client, project="project1", exp_cuids=["cuid1", "bare1"], keys=["loss"])
@@ -210,7 +208,7 @@ async def test_an_experiment_without_the_key_is_told_and_the_others_are_drawn(se
     assert "note: bare (bare1) has not logged loss." in text
 
 
-async def test_experiments_of_one_name_are_told_apart_in_the_picture(settings: Settings, state: State) -> None:
+async def test_equal_names_are_distinguished_in_the_picture(settings: Settings, state: State) -> None:
     loss = [(0, 1.0), (1, 2.0)]
     for cuid in ("twin1", "twin2"):
         state.add_experiment(state.projects[0], "twin", cuid=cuid, metrics={"loss": loss, "acc": loss})
@@ -222,7 +220,7 @@ async def test_experiments_of_one_name_are_told_apart_in_the_picture(settings: S
     assert len({same, other, both}) == 3
 
 
-async def test_without_matplotlib_sparklines_answer_and_one_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_matplotlib_gives_sparklines_and_an_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -239,7 +237,7 @@ async def test_without_matplotlib_sparklines_answer_and_one_command_is_named(mon
     assert bad["first_non_finite_step"] == "9"
 
 
-def test_where_matplotlib_may_write_nowhere_sparklines_answer_and_say_why() -> None:
+def test_unwritable_matplotlib_cache_gives_sparklines_and_the_reason() -> None:
     program = (
         "import tempfile; tempfile.tempdir = '/dev/null/none'; from swanlab_mcp.cli.main import main; "
         "main('--demo call plot_metrics project=digits-mlp exp_cuids=lr-0.1 keys=val/loss'.split())"
@@ -257,7 +255,7 @@ def test_where_matplotlib_may_write_nowhere_sparklines_answer_and_say_why() -> N
     assert "MPLCONFIGDIR" in done.stdout
 
 
-async def test_runs_on_disk_are_drawn_too() -> None:
+async def test_runs_on_disk_are_drawn() -> None:
     async with session(DEMO) as client:
         png, text = await plot(
             client, project="digits-mlp", exp_cuids=["lr-0.1", "lr-1"], keys=["*/acc"], x_axis="relative_time"
@@ -266,7 +264,7 @@ async def test_runs_on_disk_are_drawn_too() -> None:
     assert {row["key"] for row in read_rows(text)} == {"train/acc", "val/acc"}
 
 
-def test_the_command_writes_the_picture_and_never_over_a_file(tmp_path: Path) -> None:
+def test_command_writes_the_picture_and_never_overwrites_a_file(tmp_path: Path) -> None:
     file = tmp_path / "chart.png"
     call = ["--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=val/loss"]
     done = run(*call, "-o", str(file))
@@ -284,7 +282,7 @@ def test_the_command_writes_the_picture_and_never_over_a_file(tmp_path: Path) ->
     assert "there is no folder" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
 
 
-def test_the_command_tells_what_has_no_picture_or_no_json(tmp_path: Path) -> None:
+def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
     done = run("--demo", "call", "list_projects", "-o", str(tmp_path / "x.png"))
     assert (done.returncode, done.stderr) == (1, "There is no picture in this answer.\n")
     done = run("--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=lr", "--json")

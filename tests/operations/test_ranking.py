@@ -30,7 +30,7 @@ results = st.builds(
 
 
 @given(st.lists(results), st.sampled_from(["min", "max"]))
-def test_every_result_has_one_place_and_the_best_come_first(found: list[Result], mode: Any) -> None:
+def test_every_result_has_a_position_with_the_best_first(found: list[Result], mode: Any) -> None:
     reasons = set_apart(found)
     order = order_results(found, reasons, mode)
     assert sorted(order) == list(range(len(found)))
@@ -41,7 +41,7 @@ def test_every_result_has_one_place_and_the_best_come_first(found: list[Result],
     assert all(math.isfinite(value) for value in values)
 
 
-def test_the_reasons_tell_what_is_wrong() -> None:
+def test_excluded_results_have_reasons() -> None:
     found = [
         Result(1.0, 5, 1.0, 100, "FINISHED"),
         Result(1.0, 5, 1.0, 100, "FINISHED"),
@@ -65,7 +65,7 @@ async def rank(settings: Settings, **arguments: Any) -> dict[str, Any]:
     return check_forms(result)
 
 
-async def test_the_demo_is_ranked_with_seed_noise_told() -> None:
+async def test_demo_ranking_reports_seed_noise() -> None:
     told = await rank(DEMO, project="digits-mlp", metric="val/acc")
     rows, notes = told["data"], "\n".join(told["notes"])
     assert (rows[0]["name"], rows[0]["value"], rows[0]["step"]) == ("width-128-64", 0.986667, 26)
@@ -85,7 +85,7 @@ async def test_the_demo_is_ranked_with_seed_noise_told() -> None:
     }
 
 
-async def test_a_loss_is_ranked_from_below_and_nan_is_set_apart() -> None:
+async def test_loss_is_ranked_ascending_and_nan_is_set_apart() -> None:
     told = await rank(DEMO, project="digits-mlp", metric="val/loss", page=2)
     assert (await rank(DEMO, project="digits-mlp", metric="val/loss"))["data"][0]["name"] == "lr-0.1"
     apart = {row["name"]: row["apart"] for row in told["data"] if "apart" in row}
@@ -95,7 +95,7 @@ async def test_a_loss_is_ranked_from_below_and_nan_is_set_apart() -> None:
     assert not any("rank" in row for row in told["data"] if "apart" in row)
 
 
-async def test_repeats_are_ranked_as_one_setting_with_a_verdict() -> None:
+async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
     told = await rank(DEMO, project="digits-mlp", metric="val/acc", by_seed=True, size=100)
     wide, second = told["data"][:2]
     assert (wide["rank"], wide["n"], wide["deviation"]) == (1, 3, 0.00463)
@@ -135,7 +135,7 @@ async def test_progress_is_compared_at_the_same_step() -> None:
     assert last["data"][0]["value"] == 0.0708036
 
 
-async def test_an_unknown_direction_gives_both_ends_and_asks() -> None:
+async def test_unknown_direction_shows_both_ends_and_requests_a_mode() -> None:
     told = await rank(DEMO, project="digits-mlp", metric="grad_norm")
     assert [row["end"] for row in told["data"]] == ["smallest"] * 5 + ["largest"] * 5
     assert not any("rank" in row for row in told["data"])
@@ -169,7 +169,7 @@ def thousands(state: State) -> None:
         )
 
 
-async def test_of_an_empty_project_no_summaries_are_asked(settings: Settings, state: State) -> None:
+async def test_empty_project_needs_no_summary_requests(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[0], "empty")
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "empty", "metric": "val/acc"})
@@ -178,7 +178,7 @@ async def test_of_an_empty_project_no_summaries_are_asked(settings: Settings, st
 
 
 @pytest.mark.usefixtures("thousands")
-async def test_summaries_are_asked_for_while_pages_are_on_their_way(settings: Settings, state: State) -> None:
+async def test_summaries_are_requested_while_pages_load(settings: Settings, state: State) -> None:
     asked = threading.Event()
     state.faults = [
         Fault("/thousands/runs$", query={"page": "30"}, until=asked),
@@ -192,7 +192,7 @@ async def test_summaries_are_asked_for_while_pages_are_on_their_way(settings: Se
 
 @pytest.mark.usefixtures("thousands")
 @pytest.mark.parametrize("form", ["current", "legacy"])
-async def test_thousands_are_ranked_in_one_small_answer(settings: Settings, state: State, form: Any) -> None:
+async def test_ranking_thousands_gives_a_small_reply(settings: Settings, state: State, form: Any) -> None:
     state.variants = Variants(summaries=form)
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "thousands", "metric": "val/acc"})
@@ -211,7 +211,7 @@ async def test_thousands_are_ranked_in_one_small_answer(settings: Settings, stat
 
 
 @pytest.mark.usefixtures("thousands")
-async def test_what_is_too_much_to_read_is_refused_with_what_to_do(settings: Settings) -> None:
+async def test_oversized_ranking_is_refused_with_advice(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool(
             "rank_experiments", {"project": "thousands", "metric": "val/acc", "at": "step:500"}
@@ -230,7 +230,7 @@ async def test_what_is_too_much_to_read_is_refused_with_what_to_do(settings: Set
     assert check_forms(fewer)["data"][0]["step"] == 500
 
 
-async def test_wrong_questions_are_told_what_is_true(settings: Settings, state: State) -> None:
+async def test_invalid_rankings_are_explained(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[0], "empty")
     async with session(settings) as client:
         for arguments, told in (
@@ -253,14 +253,14 @@ async def test_wrong_questions_are_told_what_is_true(settings: Settings, state: 
     assert "meet the filters" in text_of(none)
 
 
-async def test_one_experiment_without_repeats_cannot_be_told_from_noise(settings: Settings) -> None:
+async def test_noise_is_unknown_without_repeats(settings: Settings) -> None:
     told = await rank(settings, project="project1", metric="loss")
     assert told["data"][0]["rank"] == 1
     assert any(note.startswith("Noise: cannot tell") for note in told["notes"])
 
 
 @pytest.mark.parametrize("extremes", ["bare", "absent"])
-async def test_servers_that_tell_less_about_extremes_are_ranked_or_say_so(
+async def test_servers_with_fewer_extremes_are_ranked_or_explained(
     settings: Settings, state: State, extremes: Any
 ) -> None:
     state.variants = Variants(extremes=extremes)
@@ -298,7 +298,7 @@ async def test_seed_like_keys_make_repeats(settings: Settings, sweep: Sweep, key
     assert (row["n"], row["value"]) == (3, 0.81)
 
 
-async def test_amounts_of_folds_are_settings(settings: Settings, sweep: Sweep) -> None:
+async def test_fold_counts_are_settings(settings: Settings, sweep: Sweep) -> None:
     for number in (5, 10):
         sweep.add(f"run-{number}", 0.8, {"lr": 0.1, "n_folds": number})
     assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [1, 1]
@@ -327,7 +327,7 @@ async def test_clones_equal_seeds_and_identical_series_count_once(settings: Sett
         {"name": "variant-{letter}"},
     ],
 )
-async def test_equal_configs_with_other_commands_commits_or_names_are_no_repeats(
+async def test_equal_configs_with_other_commands_commits_or_names_are_not_repeats(
     settings: Settings, sweep: Sweep, fields: dict[str, Any]
 ) -> None:
     for number in range(3):
@@ -381,7 +381,7 @@ async def test_every_setting_is_compared_with_a_baseline(settings: Settings, swe
     assert "The baseline stopped is set apart" in text_of(result)
 
 
-async def test_more_seeds_are_asked_for_where_they_would_decide(settings: Settings, sweep: Sweep) -> None:
+async def test_more_seeds_are_advised_if_they_would_decide(settings: Settings, sweep: Sweep) -> None:
     source = random.Random(2)
     for number in range(8):
         sweep.add(f"base-{number}", 0.80 + source.gauss(0, 0.01), {"lr": 0.1, "seed": number})
@@ -394,7 +394,7 @@ async def test_more_seeds_are_asked_for_where_they_would_decide(settings: Settin
     assert other["why"].endswith(("of lr=0.2", "of each"))
 
 
-async def test_one_pair_of_repeats_tells_nothing(settings: Settings, sweep: Sweep) -> None:
+async def test_single_pair_of_repeats_gives_no_verdict(settings: Settings, sweep: Sweep) -> None:
     for number in range(2):
         sweep.add(f"a-{number}", 0.8 + number / 100, {"lr": 0.1, "seed": number})
     sweep.add("b", 0.5, {"lr": 0.2, "seed": 0})
@@ -418,7 +418,7 @@ async def test_settings_without_a_difference_get_no_verdict(settings: Settings, 
     "loss", [[1.0, 0.5, math.nan, math.nan], [2.0, *[1.0 - n / 20 for n in range(15)], *[4.0] * 15]]
 )
 @pytest.mark.parametrize("by_seed", [False, True])
-async def test_a_broken_run_does_not_lead(
+async def test_broken_run_is_not_ranked_first(
     settings: Settings, sweep: Sweep, loss: list[float], *, by_seed: bool
 ) -> None:
     steady = [(step, 2 - step / 40) for step in range(40)]
@@ -432,7 +432,7 @@ async def test_a_broken_run_does_not_lead(
     assert any("lucky" in note and "best value: 0.9" in note for note in told["notes"])
 
 
-async def test_a_ranked_metric_with_a_nan_in_between_is_set_apart(settings: Settings, sweep: Sweep) -> None:
+async def test_ranked_metric_with_an_earlier_nan_is_set_apart(settings: Settings, sweep: Sweep) -> None:
     sweep.add("good", 0.8, {"lr": 0.1})
     sweep.add("odd", 0.9, {"lr": 0.2}, more={"val/acc": [(0, 0.1), (10, math.nan), (20, 0.9), (30, 0.8)]})
     told = await sweep.rank(settings, by_seed=False)
@@ -457,7 +457,7 @@ async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sw
         assert "Checked for NaN and divergence: val/acc, train/loss." in told["notes"]
 
 
-async def test_of_many_runs_summaries_are_checked_and_the_points_of_a_hundred(
+async def test_many_runs_check_all_summaries_and_a_hundred_series(
     settings: Settings, state: State, sweep: Sweep
 ) -> None:
     steady = [(step, 2 - step / 40) for step in range(40)]

@@ -58,7 +58,7 @@ async def confirm(client: Any, tool: str, arguments: dict[str, Any]) -> Any:
     return await client.call_tool(tool, {**arguments, "confirmation": token})
 
 
-async def test_without_permission_the_tools_do_not_exist(settings: Settings, state: State) -> None:
+async def test_write_tools_need_permission(settings: Settings, state: State) -> None:
     server = create_server(settings)
     assert not any(name in server.instructions for name in NAMES)
     async with connect(server) as client:
@@ -69,7 +69,7 @@ async def test_without_permission_the_tools_do_not_exist(settings: Settings, sta
     assert state.calls == []
 
 
-async def test_with_permission_they_are_listed_said_to_destroy_and_named_in_the_instructions(
+async def test_allowed_write_tools_are_listed_as_destructive(
     writable: Settings,
 ) -> None:
     server = create_server(writable)
@@ -85,7 +85,7 @@ async def test_with_permission_they_are_listed_said_to_destroy_and_named_in_the_
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_experiments_are_deleted_by_the_second_call_only(
+async def test_only_the_second_call_deletes_experiments(
     writable: Settings, state: State, project: Project, mode: str
 ) -> None:
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "cuid-b", "a"]}
@@ -106,9 +106,7 @@ async def test_experiments_are_deleted_by_the_second_call_only(
     assert changes(state) == [f"DELETE /api/project/kites-test2/mnist/runs/cuid-{one}" for one in "ab"]
 
 
-async def test_a_project_is_deleted_with_what_the_dry_run_has_shown(
-    writable: Settings, state: State, project: Project
-) -> None:
+async def test_project_is_deleted_as_the_dry_run_described(writable: Settings, state: State, project: Project) -> None:
     project.experiments[0].state = "RUNNING"
     async with session(writable) as client:
         dry = await client.call_tool("delete_project", {"project": "kites-test2/mnist"})
@@ -122,7 +120,7 @@ async def test_a_project_is_deleted_with_what_the_dry_run_has_shown(
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist"]
 
 
-async def test_a_project_is_created_as_described(writable: Settings, state: State) -> None:
+async def test_project_is_created_as_described(writable: Settings, state: State) -> None:
     arguments = {"project": "mnist-v2", "username": "kites-test2", "description": "Digits", "visibility": "PUBLIC"}
     async with session(writable) as client:
         done = await confirm(client, "create_project", arguments)
@@ -142,7 +140,7 @@ async def test_a_project_is_created_as_described(writable: Settings, state: Stat
     assert "'project'" in text_of(odd)
 
 
-async def test_what_was_changed_shows_at_once_though_answers_are_kept(writable: Settings, project: Project) -> None:
+async def test_changes_are_visible_immediately_despite_the_cache(writable: Settings, project: Project) -> None:
     async with session(writable) as client:
         where = {"project": "kites-test2/mnist"}
         assert (await client.call_tool("list_project_exps", where)).structured_content["page"]["total"] == 3
@@ -160,7 +158,7 @@ async def refuse(client: Any, arguments: dict[str, Any], token: str, words: str)
     assert "nothing was done" in text_of(refused)
 
 
-async def test_a_confirmation_holds_for_these_arguments_and_this_operation_only(
+async def test_confirmation_is_valid_only_for_its_arguments_and_operation(
     writable: Settings, state: State, project: Project
 ) -> None:
     one = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
@@ -178,9 +176,7 @@ async def test_a_confirmation_holds_for_these_arguments_and_this_operation_only(
     assert names(project) == ["a", "b", "c"]
 
 
-async def test_a_confirmation_of_one_account_is_worth_nothing_to_another(
-    writable: Settings, state: State, project: Project
-) -> None:
+async def test_confirmation_is_valid_only_for_its_account(writable: Settings, state: State, project: Project) -> None:
     state.add_user("colleague", api_key="other-key")
     project.workspace.roles["colleague"] = "MEMBER"
     shared = dataclasses.replace(writable, confirmation_secret="one secret of two workers")
@@ -195,7 +191,7 @@ async def test_a_confirmation_of_one_account_is_worth_nothing_to_another(
 
 
 @pytest.mark.usefixtures("project")
-async def test_a_confirmation_ends_after_ten_minutes(
+async def test_confirmation_expires_after_ten_minutes(
     writable: Settings, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
@@ -212,7 +208,7 @@ async def test_a_confirmation_ends_after_ten_minutes(
     assert done.structured_content["data"]["done"] is True
 
 
-async def test_a_confirmation_is_good_for_one_call(writable: Settings, state: State) -> None:
+async def test_confirmation_is_valid_for_a_single_call(writable: Settings, state: State) -> None:
     arguments = {"project": "again"}
     async with session(writable) as client:
         token = (await client.call_tool("create_project", arguments)).structured_content["data"]["confirmation"]
@@ -223,7 +219,9 @@ async def test_a_confirmation_is_good_for_one_call(writable: Settings, state: St
     assert changes(state) == ["POST /api/project"]
 
 
-async def test_a_confirmation_falls_with_what_it_was_about(writable: Settings, state: State, project: Project) -> None:
+async def test_confirmation_is_void_when_its_experiments_change(
+    writable: Settings, state: State, project: Project
+) -> None:
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
     async with session(writable) as client:
         token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
@@ -246,7 +244,7 @@ async def test_a_confirmation_falls_with_what_it_was_about(writable: Settings, s
         ("experiment", "description", "keep this"),
     ],
 )
-async def test_a_confirmation_is_void_when_what_was_shown_was_changed(
+async def test_confirmation_is_void_when_the_shown_details_change(
     writable: Settings, state: State, project: Project, what: str, field: str, value: str
 ) -> None:
     async with session(writable) as client:
@@ -266,7 +264,7 @@ async def test_a_confirmation_is_void_when_what_was_shown_was_changed(
     assert changes(state) == []
 
 
-async def test_a_clock_that_is_set_back_does_not_prolong_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_set_back_does_not_prolong_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     wall, steady = 1_800_000_000.0, 0.0
     monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: wall, monotonic=lambda: steady))
     own, other = Confirmations("s" * 32), Confirmations("s" * 32)
@@ -297,7 +295,7 @@ async def ask_user(writable: Settings, tool: str, arguments: dict[str, Any]) -> 
     return questions[0]
 
 
-async def test_two_different_deeds_never_give_the_same_question(writable: Settings, project: Project) -> None:
+async def test_different_changes_have_different_questions(writable: Settings, project: Project) -> None:
     for one, end in zip(project.experiments, "xyz", strict=True):
         one.name = "n" * 200 + end
     arguments = {"project": "kites-test2/mnist"}
@@ -309,7 +307,7 @@ async def test_two_different_deeds_never_give_the_same_question(writable: Settin
     assert await ask_user(writable, "delete_project", arguments) != whole
 
 
-async def test_the_question_shows_visibility_description_and_counts(writable: Settings, project: Project) -> None:
+async def test_question_shows_visibility_description_and_counts(writable: Settings, project: Project) -> None:
     project.visibility, project.description = "PUBLIC", "The paper's runs\nSwanLab: harmless?"
     project.experiments[0].state = "RUNNING"
     question = await ask_user(writable, "delete_project", {"project": "kites-test2/mnist"})
@@ -333,9 +331,7 @@ async def test_the_question_shows_visibility_description_and_counts(writable: Se
         ("\uff41bc", "unusual characters"),
     ],
 )
-async def test_a_name_that_looks_like_another_is_marked(
-    writable: Settings, project: Project, name: str, said: str
-) -> None:
+async def test_lookalike_name_is_marked(writable: Settings, project: Project, name: str, said: str) -> None:
     project.experiments[0].name = name
     arguments = {"project": "kites-test2/mnist", "exp_cuids": [project.experiments[0].cuid]}
     assert said in await ask_user(writable, "delete_experiments", arguments)
@@ -351,14 +347,14 @@ async def test_ordinary_names_are_not_marked(writable: Settings, project: Projec
         assert "Careful" not in await ask_user(writable, "delete_experiments", arguments)
 
 
-async def test_a_new_project_that_looks_like_one_there_is_marked(writable: Settings, state: State) -> None:
+async def test_new_project_resembling_an_existing_name_is_marked(writable: Settings, state: State) -> None:
     state.add_project(state.workspaces[1], "model-l")
     async with session(writable) as client:
         dry = await client.call_tool("create_project", {"project": "model-1", "username": "kites-test2"})
     assert any("looks alike: model-l" in note for note in dry.structured_content["notes"])
 
 
-async def test_spent_confirmations_are_forgotten_when_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_used_confirmations_are_forgotten_when_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_800_000_000.0
     monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: now, monotonic=lambda: now))
     tokens = Confirmations()
@@ -370,7 +366,7 @@ async def test_spent_confirmations_are_forgotten_when_they_end(monkeypatch: pyte
     assert len(tokens._spent) == 1
 
 
-async def test_whoever_may_only_look_is_told_in_the_dry_run(writable: Settings, project: Project) -> None:
+async def test_viewers_are_refused_in_the_dry_run(writable: Settings, project: Project) -> None:
     project.workspace.roles["kites-test3"] = "VIEWER"
     async with session(writable) as client:
         for tool, arguments in (
@@ -383,7 +379,7 @@ async def test_whoever_may_only_look_is_told_in_the_dry_run(writable: Settings, 
 
 
 @pytest.mark.usefixtures("project")
-async def test_what_is_not_there_is_not_found_and_experiments_of_two_projects_are_two_calls(writable: Settings) -> None:
+async def test_missing_experiments_and_mixed_projects_are_refused(writable: Settings) -> None:
     async with session(writable) as client:
         missing = await client.call_tool("delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["d"]})
         page = f"{writable.web_host}/@kites-test3/project1/runs/cuid1/chart"
@@ -416,7 +412,7 @@ async def test_runs_on_disk_are_never_written(settings: Settings, state: State) 
 # --- what goes wrong in the middle ---
 
 
-async def test_a_refused_deletion_tells_what_was_done_and_what_was_not(
+async def test_refused_deletion_reports_done_and_skipped_experiments(
     writable: Settings, state: State, project: Project
 ) -> None:
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "b", "c"]}
@@ -431,7 +427,7 @@ async def test_a_refused_deletion_tells_what_was_done_and_what_was_not(
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.usefixtures("project")
-async def test_no_change_is_asked_for_twice(writable: Settings, state: State, status: int) -> None:
+async def test_failed_change_is_not_repeated(writable: Settings, state: State, status: int) -> None:
     state.faults.append(Fault("", method="DELETE", status=status))
     async with session(writable) as client:
         failed = await confirm(client, "delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]})
@@ -441,7 +437,7 @@ async def test_no_change_is_asked_for_twice(writable: Settings, state: State, st
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist/runs/cuid-a"]
 
 
-async def test_an_answer_that_is_lost_is_looked_up(writable: Settings, state: State) -> None:
+async def test_lost_response_is_verified_by_a_read(writable: Settings, state: State) -> None:
     state.faults.append(Fault("api/project$", method="POST", is_dropped=True, times=1))
     state.faults.append(Fault("api/project$", method="POST", is_truncated=True))
     async with session(writable) as client:
@@ -454,7 +450,7 @@ async def test_an_answer_that_is_lost_is_looked_up(writable: Settings, state: St
 
 
 @pytest.mark.usefixtures("project")
-async def test_what_cannot_be_known_is_said_to_be_unknown(writable: Settings, state: State) -> None:
+async def test_unverifiable_outcome_is_reported_as_unknown(writable: Settings, state: State) -> None:
     async with session(writable) as client:
         arguments = {"project": "kites-test2/mnist"}
         token = (await client.call_tool("delete_project", arguments)).structured_content["data"]["confirmation"]
@@ -467,7 +463,7 @@ async def test_what_cannot_be_known_is_said_to_be_unknown(writable: Settings, st
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist"]
 
 
-async def test_what_was_gone_already_is_told_as_gone(writable: Settings, state: State, project: Project) -> None:
+async def test_already_deleted_experiment_counts_as_deleted(writable: Settings, state: State, project: Project) -> None:
     async with session(writable) as client:
         arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]}
         token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
@@ -480,7 +476,7 @@ async def test_what_was_gone_already_is_told_as_gone(writable: Settings, state: 
 
 
 @pytest.mark.usefixtures("project")
-async def test_a_deadline_in_the_middle_tells_what_is_known(writable: Settings, state: State) -> None:
+async def test_timeout_during_a_change_reports_the_known_outcome(writable: Settings, state: State) -> None:
     never = threading.Event()
     async with session(dataclasses.replace(writable, timeout=1.0)) as client:
         arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a", "b", "c"]}
@@ -495,7 +491,7 @@ async def test_a_deadline_in_the_middle_tells_what_is_known(writable: Settings, 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])
 @pytest.mark.usefixtures("project")
-async def test_a_deadline_before_the_change_was_asked_for_says_that_nothing_was_changed(
+async def test_timeout_before_a_change_reports_no_change(
     writable: Settings, state: State, *, is_confirmed: bool
 ) -> None:
     never = threading.Event()
@@ -512,7 +508,7 @@ async def test_a_deadline_before_the_change_was_asked_for_says_that_nothing_was_
     assert changes(state) == []
 
 
-async def test_an_expired_session_is_renewed_and_the_change_made_once(
+async def test_expired_session_is_renewed_and_the_change_made_once(
     writable: Settings, state: State, project: Project
 ) -> None:
     async with session(writable) as client:
@@ -529,7 +525,7 @@ async def test_an_expired_session_is_renewed_and_the_change_made_once(
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.parametrize("answer", ["agree", "uncheck", "decline", "cancel"])
-async def test_the_user_is_asked_and_only_a_yes_does_it(
+async def test_only_the_users_consent_applies_a_change(
     writable: Settings, state: State, project: Project, mode: str, answer: str
 ) -> None:
 
@@ -561,7 +557,7 @@ async def test_the_user_is_asked_and_only_a_yes_does_it(
 
 
 @pytest.mark.usefixtures("project")
-async def test_nobody_is_asked_about_what_would_fail_anyway(writable: Settings) -> None:
+async def test_invalid_confirmation_shows_no_question(writable: Settings) -> None:
 
     async def ask(_context: Any, _params: Any) -> ElicitResult:
         raise AssertionError
@@ -581,7 +577,7 @@ async def test_nobody_is_asked_about_what_would_fail_anyway(writable: Settings) 
     ],
 )
 @pytest.mark.usefixtures("project")
-async def test_what_could_not_be_put_to_the_user_is_not_done_and_may_be_confirmed_later(
+async def test_failed_question_changes_no_data_and_can_be_confirmed_later(
     writable: Settings, state: State, mode: str, tool: str, arguments: dict[str, Any]
 ) -> None:
 
@@ -608,7 +604,7 @@ async def test_what_could_not_be_put_to_the_user_is_not_done_and_may_be_confirme
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.usefixtures("project")
-async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Settings, state: State, mode: str) -> None:
+async def test_refusal_holds_when_swanlab_fails_afterwards(writable: Settings, state: State, mode: str) -> None:
 
     async def decline(_context: Any, _params: Any) -> ElicitResult:
         state.faults.append(Fault("", method="GET", times=5, status=503))
@@ -621,9 +617,7 @@ async def test_a_no_stays_a_no_when_swanlab_fails_right_after_it(writable: Setti
 
 
 @pytest.mark.usefixtures("project")
-async def test_after_a_no_the_confirmation_is_worth_nothing_where_nobody_is_asked(
-    writable: Settings, state: State
-) -> None:
+async def test_refused_confirmation_is_void_in_other_clients(writable: Settings, state: State) -> None:
 
     async def decline(_context: Any, _params: Any) -> ElicitResult:
         return ElicitResult(action="decline")
@@ -641,7 +635,7 @@ async def test_after_a_no_the_confirmation_is_worth_nothing_where_nobody_is_aske
 # --- in Python ---
 
 
-def test_openapi_creates_and_deletes_as_the_official_one_does(
+def test_openapi_creates_and_deletes_like_the_official_api(
     host: str, state: State, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_HOST", host)
