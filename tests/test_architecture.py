@@ -81,7 +81,7 @@ def test_analysis_makes_no_sentences() -> None:
         ("tomlkit", {"swanlab_mcp.cli.config_toml"}),
     ],
 )
-def test_each_library_has_its_place(library: str, rooms: set[str]) -> None:
+def test_libraries_are_imported_only_by_their_modules(library: str, rooms: set[str]) -> None:
     users = {
         module
         for module, path in MODULES.items()
@@ -90,7 +90,7 @@ def test_each_library_has_its_place(library: str, rooms: set[str]) -> None:
     assert users == rooms
 
 
-def test_the_backends_know_neither_each_other_nor_the_chooser() -> None:
+def test_backends_do_not_import_each_other_or_the_router() -> None:
     for module, path in MODULES.items():
         imports = read_imports(path)
         if module.startswith("swanlab_mcp.client.local"):
@@ -111,7 +111,7 @@ def test_only_settings_read_the_environment() -> None:
     assert readers == {"swanlab_mcp.settings"}
 
 
-def test_errors_are_converted_in_two_places_and_never_swallowed() -> None:
+def test_errors_are_converted_in_two_modules_and_never_swallowed() -> None:
     broad: list[str] = []
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -129,7 +129,7 @@ def test_versions_agree() -> None:
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_registry_entry_is_valid_and_its_name_stands_in_the_readme() -> None:
+def test_registry_entry_is_valid_and_named_in_the_readme() -> None:
     registry = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
     schema = json.loads((Path(__file__).parent / "server.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft7Validator(schema).validate(registry)  # pyright: ignore[reportUnknownMemberType] jsonschema is untyped there
@@ -139,7 +139,7 @@ def test_the_registry_entry_is_valid_and_its_name_stands_in_the_readme() -> None
     assert list(project["scripts"]) == ["swanlab-mcp-server"]
 
 
-def test_pins_name_no_host_and_cover_what_is_required() -> None:
+def test_pins_name_no_host_and_cover_all_requirements() -> None:
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pins.splitlines())
     pinned = {re.sub(r"[._-]+", "-", line.split("==")[0]).lower() for line in pins.splitlines()}
@@ -148,7 +148,7 @@ def test_pins_name_no_host_and_cover_what_is_required() -> None:
         assert re.sub(r"[._-]+", "-", re.split(r"[<>=\[]", requirement)[0]).lower() in pinned
 
 
-def test_the_demo_holds_runs_and_no_links() -> None:
+def test_demo_contains_runs_and_no_links() -> None:
     files = list((PACKAGE / "demo").rglob("*"))
     assert len([file for file in files if file.suffix == ".swanlab"]) == 19
     assert not any(file.is_symlink() for file in files)

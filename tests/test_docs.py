@@ -44,7 +44,7 @@ def drop_code(text: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+def test_repository_links_have_targets(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", drop_code(read(page))):
         if re.match(r"https?://", link):
             continue
@@ -111,7 +111,7 @@ def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_blocks_that_are_not_run_give_a_reason() -> None:
+def test_skipped_blocks_give_a_reason() -> None:
     reasons = {block.mark.partition(": ")[2] for block in find_blocks() if not block.is_run}
     assert reasons
     assert all(len(reason) > 10 for reason in reasons)
@@ -136,7 +136,7 @@ def test_blocks_of_the_docs_run_without_an_account(
 
 
 @pytest.mark.usefixtures("fresh_home")
-def test_the_demo_in_python_needs_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_demo_needs_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWANLAB_API_HOST", "http://127.0.0.1:1")
     with OpenApi(demo=True) as api:
         data = api.list_project_exps("digits-mlp").data
@@ -145,7 +145,7 @@ def test_the_demo_in_python_needs_no_account(monkeypatch: pytest.MonkeyPatch) ->
     assert data.model_dump() == [one.model_dump() for one in data]
 
 
-def test_the_demo_has_news_a_year_from_now(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_has_news_a_year_from_now(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     today = time.time
     monkeypatch.setattr(time, "time", lambda: today() + 366 * 86_400)
     assert run_command("swanlab-mcp-server --demo call whats_new project=digits-mlp since=7d") == 0
@@ -217,9 +217,7 @@ def test_both_readmes_list_every_tool() -> None:
 
 
 @pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
-def test_the_readme_opens_with_a_question_its_answer_and_a_picture(
-    page: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_readme_opens_with_a_question_its_answer_and_a_picture(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = read(page)
     assert len(text.split()) <= 1300
     quote = "\n".join(line for line in text.partition("\n## ")[0].splitlines() if line.startswith(">"))
@@ -233,7 +231,7 @@ def test_the_readme_opens_with_a_question_its_answer_and_a_picture(
     assert {figure for figure in figures if figure.strip("`") not in answers} == set()
 
 
-def test_help_and_tools_are_chinese_for_chinese_readers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_tool_list_are_chinese_for_chinese_readers(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ("--lang zh --help", "--lang=zh export --help", "--lang zh --demo tools"):
         assert run_command(f"swanlab-mcp-server {words}") == 0
         shown = capsys.readouterr().out

@@ -35,13 +35,13 @@ def settings(host: str) -> Settings:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_good_caller_gets_every_fact_within_the_calls_and_tokens(settings: Settings, case: Case) -> None:
+async def test_scripted_caller_gets_every_fact_within_the_limits(settings: Settings, case: Case) -> None:
     async with session(settings) as client:
         verdict = await play(client, case)
     assert not verdict.faults, verdict.text
 
 
-def test_the_questions_are_many_distinct_and_in_both_languages() -> None:
+def test_questions_are_distinct_and_in_both_languages() -> None:
     chinese = [case for case in CASES if re.search(r"[\u4e00-\u9fff]{3}", case.question)]
     assert len(CASES) >= 60
     assert len(chinese) >= 15
@@ -65,13 +65,13 @@ def test_the_questions_are_many_distinct_and_in_both_languages() -> None:
     ],
     ids=lambda one: one.name if isinstance(one, Case) else "",
 )
-async def test_the_judge_says_what_is_wrong(settings: Settings, case: Case, fault: str) -> None:
+async def test_judge_reports_each_fault(settings: Settings, case: Case, fault: str) -> None:
     async with session(settings) as client:
         (told,) = (await play(client, case)).faults
     assert fault in told
 
 
-def test_any_server_can_be_asked_with_its_own_calls(tmp_path: Path) -> None:
+def test_evals_accept_calls_for_another_server(tmp_path: Path) -> None:
     calls = tmp_path / "calls.json"
     calls.write_text(
         json.dumps(

@@ -30,7 +30,7 @@ async def http(state: State) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_faults_spoil_the_true_answer(http: httpx.AsyncClient, state: State) -> None:
+async def test_faults_alter_the_correct_response(http: httpx.AsyncClient, state: State) -> None:
     path = "/project/kites-test3/project1/runs/cuid1"
     true = (await http.get(path)).json()
     state.faults = [Fault(path="/runs/", padding=200_000, times=1)]
@@ -75,7 +75,7 @@ async def test_a_fault_waits_for_an_event(http: httpx.AsyncClient, state: State)
     assert (await http.get("/group/")).status_code == 200
 
 
-async def test_the_app_answers_without_a_socket(http: httpx.AsyncClient, state: State) -> None:
+async def test_app_responds_without_a_socket(http: httpx.AsyncClient, state: State) -> None:
     state.add_project(state.workspaces[0], "a/b")
     assert (await http.get("/project/kites-test3/a%2Fb")).json()["name"] == "a/b"
     state.faults = [Fault(path="/group", is_dropped=True)]
@@ -83,7 +83,7 @@ async def test_the_app_answers_without_a_socket(http: httpx.AsyncClient, state: 
         await http.get("/group/")
 
 
-async def test_a_state_is_served_and_connections_drop(state: State) -> None:
+async def test_state_is_served_and_connections_can_drop(state: State) -> None:
     state.faults = [Fault(path="/login", is_dropped=True, times=1)]
     with serve(state) as url:
         async with httpx.AsyncClient(base_url=url) as client:
@@ -92,7 +92,7 @@ async def test_a_state_is_served_and_connections_drop(state: State) -> None:
             assert (await client.post("/api/login/api_key", headers={"authorization": "test-key"})).status_code == 200
 
 
-def test_the_module_serves_on_a_free_port() -> None:
+def test_module_serves_on_a_free_port() -> None:
     command = [sys.executable, "-m", "tests.fake_swanlab", "--port", "0", "--experiments", "3", "--latency", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         try:

@@ -66,7 +66,7 @@ async def test_every_call_needs_a_session(host: str, state: State) -> None:
     assert wrong.headers["traceid"]
 
 
-async def test_workspaces_and_the_user_are_told(http: httpx.AsyncClient, state: State) -> None:
+async def test_workspaces_and_user_are_returned(http: httpx.AsyncClient, state: State) -> None:
     assert (await http.get("/group/")).json()["list"][0]["role"] == "OWNER"
     assert (await http.get("/user/kites-test3/groups")).json()[1]["type"] == "TEAM"
     assert (await http.get("/user/else/groups")).status_code == 403
@@ -94,7 +94,7 @@ async def test_projects_are_paged_created_and_deleted(http: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("status", [403, 404])
-async def test_a_strangers_private_project_is_hidden(http: httpx.AsyncClient, state: State, status: Any) -> None:
+async def test_private_projects_of_others_are_hidden(http: httpx.AsyncClient, state: State, status: Any) -> None:
     state.variants.stranger_status = status
     other = state.add_workspace("other", "Other")
     state.add_project(other, "secret", visibility="PRIVATE")
@@ -222,7 +222,7 @@ async def test_keys_are_paged_by_cursor(http: httpx.AsyncClient, experiment: Exp
     assert found == {"k01": ["cuid1"], "zz": []}
 
 
-async def test_exports_are_csv_behind_presigned_addresses(
+async def test_exports_are_csv_behind_presigned_urls(
     http: httpx.AsyncClient, state: State, experiment: Experiment
 ) -> None:
     experiment.metrics = {"a": [(0, 1.5), (2, math.nan)], "b": [(1, math.inf), (2, -math.inf)]}
@@ -290,7 +290,7 @@ async def test_a_clone_has_no_data_under_its_own_ids(
     assert (await ask(http, "/house/metrics/summaries", {"experiments": [rooted]}))[clone.cuid]["loss"]
 
 
-async def test_faults_strike_when_they_should(http: httpx.AsyncClient, state: State) -> None:
+async def test_faults_apply_to_matching_requests(http: httpx.AsyncClient, state: State) -> None:
     state.faults = [Fault(path="/group", status=503, skip=1, times=1), Fault(path="/user/profile", slow_body=0.01)]
     assert [(await http.get("/group/")).status_code for _ in range(3)] == [200, 503, 200]
     assert (await http.get("/user/profile")).json()["bio"] == ""
@@ -299,7 +299,7 @@ async def test_faults_strike_when_they_should(http: httpx.AsyncClient, state: St
     assert (await http.get(str(http.base_url).replace("/api", "/elsewhere"))).status_code == 404
 
 
-async def test_sessions_end(host: str, state: State) -> None:
+async def test_sessions_expire(host: str, state: State) -> None:
     state.session_days = 1
     async with httpx.AsyncClient(base_url=f"{host}/api") as client:
         sid = (await client.post("/login/api_key", headers={"authorization": "test-key"})).json()["sid"]
@@ -310,7 +310,7 @@ async def test_sessions_end(host: str, state: State) -> None:
         assert (await client.get("/group/")).status_code == 401
 
 
-async def test_viewers_may_read_but_not_write(http: httpx.AsyncClient, state: State) -> None:
+async def test_viewers_can_read_but_not_write(http: httpx.AsyncClient, state: State) -> None:
     for role, readable in (("VIEWER", 200), ("VISITOR", 404)):
         workspace = state.add_workspace(role.lower(), kites_test3=role)
         state.add_project(workspace, "secret", visibility="PRIVATE")
@@ -320,7 +320,7 @@ async def test_viewers_may_read_but_not_write(http: httpx.AsyncClient, state: St
 
 
 @pytest.mark.parametrize("status", [403, 404])
-async def test_a_strangers_private_metrics_are_hidden(http: httpx.AsyncClient, state: State, status: Any) -> None:
+async def test_private_metrics_of_others_are_hidden(http: httpx.AsyncClient, state: State, status: Any) -> None:
     state.variants.stranger_status = status
     secret = state.add_project(state.add_workspace("other"), "secret", cuid="secret", visibility="PRIVATE")
     experiment = state.add_experiment(secret, "run", metrics={"loss": [(0, 1.0)]})
@@ -337,7 +337,7 @@ async def test_a_strangers_private_metrics_are_hidden(http: httpx.AsyncClient, s
     assert (await http.post("/resources/presigned/get", json=body)).status_code == status
 
 
-async def test_created_at_is_the_experiments_in_seconds(
+async def test_created_at_must_match_the_experiment_in_seconds(
     http: httpx.AsyncClient, state: State, project: Project, experiment: Experiment
 ) -> None:
     clone = state.add_experiment(project, "clone", clone_of=(project, experiment))
@@ -355,7 +355,7 @@ async def test_created_at_is_the_experiments_in_seconds(
         assert answer.status_code == status
 
 
-async def test_keys_of_a_clone_are_asked_for_by_its_roots_ids(
+async def test_keys_of_a_clone_need_its_roots_ids(
     http: httpx.AsyncClient, state: State, project: Project, experiment: Experiment
 ) -> None:
     clone = state.add_experiment(project, "clone", clone_of=(project, experiment))
@@ -366,7 +366,7 @@ async def test_keys_of_a_clone_are_asked_for_by_its_roots_ids(
 
 
 @pytest.mark.parametrize("missing", [400, 404, 405])
-async def test_an_old_server_knows_only_legacy_calls(http: httpx.AsyncClient, state: State, missing: Any) -> None:
+async def test_old_server_supports_only_legacy_calls(http: httpx.AsyncClient, state: State, missing: Any) -> None:
     state.variants = Variants.old_server(missing)
     reference = {"projectId": "project1", "experimentId": "cuid1"}
     assert (await ask(http, "/house/metrics/summaries", [reference]))["cuid1"]["loss"]["min"]["index"] == 33
@@ -377,9 +377,7 @@ async def test_an_old_server_knows_only_legacy_calls(http: httpx.AsyncClient, st
     assert "pages" not in (await http.get("/experiment/cuid1/column")).json()
 
 
-async def test_statistics_are_those_of_the_points(
-    http: httpx.AsyncClient, state: State, experiment: Experiment
-) -> None:
+async def test_statistics_match_the_points(http: httpx.AsyncClient, state: State, experiment: Experiment) -> None:
     experiment.metrics = {"x": [(3, 5.0), (0, 1.0), (1, 2.0), (2, 1.0)], "y": [(0, 1.0), (1, math.inf)]}
     x = (await ask(http, "/house/metrics/summaries", {"experiments": [refer(experiment)]}))["cuid1"]["x"]
     assert (x["step"], x["value"], x["minMax"]) == (3, 5.0, [1.0, 5.0])
@@ -408,7 +406,7 @@ async def test_points_keep_their_own_times_and_other_axes(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 999])
-async def test_a_sample_has_the_asked_size_and_keeps_peaks(
+async def test_sample_has_the_requested_size_and_keeps_peaks(
     http: httpx.AsyncClient, experiment: Experiment, count: int
 ) -> None:
     experiment.metrics = {"x": [(step, 100.0 if step == 500 else 0.0) for step in range(1000)]}
@@ -419,7 +417,7 @@ async def test_a_sample_has_the_asked_size_and_keeps_peaks(
     assert any(one["data"] == 100.0 for one in points) == (count >= 3)
 
 
-async def test_tables_quote_names_and_spell_infinities(
+async def test_csv_tables_quote_names_and_write_infinities(
     http: httpx.AsyncClient, state: State, experiment: Experiment
 ) -> None:
     state.variants.csv_nan, state.variants.csv_infinity = "NaN", "+Inf"
@@ -431,14 +429,14 @@ async def test_tables_quote_names_and_spell_infinities(
     assert [row[1] for row in table[1:]] == ["+Inf", "-Inf", "NaN"]
 
 
-async def test_names_of_files_are_encoded_in_presigned_addresses(http: httpx.AsyncClient, state: State) -> None:
+async def test_file_names_are_encoded_in_presigned_urls(http: httpx.AsyncClient, state: State) -> None:
     state.files["project1/cuid1/图 1#?.png"] = b"PNG"
     answer = await ask(http, "/resources/presigned/get", {"prefix": "project1/cuid1", "paths": ["图 1#?.png"]})
     async with httpx.AsyncClient() as plain:
         assert (await plain.get(answer["urls"][0])).content == b"PNG"
 
 
-async def test_shards_have_1000_lines_whatever_the_size(http: httpx.AsyncClient, experiment: Experiment) -> None:
+async def test_shards_have_1000_lines_for_any_requested_size(http: httpx.AsyncClient, experiment: Experiment) -> None:
     experiment.logs = [LogLine(n, f"line {n}") for n in range(1500)]
     query = {**refer(experiment), "epoch": 1, "size": 10}
     lines = (await http.get("/house/metrics/log", params=query)).json()["logs"]
@@ -454,7 +452,7 @@ async def test_fields_can_be_null_or_new(http: httpx.AsyncClient, project: Proje
     assert (wire["labels"], wire["novel"]) == (None, 1)
 
 
-async def test_a_malformed_request_is_answered_400(http: httpx.AsyncClient) -> None:
+async def test_malformed_request_returns_400(http: httpx.AsyncClient) -> None:
     path = "/project/kites-test3/project1/runs/shows"
     item = {"key": "createdAt", "type": "STABLE", "op": "GTE", "value": ["yesterday"]}
     assert (await http.post(path, json={"filters": [item]})).status_code == 400

@@ -12,9 +12,9 @@ MADE = make_all()
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_generated_file_matches_the_code(path: Path) -> None:
+def test_generated_files_match_the_code(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == MADE[path], "run: bash scripts/regenerate.sh"
 
 
-def test_every_tool_has_one_page() -> None:
+def test_every_tool_has_a_page() -> None:
     assert {path.stem for path in (DOCS / "tools").glob("*.md")} == {"README", *(entry.name for entry in EVERY_TOOL)}

@@ -20,14 +20,14 @@ from tests.conftest import RUNS
 from tests.fake_swanlab import Fault, LogLine, State
 
 
-def test_public_names_are_sorted_and_all_there() -> None:
+def test_public_names_are_sorted_and_complete() -> None:
     assert sorted(swanlab_mcp.__all__) == swanlab_mcp.__all__
     assert all(getattr(swanlab_mcp, name) for name in swanlab_mcp.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         swanlab_mcp.Nothing  # noqa: B018
 
 
-def test_lists_are_complete_whatever_their_length(host: str, state: State) -> None:
+def test_lists_of_any_length_are_complete(host: str, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(345):
         state.add_experiment(project, f"run-{number}")
@@ -38,7 +38,7 @@ def test_lists_are_complete_whatever_their_length(host: str, state: State) -> No
     assert answer.page is None
 
 
-def test_user_is_another_name_of_username(host: str, state: State) -> None:
+def test_user_is_an_alias_of_username(host: str, state: State) -> None:
     project = state.add_project(state.workspaces[1], "theirs")
     state.add_experiment(project, "one", cuid="their1")
     with OpenApi("test-key", host=host) as api:
@@ -48,7 +48,7 @@ def test_user_is_another_name_of_username(host: str, state: State) -> None:
             api.get_experiment("theirs", "their1", username="a", user="b")
 
 
-def test_null_fields_of_a_profile_stay(host: str, state: State) -> None:
+def test_null_fields_of_a_profile_are_kept(host: str, state: State) -> None:
     profile = {"config": {"warmup": None, "layers": [None, 2]}, "metadata": None, "requirements": None, "conda": None}
     state.add_experiment(state.projects[0], "bare", cuid="bare", wire={"profile": profile})
     with OpenApi("test-key", host=host) as api:
@@ -60,7 +60,7 @@ def test_null_fields_of_a_profile_stay(host: str, state: State) -> None:
 
 
 @pytest.mark.parametrize(("status", "expected"), [(403, 403), (404, 404), (418, 418), (302, 302)])
-def test_a_http_error_comes_back_as_its_status(host: str, state: State, status: int, expected: int) -> None:
+def test_http_error_returns_its_status(host: str, state: State, status: int, expected: int) -> None:
     state.faults.append(Fault(path="/project/", status=status, body=b'{"code": "X", "message": "no \\u001b[31mway"}'))
     with OpenApi("test-key", host=host) as api:
         answer = api.get_experiment("project1", "cuid1")
@@ -70,7 +70,7 @@ def test_a_http_error_comes_back_as_its_status(host: str, state: State, status: 
     assert "\x1b" not in answer.errmsg
 
 
-def test_no_answer_at_all_is_code_0_with_the_cause() -> None:
+def test_missing_response_is_code_0_with_the_cause() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -80,7 +80,7 @@ def test_no_answer_at_all_is_code_0_with_the_cause() -> None:
     assert "within 0.3 seconds" in answer.errmsg
 
 
-def test_a_missing_key_says_how_to_sign_in() -> None:
+def test_missing_key_explains_how_to_log_in() -> None:
     answer = OpenApi().list_workspaces()
     assert answer.code == 401
     assert "SWANLAB_API_KEY" in answer.errmsg
@@ -96,7 +96,7 @@ def test_programming_errors_raise(host: str) -> None:
         assert api.list_projects(None).code == 200  # type: ignore[arg-type]
 
 
-def test_it_works_inside_a_running_loop_and_again_after_close(host: str) -> None:
+def test_client_works_inside_a_running_loop_and_after_close(host: str) -> None:
     api = OpenApi("test-key", host=host)
 
     async def notebook() -> int:
@@ -108,7 +108,7 @@ def test_it_works_inside_a_running_loop_and_again_after_close(host: str) -> None
     api.close()
 
 
-def test_it_reads_runs_on_disk_without_an_account() -> None:
+def test_client_reads_runs_on_disk_without_an_account() -> None:
     with OpenApi(log_dir=RUNS / "0.10.3-offline") as api:
         projects = api.list_projects().data
         assert projects is not None
@@ -119,7 +119,7 @@ def test_it_reads_runs_on_disk_without_an_account() -> None:
         assert api.get_exp_summary("local/vision-baselines", "resnet18-lr1e-3").data["train/loss"]["step"] == 239  # type: ignore[index]
 
 
-def test_metrics_are_put_together_by_step(host: str, state: State) -> None:
+def test_metrics_are_joined_by_step(host: str, state: State) -> None:
     metrics = {"loss": [(0, 3.0), (1, 2.0), (2, 1.0)], "val/loss": [(1, 2.5)], "step": []}
     state.add_experiment(state.projects[0], "curves", cuid="c1", metrics=metrics)
     with OpenApi("test-key", host=host) as api:
@@ -133,7 +133,7 @@ def test_metrics_are_put_together_by_step(host: str, state: State) -> None:
         assert api.get_metrics("c1", "los", project="project1").code == 404
 
 
-def test_users_workspaces_and_projects_are_read_one_by_one(host: str, state: State) -> None:
+def test_single_users_workspaces_and_projects_are_read(host: str, state: State) -> None:
     state.users[0].profile = {"bio": "trains models", "institution": None}
     with OpenApi("test-key", host=host) as api:
         user, workspace, project = api.get_user(), api.get_workspace("kites-test2"), api.get_project("project1")
@@ -154,7 +154,7 @@ def test_users_workspaces_and_projects_are_read_one_by_one(host: str, state: Sta
     assert local.get_project("nlp-finetune").data["count"] == {"experiments": 1}
 
 
-def test_media_come_with_their_pictures() -> None:
+def test_media_include_their_images() -> None:
     with OpenApi(log_dir=RUNS / "0.10.3-offline") as api:
         answer = api.get_media("vision-baselines", "resnet18-lr1e-3", "sample/*", steps=[0, 100])
         assert [(one.key, one.step, one.type) for one in answer.data][:2] == [
@@ -166,7 +166,7 @@ def test_media_come_with_their_pictures() -> None:
         assert api.get_media("vision-baselines", exp_id="resnet18-lr1e-3", keys=["zzz"]).code == 404
 
 
-def test_exp_id_is_another_name_everywhere(host: str) -> None:
+def test_every_method_accepts_exp_id(host: str) -> None:
     with OpenApi("test-key", host=host) as api:
         assert api.get_exp_state("project1", "cuid1").data == "FINISHED"
         assert api.get_exp_state("project1", exp_cuid="cuid1").data == "FINISHED"
@@ -175,7 +175,7 @@ def test_exp_id_is_another_name_everywhere(host: str) -> None:
         assert api.get_logs("project1", exp_id="cuid1").data == []
 
 
-def test_metrics_are_a_data_frame_where_pandas_is(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_a_data_frame_with_pandas(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 class DataFrame(dict):
     def set_index(self, name):
@@ -192,7 +192,7 @@ class DataFrame(dict):
     assert list(frame) == ["loss"]
 
 
-def test_later_names_of_the_official_interface_work(host: str) -> None:
+def test_newer_official_method_names_work(host: str) -> None:
     with OpenApi("test-key", host=host) as api:
         assert api.list_experiments("project1").data == api.list_project_exps("project1").data
         assert api.get_summary("project1", "cuid1").data == api.get_exp_summary("project1", "cuid1").data
@@ -200,7 +200,7 @@ def test_later_names_of_the_official_interface_work(host: str) -> None:
         assert api.get_exp_state("project1", "nope").code == 404
 
 
-def test_exp_id_is_another_name_of_exp_cuid(host: str) -> None:
+def test_exp_id_is_an_alias_of_exp_cuid(host: str) -> None:
     with OpenApi("test-key", host=host) as api:
         assert api.get_experiment("project1", exp_id="cuid1").code == 200
         assert api.get_exp_summary("project1", exp_id="cuid1").data.keys() == {"loss", "acc"}
@@ -231,7 +231,7 @@ def test_keys_logs_and_finds_are_complete_lists(host: str, state: State) -> None
         ({"level": "warning"}, "There is no level 'warning'. Levels: all, warn, error."),
     ],
 )
-def test_wrong_questions_about_logs_are_answered_with_400(host: str, arguments: dict[str, Any], told: str) -> None:
+def test_invalid_log_requests_return_400(host: str, arguments: dict[str, Any], told: str) -> None:
     with OpenApi("test-key", host=host) as api:
         answer = api.get_logs("project1", "cuid1", **arguments)
     assert (answer.code, answer.data, answer.errmsg) == (400, None, told)
@@ -244,7 +244,7 @@ def test_wrong_questions_about_logs_are_answered_with_400(host: str, arguments: 
         ({"field": "name", "op": "="}, "filters.1.value is missing"),
     ],
 )
-def test_a_wrong_filter_is_answered_with_400(host: str, condition: dict[str, Any], told: str) -> None:
+def test_invalid_filter_returns_400(host: str, condition: dict[str, Any], told: str) -> None:
     with OpenApi("test-key", host=host) as api:
         answer = api.find_experiments("project1", [{"field": "name", "op": "!=", "value": "x"}, condition])
     assert (answer.code, answer.data) == (400, None)
@@ -256,7 +256,7 @@ def test_the_key_is_in_no_repr(host: str) -> None:
     assert "canary" not in repr(api) + repr(vars(api))
 
 
-def test_the_interpreter_ends_without_close(host: str) -> None:
+def test_interpreter_exits_without_close(host: str) -> None:
     code = f"from swanlab_mcp import OpenApi; print(OpenApi('test-key', host={host!r}).list_projects().code)"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -28,13 +28,13 @@ def test_workspaces_are_dicts_of_name_username_and_role(my_api: OpenApi) -> None
     assert answer.errmsg == ""
 
 
-def test_another_key_is_another_account(host: str, state: State) -> None:
+def test_other_key_uses_another_account(host: str, state: State) -> None:
     state.add_user("stranger", api_key="other_api_key")
     with OpenApi(api_key="other_api_key", host=host) as other_api:
         assert other_api.list_workspaces().data == [{"name": "stranger", "username": "stranger", "role": "OWNER"}]
 
 
-def test_project_experiments_look_as_documented(my_api: OpenApi) -> None:
+def test_project_experiments_match_the_document(my_api: OpenApi) -> None:
     data = my_api.list_project_exps(project="project1").data
     assert data is not None
     assert [one.model_dump() for one in data] == [
@@ -53,7 +53,7 @@ def test_project_experiments_look_as_documented(my_api: OpenApi) -> None:
     assert data.items[0].name == "experiment1"
 
 
-def test_an_experiment_has_its_whole_profile(my_api: OpenApi) -> None:
+def test_experiment_has_its_full_profile(my_api: OpenApi) -> None:
     my_exp = my_api.get_experiment(project="project1", exp_cuid="cuid1").data
     assert isinstance(my_exp, Experiment)
     assert my_exp.cuid == "cuid1"
@@ -63,7 +63,7 @@ def test_an_experiment_has_its_whole_profile(my_api: OpenApi) -> None:
     assert my_exp.profile["requirements"].startswith("torch")
 
 
-def test_a_model_is_reached_in_three_ways_and_dumped(my_api: OpenApi) -> None:
+def test_model_fields_are_readable_in_three_ways_and_dumped(my_api: OpenApi) -> None:
     api_response: ApiResponse[Experiment] = my_api.get_experiment(project="project1", exp_cuid="cuid1")
     my_exp = api_response.data
     assert my_exp is not None
@@ -72,7 +72,7 @@ def test_a_model_is_reached_in_three_ways_and_dumped(my_api: OpenApi) -> None:
     assert not isinstance(my_exp, dict)
 
 
-def test_a_model_has_no_other_items_than_its_fields(my_api: OpenApi) -> None:
+def test_model_has_only_its_fields_as_items(my_api: OpenApi) -> None:
     my_exp = my_api.get_experiment(project="project1", exp_cuid="cuid1").data
     assert my_exp is not None
     assert my_exp.get("copy", "default") == "default"
@@ -83,7 +83,7 @@ def test_a_model_has_no_other_items_than_its_fields(my_api: OpenApi) -> None:
         my_exp["model_dump"]
 
 
-def test_a_summary_is_a_dict_of_dicts(my_api: OpenApi) -> None:
+def test_summary_is_a_dict_of_dicts(my_api: OpenApi) -> None:
     data = my_api.get_exp_summary(project="project1", exp_cuid="cuid1").data
     assert data is not None
     spec = {name: data["loss"][name] for name in ("step", "value", "min", "max")}
@@ -98,7 +98,7 @@ def test_a_summary_is_a_dict_of_dicts(my_api: OpenApi) -> None:
     assert data["loss"]["min"]["step"] == 33
 
 
-def test_projects_look_as_documented(my_api: OpenApi, state: State) -> None:
+def test_projects_match_the_document(my_api: OpenApi, state: State) -> None:
     project = state.projects[0]
     for number in range(3):
         state.add_experiment(project, f"more-{number}", created_at=BEGINNING + timedelta(days=number))

@@ -23,7 +23,7 @@ def load_json(name: str) -> Any:
     return json.loads((ROOT / name).read_text(encoding="utf-8"))
 
 
-def test_the_checklist_finds_one_version_everywhere() -> None:
+def test_checklist_finds_equal_versions() -> None:
     done = subprocess.run([sys.executable, CHECKLIST, "--versions"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -32,7 +32,7 @@ def test_the_checklist_finds_one_version_everywhere() -> None:
 
 
 @pytest.mark.parametrize("name", ["server.json", "CHANGELOG.md", "release/manifest.json", "swanlab_mcp/__init__.py"])
-def test_the_checklist_fails_when_one_place_was_forgotten(name: str, tmp_path: Path) -> None:
+def test_checklist_fails_for_a_differing_version(name: str, tmp_path: Path) -> None:
     for one in (
         "release/checklist.py",
         "release/manifest.json",
@@ -50,7 +50,7 @@ def test_the_checklist_fails_when_one_place_was_forgotten(name: str, tmp_path: P
     assert (done.returncode, done.stderr) == (1, "Versions do not agree.\n")
 
 
-def test_the_bundle_starts_the_command_and_sets_what_the_package_reads() -> None:
+def test_bundle_starts_the_command_with_known_settings() -> None:
     manifest = load_json("release/manifest.json")
     server = manifest["server"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -68,7 +68,7 @@ def test_the_bundle_starts_the_command_and_sets_what_the_package_reads() -> None
     assert manifest["user_config"]["api_key"]["sensitive"] is True
 
 
-def test_the_container_runs_as_nobody_special_and_holds_no_key() -> None:
+def test_container_is_unprivileged_and_holds_no_key() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     user = next(line.split()[1] for line in lines if line.startswith("USER "))
     assert int(user) > 0
@@ -84,7 +84,7 @@ def test_the_container_runs_as_nobody_special_and_holds_no_key() -> None:
     assert service["volumes"][0].endswith(":/swanlog:ro")
 
 
-def test_the_registry_entry_knows_the_options_that_the_command_has() -> None:
+def test_registry_entry_lists_existing_options() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "swanlab_mcp", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
     )
@@ -92,7 +92,7 @@ def test_the_registry_entry_knows_the_options_that_the_command_has() -> None:
         assert argument["name"] in done.stdout
 
 
-def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
+def test_registry_entry_lists_the_documented_settings() -> None:
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", settings))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
@@ -102,14 +102,14 @@ def test_the_registry_entry_knows_the_settings_that_are_documented() -> None:
     assert registry <= documented
 
 
-def test_the_guide_for_agents_stays_short_and_names_what_is_there() -> None:
+def test_agents_md_is_short_and_names_existing_files() -> None:
     text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 80
     for name in re.findall(r"`((?:swanlab_mcp|tests|docs|release|benchmarks)/[\w./]*)`", text):
         assert (ROOT / name).exists(), name
 
 
-def test_hooks_before_a_commit_fetch_nothing() -> None:
+def test_pre_commit_hooks_download_no_code() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert [repository["repo"] for repository in hooks] == ["local"]
     assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}

@@ -75,7 +75,7 @@ def make_font(path: Path, characters: str) -> Path:
     return path
 
 
-def test_each_curve_has_its_colour_and_its_label() -> None:
+def test_each_curve_has_its_own_colour_and_label() -> None:
     falling, rising = [5.0 - step for step in range(5)], [float(step) for step in range(5)]
     chart = draw(Curve("falling", range(5), falling), Curve("rising", range(5), rising), title="loss")
     assert chart.numbered == []
@@ -84,12 +84,12 @@ def test_each_curve_has_its_colour_and_its_label() -> None:
     assert count_pixels(chart, "#009E73") == 0
 
 
-def test_the_worst_noise_of_the_most_curves_stays_within_the_size() -> None:
+def test_noisiest_chart_stays_within_the_size_limit() -> None:
     curves = [Curve(f"run-{seed}", range(2000), make_noise(seed, 2000)) for seed in range(MOST_CURVES)]
     open_picture(draw(*curves))
 
 
-def test_marks_are_drawn_where_they_are_and_without_words_beside_many_curves() -> None:
+def test_marks_are_drawn_and_unlabelled_with_many_curves() -> None:
     line = Curve("a", range(10), [1.0] * 10)
     best = Mark("best", 5, 1.0, "1 @ 5")
     assert draw(line).png != draw(line._replace(marks=[best])).png
@@ -101,7 +101,7 @@ def test_marks_are_drawn_where_they_are_and_without_words_beside_many_curves() -
     )
 
 
-def test_words_that_find_no_room_are_left_out() -> None:
+def test_labels_without_room_are_omitted() -> None:
     marks = [Mark("best", 5, 1.0, f"words {number}") for number in range(30)]
     open_picture(draw(Curve("a", range(10), [1.0] * 10, marks=marks)))
 
@@ -118,7 +118,7 @@ def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("fonts")
-def test_what_no_installed_font_shows_is_named_by_number() -> None:
+def test_names_without_a_font_become_numbers() -> None:
     curves = [Curve("plain", range(3), [1, 2, 3]), Curve("学习率", range(3), [3, 2, 1])]
     chart = draw(*curves, title="损失")
     assert chart.numbered == [2]
@@ -126,7 +126,7 @@ def test_what_no_installed_font_shows_is_named_by_number() -> None:
     assert chart.png == draw(curves[0], curves[1]._replace(label="实验"), title="准确率").png
 
 
-def test_a_font_installed_later_shows_chinese_names_at_the_next_call(fonts: Path) -> None:
+def test_newly_installed_font_is_used_at_the_next_call(fonts: Path) -> None:
     assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == [1]
     make_font(fonts / "cjk.ttf", "学习率")
     assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == []
@@ -134,12 +134,12 @@ def test_a_font_installed_later_shows_chinese_names_at_the_next_call(fonts: Path
     assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == [1]
 
 
-def test_a_damaged_font_is_ignored(fonts: Path) -> None:
+def test_damaged_font_is_ignored(fonts: Path) -> None:
     (fonts / "broken.ttf").write_bytes(b"no font")
     assert draw(Curve("学习率", range(3), [1, 2, 3])).numbered == [1]
 
 
-def test_the_legend_is_chinese_if_a_font_shows_it(fonts: Path) -> None:
+def test_legend_is_chinese_with_a_chinese_font(fonts: Path) -> None:
     curve = Curve("a", range(3), [1, 2, 3], marks=[Mark("best", 0, 1)])
     english = draw(curve)
     with speak("zh"):
@@ -149,7 +149,7 @@ def test_the_legend_is_chinese_if_a_font_shows_it(fonts: Path) -> None:
     assert draw(curve).png == english.png
 
 
-def test_an_installed_font_shows_chinese_names(fonts: Path) -> None:
+def test_installed_chinese_font_shows_names(fonts: Path) -> None:
     make_font(fonts / "cjk.ttf", "学习率")
     chart = draw(Curve("学习率", range(3), [1, 2, 3]), Curve("学习 更", range(3), [3, 2, 1]))
     assert chart.numbered == [2]
@@ -157,7 +157,7 @@ def test_an_installed_font_shows_chinese_names(fonts: Path) -> None:
     assert blocks > count_pixels(draw(Curve("学", range(3), [1, 2, 3])), "#000000") > 50
 
 
-def test_names_are_never_read_as_mathematics_or_control_characters() -> None:
+def test_names_are_not_parsed_as_mathtext_or_control_characters() -> None:
     for label in ("$\\frac{$", "$x^2$", "a\x1b[31m\u202eb", "\ud800", "%s {0}", "x" * 500, ""):
         open_picture(draw(Curve(label, range(3), [1, 2, 3]), title=label))
     assert draw(Curve("$x$", [0, 1], [1, 2])).png != draw(Curve("x", [0, 1], [1, 2])).png
@@ -168,7 +168,7 @@ def test_long_labels_keep_both_ends() -> None:
     assert len(ends) == 2
 
 
-def test_a_time_axis_and_a_smoothed_curve_are_drawn() -> None:
+def test_time_axis_and_smoothed_curve_are_drawn() -> None:
     times = [1.79e9 + 60 * minute for minute in range(100)]
     noise = make_noise(1, 100)
     chart = draw(Curve("a", times, smooth(noise, 0.9), raw=(times, noise)), x_label="time (UTC)", is_time=True)
@@ -192,7 +192,7 @@ def test_values_between_two_gaps_are_points() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.floats(0, 0.999))
-def test_smoothing_stays_between_the_extremes_and_keeps_a_constant(values: list[float], weight: float) -> None:
+def test_smoothing_stays_between_the_extremes_and_keeps_constants(values: list[float], weight: float) -> None:
     margin = 1e-6 * (1 + max(map(abs, values)))
     assert all(min(values) - margin <= one <= max(values) + margin for one in smooth(values, weight))
     assert smooth([values[0]] * 5, weight) == pytest.approx([values[0]] * 5)
@@ -200,19 +200,19 @@ def test_smoothing_stays_between_the_extremes_and_keeps_a_constant(values: list[
 
 
 @given(st.lists(Number, max_size=40), st.floats(0, 0.99))
-def test_smoothing_leaves_what_is_not_finite_where_it_is(values: list[float], weight: float) -> None:
+def test_smoothing_keeps_non_finite_values_in_place(values: list[float], weight: float) -> None:
     for before, after in zip(values, smooth(values, weight), strict=True):
         assert math.isfinite(before) == math.isfinite(after)
 
 
 @given(st.lists(Number, max_size=100), st.booleans())
-def test_a_sparkline_has_one_bar_for_each_stretch(values: list[float], is_log: bool) -> None:
+def test_sparkline_has_a_bar_per_interval(values: list[float], is_log: bool) -> None:
     bars = draw_sparkline(values, is_log=is_log)
     assert len(bars) == min(32, len(values))
     assert set(bars) <= set("▁▂▃▄▅▆▇█x")
 
 
-def test_a_sparkline_shows_the_course_and_where_there_is_no_value() -> None:
+def test_sparkline_shows_the_curve_and_missing_values() -> None:
     assert draw_sparkline([0, 1, 2, 3, math.nan, 7]) == "▁▂▃▄x█"
     assert draw_sparkline([1, 10, 100, 0], is_log=True) == "▁▅█x"
     assert draw_sparkline([5, 5]) == "▁▁"

@@ -82,7 +82,7 @@ def test_chosen_keys_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_no_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_are_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     Path(f"{CUID}.csv").write_text("mine", encoding="utf-8")
     Path("link").symlink_to("nowhere")
     for arguments in ([], ["-o", f"{CUID}.csv"], ["-o", "link"]):
@@ -92,7 +92,7 @@ def test_no_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("nowhere").exists()
 
 
-def test_what_cannot_be_written_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_outputs_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert export(f"local/vision-baselines/{CUID}", "-o", "missing/x.csv") == 1
     assert "missing/x.csv cannot be written: there is no folder missing" in capsys.readouterr().err
     assert export(f"local/vision-baselines/{CUID}", "-o", "-", "--format", "parquet") == 1
@@ -100,7 +100,7 @@ def test_what_cannot_be_written_is_told(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
-def test_a_file_that_cannot_be_written_whole_is_not_left_behind(
+def test_failed_export_leaves_no_partial_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = Path.open
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_left_behind(
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_without_pyarrow_parquet_is_refused_before_anything_is_read(
+def test_missing_pyarrow_is_reported_before_any_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -125,7 +125,7 @@ def test_without_pyarrow_parquet_is_refused_before_anything_is_read(
     assert "pyarrow, which is not installed. Use csv or json" in capsys.readouterr().err
 
 
-def test_unknown_experiments_and_keys_are_told_with_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_experiments_and_keys_get_suggestions(capsys: pytest.CaptureFixture[str]) -> None:
     assert export("local/vision-baselines/resnet18-lr1e-4") == 1
     assert "or resnet18-lr1e-3 (3hzj7gws)?" in capsys.readouterr().err
     assert export(f"local/vision-baselines/{CUID}", "--keys", "val/acccc") == 1
@@ -134,7 +134,9 @@ def test_unknown_experiments_and_keys_are_told_with_near_ones(capsys: pytest.Cap
     assert "has logged no metric" in capsys.readouterr().err
 
 
-def test_a_damaged_run_is_exported_with_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_run_is_exported_with_a_note_on_missing_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "runs" / f"run-20261123_080020-{CUID}"
     shutil.copytree(next((RUNS / "0.10.3-offline").glob(f"*{CUID}")), folder)
     file = folder / f"run-{CUID}.swanlab"
@@ -150,7 +152,7 @@ def test_a_damaged_run_is_exported_with_what_is_missing(tmp_path: Path, capsys: 
     assert "missing by their numbers" in json.loads(Path(f"{CUID}.json").read_text(encoding="utf-8"))["notes"][0]
 
 
-def test_a_log_is_exported_line_by_line_and_never_over_another(
+def test_log_is_exported_line_by_line_and_never_overwrites_a_file(
     host: str, state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
@@ -176,7 +178,7 @@ def test_a_log_is_exported_line_by_line_and_never_over_another(
     assert capsys.readouterr().out.startswith("line 0 \\x1b[31mred\nline 1 ")
 
 
-def test_cloud_experiments_are_exported_too(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cloud_experiments_are_exported(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SWANLAB_API_KEY", "test-key")
         with pytest.raises(SystemExit) as ended:
@@ -187,7 +189,7 @@ def test_cloud_experiments_are_exported_too(host: str, capsys: pytest.CaptureFix
     assert all(points for points in rows.values())
 
 
-def test_csv_cells_that_begin_a_formula_are_guarded_unless_raw_ones_are_wanted(
+def test_csv_formula_cells_are_escaped_unless_raw(
     host: str, state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "test-key")

@@ -72,7 +72,7 @@ async def make(settings: Settings, project: str, **how: Any) -> Outline:
 
 
 @pytest.mark.anyio
-async def test_a_report_tells_ranking_differences_curves_and_diagnoses() -> None:
+async def test_report_shows_ranking_differences_curves_and_diagnoses() -> None:
     page = await make(DEMO, "digits-mlp")
     assert "19 experiments: 16 FINISHED, 1 CRASHED" in page.text
     assert re.search(r"Ranking by val/acc .* 1 width-128-64 0\.986667 26 ", page.text, re.DOTALL)
@@ -93,7 +93,7 @@ async def test_a_report_tells_ranking_differences_curves_and_diagnoses() -> None
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_page_stands_alone_in_either_language(language: str) -> None:
+async def test_page_is_self_contained_in_both_languages(language: str) -> None:
     with speak(language):
         page = await make(DEMO, "digits-mlp", metric="val/loss")
     assert page.find("html") == [{"lang": language}]
@@ -130,9 +130,7 @@ async def test_hostile_names_stay_text_and_experiments_are_linked(state: State, 
 
 
 @pytest.mark.anyio
-async def test_one_experiment_is_enough_and_a_metric_of_unknown_direction_shows_both_ends(
-    state: State, settings: Settings
-) -> None:
+async def test_single_experiment_and_unknown_direction_are_reported(state: State, settings: Settings) -> None:
     project = state.add_project(state.workspaces[0], "one")
     state.add_experiment(project, "alone", cuid="a", metrics={"foo": [(step, float(step)) for step in range(30)]})
     page = await make(settings, "one", metric="foo")
@@ -143,9 +141,7 @@ async def test_one_experiment_is_enough_and_a_metric_of_unknown_direction_shows_
 
 
 @pytest.mark.anyio
-async def test_experiments_that_lack_metrics_do_not_keep_the_others_from_being_told(
-    state: State, settings: Settings
-) -> None:
+async def test_experiments_without_metrics_do_not_hide_the_others(state: State, settings: Settings) -> None:
     project = state.add_project(state.workspaces[0], "patchy")
     curve = [(step, step / 60) for step in range(60)]
     for number in range(5):
@@ -164,7 +160,7 @@ async def test_experiments_that_lack_metrics_do_not_keep_the_others_from_being_t
 
 
 @pytest.mark.anyio
-async def test_without_matplotlib_the_course_stands_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_matplotlib_moves_curves_into_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -174,7 +170,7 @@ async def test_without_matplotlib_the_course_stands_in_the_table(monkeypatch: py
 
 
 @pytest.mark.anyio
-async def test_more_than_a_page_holds_is_told(state: State, settings: Settings) -> None:
+async def test_truncated_sections_report_their_totals(state: State, settings: Settings) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(35):
         state.add_experiment(
@@ -186,7 +182,7 @@ async def test_more_than_a_page_holds_is_told(state: State, settings: Settings) 
     assert "20 of 35 experiments were diagnosed" in page.text
 
 
-def test_the_command_writes_a_new_file_and_never_over_one(
+def test_command_writes_a_new_file_and_never_overwrites_a_file(
     host: str, state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
@@ -224,7 +220,7 @@ def browse(folder: Path, *words: str) -> str:
 
 @browser
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_on_a_phone_nothing_sticks_out(pages: Path, language: str) -> None:
+def test_page_fits_a_phone(pages: Path, language: str) -> None:
     held = html.escape((pages / f"{language}.html").read_text("utf-8"))
     script = (
         "f.onload=()=>{const e=f.contentDocument.documentElement;"
@@ -241,7 +237,7 @@ def test_on_a_phone_nothing_sticks_out(pages: Path, language: str) -> None:
 
 
 @browser
-def test_the_page_is_dark_where_the_reader_wants_it_dark(pages: Path) -> None:
+def test_page_follows_the_dark_mode(pages: Path) -> None:
     brightness: dict[str, float] = {}
     for name, choice in (("light", "1"), ("dark", "0")):
         picture = pages / f"{name}.png"
@@ -259,7 +255,7 @@ def test_the_page_is_dark_where_the_reader_wants_it_dark(pages: Path) -> None:
 
 
 @browser
-def test_the_page_prints(pages: Path) -> None:
+def test_page_can_be_printed(pages: Path) -> None:
     browse(pages, f"--print-to-pdf={pages / 'page.pdf'}", (pages / "zh.html").as_uri())
     printed = (pages / "page.pdf").read_bytes()
     assert printed.startswith(b"%PDF-")

@@ -39,7 +39,7 @@ def make_payload(data: Any, total: int | None = None) -> dict[str, Any]:
 
 
 @given(rows, st.integers(400, 3000), st.sampled_from([0, 20, 45, 100]))
-def test_a_list_keeps_the_budget_and_whole_rows_from_its_beginning(data: list[Any], budget: int, offset: int) -> None:
+def test_list_keeps_the_budget_with_whole_leading_rows(data: list[Any], budget: int, offset: int) -> None:
     whole = fit(make_payload(data, offset + len(data)), 10**9, offset=offset).structured["data"]
     reply = fit(make_payload(data, offset + len(data)), budget, offset=offset)
     assert count_tokens(reply.text) <= budget
@@ -54,13 +54,13 @@ def test_a_list_keeps_the_budget_and_whole_rows_from_its_beginning(data: list[An
         assert (number - 1) * size == offset + len(kept)
 
 
-def test_records_whose_names_become_one_are_told_apart() -> None:
+def test_records_with_colliding_names_are_distinguished() -> None:
     data = {"a\x00": {"value": 1}, "a\\x00": {"value": 2}, "b": {"value": 3}}
     structured = fit(make_payload(data, 3), 8000).structured
     assert structured["data"] == {"a\\x00": {"value": 1}, "a\\x00… (entry 1)": {"value": 2}, "b": {"value": 3}}
 
 
-def test_rows_that_a_masked_key_makes_shorter_are_all_shown_or_counted() -> None:
+def test_rows_shortened_by_masking_are_all_shown() -> None:
     key = "k" * 64
     data = [{"name": f"run-{number}-{key * 5}"} for number in range(200)]
     structured = fit(make_payload(data, 200), 8000, secrets=[key]).structured
@@ -69,14 +69,14 @@ def test_rows_that_a_masked_key_makes_shorter_are_all_shown_or_counted() -> None
 
 
 @given(st.integers(1, 30), st.integers(1, 5), st.sampled_from([2000, 8000]))
-def test_records_of_one_length_are_all_shown_or_counted(length: int, digits: int, budget: int) -> None:
+def test_records_of_equal_length_are_shown_or_counted(length: int, digits: int, budget: int) -> None:
     data = {f"{number:0{digits + 4}}": {"value": "x" * length} for number in range(2000)}
     structured = fit(make_payload(data, 2000), budget).structured
     assert structured["page"]["returned"] == len(structured["data"])
 
 
 @given(rows, st.integers(400, 3000), st.booleans())
-def test_of_rows_without_pages_as_many_are_kept_as_can_be(data: list[Any], budget: int, keep_last: bool) -> None:
+def test_rows_without_pages_fill_the_budget(data: list[Any], budget: int, keep_last: bool) -> None:
     many = data * 5
     reply = fit(make_payload(many, len(many)), budget, is_paged=False, keep_last=keep_last)
     kept = len(reply.structured["data"])
@@ -89,7 +89,7 @@ def test_of_rows_without_pages_as_many_are_kept_as_can_be(data: list[Any], budge
 
 
 @given(json_values, st.integers(300, 2000))
-def test_a_record_keeps_the_budget(value: Any, budget: int) -> None:
+def test_record_keeps_the_budget(value: Any, budget: int) -> None:
     record = {"cuid": "c1", "profile": value, "text": "x" * 5000, "many": list(range(3000))}
     reply = fit(make_payload(record), budget)
     assert count_tokens(reply.text) <= budget
@@ -99,21 +99,21 @@ def test_a_record_keeps_the_budget(value: Any, budget: int) -> None:
 
 
 @given(rows)
-def test_a_table_has_one_line_per_row_and_no_control_characters(data: list[Any]) -> None:
+def test_table_has_a_line_per_row_and_no_control_characters(data: list[Any]) -> None:
     lines = fit(make_payload(data, len(data)), 10**9).text.split("\n")
     assert len(lines) <= 3 + len(data)
     assert all(line.isprintable() or max(line) >= "\u3000" for line in lines if neutralise(line) != line)
 
 
 @given(st.text())
-def test_neutral_text_is_printable_and_stays_so(text: str) -> None:
+def test_neutralise_is_printable_and_idempotent(text: str) -> None:
     safe = neutralise(text)
     assert neutralise(safe) == safe
     safe.encode()
     assert not any(ord(character) < 0x20 and character not in "\n\t" for character in safe)
 
 
-def test_every_character_that_is_spelled_out_is_told_in_any_text() -> None:
+def test_every_unsafe_character_is_escaped() -> None:
     unsafe = [one for one in map(chr, range(sys.maxunicode + 1)) if untrusted._UNSAFE.match(one)]
     assert len(unsafe) > 2000
     assert all(neutralise(f"a{one}b") not in (f"a{one}b", "ab") for one in unsafe)
@@ -126,14 +126,14 @@ DEFAULT_IGNORABLE = """
 """
 
 
-def test_every_default_ignorable_character_is_spelled_out() -> None:
+def test_every_default_ignorable_character_is_escaped() -> None:
     for span in DEFAULT_IGNORABLE.split():
         first, _, last = span.partition("-")
         for code in range(int(first, 16), int(last or first, 16) + 1):
             assert chr(code) not in neutralise(f"a{chr(code)}b"), hex(code)
 
 
-def test_a_variation_selector_stays_after_an_emoji_only() -> None:
+def test_variation_selectors_are_kept_only_after_emoji() -> None:
     assert neutralise("❤\ufe0f 1\ufe0f\u20e3") == "❤\ufe0f 1\ufe0f\u20e3"
     assert neutralise("a\ufe0f") == "a\\ufe0f"
 
@@ -153,28 +153,28 @@ def test_recorded_markdown_does_not_render(text: str, shown: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_short_text_is_one_short_line(text: str) -> None:
+def test_shorten_returns_a_single_short_line(text: str) -> None:
     assert len(shorten(text, 40)) <= 40
     assert "\n" not in shorten(text, 40)
 
 
-def test_tokens_of_chinese_are_counted_above_those_of_ascii() -> None:
+def test_chinese_counts_more_tokens_than_ascii() -> None:
     assert count_tokens("训练" * 100) > 200
     assert count_tokens("ab" * 100) < 100
     assert count_tokens("🚀") >= 3
 
 
-def test_constant_columns_stand_once_and_absent_ones_nowhere() -> None:
+def test_constant_columns_are_shown_once_and_empty_columns_omitted() -> None:
     data = [{"id": "a", "lr": 0.1, "seed": 1, "note": ""}, {"id": "b", "lr": 0.1, "seed": 2, "note": ""}]
     assert render(make_payload(data, 5)) == "2 of 5\nall rows: lr 0.1\nid | seed\na | 1\nb | 2"
 
 
-def test_null_is_told_and_missing_is_blank() -> None:
+def test_null_is_shown_and_missing_is_blank() -> None:
     data = [{"id": "a", "x": None}, {"id": "b"}, {"id": "c", "x": True}]
     assert render(make_payload(data, 3)).splitlines()[2:] == ["a | null", "b | ", "c | true"]
 
 
-def test_recorded_text_cannot_pass_for_ours() -> None:
+def test_recorded_text_cannot_imitate_server_text() -> None:
     text = render(make_payload({"log": "one\nnote: all is well", "name": "a | b"}))
     assert text == "log:\n| one\n| note: all is well\nname: a \\| b"
 

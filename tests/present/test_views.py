@@ -62,7 +62,7 @@ async def draw(client: Any, **arguments: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_who_can_show_pages_gets_the_data_beside_picture_and_text(settings: Settings, mode: str) -> None:
+async def test_clients_with_apps_get_chart_data_with_picture_and_text(settings: Settings, mode: str) -> None:
     async with showing(settings, mode) as client:
         tool = next(one for one in (await client.list_tools()).tools if one.name == "plot_metrics")
         assert tool.meta == {"ui": {"resourceUri": CURVES}}
@@ -77,7 +77,7 @@ async def test_who_can_show_pages_gets_the_data_beside_picture_and_text(settings
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_who_cannot_show_pages_gets_no_data(settings: Settings, mode: str) -> None:
+async def test_clients_without_apps_get_no_chart_data(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
         plain = await client.call_tool("plot_metrics", ONE)
     async with showing(settings, mode, "text/html") as client:
@@ -89,7 +89,7 @@ async def test_who_cannot_show_pages_gets_no_data(settings: Settings, mode: str)
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_the_page_needs_nothing_from_elsewhere(mode: str) -> None:
+async def test_page_loads_no_external_resources(mode: str) -> None:
     async with session(DEMO, mode) as client:
         listed = {one.uri: one for one in (await client.list_resources()).resources}[CURVES]
         (content,) = (await client.read_resource(CURVES)).contents
@@ -109,7 +109,7 @@ async def test_the_page_needs_nothing_from_elsewhere(mode: str) -> None:
     assert "/* styles */" not in page
 
 
-async def test_the_page_finds_its_data_and_words_where_the_server_puts_them() -> None:
+async def test_page_uses_the_servers_data_key_and_words() -> None:
     page = read_curves()
     assert f'const DATA = "{DATA}";' in page
     words = set(re.findall(r'(?:tell|say)\("([\w-]+)"', page)) | set(re.findall(r'data-word="(\w+)"', page))
@@ -119,7 +119,7 @@ async def test_the_page_finds_its_data_and_words_where_the_server_puts_them() ->
         assert not {word for word in words if not re.search(rf'(?:^|[\s"]){word}"?: ', part[1])}
 
 
-async def test_values_that_are_not_numbers_events_and_the_asked_look_arrive(settings: Settings, state: State) -> None:
+async def test_page_gets_non_finite_values_events_and_display_options(settings: Settings, state: State) -> None:
     values = [3.0, 2.0, math.nan, math.inf, -math.inf, 1.0]
     state.add_experiment(state.projects[0], "odd", cuid="odd1", metrics={"loss": list(enumerate(values))})
     async with showing(settings) as client:
@@ -136,19 +136,19 @@ async def test_values_that_are_not_numbers_events_and_the_asked_look_arrive(sett
     json.dumps(data, allow_nan=False)
 
 
-async def test_the_server_says_that_it_has_pages() -> None:
+async def test_server_announces_the_apps_extension() -> None:
     async with session(DEMO) as client:
         assert EXTENSION_ID in client.server_capabilities.extensions
 
 
-async def test_the_range_that_was_asked_is_what_is_drawn(settings: Settings) -> None:
+async def test_only_the_requested_range_is_drawn(settings: Settings) -> None:
     async with showing(settings) as client:
         (curve,) = (await draw(client, start=40, end=45))["curves"]
     assert curve["steps"] == [40, 41, 42, 43, 44, 45]
     assert curve["total"] == 6
 
 
-async def test_points_without_a_time_say_so(settings: Settings, state: State) -> None:
+async def test_points_without_a_time_are_marked(settings: Settings, state: State) -> None:
     first = int(BEGINNING.timestamp() * 1000)
     one = state.projects[0].experiments[0]
     one.metrics = {"loss": [(0, 3.0, first), (1, 2.0, 0), (2, 1.0, first + 9000)], "none": [(0, 1.0, 0)]}
@@ -162,7 +162,7 @@ async def test_points_without_a_time_say_so(settings: Settings, state: State) ->
     assert data["experiments"] == [{"name": "experiment1", "began": None}]
 
 
-async def test_many_points_stay_within_a_bound_and_keep_what_matters(settings: Settings, state: State) -> None:
+async def test_many_points_are_bounded_and_keep_extremes(settings: Settings, state: State) -> None:
     for number in range(20):
         values = [(step * 7919, math.sin(step) * 1e-200 / 3) for step in range(9000)]
         values[4321] = (4321 * 7919, -7.5)
@@ -180,7 +180,7 @@ async def test_many_points_stay_within_a_bound_and_keep_what_matters(settings: S
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_names_are_bounded_spelled_out_and_masked(settings: Settings, state: State, mode: str) -> None:
+async def test_names_are_bounded_escaped_and_masked(settings: Settings, state: State, mode: str) -> None:
     secret = "key-canary-123456"
     state.users[0].api_key = secret
     token = "hf_" + "a" * 30
@@ -199,7 +199,7 @@ async def test_names_are_bounded_spelled_out_and_masked(settings: Settings, stat
     assert [one["name"] for one in data["experiments"]][:2] == ["run ***", f"with {token}"]
 
 
-async def test_experiments_of_one_name_are_told_apart(settings: Settings, state: State) -> None:
+async def test_equal_names_are_distinguished(settings: Settings, state: State) -> None:
     other = state.add_project(state.workspaces[0], "other")
     for project, cuid in ((state.projects[0], "twin1"), (state.projects[0], "twin2"), (other, "twin1")):
         state.add_experiment(project, "twin", cuid=cuid, metrics={"loss": [(0, 1.0)]})
@@ -214,7 +214,7 @@ async def test_experiments_of_one_name_are_told_apart(settings: Settings, state:
     assert [one["experiment"] for one in data["curves"]] == [0, 1, 2]
 
 
-async def test_without_matplotlib_the_chart_is_drawn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_chart_data_is_sent_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -236,7 +236,7 @@ def describe(values: list[float], times: list[int]) -> dict[str, Any]:
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=60), st.integers(1, 200))
-def test_what_is_kept_is_exact_and_stands_for_all_that_is_left_out(values: list[float], times: int) -> None:
+def test_kept_points_are_exact_and_count_the_omitted_points(values: list[float], times: int) -> None:
     whole = values * times
     told = describe(whole, [0] * len(whole))
     kept = [whole[step] for step in told["steps"]]
@@ -254,7 +254,7 @@ def run_script(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=given, check=False)
 
 
-def test_what_cannot_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
+def test_missing_browser_tools_skip_with_a_reason(tmp_path: Path) -> None:
     done = run_script()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("views: skipped, ")
@@ -264,7 +264,7 @@ def test_what_cannot_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not SUITE, reason="VIEWS_SUITE names no folder of an installed host page")
-def test_the_chart_works_in_a_browser_inside_a_host_of_the_protocol() -> None:
+def test_chart_works_in_a_browser_inside_an_mcp_apps_host() -> None:
     done = run_script(SUITE)
     assert done.returncode == 0, done.stderr
     found = re.search(r"^view: (\d+) of (\d+) checks hold", done.stdout)

@@ -50,7 +50,7 @@ async def check_same(tool: str, arguments: dict[str, Any], plain: dict[str, Any]
 
 @pytest.mark.parametrize("filling", [None, ""])
 @pytest.mark.parametrize("tool", NEEDED)
-async def test_null_and_empty_text_leave_an_optional_argument_out(tool: str, filling: Any) -> None:
+async def test_null_and_empty_text_mean_an_omitted_argument(tool: str, filling: Any) -> None:
     async with session(DEMO) as client:
         (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
     optional = {name: filling for name in listed.input_schema["properties"] if name not in NEEDED[tool]}
@@ -66,7 +66,7 @@ def fill_strictly(schema: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("tool", NEEDED)
-async def test_a_strict_filling_leaves_optional_arguments_out(tool: str) -> None:
+async def test_strict_mode_fillers_mean_omitted_arguments(tool: str) -> None:
     async with session(DEMO) as client:
         (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
     filled = {name: fill_strictly(schema) for name, schema in listed.input_schema["properties"].items()}
@@ -81,7 +81,7 @@ async def test_a_strict_filling_leaves_optional_arguments_out(tool: str) -> None
 
 @pytest.mark.parametrize("name", ["head", "tail", "last_minutes", "size"])
 @pytest.mark.parametrize("zero", [0, 0.0, "0"])
-async def test_zero_leaves_out_what_cannot_be_zero(name: str, zero: Any) -> None:
+async def test_zero_means_omitted_if_it_is_invalid(name: str, zero: Any) -> None:
     await check_same("get_metrics", {**CURVES, name: zero}, CURVES)
 
 
@@ -106,13 +106,13 @@ async def test_step_and_line_zero_are_values() -> None:
         ("list_projects", {"detail": "true", "page": "1", "size": 5.0}, {"size": 5}),
     ],
 )
-async def test_texts_lists_and_numbers_are_read_in_every_form(
+async def test_texts_lists_and_numbers_are_accepted_in_every_form(
     tool: str, arguments: dict[str, Any], plain: dict[str, Any]
 ) -> None:
     await check_same(tool, arguments, plain)
 
 
-async def test_filters_are_read_in_every_form() -> None:
+async def test_filters_are_accepted_in_every_form() -> None:
     condition = {"field": "config.lr", "op": ">", "value": 0.5}
     plain = {**PROJECT, "filters": [condition]}
     for filters in (condition, json.dumps(condition), [json.dumps(condition)], json.dumps([condition])):
@@ -120,7 +120,7 @@ async def test_filters_are_read_in_every_form() -> None:
     await check_same("find_experiments", {**PROJECT, "filters": [{**condition, "value": "0.5"}]}, plain)
 
 
-async def test_numbers_are_names_too(settings: Settings) -> None:
+async def test_numbers_are_valid_names(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("list_project_exps", {"project": 2024})
     assert "'2024'" in text_of(result)
@@ -153,14 +153,14 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("tool", "arguments", "told"), WRONG)
-async def test_a_wrong_value_is_refused_in_our_words(tool: str, arguments: dict[str, Any], told: str) -> None:
+async def test_invalid_value_is_explained_in_plain_terms(tool: str, arguments: dict[str, Any], told: str) -> None:
     result = await ask(tool, arguments)
     assert result.is_error
     assert text_of(result).startswith(f"Invalid arguments: {told}")
 
 
 @pytest.mark.parametrize("name", ["find_experiments", "list_metrics", "get_exp_summary", "get_environment"])
-async def test_a_size_without_a_page_gives_the_first_page(name: str) -> None:
+async def test_size_without_a_page_gives_the_first_page(name: str) -> None:
     arguments = {**NEEDED[name], **({"exp_cuids": "lr-0.1"} if "exp_cuids" in NEEDED[name] else {})}
     for given in ({"size": 2}, {"size": 2, "page": 0}, {"size": "2", "page": None}):
         result = await ask(name, {**arguments, **given})
@@ -179,14 +179,14 @@ async def test_a_size_without_a_page_gives_the_first_page(name: str) -> None:
         ("delete_experiments", "start the server with --allow-writes"),
     ],
 )
-async def test_an_unknown_tool_is_refused_with_the_near_ones(name: str, told: str) -> None:
+async def test_unknown_tool_gets_suggestions(name: str, told: str) -> None:
     result = await ask(name, {})
     assert result.is_error
     assert told in text_of(result)
 
 
 @pytest.mark.parametrize("name", ["toolCallId", "tool_call_id", "_meta", "__pregel_store", "sessionId"])
-async def test_an_argument_that_the_host_adds_is_named_with_the_advice_to_drop_it(name: str) -> None:
+async def test_extra_host_arguments_are_named_with_advice(name: str) -> None:
     for tool in TOOLS:
         result = await ask(tool.name, {**NEEDED.get(tool.name, {}), name: "call-1"})
         assert result.is_error

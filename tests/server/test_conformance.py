@@ -84,7 +84,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_every_kind_of_answer_is_valid_in_every_era(url: str, era: str) -> None:
+def test_every_result_type_is_valid_in_both_protocol_eras(url: str, era: str) -> None:
     for method, params in REQUESTS:
         answer = exchange(url, era, method, **params)
         assert answer["jsonrpc"] == "2.0"
@@ -95,7 +95,7 @@ def test_every_kind_of_answer_is_valid_in_every_era(url: str, era: str) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_the_schemas_of_tools_are_json_schema_and_answers_keep_to_them(url: str, era: str) -> None:
+def test_tool_schemas_are_valid_and_replies_match_them(url: str, era: str) -> None:
     tools = {tool["name"]: tool for tool in exchange(url, era, "tools/list")["result"]["tools"]}
     assert "delete_project" in tools
     for tool in tools.values():
@@ -111,7 +111,7 @@ def test_the_schemas_of_tools_are_json_schema_and_answers_keep_to_them(url: str,
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_what_is_no_question_of_ours_is_a_protocol_error(url: str, era: str) -> None:
+def test_unknown_methods_resources_and_prompts_are_protocol_errors(url: str, era: str) -> None:
     assert exchange(url, era, "odd/method")["error"]["code"] == -32601
     assert exchange(url, era, "resources/read", uri="swanlab://kites-test3/nothing")["error"]["code"] == -32602
     assert exchange(url, era, "prompts/get", name="explain_crash", arguments={})["error"]["code"] == -32602
@@ -150,7 +150,7 @@ async def ask_everything(client: Client) -> dict[str, Any]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", MODERN])
-async def test_the_command_answers_everything_as_the_server_in_memory_does(settings: Settings, mode: str) -> None:
+async def test_command_replies_match_the_in_memory_server(settings: Settings, mode: str) -> None:
     with serve_fake(create_app(build_world())) as host:
         own = dataclasses.replace(settings, api_host=host, web_host=host, allow_writes=True)
         async with connect(create_server(own), mode=mode) as client:
@@ -172,7 +172,7 @@ async def test_the_command_answers_everything_as_the_server_in_memory_does(setti
         assert answers[name]["structured_content"] == expected[name]["structured_content"]
 
 
-def test_the_baseline_says_why_for_each_and_names_real_scenarios() -> None:
+def test_baseline_entries_have_reasons_and_real_scenarios() -> None:
     text = SCRIPT.with_name("conformance-baseline.yml").read_text(encoding="utf-8")
     names = yaml.safe_load(text)["server"]
     assert len(names) == len(set(names))
@@ -190,7 +190,7 @@ def run_script(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=given, check=False)
 
 
-def test_what_cannot_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
+def test_missing_conformance_tools_skip_with_a_reason(tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
     lacking = run_script(PATH=str(Path(bash).parent)) if shutil.which("node") is None else run_script()
@@ -202,7 +202,7 @@ def test_what_cannot_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not SUITE, reason="CONFORMANCE_SUITE names no folder of an installed suite")
-def test_the_protocols_own_suite_and_the_inspector_agree() -> None:
+def test_mcp_conformance_suite_and_inspector_pass() -> None:
     done = run_script(SUITE)
     assert done.returncode == 0, done.stderr
     assert "skipped" not in done.stdout

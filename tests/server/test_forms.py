@@ -38,7 +38,7 @@ RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experim
         ("both", "claude-code", True),
     ],
 )
-async def test_the_form_follows_the_setting_and_the_clients_name(
+async def test_reply_form_follows_the_setting_and_the_client_name(
     mode: str, output: str, name: str, has_json: bool
 ) -> None:
     about = Implementation(name=name, version="1")
@@ -65,7 +65,7 @@ async def test_lists_of_analysis_tools_are_columns_and_rows(tool: str) -> None:
         assert json.dumps(data, allow_nan=False)
 
 
-def test_the_environment_chooses_the_form_and_a_wrong_one_is_a_problem() -> None:
+def test_environment_sets_the_reply_form_and_an_invalid_value_is_a_problem() -> None:
     assert load_settings(environ={}).output == "auto"
     assert load_settings(environ={"SWANLAB_MCP_OUTPUT": "Text"}).output == "text"
     assert load_settings(environ={"SWANLAB_MCP_OUTPUT": "text"}, output="both").output == "both"

@@ -385,7 +385,7 @@ async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settin
 
 
 @pytest.mark.parametrize(("op", "count"), [("<", 2), (">", 0), ("!=", 2), ("in", 0)])
-async def test_a_number_beyond_any_float_is_compared_like_others(crowded: Settings, op: str, count: int) -> None:
+async def test_integers_beyond_float_range_are_compared(crowded: Settings, op: str, count: int) -> None:
     arguments = {"project": "project1", "filters": [{"field": "config.lr", "op": op, "value": 10**400}]}
     async with session(crowded) as client:
         result = await client.call_tool("find_experiments", arguments)
@@ -411,7 +411,7 @@ one_call = st.sampled_from(TOOLS).flatmap(
 
 @given(calls=st.lists(one_call, min_size=10, max_size=20))
 @examples(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-async def test_no_text_that_can_be_thought_of_breaks_a_tool(
+async def test_no_generated_text_breaks_a_tool(
     crowded: Settings, state: State, calls: Sequence[tuple[str, dict[str, Any]]]
 ) -> None:
     state.calls.clear()
@@ -458,7 +458,7 @@ async def test_no_argument_breaks_a_prompt(crowded: Settings, state: State) -> N
     assert not state.calls
 
 
-async def test_no_address_breaks_a_resource_or_leaves_its_endpoints(crowded: Settings, state: State) -> None:
+async def test_no_uri_breaks_a_resource_or_leaves_its_endpoints(crowded: Settings, state: State) -> None:
     luck = random.Random("resources")
     read = 0
     async with session(crowded) as client:

@@ -102,7 +102,9 @@ def check_reply(result: Any, tool: Any) -> None:
 
 
 @pytest.mark.parametrize("entry", TOOLS, ids=lambda entry: entry.name)
-async def test_recorded_texts_begin_no_line_and_steer_no_terminal(settings: Settings, state: State, entry: Any) -> None:
+async def test_recorded_texts_start_no_line_and_send_no_terminal_codes(
+    settings: Settings, state: State, entry: Any
+) -> None:
     poison(state, HOSTILE)
     async with session(settings) as client:
         tool = next(one for one in (await client.list_tools()).tools if one.name == entry.name)
@@ -110,7 +112,7 @@ async def test_recorded_texts_begin_no_line_and_steer_no_terminal(settings: Sett
     check_reply(result, tool)
 
 
-async def test_a_log_has_one_line_per_row_whatever_was_printed(settings: Settings, state: State) -> None:
+async def test_log_reply_has_a_line_per_row_for_any_output(settings: Settings, state: State) -> None:
     poison(state, HOSTILE)
     async with session(settings) as client:
         result = await client.call_tool("get_logs", {"project": "evil", "exp_cuid": "evil1"})
@@ -122,7 +124,7 @@ async def test_a_log_has_one_line_per_row_whatever_was_printed(settings: Setting
 
 
 @pytest.mark.parametrize("name", ["a | b | c", "x |", "| x", "|", "a | | b", "||", " | "])
-async def test_no_name_moves_the_columns(settings: Settings, state: State, name: str) -> None:
+async def test_names_cannot_shift_table_columns(settings: Settings, state: State, name: str) -> None:
     project = state.add_project(state.workspaces[0], "bars")
     for number, cuid in enumerate(("one", "two")):
         state.add_experiment(project, f"{name}{number}", cuid=cuid, state="FINISHED", config={"lr": number})
@@ -133,7 +135,7 @@ async def test_no_name_moves_the_columns(settings: Settings, state: State, name:
     assert [len(row) for row in rows] == [len(header.split(" | "))] * 2
 
 
-async def test_a_key_cannot_pass_for_a_note(settings: Settings, state: State) -> None:
+async def test_metric_key_cannot_imitate_a_note(settings: Settings, state: State) -> None:
     experiment = state.projects[0].experiments[0]
     experiment.metrics = dict.fromkeys(("note: FORGED", "all rows: FORGED", "loss"), FALLING)
     async with session(settings) as client:
@@ -163,7 +165,7 @@ def write_hostile_run(folder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("entry", [one for one in TOOLS if one.name != "get_media"], ids=lambda entry: entry.name)
-async def test_run_files_on_disk_are_no_more_trusted(tmp_path: Path, entry: Any) -> None:
+async def test_run_files_on_disk_are_untrusted(tmp_path: Path, entry: Any) -> None:
     write_hostile_run(tmp_path / "logs", HOSTILE)
     async with session(Settings(log_dirs=(tmp_path / "logs",))) as client:
         tool = next(one for one in (await client.list_tools()).tools if one.name == entry.name)
@@ -173,7 +175,7 @@ async def test_run_files_on_disk_are_no_more_trusted(tmp_path: Path, entry: Any)
         check_reply(await client.call_tool(tool.name, given), tool)
 
 
-async def test_a_name_with_half_a_character_costs_no_other_answer(settings: Settings, state: State) -> None:
+async def test_name_with_a_lone_surrogate_does_not_break_other_rows(settings: Settings, state: State) -> None:
     experiment = state.projects[0].experiments[0]
     experiment.config = {"lr": 1, "bad\ud800": ["\udfff", 10**400]}
     experiment.metrics = {"loss": FALLING, "bad\ud800": FALLING}
@@ -218,7 +220,7 @@ async def test_no_number_breaks_a_tool(settings: Settings, state: State, points:
                 assert json.loads(result.model_dump_json().encode())
 
 
-async def test_an_export_that_is_no_table_is_told(settings: Settings, state: State) -> None:
+async def test_unreadable_export_is_reported(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].metrics = {"loss": FALLING, "x" * 200_000: FALLING}
     arguments = {"project": "project1", "exp_cuids": ["cuid1"], "mode": "exact"}
     async with session(settings) as client:
@@ -229,7 +231,7 @@ async def test_an_export_that_is_no_table_is_told(settings: Settings, state: Sta
 
 
 @pytest.mark.parametrize("depth", [90, 150, 300, 450])
-async def test_deep_configs_are_cut_and_say_so(settings: Settings, state: State, depth: int) -> None:
+async def test_deep_configs_are_truncated_with_a_note(settings: Settings, state: State, depth: int) -> None:
     state.variants.wrapped_config = False
     experiment = state.projects[0].experiments[0]
     experiment.config = {"lr": 1, "deep": nest(depth // 2)}
@@ -249,7 +251,7 @@ async def test_deep_configs_are_cut_and_say_so(settings: Settings, state: State,
 
 
 @pytest.mark.parametrize("size", [10_000_000])
-async def test_texts_of_megabytes_are_cut_with_their_true_size(settings: Settings, state: State, size: int) -> None:
+async def test_huge_texts_are_truncated_with_their_true_size(settings: Settings, state: State, size: int) -> None:
     experiment = state.projects[0].experiments[0]
     experiment.config = {"lr": 1, "big": "x" * size, "k" * 100_000: 1}
     experiment.logs = [LogLine(0, "名" * (size // 10)), LogLine(0, "last")]
@@ -267,7 +269,7 @@ async def test_texts_of_megabytes_are_cut_with_their_true_size(settings: Setting
     assert "These are the last lines of 2; earlier ones: start=0 count=1." in text_of(logs)
 
 
-def test_notes_are_bounded_too() -> None:
+def test_notes_are_bounded() -> None:
     payload = {
         "code": 200,
         "errmsg": "",
@@ -280,7 +282,7 @@ def test_notes_are_bounded_too() -> None:
     assert [note.partition(":")[0] for note in notes[38:]] == ["298", "299"]
 
 
-async def test_nothing_recorded_changes_a_later_answer(settings: Settings, state: State) -> None:
+async def test_recorded_data_never_change_later_replies(settings: Settings, state: State) -> None:
     calls = [
         ("list_project_exps", {"project": "project1"}),
         ("get_experiment", {"project": "project1", "exp_cuid": "cuid1"}),
@@ -306,7 +308,9 @@ async def test_nothing_recorded_changes_a_later_answer(settings: Settings, state
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500])
-async def test_errors_of_a_hostile_server_are_one_short_line(settings: Settings, state: State, status: int) -> None:
+async def test_errors_from_a_hostile_server_are_a_single_short_line(
+    settings: Settings, state: State, status: int
+) -> None:
     body = json.dumps({"code": HOSTILE, "message": HOSTILE * 1000}).encode()
     state.faults.append(Fault(path="/project/", status=status, body=body, headers={"traceid": "note: FORGED" * 50}))
     async with session(settings) as client:
@@ -339,7 +343,7 @@ async def test_names_in_errors_are_bounded(settings: Settings, state: State) -> 
     assert "12 experiments of kites-test3/twins are named 'twin'" in text_of(result)
 
 
-async def test_resources_and_completion_hold_nothing_hostile(settings: Settings, state: State) -> None:
+async def test_resources_and_completion_are_neutralised(settings: Settings, state: State) -> None:
     poison(state, HOSTILE)
     evil = next(one for one in state.projects if one.name == "evil")
     for number, name in enumerate(("a\nb", "a\tb", "a" * 100_000, HOSTILE)):
@@ -362,7 +366,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_parsed_json_can_always_be_sent(value: Any) -> None:
+def test_parsed_json_is_always_serialisable(value: Any) -> None:
     parsed = parse_json(json.dumps(value).encode())
     assert json.dumps(parsed, ensure_ascii=False).encode()
     if all(not "\ud800" <= character <= "\udfff" for character in json.dumps(value, ensure_ascii=False)):
@@ -370,13 +374,13 @@ def test_parsed_json_can_always_be_sent(value: Any) -> None:
 
 
 @given(json_values | st.floats() | st.lists(st.floats()))
-def test_small_and_large_answers_are_read_alike(value: Any) -> None:
+def test_small_and_large_responses_are_parsed_alike(value: Any) -> None:
     content = json.dumps(value).encode()
     assert repr(parse_json(content)) == repr(parse_json(content, lambda item: item))
 
 
 @given(json_values, st.integers(0, 6))
-def test_a_limited_value_is_no_deeper_and_else_the_same(value: Any, depth: int) -> None:
+def test_depth_limit_changes_only_deep_values(value: Any, depth: int) -> None:
     def measure(value: Any) -> int:
         inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
         return (1 if isinstance(value, (dict, list)) else 0) + max(map(measure, inner), default=0)
@@ -388,7 +392,7 @@ def test_a_limited_value_is_no_deeper_and_else_the_same(value: Any, depth: int) 
 
 
 @given(st.text(st.characters(), max_size=3000), st.integers(400, 1000))
-def test_a_record_of_any_texts_keeps_the_budget(text: str, budget: int) -> None:
+def test_record_of_any_texts_keeps_the_budget(text: str, budget: int) -> None:
     record = {"a": text, text: {text: [text, text * 50]}, "rows": [{text: text, "n": 1}] * 3}
     reply = fit({"code": 200, "errmsg": "", "data": record}, budget)
     check_text(reply.text, budget)

@@ -20,13 +20,13 @@ def post(url: str, body: bytes, **headers: str) -> httpx.Response:
     return httpx.post(f"{url}/mcp", content=body, headers=sent, timeout=30)
 
 
-def test_a_slash_at_the_end_is_served_without_a_redirect(url: str) -> None:
+def test_trailing_slash_is_served_without_a_redirect(url: str) -> None:
     answer = httpx.post(f"{url}/mcp/", json=message(**CALL), headers={**ACCEPT, **bearer()}, timeout=30)
     assert names(answer) == ["project1"]
 
 
 @pytest.mark.parametrize("accept", [None, "", "*/*", "application/*", "application/json"])
-def test_a_request_without_accept_is_served(url: str, accept: str | None) -> None:
+def test_request_without_accept_header_is_served(url: str, accept: str | None) -> None:
     request = httpx.Request("POST", f"{url}/mcp", json=message(**CALL), headers=bearer())
     if accept is not None:
         request.headers["accept"] = accept
@@ -54,7 +54,7 @@ def test_oauth_probes_get_the_advice_to_send_a_key(url: str, path: str) -> None:
         assert "www-authenticate" not in answer.headers
 
 
-def test_a_wrong_key_is_refused_before_a_method(url: str) -> None:
+def test_invalid_key_is_refused_before_the_method_is_checked(url: str) -> None:
     for method in ("GET", "DELETE", "PUT"):
         assert httpx.request(method, f"{url}/mcp").status_code == 401
         assert httpx.request(method, f"{url}/mcp", headers=bearer("wrong")).status_code == 401
@@ -71,7 +71,7 @@ def preflight(url: str, origin: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:6274", "https://mcp.example.org", "app://obsidian.md", "null"])
-def test_pages_of_an_allowed_origin_may_call(settings: Settings, origin: str) -> None:
+def test_allowed_origin_can_call(settings: Settings, origin: str) -> None:
     with serve(settings, allowed_hosts=["mcp.example.org"], allowed_origins=["app://obsidian.md", "null"]) as url:
         answer = preflight(url, origin)
         assert answer.status_code == 200
@@ -85,7 +85,7 @@ def test_pages_of_an_allowed_origin_may_call(settings: Settings, origin: str) ->
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin)
 
 
-def test_other_origins_get_no_permission_and_the_name_of_the_option(url: str) -> None:
+def test_other_origins_are_refused_with_the_name_of_the_option(url: str) -> None:
     for origin in ("https://evil.example", "app://evil", "null", "http://localhost.evil.example"):
         answer = preflight(url, origin)
         assert answer.status_code == 403
@@ -106,7 +106,7 @@ SURROGATE = json.dumps(message(name="list_projects", arguments={"search": "@"}))
         (json.dumps(message(name="list_projects", arguments={"search": "\\ud800"})).encode(), 1),
     ],
 )
-def test_a_message_that_can_be_repaired_gets_its_result(url: str, body: bytes, number: Any) -> None:
+def test_repairable_message_gets_its_result(url: str, body: bytes, number: Any) -> None:
     answer = post(url, body)
     assert answer.status_code == 200
     assert answer.json()["id"] == number
@@ -132,7 +132,7 @@ def test_a_message_that_can_be_repaired_gets_its_result(url: str, body: bytes, n
         (b"[]", -32600, None),
     ],
 )
-def test_a_malformed_message_gets_an_error_with_its_id(url: str, body: bytes, code: int, number: Any) -> None:
+def test_malformed_message_gets_an_error_with_its_id(url: str, body: bytes, code: int, number: Any) -> None:
     answer = post(url, body)
     assert answer.status_code == 400
     assert (answer.json()["error"]["code"], answer.json()["id"]) == (code, number)
@@ -144,7 +144,7 @@ def test_each_request_of_a_batch_gets_an_error(url: str) -> None:
     assert [(one["id"], one["error"]["code"]) for one in answer.json()] == [(1, -32600), ("b", -32600)]
 
 
-def test_half_a_pair_in_the_2026_era_is_repaired_too(url: str) -> None:
+def test_half_surrogates_are_repaired_in_the_2026_era(url: str) -> None:
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
@@ -157,7 +157,7 @@ def test_half_a_pair_in_the_2026_era_is_repaired_too(url: str) -> None:
     assert answer.json()["result"]["isError"] is False
 
 
-def test_a_rate_for_each_key_is_kept_with_the_time_to_wait(settings: Settings, team: Any) -> None:  # noqa: ARG001
+def test_rate_limit_per_key_returns_the_time_to_wait(settings: Settings, team: Any) -> None:  # noqa: ARG001
     from swanlab_mcp.server.limits import Limits
 
     with serve(settings, limits=Limits(rate=3)) as url:
@@ -170,7 +170,7 @@ def test_a_rate_for_each_key_is_kept_with_the_time_to_wait(settings: Settings, t
 
 
 @pytest.mark.exhaustive
-def test_a_request_on_an_open_connection_takes_at_most_10_ms(url: str) -> None:
+def test_request_on_an_open_connection_takes_at_most_10_ms(url: str) -> None:
     with httpx.Client(headers={**ACCEPT, **bearer()}, timeout=30) as http:
         took: list[float] = []
         for _ in range(40):

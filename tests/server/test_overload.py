@@ -66,7 +66,7 @@ def assert_served(url: str, key: str = "test-key", seconds: float = 20) -> None:
 
 @pytest.mark.parametrize("sent", [b"", HALF, head(100) + b"{"])
 @pytest.mark.usefixtures("team")
-def test_of_too_many_waiting_connections_the_oldest_are_closed(settings: Settings, sent: bytes) -> None:
+def test_oldest_waiting_connections_are_closed_first(settings: Settings, sent: bytes) -> None:
     with serve(settings, limits=Limits(connections=30, connections_per_address=12)) as url:
         assert_served(url)
         with opened(url, 20, sent) as made:
@@ -75,7 +75,7 @@ def test_of_too_many_waiting_connections_the_oldest_are_closed(settings: Setting
             assert_served(url, key="other-key")
 
 
-def test_a_header_must_come_in_time_and_a_byte_now_and_then_does_not_extend_it(settings: Settings) -> None:
+def test_header_deadline_is_not_extended_by_slow_bytes(settings: Settings) -> None:
     with serve(settings, limits=Limits(header_seconds=0.3)) as url, opened(url, 1, HALF) as (slow,):
         slow.settimeout(0.02)
         sent = 0
@@ -91,7 +91,7 @@ def test_a_header_must_come_in_time_and_a_byte_now_and_then_does_not_extend_it(s
 
 
 @pytest.mark.usefixtures("team")
-def test_slow_bodies_take_no_slot(settings: Settings) -> None:
+def test_slow_bodies_hold_no_slot(settings: Settings) -> None:
     with serve(settings, limits=Limits(requests=2, requests_per_caller=1, large_bodies=1, large_body=64)) as url:
         assert_served(url)
         with opened(url, 10, head(100) + b"{"), opened(url, 10, head(2000) + b" " * 100):
@@ -100,7 +100,7 @@ def test_slow_bodies_take_no_slot(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("team")
-def test_answers_that_are_not_read_do_not_keep_a_slot(settings: Settings) -> None:
+def test_unread_responses_do_not_hold_a_slot(settings: Settings) -> None:
     limits = Limits(requests=1, write_seconds=0.3)
     body = json.dumps(message("tools/list")).encode()
     with serve(settings, limits=limits) as url, opened(url, 1, (head(len(body)) + body) * 400):
@@ -110,7 +110,7 @@ def test_answers_that_are_not_read_do_not_keep_a_slot(settings: Settings) -> Non
         assert names(answer) == ["secret"]
 
 
-def test_callers_without_a_key_leave_a_share_to_those_with_one(settings: Settings, team: State) -> None:
+def test_connections_are_reserved_for_callers_with_a_key(settings: Settings, team: State) -> None:
     released = threading.Event()
     shared = dataclasses.replace(settings, is_cached=False)
     with serve(shared, shared_key=True, limits=Limits(requests=4)) as url, ExitStack() as stack:
@@ -134,7 +134,7 @@ def test_callers_without_a_key_leave_a_share_to_those_with_one(settings: Setting
             one.join()
 
 
-def test_a_refused_key_is_not_sent_to_swanlab_again(url: str, team: State) -> None:
+def test_refused_key_is_not_sent_to_swanlab_again(url: str, team: State) -> None:
     for _ in range(5):
         assert ask(url, key="wrong").status_code == 401
     assert len(team.get_calls("login")) == 1
@@ -170,9 +170,7 @@ def test_invented_keys_do_not_delay_a_newcomer(settings: Settings, team: State) 
     assert len(team.get_calls("login")) < 100
 
 
-def test_each_call_is_one_line_of_the_audit_log_without_arguments(
-    settings: Settings, team: State, tmp_path: Any
-) -> None:
+def test_audit_log_has_a_line_per_call_without_arguments(settings: Settings, team: State, tmp_path: Any) -> None:
     path = tmp_path / "audit.jsonl"
     made = team.add_project(team.workspaces[1], "mnist")
     team.add_experiment(made, "a", cuid="cuid-a")

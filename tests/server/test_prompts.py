@@ -35,7 +35,7 @@ def needed(entry: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
-async def test_the_menu_is_listed_and_each_task_is_written_in_both_languages(settings: Settings, mode: str) -> None:
+async def test_prompts_are_listed_and_written_in_both_languages(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
         listed = (await client.list_prompts()).prompts
         assert [one.name for one in listed] == [
@@ -61,7 +61,7 @@ async def test_the_menu_is_listed_and_each_task_is_written_in_both_languages(set
 
 
 @pytest.mark.parametrize("entry", PROMPTS, ids=lambda entry: entry.name)
-def test_every_tool_that_a_task_names_exists(entry: Any) -> None:
+def test_tools_named_in_prompts_exist(entry: Any) -> None:
     named = {language: set(re.findall(r"[a-z]+(?:_[a-z]+)+", text)) for language, text in entry.texts.items()}
     arguments = {name for name, _, _ in entry.arguments} | {"by_seed"}
     assert named["en"] == named["zh"]
@@ -69,7 +69,7 @@ def test_every_tool_that_a_task_names_exists(entry: Any) -> None:
     assert named["en"] - arguments <= {tool.name for tool in TOOLS}
 
 
-async def test_what_is_given_stands_in_the_task_and_what_is_not_leaves_no_gap(settings: Settings) -> None:
+async def test_prompts_contain_given_arguments_and_omit_the_others(settings: Settings) -> None:
     async with session(settings) as client:
         bare = await read(client, "compare_experiments", project="p")
         full = await read(
@@ -104,7 +104,9 @@ async def test_what_is_given_stands_in_the_task_and_what_is_not_leaves_no_gap(se
         ({"project": "p" * 3000, "exp_cuid": "x"}, "'project' has more than 2048 characters"),
     ],
 )
-async def test_wrong_arguments_are_told(settings: Settings, mode: str, arguments: dict[str, str], told: str) -> None:
+async def test_invalid_prompt_arguments_are_explained(
+    settings: Settings, mode: str, arguments: dict[str, str], told: str
+) -> None:
     async with session(settings, mode) as client:
         with pytest.raises(MCPError) as caught:
             await read(client, "explain_crash", **arguments)
@@ -113,7 +115,7 @@ async def test_wrong_arguments_are_told(settings: Settings, mode: str, arguments
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_an_unknown_prompt_is_told_with_those_there_are(settings: Settings, mode: str) -> None:
+async def test_unknown_prompt_lists_the_available_prompts(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
         with pytest.raises(MCPError) as caught:
             await read(client, "explain_crashes")
@@ -121,7 +123,7 @@ async def test_an_unknown_prompt_is_told_with_those_there_are(settings: Settings
     assert caught.value.error.message.startswith("There is no prompt 'explain_crashes'. There are: triage_project, ")
 
 
-async def test_arguments_are_completed_like_those_of_resources(settings: Settings, state: State) -> None:
+async def test_prompt_arguments_are_completed_like_resource_parts(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[1], "theirs")
     reference = PromptReference(name="triage_project")
     async with session(settings) as client:
@@ -134,7 +136,7 @@ async def test_arguments_are_completed_like_those_of_resources(settings: Setting
 
 
 @given(st.sampled_from(PROMPTS), st.text(min_size=1, max_size=60), st.sampled_from(["en", "zh"]))
-def test_a_name_stays_data_on_one_line(entry: Any, name: str, language: str) -> None:
+def test_names_in_prompts_stay_quoted_on_their_line(entry: Any, name: str, language: str) -> None:
     plain = {argument: "x" for argument, _, _ in entry.arguments if argument != "language"}
     try:
         text = write_prompt(entry, {**plain, "project": name, "language": language})

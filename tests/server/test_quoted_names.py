@@ -134,7 +134,7 @@ async def test_recorded_names_are_quoted_in_every_message(settings: Settings) ->
     assert count > 50
 
 
-async def test_what_swanlab_says_in_an_error_is_quoted(settings: Settings, state: State) -> None:
+async def test_swanlab_error_messages_are_quoted(settings: Settings, state: State) -> None:
     state.faults = [Fault("/runs", status=403, body=json.dumps({"message": ORDER}).encode())]
     async with session(settings) as client:
         result = await client.call_tool("list_project_exps", {"project": name("project")})
@@ -154,5 +154,5 @@ async def test_what_swanlab_says_in_an_error_is_quoted(settings: Settings, state
         ("a" * 90, f"'{'a' * 79}…'"),
     ],
 )
-def test_a_name_cannot_close_its_quotation_marks(text: str, shown: str) -> None:
+def test_names_cannot_close_their_quotation_marks(text: str, shown: str) -> None:
     assert quote(text) == shown

@@ -38,7 +38,7 @@ async def complete(client: Any, name: str, value: str, **chosen: str) -> Any:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
-async def test_resources_hold_what_the_tools_answer(settings: Settings, mode: str) -> None:
+async def test_resources_match_the_tools_replies(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
         listed = [one.uri for one in (await client.list_resources()).resources]
         assert listed == ["ui://swanlab/curves.html", "swanlab://workspaces"]
@@ -60,7 +60,7 @@ async def test_resources_hold_what_the_tools_answer(settings: Settings, mode: st
 
 
 @pytest.mark.parametrize("name", ["a/b", "with space", "实验 一", "50% & more, really?#1", "a..b", "/abs", 'it\'s "x"'])
-async def test_names_of_any_kind_work_percent_encoded(settings: Settings, state: State, name: str) -> None:
+async def test_any_name_works_percent_encoded(settings: Settings, state: State, name: str) -> None:
     project = state.add_project(state.workspaces[0], name)
     state.add_experiment(project, f"run of {name}", cuid="odd1")
     async with session(settings) as client:
@@ -80,7 +80,7 @@ async def test_names_of_any_kind_work_percent_encoded(settings: Settings, state:
         (("kites-test3", " "), INTERNAL_ERROR, "No project was given"),
     ],
 )
-async def test_what_is_not_there_is_told_as_the_tools_tell_it(
+async def test_missing_resources_get_the_tools_errors(
     settings: Settings, mode: str, parts: tuple[str, ...], code: int, told: str
 ) -> None:
     async with session(settings, mode) as client:
@@ -90,7 +90,7 @@ async def test_what_is_not_there_is_told_as_the_tools_tell_it(
     assert told in caught.value.error.message
 
 
-async def test_a_host_that_fails_is_an_error_not_an_empty_resource(settings: Settings, state: State) -> None:
+async def test_failing_host_is_an_error_and_not_an_empty_resource(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/project/", status=500))
     async with session(settings) as client:
         with pytest.raises(MCPError, match="500"):
@@ -100,7 +100,7 @@ async def test_a_host_that_fails_is_an_error_not_an_empty_resource(settings: Set
     assert caught.value.error.code == INTERNAL_ERROR
 
 
-async def test_without_key_and_runs_a_resource_says_how_to_begin() -> None:
+async def test_resource_without_key_and_runs_explains_the_setup() -> None:
     async with session(Settings()) as client:
         with pytest.raises(MCPError, match="SWANLAB_API_KEY"):
             await read(client, "workspaces")
@@ -123,7 +123,7 @@ async def test_resources_keep_the_budget_mask_secrets_and_neutralise(settings: S
         assert "canary" not in shown
 
 
-async def test_every_part_is_completed_from_what_is_typed(settings: Settings, state: State) -> None:
+async def test_every_part_is_completed_from_its_prefix(settings: Settings, state: State) -> None:
     for name in ("digits-mlp", "mnist", "MLP-big", "a/b"):
         state.add_project(state.workspaces[0], name)
     digits = state.projects[1]
@@ -146,7 +146,7 @@ async def test_every_part_is_completed_from_what_is_typed(settings: Settings, st
         assert (await complete(client, "something", "x")).values == []
 
 
-async def test_every_completed_value_can_be_read(settings: Settings, state: State) -> None:
+async def test_every_completed_value_is_readable(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "odd/项目")
     for number, name in enumerate(("a/b", "twin", "twin", "空 格", "hidden\u202e", "")):
         state.add_experiment(project, name, cuid=f"odd{number}")
@@ -169,7 +169,7 @@ async def test_completion_is_bounded_and_counts_the_rest(settings: Settings, sta
         assert (len(completion.values), completion.total, completion.has_more) == (100, 230, True)
 
 
-async def test_a_deleted_experiment_is_not_offered(settings: Settings, state: State) -> None:
+async def test_deleted_experiment_is_not_offered(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "few")
     for name in ("keep", "drop"):
         state.add_experiment(project, name, cuid=f"{name}1")
@@ -183,7 +183,7 @@ async def test_a_deleted_experiment_is_not_offered(settings: Settings, state: St
         assert (await complete(client, "exp_cuid", "", **chosen)).values == ["keep"]
 
 
-async def test_keystrokes_of_a_name_ask_for_the_list_once(settings: Settings, state: State) -> None:
+async def test_keystrokes_of_a_name_request_the_list_once(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(230):
         state.add_experiment(project, f"run-{number}")
@@ -198,7 +198,7 @@ async def test_keystrokes_of_a_name_ask_for_the_list_once(settings: Settings, st
         assert other.values == ["experiment1"]
 
 
-async def test_completion_tells_which_part_is_wrong(settings: Settings) -> None:
+async def test_completion_names_the_invalid_part(settings: Settings) -> None:
     async with session(settings, "2026-07-28") as client:
         with pytest.raises(MCPError, match="Did you mean project1") as caught:
             await complete(client, "exp_cuid", "", username="kites-test3", project="project2")
@@ -207,7 +207,7 @@ async def test_completion_tells_which_part_is_wrong(settings: Settings) -> None:
     assert caught.value.error.code == INVALID_PARAMS
 
 
-async def test_runs_on_disk_are_completed_and_read_too() -> None:
+async def test_runs_on_disk_are_completed_and_read() -> None:
     async with session(DEMO) as client:
         assert (await complete(client, "username", "loc")).values == ["local"]
         assert (await complete(client, "project", "dig")).values == ["digits-mlp"]

@@ -38,7 +38,7 @@ def walk(node: Any) -> Iterator[dict[str, Any]]:
         yield from walk(node["items"])
 
 
-async def test_input_schemas_keep_the_rules_that_every_host_shares(tools: list[Any]) -> None:
+async def test_input_schemas_follow_the_common_rules_of_hosts(tools: list[Any]) -> None:
     known = {"type", "properties", "required", "items", "anyOf", "enum", "default", "description"}
     for tool in tools:
         assert tool.input_schema["type"] == "object"
@@ -53,7 +53,7 @@ async def test_input_schemas_keep_the_rules_that_every_host_shares(tools: list[A
             assert node.get("type") != "object" or node["properties"] is not None
 
 
-async def test_output_schemas_are_the_envelope(tools: list[Any]) -> None:
+async def test_output_schemas_match_the_envelope(tools: list[Any]) -> None:
     pictures = {entry.name for entry in TOOLS if entry.shows_pictures}
     schemas = {json.dumps(tool.output_schema) for tool in tools if tool.name not in pictures}
     assert len(schemas) == 1
@@ -61,7 +61,7 @@ async def test_output_schemas_are_the_envelope(tools: list[Any]) -> None:
     assert all(tool.output_schema is None for tool in tools if tool.name in pictures)
 
 
-async def test_every_tool_and_argument_is_described_in_full(tools: list[Any]) -> None:
+async def test_every_tool_and_argument_has_a_full_description(tools: list[Any]) -> None:
     assert [tool.name for tool in tools] == [entry.name for entry in (*TOOLS, *WRITE_TOOLS)]
     read_only = {entry.name for entry in TOOLS}
     words: list[int] = []

@@ -125,7 +125,7 @@ async def test_both_protocol_eras_are_served_by_http(url: str, mode: str) -> Non
     assert "experiment1" in text.contents[0].text
 
 
-def test_one_request_is_one_json_answer_without_a_session(url: str) -> None:
+def test_each_request_gets_a_json_response_without_a_session(url: str) -> None:
     answer = ask(url)
     assert names(answer) == ["project1"]
     assert answer.headers["content-type"] == "application/json"
@@ -133,7 +133,7 @@ def test_one_request_is_one_json_answer_without_a_session(url: str) -> None:
     assert "set-cookie" not in answer.headers
 
 
-def test_everyone_sees_their_own(url: str, team: State) -> None:
+def test_callers_see_only_their_own_data(url: str, team: State) -> None:
     assert names(ask(url)) == ["project1"]
     assert names(ask(url, key="other-key")) == ["secret"]
     assert names(ask(url)) == ["project1"]
@@ -143,7 +143,7 @@ def test_everyone_sees_their_own(url: str, team: State) -> None:
     assert team.logins == 2
 
 
-async def test_many_callers_at_once_get_their_own_answers(url: str, team: State) -> None:
+async def test_parallel_callers_get_their_own_replies(url: str, team: State) -> None:
     for number in range(6):
         team.add_user(f"user{number}", api_key=f"key-{number}")
         workspace = team.add_workspace(f"user{number}", kind="PERSON", **{f"user{number}": "OWNER"})
@@ -163,7 +163,7 @@ async def test_many_callers_at_once_get_their_own_answers(url: str, team: State)
     assert team.logins == 6
 
 
-def test_nobody_comes_in_without_a_key_that_swanlab_accepts(url: str, team: State) -> None:
+def test_requests_need_a_key_that_swanlab_accepts(url: str, team: State) -> None:
     none = ask(url, key=None)
     assert none.status_code == 401
     assert "www-authenticate" not in none.headers
@@ -183,7 +183,7 @@ def test_nobody_comes_in_without_a_key_that_swanlab_accepts(url: str, team: Stat
     assert names(ask(url)) == ["project1"]
 
 
-def test_a_swanlab_that_is_down_is_busy_not_a_refusal(url: str, team: State) -> None:
+def test_unavailable_swanlab_gives_503_and_not_401(url: str, team: State) -> None:
     team.faults.append(Fault("login", status=503, times=5))
     down = ask(url)
     assert down.status_code == 503
@@ -191,7 +191,7 @@ def test_a_swanlab_that_is_down_is_busy_not_a_refusal(url: str, team: State) -> 
     assert names(ask(url)) == ["project1"]
 
 
-def test_the_servers_own_key_and_runs_are_for_nobody_unless_shared(settings: Settings, team: State) -> None:
+def test_server_key_and_runs_are_private_unless_shared(settings: Settings, team: State) -> None:
     own = dataclasses.replace(settings, log_dirs=(RUNS / "0.10.3-offline",))
     body = message(name="list_workspaces", arguments={})
     with serve(own) as url:
@@ -208,7 +208,7 @@ def test_the_servers_own_key_and_runs_are_for_nobody_unless_shared(settings: Set
     assert team.users[0].api_key == "test-key"
 
 
-def test_the_demo_asks_nobody_for_a_key_and_looks_at_none() -> None:
+def test_demo_requires_and_checks_no_key() -> None:
     import swanlab_mcp
 
     demo = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
@@ -233,12 +233,12 @@ def test_the_demo_asks_nobody_for_a_key_and_looks_at_none() -> None:
         ({"origin": "http://localhost:3000"}, 200),
     ],
 )
-def test_names_and_pages_of_others_are_refused(settings: Settings, headers: dict[str, str], status: int) -> None:
+def test_foreign_host_and_origin_headers_are_refused(settings: Settings, headers: dict[str, str], status: int) -> None:
     with serve(settings, allowed_hosts=["mcp.example.org"]) as url:
         assert ask(url, **headers).status_code == status
 
 
-def test_health_is_told_to_all_and_nothing_else_is_there(url: str) -> None:
+def test_health_is_public_and_other_paths_are_refused(url: str) -> None:
     health = httpx.get(f"{url}/health", headers={"host": "10.0.0.7"})
     assert (health.status_code, health.json()) == (200, {"status": "ok"})
     assert httpx.get(f"{url}/").status_code == 404
@@ -249,7 +249,7 @@ def test_health_is_told_to_all_and_nothing_else_is_there(url: str) -> None:
         assert httpx.request(method, f"{url}/mcp", headers=bearer("wrong")).status_code == 401
 
 
-def test_a_body_that_is_too_large_or_never_ends_is_refused(settings: Settings) -> None:
+def test_oversized_and_endless_bodies_are_refused(settings: Settings) -> None:
     limits = Limits(body=2000, body_seconds=0.2)
     with serve(settings, limits=limits) as url:
         assert ask(url, body=message(name="x" * 3000)).status_code == 413
@@ -270,7 +270,7 @@ def test_a_body_that_is_too_large_or_never_ends_is_refused(settings: Settings) -
         assert names(ask(url)) == ["project1"]
 
 
-def test_too_many_at_once_are_told_to_come_back(settings: Settings, team: State) -> None:
+def test_excess_parallel_calls_get_retry_after(settings: Settings, team: State) -> None:
     released = threading.Event()
     anew = dataclasses.replace(settings, is_cached=False)
     with serve(anew, limits=Limits(requests=2, requests_per_caller=1)) as url, ExitStack() as stack:
@@ -305,7 +305,7 @@ def test_too_many_at_once_are_told_to_come_back(settings: Settings, team: State)
 KEYS = ("test-key", "other-key")
 
 
-def test_a_caller_who_hangs_up_stops_the_work(settings: Settings, team: State) -> None:
+def test_disconnected_caller_stops_its_work(settings: Settings, team: State) -> None:
     released = threading.Event()
     with serve(dataclasses.replace(settings, is_cached=False), limits=Limits(requests=1)) as url:
         assert names(ask(url)) == ["project1"]
@@ -337,7 +337,7 @@ def keys(state: State) -> list[str]:
     return [f"key-{number}" for number in range(5)]
 
 
-async def test_the_least_recently_used_client_is_closed_for_a_new_one(
+async def test_least_recently_used_client_is_closed_for_a_new_client(
     settings: Settings, state: State, keys: list[str]
 ) -> None:
     known = Accounts(settings, most=2)
@@ -356,7 +356,7 @@ async def test_the_least_recently_used_client_is_closed_for_a_new_one(
     assert anew.is_dismissed
 
 
-async def test_the_caches_of_all_callers_share_one_budget(settings: Settings, keys: list[str]) -> None:
+async def test_caches_of_all_callers_share_a_budget(settings: Settings, keys: list[str]) -> None:
     known = Accounts(settings, cache_bytes=5000)
     used: list[Any] = []
     for key in keys:
@@ -370,7 +370,7 @@ async def test_the_caches_of_all_callers_share_one_budget(settings: Settings, ke
     await known.aclose()
 
 
-async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings, state: State, keys: list[str]) -> None:
+async def test_client_in_use_is_closed_only_after_its_call(settings: Settings, state: State, keys: list[str]) -> None:
     known = Accounts(settings, most=1)
     released = threading.Event()
     state.faults.append(Fault("project/kites-test3$", until=released))
@@ -387,9 +387,7 @@ async def test_a_client_in_use_is_closed_only_after_its_call(settings: Settings,
     await known.aclose()
 
 
-async def test_no_key_is_kept_in_the_index_and_a_refused_one_leaves_nothing(
-    settings: Settings, keys: list[str]
-) -> None:
+async def test_account_index_stores_no_key_and_no_refused_account(settings: Settings, keys: list[str]) -> None:
     known = Accounts(settings)
     for key in ("wrong", "wrong", "", "ключ"):
         with pytest.raises(AuthenticationFailed):
@@ -402,7 +400,7 @@ async def test_no_key_is_kept_in_the_index_and_a_refused_one_leaves_nothing(
     await known.aclose()
 
 
-async def test_a_key_is_verified_again_after_an_hour(
+async def test_key_is_verified_again_after_an_hour(
     settings: Settings, state: State, keys: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = Accounts(settings)
@@ -418,9 +416,7 @@ async def test_a_key_is_verified_again_after_an_hour(
     await known.aclose()
 
 
-async def test_one_key_is_one_login_and_of_many_new_keys_some_are_asked_to_wait(
-    settings: Settings, state: State
-) -> None:
+async def test_equal_keys_share_a_login_and_excess_new_keys_must_wait(settings: Settings, state: State) -> None:
     known = Accounts(settings)
     for number in range(80):
         state.add_user(f"user{number}", api_key=f"key-{number}")
@@ -493,7 +489,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_two_workers_behind_a_balancer_need_no_shared_state(host: str, team: State, mode: str) -> None:
+async def test_two_workers_behind_a_load_balancer_need_no_shared_state(host: str, team: State, mode: str) -> None:
     made = team.add_project(team.workspaces[1], "mnist")
     team.add_experiment(made, "a", cuid="cuid-a")
     questions: list[str] = []
@@ -536,7 +532,7 @@ async def test_two_workers_behind_a_balancer_need_no_shared_state(host: str, tea
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_completion_and_resources_are_the_callers_own_beside_a_shared_account(
+async def test_completion_and_resources_use_the_callers_key_with_a_shared_account(
     settings: Settings, team: State, mode: str
 ) -> None:
     expected = {"test-key": ["kites-test3", "kites-test2"], "other-key": ["colleague"]}
@@ -551,9 +547,7 @@ async def test_completion_and_resources_are_the_callers_own_beside_a_shared_acco
                 assert [name for name in ("kites-test3", "kites-test2", "colleague") if name in told] == expected[key]
 
 
-async def test_neither_a_confirmation_nor_the_state_of_a_question_is_worth_anything_with_another_key(
-    settings: Settings, team: State
-) -> None:
+async def test_confirmation_and_request_state_are_valid_only_for_their_key(settings: Settings, team: State) -> None:
     made = team.add_project(team.workspaces[1], "mnist")
     team.add_experiment(made, "a", cuid="cuid-a")
     made.workspace.roles["colleague"] = "MEMBER"
@@ -585,7 +579,7 @@ def refuse(*arguments: str, **more: str) -> str:
     return done.stderr
 
 
-def test_what_would_be_open_by_accident_does_not_start() -> None:
+def test_insecure_configurations_do_not_start() -> None:
     assert "0.0.0.0 needs --allowed-host NAME" in refuse("--http-host", "0.0.0.0")
     assert "needs --allowed-host" in refuse("--http-host", "mcp.example.org")
     assert "SWANLAB_MCP_CONFIRMATION_SECRET must hold" in refuse("--allow-writes")
@@ -599,7 +593,7 @@ def test_what_would_be_open_by_accident_does_not_start() -> None:
     assert "not encrypted" in refuse("--host", "http://swanlab.example.com")
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_used_port_is_reported() -> None:
     with listen_to_any() as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "swanlab_mcp", "serve", "--demo", "--transport", "http", "--http-port", port]
@@ -608,7 +602,7 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert done.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
 
 
-def test_neither_keys_nor_sessions_reach_the_log(host: str) -> None:
+def test_keys_and_sessions_do_not_reach_the_log(host: str) -> None:
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
     with subprocess.Popen(
         [*command, "--log-level", "DEBUG"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ()
@@ -627,7 +621,7 @@ def test_neither_keys_nor_sessions_reach_the_log(host: str) -> None:
         assert secret not in errors
 
 
-async def test_a_failing_app_is_an_error_and_frees_its_slot() -> None:
+async def test_failing_app_is_an_error_and_frees_its_slot() -> None:
     async def broken(_scope: Any, _receive: Any, _send: Any) -> None:
         raise SwanLabError("broken")
 
@@ -647,7 +641,7 @@ async def test_a_failing_app_is_an_error_and_frees_its_slot() -> None:
             await gateway(dict(scope), receive, send)
 
 
-def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
+def test_systemd_unit_and_compose_file_start_an_existing_command() -> None:
     root = Path(__file__).parents[2]
     compose = yaml.safe_load((root / "deploy" / "compose.yml").read_text(encoding="utf-8"))
     unit = (root / "deploy" / "swanlab-mcp.service").read_text(encoding="utf-8")
@@ -664,7 +658,7 @@ def test_the_unit_and_the_compose_file_start_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", [b"host", b"origin"])
-async def test_a_header_that_comes_twice_is_not_judged_by_one_of_them(name: bytes) -> None:
+async def test_duplicate_security_headers_are_refused(name: bytes) -> None:
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError
 
@@ -685,7 +679,7 @@ async def test_a_header_that_comes_twice_is_not_judged_by_one_of_them(name: byte
         sent.clear()
 
 
-async def test_a_body_that_tells_too_great_a_length_is_not_waited_for() -> None:
+async def test_body_with_an_excessive_length_is_refused_immediately() -> None:
     async def never(*_: Any) -> None:
         raise AssertionError
 
@@ -699,7 +693,7 @@ async def test_a_body_that_tells_too_great_a_length_is_not_waited_for() -> None:
     assert sent[0]["status"] == 413
 
 
-async def test_a_caller_who_goes_before_the_body_is_whole_reaches_nothing() -> None:
+async def test_caller_that_disconnects_during_the_body_reaches_no_app() -> None:
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError
 

@@ -78,9 +78,7 @@ def hold(state: State) -> Held:
 
 
 @pytest.mark.parametrize(("end", "code"), [("end of input", 0), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_process_ends_with_its_code_and_without_a_word_though_a_call_runs(
-    host: str, state: State, end: Any, code: int
-) -> None:
+def test_process_exits_silently_with_its_code_during_a_call(host: str, state: State, end: Any, code: int) -> None:
     fault = hold(state)
     with serving(host) as server:
         ask(server, CALL)
@@ -95,7 +93,7 @@ def test_the_process_ends_with_its_code_and_without_a_word_though_a_call_runs(
     assert fault.hung_up.wait(PATIENCE)
 
 
-def test_an_assistant_that_dies_leaves_no_traceback_behind(host: str, state: State) -> None:
+def test_dead_assistant_leaves_no_traceback(host: str, state: State) -> None:
     fault = hold(state)
     with serving(host) as server:
         ask(server, CALL)
@@ -107,7 +105,7 @@ def test_an_assistant_that_dies_leaves_no_traceback_behind(host: str, state: Sta
     assert fault.hung_up.wait(PATIENCE)
 
 
-def test_a_cancelled_call_stops_its_requests_at_once_and_the_next_call_works(host: str, state: State) -> None:
+def test_cancelled_call_stops_its_requests_and_the_next_call_works(host: str, state: State) -> None:
     fault = hold(state)
     with serving(host) as server:
         ask(server, CALL)
@@ -124,9 +122,7 @@ def test_a_cancelled_call_stops_its_requests_at_once_and_the_next_call_works(hos
     assert len(state.get_calls("/runs")) == 2
 
 
-def test_stdout_holds_nothing_but_json_rpc_whatever_prints_and_no_thread_keeps_the_process(
-    host: str, tmp_path: Path
-) -> None:
+def test_stdout_carries_only_json_rpc_and_threads_do_not_block_the_exit(host: str, tmp_path: Path) -> None:
     (tmp_path / "matplotlib.py").write_text(NOISY, encoding="utf-8")
     path = f"{tmp_path}:{environ()['PYTHONPATH']}"
     curves = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"]}
@@ -158,7 +154,7 @@ def post(url: str, body: bytes, length: int) -> socket.socket:
 
 
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_by_http_too_the_process_ends_with_its_code_and_without_a_word_though_calls_run(
+def test_http_server_exits_silently_with_its_code_during_calls(
     host: str, state: State, end: signal.Signals, code: int
 ) -> None:
     fault = hold(state)
@@ -204,7 +200,7 @@ def assert_doubtful(answer: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_while_a_change_is_in_flight_is_answered_with_doubt(host: str, state: State, end: int) -> None:
+def test_signal_during_a_change_reports_an_unknown_outcome(host: str, state: State, end: int) -> None:
     with serving(host, settings=["--allow-writes"]) as server:
 
         def answer(call: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +217,7 @@ def test_a_signal_while_a_change_is_in_flight_is_answered_with_doubt(host: str, 
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_shared_server_while_a_change_is_in_flight_is_answered_with_doubt(
+def test_signal_to_the_shared_server_during_a_change_reports_an_unknown_outcome(
     host: str, state: State, end: int
 ) -> None:
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]

@@ -7,12 +7,12 @@ from dataclasses import replace
 from benchmarks import tokens
 
 
-def test_no_answer_costs_5_percent_more_than_recorded() -> None:
+def test_no_reply_costs_5_percent_more_than_recorded() -> None:
     grown = tokens.find_growth(tokens.play(), tokens.read_baseline())
     assert not grown, "if it is worth it: python benchmarks/tokens.py --update"
 
 
-def test_growth_and_questions_that_come_or_go_are_told() -> None:
+def test_growth_and_added_or_removed_questions_are_reported() -> None:
     baseline = tokens.read_baseline()
     assert len(baseline) == 1 + 30
     question = "Which one is best?"

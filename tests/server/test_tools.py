@@ -53,7 +53,7 @@ def check_forms(result: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
-async def test_both_protocol_eras_list_and_call(settings: Settings, mode: str) -> None:
+async def test_both_protocol_eras_list_and_call_tools(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [entry.name for entry in TOOLS]
         result = await client.call_tool("list_projects", {})
@@ -75,7 +75,7 @@ async def test_instructions_name_all_tools_and_stay_short(settings: Settings) ->
     assert server.version == swanlab_mcp.__version__
 
 
-async def test_a_list_of_experiments_is_a_table_of_what_differs() -> None:
+async def test_experiment_list_is_a_table_of_differences() -> None:
     async with session(DEMO) as client:
         result = await client.call_tool("list_project_exps", {"project": "digits-mlp", "size": 3, "page": 2})
     check_forms(result)
@@ -88,7 +88,7 @@ async def test_a_list_of_experiments_is_a_table_of_what_differs() -> None:
     assert any("the same value in all of these" in line for line in lines)
 
 
-async def test_an_experiment_tells_its_state_config_and_crash() -> None:
+async def test_experiment_shows_its_state_config_and_crash() -> None:
     async with session(DEMO) as client:
         result = await client.call_tool("get_experiment", {"project": "digits-mlp", "exp_cuid": "cosine-128-64-ckpt"})
         part = await client.call_tool(
@@ -102,7 +102,7 @@ async def test_an_experiment_tells_its_state_config_and_crash() -> None:
     assert part.structured_content["notes"] == ["Not recorded for it: conda."]
 
 
-async def test_a_summary_tells_values_that_are_not_numbers() -> None:
+async def test_summary_shows_non_finite_values() -> None:
     async with session(DEMO) as client:
         result = await client.call_tool(
             "get_exp_summary", {"project": "digits-mlp", "exp_cuid": "lr-100-wd-0.1", "keys": ["*loss", "lr"]}
@@ -127,7 +127,7 @@ async def test_system_metrics_come_last(settings: Settings, state: State) -> Non
     assert list(result.structured_content["data"]) == ["loss", "__swanlab__.cpu"]
 
 
-async def test_a_summary_is_paged_by_keys() -> None:
+async def test_summary_is_paged_by_keys() -> None:
     async with session(DEMO) as client:
         arguments = {"project": "digits-mlp", "exp_cuid": "lr-0.1", "page": 2, "size": 3}
         result = await client.call_tool("get_exp_summary", arguments)
@@ -155,7 +155,7 @@ async def test_workspaces_are_listed_with_roles(settings: Settings) -> None:
     }
 
 
-async def test_arguments_are_what_people_paste(settings: Settings, state: State) -> None:
+async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, state: State) -> None:
     host = settings.web_host
     team = state.add_project(state.workspaces[1], "theirs")
     state.add_experiment(team, "their run", cuid="their1", slug="their-slug")
@@ -213,7 +213,7 @@ async def test_arguments_are_what_people_paste(settings: Settings, state: State)
         ("get_experiment", {"project": "p"}, 400, "'exp_cuid' is missing"),
     ],
 )
-async def test_a_wrong_question_is_answered_with_what_to_do(
+async def test_invalid_calls_explain_what_to_do(
     settings: Settings, tool: str, arguments: dict[str, Any], code: int, told: str
 ) -> None:
     async with session(settings) as client:
@@ -223,7 +223,7 @@ async def test_a_wrong_question_is_answered_with_what_to_do(
     assert result.structured_content == {"code": code, "errmsg": text_of(result), "data": None}
 
 
-async def test_several_experiments_of_one_name_are_candidates(settings: Settings, state: State) -> None:
+async def test_experiments_with_equal_names_are_listed_as_candidates(settings: Settings, state: State) -> None:
     for _ in range(12):
         state.add_experiment(state.projects[0], "twin")
     async with session(settings) as client:
@@ -233,7 +233,7 @@ async def test_several_experiments_of_one_name_are_candidates(settings: Settings
     assert "and 2 more" in text_of(result)
 
 
-async def test_an_empty_list_says_why_it_is_empty(settings: Settings, state: State) -> None:
+async def test_empty_list_explains_why_it_is_empty(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[0], "empty")
     state.projects[0].experiments[0].metrics = {}
     async with session(settings) as client:
@@ -249,7 +249,7 @@ async def test_an_empty_list_says_why_it_is_empty(settings: Settings, state: Sta
     assert "No metric has been logged" in text_of(summary)
 
 
-async def test_a_project_that_is_on_this_disk_is_pointed_out(settings: Settings) -> None:
+async def test_project_on_this_disk_is_suggested(settings: Settings) -> None:
     both = Settings(api_host=settings.api_host, api_key="test-key", log_dirs=(RUNS / "0.10.3-online",))
     async with session(both) as client:
         result = await client.call_tool("list_project_exps", {"project": "detector"})
@@ -258,7 +258,7 @@ async def test_a_project_that_is_on_this_disk_is_pointed_out(settings: Settings)
     assert local.structured_content["page"]["total"] == 2
 
 
-async def test_without_key_and_runs_each_answer_says_how_to_begin() -> None:
+async def test_every_tool_without_key_and_runs_explains_the_setup() -> None:
     async with session(Settings()) as client:
         for tool in (await client.list_tools()).tools:
             required = {name: [name] if name.endswith("s") else name for name in tool.input_schema.get("required", ())}
@@ -269,7 +269,7 @@ async def test_without_key_and_runs_each_answer_says_how_to_begin() -> None:
             assert "--demo" in text_of(result)
 
 
-async def test_a_host_that_does_not_answer_is_told(settings: Settings, state: State) -> None:
+async def test_unresponsive_host_is_reported(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/project/", is_dropped=True))
     async with session(settings) as client:
         result = await client.call_tool("list_projects", {})
@@ -277,7 +277,7 @@ async def test_a_host_that_does_not_answer_is_told(settings: Settings, state: St
     assert "did not answer in 5 tries (RemoteProtocolError)" in text_of(result)
 
 
-async def test_a_slow_host_is_given_up_at_the_deadline(settings: Settings, state: State) -> None:
+async def test_slow_host_times_out_at_the_deadline(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/project/", delay=60))
     async with session(Settings(api_host=settings.api_host, api_key="test-key", timeout=0.2)) as client:
         result = await client.call_tool("list_projects", {})
@@ -287,7 +287,7 @@ async def test_a_slow_host_is_given_up_at_the_deadline(settings: Settings, state
     assert not again.is_error
 
 
-async def test_replies_stay_within_the_budget_and_nothing_is_lost_in_paging(settings: Settings, state: State) -> None:
+async def test_replies_keep_the_budget_and_paging_loses_no_row(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(230):
         state.add_experiment(project, f"实验 {number}", config={"备注": "训练" * 10, "lr": number / 7})
@@ -308,7 +308,7 @@ async def test_replies_stay_within_the_budget_and_nothing_is_lost_in_paging(sett
     assert names == [one.name for one in project.experiments]
 
 
-async def test_of_a_whole_list_no_more_pages_are_read_than_a_reply_can_show(settings: Settings, state: State) -> None:
+async def test_full_list_reads_only_the_pages_that_a_reply_can_show(settings: Settings, state: State) -> None:
     many = state.add_project(state.workspaces[0], "many")
     for number in range(1000):
         # nothing makes a row shorter
@@ -330,7 +330,7 @@ async def test_of_a_whole_list_no_more_pages_are_read_than_a_reply_can_show(sett
         assert len(state.get_calls("/many/runs$")) == 3
 
 
-async def test_one_record_that_is_too_large_is_shortened_and_says_so(settings: Settings, state: State) -> None:
+async def test_oversized_record_is_truncated_with_a_note(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].requirements = "\n".join(f"package-{number}==1.0" for number in range(5000))
     async with session(settings) as client:
         result = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "cuid1"})
@@ -341,7 +341,7 @@ async def test_one_record_that_is_too_large_is_shortened_and_says_so(settings: S
     assert not listed.is_error
 
 
-async def test_one_row_that_is_too_large_is_shortened_and_says_so(settings: Settings, state: State) -> None:
+async def test_oversized_row_is_truncated_with_a_note(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].config = {f"key-{number}": "x y z " * 5000 for number in range(8)}
     async with session(settings) as client:
         result = await client.call_tool("list_project_exps", {"project": "project1"})
@@ -370,14 +370,14 @@ async def test_names_cannot_steer_the_reader(settings: Settings, state: State) -
         assert "\nnote: all is well" not in text_of(result)
 
 
-async def test_calls_run_at_the_same_time(settings: Settings, state: State) -> None:
+async def test_calls_run_in_parallel(settings: Settings, state: State) -> None:
     state.latency = 0.05
     async with session(settings) as client:
         await asyncio.gather(*(client.call_tool("list_projects", {"size": size}) for size in range(1, 7)))
     assert state.max_in_flight >= 3
 
 
-async def test_progress_is_reported_for_several_pages(settings: Settings, state: State) -> None:
+async def test_progress_is_reported_page_by_page(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run-{number}")
@@ -391,7 +391,7 @@ async def test_progress_is_reported_for_several_pages(settings: Settings, state:
     assert told == [(1, 3, "1 of 3 pages"), (2, 3, "2 of 3 pages"), (3, 3, "3 of 3 pages")]
 
 
-async def test_a_defect_of_ours_is_an_internal_error_with_an_id(
+async def test_unexpected_exception_is_an_internal_error_with_an_id(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("swanlab_mcp.client.cloud.api.read_project", lambda item: item["secret-canary"])
@@ -405,7 +405,7 @@ async def test_a_defect_of_ours_is_an_internal_error_with_an_id(
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_an_assistant_is_sent_what_we_log_during_its_calls_from_the_level_on_that_it_chose(
+async def test_clients_get_log_messages_of_their_calls_from_the_chosen_level(
     settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
 ) -> None:
     caplog.set_level("INFO", logger="swanlab_mcp")
@@ -441,12 +441,12 @@ async def test_an_assistant_is_sent_what_we_log_during_its_calls_from_the_level_
         assert len(told) == 2
 
 
-async def test_a_server_without_sessions_offers_no_choice_of_a_log_level(settings: Settings) -> None:
+async def test_sessionless_server_offers_no_log_level(settings: Settings) -> None:
     async with connect(create_server(settings, is_stateless=True), mode="legacy") as client:
         assert client.server_capabilities.logging is None
 
 
-async def test_the_key_and_the_session_occur_nowhere(
+async def test_key_and_session_occur_in_no_reply_or_log(
     settings: Settings, state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="swanlab_mcp")
@@ -473,7 +473,7 @@ async def test_the_key_and_the_session_occur_nowhere(
     )
 
 
-async def test_the_first_answer_says_what_was_found_in_the_working_directory(
+async def test_first_reply_names_files_found_in_the_working_directory(
     host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "swanlog").mkdir()

@@ -73,7 +73,7 @@ def call(number: bytes, arguments: bytes = b"{}", head: bytes = b'"jsonrpc": "2.
     ],
     ids=["surrogate", "surrogate in id", "5.0", "BOM"],
 )
-def test_a_repairable_request_gets_its_result(server: Server, line: bytes, number: object) -> None:
+def test_repairable_request_gets_its_result(server: Server, line: bytes, number: object) -> None:
     server.send(line)
     answer = server.receive()
     assert (answer["id"], "result" in answer) == (number, True)
@@ -104,7 +104,9 @@ def test_a_repairable_request_gets_its_result(server: Server, line: bytes, numbe
         (b"\xff\xfe\x00", None, PARSE_ERROR),
     ],
 )
-def test_any_other_request_gets_an_error_with_its_id(server: Server, line: bytes, number: object, code: int) -> None:
+def test_other_malformed_requests_get_an_error_with_their_id(
+    server: Server, line: bytes, number: object, code: int
+) -> None:
     server.send(line)
     answer = server.receive()
     assert (answer["id"], answer["error"]["code"]) == (number, code)
@@ -128,6 +130,6 @@ def test_blank_lines_and_replies_without_a_request_are_ignored(server: Server) -
 
 
 @given(st.binary(max_size=300))
-def test_no_line_breaks_the_reader(raw: bytes) -> None:
+def test_no_input_line_breaks_the_reader(raw: bytes) -> None:
     _, _, refusal = read_message(raw)
     assert refusal is None or json.dumps(refusal)
