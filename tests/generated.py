@@ -52,6 +52,7 @@ EXAMPLES = {
     "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true size=5",
     "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
     "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
+    "find_similar_experiments": "project=digits-mlp 'config=lr=0.2' metric=val/acc size=3",
     "forecast_experiment": "project=digits-mlp exp_cuid=lr-1 metric=val/loss as_of_step=16",
     "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
     "get_media": "project=NAME exp_cuid=ID 'keys=*'",

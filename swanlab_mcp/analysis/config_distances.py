@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import pstdev
 from typing import Any, NamedTuple, TypeGuard
 
 from swanlab_mcp.analysis.differences import flatten, freeze, is_setting
 from swanlab_mcp.analysis.metric_catalogue import split_words
 
-__all__ = ["ConfigSpace", "Difference", "build_space", "measure_distances"]
+__all__ = ["ConfigSpace", "Difference", "build_space", "list_unknown", "measure_distances"]
 
 _DECADE = 10  # positive numbers that span more than this vary on a logarithmic scale
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
+_RARE = 0.2  # of the configs
 # different names for the same setting; the first name in each list is the canonical one
 _SYNONYMS = (
     (
@@ -47,7 +48,16 @@ _SYNONYMS = (
     ("steps", "max steps", "num steps", "total steps", "train steps", "max iters", "iterations", "num iterations"),
     ("dropout", "dropout rate", "drop rate", "p drop", "dropout p", "dropout prob"),
     ("optimizer", "optim", "optimiser", "opt", "optimizer name", "optimizer type", "optim name", "optim type"),
-    ("scheduler", "lr scheduler", "lr scheduler type", "schedule", "lr schedule", "scheduler name", "scheduler type"),
+    (
+        "scheduler",
+        "lr scheduler",
+        "lr scheduler type",
+        "schedule",
+        "sched",
+        "lr schedule",
+        "scheduler name",
+        "scheduler type",
+    ),
     ("warmup steps", "warmup", "num warmup steps", "warmup iters"),
     ("hidden size", "hidden dim", "hidden", "d model", "width", "dim", "embed dim", "n embd", "hidden units"),
     ("layers", "num layers", "n layers", "n layer", "depth", "num hidden layers", "num blocks"),
@@ -96,22 +106,29 @@ class Difference(NamedTuple):
 class ConfigSpace(NamedTuple):
     """The settings of many configs under common names, with the scale of each setting.
 
-    `scales`: for numbers, whether the scale is logarithmic, and the standard deviation. `keys`: the configs' most
-    frequent own name for each setting. `rows`: the values by setting.
+    `scales`: for numbers, whether the scale is logarithmic and its standard deviation. `keys` are the names that the
+    configs use themselves, the most frequent for each setting, and `usual` their most frequent values. `rows` hold the
+    values by setting.
     """
 
     rows: Sequence[Mapping[str, Any]]
     scales: Mapping[str, tuple[bool, float]]
     keys: Mapping[str, str]
+    usual: Mapping[str, Any]
 
     @property
     def varying(self) -> list[str]:
         return list(self.scales)
 
-    def get_differences(self, one: int, two: int) -> list[Difference]:
-        """Return the settings in which two configs differ, most distant first."""
+    def get_differences(self, one: int, two: int, *, only_first: bool = False) -> list[Difference]:
+        """Return the settings in which two configs differ, most distant first.
+
+        `only_first`: among those that the first config has, because it is a part of a config.
+        """
         found: list[Difference] = []
         for name, scale in self.scales.items():
+            if only_first and name not in self.rows[one]:
+                continue
             first, second = self.rows[one].get(name), self.rows[two].get(name)
             if name in self.rows[one] and name in self.rows[two] and freeze(first) == freeze(second):
                 continue
@@ -119,20 +136,35 @@ class ConfigSpace(NamedTuple):
                 found.append(Difference(self.keys[name], first, second, _measure(first, second, scale)))
         return sorted(found, key=lambda difference: -difference.distance)
 
-    def measure(self, one: int, two: int) -> float:
-        """Return the mean squared distance over all varying settings."""
+    def measure(self, one: int, two: int, *, only_first: bool = False) -> float:
+        """Return the mean squared distance over all settings that vary, or over those that the first config has."""
         first, second = self.rows[one], self.rows[two]
-        total = sum(_measure(first.get(name), second.get(name), scale) ** 2 for name, scale in self.scales.items())
-        return total / max(1, len(self.scales))
+        names = [name for name in self.scales if name in first or not only_first]
+        total = sum(_measure(first.get(name), second.get(name), self.scales[name]) ** 2 for name in names)
+        return total / max(1, len(names))
 
-    def is_near_duplicate(self, one: int, two: int) -> bool:
-        """Return whether all settings are equal, apart from nearly equal numbers."""
+    def find_outside(self) -> list[tuple[str, float, float, float]]:
+        """Return the numbers of the first config beyond those of all others: key, value, smallest and largest other."""
+        found: list[tuple[str, float, float, float]] = []
+        for name, value in self.rows[0].items():
+            others = [other for row in self.rows[1:] if _is_number(other := row.get(name))]
+            if others and _is_number(value) and not min(others) <= value <= max(others):
+                found.append((self.keys[name], value, min(others), max(others)))
+        return found
+
+    def is_near_duplicate(self, one: int, two: int, *, only_first: bool = False) -> bool:
+        """Return whether all settings are the same, or numbers that nearly are.
+
+        A setting that only one config records counts as its most frequent value, which is likely its default.
+        """
         return all(
-            _is_number(each.first)
+            freeze(self.usual.get(each.key)) == freeze(each.second if each.first is None else each.first)
+            if each.first is None or each.second is None
+            else _is_number(each.first)
             and _is_number(each.second)
             and abs(each.first - each.second) <= _SAME_RATIO * max(abs(each.first), abs(each.second))
             and each.distance <= _SAME_PART
-            for each in self.get_differences(one, two)
+            for each in self.get_differences(one, two, only_first=only_first)
         )
 
 
@@ -145,14 +177,26 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
     for config in flat:
         row: dict[str, Any] = {}
         for key, value in config.items():
-            name = names[key]
-            row[name] = _undo_logarithm(key, value)
-            used.setdefault(name, Counter())[key] += 1
+            row[names[key]] = _undo_logarithm(key, _read_number(value))
+            used.setdefault(names[key], Counter())[key] += 1
         rows.append(row)
+    for other, name in _find_renamed(rows, used).items():
+        used[name] += used.pop(other)
+        rows = [{name if key == other else key: value for key, value in row.items()} for row in rows]
+    columns = {name: [row[name] for row in rows if name in row] for name in used}
     scales = {
-        name: scale for name in used if (scale := _find_scale([row[name] for row in rows if name in row], len(rows)))
+        name: scale
+        for name, values in columns.items()
+        if not _are_notes(values) and (scale := _find_scale(values, len(rows)))
     }
-    return ConfigSpace(rows, scales, {name: counts.most_common(1)[0][0] for name, counts in used.items()})
+    keys = {name: counts.most_common(1)[0][0] for name, counts in used.items()}
+    usual = {keys[name]: _find_usual(values) for name, values in columns.items()}
+    return ConfigSpace(rows, scales, keys, usual)
+
+
+def list_unknown(space: ConfigSpace) -> list[str]:
+    """Return the settings of the first config that no other config records."""
+    return [space.keys[name] for name in space.rows[0] if not any(name in row for row in space.rows[1:])]
 
 
 def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
@@ -175,6 +219,36 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         name for config in configs for name, count in Counter(common[key] for key in config).items() if count > 1
     }
     return {key: " ".join(_split(key)) if name in together else name for key, name in common.items()}
+
+
+def _find_renamed(rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, str]:
+    """Return which rare names stand for a frequent one under another name.
+
+    Every config that has the rare one lacks the frequent one, which nearly all others have; the values of the rare one
+    are among those of the frequent one; and no second name meets this.
+    """
+    places = {name: {place for place, row in enumerate(rows) if name in row} for name in names}
+    found: dict[str, str] = {}
+    for other, held in places.items():
+        if not held or len(held) > _RARE * len(rows):
+            continue
+        matching = [
+            name
+            for name, usual in places.items()
+            if not held & usual
+            and len(usual) >= (1 - _RARE) * len(rows)
+            and _covers([rows[place][name] for place in usual], [rows[place][other] for place in held])
+        ]
+        if len(matching) == 1:
+            found[other] = matching[0]
+    return found
+
+
+def _covers(usual: Sequence[Any], values: Sequence[Any]) -> bool:
+    """Return whether values are texts that another setting has too; numbers of different settings often agree."""
+    return all(isinstance(value, str) for value in values) and {freeze(value) for value in values} <= {
+        freeze(one) for one in usual
+    }
 
 
 def _simplify(key: str) -> str:
@@ -206,6 +280,28 @@ def _undo_logarithm(key: str, value: Any) -> Any:
     base = 2.0 if "log2" in found[0] else 10.0 if "log10" in found[0] or "ln" not in found[0] else math.e
     power = -value if found[0].startswith("neg") else value
     return base**power if power < 300 else value
+
+
+def _read_number(value: Any) -> Any:
+    """Return the number that a text is, as command lines record them; texts are the same in any case."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    try:
+        number = float(text) if len(text) < 30 else math.nan
+    except ValueError:
+        return text.casefold()
+    return number if math.isfinite(number) else text.casefold()
+
+
+def _are_notes(values: Sequence[Any]) -> bool:
+    """Return whether values are texts of which each is another one: names or notes, which decide nothing."""
+    return len(values) > 4 and all(isinstance(value, str) for value in values) and len(set(values)) == len(values)
+
+
+def _find_usual(values: Sequence[Any]) -> Any:
+    frequent = Counter(freeze(value) for value in values).most_common(1)[0][0]
+    return next(value for value in values if freeze(value) == frequent)
 
 
 def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:

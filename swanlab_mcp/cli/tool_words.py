@@ -26,6 +26,7 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "rank_experiments": lambda: say("Rank a project's experiments by a metric, and say which differences are larger than seed noise."),
     "compare_experiments": lambda: say("Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results."),
     "diagnose_experiment": lambda: say("Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why."),
+    "find_similar_experiments": lambda: say("Find the experiments most like a planned config or an experiment: was this tried, and how did it end."),
     "forecast_experiment": lambda: say("Forecast where a running experiment will end, from its curve and the project's finished ones: keep or kill it."),
     "whats_new": lambda: say("List what happened since a time: new, finished, crashed, stalled or failing experiments, and records."),
     "get_media": lambda: say("Get recorded media at a step: images that you can see, texts, tables and saved files; others by type and size."),

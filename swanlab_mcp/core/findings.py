@@ -21,6 +21,7 @@ __all__ = [
     "ExperimentForecast",
     "NewsItem",
     "RankedExperiment",
+    "SimilarExperiment",
     "TimelineEvent",
     "round_number",
 ]
@@ -201,3 +202,16 @@ class ExperimentForecast(Record):
     actual: Number | None = Field(default=None, description="The value that it reached, where it has ended")
     cohort: list[str] = Field(description="Some of the finished experiments that the forecast rests on")
     cohort_size: int
+
+
+class SimilarExperiment(Record):
+    """An experiment whose config is like the sought one, and how it ended."""
+
+    name: str
+    cuid: str
+    near_duplicate: bool = Field(description="The same settings, or numbers within 10 %")
+    differs: str = Field(description="Settings that differ, sought -> its own, most distant first")
+    value: Number | None = Field(default=None, description="What it reached in the metric")
+    state: str
+    health: str = Field(description="What its curves show, as in diagnose_experiment")
+    created: str

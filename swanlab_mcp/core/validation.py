@@ -15,6 +15,7 @@ __all__ = [
     "Inlined",
     "describe_fault",
     "read_bound",
+    "read_config",
     "read_filter_value",
     "read_objects",
     "read_words",
@@ -52,6 +53,26 @@ def read_bound(value: Any) -> Any:
     if not is_number or not abs(value) <= _LARGEST_STEP or value != int(value):
         raise PydanticCustomError("step_or_time", "not a step or a time")
     return int(value)
+
+
+def read_config(value: Any) -> Any:
+    """Read a config from an object, the JSON text of one, or a text such as "lr=0.01, optimizer=adam"."""
+    if isinstance(value, str) and value.strip():
+        parsed = _parse(value, "{")
+        if isinstance(parsed, str):
+            pairs = [part.partition("=") for part in parsed.split(",") if part.strip()]
+            if not all(sign and key.strip() for key, sign, _ in pairs):
+                raise PydanticCustomError("config", "not a config")
+            parsed = {key.strip(): _parse_word(text.strip()) for key, _, text in pairs}
+        return parsed
+    return value or {}
+
+
+def _parse_word(text: str) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return text
 
 
 def read_filter_value(value: Any, validate: Any) -> Any:
@@ -111,6 +132,8 @@ def describe_fault(fault: ErrorDetails) -> str:
             return say("must be one of: {expected}", expected=expected)
         case "step_or_time":
             return say("must be a step like 1000 or a time like 2026-11-23T08:00")
+        case "config":
+            return say("must be JSON or text like lr=0.01, optimizer=adam")
         case "filter_value":
             return say("must be text, a number, true or false, or a list of these")
         case _:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from swanlab_mcp.operations.plotting import plot_metrics
     from swanlab_mcp.operations.projects import get_project, list_projects
     from swanlab_mcp.operations.ranking import rank_experiments
+    from swanlab_mcp.operations.similar import find_similar_experiments
     from swanlab_mcp.operations.summaries import get_exp_summary
     from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
 
@@ -34,6 +35,7 @@ __all__ = [
     "delete_project",
     "diagnose_experiment",
     "find_experiments",
+    "find_similar_experiments",
     "forecast_experiment",
     "get_environment",
     "get_exp_summary",
@@ -60,6 +62,7 @@ _HOMES = {
     "delete_project": "changes",
     "diagnose_experiment": "diagnosis",
     "find_experiments": "finding",
+    "find_similar_experiments": "similar",
     "forecast_experiment": "forecasts",
     "get_environment": "environments",
     "get_exp_summary": "summaries",

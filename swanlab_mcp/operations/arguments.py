@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from swanlab_mcp.core.models import Filter
-from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, read_objects, read_words
+from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, read_config, read_objects, read_words
 
 __all__ = [
     "AnyProject",
@@ -51,6 +51,7 @@ __all__ = [
     "Mode",
     "NewDescription",
     "NewProjectName",
+    "OutcomeMetric",
     "PageNumber",
     "PageSize",
     "PlotAxis",
@@ -60,9 +61,12 @@ __all__ = [
     "ProjectSort",
     "RepeatsBy",
     "Search",
+    "SimilarCount",
     "Since",
     "Smoothing",
     "SortField",
+    "SoughtConfig",
+    "SoughtExperiment",
     "Start",
     "StepsOnly",
     "Tail",
@@ -268,6 +272,23 @@ TargetMetric = Annotated[
         description="Metric key to rank by, as logged, such as val/acc",
         examples=["val/acc"],
     ),
+]
+SoughtConfig = Annotated[
+    dict[str, Any] | None,
+    BeforeValidator(read_config),
+    _AS_TEXT,
+    Field(description='Planned settings, such as "lr=0.01, optimizer=adam", or a config as JSON'),
+]
+SoughtExperiment = Annotated[
+    str,
+    Field(max_length=2048, description="Experiment (cuid, unique name or path) whose config is compared, not config"),
+]
+OutcomeMetric = Annotated[
+    str,
+    Field(max_length=512, description="Metric key of the result; default: the held-out one that most experiments log"),
+]
+SimilarCount = Annotated[
+    int, ZERO_IS_ABSENT, Field(ge=1, le=10, description="How many of the nearest experiments to return, at most 10")
 ]
 ForecastMetric = Annotated[
     str,

@@ -17,6 +17,7 @@ _PUBLISHERS = {
     "Compared": "comparison",
     "DiagnosedExperiment": "diagnosis",
     "ForecastExperiment": "forecast",
+    "SimilarExperiments": "similar",
     "News": "news",
     "Plot": "plotting",
     "Ranking": "ranking",

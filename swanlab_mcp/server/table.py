@@ -49,6 +49,7 @@ TOOLS = (
     ToolEntry("rank_experiments", "Rank experiments"),
     ToolEntry("compare_experiments", "Compare experiments"),
     ToolEntry("diagnose_experiment", "Diagnose an experiment"),
+    ToolEntry("find_similar_experiments", "Find similar experiments"),
     ToolEntry("forecast_experiment", "Forecast an experiment"),
     ToolEntry("whats_new", "List what is new"),
     ToolEntry("get_media", "Show recorded media", shows_pictures=True),

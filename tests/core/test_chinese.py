@@ -41,7 +41,7 @@ NAMES = re.compile(r"`[^`]*`|--[a-z-]+|[A-Z]{2,}[A-Z_]*|[a-z]+(?:_[a-z]+)+|[a-z_
 # where an answer holds text of ours; all other text is the same in every language
 OURS = {
     "notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg", "why",
-    "reason",
+    "reason", "differs",
 }  # fmt: skip
 # what the output schema lists as values
 KINDS = {"real", "within noise", "cannot tell", "baseline", "better", "worse", "no difference shown"}
@@ -78,6 +78,8 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "tiny-40-images"}),
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "uint8-input"}),
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "lr-100-wd-0.1"}),
+    ("find_similar_experiments", {**PROJECT, "exp_cuid": "lr-0.1"}),
+    ("find_similar_experiments", {**PROJECT, "config": "lr=300, speed=7"}),
     ("forecast_experiment", {**PROJECT, "exp_cuid": "lr-1", "metric": "val/loss", "as_of_step": 16}),
     ("forecast_experiment", {**PROJECT, "exp_cuid": "lr-0.1", "metric": "val/loss", "as_of_step": 16}),
     ("whats_new", {**PROJECT, "since": "2020-01-01"}),

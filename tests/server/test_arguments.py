@@ -32,6 +32,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "rank_experiments": {**PROJECT, "metric": "val/acc"},
     "compare_experiments": TWO,
     "diagnose_experiment": ONE,
+    "find_similar_experiments": {**PROJECT, "config": "lr=0.2"},
     "forecast_experiment": {**ONE, "metric": "val/loss", "as_of_step": 16},
     "whats_new": {**PROJECT, "since": "2026-11-23"},
 }

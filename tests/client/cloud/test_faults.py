@@ -71,6 +71,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "rank_experiments": {"project": "small", "metric": "loss"},
     "compare_experiments": {**THREE, "metrics": ["loss"]},
     "diagnose_experiment": ONE,
+    "find_similar_experiments": {"project": "small", "config": "lr=0.1"},
     "forecast_experiment": {**ONE, "metric": "loss", "until_step": 50},
     "whats_new": {"project": "small", "since": "2024-11-01"},
     "get_media": {**ONE, "keys": ["image"]},

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swanlab_mcp.analysis.config_distances import Difference, build_space, list_unknown
+from swanlab_mcp.analysis.differences import Association, associate, find_confounded, flatten
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
+from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.operations.arguments import (
+    OutcomeMetric,
+    ProjectName,
+    SimilarCount,
+    SoughtConfig,
+    SoughtExperiment,
+    Username,
+)
+from swanlab_mcp.operations.choice import list_chosen, read_all
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.verdicts import read_verdict
+
+__all__ = ["SimilarExperiments", "find_similar_experiments"]
+
+_ASSOCIATIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """One experiment like the sought config; `result` is what it reached, `health` what its curves show."""
+
+    experiment: Experiment
+    differences: Sequence[Difference]
+    distance: float
+    is_near_duplicate: bool
+    result: float | None
+    health: str
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarExperiments:
+    """The nearest experiments; `duplicates` of `compared` are near-duplicates.
+
+    `unknown` are sought keys that no experiment records, `constant` those that all record with one other value.
+    `outside` are sought numbers beyond all recorded ones, with these. `associations`: the settings that go along with
+    the result, each with those that vary together with it.
+    """
+
+    rows: Sequence[Similar]
+    metric: str
+    direction: str
+    compared: int
+    duplicates: int
+    unknown: Sequence[str]
+    outside: Sequence[tuple[str, float, float, float]]
+    associations: Sequence[tuple[Association, Sequence[str]]]
+
+
+async def find_similar_experiments(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    config: SoughtConfig = None,
+    exp_cuid: SoughtExperiment = "",
+    metric: OutcomeMetric = "",
+    size: SimilarCount = 5,
+    username: Username = "",
+) -> ApiResponse[SimilarExperiments]:
+    """Find the experiments most like a planned config or an experiment: was this tried, and how did it end.
+
+    Use find_experiments for exact conditions. Seeds, paths and results are ignored; renamed and nested keys (lr,
+    optim.learning_rate) are matched; numbers are compared on the scale they vary on. Returns the nearest experiments
+    with near_duplicate, the settings that differ, result, state and verdict; notes name settings that no experiment
+    records, values outside the tried range, and settings that go along with the result.
+    Example: {"project": "mnist", "config": "lr=0.01, optimizer=adam"}.
+    """
+    if bool(config) == bool(exp_cuid):
+        raise InvalidArgument(
+            say("Pass either config or exp_cuid."),
+            hint=say('config is text such as "lr=0.01, optimizer=adam" or JSON.'),
+        )
+    ref, choice = await list_chosen(client, project, username, ())
+    others, notes = choice.experiments, list(choice.notes)
+    sought: Mapping[str, Any] = config or {}
+    if exp_cuid:
+        own_ref = await resolve_experiment(client, exp_cuid, project, username)
+        own_ref, answer = await ask_about_experiment(client, own_ref, client.at(own_ref).get_experiment)
+        assert answer.data is not None
+        own = answer.data
+        sought = own.profile.get("config") or {}
+        others = [one for one in others if one.cuid != own.cuid]
+        if not flatten(sought):
+            raise InvalidArgument(say("The experiment records no config."), hint=say("Pass config instead."))
+    summaries = (await client.at(ref).get_summaries(ref, others)).data or {} if others else {}
+    metric = metric or _choose_metric(list(summaries.values()))
+    direction = describe_key(metric).direction if metric else ""
+    space = build_space([sought, *(one.profile.get("config") for one in others)])
+    is_part = not exp_cuid
+    near = [space.is_near_duplicate(0, place + 1, only_first=is_part) for place in range(len(others))]
+    distances = [space.measure(0, place + 1, only_first=is_part) for place in range(len(others))]
+    order = sorted(range(len(others)), key=lambda place: (not near[place], distances[place]))
+    shown = order[:size]
+    healths = await _read_health(client, ref, [others[place] for place in shown])
+    rows = [
+        Similar(
+            others[place],
+            space.get_differences(0, place + 1, only_first=is_part),
+            distances[place],
+            near[place],
+            _get_result(summaries.get(others[place].cuid, {}).get(metric), str(direction)),
+            health,
+        )
+        for place, health in zip(shown, healths, strict=True)
+    ]
+    found = SimilarExperiments(
+        rows,
+        metric,
+        str(direction),
+        len(others),
+        sum(near),
+        list_unknown(space) if is_part else [],
+        space.find_outside(),
+        _find_associations(others, summaries, metric, str(direction)),
+    )
+    return ApiResponse(data=found, page=Page(returned=len(rows), total=len(others)), notes=notes)
+
+
+async def _read_health(client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment]) -> list[str]:
+    async def ask(one: Experiment) -> str:
+        verdict = await read_verdict(
+            client.at(ref), ref.experiment(one.cuid), one.state, client.now(), exact=False, with_hardware=False
+        )
+        return verdict.judgement.health
+
+    return await read_all(experiments, ask)
+
+
+def _choose_metric(summaries: Sequence[Summary]) -> str:
+    """Return the held-out metric that most experiments report and whose direction is known, "" without one."""
+    counts = Counter(key for summary in summaries for key in summary)
+    roles = ("quality", "reward", "error", "loss")
+
+    def rate(key: str) -> tuple[bool, int, int, int]:
+        kind = describe_key(key)
+        held_out = kind.split in ("validation", "test")
+        role = roles.index(kind.role) if kind.role in roles else len(roles)
+        return held_out, counts[key], -role, -len(key)
+
+    known = [key for key in counts if describe_key(key).direction and not key.startswith("__swanlab__")]
+    return max(known, key=rate, default="")
+
+
+def _get_result(summary: MetricSummary | None, direction: str) -> float | None:
+    """Return the best value, or the last one where neither direction is known to be better."""
+    if summary is None:
+        return None
+    best = {"min": summary.min, "max": summary.max}.get(direction)
+    return best.value if best else summary.value
+
+
+def _find_associations(
+    experiments: Sequence[Experiment], summaries: Mapping[str, Summary], metric: str, direction: str
+) -> list[tuple[Association, Sequence[str]]]:
+    rows = build_space([one.profile.get("config") for one in experiments])
+    results = [_get_result(summaries.get(one.cuid, {}).get(metric), direction) for one in experiments]
+    pairs = [(row, result) for row, result in zip(rows.rows, results, strict=True) if result is not None]
+    configs = [{rows.keys[name]: value for name, value in row.items()} for row, _ in pairs]
+    keys = [rows.keys[name] for name in rows.scales]
+    found = associate(configs, [result for _, result in pairs], keys)[:_ASSOCIATIONS]
+    return [(one, find_confounded(configs, one.key, keys)) for one in found]
