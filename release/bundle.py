@@ -14,7 +14,7 @@ _PARTS = ("swanlab_mcp", "pyproject.toml", "README.md", "LICENSE")
 
 
 def gather(folder: Path) -> None:
-    """Put into `folder` what the bundle holds: the package as a project that uv can run."""
+    """Copy the bundle's contents into `folder`: the package as a project for uv."""
     for name in _PARTS:
         source = ROOT / name
         if source.is_dir():

@@ -1,4 +1,4 @@
-"""Tell what is left before a release: `python release/checklist.py`; with `--versions` only whether versions agree."""
+"""List the remaining steps of a release: `python release/checklist.py`; `--versions` only compares the versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEPS = (
 
 
 def read_versions(root: Path = ROOT) -> dict[str, str]:
-    """Return the version that each place tells; "" where it tells none."""
+    """Return the version found in each place, or "" for a place without a version."""
     registry = json.loads((root / "server.json").read_text(encoding="utf-8"))
     bundle = json.loads((root / "release" / "manifest.json").read_text(encoding="utf-8"))
     released = re.search(r"^## \[(\d[^\]]*)\]", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)

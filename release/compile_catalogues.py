@@ -1,4 +1,4 @@
-"""Build hook: compile the catalogues, so that a wheel and an editable install hold them and the repository does not."""
+"""Build hook: compile the catalogues, which wheels and editable installs contain but the repository does not."""
 
 from __future__ import annotations
 

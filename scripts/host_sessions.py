@@ -40,7 +40,7 @@ STEPS = (
     Step("list argument", Call("get_metrics", CURVES | {"tail": 3}), holds("2 of 2", "val/loss", "0.0810869")),
     Step("image", Call("plot_metrics", CURVES), lambda result: result.images == 1),
     Step("error", Call("get_experiment", {"project": PROJECT, "exp_cuid": "no-such-run"}), holds("no-such-run")),
-    # the host may refuse it by itself, but it must get an answer
+    # the host may refuse the text itself, but it must get an answer
     Step("half a character", Call("list_projects", {"search": "digits\ud83d"}), lambda result: bool(result.text)),
     Step("the call after it", Call("list_project_exps", {"project": PROJECT}), holds(*SEEDS)),
 )
@@ -81,7 +81,7 @@ def write_opencode(home: Path, url: str) -> tuple[dict[str, str], list[str]]:
     return {"OPENCODE_DISABLE_MODELS_FETCH": "1"}, ["opencode", "run", "-m", "scripted/model", "go"]
 
 
-# the name that `install` knows, the command, and how it finds the model
+# each assistant's name in `install`, and a function that writes its settings and returns variables and command
 HOSTS = {
     "claude-code": write_claude,
     "codex": write_codex,

@@ -1,7 +1,7 @@
-"""Load the served tools with one framework's own MCP converter: python scripts/load_tools.py FRAMEWORK PYTHON.
+"""Load the served tools with a framework's own MCP converter: python scripts/load_tools.py FRAMEWORK PYTHON.
 
-Runs in that framework's environment; PYTHON is the interpreter that has swanlab-mcp-server. Prints the framework's
-version and how many tools it loaded; fails if one is missing or has lost an argument.
+Runs in that framework's environment; PYTHON is an interpreter with swanlab-mcp-server installed. Prints the framework's
+version and the number of loaded tools; fails if a tool is missing or has lost an argument.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Loaded = dict[str, set[str]]
 
 
 async def with_session(use: Callable[[Any], Awaitable[Any]]) -> Any:
-    """Return what `use` returns for a session of this environment's MCP SDK with the server."""
+    """Return the result of `use` for a session of this environment's MCP SDK with the server."""
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
@@ -104,7 +104,7 @@ def check_strict(name: str, schema: dict[str, Any]) -> None:
 
 
 def fill(schema: dict[str, Any]) -> Any:
-    """Return what a model writes for an argument that it does not want but must fill."""
+    """Return a model's value for an optional argument that it must fill."""
     if "enum" in schema:
         return schema.get("default", schema["enum"][0])
     return {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}[schema["type"]]

@@ -1,6 +1,6 @@
-"""A model on loopback that follows a script of tool calls, and keeps the tool results that a host sends it.
+"""A model on loopback that follows a script of tool calls and keeps the tool results sent by a host.
 
-It speaks Anthropic Messages, OpenAI Responses and Chat Completions, and Gemini.
+It implements Anthropic Messages, OpenAI Responses and Chat Completions, and Gemini.
 """
 
 # pyright: basic
@@ -33,7 +33,7 @@ class Call:
 
 @dataclass
 class Result:
-    """What the host sent to the model for one call."""
+    """A call's result as the host sent it to the model."""
 
     text: str
     images: int
@@ -42,7 +42,7 @@ class Result:
 
 @dataclass
 class ScriptedModel:
-    """Answers each request with the next call of the script, as many as the request holds results."""
+    """Answer each request with the call of the script that follows the results in the request."""
 
     script: list[Call]
     results: list[Result] = field(default_factory=list[Result])
@@ -64,7 +64,7 @@ class ScriptedModel:
         return server
 
     def choose(self, tools: dict[str, str], outputs: list[Any]) -> tuple[str, Call] | None:
-        """Keep the results that came, and return the name and the call that follow them."""
+        """Keep the results received so far, and return the name and the call that follow them."""
         with self._lock:
             self.tools = sorted(tools.values())
             for output in outputs[len(self.results) :]:
@@ -84,7 +84,7 @@ class ScriptedModel:
 
 
 def _read_output(output: Any) -> tuple[str, int]:
-    """Return the text of a tool result and its number of images, whatever the interface calls them."""
+    """Return the text and the number of images of a tool result, in the forms of all interfaces."""
     if isinstance(output, str):
         return output, 0
     if isinstance(output, list):
@@ -100,7 +100,7 @@ def _read_output(output: Any) -> tuple[str, int]:
 
 
 def _our_tool(name: str) -> str:
-    """Return a tool's own name: hosts put the server's name before it."""
+    """Return a tool's own name, without the server's name that hosts put before it."""
     return re.sub(r"^(mcp_+)?swanlab_+", "", name)
 
 

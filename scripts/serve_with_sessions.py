@@ -1,4 +1,4 @@
-"""The demo server by HTTP with sessions and streams, which no product of ours has: for the conformance suite."""
+"""Serve the demo over HTTP with sessions and streams, which the product does not offer, for the conformance suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenApi: SwanLab's Python interface of the same name, on the operations of the MCP tools."""
+"""OpenApi: a Python interface named like SwanLab's, backed by the operations of the MCP tools."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ T = TypeVar("T")
 
 
 class OpenApi:
-    """Query SwanLab from Python: blocking calls, each of which returns an ApiResponse.
+    """Query SwanLab from Python with blocking calls that each return an ApiResponse.
 
     Without `api_key` the key is found as `swanlab.login()` finds it. `host` is the API host of a self-hosted server,
-    `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the seconds that one call may take.
-    With `demo` only the embedded runs are read, without account or network.
-    SwanLab and network errors are returned as `code` and `errmsg` (code 0: no response), in the language of
-    `SWANLAB_MCP_LANG` (en, zh, or auto: the environment's); wrong types raise TypeError. Lists are complete. Works in
-    scripts, notebooks and running event loops; closing is optional.
+    `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the most seconds per call. With
+    `demo` only the embedded runs are read, without account or network. SwanLab and network errors are returned as
+    `code` and `errmsg` (code 0: no response), in the language of `SWANLAB_MCP_LANG` (en, zh, or auto: the
+    environment's); wrong types raise TypeError. Lists are complete. Works in scripts, notebooks and running event
+    loops; closing is optional.
     """
 
     def __init__(
@@ -318,7 +318,7 @@ class OpenApi:
     def _change(
         self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[Change]]], **arguments: Any
     ) -> ApiResponse[dict[str, Any]]:
-        """Make a change on the confirmation of its own dry run: whoever writes the call has decided."""
+        """Make a change with the confirmation of its own dry run, because the caller wrote the call deliberately."""
         answer = self._ask(operation, **arguments)
         if answer.data is not None:
             answer = self._ask(operation, **arguments, confirmation=answer.data.confirmation)
@@ -333,7 +333,7 @@ class OpenApi:
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
         question = keep_deadline(_present(operation(client, **arguments)), self._settings.timeout)
-        # the task over there speaks as this thread does here
+        # the background task needs the language of this thread
         with speak(self._settings.language):
             future = asyncio.run_coroutine_threadsafe(question, loop)
         try:
@@ -342,7 +342,7 @@ class OpenApi:
             with speak(self._settings.language):
                 return ApiResponse(code=error.status, errmsg=str(error))
         finally:
-            future.cancel()  # an interrupt here must not leave requests running there
+            future.cancel()  # after an interrupt, no request may continue in the background
 
     def _start(self) -> tuple[asyncio.AbstractEventLoop, SwanLabClient]:
         with self._starting:
@@ -367,7 +367,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _join_by_step(series: Sequence[Series]) -> Any:
-    """Return the columns of the metrics beside that of the steps; a metric named step comes as `metric/step`."""
+    """Join metrics by step: a DataFrame if pandas is installed, else a dict; a metric named step is `metric/step`."""
     steps = sorted({step for one in series for step in one.steps})
     columns: dict[str, list[Any]] = {"step": steps}
     for one in series:
@@ -384,7 +384,7 @@ def _replace(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
 
 
 def _choose(one: str, other: str, name: str, other_name: str, *, needed: bool = True) -> str:
-    """Return the one of two names' values that was given; raises TypeError for two or, if `needed`, for none."""
+    """Return the value given under either of two names. Raises TypeError for two or, if `needed`, for none."""
     if one and other and one != other:
         raise TypeError(f"{name} and {other_name} are two names of one argument; give one of them")
     if needed and not (one or other):

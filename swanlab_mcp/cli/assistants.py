@@ -1,4 +1,4 @@
-"""The assistants: where each keeps its servers, and how an entry looks there."""
+"""The assistants: where each keeps its list of servers, and the form of an entry."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SUPPORT = "Library/Application Support"
 
 
 class NotEditable(ValueError):
-    """A file that could not be edited without a risk for what else it holds."""
+    """A file that could not be edited without a risk to its other contents."""
 
 
 class Entry(NamedTuple):
-    """How an assistant starts the server: the command's words, and variables that hold no secret."""
+    """The command that starts the server for an assistant, and environment variables without secrets."""
 
     command: tuple[str, ...]
     environ: Mapping[str, str] = {}
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Assistant:
-    """Where an assistant keeps its servers: the file by platform ("": all others), the table, an entry's shape."""
+    """How an assistant stores its servers: the file per platform ("": all others), the table, the form of an entry."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ class Assistant:
     shape: Literal["plain", "typed", "opencode", "zed", "goose"] = "plain"
 
     def find_file(self, home: Path, platform: str = sys.platform) -> Path | None:
-        """Return the file below a home folder; None where servers are kept elsewhere."""
+        """Return the file below a home folder, or None if the assistant stores servers elsewhere."""
         name = self.files.get(platform, self.files.get("", ""))
         return home / name if name else None
 
@@ -49,7 +49,7 @@ class Assistant:
         return {"opencode": "environment", "goose": "envs"}.get(self.shape, "env")
 
     def describe(self, entry: Entry, known: Any = None) -> dict[str, Any]:
-        """Return the entry as this assistant reads it; what else the user has set in a known one stays."""
+        """Return the entry in this assistant's form; other fields of a known entry, set by the user, are kept."""
         command, *words = entry.command
         fields: dict[str, Any] = {"command": command, "args": words}
         if self.shape == "typed":
@@ -124,10 +124,10 @@ ASSISTANTS = {
 
 
 def write_snippet(assistant: Assistant, entry: Entry, *, with_key: bool = False) -> str:
-    """Return what a configuration file with this server only would hold; `with_key` shows where a key goes."""
+    """Return a configuration file with only this server; `with_key` shows the place of a key."""
     whole: dict[str, Any] = {}
     if with_key and assistant.name == "vscode":
-        # it asks once, and keeps the key where other programs cannot read it
+        # the assistant prompts for the key once, and stores it out of reach of other programs
         entry = Entry(entry.command, {_KEY: "${input:swanlab-key}", **entry.environ})
         requested = {"id": "swanlab-key", "type": "promptString", "description": "SwanLab API key", "password": True}
         whole = {"inputs": [requested]}

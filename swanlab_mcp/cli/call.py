@@ -1,4 +1,4 @@
-"""`call`: one tool call, printed."""
+"""`call`: make one tool call and print its reply."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SUFFIXES = {
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Call the tool and print its reply: 0 done, 1 the reply is an error, 2 wrong usage."""
+    """Call the tool and print its reply: exit code 0 done, 1 the reply is an error, 2 wrong usage."""
     if arguments.output:
         try:
             refuse_suffix(arguments.output, sorted({suffix for names in _SUFFIXES.values() for suffix in names}))
@@ -40,7 +40,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         except InvalidArgument as error:
             report(str(error))
             return 2
-    # what is printed is chosen by --json
+    # --json chooses what is printed
     server = start_server(replace(settings, output="both"), arguments)
     how: dict[str, Any] = {"as_json": arguments.json, "output": arguments.output}
     return asyncio.run(_call(server, arguments.tool, arguments.argument, **how))
@@ -92,7 +92,7 @@ def _write(output: Path, pictures: Sequence[Any]) -> int:
 
 
 def _read_values(words: Sequence[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments from `name=value` words: lists as JSON, with commas, or by repeating the name."""
+    """Parse arguments from `name=value`; a list is JSON, separated by commas, or a repeated name."""
     values: dict[str, Any] = {}
     for word in words:
         name, _, text = word.partition("=")

@@ -1,4 +1,4 @@
-"""`check`: what would be used, and whether it works."""
+"""`check`: print the effective settings and test each source."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from swanlab_mcp.settings import Settings, read_network_variables
 
 __all__ = ["run"]
 
-# seconds: whoever waits for `check` wants to know now
+# seconds: `check` is interactive, so it retries quickly
 _BACKOFF = 0.1
 _LONGEST = 12.0
 
 
 def run(settings: Settings, _arguments: argparse.Namespace) -> int:
-    """Print what the server would use and whether it works: 0 if it does, else 1."""
+    """Print the effective settings and test each source: exit code 0 if all work, else 1."""
     works = asyncio.run(_check(settings))
     return 0 if works and all(works) else 1
 
 
 async def _check(settings: Settings) -> list[bool | None]:
-    """Print the findings, never the key; return whether each source works, None for one that did not answer."""
+    """Print the findings, never the key; return for each source whether it works, or None if it did not respond."""
     show(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
         show(say("problem: {problem}", problem=problem))
@@ -91,7 +91,7 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
 
 
 def _list_network() -> list[str]:
-    """Return the variables about proxies and certificates, without passwords."""
+    """Return the variables for proxies and certificates, without passwords."""
     found = read_network_variables()
     proxies = [f"{one.name}={hide_password(one.value)}" for one in found.proxies.values()]
     exempt = [f"NO_PROXY={','.join(found.no_proxy)}"] if proxies and found.no_proxy else []
@@ -124,7 +124,7 @@ async def _check_folders(client: SwanLabClient, settings: Settings) -> bool:
 
 
 def _explain_folder(folder: Path) -> list[str]:
-    """Return why a log folder holds no runs; nothing if it holds some."""
+    """Return why a log folder holds no runs; the list is empty if it holds runs."""
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""JSON files with an entry more; comments, trailing commas and all else stay."""
+"""Add an entry to a JSON file; comments, trailing commas and all other text stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["edit"]
 
 
 def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the text with the entry, what the entry was, and what it is. Raises ValueError in doubt."""
+    """Return the text with the entry, the previous entry, and the new entry. Raises ValueError in doubt."""
     text = text if text.strip() else "{}\n"
     plain = _blank(text)
     read: Any = json.loads(plain)
@@ -50,13 +50,13 @@ def _to_json(value: Any, indent: str = "  ", depth: int = 0) -> str:
 
 
 def _insert(text: str, start: int, has_members: bool, member: str, unit: str, depth: int) -> str:
-    """Put a member first into the object that opens at `start`."""
+    """Insert a member at the start of the object that opens at `start`."""
     end = "," if has_members else "\n" + unit * (depth - 1)
     return f"{text[: start + 1]}\n{unit * depth}{member}{end}{text[start + 1 :]}"
 
 
 def _blank(text: str) -> str:
-    """Return JSON with comments and with commas before a closing bracket turned into as many spaces."""
+    """Return JSON with comments and trailing commas replaced by the same number of spaces."""
 
     def blank(found: re.Match[str]) -> str:
         return found[0] if found[0].startswith('"') else re.sub(r"[^\n]", " ", found[0])
@@ -67,7 +67,7 @@ def _blank(text: str) -> str:
 
 
 def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
-    """Return where the values stand of the object that opens at `start` of valid JSON. Raises ValueError for twins."""
+    """Return the spans of the values of the object at `start` of valid JSON. Raises ValueError for repeated keys."""
     decoder = json.JSONDecoder()
     found: dict[str, tuple[int, int]] = {}
 

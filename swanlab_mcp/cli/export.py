@@ -1,4 +1,4 @@
-"""`export`: an experiment's points or log in a file."""
+"""`export`: write an experiment's points or log to a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMATS = ("csv", "json", "parquet", "log")
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the file: 0 done, 1 it could not be written."""
+    """Write the file: exit code 0 done, 1 the file could not be written."""
     try:
         arguments.format = _choose_format(arguments.format, arguments.output)
     except InvalidArgument as error:
@@ -28,7 +28,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the file and say on stderr where it is and what is to be known about it."""
+    """Write the file; print its path and the notes about it on stderr."""
     from swanlab_mcp.client.routing import open_client
     from swanlab_mcp.core import progress
     from swanlab_mcp.core.errors import SwanLabError
@@ -37,7 +37,7 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     client = open_client(settings)
     try:
         where = {"project": arguments.project, "exp_cuid": arguments.experiment, "output": arguments.output}
-        # on the same terminal it would stand between the lines
+        # on the same terminal, the progress bar would appear between the lines
         with watch(is_wanted=arguments.output != "-" or not sys.stdout.isatty()) as bar:
             progress.listener.set(progress.Course(bar))
             if arguments.format == "log":
@@ -59,7 +59,7 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _choose_format(given: str, output: str) -> str:
-    """Return the format that option and suffix agree on, by default csv. Raises InvalidArgument if they differ."""
+    """Return the format on which option and suffix agree, by default csv. Raises InvalidArgument if they differ."""
     suffix = "" if output == "-" else Path(output).suffix.lower().removeprefix(".")
     if given and suffix in FORMATS and suffix != given:
         raise InvalidArgument(

@@ -1,4 +1,4 @@
-"""`install`: the server as an entry in an assistant's configuration."""
+"""`install`: add the server to an assistant's configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECRETS = {"SWANLAB_MCP_CONFIRMATION_SECRET"}
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Show the difference, write it, and say where it went and how it will log in: 0 done, 1 refused, 2 wrong usage."""
+    """Show and write the change, then print the file and how the server logs in: 0 done, 1 refused, 2 wrong usage."""
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
         names = ", ".join(ASSISTANTS)
@@ -62,7 +62,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         )
         return _describe_all(notes)
     if arguments.print and not path.parent.is_dir():
-        # nothing is written, so the assistant may be installed later
+        # this only prints, so the assistant may be installed later
         print(write_snippet(assistant, entry), end="")
         return _describe_all(notes)
     return _change(assistant, entry, path, notes, only_shows=arguments.print)
@@ -98,7 +98,7 @@ def _describe_all(notes: list[str]) -> int:
 
 
 def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entry, list[str]]:
-    """Return an entry that finds the same anywhere and with an empty environment, and what it will not find."""
+    """Return an entry that needs no certain folder or environment, and notes about what it will not find."""
     environ, notes = _carry_variables(settings)
     if not settings.demo:
         arguments.log_dir = [str(folder) for folder in settings.log_dirs]
@@ -130,7 +130,7 @@ def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entr
 
 
 def _carry_variables(settings: Settings) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that the entry needs, none of them secret, and notes about others."""
+    """Return the variables that the entry needs, without secrets, and notes about the other variables."""
     known, notes = get_environment(), list[str]()
     names = [name for name in known if name.startswith("SWANLAB_MCP_") and name not in _SECRETS]
     names += ["SWANLAB_WEB_HOST", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"]

@@ -1,4 +1,4 @@
-"""The server as an entry in an assistant's configuration file: written in place, all else there is left as it is."""
+"""Write the server's entry into an assistant's configuration file; all other text there stays as it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Change", "find_command", "plan_change", "write_change"]
 
 
 class Change(NamedTuple):
-    """What would become of a file; `before` is None where there is none yet, `difference` shows no secret."""
+    """A planned change of a file; `before` is None for a new file, `difference` shows no secret."""
 
     path: Path
     before: str | None
@@ -34,17 +34,17 @@ class Change(NamedTuple):
 
 
 def find_command() -> list[str]:
-    """Return the words that start this installation from anywhere; assistants do not have a shell's PATH."""
+    """Return the command that starts this installation from any folder; assistants lack a shell's PATH."""
     python = Path(sys.executable)
     if "archive-v0" in python.parts or "environments-v2" in python.parts:
-        # uv makes such environments for one command, and throws them away
+        # uv creates an environment in a cache for one command and deletes it later
         return [shutil.which("uvx") or "uvx", *_describe_source(), "swanlab-mcp-server"]
     script = python.with_name("swanlab-mcp-server.exe" if python.suffix == ".exe" else "swanlab-mcp-server")
     return [str(script)] if script.is_file() else [str(python), "-m", "swanlab_mcp"]
 
 
 def _describe_source() -> list[str]:
-    """Return the words by which uvx finds what is installed here, with its pictures; none: in the registry, without."""
+    """Return uvx's arguments for this installation's source and plot extra; empty for the plain registry package."""
     extra = "[plot]" if find_spec("matplotlib") else ""
     recorded = distribution("swanlab-mcp-server").read_text("direct_url.json")
     if recorded is None:
@@ -57,9 +57,9 @@ def _describe_source() -> list[str]:
 
 
 def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
-    """Return what the file becomes with the server in it, all else as it is, comments too.
+    """Return the file's text with the server's entry; all other text stays, including comments.
 
-    Raises InvalidArgument where that is not certain: no such folder, not valid, another entry that cannot be edited.
+    Raises InvalidArgument in doubt: a missing folder, invalid contents, or another entry that cannot be edited.
     """
     advice = say("Put this there by hand:") + f"\n{write_snippet(assistant, entry)}"
     try:
@@ -93,7 +93,7 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
 
 
 def _compare(path: Path, known: Any, new: Mapping[str, Any], entry: Entry) -> str:
-    """Return the difference of our own entry; other texts that it held may be secret."""
+    """Return the difference of our own entry; other values are hidden, because they may be secret."""
     public = {*entry.command, *entry.environ.values(), "stdio", "local", "custom", NAME}
     sides = [
         [] if side is None else json.dumps(_hide(side, public), indent=2, ensure_ascii=False).splitlines()
@@ -112,7 +112,7 @@ def _hide(value: Any, public: set[str]) -> Any:
 
 
 def write_change(change: Change) -> Path | None:
-    """Write the file and return the backup of what was there; None: there was nothing. Raises InvalidArgument."""
+    """Write the file and return the backup of the previous file, or None for a new file. Raises InvalidArgument."""
     path = change.path.resolve()
     try:
         backup = _make_backup(path) if change.before is not None else None
@@ -121,7 +121,7 @@ def write_change(change: Change) -> Path | None:
             file.write(change.after)
         if backup:
             shutil.copymode(path, name)
-        # whole or not at all: an assistant may read it now
+        # atomic, because an assistant may read the file at this moment
         Path(name).replace(path)
     except (OSError, UnicodeEncodeError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__

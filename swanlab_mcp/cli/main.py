@@ -24,14 +24,14 @@ _READER_GONE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 1 the reply is an error or `check` found one, 2 wrong usage.
+    """Run the command and exit: 0 done, 1 the reply is an error or `check` failed, 2 wrong usage.
 
-    Serving ends with 0 at the end of input; every command with 130 on SIGINT, 143 on SIGTERM, 129 on SIGHUP; a command
-    that prints ends with 141 when its reader has gone, as other programs do by SIGPIPE.
+    A server exits with 0 at the end of its input. Every command exits with 130 on SIGINT, 143 on SIGTERM and 129 on
+    SIGHUP; a command that prints exits with 141 if its reader has closed the pipe, like programs that end by SIGPIPE.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # half characters, and characters that the terminal's encoding lacks
+            # half surrogate pairs, and characters outside the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             print(end="", flush=True)
     except BrokenPipeError:
         end(_READER_GONE)
-    except OSError as error:  # what files refuse is an error of ours already
+    except OSError as error:  # errors of files are SwanLabErrors already
         report(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
         end(1)
 
@@ -68,10 +68,10 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
             settings = import_module("swanlab_mcp.operations.own_metrics").use_own_metrics(settings)
         if arguments.command == "serve":
             raise SystemExit(serve(settings, arguments, protocol))
-        # a test calls this from threads of its own, too
+        # tests also call this from other threads
         if threading.current_thread() is threading.main_thread():
             end_on_signals(_stop)
-        # each command loads what it needs
+        # load only the modules of this command
         command = import_module(f"swanlab_mcp.cli.{arguments.command}")
         raise SystemExit(command.run(settings, arguments))
 

@@ -1,4 +1,4 @@
-"""What commands share: printed text, progress on a terminal, and new files."""
+"""Output of commands: printed text, progress on a terminal, and new files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["refuse_suffix", "report", "show", "watch", "write"]
 
 
 def show(text: str) -> None:
-    """Print to standard output; what would steer a terminal is spelled out."""
+    """Print to standard output, with terminal control characters escaped."""
     print(neutralise(text))
 
 
 def report(text: str) -> None:
-    """Print to standard error; what would steer a terminal is spelled out."""
+    """Print to standard error, with terminal control characters escaped."""
     print(neutralise(text), file=sys.stderr)
 
 
@@ -32,7 +32,7 @@ def watch(*, is_wanted: bool = True) -> closing[ProgressBar]:
 
 
 def refuse_suffix(path: Path, known: Sequence[str]) -> None:
-    """Raise InvalidArgument for a file name whose suffix names another format."""
+    """Raise InvalidArgument for a file name with the suffix of another format."""
     if path.suffix and path.suffix.lower() not in known:
         raise InvalidArgument(
             say("{path} has the suffix of another format.", path=path),
@@ -41,7 +41,7 @@ def refuse_suffix(path: Path, known: Sequence[str]) -> None:
 
 
 def write(output: Path, contents: Sequence[bytes]) -> int:
-    """Write the first content to `output` and further ones next to it, numbered; never over a file."""
+    """Write the first content to `output` and the others to numbered files next to it; never overwrite a file."""
     for number, content in enumerate(contents, 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
         try:

@@ -16,7 +16,7 @@ __all__ = ["find_language_option", "read_arguments", "repeat_options"]
 
 
 def find_language_option(argv: Sequence[str] | None) -> str:
-    """Return the value of --lang before the arguments are parsed, because the help is in that language."""
+    """Return the value of --lang before the arguments are parsed, because it sets the language of the help."""
     words = sys.argv[1:] if argv is None else list(argv)
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word == "--lang" or word.startswith("--lang="):
@@ -50,7 +50,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_report(commands)
     _add_install(commands)
     arguments, rest = parser.parse_known_args(argv)
-    # argparse gives up on name=value words that follow an option
+    # argparse stops at name=value arguments that follow an option
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -59,7 +59,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Help whose own words are in the language of the call."""
+    """Print argparse's own labels in the language of the call."""
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
@@ -70,11 +70,11 @@ def _make_parser(**how: Any) -> argparse.ArgumentParser:
 
 
 def _add_command(commands: Any, name: str, text: str) -> Any:
-    """Add a command and return the group of its options; the positional arguments go to the command itself."""
+    """Add a command and return the group of its options; positional arguments go to the command itself."""
     command = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter, add_help=False)
     group = command.add_argument_group(say("options"))
     _add_help(group)
-    # what is not given after the command must not undo what was given before it
+    # a default after the command must not reset an option given before it
     _add_options(group, default=argparse.SUPPRESS)
     return group
 
@@ -154,7 +154,7 @@ def _add_help(parser: Any) -> None:
 
 
 def _add_output(parser: Any, default: str) -> None:
-    """Add the form of replies; in the other commands `--output` is a file."""
+    """Add the option for the form of replies; in other commands `--output` is a file."""
     text = say("form of replies: text, both (with JSON), or auto (default; by the client's name)")
     parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
@@ -188,7 +188,7 @@ def _add_options(parser: Any, default: str | None = None) -> None:
 
 
 class _NoKey(argparse.Action):
-    """Refuse a key on the command line, where every user of the machine can read it, without repeating it."""
+    """Refuse a key on the command line, which every user of the machine can read, without repeating the key."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         parser.error("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`")
@@ -196,7 +196,7 @@ class _NoKey(argparse.Action):
 
 def _positive(kind: type[float | int]) -> Any:
     def read(text: str) -> float | None:
-        if not text.strip():  # an assistant's form that was left empty
+        if not text.strip():  # a field left empty in an assistant's form
             return None
         number = kind(text)
         if not 0 < number < float("inf"):
@@ -208,7 +208,7 @@ def _positive(kind: type[float | int]) -> Any:
 
 
 def repeat_options(arguments: argparse.Namespace) -> list[str]:
-    """Return the options that were given, as words; folders by their full path."""
+    """Return the given options as command-line arguments, with full paths of folders."""
     parser = argparse.ArgumentParser(add_help=False)
     _add_options(parser)
     words: list[str] = []

@@ -1,4 +1,4 @@
-"""A line on standard error that shows how far a command is, where somebody watches."""
+"""A progress line on standard error, for terminals."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _CELLS = 24
 
 
 class ProgressBar:
-    """Shows what is done, the total, and words for it, as they are told by calling it; on a terminal alone.
+    """Show progress, total and message on a terminal; each call of the object updates the line.
 
-    The cursor waits at the beginning of the line, and `close` leaves nothing of it, so that what is printed then can be
-    read.
+    The cursor stays at the start of the line, and `close` erases the line, so that later output is readable.
     """
 
     def __init__(self, stream: TextIO, *, is_wanted: bool = True) -> None:
@@ -34,7 +33,7 @@ class ProgressBar:
     def _draw(self, line: str) -> None:
         if not self._is_shown:
             return
-        # one column less: in the last one some terminals begin a new line
+        # one column less: some terminals wrap after a character in the last column
         most = os.get_terminal_size(self._stream.fileno()).columns - 1
         ends = [end for end in accumulate(map(_measure, line)) if end <= most]
         width = ends[-1] if ends else 0
@@ -44,5 +43,5 @@ class ProgressBar:
 
 
 def _measure(character: str) -> int:
-    """Return how many columns a terminal gives to a character: Chinese ones take two."""
+    """Return how many columns a character takes in a terminal: 2 for Chinese characters."""
     return 2 if east_asian_width(character) in "WF" else 1

@@ -1,4 +1,4 @@
-"""`report`: a project as one HTML page."""
+"""`report`: write a project as one HTML page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["run"]
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the page: 0 done, 1 it could not be written."""
+    """Write the page: exit code 0 done, 1 the page could not be written."""
     try:
         refuse_suffix(arguments.output, (".html", ".htm"))
         refuse_existing(arguments.output)

@@ -1,4 +1,4 @@
-"""`serve`: MCP on standard input and output, or by HTTP."""
+"""`serve`: MCP on standard input and output, or over HTTP."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
 
 
 def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
-    """Return the MCP server; the collector is paused during the imports."""
-    # importing the SDK makes 100,000 lasting objects; looking for garbage among them costs a tenth of the start
+    """Return the MCP server, with the garbage collector paused during the imports."""
+    # importing the SDK creates 100,000 permanent objects; collecting among them takes a tenth of the start
     gc.disable()
     from swanlab_mcp.server.app import create_server
 
@@ -58,11 +58,11 @@ def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 
 def divert_stdout() -> BinaryIO:
-    """Return standard output for the protocol alone, and end at once on signals.
+    """Return standard output for the protocol only, and end at once on signals.
 
-    Whatever else prints from here on (imports, threads, C code, child processes, at the exit too) goes to stderr.
+    All other later output (of imports, threads, C code, child processes, also at exit) goes to stderr.
     """
-    # the SDK's loop would hold Ctrl-C back until standard input ends
+    # the SDK's loop would delay Ctrl-C until standard input ends
     protocol = os.fdopen(os.dup(1), "wb")
     end_on_signals(lambda _number: _answer_changes(protocol))
     try:
@@ -74,7 +74,7 @@ def divert_stdout() -> BinaryIO:
 
 
 def end_on_signals(before: Callable[[int], None] | None = None) -> None:
-    """End at once on SIGINT, SIGTERM and SIGHUP, after `before`."""
+    """End at once on SIGINT, SIGTERM and SIGHUP, after calling `before`."""
 
     def stop(number: int, _frame: object) -> None:
         if before:
@@ -87,7 +87,7 @@ def end_on_signals(before: Callable[[int], None] | None = None) -> None:
 
 
 def _answer_changes(protocol: BinaryIO) -> None:
-    """Answer calls whose change is in flight: without an answer, a host may call again."""
+    """Answer calls whose change is in flight: without an answer, a host may repeat the call."""
     if "swanlab_mcp.operations.pending" not in sys.modules:
         return
     from swanlab_mcp.operations.pending import find_in_flight, make_failure
@@ -95,18 +95,18 @@ def _answer_changes(protocol: BinaryIO) -> None:
     for change in find_in_flight():
         if change.request_id is not None:
             line = json.dumps(make_failure(change.request_id, change.doubt))
-            # half a message may have been written
+            # half a message may be written already
             with suppress(OSError):
                 os.write(protocol.fileno(), f"\n{line}\n".encode())
 
 
 def end(code: int) -> NoReturn:
-    """End without waiting: a thread that reads standard input, or computes for a stopped call, cannot be stopped."""
+    """End without waiting, because threads that read standard input or compute for a stopped call cannot be stopped."""
     os._exit(code)
 
 
 def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Serve a team by HTTP; refuses what would be open without anybody having said so."""
+    """Serve a team over HTTP; refuse settings that would open access without explicit consent."""
     from swanlab_mcp.server.audit import Audit
     from swanlab_mcp.server.http import create_http_app
     from swanlab_mcp.server.limits import Limits

@@ -1,4 +1,4 @@
-"""`tools`: a list of the tools."""
+"""`tools`: list the tools."""
 
 from __future__ import annotations
 

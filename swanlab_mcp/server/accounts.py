@@ -1,4 +1,4 @@
-"""Callers of a shared server: one client for each SwanLab key; callers share no session, cache or error."""
+"""Accounts of the shared server: one client per SwanLab key. Accounts share no session, cache or error."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ _VERIFIED_FOR = 3600.0
 
 @dataclass(eq=False)
 class Account:
-    """A caller whose key SwanLab has accepted; `verified_at` in monotonic seconds, `calls` are those under way.
+    """A caller with a key accepted by SwanLab.
 
-    `name` is its name in the audit log.
+    `verified_at` is in monotonic seconds, `calls` counts calls in progress, `name` identifies the account in the audit
+    log.
     """
 
     client: SwanLabClient
@@ -43,14 +44,14 @@ class Account:
     is_dismissed: bool = False
 
 
-# whose call this is; None when the server works for its own account
+# the account that makes the current call; empty when the server uses its own account
 caller: ContextVar[Account | None] = ContextVar("caller", default=None)
 
 
 class Accounts:
-    """At most `most` clients, found by a hash of their keys; the least recently used is closed for a new one.
+    """Hold at most `most` clients, keyed by a hash of their keys; a new client replaces the least recently used.
 
-    The answers that all of them keep have at most `cache_bytes`: beyond, the least recently used forget theirs.
+    All caches together hold at most `cache_bytes`: above that, the least recently used accounts lose their caches.
     """
 
     def __init__(self, settings: Settings, most: int = 256, cache_bytes: int = 256 * 10**6) -> None:
@@ -66,9 +67,9 @@ class Accounts:
 
     @asynccontextmanager
     async def use(self, key: str, address: str = "") -> AsyncGenerator[Account, None]:
-        """Yield the account of `key`, which SwanLab's login verifies now or has verified within the hour.
+        """Yield the account of `key`, after SwanLab's login has verified it now or within the last hour.
 
-        Raises AuthenticationFailed, RateLimited when `address` signs in too often, and the errors of signing in.
+        Raises AuthenticationFailed, RateLimited when `address` logs in too often, and the errors of the login.
         """
         if not (key and key.isascii() and key.isprintable()):
             raise AuthenticationFailed(say("The Authorization header holds no SwanLab API key."))
@@ -92,7 +93,7 @@ class Accounts:
             account.client.forget()
 
     async def aclose(self) -> None:
-        """Close every client, those in use at the end of their calls."""
+        """Close every client; clients in use close when their calls end."""
         while self._known:
             await self._dismiss(next(iter(self._known)))
 
@@ -105,7 +106,7 @@ class Accounts:
         while account is None or account.is_dismissed:
             verify = partial(self._verify, digest, key, address, is_known=is_known)
             account = await self._questions.ask(digest, verify)
-        # the order of the dict is that of the last use
+        # the dict is in order of last use
         self._known[digest] = self._known.pop(digest)
         return account
 

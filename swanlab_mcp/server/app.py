@@ -1,4 +1,4 @@
-"""create_server(): the MCP server, made from the tables of tools, resources and prompts."""
+"""create_server(): build the MCP server from the tables of tools, resources and prompts."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ Tools: {tools}."""
 
 
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_stateless: bool = False) -> _Server:
-    """Return a server over the client that `settings` choose; opens nothing before the first call that needs it.
+    """Return a server for the client that `settings` select; the first call that needs the client opens it.
 
-    One that `is_stateless` keeps nothing for an assistant between two requests, so it offers no choice of a log level.
+    A stateless server keeps no state between two requests, so clients cannot choose a log level.
     """
     running: list[App] = []
     entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
     tokens = Confirmations(settings.confirmation_secret)
 
     async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
-        # every request is a task of its own, started before anybody knew the language
+        # each request runs in its own task, which was created before the language was set
         if pending.get() is None:
             pending.set(PendingChange(ctx.request_id))
         about = ctx.session.client_params
@@ -97,7 +97,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
-        # with auto, the list depends on the client
+        # with `auto`, the list depends on the client
         cache_hints={
             "tools/list": CacheHint(ttl_ms=300_000, scope="private" if settings.output == "auto" else "public")
         },
@@ -106,7 +106,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         log_level=log_level,
         extensions=[_make_views()],
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
-        # nothing of ours ever changes, and a stream without end would hold a shared server's slot
+        # the lists never change, and an endless stream would hold a slot of a shared server
         subscriptions=False,
     )
     server.entries = entries
@@ -120,7 +120,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
 
 class _Server(MCPServer[App]):
-    """The SDK's server with our table of tools; an unknown prompt is the caller's error, not an internal one."""
+    """The SDK's server with our table of tools. An unknown prompt is the caller's error, not an internal one."""
 
     entries: Sequence[ToolEntry] = ()
 
@@ -159,7 +159,7 @@ def _make_views() -> Apps:
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:
-    """Return what protects the state that an assistant carries while the user is asked; for one account alone."""
+    """Return the protection of the state that a host carries during a confirmation; it is bound to one account."""
     key = hmac.digest(secret.encode(), b"request state", "sha256") if secret else secrets.token_bytes(32)
 
     def get_principal(_ctx: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The audit log of the shared server: one JSON line for each call and one for each change."""
+"""The audit log of the shared server: one JSON line per call and one per change."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 def hash_key(key: str) -> str:
-    """Return the name of an account in the audit log: the same for a key in every worker, and no way back to it."""
+    """Return an account's name in the audit log: equal in every worker, and not reversible to the key."""
     return hashlib.sha256(b"swanlab-mcp audit\0" + key.encode()).hexdigest()[:16]
 
 
 class Audit:
-    """Writes lines to a file, or to standard error for "-"; the file is readable by its owner only."""
+    """Write lines to a file, or to standard error for "-". Only the file's owner can read it."""
 
     def __init__(self, path: str) -> None:
         """Open the file. Raises OSError."""
@@ -35,7 +35,7 @@ class Audit:
         self._is_failing = False
 
     def write(self, line: dict[str, Any]) -> None:
-        """Write one line. A full disk is logged once and does not stop calls."""
+        """Write one line. A full disk is logged once and does not fail calls."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
             self._output.write(json.dumps({"time": now, **line}) + "\n")
@@ -52,7 +52,7 @@ class Audit:
 
 
 class Entry:
-    """One call, from its request to its answer."""
+    """One call, from its request to its response."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
@@ -62,14 +62,14 @@ class Entry:
         self.account = ""
 
     def see(self, part: Any) -> None:
-        """Take note of a part of the answer."""
+        """Record the status and body of one part of the response."""
         if part["type"] == "http.response.start":
             self._status = part["status"]
         elif part["type"] == "http.response.body":
             self._body += part.get("body", b"")
 
     def close(self, call: Call, *, is_doubtful: bool) -> None:
-        """Write the lines of this call; `is_doubtful`: a change was in flight when it ended."""
+        """Write the lines of this call; `is_doubtful` means that a change was in flight when the call ended."""
         outcome, code, count = self._judge(is_doubtful=is_doubtful)
         about = {"account": self.account, "tool": call.tool or call.method, "project": _find_project(call.arguments)}
         took = round((time.monotonic() - self._started) * 1000)
@@ -81,7 +81,7 @@ class Entry:
             self._audit.write({**change, **({"experiments": count} if count else {})})
 
     def _judge(self, *, is_doubtful: bool) -> tuple[str, int, int]:
-        """Return the outcome, its code and the number of experiments that a change affects."""
+        """Return the outcome, its code and the number of experiments affected by a change."""
         if is_doubtful:
             return "unknown", self._status, 0
         if not self._status:
@@ -108,7 +108,7 @@ def _open(path: Path) -> TextIO:
 
 
 def _find_project(arguments: dict[str, Any]) -> str:
-    """Return the project's own name from the arguments, without the workspace: that may be the name of a person."""
+    """Return the project name from the arguments, without the workspace, which may be a person's name."""
     for name, place in (("project", -1), ("exp_cuid", -2)):
         value = arguments.get(name)
         if not isinstance(value, str):

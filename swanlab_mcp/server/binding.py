@@ -1,4 +1,4 @@
-"""call_tool(): a tool's name and arguments as an assistant sent them -> the operation -> the result."""
+"""call_tool(): from a tool's name and an assistant's arguments to the operation and its result."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ __all__ = ["call_tool"]
 
 log = logging.getLogger(__name__)
 
-# charts are drawn one at a time: replies that wait for that must not keep threads from others
+# charts are drawn one at a time, so replies that wait for the drawer must not occupy the shared threads
 _drawer = ThreadPoolExecutor(1, "drawer")
 
 _MOST_FAULTS = 5
-# names that hosts and frameworks add to a call for themselves, without case, - and _
+# names that hosts and frameworks add to calls for their own use, in lower case without - and _
 _ADDED_BY_HOSTS = {
     *("toolcallid", "callid", "toolname", "sessionid", "conversationid", "threadid", "requestid", "messageid", "meta"),
     *(
@@ -68,9 +68,9 @@ _ADDED_BY_HOSTS = {
 async def call_tool(
     entries: Sequence[ToolEntry], name: str, given: Mapping[str, Any], ctx: Context[App, Any]
 ) -> CallToolResult | Any:
-    """Call one of the tools; an error of ours, SwanLab's or the caller's becomes an error result, never an exception.
+    """Call a tool. Errors of the server, SwanLab or the caller become an error result, not an exception.
 
-    May return the question for the user that a change asks in hosts of the 2026 protocol.
+    A change may instead return a question to the user, in hosts of the 2026 protocol.
     """
     app: App = ctx.request_context.lifespan_context
     try:
@@ -83,7 +83,7 @@ async def call_tool(
         return make_error_result(error, app)
     except MCPError:
         raise
-    except Exception:  # a defect of ours must neither end the server nor look like an answer
+    except Exception:  # a bug of ours must not end the server or look like an answer
         incident = uuid.uuid4().hex[:8]
         log.exception("internal error %s in %s", incident, shorten(name))
         reported = SwanLabError(
@@ -104,7 +104,7 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
         )
         meta: dict[str, Any] | None = None
         if answer.view and client_supports_apps(ctx):
-            # not for the model: assistants hand `_meta` to the view only
+            # hosts pass `_meta` to the view, never to the model
             meta = {DATA: await asyncio.to_thread(answer.view, app.clean)}
         return make_result(entry, answer, reply, meta)
     finally:
@@ -126,13 +126,13 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
             answer = answer.model_copy(update={"notes": [*first, *answer.notes]})
         return answer, make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
 
-    # recorded texts are masked and cut here: other calls go on meanwhile, and the deadline counts it
+    # masking and truncating run in a thread: other calls continue meanwhile, and the deadline includes this time
     threads = _drawer if entry.view else None
     return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, write))
 
 
 def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
-    """Return a tool's row; raises InvalidArgument that names the near ones, or the option that offers it."""
+    """Return a tool's row. Raises InvalidArgument, with similar names or the option that enables the tool."""
     known = {entry.name: entry for entry in entries}
     if name in known:
         return known[name]
@@ -151,7 +151,7 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
 
 
 def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the operation's arguments; raises InvalidArgument that says what is wrong with each."""
+    """Return the operation's arguments. Raises InvalidArgument with the problem of each invalid argument."""
     model = make_arguments(entry)
     try:
         read = model.model_validate(given)
@@ -160,13 +160,13 @@ def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any
         raise _explain_arguments(faults, list(model.model_fields)) from error
     arguments = {name: getattr(read, name) for name in model.model_fields}
     if "size" in read.model_fields_set and "page" in arguments:
-        # a size without a page, or with page 0, asks for the first page of that size
+        # a size without a page, or with page 0, requests the first page of that size
         arguments["page"] = arguments["page"] or 1
     return arguments
 
 
 def _explain_arguments(faults: Sequence[ErrorDetails], names: Sequence[str]) -> InvalidArgument:
-    # of a number with thousands of digits Python makes no text, and pydantic no error that names its place
+    # Python cannot print a number with thousands of digits, so pydantic's error does not name its place
     reported = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [
         say("a number has too many digits")
     ]

@@ -1,4 +1,4 @@
-"""Ask the user, in hosts that can, before a confirmed change is made."""
+"""Confirm a change with the user, in hosts that support it, before it is made."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ Answer = Callable[[ToolEntry, dict[str, Any], Context[App, Any]], Coroutine[Any,
 
 
 class Consent(BaseModel):
-    """The user's answer before a change is made."""
+    """The user's answer to the confirmation of a change."""
 
     agreed: bool
 
 
 async def ask_and_answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any], answer: Answer) -> Any:
-    """Return what `answer` returns if the user agreed or cannot be asked, or the question that the host must put.
+    """Return the result of `answer`, or the question for the host to show.
 
-    Raises PermissionDenied if the user did not agree, and what the rehearsal of the change raises.
+    `answer` runs if the user agreed, or if the host cannot prompt. Raises PermissionDenied if the user did not agree,
+    and the errors of the dry run of the change.
     """
     try:
         return await _make_tool(entry, answer).run({"given": given}, ctx)
@@ -48,7 +49,7 @@ async def ask_and_answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[A
 
 @cache
 def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
-    """Return the change as a tool of the SDK's, which puts questions to the user in both protocol eras."""
+    """Return the change as an SDK tool, which prompts the user in both protocol eras."""
 
     async def ask(given: dict[str, Any], ctx: Context[App, Any]) -> Consent | Elicit[Consent]:
         app: App = ctx.request_context.lifespan_context
@@ -57,7 +58,7 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
             return Consent(agreed=True)
         confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
         try:
-            # an error ends the call: a user who could not be asked has not agreed
+            # an error ends the call: without a prompt, the user has not agreed
             planned = await keep_deadline(entry.operation(app.client, **given), app.settings.timeout, is_write=True)
         finally:
             confirmations.reset(confirming)
@@ -77,12 +78,12 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
         return await answer(entry, given, ctx)
 
     ask.__name__ = ask.__qualname__ = f"ask_{entry.name}"
-    # the SDK finds the question in the annotation
+    # the SDK reads the question from the annotation
     change.__annotations__["consent"] = Annotated[ElicitationResult[Consent], Resolve(ask)]
     return Tool.from_function(change, name=entry.name, structured_output=False)
 
 
 def _make_form() -> type[Consent]:
-    """Return the form with the words that the user reads, in the language of this call."""
+    """Return the form shown to the user, in the language of this call."""
     agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
     return create_model("Consent", __base__=Consent, agreed=(bool, agreed))

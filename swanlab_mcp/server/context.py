@@ -1,4 +1,4 @@
-"""What the tools, resources and prompts of one running server share."""
+"""State shared by the tools, resources and prompts of a running server."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LONGEST_NAME = 120  # in a view
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """The settings and clients of one running server; `client` is the caller's own if each caller has one."""
+    """The settings and clients of a running server; `client` is the caller's own if each caller has a client."""
 
     settings: Settings
     confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
 
     @cached_property
     def own_client(self) -> SwanLabClient:
-        """The server's own account and runs, opened by the first call: the start does not need it."""
+        """The server's own account and runs, opened by the first call so that the start does not wait for it."""
         return open_client(self.settings, is_cached=self.settings.is_cached)
 
     @cached_property
@@ -53,7 +53,7 @@ class App:
         return account.completer if account else self.own_completer
 
     def take_first_notes(self) -> list[str]:
-        """Return what the first answer with the server's own account must say, once."""
+        """Return the notes for the first answer with the server's own account; later calls return an empty list."""
         if caller.get() or "_has_answered" in vars(self):
             return []
         vars(self)["_has_answered"] = True
@@ -63,19 +63,19 @@ class App:
         return [say("From the working directory comes: {names}.", names=", ".join(used))] if used else []
 
     async def aclose(self) -> None:
-        """Close what was opened."""
+        """Close the client if it was opened."""
         if "own_client" in vars(self):
             await self.own_client.aclose()
 
     @property
     def secrets(self) -> set[str]:
-        """The keys and sessions that the server and this caller work with."""
+        """The keys and sessions in use by the server and this caller."""
         return {*self.own_client.get_secrets(), *self.client.get_secrets()}
 
     def mask(self, text: str) -> str:
         return mask_exactly(text, self.secrets)
 
     def clean(self, text: str) -> str:
-        """Return a name as a view may show it."""
+        """Return a name in the form that a view may show."""
         text = self.mask(text)
         return shorten(text if self.settings.show_secrets else mask_secrets(text), _LONGEST_NAME)

@@ -1,4 +1,4 @@
-"""The shared server's gateway (ASGI): which requests are accepted, whose they are, and how many at once."""
+"""The shared server's gateway (ASGI): accepts or refuses requests, identifies their callers and limits concurrency."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/mcp"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# where clients look for OAuth
+# paths at which clients search for OAuth
 _OAUTH_PATHS = ("/.well-known/", "/register", "/authorize", "/token")
 
 
 class _Exchange:
-    """One request: its scope, headers and streams, what it calls, and whether its answer has begun."""
+    """One request: its scope, headers, streams and call, and whether its response has started."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, entry: Entry | None) -> None:
         self.scope = scope
@@ -67,11 +67,11 @@ class _Exchange:
 
 
 class Gateway:
-    """Passes POST /mcp to `app` for callers whose key SwanLab accepts; answers /health itself.
+    """Pass POST /mcp to `app` for callers whose key SwanLab accepts; answer /health directly.
 
-    A caller's key is the bearer token. With `shares_key`, callers without a key work with the server's own account.
-    Without `accounts` (the demo) no key is needed, and keys are ignored. `allowed_origins` are exact, for schemes such
-    as app://; http and https pages of an allowed host need no entry.
+    A caller's key is the bearer token. With `shares_key`, callers without a key use the server's own account. Without
+    `accounts` (the demo) no key is needed, and keys are ignored. `allowed_origins` match exactly and serve schemes like
+    app://; http and https pages of an allowed host need no entry.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Gateway:
         )
 
     def stop(self) -> None:
-        """Stop the requests under way, including those with half a body: each is answered before the server ends."""
+        """Stop all requests in progress, including those with half a body; each gets a response first."""
         self._is_ending = True
         for request in self._requests:
             request.cancel()
@@ -120,7 +120,7 @@ class Gateway:
             await self._app(scope, receive, partial(self._send_state, send))
             return
         if scope["path"] == "/health":
-            # balancers use the address as Host; the answer says only that the server runs
+            # load balancers send the address as Host; this response reveals only that the server runs
             await _answer(send, 200, {"status": "ok"}, {})
             return
         request = asyncio.current_task()
@@ -156,7 +156,7 @@ class Gateway:
             if not self._is_ending or exchange.is_begun:
                 raise
             if doubt := exchange.change.doubt:
-                # neither a status nor a header may invite a proxy or a client to repeat it
+                # no status or header may invite a proxy or a client to repeat the change
                 await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
                 await exchange.refuse(Refused(503, say("The server is ending."), **{"retry-after": RETRY_AFTER}))
@@ -194,7 +194,7 @@ class Gateway:
                 caller.reset(token)
 
     def _check_host(self, headers: dict[str, str]) -> None:
-        """Refuse other names: a page whose own name points here must get no answer. Raises Refused."""
+        """Refuse unknown hosts and origins, against pages whose host name resolves to this server. Raises Refused."""
         if _read_host(f"//{headers.get('host', '')}") not in self._hosts:
             raise Refused(421, say("This Host is not served; the operator allows one with --allowed-host."))
         origin = headers.get("origin")
@@ -212,14 +212,14 @@ class Gateway:
             raise Refused(403, say("Pages of this Origin may not call; the operator allows one with --allowed-host."))
 
     async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:
-        """Return the account of a request, None for the server's own; it stays open while `stack` is."""
+        """Return a request's account, or None for the server's own; the account stays open as long as `stack`."""
         sent = exchange.headers.get("authorization", "")
         kind, _, key = sent.partition(" ")
         account = None
         if self._accounts and kind.lower() == "bearer" and key.strip():
             account = await self._sign_in(self._accounts, key.strip(), exchange.address, stack)
         elif self._accounts and (sent or not self._shares_key):
-            # no WWW-Authenticate: clients would start OAuth
+            # no WWW-Authenticate: it would make clients start OAuth
             raise Refused(401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. There is no OAuth."))
         if exchange.entry:
             exchange.entry.account = account.name if account else "shared"
@@ -262,13 +262,13 @@ class Gateway:
                 if not message.get("more_body"):
                     return bytes(body)
                 if len(body) > self.limits.large_body and not is_large:
-                    # until there is room, the rest stays in the network
+                    # until a slot is free, the rest stays in the network
                     await stack.enter_async_context(self._large_bodies)
                     is_large = True
 
 
 async def _run(app: AsgiApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Let `app` answer; stop it when the caller goes away."""
+    """Run `app` on a request; stop it when the caller disconnects."""
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def read() -> Message:
@@ -302,7 +302,7 @@ async def _answer(send: Send, status: int, content: Any, headers: dict[str, str]
 
 
 def _accept_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers with an Accept that the SDK takes, where the client sent none or a wildcard."""
+    """Return the headers with an Accept that the SDK allows, if the client sent no Accept or a wildcard."""
     sent = b",".join(value for name, value in headers if name.lower() == b"accept")
     if sent.strip() and b"*" not in sent:
         return headers
@@ -311,7 +311,7 @@ def _accept_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers; repeated ones are joined, so that none is checked in one way and used in another."""
+    """Return the headers. Repeated headers are joined, so the value that is checked is also the value that is used."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()

@@ -27,7 +27,7 @@ def create_http_app(
     limits: Limits | None = None,
     audit: Audit | None = None,
 ) -> Gateway:
-    """Return the shared server as an ASGI app: stateless, with JSON answers; each caller uses their own SwanLab key.
+    """Return the shared server as an ASGI app, stateless and with JSON responses; callers use their own SwanLab keys.
 
     With `shared_key`, callers without a key use the server's account and its runs on disk. The demo needs no key.
     """
@@ -39,7 +39,7 @@ def create_http_app(
     app = create_server(own, log_level=log_level, is_stateless=True).streamable_http_app(
         stateless_http=True,
         json_response=True,
-        # the gateway has checked host and origin
+        # the gateway checks host and origin
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     accounts = None if settings.demo else Accounts(settings)

@@ -1,4 +1,4 @@
-"""Limits of the shared server: how much callers may use in all, for each key and for each address."""
+"""Limits of the shared server: in total, per key and per address."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RETRY_AFTER = "2"
 
 @dataclass(frozen=True)
 class Limits:
-    """What callers may use at most; `rate` is requests a minute for each key, 0 for no limit.
+    """The most that callers may use; `rate` is requests per minute and key, 0 for no limit.
 
-    Connections that wait (for a header, a body or the next request) are closed, the oldest first, when there are more
-    than `connections` in all or `connections_per_address` of one address. `large_bodies` bodies of more than
-    `large_body` bytes are read at once.
+    Above `connections` in total, or `connections_per_address` from an address, the oldest connection that waits for a
+    header, a body or the next request is closed. At most `large_bodies` bodies of more than `large_body` bytes are read
+    at once.
     """
 
     header_seconds: float = 10.0
@@ -45,12 +45,12 @@ class Limits:
 
     @property
     def requests_without_key(self) -> int:
-        """Requests at once of callers without a key; the rest is reserved for those with one."""
+        """Concurrent requests of callers without a key; the rest is reserved for callers with a key."""
         return max(1, self.requests * 3 // 4)
 
 
 class Refused(Exception):
-    """A request that is refused with an HTTP status before it reaches MCP."""
+    """A request refused with an HTTP status before it reaches MCP."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         self.status = status
@@ -60,7 +60,7 @@ class Refused(Exception):
 
 
 class Slots:
-    """The requests under way, counted for each account; None is the server's own."""
+    """Requests in progress per account; the key None counts the server's own account."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -68,7 +68,7 @@ class Slots:
 
     @contextmanager
     def take(self, account: Account | None) -> Generator[None]:
-        """Hold a slot for a request of `account`. Raises Refused when none is free."""
+        """Hold a slot for a request of `account`. Raises Refused if all slots are taken."""
         limits, own = self._limits, self._taken.get(account, 0)
         if sum(self._taken.values()) >= limits.requests or (account is None and own >= limits.requests_without_key):
             raise Refused(
@@ -92,16 +92,16 @@ class Slots:
 
 
 class Rates:
-    """A token bucket for each caller: `rate` requests at once, refilled within a minute."""
+    """A token bucket per caller: `rate` requests at once, refilled within a minute."""
 
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._clock = clock
-        # a bucket is full again after a minute, so it can be forgotten
+        # a bucket is full again after a minute, so it can be dropped
         self._left = TTLCache[str, tuple[float, float]](10_000, ttl=60, timer=clock)
 
     def count(self, caller: str) -> None:
-        """Count a request. Raises Refused (429) with the time until the next one is accepted."""
+        """Count a request. Raises Refused (429) with the time until the next request is accepted."""
         if not self._rate:
             return
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Connections of the shared server: the listening socket, time limits, and how many stay open."""
+"""Connections of the shared server: the listening socket, time limits and the number of open connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BACKLOG = 2048
 
 
 class _Connections:
-    """All open connections; one too many closes the connection that has waited longest, or itself is refused."""
+    """All open connections. Above the limit, the oldest of the least advanced is closed, or else the new one."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -51,7 +51,7 @@ class _Connections:
                 del self._counts[address]
 
     def _close_one(self, new: _Connection, address: str) -> None:
-        """Close the oldest of the least advanced connections, of `address` if it is given."""
+        """Close the oldest of the least advanced connections, of `address` if given."""
         closed, least = new, _BUSY
         for one, at in self._open.items():
             if one is not new and address in ("", at) and one.progress < least:
@@ -66,7 +66,7 @@ _NO_HEADER, _BODY, _IDLE, _BUSY = range(4)
 
 
 class _Connection(H11Protocol):
-    """uvicorn's connection with a time limit for headers (including the first) and for answers that are not read."""
+    """uvicorn's connection with time limits for headers (including the first) and for unread responses."""
 
     def __init__(self, connections: _Connections, **how: Any) -> None:
         super().__init__(**how)
@@ -76,7 +76,7 @@ class _Connection(H11Protocol):
 
     @property
     def progress(self) -> int:
-        """How far the request of this connection has come; what comes first is closed first."""
+        """How far the request of this connection has advanced; the least advanced connections are closed first."""
         if self.cycle is None:  # pyright: ignore[reportUnnecessaryComparison] uvicorn starts with None
             return _NO_HEADER
         if self.cycle.response_complete:
@@ -85,7 +85,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] as uvicorn's
         super().connection_made(transport)
-        # asyncio does this only for sockets made with the number of TCP; without it each answer waits 40 ms
+        # asyncio does this only for sockets created with the number of TCP; without it each response waits 40 ms
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._all.add(self)
         self._watch()
@@ -115,7 +115,7 @@ class _Connection(H11Protocol):
         super().resume_writing()
 
     def _watch(self) -> None:
-        """Limit the time for a header that has begun; a byte now and then does not extend it."""
+        """Limit the time for a header; single bytes that arrive do not extend it."""
         if self.progress in (_BODY, _BUSY):
             self._stop_timer()
         elif self._header_timer is None:
@@ -134,7 +134,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take SIGHUP as uvicorn takes SIGINT and SIGTERM: calls get their answer before the process ends."""
+        """Handle SIGHUP as uvicorn handles SIGINT and SIGTERM: calls get their response before the process ends."""
         number = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
             if number is None or threading.current_thread() is not threading.main_thread():
@@ -147,14 +147,14 @@ class _Server(uvicorn.Server):
                 signal.signal(number, before)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # stopped requests are no error, and each gets an answer
+        # stopped requests are not errors, and each gets a response
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         asyncio.get_running_loop().call_later(_GRACE, self._app.stop)
         await super().shutdown(sockets)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a socket that listens on `host`."""
+    """Return whether a socket that listens on `host` is reachable from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -169,7 +169,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def make_server(app: Gateway) -> uvicorn.Server:
-    """Return the server that runs `app`, within its limits."""
+    """Return a server that runs `app` within its limits."""
     connections = _Connections(app.limits)
 
     class Connection(_Connection):
@@ -193,9 +193,9 @@ def make_server(app: Gateway) -> uvicorn.Server:
 
 
 def serve_http(app: Gateway, host: str, port: int) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, then end within a second; handlers set before are called at the end.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end within a second; earlier signal handlers are called at the end.
 
-    Raises OSError if the address cannot be had.
+    Raises OSError if the address is unavailable.
     """
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -205,7 +205,7 @@ def serve_http(app: Gateway, host: str, port: int) -> None:
 
 
 def _group(address: str) -> str:
-    """Return what counts as one address: of IPv6 the network of 64 bits that a customer gets."""
+    """Return the key under which an address is counted: for IPv6 its /64 network, which a customer gets."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -214,7 +214,7 @@ def _group(address: str) -> str:
 
 
 def _raise_file_limit() -> int:
-    """Let this process open as many files as the system allows it, at most 8,192; return how many."""
+    """Raise this process's limit of open files to the system's maximum, at most 8,192; return the new limit."""
     try:
         import resource  # noqa: PLC0415 not on Windows
     except ImportError:

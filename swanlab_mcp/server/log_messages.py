@@ -1,4 +1,4 @@
-"""Log records of a request, sent to the assistant that asked for them."""
+"""Log records of a request, sent to the assistant that requested them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_log_messages"]
 
 _MOST_RECORDS = 100
 _LONGEST_RECORD = 1000
-# the protocol's levels (RFC 5424) by those of `logging`
+# the protocol's levels (RFC 5424) and their levels in `logging`
 _LEVELS = {
     "debug": 10,
     "info": 20,
@@ -33,10 +33,10 @@ _LEVELS = {
 
 
 def add_log_messages(server: MCPServer[App]) -> None:
-    """Let an assistant choose from which level on it is sent what we log during its requests, with the result.
+    """Send the log records of a request with its result, from a level that the client chooses.
 
-    What `--log-level` keeps out of the log is in no such message either. Assistants of the handshake era choose for
-    the session, later ones in a request.
+    Records below `--log-level` are never sent. Clients of the handshake era choose the level for the session, later
+    clients for a request.
     """
     levels: WeakKeyDictionary[App, int] = WeakKeyDictionary()
 
@@ -67,7 +67,7 @@ def add_log_messages(server: MCPServer[App]) -> None:
 
 
 class _Keeper(logging.Handler):
-    """Keep the records of a request for the assistant that asked for them."""
+    """Keep the records of a request for its client."""
 
     def emit(self, record: logging.LogRecord) -> None:
         records = _records.get()

@@ -1,4 +1,4 @@
-"""Logins at SwanLab for the keys of callers: how many at once, for each address, and what was refused."""
+"""Logins at SwanLab for callers' keys: concurrency limits, also per address, and recently refused keys."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _LONGEST_DELAY = 5.0
 
 
 class _Address(asyncio.Semaphore):
-    """The logins of one address: at most 20 at once, while at most 64 exist."""
+    """The logins of an address: at most 20 at once, and at most 64 including those that wait."""
 
     waiting = 0
 
 
 class Logins:
-    """Admits logins. Known keys that are verified again have slots of their own.
+    """Admit logins. Known keys that are verified again have their own slots.
 
-    A refused key is remembered for 30 seconds and is not sent to SwanLab again. An address whose keys were refused more
-    than 10 times within a minute gets the next refusals later and later, up to 5 seconds: whoever tries keys spends
-    time, and the slots stay free for others.
+    A refused key is remembered for 30 seconds and is not sent to SwanLab again. After more than 10 refusals within a
+    minute, an address waits longer and longer for further refusals, up to 5 seconds, so trying keys takes time and the
+    slots stay free for others.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Logins:
 
     @asynccontextmanager
     async def take(self, digest: bytes, address: str, *, is_known: bool) -> AsyncGenerator[None, None]:
-        """Hold a slot for the login of a key. Raises RateLimited, and the refusal of a key refused recently."""
+        """Hold a slot for the login of a key. Raises RateLimited, or again the error of a recently refused key."""
         if before := self._refused.get(digest):
             raise type(before)(before.message, hint=before.hint, status=before.status)
         try:

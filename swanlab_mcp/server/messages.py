@@ -1,4 +1,4 @@
-"""JSON-RPC messages as clients really send them: what can be repaired is, the rest gets an error with its id."""
+"""JSON-RPC messages as clients send them in practice: repair them if possible, else return an error with their id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(rb"\d{400}")
 
 @dataclass
 class Call:
-    """What is known about a message: its id, its method, and of a tool call the tool and its arguments."""
+    """The known parts of a message: its id, its method, and for a tool call the tool and its arguments."""
 
     id: str | int | None = None
     method: str = ""
@@ -37,9 +37,9 @@ class _Malformed(Exception):
 
 
 def read_message(body: bytes) -> tuple[bytes, Call, Any]:
-    """Return a message as the SDK accepts it, what it calls, and None; or an error response for its sender.
+    """Return a message that the SDK accepts, its call and None; or an error response for the sender in place of None.
 
-    A byte order mark is dropped, half a surrogate pair becomes U+FFFD, and a whole id like 5.0 an integer.
+    A byte order mark is removed, half a surrogate pair becomes U+FFFD, and a whole id like 5.0 becomes an integer.
     """
     call = Call()
     body = body.removeprefix(b"\xef\xbb\xbf")
@@ -101,7 +101,7 @@ def _check(value: Any, call: Call) -> bool:
 
 
 def _find_id(body: bytes) -> str | int | None:
-    """Return the id of a message that cannot be parsed, from its outermost object as far as brackets match."""
+    """Return the id of an unparsable message, from its outermost object as far as brackets match."""
     depth = 0
     found: dict[int, bytes] = {}
     for token in _TOKEN.finditer(body):
@@ -119,7 +119,7 @@ def _find_id(body: bytes) -> str | int | None:
 
 
 def _refuse_batch(messages: list[Any]) -> Any:
-    """Return an error for each request of a batch, which MCP no longer knows."""
+    """Return an error for each request of a batch, which MCP no longer supports."""
     text = say("Batches are not supported: send one message with each request.")
     ids = [cast("dict[str, Any]", one).get("id") for one in messages if isinstance(one, dict)]
     errors = [_make_error(one, INVALID_REQUEST, text) for one in ids if isinstance(one, (str, int))]
@@ -127,7 +127,7 @@ def _refuse_batch(messages: list[Any]) -> Any:
 
 
 def _measure_depth(body: bytes) -> int:
-    """Return how deep the containers of a JSON text are nested, ignoring what is inside strings."""
+    """Return the nesting depth of a JSON text, ignoring brackets in strings."""
     depth = deepest = 0
     for mark in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', body, re.DOTALL):
         first = mark[0][:1]

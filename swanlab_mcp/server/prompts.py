@@ -1,4 +1,4 @@
-"""Tasks that a user picks from a menu, written out for the assistant: which tools, and what a good answer contains."""
+"""Prompts: tasks from a user's menu, written out for the assistant with tools and the contents of a good answer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LANGUAGE = ("language", "Language of the answer, en or zh; default: the server'
 class PromptEntry:
     """One task: its arguments as (name, description, is required), and its text by language.
 
-    A text holds `{where}` for what project and username point to, and `{<argument>}` for the others; a line that holds
-    an empty one is left out.
+    In a text, `{where}` is replaced with the project and username and `{<argument>}` with another argument; a line with
+    an empty argument is omitted.
     """
 
     name: str
@@ -197,8 +197,8 @@ nothing happened, one sentence says so.""",
 def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
     """Return the task's text for the given arguments.
 
-    Values are quoted and neutralised, because they are data. Raises InvalidArgument for arguments that are unknown,
-    missing or too long, and for a language that is not one of LANGUAGES.
+    Values are quoted and neutralised, because they are data. Raises InvalidArgument for unknown, missing or too long
+    arguments, and for a language that is not in LANGUAGES.
     """
     known = [name for name, _, _ in entry.arguments]
     hint = say("Arguments of {prompt}: {names}.", prompt=entry.name, names=", ".join(known))

@@ -1,4 +1,4 @@
-"""Answers and errors of operations as results of tools: masked, bounded, in the forms that a host reads."""
+"""Answers and errors of operations as tool results: masked, bounded, in the forms that a host reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_ERROR = 4000
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
-    """Return both forms of an answer, masked and within the budget; `how` as of `fit`."""
+    """Return both forms of an answer, masked and within the budget; `how` is passed to `fit`."""
     records: Any = answer.data
     if (
         answer.page
@@ -46,7 +46,7 @@ def make_result(
         structured = reply.structured if entry.name in KEEPS_RECORDS else tabulate(reply.structured)
         return CallToolResult(content=[text], structured_content=structured if sends_json.get() else None, _meta=meta)
     rows: Any = reply.structured["data"]
-    # a row that was cut takes its picture along
+    # a truncated row loses its picture too
     shown = len(cast("list[Any]", rows)) if isinstance(rows, list) else None
     kept = [one for one in answer.pictures if shown is None or one.row < shown]
     return CallToolResult(content=[*map(_show, kept), text], _meta=meta)
@@ -59,7 +59,7 @@ def _show(picture: Picture) -> ImageContent:
 
 
 def describe_error(error: SwanLabError, app: App | None = None) -> str:
-    """Return an error as one line of bounded length, masked by `app`, because it holds names that others chose."""
+    """Return an error as one bounded line, masked by `app`, because its text may contain names chosen by others."""
     text = str(error)
     return shorten(app.mask(text) if app else text, _LONGEST_ERROR)
 

@@ -1,4 +1,4 @@
-"""Resources and prompts, which users attach to a conversation or pick from a menu, and their completion."""
+"""Resources and prompts, which users attach to a conversation or pick from a menu, and argument completion."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["TaskPrompt", "add_completion", "add_resources", "to_protocol_error"]
 
 
 def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
-    """Register what a user can attach to a conversation: the texts of tools, under addresses.
+    """Register the resources that a user can attach to a conversation: tool results under URIs.
 
-    `running` holds the app, for which the SDK has no other way to here.
+    `running` holds the app, because the SDK offers resources no other way to it.
     """
-    # what may stand in a name is judged where names are read, in words that tell what is wrong
+    # names are validated when they are read, with an error that explains the problem
     security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
 
     async def read(operation: Operation, **arguments: Any) -> str:
@@ -73,7 +73,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
 def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
     @server.completion()
     async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
-        """Complete an argument of a resource or a prompt; both name their arguments alike."""
+        """Complete an argument of a resource or a prompt; both use the same argument names."""
         if argument.name == "language":
             return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
         app = running[-1]
@@ -91,7 +91,7 @@ def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
 
 
 class TaskPrompt(Prompt):
-    """A prompt that says what is wrong with its arguments; the SDK's own errors do not."""
+    """A prompt that reports invalid arguments in its own errors, because the SDK's errors do not explain them."""
 
     entry: PromptEntry
 

@@ -1,6 +1,6 @@
-"""Each tool's arguments as one model: it validates the calls, and its JSON schema is the one that is published.
+"""Each tool's arguments as one model, which validates calls and generates the published JSON schema.
 
-`tool_list.json` holds what assistants are shown. `python -m tests.generated` writes it from this module.
+`tool_list.json` holds the tools as shown to assistants. `python -m tests.generated` writes it from this module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TOOL_LIST", "Arguments", "describe_tool", "make_arguments", "read_to
 
 TOOL_LIST = Path(__file__).parent / "tool_list.json"
 _ABSENT: tuple[object, ...] = (None, "")
-# the reply's envelope: what `data` holds is in the tool's description
+# the reply's envelope; the tool's description explains `data`
 _ENVELOPE: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -38,7 +38,7 @@ _ENVELOPE: dict[str, Any] = {
 
 
 class Arguments(BaseModel):
-    """A tool's arguments. For an optional one, null and "" mean that it was left out, for some of them 0 too."""
+    """A tool's arguments. For an optional argument, null and "" mean that it is absent, for a few also 0."""
 
     # numbers are accepted as text, because a project may be called 2024
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -61,7 +61,7 @@ class Arguments(BaseModel):
 
 @cache
 def make_arguments(entry: ToolEntry) -> type[Arguments]:
-    """Return the model of a tool's arguments, made from its operation's signature."""
+    """Return the model of a tool's arguments, made from the signature of its operation."""
     given = inspect.signature(entry.operation, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
         one.name: (one.annotation, ... if one.default is one.empty else one.default)
@@ -76,10 +76,11 @@ def make_arguments(entry: ToolEntry) -> type[Arguments]:
 
 
 class _PortableSchema(GenerateJsonSchema):
-    """Publish the lowest common schema: what every assistant and framework we know can load.
+    """Publish the lowest common schema, which every known assistant and framework can load.
 
-    No choice of types in a `type`, no null, no `$ref`, no empty text in an enumeration, no `additionalProperties`.
-    Bounds, patterns and titles are left out as well: the descriptions say them, and validation refuses in our words.
+    It has no list of types in `type`, no null, no `$ref`, no empty text in an enumeration and no
+    `additionalProperties`. Bounds, patterns and titles are omitted too: the descriptions mention them, and validation
+    reports them in our words.
     """
 
     def nullable_schema(self, schema: core.NullableSchema) -> JsonSchemaValue:
@@ -120,7 +121,7 @@ class _PortableSchema(GenerateJsonSchema):
 
 
 def describe_tool(entry: ToolEntry) -> dict[str, Any]:
-    """Return a tool as it is published in `tools/list`."""
+    """Return a tool as published in `tools/list`."""
     parameters = make_arguments(entry).model_json_schema(schema_generator=_PortableSchema)
     for about in parameters.get("properties", {}).values():
         for key in ("examples", "maxLength", "minLength", "maxItems", "minItems"):
@@ -131,13 +132,13 @@ def describe_tool(entry: ToolEntry) -> dict[str, Any]:
         "description": inspect.getdoc(entry.operation),
         "inputSchema": {"type": "object", "properties": {}, **parameters},
         **({} if entry.shows_pictures else {"outputSchema": _ENVELOPE}),
-        # a tool that only reads needs no other hint
+        # a read-only tool needs no other hint
         "annotations": {"readOnlyHint": True} if entry.read_only else {"destructiveHint": True},
         **({"_meta": {"ui": {"resourceUri": entry.view}}} if entry.view else {}),
     }
 
 
 def read_tool_list(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the published tools of these names."""
+    """Return the published tools with the given names."""
     listed: list[dict[str, Any]] = json.loads(TOOL_LIST.read_bytes())
     return [one for one in listed if one["name"] in names]

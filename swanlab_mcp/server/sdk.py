@@ -1,8 +1,8 @@
-"""The one private name of the MCP SDK that we use.
+"""The only private name of the MCP SDK that we use.
 
-`MCPServer` has no public way to serve streams of ours (`run_stdio_async` makes its own, and drops a message that it
-cannot read without an answer), nor to register a handler for `logging/setLevel`; the low-level server that it wraps has
-both. With mcp 2.3 it is `_lowlevel_server`.
+`MCPServer` has no public way to serve our own streams (`run_stdio_async` creates its own, and drops an unreadable
+message without a response), or to register a handler for `logging/setLevel`; the low-level server that it wraps has
+both. In mcp 2.3 this is `_lowlevel_server`.
 """
 
 from __future__ import annotations

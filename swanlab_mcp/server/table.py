@@ -1,4 +1,4 @@
-"""The table of tools: one row for each operation that assistants may call."""
+"""The table of tools: one row per operation that assistants may call."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """One tool: the operation of the same name gives its arguments and its description.
+    """One tool; the operation of the same name provides its arguments and its description.
 
-    A tool that `shows_pictures` replies with images and text only: some assistants drop images next to structured
-    content. `view` is the address of the page that shows its replies in assistants that can show pages.
+    A tool with `shows_pictures` replies with images and text only, because some assistants drop images next to
+    structured content. `view` is the address of the page that shows its replies, in assistants that can show pages.
     """
 
     name: str
