@@ -1,4 +1,4 @@
-"""Settings from arguments, environment and netrc files; nothing else in the package reads any of them."""
+"""Read settings from arguments, environment and netrc files; no other module of the package reads these."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ OUTPUTS = ("auto", "text", "both")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server works with; `problems` are told by `check` and where they explain a failure.
+    """The server's settings; `check` and related errors show the `problems`.
 
-    `host_problem` says why no request may be sent to `api_host` (empty: it may). `timeout` is in seconds,
-    per call; `backoff` too, before the first repetition of a request.
+    `host_problem` says why requests to `api_host` are blocked (empty: they are allowed). `timeout` is in seconds per
+    call; `backoff` is the delay in seconds before the first retry of a request.
     """
 
     api_host: str = DEFAULT_API_HOST
@@ -73,7 +73,7 @@ class Settings:
 
 
 class _Place(NamedTuple):
-    """Where settings are searched: environment, working directory and home, if there are such."""
+    """The sources of settings: the environment, and the working directory and home if they exist."""
 
     environ: Mapping[str, str]
     folder: Path | None
@@ -121,7 +121,7 @@ def load_settings(
     """Find key, hosts and log folders as `swanlab.login()` does.
 
     Key: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, then `.netrc` in `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or
-    `~/.swanlab`. A file's key is used for the host of that file only. `demo` uses neither account nor other folders.
+    `~/.swanlab`. A file's key is used only for the host of that file. `demo` uses neither account nor other folders.
     `environ` and `folder` replace the process's environment and working directory.
     """
     known = os.environ if environ is None else environ
@@ -170,10 +170,10 @@ def get_environment() -> Mapping[str, str]:
 
 
 def find_home(environ: Mapping[str, str]) -> Path | None:
-    """Return the user's home; None if neither the environment nor the system names one."""
+    """Return the user's home, or `None` if neither the environment nor the system names it."""
     home = environ.get("USERPROFILE" if os.name == "nt" else "HOME", "").strip()
     if not home and find_spec("pwd"):
-        # a container may run as a user that the system does not know
+        # a container may run as a user unknown to the system
         with suppress(KeyError):
             home = import_module("pwd").getpwuid(os.getuid()).pw_dir
     return Path(home) if Path(home).is_absolute() else None
@@ -182,7 +182,7 @@ def find_home(environ: Mapping[str, str]) -> Path | None:
 def _find_folder(problems: list[str]) -> Path | None:
     try:
         folder = Path.cwd()
-        # listing needs a right of its own
+        # listing requires its own permission
         next(folder.iterdir(), None)
     except OSError as error:
         problems.append(
@@ -196,7 +196,7 @@ def _find_folder(problems: list[str]) -> Path | None:
 
 
 def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> _Account:
-    """Return key and hosts; `host_problem` says why no request may be sent."""
+    """Return the key and hosts; `host_problem` says why requests are blocked."""
     found = _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
     name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", place.read("SWANLAB_API_HOST"))
     if wanted:
@@ -233,7 +233,7 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
         if other and normalise_host(other) in (found.api_host, found.web_host):
             other = ""
     if other:
-        # a key for that host must not go to another
+        # a key for that host must not be sent to another
         problem = say(
             "SWANLAB_HOST={value} is not read. Nothing is sent to {host} instead: set SWANLAB_API_HOST, or unset it.",
             value=shorten(other),
@@ -264,7 +264,7 @@ def _choose_host(name: str, wanted: str, problems: list[str]) -> _Account:
 
 
 def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkVariables:
-    """Return what the environment says about proxies and certificates; proxies also from Windows and macOS settings."""
+    """Return the environment's proxies and certificates; proxies also come from Windows and macOS settings."""
     known = os.environ if environ is None else environ
     system = getproxies() if environ is None else {}
     proxies: dict[str, Variable] = {}
@@ -278,7 +278,7 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkV
     exempt = known.get("no_proxy") or known.get("NO_PROXY") or system.get("no", "")
     files = {name: known.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")}
     if files["SSL_CERT_FILE"] or files["SSL_CERT_DIR"]:
-        # what SwanLab's own package reads counts only if the general ones are not set
+        # like SwanLab's own package, use this variable only if the general variables are not set
         del files["REQUESTS_CA_BUNDLE"]
     files["SSLKEYLOGFILE"] = known.get("SSLKEYLOGFILE", "")
     return NetworkVariables(
@@ -289,20 +289,21 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkV
 
 
 def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
-    """Tell whether the environment asks for lines of text alone: by `NO_COLOR`, or by a terminal without a cursor."""
+    """Return whether the environment requests plain text, by `NO_COLOR` or by a terminal without a cursor."""
     environ = os.environ if environ is None else environ
     return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
 def choose_language(lang: str = "", environ: Mapping[str, str] | None = None) -> str:
-    """Return en or zh: by `lang`, then by SWANLAB_MCP_LANG, the locale's variables, and the operating system."""
+    """Return en or zh from `lang`, else SWANLAB_MCP_LANG, the locale's variables, or the operating system."""
     environ = os.environ if environ is None else environ
     wanted = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
     if wanted in LANGUAGES:
         return wanted
     name = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"))), None)
     if name is None:
-        # desktop programs lack those variables; it raises for unknown names; Windows: "Chinese (Simplified)_China"
+        # desktop programs lack these variables; getlocale raises for unknown names; Windows: "Chinese
+        # (Simplified)_China"
         with suppress(ValueError):
             name = locale.getlocale()[0]
     return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
@@ -334,7 +335,7 @@ def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
                 )
             )
             continue
-        # what stands for any host would be sent to any host
+        # a key for any host would be sent to any host
         entries.pop("default", None)
         for machine, (login, _account, password) in entries.items():
             try:
@@ -365,7 +366,7 @@ def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list
 
 
 def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
-    """Return the folders by their full paths, each once; `name` is the option or variable that names them."""
+    """Return the folders by full path without duplicates; `name` is the option or variable that names them."""
     folders: dict[str, Path] = {}
     for text in filter(None, map(str, given)):
         path = Path(text)

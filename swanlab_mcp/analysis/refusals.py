@@ -1,4 +1,4 @@
-"""Questions that cannot be answered as they are, as data; `operations/refusals.py` words them."""
+"""Invalid requests as data; `operations/refusals.py` words them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["BadTime", "Contradiction", "Incomparable", "Refusal", "UnknownField"
 
 
 class Refusal(Exception):
-    """The question contradicts itself, or does not fit what there is."""
+    """The request contradicts itself or does not fit the recorded data."""
 
 
 @dataclass(eq=False)
 class Contradiction(Refusal):
-    """Parts of a selection that exclude one another; `names` are the arguments, the first one to keep."""
+    """Selection arguments that exclude each other; `names` are the arguments, and the first one can be kept."""
 
     kind: Literal["steps", "times", "minutes", "places"]
     names: Sequence[str]
@@ -25,7 +25,7 @@ class Contradiction(Refusal):
 
 @dataclass(eq=False)
 class UnknownField(Refusal):
-    """A field that no experiment has; `near` and `held` are fields that exist."""
+    """A field that no experiment has; `near` and `held` are existing fields."""
 
     field: str
     near: Sequence[str]
@@ -35,7 +35,7 @@ class UnknownField(Refusal):
 
 @dataclass(eq=False)
 class UnknownState(Refusal):
-    """A state that SwanLab does not know, and those that it knows."""
+    """A state unknown to SwanLab, with the known states."""
 
     state: str
     known: Sequence[str]
@@ -43,14 +43,14 @@ class UnknownState(Refusal):
 
 @dataclass(eq=False)
 class BadTime(Refusal):
-    """A text that is no time."""
+    """A text that cannot be read as a time."""
 
     text: str
 
 
 @dataclass(eq=False)
 class Incomparable(Refusal):
-    """A condition whose value has another kind than the experiments' values."""
+    """A condition whose value has a different kind from the experiments' values."""
 
     field: str
     op: str

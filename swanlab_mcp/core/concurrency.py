@@ -1,4 +1,4 @@
-"""Several questions at once."""
+"""Run several coroutines concurrently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
-    """Await all at once and return the answers in order; the first failure stops the others."""
+    """Await all coroutines concurrently and return their results in order; the first failure cancels the others."""
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:
         return list(await asyncio.gather(*tasks))
@@ -30,17 +30,17 @@ class _Asked(Generic[T]):
 
 
 class SharedAnswers(Generic[T]):
-    """Equal questions asked at the same time share one answer; it is given up when nobody waits for it any more."""
+    """Share one result among equal concurrent requests; the task is cancelled when no caller waits for it."""
 
     def __init__(self) -> None:
         self._requested: dict[Hashable, _Asked[T]] = {}
 
     async def ask(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the answer to the question that goes by `name`."""
+        """Return the result of the request `name`, and start `question` unless it is already running."""
         requested = self._requested.get(name)
         if requested is None:
             task = asyncio.create_task(question())
-            # a failure of one that was given up must not leave a warning behind
+            # retrieve the exception of an abandoned task to avoid asyncio's warning
             task.add_done_callback(lambda task: task.cancelled() or task.exception())
             requested = self._requested[name] = _Asked(task)
         requested.waiting += 1
@@ -49,7 +49,7 @@ class SharedAnswers(Generic[T]):
             return await answer
         finally:
             if answer.done() and not answer.cancelled():
-                answer.exception()  # one that was cancelled at this very moment must not leave a warning behind
+                answer.exception()  # retrieved, or asyncio warns if this request is cancelled right now
             requested.waiting -= 1
             if not requested.waiting or requested.task.done():
                 requested.task.cancel()

@@ -1,4 +1,4 @@
-"""Durations as text."""
+"""Format durations as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["show_duration"]
 
 
 def show_duration(seconds: float) -> str:
-    """Return a length of time in the two units that matter, as 3 h 20 min."""
+    """Return a duration in its two largest units, such as 3 h 20 min."""
     if seconds < 120:
         return say("{seconds:.3g} s", seconds=seconds)
     minutes = round(seconds / 60)

@@ -1,15 +1,15 @@
-"""What can go wrong, as one tree of exceptions.
+"""All errors of the package, as one tree of exceptions.
 
 SwanLabError
-├── NotLoggedIn            no API key found where one is needed (401)
+├── NotLoggedIn            an API key is required but was not found (401)
 ├── AuthenticationFailed   SwanLab refused the key or the session (401)
-├── PermissionDenied       signed in, but not allowed (403)
+├── PermissionDenied       logged in, but not allowed (403)
 ├── NotFound               no such workspace, project, experiment or metric (404)
-├── InvalidArgument        the call itself is wrong (400)
-├── RateLimited            SwanLab asks to wait (429)
-├── ServerUnavailable      no usable answer: 5xx, or no answer at all (status 0)
-├── UnexpectedResponse     an answer that is not what the API promises (502)
-└── NotAvailableOffline    runs on disk do not hold what was asked (501)
+├── InvalidArgument        the call itself is invalid (400)
+├── RateLimited            too many requests (429)
+├── ServerUnavailable      no usable response: 5xx, or no response at all (status 0)
+├── UnexpectedResponse     a response that does not match the API (502)
+└── NotAvailableOffline    runs on disk do not contain the requested data (501)
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 
 
 class SwanLabError(Exception):
-    """A question that could not be answered.
+    """A request that failed.
 
-    `status` is an HTTP status, or 0 when there was no answer at all; `message` says what was asked and
-    what is true; `hint` says what to do next; `trace_id` is SwanLab's `traceid` header, worth quoting.
+    `status` is an HTTP status, or 0 without a response; `message` says what was requested and what is
+    wrong; `hint` says what to do next; `trace_id` is SwanLab's `traceid` header, useful in bug reports.
     """
 
     default_status = 500

@@ -1,4 +1,4 @@
-"""What was found out about experiments, as typed records: rankings, comparisons, diagnoses, news."""
+"""Typed records of findings: rankings, comparisons, diagnoses, news."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _KINDS = ["string", "number", "boolean", "array", "object", "null"]
-# one list of types, not a choice: an absent value has its place among the others
+# a single list type instead of a union, because missing values keep their position
 Values = Annotated[
     list[Any],
     PlainSerializer(to_json_value, when_used="json"),
@@ -39,12 +39,12 @@ Settings = Annotated[
 
 
 def round_number(value: float, digits: int = 6) -> float:
-    """Return a number with the digits that matter; a figure of 17 digits costs tokens and says no more."""
+    """Return a number with its significant digits; 17 digits cost tokens and add no information."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else value
 
 
 class RankedExperiment(Record):
-    """A place in a ranking, of one experiment or of the repeats of one setting; without `rank` it is set apart."""
+    """A row of a ranking: an experiment or the repeats of a setting; without `rank` it is not ranked."""
 
     rank: int | None = None
     end: str | None = Field(default=None, description="smallest or largest, where the direction is not known")
@@ -78,7 +78,7 @@ class RankedExperiment(Record):
 
 
 class ComparedExperiment(Record):
-    """One of the experiments compared; the lists of the comparison keep their order."""
+    """A compared experiment; the lists of the comparison keep the order of the experiments."""
 
     cuid: str
     name: str
@@ -93,7 +93,7 @@ class DifferingKey(Record):
 
 
 class ComparedMetric(Record):
-    """One metric of all experiments, side by side."""
+    """A metric of all experiments, side by side."""
 
     key: str
     better: str = Field(description="smaller, larger, or unknown")
@@ -105,7 +105,7 @@ class ComparedMetric(Record):
 
 
 class Association(Record):
-    """How strongly (0 to 1) a config key goes along with the target metric; no proof of an effect."""
+    """The strength (0 to 1) of the association of a config key with the target metric; it does not prove an effect."""
 
     key: str
     strength: float
@@ -115,7 +115,7 @@ class Association(Record):
 
 
 class Comparison(Record):
-    """What differs among experiments, and what they reached."""
+    """The differences among experiments and their results."""
 
     experiments: list[ComparedExperiment]
     differences: list[DifferingKey] = Field(default_factory=list[DifferingKey], exclude_if=is_empty)
@@ -124,7 +124,7 @@ class Comparison(Record):
 
 
 class TimelineEvent(Record):
-    """Something that happened at a step, with the rule that found it."""
+    """An event at a step, with the rule that found it."""
 
     kind: str
     severity: Literal["problem", "warning", "info"]
@@ -146,7 +146,7 @@ class Cause(Record):
 
 
 class Crash(Record):
-    """How an experiment broke off, as recorded: the words are data."""
+    """How an experiment crashed, as recorded: the texts are data."""
 
     error: str
     frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="The innermost last")
@@ -158,7 +158,7 @@ class Crash(Record):
 
 
 class Diagnosis(Record):
-    """What went wrong in an experiment, or that nothing did."""
+    """The problems of an experiment, or a statement that it has no problems."""
 
     cuid: str
     name: str
@@ -171,7 +171,7 @@ class Diagnosis(Record):
 
 
 class NewsItem(Record):
-    """Something that happened in a project since a time."""
+    """An event in a project since a time."""
 
     time: str
     what: str = Field(description="new, finished, crashed, aborted, stalled, problem, no end or record")
@@ -182,7 +182,7 @@ class NewsItem(Record):
 
 
 class ExperimentForecast(Record):
-    """Where an experiment will end in a metric, and whether it is worth its time."""
+    """The forecast end of an experiment in a metric, and whether it is worth continuing."""
 
     cuid: str
     name: str

@@ -1,4 +1,4 @@
-"""Hosts, proxies and placeholders, as people and programs write them."""
+"""Parse hosts, proxies and placeholders in the forms that people and programs use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swanlab_mcp.core.untrusted import shorten
 __all__ = ["NetworkVariables", "Variable", "find_insecurity", "find_placeholder", "hide_password", "normalise_host"]
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-# what shells, assistants and people write where a value belongs
+# placeholders that shells, assistants and people leave in place of a value
 _PLACEHOLDER = re.compile(
     r"\$\{[^{}]*\}|^\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*?\}\}|<[^<>]*>|^your[ _-]?(?:swanlab[ _-]?)?(?:api[ _-]?)?key$",
     re.IGNORECASE,
@@ -23,7 +23,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable that is set."""
+    """An environment variable with a value."""
 
     name: str
     value: str = field(repr=False)
@@ -31,7 +31,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class NetworkVariables:
-    """The variables about proxies (by scheme: http, https, all), about hosts without one, and about certificates."""
+    """The variables for proxies (by scheme: http, https, all), for hosts without a proxy, and for certificates."""
 
     proxies: Mapping[str, Variable]
     no_proxy: tuple[str, ...]
@@ -69,7 +69,7 @@ def find_insecurity(api_host: str) -> str:
 
 
 def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
-    """Return what is wrong with a value that something should have filled in; "" if it looks filled in."""
+    """Return why a value looks like an unfilled placeholder, or "" if it looks filled in."""
     found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
     if not found and not re.search(r"\$\{[^{}]*\}", value):
         return ""

@@ -1,7 +1,7 @@
-"""The text of an HTML page, without markup, scripts and styles.
+"""Extract the text of an HTML page, without markup, scripts and styles.
 
-The standard library's parser takes quadratic time for some pages, so this scans once: every search either moves on or
-is the last.
+The standard library's parser takes quadratic time for some pages. This module scans a page once: each search either
+advances or is the last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CELLS = ("td", "th")
 
 
 def extract_text(page: str) -> str:
-    """Return what a reader of the page sees, one line per block; cells of a table are apart by ` | `."""
+    """Return the visible text of a page, one line per block; table cells are separated by ` | `."""
     parts: list[str] = []
     lowered = page.lower() if len(page.lower()) == len(page) else page
     position = 0
@@ -33,7 +33,7 @@ def extract_text(page: str) -> str:
 
 
 def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
-    """Return where the text goes on after the `<` at `start`; adds what the markup means to `parts`."""
+    """Return the position after the markup at `start`; append the line or cell break that it means to `parts`."""
     if page.startswith("<!--", start):
         return _find_after(page, "-->", start + 4)
     found = _TAG.match(page, start)
@@ -54,6 +54,6 @@ def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
 
 
 def _find_after(page: str, mark: str, start: int) -> int:
-    """Return the place after the next `mark`, the end of the page if there is none."""
+    """Return the position after the next `mark`, or the end of the page if there is none."""
     place = page.find(mark, start)
     return len(page) if place < 0 else place + len(mark)

@@ -1,4 +1,4 @@
-"""The language of the text that is ours: English in the code, other languages in the catalogues of `locale/`."""
+"""Translate this package's own texts: English in the code, other languages in the catalogues of `locale/`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ language: ContextVar[str] = ContextVar("language", default="en")
 
 
 def say(text: str, /, **values: object) -> str:
-    """Return a text of ours in the language of this call, with `values` in its places (as of `str.format`).
+    """Return a text in the language of the current call, with `values` in its places (as in `str.format`).
 
-    `text` is the English one, as a literal: the catalogues are kept by what stands in the calls of this function.
-    Without values, braces are braces.
+    `text` must be a literal in English: the catalogues are extracted from the calls of this function. Without values,
+    braces are literal.
     """
     if language.get() != "en":
         text = _open_catalogue(language.get()).gettext(text)
@@ -28,9 +28,9 @@ def say(text: str, /, **values: object) -> str:
 
 
 def say_plural(singular: str, plural: str, /, count: int, **values: object) -> str:
-    """Return `singular` if `count` is 1, else `plural`, in the language of this call.
+    """Return `singular` if `count` is 1, else `plural`, in the language of the current call.
 
-    Both are literals that hold `{count}`; `values` fill their other places.
+    Both are literals that contain `{count}`; `values` fill their other places.
     """
     if language.get() == "en":
         text = singular if count == 1 else plural
@@ -41,7 +41,7 @@ def say_plural(singular: str, plural: str, /, count: int, **values: object) -> s
 
 @contextmanager
 def speak(name: str) -> Generator[None, None, None]:
-    """Say everything in this language, one of LANGUAGES, until the end of the block."""
+    """Use this language (one of LANGUAGES) until the end of the block."""
     token = language.set(name)
     try:
         yield
@@ -50,7 +50,7 @@ def speak(name: str) -> Generator[None, None, None]:
 
 
 def join_sentences(*sentences: str) -> str:
-    """Return whole sentences as one text, without the empty ones; between Chinese ones stands nothing."""
+    """Join sentences into one text, without empty sentences; Chinese sentences are joined without a space."""
     return ("" if language.get() == "zh" else " ").join(one for one in sentences if one)
 
 

@@ -1,4 +1,4 @@
-"""Names that look like other names: letters of several scripts, look-alikes of ASCII, and characters nobody sees."""
+"""Detect names that can be mistaken for others: mixed scripts, ASCII look-alikes and invisible characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 __all__ = ["Oddity", "find_oddities", "make_skeleton"]
 
-# pairs of a letter and the ASCII letter that it looks like, by script (Unicode Technical Standard 39 has them all)
+# pairs of a letter and its ASCII look-alike, by script (Unicode Technical Standard 39 lists all)
 _CYRILLIC = (
     "\u0430a\u0435e\u043eo\u0440p\u0441c\u0443y\u0445x\u0456i\u0458j\u0455s\u0501d\u04bbh\u051bq\u051dw\u04cfl\u0433r"
     "\u0475v\u0410A\u0412B\u0415E\u041aK\u041cM\u041dH\u041eO\u0420P\u0421C\u0422T\u0423Y\u0425X\u0405S\u0406I\u0408J"
@@ -24,26 +24,26 @@ _LIKE = {
     for pairs in (_CYRILLIC, _GREEK, _OTHERS)
     for one, other in zip(pairs[::2], pairs[1::2], strict=True)
 }
-# writing systems that are used together with Latin letters
+# writing systems that are commonly mixed with Latin letters
 _TOGETHER = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
 
 
 class Oddity(NamedTuple):
-    """Something in a name that the eye does not see; `letters` are the characters in question, at most 8."""
+    """A feature of a name that readers cannot see; `letters` are at most 8 of the characters concerned."""
 
     kind: Literal["mixed scripts", "look-alikes", "unusual characters"]
     letters: tuple[str, ...]
 
 
 def find_oddities(name: str) -> list[Oddity]:
-    """Return what could make `name` look like another name."""
+    """Return the features of `name` that could make it look like another name."""
     scripts = {letter: unicodedata.name(letter, "").split(" ")[0] for letter in name if letter.isalpha()}
     foreign = [letter for letter, script in scripts.items() if not letter.isascii() and script not in _TOGETHER]
     odd = [letter for letter in dict.fromkeys(name) if _is_unusual(letter)]
     found: list[Oddity] = []
     if foreign and len({*scripts.values()} - (_TOGETHER - {"LATIN"})) > 1:
         found.append(Oddity("mixed scripts", tuple(foreign[:8])))
-    # a word of another language also has letters that look like no other
+    # a real foreign word also has letters without an ASCII look-alike
     elif foreign and all(ord(letter) in _LIKE for letter in foreign):
         found.append(Oddity("look-alikes", tuple(foreign[:8])))
     if odd:
@@ -52,7 +52,7 @@ def find_oddities(name: str) -> list[Oddity]:
 
 
 def make_skeleton(name: str) -> str:
-    """Return what is left of `name` for the eye: two names with the same skeleton can be taken for each other."""
+    """Return the visual skeleton of `name`: names with equal skeletons can be mistaken for each other."""
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).translate(_LIKE)).casefold()
     kept = "".join(one for one in plain if unicodedata.category(one) not in ("Cf", "Mn", "Cc"))
     return re.sub(r"[\s_.\-]+", "-", kept).translate(str.maketrans("0i1|", "olll")).replace("rn", "m")

@@ -1,4 +1,4 @@
-"""What SwanLab knows, as typed records; field names and types follow SwanLab's `OpenApi` document."""
+"""Typed records of SwanLab's data; field names and types follow SwanLab's `OpenApi` document."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _ANY = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "ar
 
 
 class User(Record):
-    """The signed-in person (wire page, section 2)."""
+    """The logged-in user (wire page, section 2)."""
 
     username: str
     name: Text = ""
@@ -71,7 +71,7 @@ class User(Record):
 
 
 class Workspace(Record):
-    """A person's or a team's space; `username` is its identifier in addresses (wire page, section 2)."""
+    """The space of a user or team; `username` is its identifier in URLs (wire page, section 2)."""
 
     name: Text = ""
     username: str
@@ -111,13 +111,13 @@ class Experiment(Record):
     metrics: dict[str, Number] = Field(
         default_factory=dict, exclude_if=is_empty, description="Last values of the metrics that were asked about"
     )
-    # set on a clone: where its metrics lie
+    # set on a clone: the project that holds its metrics
     rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
     rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
 
 
 class AffectedExperiment(Record):
-    """An experiment that a change is about."""
+    """An experiment affected by a change."""
 
     cuid: str
     name: Text = ""
@@ -126,7 +126,7 @@ class AffectedExperiment(Record):
 
 
 class Change(Record):
-    """What a write would do (`done` False, then with the `confirmation` that makes it happen), or has done."""
+    """The effect of a write: planned (`done` is False; `confirmation` is required to apply it) or applied."""
 
     action: str = Field(description="In words")
     done: bool
@@ -145,7 +145,7 @@ class Change(Record):
 
 
 class Filter(Record):
-    """A condition on experiments: a field, how it compares, and with what."""
+    """A condition on experiments: a field, an operator and a value."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -164,9 +164,9 @@ class Filter(Record):
 
 
 class Narrowed(NamedTuple):
-    """Experiments among which are all that meet some filters; `applied` are those that SwanLab has seen to.
+    """Experiments that include every match of some filters; SwanLab already evaluated the filters in `applied`.
 
-    `is_whole`: these are all experiments of the project. `summaries` by cuid, of the metrics that were asked about.
+    `is_whole`: these are all experiments of the project. `summaries` by cuid contain the requested metrics.
     """
 
     experiments: Sequence[Experiment]
@@ -176,7 +176,7 @@ class Narrowed(NamedTuple):
 
 
 class Extreme(Record):
-    """A minimum or maximum and the first step where it occurs; `step` is absent where SwanLab does not tell it."""
+    """A minimum or maximum and the first step with that value; SwanLab may omit `step`."""
 
     step: int | None = Field(default=None, exclude_if=is_none)
     value: Number
@@ -201,7 +201,7 @@ Summary = dict[str, MetricSummary]
 
 
 class EnvironmentFact(Record):
-    """One fact of the environments asked for: `value` where all have the same, else `values` by experiment."""
+    """A fact of the requested environments: `value` if all are equal, otherwise `values` by experiment."""
 
     name: str = Field(description="Dotted; packages as package.<name>")
     value: Annotated[Any, PlainSerializer(to_json_value, when_used="json"), WithJsonSchema(_ANY)] = Field(
@@ -211,7 +211,7 @@ class EnvironmentFact(Record):
 
 
 class LogLine(Record):
-    """One line that an experiment printed; `number` counts from 0."""
+    """A line printed by an experiment; `number` counts from 0."""
 
     number: int
     message: str
@@ -229,7 +229,7 @@ class LogPart(NamedTuple):
 
 
 class MetricKey(Record):
-    """A logged key, or a group of keys that begin alike (then with `count`)."""
+    """A logged key, or a group of keys with a common prefix (then with `count`)."""
 
     key: str
     type: str = Field(description="SCALAR or MEDIA")
@@ -241,7 +241,7 @@ class MetricKey(Record):
 
 
 class Media(Record):
-    """One recorded file: an image is shown as a picture, text and tables by what they say, the rest by name."""
+    """A recorded file: an image is shown as a picture, text and tables by their content, other files by name."""
 
     key: str
     step: int
@@ -254,7 +254,7 @@ class Media(Record):
 
 
 class MediaItem(NamedTuple):
-    """One recorded file: `path` is how its client finds it again, never to be opened as it is."""
+    """A recorded file; `path` identifies it for its client and must never be opened directly."""
 
     key: str
     step: int
@@ -263,7 +263,7 @@ class MediaItem(NamedTuple):
 
 
 class MediaPart(NamedTuple):
-    """The steps at which a key has media, and the items of one of them (`step` None: there are none)."""
+    """The steps at which a key has media, and the items of a single step (`step` is `None` if there are no media)."""
 
     steps: Sequence[int]
     step: int | None
@@ -271,23 +271,23 @@ class MediaPart(NamedTuple):
 
 
 class MediaFile(NamedTuple):
-    """A file's content, None where it is larger than was asked for; `size` in bytes, None where it is not told."""
+    """A file's content, or `None` above the requested size limit; `size` is in bytes, or `None` if unknown."""
 
     content: bytes | None
     size: int | None
 
 
 class LoggedKeys(NamedTuple):
-    """The keys of an experiment in the order SwanLab tells them; system metrics are among the scalars."""
+    """The keys of an experiment in SwanLab's order; system metrics are among the scalars."""
 
     scalars: Sequence[str]
     media: Sequence[str]
 
 
 class Points(NamedTuple):
-    """One metric's points in order of their steps; `times` in Unix milliseconds (0: not recorded).
+    """One metric's points in order of their steps; `times` are in Unix milliseconds (0: not recorded).
 
-    `is_whole` is False where SwanLab sent a sample of them.
+    `is_whole` is False if SwanLab sent only a sample of the points.
     """
 
     steps: Sequence[int] = ()
@@ -297,7 +297,7 @@ class Points(NamedTuple):
 
 
 class Series(Record):
-    """One metric of one experiment over its steps, and how much of it this is."""
+    """A metric of an experiment over its steps, and how much of the metric these points cover."""
 
     exp_cuid: str
     key: str
@@ -320,7 +320,7 @@ class Series(Record):
 
 
 class PlottedCurve(Record):
-    """The figures of one drawn curve, from all its points in the asked range; `number` is its place in the picture."""
+    """The figures of a drawn curve from all points in the requested range; `number` identifies it in the picture."""
 
     number: int
     exp_cuid: str
@@ -340,14 +340,14 @@ class PlottedCurve(Record):
 
 
 class Picture(NamedTuple):
-    """An image that goes to the assistant beside the answer's text; `row` is the row of the data that tells of it."""
+    """An image sent to the assistant with the text of the reply; `row` is the index of the row that describes it."""
 
     content: bytes
     mime_type: str
     row: int = 0
 
 
-# the data of an interactive view, made where one is shown; given what masks and shortens the texts that others wrote
+# the data of an interactive view, computed when it is shown; its argument masks and shortens recorded texts
 View = Callable[[Callable[[str], str]], dict[str, Any]]
 
 
@@ -364,7 +364,7 @@ class RecordList(list[T]):
 
 
 class Page(Record):
-    """How much of a list a reply holds; `next` gives the arguments that continue it, absent at the end."""
+    """How much of a list a reply contains; `next` gives the arguments that continue it, absent at the end."""
 
     returned: int
     total: int
@@ -375,10 +375,10 @@ class Page(Record):
 
 
 class ApiResponse(BaseModel, Generic[T]):
-    """The answer to one question.
+    """The reply to a request.
 
-    `code` is an HTTP status (0: no response). After an error `errmsg` is set and `data` is None. `page` and `notes`
-    (what was truncated, sampled or guessed) appear if they apply; dumps leave out `pictures` and `view`.
+    `code` is an HTTP status (0: no response). After an error `errmsg` is set and `data` is `None`. `page` and `notes`
+    (about truncation, sampling or guesses) appear if they apply; dumps leave out `pictures` and `view`.
     """
 
     model_config = ConfigDict(defer_build=True)

@@ -1,4 +1,4 @@
-"""Recorded images as an assistant can take them: of a known format, whole, and bounded in pixels and bytes."""
+"""Prepare recorded images for assistants: in a known format, complete, and limited in pixels and bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST_BYTES = 300_000
 _MOST_PIXELS = 20_000_000
 # Pillow would also open formats that start other programs, such as EPS
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
-_decoding = Lock()  # one image at a time, so that memory is bounded
+_decoding = Lock()  # one image at a time limits memory
 _QUALITIES = (85, 60, 35)
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -31,16 +31,16 @@ _FIRST_BYTES = {
 
 
 def find_image_type(content: bytes) -> str:
-    """Return the MIME type of a format that assistants take, told by the first bytes; empty for any other."""
+    """Return the MIME type of a format that assistants accept, from the first bytes; "" for any other."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for mark, kind in _FIRST_BYTES.items() if content.startswith(mark)), "")
 
 
 def prepare_picture(content: bytes) -> Picture | str:
-    """Return the image, scaled down to 1,024 pixels and 300 KB if Pillow is there, or why it cannot be shown.
+    """Return the image, scaled down to 1,024 pixels and 300 KB if Pillow is installed, or why it cannot be shown.
 
-    Without Pillow only what is small enough is shown as it is.
+    Without Pillow, only images within these limits are shown.
     """
     kind = find_image_type(content)
     if find_spec("PIL") is None:
@@ -66,7 +66,7 @@ def _scale(content: bytes, kind: str) -> Picture | str:
         with _decoding:
             opened = Image.open(BytesIO(content), formats=_FORMATS)
             if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
-                opened.load()  # an assistant must not get a damaged image
+                opened.load()  # an assistant must not receive a damaged image
                 return Picture(content, kind)
             # a JPEG can be decoded at an eighth of its size; other formats ignore this
             opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
@@ -77,7 +77,7 @@ def _scale(content: bytes, kind: str) -> Picture | str:
                     height=opened.height,
                 )
             return _shrink(opened)
-    # Pillow's decoders raise many kinds for what is no image
+    # Pillow's decoders raise many kinds of errors for invalid images
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
         return say("it is damaged or not an image")
 

@@ -1,4 +1,4 @@
-"""How far the running call is; the edge listens, whoever does the work reports."""
+"""Track the progress of the running call: the server listens, and the working code reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stage:
         return say("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
 
     async def advance(self, count: int = 1) -> None:
-        """Count `count` more pieces as done and tell whoever listens."""
+        """Count `count` more pieces as done and report them to the listener."""
         self.done += count
         await self.report()
 
@@ -45,9 +45,9 @@ listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
-    """Await all at once, as `gather` does, and report how many are answered.
+    """Await all coroutines concurrently, as `gather` does, and report how many are done.
 
-    Of several, what each reports by itself is not passed on.
+    The progress reported inside each of several coroutines is not passed on.
     """
     report = listener.get()
     if report is None or len(questions) < 2:
@@ -55,7 +55,7 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
     stage = Stage(what, len(questions))
 
     async def ask(question: Coroutine[Any, Any, T]) -> T:
-        # this context is the task's own
+        # a task has its own copy of the context
         listener.set(None)
         answer = await question
         stage.done += 1
@@ -66,10 +66,10 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
 
 
 class Course:
-    """The stages of a call, one after another or at once, as one count that only grows and ends at its total.
+    """Combine the stages of a call, sequential or concurrent, into a single count.
 
-    That is how MCP wants it. `tell` gets what is done, the total as far as it is known (a MB counts as much as a page),
-    and words about the stage that has moved.
+    As MCP requires, the count only grows and ends at its total. `report` receives the count done, the known total (a MB
+    counts as much as a page) and a text about the stage that advanced.
     """
 
     def __init__(self, report: Callable[[float, float, str], Awaitable[None]]) -> None:

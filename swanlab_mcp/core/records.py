@@ -1,4 +1,4 @@
-"""Record: the base of all models, the JSON types of their fields, and times as SwanLab writes them."""
+"""Record: the base of all models, the JSON types of their fields, and SwanLab's time format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def to_json_value(value: Any) -> Any:
-    """Replace what JSON has no word for: NaN and infinities become strings, unknown objects their text."""
+    """Replace values that JSON cannot represent: NaN and infinities become strings, unknown objects their text."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -42,12 +42,12 @@ def to_json_value(value: Any) -> Any:
 
 
 def is_moment(milliseconds: int) -> bool:
-    """Tell whether Unix milliseconds are a time that a run can have, from 1970 to the year 3000."""
+    """Return whether Unix milliseconds are a plausible time of a run, from 1970 to the year 3000."""
     return 0 < milliseconds < 32_503_680_000_000
 
 
 def show_time(milliseconds: int) -> str:
-    """Return Unix milliseconds as SwanLab writes times: UTC, like 2024-11-23T12:28:04.286Z."""
+    """Return Unix milliseconds in SwanLab's time format: UTC, like 2024-11-23T12:28:04.286Z."""
     if not milliseconds:
         return ""
     try:
@@ -58,7 +58,7 @@ def show_time(milliseconds: int) -> str:
 
 
 def read_time(text: str) -> datetime | None:
-    """Return the moment of an ISO 8601 time, in UTC unless it says otherwise; None if it is none."""
+    """Return the moment of an ISO 8601 time, in UTC by default, or `None` if the text is invalid."""
     try:
         parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
@@ -89,13 +89,13 @@ def is_empty(value: object) -> bool:
 
 
 class Record(BaseModel):
-    """A read-only record whose fields are reachable as attribute, `["field"]` and `.get("field", default)`."""
+    """A read-only record whose fields can be read as attribute, `["field"]` and `.get("field", default)`."""
 
-    # the start needs none of them whole
+    # the server's start does not need the validators
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     def __getitem__(self, field: str) -> Any:
-        """Return a field's value; raises KeyError for anything that is not a field."""
+        """Return a field's value; raises KeyError for any other name."""
         if field not in type(self).model_fields:
             raise KeyError(field)
         return getattr(self, field)
@@ -104,7 +104,7 @@ class Record(BaseModel):
         return field in type(self).model_fields
 
     def get(self, field: str, default: Any = None) -> Any:
-        """Return a field's value, or `default` for anything that is not a field."""
+        """Return a field's value, or `default` for any other name."""
         return getattr(self, field) if field in type(self).model_fields else default
 
     def keys(self) -> KeysView[str]:

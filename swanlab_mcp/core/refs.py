@@ -1,7 +1,7 @@
-"""Identify workspaces, projects and experiments, and parse the names, paths and web addresses that users give.
+"""Identify workspaces, projects and experiments, and parse the names, paths and URLs that users give.
 
 Accepted: `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`, each also
-with SwanLab's `@` before the workspace, and web addresses (wire page, section 7). Pure.
+with SwanLab's `@` before the workspace, and URLs (wire page, section 7). Pure.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ProjectRef:
 
 @dataclass(frozen=True)
 class ExperimentRef:
-    """Identify an experiment; until SwanLab has answered, `cuid` may be a slug or a name that the user gave."""
+    """Identify an experiment; before SwanLab resolves it, `cuid` may be a slug or a name."""
 
     workspace: str
     project: str
@@ -87,7 +87,7 @@ Ref = WorkspaceRef | ProjectRef | ExperimentRef
 
 @dataclass(frozen=True)
 class Reference:
-    """Hold what the arguments of a call name, before it is resolved; `host` is set if a web address was given."""
+    """Hold the names in the arguments of a call before they are resolved; `host` is set if a URL was given."""
 
     username: str = ""
     project: str = ""
@@ -96,7 +96,7 @@ class Reference:
 
 
 def parse_workspace(username: str) -> Reference:
-    """Return the workspace that `username` means; empty means the default one. Raises InvalidArgument."""
+    """Return the workspace that `username` means; empty means the default workspace. Raises InvalidArgument."""
     pasted = _parse_address(username, "username")
     if pasted:
         return Reference(pasted.username, host=pasted.host)
@@ -106,8 +106,8 @@ def parse_workspace(username: str) -> Reference:
 def parse_project(project: str, username: str = "") -> Reference:
     """Return the project that the arguments mean.
 
-    A `workspace/project` path counts as one unless `username` names another workspace: then the whole text is the
-    project's name, because old names may hold a slash. Raises InvalidArgument.
+    A `workspace/project` path is split unless `username` names another workspace: then the whole text is the project's
+    name, because old names may contain a slash. Raises InvalidArgument.
     """
     workspace = parse_workspace(username)
     pasted = _parse_address(project, "project")
@@ -133,8 +133,8 @@ def parse_project(project: str, username: str = "") -> Reference:
 def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Reference:
     """Return the experiment that the arguments mean; `experiment` is a cuid, slug or name.
 
-    A path or address in `exp_cuid` brings its project and workspace along. Beside a `project` that differs, a text
-    with slashes is a name, because experiments may be named so. Raises InvalidArgument.
+    A path or URL in `exp_cuid` includes its project and workspace. With a different `project`, a text with slashes is a
+    name, because names of experiments may contain slashes. Raises InvalidArgument.
     """
     pasted = _parse_address(exp_cuid, "exp_cuid")
     if pasted:
@@ -165,7 +165,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
 
 
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """Return the `names` most like `name`, likest first: other case, parts of it, or typing slips."""
+    """Return the most similar `names`, best first: different case, parts of it, or typing slips."""
     known = list(dict.fromkeys(names))
     folded = {candidate: candidate.casefold() for candidate in known}
     wanted = name.casefold()
@@ -179,7 +179,7 @@ def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str
 
 
 def _split(text: str) -> list[str]:
-    """Split a path into workspace, project, experiment; SwanLab's `runs` and page names after it are dropped."""
+    """Split a path into workspace, project, experiment; drop SwanLab's `runs` and page names after it."""
     parts = text.strip("/").removeprefix("@").split("/")
     if len(parts) >= 4 and parts[2] == "runs":
         return [*parts[:2], parts[3]]

@@ -1,6 +1,6 @@
-"""The program that searches lines for a regular expression, in a process of its own with limits on time and memory.
+"""Search lines for a regular expression in a separate process with limits on time and memory.
 
-It is started by path, so it must not import anything but the standard library.
+This program is started by path, so it must import only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MEMORY = 400_000_000  # bytes of address space; Python itself takes about 40 MB
 
 
 def limit_resources() -> None:
-    """Limit this process where the system can; elsewhere only its parent's deadline ends it."""
+    """Limit this process if the system supports it; otherwise only its parent's deadline ends it."""
     try:
         import resource
     except ImportError:
@@ -25,7 +25,7 @@ def limit_resources() -> None:
 
 
 def search(pattern: str, lines: list[str]) -> dict[str, object]:
-    """Return the places of the lines that match, or what is wrong with the pattern."""
+    """Return the indices of the matching lines, or the error in the pattern."""
     try:
         matches = re.compile(pattern, re.IGNORECASE).search
     except re.error as error:

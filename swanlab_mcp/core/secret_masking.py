@@ -1,4 +1,4 @@
-"""Passwords and tokens that training code recorded by accident, masked before an assistant sees them."""
+"""Mask passwords and tokens that training code recorded by accident, before an assistant reads them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _WORD = (
     r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|credentials?)"
 )
 _NAME = re.compile(rf"(?:^|[._\-\s]){_WORD}$", re.IGNORECASE)
-# camelCase names too: the word begins with a capital after a small letter
+# also camelCase names: a capital after a small letter starts the secret's name
 _CAMEL = re.compile(r"[a-z](?:Password|Secret|Token|ApiKey|AccessKey|PrivateKey|Credentials?)$")
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
 _IN_COMMAND = re.compile(
-    # an option with its value, or NAME=value: a bare word before another one is prose
+    # an option with its value, or NAME=value; without a dash or "=", it is prose
     rf"(?P<name>(?:^|\s)--?(?:[\w\-]*[_\-])?{_WORD}(?:=|\s+)|(?:^|\s)(?:[\w\-.]*[_\-.])?{_WORD}=)"
     r"(?P<quote>[\"']?)[^\s\"'-][^\s\"']{5,}",
     re.IGNORECASE,
 )
 _OPTION = re.compile(rf"--?(?:[\w\-]*[_\-])?{_WORD}", re.IGNORECASE)
-# 'name': 'value' of printed objects
+# 'name': 'value' in printed objects
 _IN_OBJECT = re.compile(
     rf"(?P<name>[\"'](?:[\w\-.]{{0,40}}[_\-.])?{_WORD}[\"']\s?:\s?)(?P<quote>[\"'])[^\"']{{6,}}", re.IGNORECASE
 )
 _IN_HEADER = re.compile(
-    # a scheme before it, or the bare key, as SwanLab is asked; a word of prose is short and has no digit
+    # a scheme with a key, or the bare key, as in SwanLab's requests; words in prose are short and have no digit
     r"\b(?P<name>bearer\s(?=[\w.~+/\-]{0,99}\d)"
     r"|authorization[\"']?\s?[:=]\s?[\"']?(?:(?:basic|token)\s|(?=[\w.~+/\-]{0,99}\d|[\w.~+/\-]{16})))"
     r"[\w.~+/\-]{8,}=*",
@@ -40,7 +40,7 @@ _IN_HEADER = re.compile(
 )
 _SESSION = re.compile(r"(?<![\w\-])(?P<name>sid=[\"']?)[^\s&;,\"']{8,}", re.IGNORECASE)
 _LOGIN = re.compile(r"(?P<name>\bswanlab\s{1,9}login\b[^\n|;&]{0,80}?\s-k[\s=]{0,9}[\"']?)[^\s\"'*]{6,}")
-# what signs an address, SwanLab's own downloads too
+# signatures in URLs, including SwanLab's downloads
 _IN_QUERY = re.compile(
     r"(?P<name>[?&](?:[\w\-]{0,40}[_\-])?(?:signature|sig|token|access[_-]?key|api[_-]?key|secret)=)[^&\s\"']{6,}",
     re.IGNORECASE,
@@ -48,14 +48,14 @@ _IN_QUERY = re.compile(
 _KNOWN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[\w\-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{20,}"
     r"|npm_[A-Za-z0-9]{20,}|xox[abprs]-[\w\-]{10,}|AIza[\w\-]{35}|AKIA[A-Z0-9]{16}"
-    # only at the start of a run of such characters, so that each run is read once
+    # only at the start of a run of these characters, so that each run is read once
     r"|(?<![\w\-])eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]{8,})(?![\w\-])"
 )
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
 )
-# one of these is in whatever the patterns above can find: most texts need not be looked through nine times. In small
-# letters, because looking for both costs seven times as much; of the letters that pass for an i, two do not become one
+# every match of the patterns above contains one of these, so most texts need one search instead of nine; the search is
+# in casefolded text, because ignoring case costs seven times as much; two look-alikes of i also match in those patterns
 _ANY = re.compile(
     r"://|pass|secret|token|key|credent|bearer|author|s(?:i\u0307?|\u0131)(?:d=|g=|gnature)|swanlab"
     r"|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
@@ -63,19 +63,18 @@ _ANY = re.compile(
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
-    """Return a JSON value with texts masked whose name or shape looks like a secret's.
+    """Return a JSON value without the texts whose name or form looks like a secret.
 
-    Names: password, token, api_key and such as a whole word at the end (`hf_token`, not `max_tokens` or `tokenizer`).
-    Shapes: credentials in addresses, headers and cookies, signed addresses, `--token value` in commands and argument
-    lists, `swanlab login -k value`, `"token": "value"` in printed objects, private keys, and the forms of well-known
-    tokens.
+    Names: password, token, api_key and similar as a whole word at the end (`hf_token`, not `max_tokens` or
+    `tokenizer`). Forms: credentials in URLs, headers and cookies, signed URLs, `--token value` in commands and argument
+    lists, `swanlab login -k value`, `"token": "value"` in printed objects, private keys, and well-known token formats.
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
         masked = {key: mask_secrets(item, str(key)) for key, item in fields.items()}
         named = fields.get("name")
         if isinstance(named, str) and _is_secret(named):
-            # the name of such a pair stands beside its value, or its values by experiment
+            # the name is in one field; the value, or the values by experiment, in another
             masked |= {key: _mask_all(fields[key]) for key in ("value", "values") if key in fields}
         return masked
     if isinstance(value, list):
@@ -103,7 +102,7 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
-    """Return a JSON value with these texts, of at least 6 characters, masked wherever they stand, in keys too."""
+    """Return a JSON value with these texts (of at least 6 characters) masked everywhere, including keys."""
     hide = make_mask(secrets)
 
     def mask(value: Any) -> Any:
@@ -119,7 +118,7 @@ def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
 
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return what masks these texts, as `mask_exactly`, in one text after another."""
+    """Return a function that masks these texts in a text, as `mask_exactly` does."""
     longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
     if not longest_first:
         return str
@@ -141,5 +140,5 @@ def _is_secret(name: str) -> bool:
 
 @lru_cache(4096)
 def _judge_name(name: str) -> bool:
-    """Judge the end of a name: rows share their names."""
+    """Judge the end of a name; cached because many rows share names."""
     return bool(_NAME.search(name) or _CAMEL.search(name))

@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe to show: what would steer a terminal, hide or reorder is made visible."""
+"""Make recorded text safe to show: characters that control a terminal, hide or reorder text become visible."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from swanlab_mcp.core.i18n import say
 
 __all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "quote", "shorten"]
 
-# deeper than any config; what reads or shows a value may follow it level by level
+# deeper than any real config; code that reads or shows a value may recurse for each level
 DEEPEST = 100
 _LARGEST = 10**308
 _MOST_DIGITS = 4300
 
-# C0 and C1 controls (ANSI escapes begin with one), line and paragraph separators, bidirectional characters, lone
-# surrogates, and every other code point that Unicode calls default-ignorable: zero-width characters, fillers, tags and
-# variation selectors. Newline and tab are the caller's business.
+# C0 and C1 controls (ANSI escapes start with one), line and paragraph separators, bidirectional characters, lone
+# surrogates, and all other default-ignorable code points of Unicode: zero-width characters, fillers, tags and variation
+# selectors. The caller handles newline and tab.
 _EMOJI = "\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff#*0-9"
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
     "\u2060-\u206f\u2800\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3"
     f"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]|(?<![{_EMOJI}])[\ufe0e\ufe0f]"
 )
-# the unsafe code points that Python calls printable
+# the unsafe code points that Python considers printable
 _PRINTABLE_UNSAFE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-# what Markdown would turn into an image or a link: ](https://…), ](//…), ]: https://…
+# text that Markdown would render as an image or a link: ](https://…), ](//…), ]: https://…
 _MARKDOWN_LINK = re.compile(r"\](?=(?:\(|:)\s{0,9}<?(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}:|//|www\.))")
 _ONE_WORD = re.compile(r"[A-Za-z0-9_.\-/+@*%=#]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -40,16 +40,14 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Return what JSON in UTF-8 says; lone surrogates, which no reply could hold, are spelled out in hexadecimal.
+    """Parse JSON in UTF-8; spell out lone surrogates in hexadecimal because a reply cannot contain them.
 
-    Integers of more than 4,300 digits are text.
-
-    `hook` sees each object, as in `json.loads`. Raises ValueError for what is no JSON, RecursionError for what is
-    nested beyond Python's limit.
+    Integers of more than 4,300 digits are returned as text. `hook` receives each object, as in `json.loads`. Raises
+    ValueError for invalid JSON, RecursionError for nesting beyond Python's limit.
     """
     if hook is None:
         try:
-            # half the time of the standard library's; what it refuses may still be JSON with a lone surrogate
+            # twice as fast as the standard library; JSON that it rejects may still be valid with a lone surrogate
             return from_json(content, cache_strings="keys")
         except ValueError:
             pass
@@ -59,12 +57,12 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
 
 
 def _read_int(digits: str) -> int | str:
-    """Return an integer; one with more digits than Python converts (and in quadratic time) stays text."""
+    """Return an integer; return more digits than Python converts (in quadratic time) as text."""
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def limit_value(value: Any, depth: int = DEEPEST) -> Any:
-    """Return a JSON value with words for what lies deeper than `depth` levels; integers beyond any float as text."""
+    """Return a JSON value with a note in place of levels deeper than `depth`; integers beyond any float are texts."""
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
@@ -83,7 +81,7 @@ def neutralise(text: str) -> str:
 
 
 def neutralise_value(value: Any) -> Any:
-    """Neutralise every text in a JSON value, keys too; Markdown links and images in it no longer render."""
+    """Neutralise every text in a JSON value, including keys, so that its Markdown links and images do not render."""
     if isinstance(value, str):
         return neutralise(_break_links(value))
     if isinstance(value, dict):
@@ -99,16 +97,16 @@ def _break_links(text: str) -> str:
 
 def shorten(text: str, length: int = 80) -> str:
     """Return `text` on one line, neutralised and without links, at most `length` characters."""
-    # of a text of megabytes the beginning is enough
+    # the start of a text of megabytes is enough
     begun = text[: 16 * length]
     line = neutralise(_break_links(" ".join(begun.split())))
     return line if len(line) <= length and begun == text else line[: length - 1] + "…"
 
 
 def quote(name: object, length: int = 80) -> str:
-    """Return a recorded name for a message: shortened, and in quotation marks that it cannot close.
+    """Return a recorded name for a message: shortened, in quotation marks that the name cannot close.
 
-    A name of ASCII letters, digits and `_.-/+@*%=#` cannot be read as a sentence and needs no marks. `{name!r}` in a
+    A name of ASCII letters, digits and `_.-/+@*%=#` cannot be read as a sentence and is not quoted. `{name!r}` in a
     message quotes every name.
     """
     line = shorten(str(name), length)

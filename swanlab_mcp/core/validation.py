@@ -1,4 +1,4 @@
-"""How arguments are read in the forms that assistants send them, and what is wrong with a value, in our own words."""
+"""Read arguments in the forms that assistants send, and describe invalid values in this package's words."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def read_words(value: Any) -> Any:
 
 
 def read_objects(value: Any) -> Any:
-    """Read as `read_words` does; the JSON text of an object as that object too."""
+    """Read as `read_words` does, and also the JSON text of an object as that object."""
     return _read_list(value, "[{")
 
 
 def read_bound(value: Any) -> Any:
-    """Return a step as int, and a text as it is: `read_selection` says what is wrong with it."""
+    """Return a step as int and a text unchanged: `read_selection` validates texts."""
     if value is None or isinstance(value, str):
         return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # compared before anything is converted: an integer may lie beyond any float
+    # compared before conversion: an integer may be too large for a float
     if not is_number or not abs(value) <= _LARGEST_STEP or value != int(value):
         raise PydanticCustomError("step_or_time", "not a step or a time")
     return int(value)
