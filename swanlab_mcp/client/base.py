@@ -27,28 +27,27 @@ __all__ = ["Backend"]
 
 
 class Backend(Protocol):
-    """Answers about workspaces, projects, experiments and metrics.
+    """Read access to workspaces, projects, experiments and metrics, and some writes.
 
-    Every method raises a SwanLabError where it cannot answer; a list is whole, or a stretch that begins at `offset`
-    with at most `limit` items (None: all) and whose `page.total` counts the whole list. What was guessed or repaired
-    stands in `notes`.
+    Every method raises SwanLabError on failure. A list is complete, or it starts at `offset` with at most `limit` items
+    (`None`: all), and `page.total` counts the complete list. `notes` mention guesses and repairs.
     """
 
     @property
     def writes(self) -> int:
-        """Return how many changes this client has requested; names that were listed before may be gone."""
+        """Return the number of changes that this client has requested; a change may remove names listed earlier."""
         ...
 
     def get_secrets(self) -> tuple[str, ...]:
-        """Return the API key and the session that questions are asked with, which no reply may hold."""
+        """Return the API key and the session used for requests; no reply may contain them."""
         ...
 
     async def get_username(self) -> str:
-        """Return the workspace that is meant when none is named."""
+        """Return the default workspace."""
         ...
 
     def get_link(self, ref: Ref) -> str:
-        """Return the web address of a workspace, project or experiment; empty where there is none."""
+        """Return the URL of a workspace, project or experiment, or "" if it has none."""
         ...
 
     async def get_user(self) -> ApiResponse[User]: ...
@@ -77,71 +76,72 @@ class Backend(Protocol):
     async def narrow_experiments(
         self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
-        """Return, with configs, a part of a project's experiments that holds all those that meet the filters.
+        """Return part of a project's experiments, with configs, that includes every match of the filters.
 
-        What else it holds, and what SwanLab judges otherwise than we do, the caller must sort out. The summaries of
-        the metrics `keys` come along: of thousands of experiments that is quicker than one question after the other.
+        The caller must apply the filters again, because the result may include other experiments and SwanLab compares
+        differently. The summaries of the metrics `keys` are included: for thousands of experiments, this is faster than
+        two requests in turn.
         """
         ...
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
-        """Return one experiment by its cuid or slug, with its whole profile."""
+        """Return an experiment by its cuid or slug, with its whole profile."""
         ...
 
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
-        """Return every metric's last, smallest and largest value of one experiment, by its cuid or slug."""
+        """Return the last, smallest and largest value of every metric of an experiment, by its cuid or slug."""
         ...
 
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Return the summaries of listed experiments by their cuid, asked for in batches; of `keys` only, if any."""
+        """Return the summaries of experiments by cuid, fetched in batches and restricted to `keys` if given."""
         ...
 
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Return the points of metric keys in the order asked; a key that was never logged is absent.
+        """Return the points of metric keys in the given order; keys that were never logged are missing.
 
-        `exact` asks for every point; otherwise SwanLab may send a sample of up to 1,500.
+        With `exact`, every point is returned; otherwise SwanLab may send a sample of up to 1,500.
         """
         ...
 
     async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
-        """Return the keys of an experiment's scalar metrics, system metrics included, and of its media."""
+        """Return the keys of an experiment's scalar metrics, including system metrics, and of its media."""
         ...
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Return at most `count` log lines from line `start` on; `start` None: the last ones."""
+        """Return at most `count` log lines from line `start` on; if `start` is `None`, the last lines."""
         ...
 
     async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
-        """Return the steps at which a key has media, and the items at `step` (None: at the last one).
+        """Return the steps at which a key has media, and the items at `step` (`None`: at the last step).
 
-        A key without media, or without any at `step`, has no items.
+        There are no items if the key has no media, or none at `step`.
         """
         ...
 
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Return the files of listed items in their order, each only if it has at most `limit` bytes."""
+        """Return the files of listed items in their order, without the content of files above `limit` bytes."""
         ...
 
     def require_writable(self, ref: WorkspaceRef) -> None:
-        """Raise NotAvailableOffline where nothing is ever written."""
+        """Raise NotAvailableOffline if this backend is read-only."""
         ...
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
-        """Delete one experiment by its cuid; asks once, whatever comes back."""
+        """Delete an experiment by its cuid; sends a single request without retries."""
         ...
 
     async def delete_project(self, ref: ProjectRef) -> None:
-        """Delete a project with all its experiments; asks once, whatever comes back."""
+        """Delete a project with all its experiments; sends a single request without retries."""
         ...
 
     async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
-        """Create an empty project; asks once, whatever comes back."""
+        """Create an empty project; sends a single request without retries."""
         ...
 
     async def aclose(self) -> None: ...

@@ -1,7 +1,7 @@
-"""AnswerCache: keep answers of one account for as long as they can be believed, and ask equal questions once.
+"""AnswerCache: cache the responses of an account, and merge equal concurrent requests.
 
-Lists, and answers about an experiment that runs or of which nothing is known, live for 15 seconds. Answers about an
-experiment that ended live for 10 minutes, or until any answer shows that it changed. An answer that was requested
+Lists, and responses about a running or unknown experiment, are kept for 15 seconds. Responses about an
+experiment that ended are kept for 10 minutes, or until another response shows that it changed. A response requested
 before a change was seen is never kept.
 """
 
@@ -35,15 +35,15 @@ _SHORT = 15.0
 _LONG = 600.0
 _SETTLING = 60.0
 _ENDED = {"FINISHED", "CRASHED", "ABORTED"}
-_ENTRY = 1000  # bytes of an answer's frame and its name
-_SMALLEST = 3200  # so that at most 20,000 answers are kept
+_ENTRY = 1000  # bytes of a response's frame and name
+_SMALLEST = 3200  # limits the cache to 20,000 responses
 _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
 
 
 class _Sighting(NamedTuple):
-    """How an experiment looks in the newest answer; `asked` numbers the question, `ended` is in Unix seconds."""
+    """The newest known state of an experiment; `requested` numbers its request, `ended` is in Unix seconds."""
 
     name: str
     look: Hashable
@@ -53,14 +53,14 @@ class _Sighting(NamedTuple):
 
 @dataclass
 class _Project:
-    """The experiments of a project by id and slug; `is_whole`: there are no others."""
+    """The experiments of a project by id and slug; `is_whole`: the list is complete."""
 
     sightings: dict[str, _Sighting] = field(default_factory=dict[str, _Sighting])
     is_whole: bool = False
 
 
 class Start(NamedTuple):
-    """What was known when a question was asked."""
+    """The state of knowledge when a request started."""
 
     look: Hashable
     at: float
@@ -69,7 +69,7 @@ class Start(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is kept of an answer under a name; `size` in bytes, None: to be weighed."""
+    """A part of a response to cache under a name; `size` is in bytes, or `None` to estimate it."""
 
     name: Hashable
     ref: Ref | None
@@ -84,7 +84,7 @@ class _Entry(NamedTuple):
 
 
 class AnswerCache:
-    """Hold the answers of one account; accounts never share a cache.
+    """Hold the responses of an account; accounts never share a cache.
 
     `clock` returns Unix seconds (a monotonic clock would stop while a laptop sleeps); `capacity` is in bytes.
     """
@@ -101,15 +101,15 @@ class AnswerCache:
 
     @property
     def size(self) -> float:
-        """Return the estimated bytes of all answers."""
+        """Return the estimated bytes of all responses."""
         return self._entries.currsize
 
     def knows(self, ref: ProjectRef) -> bool:
-        """Return whether any experiment of the project was seen lately."""
+        """Return whether an experiment of the project was seen recently."""
         return ref in self._projects
 
     def forget(self) -> None:
-        """Drop all answers, including those under way: a change that this client made must show at once."""
+        """Drop all responses, including pending requests, so that this client's own change is visible at once."""
         self._changes += 1
         self._forgotten += 1
         self._entries = LRUCache[Hashable, _Entry](self._entries.maxsize, getsizeof=lambda entry: entry.size)
@@ -123,9 +123,10 @@ class AnswerCache:
         see: Callable[[Any, int], bool] | None = None,
         take_apart: Callable[[Any], Iterable[Part]] | None = None,
     ) -> ApiResponse[T]:
-        """Return the answer that is kept under `name`, or ask; `see` takes note of states, False: others are newer.
+        """Return the response cached under `name`, or await `question` and cache its response.
 
-        If an answer holds several, `take_apart` returns the parts to keep instead.
+        `see` records the states in the response and returns False if another response is newer, which prevents caching.
+        If the response contains several cacheable parts, `take_apart` returns these instead.
         """
         if isinstance(ref, ExperimentRef):
             self._refuse_name(ref)
@@ -148,11 +149,11 @@ class AnswerCache:
                     self.keep(part.name, part.answer, self.begin(part.ref)._replace(at=begun.at), part.size)
             return answer
 
-        # a question asked after a change was seen must not get an answer to an earlier question
+        # a request made after a change was seen must not share the response to an earlier request
         return _copy(await self.share((name, begun.look), fetch))
 
     async def share(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask once for all callers that ask the same at the same time; each gets the progress while it waits."""
+        """Merge equal concurrent calls into a single request; each caller receives its progress."""
         mine = progress.listener.get()
         waiting = self._listeners.setdefault(name, [])
 
@@ -175,7 +176,7 @@ class AnswerCache:
                 self._listeners.pop(name, None)
 
     def begin(self, ref: Ref | None) -> Start:
-        """Return what is known now about what a question refers to."""
+        """Return the current state of knowledge about the subject of a request."""
         self._requested += 1
         now = self._clock()
         if not isinstance(ref, ExperimentRef):
@@ -186,12 +187,12 @@ class AnswerCache:
         return Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._requested)
 
     def recall(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
-        """Return a copy of the answer under a name, None if it can no longer be believed."""
+        """Return a copy of the response cached under a name, or `None` if it is missing or outdated."""
         answer = self.find(name, ref)
         return None if answer is None else _copy(answer)
 
     def find(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
-        """Return the answer itself, which the caller must not change."""
+        """Return the cached response itself, which the caller must not change."""
         entry = self._entries.get(name)
         if entry is None:
             return None
@@ -203,9 +204,9 @@ class AnswerCache:
         return entry.answer
 
     def keep(self, name: Hashable, answer: ApiResponse[Any], start: Start, size: int | None = None) -> None:
-        """Keep an answer that no caller holds."""
+        """Cache a response that no caller holds."""
         entry = _Entry(answer, start, max(_SMALLEST, _weigh(answer) + _ENTRY if size is None else size))
-        # replaced, not updated: what is kept last is dropped last
+        # replaced, not updated, so that the newest entry is evicted last
         self._entries.pop(name, None)
         if entry.size <= self._entries.maxsize:
             self._entries[name] = entry
@@ -213,7 +214,7 @@ class AnswerCache:
     def see(
         self, ref: ProjectRef, experiments: Iterable[Experiment], requested: int, *, is_whole: bool = False
     ) -> bool:
-        """Take note of how experiments look; return False if an answer to a later question says otherwise."""
+        """Record the states of experiments; return False if the response to a later request contradicts them."""
         project = self._projects.get(ref) or _Project()
         known = project.sightings
         found = {name: _look_at(one, requested) for one in experiments for name in (one.cuid, one.slug) if name}
@@ -223,7 +224,7 @@ class AnswerCache:
             name for name in found if name in known and name not in newer and found[name].look != known[name].look
         }
         gone = known.keys() - found.keys() - newer.keys() if is_whole else set[str]()
-        # a list that is kept as whole lacks them
+        # a complete list cached earlier lacks these experiments
         unlisted = not is_whole and found.keys() - known.keys() and project.is_whole
         if changed or gone or unlisted:
             self._changes += 1
@@ -236,7 +237,7 @@ class AnswerCache:
         return project.sightings if project else {}
 
     def _refuse_name(self, ref: ExperimentRef) -> None:
-        """Raise NotFound for what was seen as a name: it is no id, and SwanLab need not be asked."""
+        """Raise NotFound if a listed experiment has this name: it is not an id, so no request is needed."""
         project = self._projects.get(ref.parent)
         if not project or not project.is_whole or ref.cuid in project.sightings:
             return
@@ -244,7 +245,7 @@ class AnswerCache:
             raise NotFound(say("{name!r} is the name of an experiment, not its id.", name=shorten(ref.cuid)))
 
     def _lose(self, ref: Ref | None) -> None:
-        """Forget how an experiment, or those of a project, looked: SwanLab says that there is none."""
+        """Drop the recorded state of an experiment or a project that SwanLab no longer finds."""
         if isinstance(ref, ExperimentRef):
             lost = self._get_sightings(ref.parent).pop(ref.cuid, None)
         elif isinstance(ref, ProjectRef):
@@ -256,7 +257,7 @@ class AnswerCache:
 
 
 def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
-    """Estimate how many bytes each of several parts takes when it is kept as an answer of its own."""
+    """Estimate the bytes of each part when it is cached as a separate response."""
     return _weigh(parts) // max(1, len(parts)) + _ENTRY
 
 
@@ -270,14 +271,14 @@ def _look_at(experiment: Experiment, requested: int) -> _Sighting:
         experiment.group,
         experiment.job,
     )
-    # a clone's metrics are those of its root, which may go on
+    # a clone has the metrics of its root, which may still be running
     has_ended = experiment.state in _ENDED and not experiment.rootExpId
     end = read_time(experiment.finishedAt) if has_ended and experiment.finishedAt else None
     return _Sighting(experiment.name, look, end.timestamp() if end else None, requested)
 
 
 def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:
-    """Return an answer whose lists the caller may change."""
+    """Return a response whose lists the caller may change."""
     data: Any = answer.data
     if isinstance(data, (list, dict)):
         data = cast("Any", data).copy()
@@ -285,7 +286,7 @@ def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:
 
 
 def _weigh(value: Any, depth: int = 0) -> int:
-    """Estimate how many bytes a value holds from a sample of its parts."""
+    """Estimate the bytes of a value from a sample of its parts."""
     size = sys.getsizeof(value)
     if depth > _DEEPEST:
         return size

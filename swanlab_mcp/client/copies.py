@@ -1,4 +1,4 @@
-"""A run that is in SwanLab's cloud and in a folder on this machine."""
+"""A run that exists both in SwanLab's cloud and in a folder on this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["LocalCopy"]
 
 
 class LocalCopy(NamedTuple):
-    """What the folder of a run shows at little cost; `last_step` None: too large to be read for it, or without points.
+    """The cheap facts about a run's folder; `last_step` is `None` if the run has no points or is too large to read.
 
-    `run_id` is the recorded id; `workspace` that of SwanLab for which it was recorded, empty if for none. `folder` is
-    its path from the folder that holds the log folder; `is_fresh`: its file was written within the last 10 minutes.
+    `run_id` is the recorded id; `workspace` is the SwanLab workspace it was recorded for, or "". `folder` is the path
+    relative to the parent of the log folder; `is_fresh`: its file was written within the last 10 minutes.
     """
 
     ref: ExperimentRef

@@ -1,4 +1,4 @@
-"""Choose the backend that answers: SwanLab's cloud, or the runs on this machine."""
+"""Choose the backend for a request: SwanLab's cloud, or the runs on this machine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SwanLabClient", "open_client"]
 
-# shortly after the last embedded run, so that "the last 7 days" of the demo hold its runs in any year
+# shortly after the last embedded run, so that "the last 7 days" of the demo always contain its runs
 _DEMO_CLOCK = 1_795_424_400_000
 
 
 class SwanLabClient:
-    """The backends of one account; with both, the workspace `local` is on this machine and all others are in the cloud.
+    """Hold the backends of an account; `local` is the workspace on this machine, all others are in the cloud.
 
-    Without an API key (`signed_in` is False) the runs on this machine are the default, if there are any.
+    Without an API key (`signed_in` is False), the runs on this machine are the default, if there are any.
     `stopped_clock` (Unix milliseconds) is the time of recorded backends.
     """
 
@@ -47,20 +47,20 @@ class SwanLabClient:
         self._others = self._backends[0]
 
     def at(self, ref: Ref) -> Backend:
-        """Return the backend that answers about a workspace and everything in it."""
+        """Return the backend of a workspace and everything in it."""
         return self._local if ref.workspace == LOCAL else self._others
 
     @property
     def default(self) -> Backend:
-        """Return the backend of the workspace that is meant when none is named."""
+        """Return the backend of the default workspace."""
         return self._others if self._signed_in else self._local
 
     def now(self) -> int:
-        """Return the time in Unix milliseconds; the demo's clock has stopped at its end."""
+        """Return the time in Unix milliseconds; the demo's clock is stopped."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
 
     async def find_copies(self, run_id: str) -> list[LocalCopy]:
-        """Return the runs of that id on this machine, if there is a cloud to compare them with."""
+        """Return the runs with this id on this machine, if there is a cloud to compare them with."""
         return await self._offline.find_copies(run_id) if self._offline else []
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
@@ -79,16 +79,16 @@ class SwanLabClient:
         )
 
     def get_secrets(self) -> tuple[str, ...]:
-        """Return the API key and the session that requests carry, which no reply may contain."""
+        """Return the API key and the session used for requests; no reply may contain them."""
         return tuple(secret for backend in self._backends for secret in backend.get_secrets())
 
     @property
     def cached_bytes(self) -> float:
-        """Bytes of the answers that are kept."""
+        """Estimated bytes of the cached responses."""
         return self._cache.size if self._cache else 0
 
     def forget(self) -> None:
-        """Drop the answers that are kept."""
+        """Drop the cached responses."""
         if self._cache:
             self._cache.forget()
 
@@ -98,11 +98,11 @@ class SwanLabClient:
 
 
 def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient:
-    """Return the client of one account; with `is_cached`, SwanLab's answers are kept for a while.
+    """Return the client of an account; with `is_cached`, SwanLab's responses are cached for a while.
 
-    Costs nothing but imports; the first question opens files and connections.
+    This only imports modules; the first request opens files and connections.
     """
-    # imported here, because a server that has just started must not wait for what the first question needs
+    # imported here to keep the server's start fast
     from swanlab_mcp.client.local import OfflineClient
 
     offline = OfflineClient(settings.log_dirs, settings.link_targets) if settings.log_dirs else None

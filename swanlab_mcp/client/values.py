@@ -1,4 +1,4 @@
-"""Values of SwanLab's JSON, as its API and its run files write them. Pure."""
+"""Values in the JSON of SwanLab's API and run files. Pure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
-    """Undo SwanLab's wrapping of each config value as `{"value", "desc", "sort"}`, at any depth.
+    """Unwrap each config value in SwanLab's `{"value", "desc", "sort"}` objects, at any depth.
 
-    Only an object with `value` and at least one of `desc` and `sort`, and nothing else, is a wrapping. What lies too
-    deep is limited (see `limit_value`) in the same walk.
+    Only an object that consists of `value` and at least one of `desc` and `sort` is a wrapping. Values that are too
+    deep are limited (see `limit_value`) in the same walk.
     """
     if type(config) in _PLAIN:
         return config
@@ -46,7 +46,7 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
 
 
 def read_number(value: Any) -> float | None:
-    """Return the float that a number or one of SwanLab's spellings of NaN and infinity means, else None."""
+    """Return the float for a number or for SwanLab's spellings of NaN and infinity, else `None`."""
     if isinstance(value, str):
         return _SPELLED.get(value.strip().lower())
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""Answers of an HTTP server: their JSON, or the error that their status means."""
+"""Read HTTP responses: return their JSON, or raise the error for their status."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from swanlab_mcp.core.untrusted import parse_json, quote, shorten
 
 __all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_after", "read_trace_id"]
 
-# how servers refuse a form of question that they do not know
+# the statuses with which servers reject an unsupported request format
 NOT_OFFERED = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _LARGE = 2**18
 _MOST_MEMORY = 400 * 2**20
 
 
 class Answer(NamedTuple):
-    """What came back; `headers` know names in any case, `opened` is a download whose body is still to come."""
+    """A response; `headers` ignore case, and `opened` is a download whose body is not yet read."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 async def read_json(answer: Answer, what: str) -> Any:
-    """Return the answer's JSON, or raise the error that its status means."""
+    """Return the response's JSON, or raise the error for its status."""
     status, trace_id = answer.status, read_trace_id(answer)
     if answer.is_success:
         try:
@@ -108,14 +108,14 @@ def _name_target(answer: Answer) -> str:
 async def _parse(content: bytes, what: str) -> Any:
     if len(content) < _LARGE:
         return parse_json(content)
-    # at most so much: an object, a list, and a value with its place in them
+    # upper bound: an object, a list, or a value with its place in them
     size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
             say("SwanLab's answer to {what} has too many parts to be read in bounded memory.", what=what),
             hint=say("Ask for less at once."),
         )
-    # in a thread the C parser keeps the event loop out, except where it calls Python: hence the hook
+    # the C parser blocks the event loop even in a thread, except when it calls Python, as this hook makes it do
     return await asyncio.to_thread(parse_json, content, lambda item: item)
 
 
@@ -136,14 +136,14 @@ def read_trace_id(answer: Answer) -> str:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that SwanLab asks to wait, given as seconds or as an HTTP date (RFC 9110, 10.2.3)."""
+    """Return the seconds that SwanLab requests to wait, given as seconds or as an HTTP date (RFC 9110, 10.2.3)."""
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)
     moment = _read_date(text)
     if moment is None:
         return None
-    # SwanLab's clock and not ours says how far away that is
+    # the date is relative to SwanLab's clock, not to the local clock
     now = _read_date(headers.get("date", ""))
     return max(0.0, moment - (time.time() if now is None else now))
 

@@ -1,4 +1,4 @@
-"""CloudClient: SwanLab's HTTP API as answers (wire page, sections 1 to 5)."""
+"""CloudClient: the client for SwanLab's HTTP API (wire page, sections 1 to 5)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SUMMARIES_AT_ONCE = 300
 
 
 class CloudClient(MetricQueries):
-    """Answers from the SwanLab server that `transport` reaches; links lead to `web_host`."""
+    """Client for the SwanLab server that `transport` connects to; links lead to `web_host`."""
 
     def __init__(self, transport: Transport, web_host: str) -> None:
         super().__init__(transport)
@@ -76,7 +76,7 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=read_project(await self._transport.get("project", ref.workspace, ref.project)))
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        """Merge the legacy and the current list by username and make sure of the personal workspace (section 2)."""
+        """Merge the legacy and the current list by username, and always include the personal workspace (section 2)."""
         session = await self._transport.sign_in()
         answers = await gather(
             self._try_list("group", ""),
@@ -120,7 +120,7 @@ class CloudClient(MetricQueries):
     async def narrow_experiments(
         self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
-        """Let SwanLab apply what it can; whatever it does not tell about configs is read where that costs less."""
+        """Let SwanLab apply the filters that it supports; read missing configs only if the whole list costs more."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
             found = await self._show_experiments(ref, list(items.values()))
@@ -134,7 +134,7 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=await self._list_summarised(ref, keys))
 
     async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str]) -> Narrowed:
-        """Return all experiments of a project; summaries are asked for while further pages are on their way."""
+        """Return all experiments of a project; fetch summaries while further pages are pending."""
         summaries: dict[str, Summary] = {}
         experiments: list[Experiment] = []
         waiting: list[dict[str, Any]] = []
@@ -145,7 +145,7 @@ class CloudClient(MetricQueries):
             own = stage = stage or progress.Stage("summaries", total)
             waiting.extend(items)
             if is_last:
-                # a list that is read again begins anew
+                # a second reading starts with the first page again
                 stage = None
             elif len(waiting) <= _SUMMARIES_AT_ONCE - LARGEST_PAGE:
                 return
@@ -166,7 +166,7 @@ class CloudClient(MetricQueries):
             await self._references.find_project_id(ref)
 
         await gather(read_list_of_all(), look_up())
-        # a list that is read again may have lost some
+        # a second reading may lack some experiments of the first
         return Narrowed(experiments, {one.cuid: summaries[one.cuid] for one in experiments})
 
     async def _read_experiments(
@@ -176,14 +176,14 @@ class CloudClient(MetricQueries):
         return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on)
 
     async def _show_experiments(self, ref: ProjectRef, filters: Sequence[dict[str, Any]]) -> list[Experiment] | None:
-        """Return what `runs/shows` lets through, None where it is not offered or the whole list costs less."""
+        """Return the matches from `runs/shows`, or `None` if it is unsupported or the whole list is cheaper."""
         body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
         try:
             answer = await self._transport.query("project", ref.workspace, ref.project, "runs", "shows", body=body)
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            # an unknown project is told by the list that is read instead
+            # a 404 may also mean that the project does not exist: this then raises NotFound
             await self._references.find_project_id(ref)
             self._lacks_shows = True
             return None
@@ -214,7 +214,7 @@ class CloudClient(MetricQueries):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Ask for 300 experiments at a time, in parallel; what servers send beyond the keys is dropped."""
+        """Fetch 300 experiments per request, in parallel; drop metrics other than the keys."""
         project_id = await self._references.find_project_id(ref)
         references = [read_reference(experiment, project_id) for experiment in experiments]
         batches = [
@@ -239,7 +239,7 @@ class CloudClient(MetricQueries):
         return self._transport.secrets
 
     def require_writable(self, ref: WorkspaceRef) -> None:
-        """Let SwanLab judge: whoever may write there, may."""
+        """Accept every workspace: SwanLab checks the permission."""
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
         try:
@@ -262,7 +262,7 @@ class CloudClient(MetricQueries):
             self._note_write(ref)
 
     def _note_write(self, ref: ProjectRef | ExperimentRef) -> None:
-        """Forget what the write may have changed, whether or not it is known to be done."""
+        """Drop the ids that the write may have changed, even if its success is unknown."""
         self._writes += 1
         self._references.forget(ref)
 

@@ -1,4 +1,4 @@
-"""Bodies of HTTP responses, read in bounded memory and decompressed here."""
+"""Read bodies of HTTP responses in bounded memory, with decompression."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 2**16
 
 
 class Response(Protocol):
-    """An HTTP response whose body is still to come."""
+    """An HTTP response whose body is not yet read."""
 
     status_code: int
 
@@ -39,9 +39,9 @@ async def read_whole(response: Response, what: str) -> Answer:
 
 
 async def read_body(response: Response, limit: int, what: str = "") -> AsyncGenerator[bytes, None]:
-    """Yield a body in small pieces, decompressed here: httpx would blow up all that has arrived at once.
+    """Yield a body in small pieces; decompresses them here because httpx would decompress all received data at once.
 
-    Raises UnexpectedResponse when it has more than `limit` bytes, or is not the gzip that it claims to be.
+    Raises UnexpectedResponse if the body has more than `limit` bytes or is not valid gzip as declared.
     """
     what = what or say("a download")
     reported = response.headers.get("content-length", "")
@@ -66,7 +66,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
                     if size > limit:
                         raise too_large
                     yield piece
-                    # a bomb must not keep others waiting, nor outlast the call's deadline
+                    # a decompression bomb must not block other calls or outlast the call's deadline
                     await asyncio.sleep(0)
         if gzip:
             gzip.finish()
@@ -77,7 +77,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
 
 
 class _Gzip:
-    """Decompress what arrives, in pieces of at most 64 kB; raises zlib.error, at the end too if that is missing."""
+    """Decompress data in pieces of at most 64 kB; raises zlib.error for invalid data, or at a premature end."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)

@@ -1,4 +1,4 @@
-"""CachedClient: the client for SwanLab's HTTP API with its answers kept for a while (see `client/cache.py`)."""
+"""CachedClient: the client for SwanLab's HTTP API with cached responses (see `client/cache.py`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 def _kept(fetch: Method) -> Method:
-    """Return the method with its answers kept under its name and arguments, of which the first is the reference."""
+    """Return the method with its responses cached by its name and arguments; the first argument is the reference."""
     signature = inspect.signature(fetch)
 
     @wraps(fetch)
@@ -37,7 +37,7 @@ def _kept(fetch: Method) -> Method:
 
 
 def _changing(write: Method) -> Method:
-    """Return the method with all answers forgotten after it, even if it fails."""
+    """Return the method, extended to drop all cached responses after it, even if it fails."""
 
     @wraps(write)
     async def change(self: CachedClient, *args: Any, **kwargs: Any) -> Any:
@@ -50,7 +50,7 @@ def _changing(write: Method) -> Method:
 
 
 class CachedClient(CloudClient):
-    """Client of one account for SwanLab's HTTP API that keeps answers."""
+    """Client of an account for SwanLab's HTTP API, with a cache for responses."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class CachedClient(CloudClient):
     async def list_experiments(
         self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        """Cut a stretch out of the whole list if that is kept."""
+        """Return a slice of the complete list if it is cached; otherwise fetch the slice."""
         whole = self.answers.recall(_name_list(ref), ref)
         if whole and (offset or limit is not None):
             items = cast("list[Experiment]", whole.data or [])
@@ -103,7 +103,7 @@ class CachedClient(CloudClient):
     async def narrow_experiments(
         self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
     ) -> ApiResponse[Narrowed]:
-        """Ask for experiments and summaries together only if none are known: otherwise a part of them is enough."""
+        """Fetch experiments and summaries together if the list is not cached; otherwise fetch only the missing part."""
         if filters and not self.answers.recall(_name_list(ref), ref):
             answer = await self.answers.ask(
                 ("narrowed", ref, repr(filters)),
@@ -123,7 +123,7 @@ class CachedClient(CloudClient):
                 lambda answer: _take_apart(ref, answer.data, keys),
             )
         else:
-            # the whole list holds all that meet any filters
+            # the whole list includes all matches of any filters
             answer = await self.list_experiments(ref)
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
@@ -144,7 +144,7 @@ class CachedClient(CloudClient):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Ask only about the experiments whose summary is not known any more."""
+        """Fetch only the summaries missing from the cache."""
         refs = {one.cuid: ref.experiment(one.cuid) for one in experiments}
         known: dict[str, Summary] = {
             cuid: dict(answer.data or {})
@@ -170,7 +170,7 @@ class CachedClient(CloudClient):
         return ApiResponse(data={cuid: known[cuid] for cuid in refs if cuid in known}, notes=notes)
 
     def require_writable(self, ref: WorkspaceRef) -> None:
-        """Forget first: a change is judged by what is there now."""
+        """Clear the cache first: a change must be based on the current state."""
         self.answers.forget()
         super().require_writable(ref)
 
@@ -188,12 +188,12 @@ def _name_summary(ref: ExperimentRef, keys: Sequence[str]) -> Hashable:
 
 
 def _take_apart(ref: ProjectRef, narrowed: Narrowed, keys: Sequence[str]) -> Iterable[Part]:
-    """Return the parts to keep of experiments and summaries that came together, as if each had been requested."""
+    """Return the cacheable parts of experiments and summaries fetched together, as if requested separately."""
     experiments = list(narrowed.experiments)
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
     size = weigh_parts(dict(narrowed.summaries))
     for cuid, summary in narrowed.summaries.items():
         one = ref.experiment(cuid)
         yield Part(_name_summary(one, keys), one, ApiResponse(data=dict(summary)), size)
-    # the last part is dropped last when there is no space
+    # the last part is evicted last
     yield Part(_name_list(ref), ref, listed)

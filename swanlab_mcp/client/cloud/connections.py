@@ -1,4 +1,4 @@
-"""Connections: HTTP requests to one server, at most 64 at once; `network` says how they get there."""
+"""Connections: send HTTP requests to one server, at most 64 at once; `network` chooses the route."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BrokenConnection", "Connections", "Request"]
 
 Request = httpx.Request
 
-# so that the pages of a list of 3,000, or 50 calls at once, take one round trip
+# enough for the pages of a list of 3,000, or 50 concurrent calls, in one round trip
 _AT_ONCE = 64
 _AT_ONCE_IN_ALL = 1024
 _IDLE = 5.0
@@ -32,7 +32,7 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
 
 class _Silence(logging.Filter):
-    """Keep our requests out of what httpx logs: addresses hold signatures, headers the session."""
+    """Hide our requests from httpx's logs: URLs contain signatures, and headers the session."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 whatever it says
         return not _sending.get()
@@ -43,7 +43,7 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class BrokenConnection(Exception):
-    """A request without a whole response; `kind` names the error, `is_unsent`: the request cannot have arrived."""
+    """A request without a complete response; `kind` names the error, and `is_unsent` means it was never delivered."""
 
     def __init__(self, error: httpx.TransportError) -> None:
         super().__init__(str(error))
@@ -53,11 +53,11 @@ class BrokenConnection(Exception):
 
 
 class Connections:
-    """At most 64 clients of which each carries one request at a time.
+    """A pool of at most 64 clients, each with one request at a time.
 
-    httpx's own pool looks at all its connections for each request, which made a ranking of 3,000 cost 1.3 times as much
-    processor time (benchmarks/RESULTS.md), and it never closes what a cancelled request leaves behind. The first free
-    client is taken: questions in turn share one connection.
+    httpx's own pool checks all its connections for each request, which made a ranking of 3,000 cost 1.3 times as much
+    processor time (benchmarks/RESULTS.md). It also never closes the connection of a cancelled request. The first free
+    client is used, so sequential requests share one connection.
     """
 
     def __init__(self, base_url: str = "") -> None:
@@ -76,9 +76,9 @@ class Connections:
 
     @asynccontextmanager
     async def send(self, request: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
-        """Wait for a free client, send the request and yield the response, which is closed afterwards.
+        """Wait for a free client, send the request, yield the response and close it afterwards.
 
-        Raises BrokenConnection, also for a body that breaks off.
+        Raises BrokenConnection, also for an incomplete body.
         """
         async with self._slots, _get_shared_slots():
             if not self._free:
@@ -95,7 +95,7 @@ class Connections:
                 raise BrokenConnection(error) from error
             finally:
                 if not is_whole:
-                    # a cancelled request may leave its connection open, and httpx never closes that
+                    # a cancelled request may leave its connection open, and httpx never closes it
                     self._replace(number)
                 heappush(self._free, number)
                 self._used[number] = time.monotonic()
@@ -110,7 +110,7 @@ class Connections:
         await asyncio.gather(*self._closing)
 
     async def _close_idle(self) -> None:
-        """Close connections that were not used for 5 seconds, until none is open; httpx does so at requests only."""
+        """Close connections after 5 idle seconds until all are closed; httpx only does this during requests."""
         while self._used:
             await asyncio.sleep(_IDLE / 5)
             for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:
@@ -119,7 +119,7 @@ class Connections:
         self._idle = None
 
     def _replace(self, number: int) -> None:
-        """Close a client with all its connections, in a task of its own: whoever used it may be cancelled again."""
+        """Close a client with its connections in a separate task, because the current task may be cancelled again."""
         old, self._clients[number] = self._clients[number], _make_client(self._base_url)
         task = asyncio.create_task(old.aclose())
         self._closing.add(task)
@@ -131,7 +131,7 @@ class Connections:
 
 
 def _get_shared_slots() -> asyncio.Semaphore:
-    """Return what bounds the requests of all accounts that this event loop serves."""
+    """Return the limit on concurrent requests of all accounts in this event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _shared_slots:
         _shared_slots[loop] = asyncio.Semaphore(_AT_ONCE_IN_ALL)
@@ -144,11 +144,11 @@ _shared_slots = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore](
 def _make_client(base_url: str = "") -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base_url,
-        # what else a server may send is not decompressed here
+        # this package decompresses only gzip
         headers={"user-agent": f"swanlab-mcp-server/{__version__}", "accept-encoding": "gzip"},
         timeout=_LIMITS,
         follow_redirects=False,
-        # the environment's proxies and certificates are read there
+        # Network reads the environment's proxies and certificates
         transport=Network(),
         trust_env=False,
     )

@@ -24,9 +24,9 @@ _LONGEST_LINE = 2**20
 
 
 class Storage:
-    """Downloads from the addresses that the server of `settings.api_host` gives.
+    """Download files from the URLs that the server at `settings.api_host` provides.
 
-    It has connections of its own: neither the session nor a cookie of it may reach the storage.
+    It has separate connections because the storage must not receive the session or its cookies.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,7 +50,7 @@ class Storage:
                 yield rest.decode(errors="replace")
 
     async def fetch(self, url: str, limit: int) -> MediaFile:
-        """Return a presigned file, without its content when it has more than `limit` bytes; raises SwanLabError."""
+        """Return a presigned file, without its content if it has more than `limit` bytes; raises SwanLabError."""
         async with self._open(url) as response:
             reported = response.headers.get("content-length", "")
             size = int(reported) if reported.isdecimal() and "content-encoding" not in response.headers else None
@@ -77,7 +77,7 @@ class Storage:
         request = connections.build_request("GET", place.url)
         addresses = await resolve_destination(place.host, place.port, place.own_host)
         if addresses:
-            # connect to what was checked: the name may lead elsewhere the next time
+            # connect to the checked address: the name may resolve differently the next time
             request.extensions = {**request.extensions, "sni_hostname": place.host}
         turns = cycle(addresses)
 

@@ -1,4 +1,4 @@
-"""Fields of SwanLab's JSON, read with their types checked; anything unknown raises UnexpectedResponse. Pure."""
+"""Fields of SwanLab's JSON, read with their types checked; unknown forms raise UnexpectedResponse. Pure."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def get_text(value: Any) -> str:
 
 
 def get_optional_text(value: Any) -> str | None:
-    """Return a text; null, as an empty one, is None. Another type is no form that SwanLab is known to send."""
-    # thousands of experiments pass here: a union would be made anew for each text
+    """Return a text, or `None` for null and empty texts. SwanLab is not known to send other types."""
+    # avoids building a union type for each text: thousands of experiments pass here
     if value is not None and not isinstance(value, str):
         raise refuse(value, say("a text"))
     return value or None

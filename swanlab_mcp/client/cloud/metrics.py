@@ -1,4 +1,4 @@
-"""MetricQueries: what SwanLab's HTTP API answers about one experiment's metrics, logs and media (section 5)."""
+"""MetricQueries: requests for an experiment's metrics, logs and media in SwanLab's HTTP API (section 5)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SHARD = 1000
 
 
 class MetricQueries:
-    """Requests about one experiment at the server that `transport` reaches."""
+    """Requests about an experiment to the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -60,7 +60,7 @@ class MetricQueries:
         self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Fetch the shards of 1,000 lines that are needed, once each; first find where the log ends."""
+        """Find the length of the log, then fetch each required shard of 1,000 lines once."""
         known: dict[int, list[dict[str, Any]]] = {}
         total = await self._references.ask(ref, lambda one: self._count_log_lines(one, known))
         reference = await self._references.refer(ref)
@@ -90,7 +90,7 @@ class MetricQueries:
         def read() -> list[LogLine]:
             return [read_log_line(item, number) for number, item in shown]
 
-        # of thousands of lines, other calls go on meanwhile
+        # parse thousands of lines in a thread to keep the event loop free
         lines = read() if len(shown) < _SHARD else await asyncio.to_thread(read)
         return ApiResponse(data=LogPart(lines, first, total))
 
@@ -104,9 +104,9 @@ class MetricQueries:
             raise _describe_old(error, say("log lines")) from error
 
     async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
-        """Return the log's length; some servers tell it, others only how many lines a shard has (section 8).
+        """Return the log's length; some servers report it, others only the lines of each shard (section 8).
 
-        `known` gets the shards that were read on the way.
+        `known` receives the shards read in the process.
         """
         known.clear()
 
@@ -140,7 +140,7 @@ class MetricQueries:
         return ApiResponse(data=LoggedKeys(scalars, media))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        """Ask in the current form; servers that do not know it list their columns, from then on (section 5)."""
+        """Return the keys of a kind; servers without the current format list their columns from then on (section 5)."""
         refused: SwanLabError | None = None
         if not self._legacy_series:
             try:
@@ -173,7 +173,7 @@ class MetricQueries:
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Ask for 16 keys at a time; a key without points is looked up among the keys that were logged."""
+        """Fetch 16 keys per request; check keys without points against the logged keys."""
 
         async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
             async with self._series_slots:
@@ -199,7 +199,7 @@ class MetricQueries:
         return ApiResponse(data=await self._references.ask(ref, ask))
 
     async def _read_whole(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
-        """Read every point; a table that ends before the summary does is requested twice, then it is an error."""
+        """Read every point; if a table ends before the summary's last step, retry once, then raise an error."""
         answers: list[Any] = await gather(
             self._read_part(reference, keys, exact=True), self._summaries.find_last_steps(reference, keys)
         )
@@ -222,7 +222,7 @@ class MetricQueries:
     async def _read_part(
         self, reference: dict[str, Any], keys: Sequence[str], *, exact: bool = False
     ) -> dict[str, Points]:
-        """Read in the current form; servers that do not know it export one key at a time."""
+        """Read in the current format; servers without it export one key at a time."""
         if not self._legacy_series:
             try:
                 return await (self._export_points if exact else self._sample_points)(reference, keys)
@@ -233,7 +233,7 @@ class MetricQueries:
         return {key: points for column in columns for key, points in column.items()}
 
     async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
-        """Return one key's points as old servers export them: all of them; nothing where there is no such key."""
+        """Return all points of a key in the export of old servers, or an empty dict if the key does not exist."""
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column", "csv")
             url = read_text_field(await self._transport.get(*path, params={"key": key}), "url")
@@ -284,9 +284,9 @@ class MetricQueries:
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Ask for all addresses at once; the files of a clone lie under its root's ids.
+        """Request all URLs at once; the files of a clone belong to its root's ids.
 
-        A file that is missing has neither content nor size, and a note.
+        A missing file has neither content nor size, and is mentioned in a note.
         """
         reference = _as_root(await self._references.refer(ref))
         body = {
@@ -316,7 +316,7 @@ class MetricQueries:
 
 
 def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[str]:
-    """Return the keys whose points end before the step at which they should; later ones came meanwhile."""
+    """Return the keys whose points end before the expected step; points logged in the meantime are allowed."""
     return [key for key, end in ends.items() if key in points and max(points[key].steps, default=-1) < end]
 
 
@@ -333,7 +333,7 @@ def _describe_old(error: SwanLabError, what: str) -> SwanLabError:
 
 
 def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
-    """Return a reference with the ids of a clone's root in the place of its own, as some calls want them."""
+    """Return a reference with the ids of a clone's root instead of its own, as some calls require."""
     root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
     return {**reference, **{name: value for name, value in root.items() if value}}
 

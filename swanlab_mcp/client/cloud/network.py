@@ -1,4 +1,4 @@
-"""Proxies, certificates, and why a connection failed."""
+"""Proxies, certificates, and explanations of failed connections."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _OTHER_NAME = {62, 63, 64}
 
 
 class Network(httpx.AsyncBaseTransport):
-    """Send each request directly, or through the proxy that the environment names for its host.
+    """Send each request directly, or through the environment's proxy for its host.
 
-    Certificates and proxies are loaded when a request needs them; a plain HTTP request needs no certificates.
+    Certificates and proxies are loaded on demand; a plain HTTP request needs no certificates.
     """
 
     def __init__(self, limits: httpx.Limits | None = None) -> None:
@@ -76,14 +76,14 @@ class Network(httpx.AsyncBaseTransport):
 
 
 class Failure(NamedTuple):
-    """Why a connection failed: `message` is set if repeating the request cannot help, `hint` says what to do."""
+    """The reason for a failed connection: `message` is set if retrying cannot help, `hint` says what to do."""
 
     message: str
     hint: str
 
 
 def explain(error: httpx.TransportError) -> Failure:
-    """Return what a failed connection means for the user."""
+    """Return the explanation of a failed connection for the user."""
     request = getattr(error, "_request", None)
     url = request.url if request else httpx.URL("")
     proxy = _choose_proxy(read_network_variables(), url) if request else None
@@ -136,7 +136,7 @@ def explain(error: httpx.TransportError) -> Failure:
 
 
 class Place(NamedTuple):
-    """Where a download is, and the host of the API."""
+    """The location of a download, and the host of the API."""
 
     url: httpx.URL
     host: str
@@ -145,9 +145,9 @@ class Place(NamedTuple):
 
 
 def place_download(address: str, api_host: str) -> Place:
-    """Return where a download leads; an address without a scheme or a host is one of the API host's.
+    """Return the location of a download; a URL without scheme or host is relative to the API host.
 
-    Raises UnexpectedResponse if it is not valid, and for plain HTTP unless the API host serves that itself.
+    Raises UnexpectedResponse for an invalid URL, and for plain HTTP unless the API host itself uses it.
     """
     own = httpx.URL(api_host)
     if re.match(r"[\w.-]+:\d+(?:/|$)", address):
@@ -174,7 +174,7 @@ def place_download(address: str, api_host: str) -> Place:
 
 
 def refuse_scheme(answer: Answer, address: str) -> None:
-    """Raise ServerUnavailable if a server answers plain HTTP only by saying that it wants HTTPS."""
+    """Raise ServerUnavailable if the server rejects plain HTTP and requires HTTPS."""
     scheme, _, rest = address.partition("://")
     if scheme == "http" and answer.status == HTTPStatus.BAD_REQUEST and b"https" in answer.content[:4096].lower():
         server = rest.partition("/")[0]
@@ -213,7 +213,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
 
 
 def _find_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything that led to it."""
+    """Yield an error and all its causes."""
     pending, seen = [error], set[int]()
     while pending:
         one = pending.pop()
@@ -221,7 +221,7 @@ def _find_causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        # the attempts of several addresses are grouped
+        # attempts with several addresses are grouped
         grouped: Iterable[BaseException] = getattr(one, "exceptions", ())
         pending += [cause for cause in (one.__cause__, one.__context__, *grouped) if cause is not None]
 
@@ -235,8 +235,8 @@ def _choose_proxy(variables: NetworkVariables, url: httpx.URL) -> Variable | Non
 def is_exempt(entry: str, scheme: str, host: str, port: int | None) -> bool:
     """Return whether an entry of NO_PROXY covers a host.
 
-    An entry is `*`, a name (which covers its subdomains), an address or a network of IPv4 or IPv6, in brackets or not,
-    with or without a scheme and a port. An entry that is none of these covers nothing.
+    An entry is `*`, a name (including its subdomains), or an IPv4 or IPv6 address or network, with or without brackets,
+    a scheme and a port. Any other entry covers no host.
     """
     entry = entry.strip().lower()
     before, separator, after = entry.partition("://")
@@ -275,7 +275,7 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
     address = proxy.value if "://" in proxy.value else f"http://{proxy.value}"
     try:
         parts = urlsplit(address)
-        # without a host it refuses
+        # httpx.Proxy rejects an address without a host
         return httpx.Proxy(address if parts.hostname and parts.port != 0 else "")
     except (httpx.InvalidURL, ValueError) as error:
         raise ServerUnavailable(
@@ -291,7 +291,7 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
 
 @lru_cache(maxsize=4)
 def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
-    """Return a context that trusts what the variables name, by default certifi. Raises ServerUnavailable."""
+    """Return a context that trusts the variables' certificates, or certifi's by default. Raises ServerUnavailable."""
     for variable in variables:
         _check_file(variable)
     where = {one.name: one for one in variables}
@@ -308,7 +308,7 @@ def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
 
 
 def _check_file(variable: Variable) -> None:
-    """Raise ServerUnavailable if a variable names something that cannot be what it should be."""
+    """Raise ServerUnavailable if the path in a variable cannot be used."""
     wants_folder, may_be_new = variable.name == "SSL_CERT_DIR", variable.name == "SSLKEYLOGFILE"
     paths = variable.value.split(os.pathsep) if wants_folder else [variable.value]
     problems = [_find_problem(Path(path), variable.name, may_be_new=may_be_new) for path in paths if path]

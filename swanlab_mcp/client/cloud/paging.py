@@ -1,4 +1,4 @@
-"""PagedLists: lists that SwanLab gives in pages, read as a whole or not at all (wire page, sections 3 to 5)."""
+"""PagedLists: read SwanLab's paged lists completely or not at all (wire page, sections 3 to 5)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _READINGS = 3
 
 
 class HandOn(Protocol):
-    """Take the items of a page, of a list that has `total`; `is_last`: no further page will come."""
+    """Receive the items of a page of a list with `total` items; `is_last`: no page follows."""
 
     def __call__(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> Coroutine[Any, Any, None]: ...
 
 
 class PagedLists:
-    """The lists of the server that `transport` reaches."""
+    """The lists of the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -46,11 +46,11 @@ class PagedLists:
         what: str,
         hand_on: HandOn | None = None,
     ) -> tuple[list[T], int]:
-        """Return what `read` makes of the items from `offset` on, at most `limit`, and how many there are in all.
+        """Return the items from `offset` on, at most `limit`, each converted by `read`, and the number of all items.
 
-        `hand_on` gets the items of each page as soon as it is there. A list that changes while its pages are read would
-        come out with gaps or repetitions: it is read again, and after 3 readings that do not add up, UnexpectedResponse
-        is raised.
+        `hand_on` receives the items of each page as soon as it arrives. If the list changes while its pages are read,
+        it would contain gaps or repetitions, so it is read again. Raises UnexpectedResponse after 3 inconsistent
+        readings.
         """
         size = limit if limit in _SIZES and offset % limit == 0 else LARGEST_PAGE
         first = offset // size + 1
@@ -84,9 +84,9 @@ class PagedLists:
         what: str,
         hand_on: HandOn | None,
     ) -> tuple[list[tuple[str, T]], int, bool]:
-        """Return the pages from `first` to the one that holds item `stop`, as (id, row), and the list's total.
+        """Return the pages from `first` to the page with item `stop` as (id, row), and the list's total.
 
-        And whether all pages tell the same total. A page is read while others are on their way.
+        The third value says whether all pages report the same total. Pages are parsed while others are pending.
         """
 
         async def read_page(number: int) -> Any:
@@ -97,7 +97,7 @@ class PagedLists:
         except SwanLabError as error:
             if first == 1 or error.status not in NOT_OFFERED:
                 raise
-            # some servers refuse a page beyond the last; the first one tells how many items there are
+            # some servers reject a page beyond the last; the first page contains the number of items
             total = _require_total(await read_page(1), what)
             if total > (first - 1) * size:
                 raise
@@ -118,7 +118,7 @@ class PagedLists:
 
             async def read_items() -> None:
                 async with turn:
-                    # one page at a time, and a server may send more than was asked for: other calls go on meanwhile
+                    # one page at a time, in slices, to keep the event loop free: a server may send more than requested
                     for start in range(0, max(1, len(items)), LARGEST_PAGE):
                         part = items[start : start + LARGEST_PAGE]
                         rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in part)

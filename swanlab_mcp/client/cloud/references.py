@@ -1,4 +1,4 @@
-"""References: what metric queries must carry about an experiment, looked up once in a while (wire page, section 5)."""
+"""References: the ids that metric queries require for an experiment, cached briefly (wire page, section 5)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _MOST_REMEMBERED = 1000
 
 
 class References:
-    """The ids of projects and experiments at the server that `transport` reaches."""
+    """The ids of projects and experiments on the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        # ids never change, but after a minute the project or experiment may be gone
+        # ids never change, but the project or experiment may be deleted in the meantime
         self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
         self._lookups = SharedAnswers[dict[str, Any]]()
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
-        """Ask about an experiment; that one looked up earlier has nothing is believed only after another look."""
+        """Await `question` with an experiment's ids; if the result is empty with cached ids, look them up and retry."""
         was_known = ref in self._known
         answer = await question(await self.refer(ref))
         if answer or not was_known:
@@ -39,7 +39,7 @@ class References:
         return await question(await self.refer(ref))
 
     async def refer(self, ref: ExperimentRef) -> dict[str, Any]:
-        """Return what metric queries carry: ids, creation time, and the root's ids of a clone (section 5)."""
+        """Return the ids for metric queries: the experiment's, its creation time, and a clone's root (section 5)."""
 
         async def look_up() -> dict[str, Any]:
             item, project_id = await gather(
@@ -59,14 +59,14 @@ class References:
     async def _look_up(
         self, ref: ProjectRef | ExperimentRef, question: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     ) -> dict[str, Any]:
-        """Return the ids of a project or experiment, known ones without a request."""
+        """Return the ids of a project or experiment; cached ids need no request."""
         known = self._known.get(ref)
         if known is None:
             known = self._known[ref] = await self._lookups.ask(ref, question)
         return known
 
     def forget(self, ref: ProjectRef | ExperimentRef) -> None:
-        """Forget a project with its experiments, or one experiment."""
+        """Drop the ids of an experiment, or of a project with its experiments."""
         for known in list(self._known):
             if ref in (known, known.parent):
                 self._known.pop(known, None)

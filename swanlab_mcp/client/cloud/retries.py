@@ -1,4 +1,4 @@
-"""Requests that are sent again: at most 5 tries, with the waits that SwanLab asks for."""
+"""Retry requests: at most 5 tries, with the delays that SwanLab requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RETRIED = {429, 500, 502, 503, 504}
 async def exchange(
     send: Callable[[], Awaitable[Answer]], what: str, place: str, *, backoff: float, is_repeatable: bool = True
 ) -> Answer:
-    """Send until there is an answer worth having: at most 5 tries, and at most 20 s that SwanLab asks to wait."""
+    """Send until a response is final: at most 5 tries, and at most 20 s of delays that SwanLab requests."""
     waited = 0.0
     for attempt in range(1, _TRIES + 1):
         try:
@@ -53,7 +53,7 @@ def describe_doubt() -> str:
 def _judge(
     error: BrokenConnection, what: str, place: str, *, is_repeatable: bool, is_last: bool
 ) -> ServerUnavailable | None:
-    """Return the error that a broken connection means, None if the request may be sent again."""
+    """Return the error for a broken connection, or `None` if the request may be retried."""
     failure = error.failure
     if failure.message:
         return ServerUnavailable(failure.message, hint=failure.hint, status=0)

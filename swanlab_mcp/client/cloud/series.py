@@ -1,4 +1,4 @@
-"""Points of metrics, as SwanLab's API sends them: JSON series and exported tables. Pure."""
+"""Points of metrics in SwanLab's API: JSON series and exported tables. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PointsTable", "read_series", "read_text_field"]
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
-    """Return the points of each key; as many as `limit` may be a sample of more. Keys come in any order."""
+    """Return the points of each key; `limit` points or more may be a sample. Keys come in any order."""
     series: dict[str, Points] = {}
     for item in read_list(answer, say("series")):
         found: dict[int, tuple[float, int]] = {}
@@ -38,10 +38,10 @@ def read_text_field(answer: Any, field: str) -> str:
 
 
 class PointsTable:
-    """Points out of an exported CSV, line by line: `step`, then for each key a value and a time column (section 5).
+    """Parse an exported CSV line by line: `step`, then a value and a time column for each key (section 5).
 
     The value's column is named `<experiment>-<key>_step`, the time's `…_timestamp` (Unix milliseconds). Old servers
-    export one key at a time and name the experiment as they like: `experiment` None.
+    export one key at a time with an arbitrary experiment name: `experiment` is `None`.
     """
 
     def __init__(self, experiment: str | None, keys: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ class PointsTable:
         self._series = {key: (array("q"), array("d"), array("q")) for key in keys}
 
     def add(self, line: str) -> None:
-        """Take the next line; raises UnexpectedResponse when the table is not what the export promises."""
+        """Parse the next line; raises UnexpectedResponse if the table does not match the export's format."""
         if not line:
             return
         try:
@@ -70,7 +70,7 @@ class PointsTable:
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
             self._width = len(cells)
             return
-        # the last cell of a row that lacks cells may be a part of a number
+        # the last cell of an incomplete row may be a truncated number
         readable = len(cells) if len(cells) >= self._width else len(cells) - 1
         step = get_integer(_to_float(cells[0]))
         for key, place, time_place in self._columns:
@@ -90,13 +90,13 @@ class PointsTable:
         return {names[name]: place for place, name in enumerate(cells) if name in names}
 
     def get_points(self) -> dict[str, Points]:
-        """Return the points of every key that has a column, even an empty one."""
+        """Return the points of every key with a column, even an empty column."""
         named = [key for key, *_ in self._columns or ()]
         return {key: Points(*self._series[key]) for key in named}
 
 
 def _to_float(text: str) -> float | None:
-    """Return a cell's number: None when it is empty; every spelling of NaN and infinity is one."""
+    """Return a cell's number, including every spelling of NaN and infinity, or `None` if it is empty."""
     try:
         return float(text)
     except ValueError:

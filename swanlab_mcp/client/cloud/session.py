@@ -1,4 +1,4 @@
-"""The session that signing in starts."""
+"""The session that a login starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RENEWAL = 7 * 86400.0
 
 @dataclass(frozen=True)
 class Session:
-    """Who is signed in; `renew_at` is a local Unix time in seconds, None when only a 401 can tell."""
+    """The logged-in user; `renew_at` is a local Unix time in seconds, or `None` to wait for a 401."""
 
     sid: str
     username: str
@@ -40,12 +40,12 @@ def read_session(answer: Any) -> Session:
 
 
 def _plan_renewal(expires: Any) -> float | None:
-    """Return when to sign in anew: 7 days before the end, or half-way through a shorter session."""
+    """Return when to log in again: 7 days before the end, or halfway through a shorter session."""
     try:
         end = datetime.fromisoformat(str(expires).replace("Z", "+00:00"))
     except ValueError:
         return None
     left = (end if end.tzinfo else end.replace(tzinfo=timezone.utc)).timestamp() - time.time()
     if left <= 0:
-        return None  # a wrong clock must not mean a login for every request
+        return None  # a wrong clock must not cause a login for every request
     return time.time() + (left - _RENEWAL if left > _RENEWAL else left / 2)

@@ -1,4 +1,4 @@
-"""Summaries: what every metric of an experiment has reached, many experiments at a time (wire page, section 5)."""
+"""Summaries: the last, smallest and largest values of metrics, for many experiments (wire page, section 5)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Summaries"]
 
 
 class Summaries:
-    """Summaries of experiments at the server that `transport` reaches."""
+    """Summaries of experiments on the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._is_legacy = False
 
     async def read(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
-        """Return the summaries by cuid, of `keys` only if there are any; raises SwanLabError."""
+        """Return the summaries by cuid, restricted to `keys` if given. Raises SwanLabError."""
         answer = await self._query(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
@@ -40,12 +40,12 @@ class Summaries:
         summaries: dict[str, Summary] = {}
         for reference in references:
             cuid = reference["experimentId"]
-            # a server may file a clone's metrics under the experiment that it was cloned from
+            # a server may store a clone's metrics under the original experiment
             summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")), keys)
         return summaries
 
     async def find_last_steps(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, int]:
-        """Return the last step of each key that has one; nothing where SwanLab refuses summaries."""
+        """Return the known last step of each key, or an empty dict if SwanLab rejects summaries."""
         try:
             summary = (await self.read([reference], keys))[reference["experimentId"]]
         except SwanLabError as error:
@@ -55,7 +55,7 @@ class Summaries:
         return {key: one.step for key, one in summary.items() if one.step is not None}
 
     async def _query(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
-        """Request the current form; servers that do not know it get the legacy one, from then on (section 5)."""
+        """Request the current format; servers without it switch permanently to the legacy format (section 5)."""
         path = ("house", "metrics", "summaries")
         if self._is_legacy:
             return await self._transport.query(*path, body=references)

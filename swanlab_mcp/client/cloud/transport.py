@@ -1,4 +1,4 @@
-"""HTTP to one SwanLab server: sign-in, session, and statuses as errors."""
+"""Transport: HTTP requests to one SwanLab server with login, session, and errors for statuses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["Session", "Transport"]
 
 
 class Transport:
-    """Requests to `settings.api_host`, at most 64 at once; nothing is opened before the first one."""
+    """Send requests to `settings.api_host`, at most 64 at once; the first request opens the connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -57,9 +57,9 @@ class Transport:
         return await self._ask("POST", path, body=body)
 
     async def change(self, method: str, *path: str, body: Any = None) -> Any:
-        """Change something at SwanLab; return the answer's JSON, None where it is empty. Raises SwanLabError.
+        """Request a change at SwanLab; return the response's JSON, or `None` if it is empty. Raises SwanLabError.
 
-        Sent again only if it cannot have arrived. Where nobody can tell whether it was done, the error says so.
+        The request is retried only if it was never delivered. If the result is unknown, the error says so.
         """
         what, request = self._build(method, path, body=body)
         session: Session | None = None
@@ -121,7 +121,7 @@ class Transport:
                 hint=say("Copy it again from SwanLab's settings page."),
             )
         request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
-        # a proxy or a path prefix may lead elsewhere: the address says where
+        # include the URL, because a proxy or a path prefix may lead elsewhere
         what = say("signing in at {address}", address=request.url)
         answer = await self._exchange(lambda: self._send(request, what), what)
         refuse_scheme(answer, str(request.url))
@@ -187,7 +187,7 @@ class Transport:
 
 @contextmanager
 def _doubt() -> Generator[None, None, None]:
-    """Let errors of a change say that nobody knows whether it was done."""
+    """Add to errors of a change that its result is unknown."""
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:

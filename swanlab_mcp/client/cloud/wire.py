@@ -1,4 +1,4 @@
-"""SwanLab's JSON as models: tolerant of every form that its servers are known to send, strict about the rest. Pure."""
+"""Convert SwanLab's JSON to models: tolerant of all known forms, strict about others. Pure."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _FILTERED_TIMES = {"created": "createdAt", "finished": "finishedAt"}
 
 
 def read_total(answer: Any) -> int | None:
-    """Return how many items a paged list has in all, where the page tells it."""
+    """Return the number of all items in a paged list, or `None` if the page does not contain it."""
     total = answer.get("total") if is_object(answer) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
@@ -134,9 +134,9 @@ def read_experiment(item: Any) -> Experiment:
 
 
 def read_reference(item: Any, project_id: str) -> dict[str, Any]:
-    """Return what metric queries carry about an experiment: ids, creation time, and a clone's root (section 5).
+    """Return the ids for metric queries about an experiment: ids, creation time, and a clone's root (section 5).
 
-    `item` is an Experiment, or SwanLab's JSON of one.
+    `item` is an Experiment, or SwanLab's JSON of an experiment.
     """
     if not isinstance(item, (dict, Experiment)):
         raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
@@ -152,10 +152,11 @@ def read_reference(item: Any, project_id: str) -> dict[str, Any]:
 
 
 def write_filter(condition: Filter) -> dict[str, Any] | None:
-    """Return the filter of `runs/shows` that lets through at least what meets the condition, None where none is safe.
+    """Return a `runs/shows` filter that accepts at least every match of the condition, or `None` if no filter is safe.
 
-    Not safe is what the server may judge more strictly: nested keys, `contains` (its case), numbers for equality
-    (1 and 1.0, "1"), what an experiment may lack with `!=`. Its times are UTC+8; it has no strict order (section 4).
+    A filter is unsafe if the server may apply it more strictly: nested keys, `contains` (case), equality of numbers (1
+    and 1.0, "1"), fields that may be missing with `!=`. The server's times are UTC+8; it has no strict order (section
+    4).
     """
     field, op, value = condition.field, condition.op, condition.value
     values = value if isinstance(value, list) else [value]
@@ -168,7 +169,7 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
         moment = read_time(str(value))
         if moment is None:
             return None
-        # whole seconds, and one more on the far side: what is too much is sorted out by the caller
+        # whole seconds, rounded outward; the caller drops the surplus
         try:
             local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
         except OverflowError:
@@ -188,7 +189,7 @@ def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str
 
 
 def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
-    """Return one experiment's summary, of `keys` alone if there are any; null means that nothing has been logged.
+    """Return an experiment's summary, restricted to `keys` if given; null means no metrics.
 
     Raises UnexpectedResponse.
     """
@@ -201,7 +202,7 @@ def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
 
 
 def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
-    """Return a shard's lines, to be read one by one, and the count that comes with them (of the log or the shard)."""
+    """Return a shard's lines (unparsed) and their count, either of the whole log or of the shard."""
     items: Any = answer.get("logs") if is_object(answer) else None
     lines = read_list(items, say("log lines"))
     count: Any = answer.get("count")
@@ -213,13 +214,13 @@ def read_log_line(item: dict[str, Any], number: int) -> LogLine:
         number=number,
         message=get_text(item.get("message")),
         level=None if item.get("level") == "INFO" else get_optional_text(item.get("level")),
-        # what kind of time a number is, nobody has told
+        # the unit of a numeric time is not documented
         time=None if isinstance(item.get("timestamp"), (int, float)) else get_optional_text(item.get("timestamp")),
     )
 
 
 def read_keys(answer: Any) -> tuple[list[str], str]:
-    """Return a page of metric keys and the cursor of the next one, empty at the end."""
+    """Return a page of metric keys and the cursor of the next page, or "" at the end."""
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
@@ -235,7 +236,7 @@ def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
 
 
 def read_media(answer: Any, key: str) -> MediaPart:
-    """Return a key's steps and the items of one of them, captioned or not; raises UnexpectedResponse."""
+    """Return a key's steps and the items of one step, with or without captions; raises UnexpectedResponse."""
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
@@ -258,7 +259,7 @@ def read_media(answer: Any, key: str) -> MediaPart:
 
 
 def read_urls(answer: Any, count: int) -> list[str]:
-    """Return the addresses of downloads, as many as were asked for. Raises UnexpectedResponse."""
+    """Return the URLs of downloads, as many as requested. Raises UnexpectedResponse."""
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
@@ -267,7 +268,7 @@ def read_urls(answer: Any, count: int) -> list[str]:
 
 
 def _read_seconds(moment: str) -> int | None:
-    """Return whole Unix seconds of an ISO 8601 time (UTC unless it says otherwise), None if it is none."""
+    """Return the whole Unix seconds of an ISO 8601 time (UTC by default), or `None` if the text is invalid."""
     parsed = read_time(moment)
     return None if parsed is None else int(parsed.timestamp())
 
