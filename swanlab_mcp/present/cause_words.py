@@ -1,4 +1,4 @@
-"""Possible causes and their evidence in words."""
+"""Describe possible causes and their evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEY = 40
 
 
 def describe_cause(found: Explanation) -> Cause:
-    """Return a possible cause with its evidence as it is published."""
+    """Return a possible cause with its evidence as a published record."""
     if found.cause.startswith("error_"):
         cause = describe_trouble(found.cause.removeprefix("error_"))
     else:
@@ -30,7 +30,7 @@ def describe_cause(found: Explanation) -> Cause:
 
 
 def describe_trouble(name: str) -> str:
-    """Return the kind of trouble that an error line names, "" for an unknown one."""
+    """Return the kind of problem named in an error line, "" for an unknown kind."""
     return _TROUBLES[name]() if name else ""
 
 

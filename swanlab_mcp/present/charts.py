@@ -1,6 +1,6 @@
-"""Curves -> PNG bytes, with matplotlib (the `plot` extra), which is imported when something is drawn.
+"""Draw curves as PNG bytes with matplotlib (the `plot` extra), imported at the first drawing.
 
-Labels are data: never mathematical markup, and what no installed font can show is replaced by a number.
+Labels are data: they are never parsed as mathtext, and labels that no installed font can show become numbers.
 """
 
 # matplotlib's types leave keyword arguments open
@@ -29,24 +29,24 @@ __all__ = ["LARGEST", "Chart", "Curve", "Mark", "draw_chart"]
 
 LARGEST = 200_000  # bytes
 _WIDTH, _HEIGHT, _DPI = 1000, 560, 100
-# Okabe and Ito's palette, told apart with every kind of colour vision; without its yellow, too faint on white
+# Okabe and Ito's palette, distinct for all kinds of colour vision; without its yellow, which is too faint on white
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _MARKS = {"best": ("*", 11), "non-finite": ("X", 8), "worsening": ("^", 8)}
 _LABEL = 26  # letters
-_LEFT = 0.075  # of the width
+_LEFT = 0.075  # fraction of the width
 _SIZE = 9  # of labels, in points
 _LINE = 14  # pixels from one label to the next
-_EDGE = 0.1  # of the width, where words begin or end at their mark
-_WORDY = 6  # curves; of more the marks have no words
+_EDGE = 0.1  # fraction of the width; here texts start or end at their mark
+_WORDY = 6  # with more curves, the marks have no text
 _PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
-# values beyond are drawn at these, because margins and ticks would overflow
+# larger magnitudes are drawn at these limits, because margins and ticks would overflow
 _ENDS, _LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
 _drawing = threading.Lock()
 
 
 class Mark(NamedTuple):
-    """An event at a place of a curve; `y` None: where there is no value to put it."""
+    """An event on a curve; `y` is None if the event has no value."""
 
     kind: Literal["best", "non-finite", "worsening"]
     x: float
@@ -55,7 +55,7 @@ class Mark(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A line with a label; `raw` is what it was smoothed from. Values that are not finite are gaps."""
+    """A line with a label; `raw` holds the values before smoothing. Values that are not finite are gaps."""
 
     label: str
     xs: Sequence[float]
@@ -65,7 +65,7 @@ class Curve(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """The picture, and the labels that stand in it as their number (counted from 1), because no font shows them."""
+    """The picture, and the numbers (from 1) of the labels drawn as numbers, because no font shows them."""
 
     png: bytes
     numbered: Sequence[int]
@@ -76,14 +76,14 @@ def draw_chart(
 ) -> Chart:
     """Draw 1 to 20 curves over one pair of axes, in a PNG of at most LARGEST bytes.
 
-    `is_time`: the places are seconds since 1970, shown as UTC. With `log_y` values up to 0 are gaps. Raises
-    ImportError where matplotlib is not installed.
+    With `is_time`, x values are seconds since 1970, shown as UTC. With `log_y`, values up to 0 are gaps. Raises
+    ImportError if matplotlib is not installed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     title, names = shorten(title), [shorten(curve.label) for curve in curves]
-    # its caches of fonts and glyphs are not made for several threads
+    # matplotlib's caches of fonts and glyphs are not safe for threads
     with _drawing:
         kinds = [kind for kind in _MARKS if any(mark.kind == kind for curve in curves for mark in curve.marks)]
         legend = [_word_mark(kind) for kind in kinds]
@@ -139,7 +139,7 @@ def _set_axes(axes: Axes, font: FontProperties, x_label: str, *, log_y: bool) ->
 
 
 def _set_limits(axes: Axes, curves: Sequence[Curve], scale: float, *, log_y: bool) -> None:
-    """Make room for all points, those without a value too, and for words below and above."""
+    """Make room for all points, including those without a value, and for texts below and above."""
     xs = [x / scale for curve in curves for x in curve.xs]
     drawn = [*(curve.ys for curve in curves), *(curve.raw[1] for curve in curves if curve.raw)]
     ys = [y for line in drawn for y in _keep_drawable(line, log_y=log_y) if not math.isnan(y)]
@@ -153,7 +153,7 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], scale: float, *, log_y: boo
 
 
 def _widen(low: float, high: float, share: float) -> tuple[float, float]:
-    """Return limits with a margin; around one value as much as can be told apart from it."""
+    """Return limits with a margin, also around a single value."""
     margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else max(abs(high) * 0.05, 0.05)
     return low - margin, high + margin
 
@@ -163,7 +163,7 @@ def _show_number(value: float, _place: float | None) -> str:
 
 
 def _show_minor(value: float, limits: tuple[float, float]) -> str:
-    """Return 2, 3 and 5 times a power of ten, where whole powers alone would be too few."""
+    """Label 2, 3 and 5 times a power of ten if whole powers would be too few labels."""
     is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
     return _show_number(value, None) if is_shown else ""
 
@@ -182,7 +182,7 @@ def _keep_drawable(ys: Sequence[float], *, log_y: bool) -> list[float]:
 
 
 def _find_lonely(ys: Sequence[float]) -> list[int]:
-    """Return the places of values between two gaps, which have no line to either side."""
+    """Return the places of values between two gaps, which no line connects."""
     around = [math.nan, *ys, math.nan]
     return [
         place
@@ -237,7 +237,7 @@ def _add_legend(axes: Axes, words: Mapping[str, str], font: FontProperties) -> N
 
 
 def _add_words(axes: Axes, words: str, place: tuple[float, float], colour: str, taken: list[Bbox]) -> None:
-    """Write words near a mark: below, above, or farther off where others stand already."""
+    """Write a text near a mark: below, above, or farther away if other texts are in the way."""
     x = axes.transData.transform(place)[0]
     across = (x - axes.bbox.x0) / axes.bbox.width
     side = "left" if across < _EDGE else "right" if across > 1 - _EDGE else "center"
@@ -251,7 +251,7 @@ def _add_words(axes: Axes, words: str, place: tuple[float, float], colour: str, 
         if axes.bbox.y0 <= moved.y0 and moved.y1 <= axes.bbox.y1 and not moved.count_overlaps(taken):
             break
     else:
-        # the reply's text has the figures too
+        # the reply's text contains the figures too
         text.remove()
         return
     text.xyann = (0, offset)
@@ -262,7 +262,7 @@ def _add_labels(
     axes: Axes, curves: Sequence[Curve], styles: Sequence[dict[str, Any]], labels: Sequence[str], font: FontProperties,
     scale: float, *, log_y: bool,
 ) -> None:  # fmt: skip
-    """Write each label beside the right end of its curve, moved apart where they would overlap."""
+    """Write each label to the right of its curve, moved apart if labels would overlap."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import IdentityTransform
 
@@ -299,7 +299,7 @@ def _add_labels(
 
 
 def _spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
-    """Return heights in the order of the wanted ones, near them, at least a line apart, between `low` and `high`."""
+    """Return heights close to `wanted`, in the same order, at least a line apart, between `low` and `high`."""
     gap = min(_LINE, (high - low) / len(wanted))
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
     heights = list(wanted)
@@ -315,12 +315,12 @@ def _spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def _measure(text: str) -> float:
-    """Return the width in average letters; those of Chinese, Japanese and Korean are wide."""
+    """Return the width in average letters; Chinese, Japanese and Korean letters are wide."""
     return sum(1.7 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _cut(text: str, width: float = _LABEL) -> str:
-    """Return at most `width` letters, without the middle: names often differ at the end."""
+    """Return at most `width` letters by removing the middle, because names often differ at the end."""
     if _measure(text) <= width:
         return text
     head, tail = "", ""
@@ -332,7 +332,7 @@ def _cut(text: str, width: float = _LABEL) -> str:
 
 
 def _to_png(pixels: Any) -> bytes:
-    """Return the picture with as many colours as fit."""
+    """Return a PNG with as many colours as fit into LARGEST bytes."""
     from PIL import Image
 
     image = Image.frombuffer("RGBA", (_WIDTH, _HEIGHT), pixels, "raw", "RGBA", 0, 1).convert("RGB")

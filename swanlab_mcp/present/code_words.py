@@ -1,4 +1,4 @@
-"""Words for codes: event kinds, severities, states and verdicts, which are English in JSON and translated in texts."""
+"""Words for codes (event kinds, severities, states, verdicts), which are English in JSON and translated in texts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _KINDS: Mapping[str, Callable[[], str]] = {
     "gpu_memory_full": lambda: say("gpu memory full"),
     "host_memory_full": lambda: say("host memory full"),
 }
-# what a column holds: only its own codes are translated, never what users recorded under the same name
+# the codes of each column: only these are translated, never values that users recorded under the same name
 _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "state": _STATES,
     "kind": _KINDS,
@@ -97,6 +97,6 @@ _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
 
 
 def word_code(column: str, value: str) -> str:
-    """Return the word for a code of a column in the language of the call; other values and English stay as they are."""
+    """Return the word for a column's code in the language of the call; other values and English stay unchanged."""
     word = None if language.get() == "en" else _CODES.get(column, {}).get(value)
     return word() if word else value

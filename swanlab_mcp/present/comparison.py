@@ -1,4 +1,4 @@
-"""The words of a comparison: what differs, and the notes on what is left out."""
+"""Describe a comparison: the differences, and notes on omitted values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMED = 10
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
-    """Return a comparison as records, with notes on what is the same, left out, and proves nothing."""
+    """Return a comparison as records, with notes on equal, omitted and inconclusive values."""
     found = answer.data
     if not isinstance(found, Compared):
         return answer
@@ -52,7 +52,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
 
 
 def _align(name: str, found: Difference) -> DifferingKey:
-    # masked here by the key's name, which a list of values no longer tells
+    # mask with the key's name here, because it is separate from the list of values afterwards
     return DifferingKey(name=name, values=align_values([mask_secrets(value, name) for value in found.values], _TEXT))
 
 

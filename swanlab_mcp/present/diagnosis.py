@@ -1,4 +1,4 @@
-"""A diagnosis in words: verdict, events, causes and crash."""
+"""Describe a diagnosis: verdict, events, causes and crash."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
 
 
 def _order(events: Sequence[Event]) -> list[Event]:
-    """Return events in order of their steps; of too many the most severe first."""
+    """Return events in the order of their steps; above the limit, only the most severe are kept."""
     gravest = sorted(events, key=lambda event: SEVERITIES.index(event.severity))[:_EVENTS]
     return [
         *(event for event in events if event in gravest),
@@ -124,7 +124,7 @@ def _note_points(found: DiagnosedExperiment) -> str:
 
 
 def _word_verdict(found: DiagnosedExperiment) -> str:
-    """Return the verdict in one line: the end first, then the most severe events, "healthy" if there are none."""
+    """Return the verdict in one line: the end first, then the most severe events, or "healthy"."""
     state = found.experiment.state
     parts = [_describe_end(found)] if state in ("CRASHED", "ABORTED") else []
     grave = [name_event(event) for event in list_grave(found.judgement.events)]

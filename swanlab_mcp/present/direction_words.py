@@ -1,4 +1,4 @@
-"""Say in words why a metric's small or large values are better."""
+"""Explain why small or large values of a metric are better."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["describe_direction"]
 
 
 def describe_direction(kind: MetricKind) -> str:
-    """Return the reason of a known direction, "" if neither is known to be better."""
+    """Return the reason for a known direction, "" for an unknown direction."""
     if kind.rule == "per time":
         return say("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
     if kind.rule == "time per unit":

@@ -1,4 +1,4 @@
-"""Events of a diagnosis in words: what happened, and the rule that found it."""
+"""Describe events of a diagnosis, with the rule that found each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SEVERITIES = ("problem", "warning", "info")
 
 
 def list_grave(events: Iterable[Event]) -> list[Event]:
-    """Return the problems and warnings in the order in which a verdict names them.
+    """Return the problems and warnings in the order of a verdict.
 
-    What breaks all else comes first, then a worsening of what decides.
+    Events that break everything come first, then a worsening of a decisive metric.
     """
 
     def rank(event: Event) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def list_grave(events: Iterable[Event]) -> list[Event]:
 
 
 def name_event(event: Event) -> str:
-    """Return an event in a few words: its kind, the metric, and the step that matters most."""
+    """Return an event in a few words: its kind, the metric and the most important step."""
     names = {"kind": word_code("kind", event.kind), "key": shorten(event.keys[0]) if event.keys else ""}
     if event.is_hardware:
         return say("{kind} in {key}", **names)
@@ -48,7 +48,7 @@ def name_event(event: Event) -> str:
 
 
 def describe_event(event: Event) -> str:
-    """Return the figures of an event in words."""
+    """Return the figures of an event as text."""
     return _DETAILS[event.kind](event)
 
 
@@ -98,7 +98,7 @@ def _describe_worsening(event: Event) -> str:
         )
     )
     change = (final - best) / abs(best) if best else math.inf
-    # a percentage of many digits says nothing
+    # a percentage with many digits is not informative
     if not facts["falls"] and abs(change) < 10:
         text += f" ({change:+.0%})"
     if event.kind == "worsening":

@@ -1,4 +1,4 @@
-"""An experiment's series or log as a file: all of it, for other programs, and a way out of damaged run files."""
+"""Write a whole series or log to a file, for other programs and to recover data from damaged run files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Exported(NamedTuple):
-    """Where it went, how much it was, and what is to be known about it."""
+    """The path of the file, its size, and notes about it."""
 
     where: str
     what: str
@@ -53,9 +53,9 @@ async def export_series(
 ) -> Exported:
     """Write every point of an experiment's metrics to a new file, `output`; "": named after its id, "-": to stdout.
 
-    csv: key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts ' before a key that begins a formula. json:
-    per key steps, times (Unix ms, 0 where unknown), values. parquet: columns as csv. Raises InvalidArgument if the file
-    exists or cannot be written, NotFound without points.
+    csv: key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts ' before a key that would start a formula.
+    json: per key steps, times (Unix ms, 0 if unknown), values. parquet: the same columns as csv. Raises InvalidArgument
+    if the file exists or cannot be written, NotFound without points.
     """
     if form == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
@@ -103,8 +103,8 @@ async def export_log(
 ) -> Exported:
     """Write every line of an experiment's log to a new file, `output`; "": named after its id, "-": to stdout.
 
-    The lines are as they were printed; on standard output control characters are spelled out. Raises InvalidArgument
-    where the file exists or cannot be written, NotFound without a line.
+    The lines are unchanged, but on standard output control characters are escaped. Raises InvalidArgument if the file
+    exists or cannot be written, NotFound for an empty log.
     """
     if output not in ("", "-"):
         refuse_existing(Path(output))
@@ -135,7 +135,7 @@ async def export_log(
 
 
 class _Terminal:
-    """Standard output on a terminal: what would steer it is spelled out."""
+    """Standard output on a terminal, with control characters escaped."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(neutralise(text))
@@ -152,7 +152,7 @@ def _guard(key: str) -> str:
     return f"'{key}" if key.startswith(_FORMULA) else key
 
 
-# each writes one metric after another, so that it can be told how far it is
+# each writes one metric at a time and then yields, to report progress
 
 
 def _write_csv(

@@ -1,4 +1,4 @@
-"""Fonts of charts: one for Latin letters, and the first installed font that shows what it lacks.
+"""Fonts of charts: a font for Latin letters, and the first installed font with the missing characters.
 
 Call from one thread at a time: matplotlib's list of fonts is shared.
 """
@@ -29,7 +29,7 @@ _refused: set[str] = set()  # font files that matplotlib cannot use
 
 
 def find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
-    """Return a font for the texts, with a fallback for what it lacks, and the characters that neither shows."""
+    """Return a font for the texts, with a fallback for missing characters, and the characters that both lack."""
     from matplotlib import font_manager
 
     needed = {character for text in texts for character in text}
@@ -44,7 +44,7 @@ def find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
 
 
 def _find_family(missing: set[str]) -> tuple[str, set[str]]:
-    """Return the first known family that shows any of the characters ("": none), and what it lacks."""
+    """Return the first known family with some of the characters, "" for no family, and the characters that it lacks."""
     from matplotlib import font_manager
 
     files = {entry.name: entry.fname for entry in reversed(font_manager.fontManager.ttflist)}
@@ -57,7 +57,7 @@ def _find_family(missing: set[str]) -> tuple[str, set[str]]:
 
 
 def _add_new_fonts() -> bool:
-    """Add fonts that were installed after matplotlib made its list of fonts, and return whether there are any.
+    """Add the fonts installed after matplotlib made its list of fonts, and return whether there were new fonts.
 
     matplotlib keeps its list in a cache file and in memory, and does not check for new fonts.
     """
@@ -71,7 +71,7 @@ def _add_new_fonts() -> bool:
         known.add(path)
         try:
             font_manager.fontManager.addfont(path)
-        except (OSError, RuntimeError, ValueError, KeyError):  # not scalable, damaged or removed meanwhile
+        except (OSError, RuntimeError, ValueError, KeyError):  # not scalable, damaged or removed in the meantime
             _refused.add(path)
         else:
             is_new = True

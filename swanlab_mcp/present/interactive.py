@@ -1,4 +1,4 @@
-"""The data that the interactive chart beside a picture draws: bounded in size, every text cleaned by the caller."""
+"""The data of the interactive chart next to a picture, bounded in size, with texts cleaned by the caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_POINTS, _MOST_OF_A_CURVE = 20_000, 4000
 
 
 class InteractiveCurve(NamedTuple):
-    """A curve's points and figures, and the experiment that it belongs to; `began` in seconds, 0: not recorded."""
+    """A curve's points and figures, and its experiment; `began` is in seconds, 0 for unknown."""
 
     ref: ExperimentRef
     began: float
@@ -34,10 +34,10 @@ class InteractiveCurve(NamedTuple):
 def describe_chart(
     curves: Sequence[InteractiveCurve], clean: Callable[[str], str], *, x_axis: str, smoothing: float, log_y: bool
 ) -> dict[str, Any]:
-    """Return at least one curve as JSON of at most 500 KB; `clean` masks and shortens what others wrote.
+    """Return at least one curve as JSON of at most 500 KB; `clean` masks and shortens recorded texts.
 
-    Times are Unix milliseconds, those of points counted from `origin`. A thinned curve keeps its outline; `gaps` tell
-    how many finite values each kept point stands for.
+    Times are Unix milliseconds; the times of points count from `origin`. A thinned curve keeps its outline; `gaps`
+    holds how many finite values each kept point represents.
     """
     experiments = {curve.ref: curve for curve in curves}
     numbers = {key: number for number, key in enumerate(experiments)}
@@ -70,7 +70,7 @@ def describe_chart(
 
 
 def _label(curves: Sequence[InteractiveCurve], clean: Callable[[str], str]) -> list[str]:
-    """Return a name for each experiment; with its id, and in the end its project, where others have the same."""
+    """Return a name for each experiment; equal names get the id, and if necessary the project."""
     names = [clean(curve.row.name) for curve in curves]
     cuids = [clean(curve.row.exp_cuid) for curve in curves]
     places = [clean(f"{curve.ref.workspace}/{curve.ref.project}") for curve in curves]
@@ -92,7 +92,7 @@ def _describe_points(points: Points, count: int) -> dict[str, Any]:
         "total": size,
         "sampled": not points.is_whole,
         "steps": [points.steps[place] for place in places],
-        # enough to tell any two float32 apart
+        # enough digits to distinguish any two float32 values
         "values": [to_json_value(float(f"{points.values[place]:.9g}")) for place in places],
     }
     times = [points.times[place] for place in places]

@@ -1,4 +1,4 @@
-"""New files: written under another name and moved to their place whole; an existing file is never replaced."""
+"""New files: written under a temporary name and renamed when complete; an existing file is never replaced."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _unfinished: set[Path] = set()
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise InvalidArgument if a new file cannot be made there; call it before any work."""
+    """Raise InvalidArgument if a new file cannot be made at `path`; call this before other work."""
     try:
         is_taken = path.exists() or path.is_symlink()
         is_possible = path.parent.is_dir()
         if not is_taken:
-            # names that are too long only show when they are used
+            # a name that is too long fails only when it is used
             path.lstat()
     except FileNotFoundError:
         is_taken, is_possible = False, path.parent.is_dir()
@@ -42,7 +42,7 @@ def refuse_existing(path: Path) -> None:
 
 @contextmanager
 def open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
-    """Open a file that gets its name once it is whole; nothing is left of one that fails. Raises InvalidArgument."""
+    """Open a file that gets its name once it is complete; a failure leaves no file. Raises InvalidArgument."""
     part = path.with_name(f".swanlab-{secrets.token_hex(4)}.part")
     try:
         with (
@@ -62,7 +62,7 @@ def open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
 
 
 def remove_unfinished() -> None:
-    """Remove what a signal interrupted."""
+    """Remove the files that a signal interrupted."""
     for part in _unfinished:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -70,11 +70,11 @@ def remove_unfinished() -> None:
 
 def _publish(part: Path, path: Path) -> None:
     try:
-        # fails if somebody made the file in the meantime
+        # fails if another process made the file in the meantime
         os.link(part, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # the file system does not support links
         refuse_existing(path)
         part.replace(path)
 

@@ -1,4 +1,4 @@
-"""The words of what is new: one row for each event, and notes with the counts and the cursor."""
+"""Describe the news of a project: one row per event, and notes with the counts and the cursor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAME = 40
 
 
 def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
-    """Return what happened as rows, with counts and the cursor, in the language of the call."""
+    """Return events as rows, with counts and the cursor, in the language of the call."""
     news = answer.data
     assert news is not None
     is_one = len({one.ref for one in news.whole}) < 2
@@ -89,7 +89,7 @@ def _word_detail(one: Happening) -> str:
 
 
 def _word_verdict(verdict: Verdict, state: str) -> str:
-    """Return the most severe event, or that there is none; nothing where too little was logged."""
+    """Return the most severe event, or that there is no event; return "" if too little was logged."""
     grave = list_grave(verdict.judgement.events)
     if grave:
         more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []

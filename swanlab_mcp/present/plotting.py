@@ -1,4 +1,4 @@
-"""The words of a plot, and its picture."""
+"""Describe a plot, and draw its picture."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from swanlab_mcp.present.sparklines import draw_sparkline
 
 __all__ = ["publish"]
 
-_DRAWN_POINTS = 2000  # two for each column of pixels
-_UNLIKE = 100  # times as large as another curve, which is then a flat line
+_DRAWN_POINTS = 2000  # two per pixel column
+_UNLIKE = 100  # a curve this many times smaller than another is a flat line
 
 
 class _Line(NamedTuple):
-    """A curve's points in the asked range, and where they stand on the x axis."""
+    """A curve's points in the selected range, and their places on the x axis."""
 
     experiment: PlottedExperiment
     key: str
@@ -39,7 +39,7 @@ class _Line(NamedTuple):
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
-    """Return a plot as a picture with a row for each curve; raises NotFound if there is nothing to draw."""
+    """Return a plot as a picture with a row per curve; raises NotFound if there are no points to draw."""
     plot = answer.data
     if not isinstance(plot, Plot):
         return answer
@@ -62,7 +62,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
 
 
 def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
-    """Return what is drawn, the picture (none without matplotlib), and what is to be noted."""
+    """Return the lines, the picture (empty without matplotlib), and the notes."""
     lines: list[_Line] = []
     notes: list[str] = []
     for one, key, points in plot.series:
@@ -90,7 +90,7 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
                 "`pip install 'swanlab-mcp-server[plot]'` adds it."
             )
             if isinstance(error, ImportError)
-            # where it may write nowhere: it keeps its list of fonts in a file
+            # e.g. no writable folder: matplotlib keeps its list of fonts in a file
             else say(
                 "matplotlib cannot start ({kind}), so there is no picture; sparklines instead. "
                 "Set MPLCONFIGDIR to a folder that the server may write to.",
@@ -132,7 +132,7 @@ def _describe(number: int, one: PlottedExperiment, key: str, part: Points) -> Pl
 
 
 def _find_worse_since(key: str, part: Points) -> int | None:
-    """Return since which step a loss or a quality is worse for good, by the rule of diagnose_experiment."""
+    """Return the step since which a loss or a quality is worse for good, by the rule of diagnose_experiment."""
     curve = read_curve(key, part.steps, part.values)
     if not curve.is_judged or not curve.kind.must_improve:
         return None
@@ -199,8 +199,8 @@ def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
 
 
 def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, float]]]:
-    """Return the x axis' label, and for each curve where its steps stand; a step without a recorded time is absent."""
-    # English, as all words in the picture
+    """Return the x axis' label, and for each curve the place of each step; steps without a recorded time are absent."""
+    # English, like all text in the picture
     if x_axis == "step":
         return "step", [{step: step for step in line.points.steps} for line in lines]
     unknown = [line.experiment.ref.cuid for line in lines if not line.experiment.began]
@@ -226,7 +226,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
 
 
 def _name(lines: Sequence[_Line]) -> list[str]:
-    """Return labels that say what differs: experiment, key, or both; the id too where experiments share a name."""
+    """Return labels that distinguish the lines by experiment, key, or both; equal names get the experiment's id."""
     ids = {line.experiment.ref.cuid: line.experiment.name for line in lines}
     holders = Counter(ids.values())
     names = [

@@ -1,4 +1,4 @@
-"""The words of a ranking: rows, verdicts, and the notes on how they were judged."""
+"""Describe a ranking: rows, verdicts, and notes on how the rows were judged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FEW = 4
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
-    """Return a ranking as rows with words, and with notes on direction, noise and those set apart."""
+    """Return a ranking as rows, with notes on direction, noise and unranked experiments."""
     ranking = answer.data
     if not isinstance(ranking, Ranking):
         return answer
@@ -52,7 +52,7 @@ def describe_reason(reason: Reason) -> str:
 
 
 def describe_breakage(breakage: Breakage) -> str:
-    """Return how a run broke, such as "train/loss became NaN or infinite at step 12"."""
+    """Return how a run broke, e.g. "train/loss became NaN or infinite at step 12"."""
     known = {"key": shorten(breakage.key), "step": breakage.step}
     if breakage.kind == "diverged":
         return say("{key} rose for good after step {step}", **known)
@@ -137,7 +137,7 @@ def _name_setting(ranking: Ranking, number: int) -> str:
 
 
 def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
-    """Return the verdict as a value that is the same in every language."""
+    """Return the verdict as a code that is equal in every language."""
     if ranking.baseline is None:
         return {"different": "real", "not shown": "within noise", "unknown": "cannot tell"}[judged.verdict]
     if judged.verdict != "different":
@@ -317,7 +317,7 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
 
 
 def _note_health(ranking: Ranking) -> str:
-    """Return in what broken experiments were looked for."""
+    """Return which metrics were checked for broken experiments."""
     health = ranking.health
     if not health.total:
         return ""
@@ -333,7 +333,7 @@ def _note_health(ranking: Ranking) -> str:
 
 
 def _find_better_apart(field: Field) -> int | None:
-    """Return which of those set apart has the best value of all, if any beats the first."""
+    """Return the unranked experiment with the best value of all, if any beats the first ranked one."""
     order = order_results(field.results, field.reasons, field.mode)
     best = field.sign * field.get_value(order[0]) if field.ranked else math.inf
     better = [

@@ -1,6 +1,6 @@
-"""A project as one self-contained page: ranking, what differs, curves, diagnoses, from the operations of the tools.
+"""A project as one self-contained HTML page: ranking, differences, curves and diagnoses, from the tools' operations.
 
-Every text from outside is escaped, and the page allows itself neither scripts nor anything from a network.
+All external text is escaped, and the page's own policy forbids scripts and network access.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Markup(str):
 
 
 class _Page(NamedTuple):
-    """What every part of the page needs: where it is about, and how to link to an experiment."""
+    """The context of every part of the page: client, project and masking."""
 
     client: SwanLabClient
     ref: ProjectRef
@@ -71,7 +71,7 @@ class _Page(NamedTuple):
         return _link(name, self.client.at(self.ref).get_link(self.ref.experiment(cuid)))
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
-        """Return what an answer holds, and add what it notes."""
+        """Return an answer's data, and add its notes to `notes`."""
         payload = mask_exactly(present(answer).model_dump(mode="json", exclude_none=True), self.client.get_secrets())
         if not self.show_secrets:
             payload = mask_secrets(payload)
@@ -87,9 +87,9 @@ async def write_report(
     username: str = "",
     show_secrets: bool = False,
 ) -> str:
-    """Return the page as HTML; `metric` "": the one that tells most of how good a model is, by its key.
+    """Return the page as HTML; without `metric`, the keys decide which metric best measures model quality.
 
-    Raises NotFound for a project without experiments, or without such a metric where none is named.
+    Raises NotFound for a project without experiments, or if no `metric` is given and no key measures quality.
     """
     ref, choice = await list_chosen(client, project, username, ())
     experiments = choice.experiments
@@ -98,7 +98,7 @@ async def write_report(
     page = _Page(client, ref, show_secrets)
     where: dict[str, Any] = {"project": ref.project, "username": ref.workspace}
     logged = await read_all(
-        # the newest may not have begun
+        # the newest runs may have no metrics yet
         [
             ref.experiment(one.cuid)
             for one in [*experiments[:_ASKED_FOR_KEYS], *experiments[_ASKED_FOR_KEYS:][-_ASKED_FOR_KEYS:]]
@@ -127,7 +127,7 @@ async def write_report(
         parts.append(_show_comparison(page, page.read(compared, notes)))
     apart = [row["cuid"] for row in rows if "apart" in row]
     ranked = [cuid for cuid in order if cuid not in apart]
-    # those that broke off, the best, and then from the worst upwards
+    # broken experiments, the best, and then the others from the worst upwards
     requested = [*apart, *ranked[:1], *reversed(ranked[1:])][:_DIAGNOSED]
     diagnoses = await read_all(
         requested,
@@ -147,7 +147,7 @@ async def write_report(
     address = client.at(ref).get_link(ref)
     if address:
         head.append(_tag("p", _link(say("Open in SwanLab"), address)))
-    # the page links to every experiment by itself
+    # the page has its own link to every experiment
     links = client.at(ref).get_link(ref.experiment("<cuid>"))
     remarks = [note for note in dict.fromkeys(notes) if not links or links not in note]
     parts.append(_join([_tag("h2", say("Notes")), _list(remarks)]))
@@ -219,7 +219,7 @@ def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
     experiments = found["experiments"]
     beside = experiments[:_BESIDE]
     heads = [say("setting"), *(page.link(one["name"], one["cuid"]) for one in beside)]
-    # what is the same in all that are shown says nothing beside them
+    # a row in which all shown experiments agree is not informative
     lines = [
         [one["name"], *one["values"][:_BESIDE]]
         for one in found.get("differences", ())

@@ -1,6 +1,6 @@
-"""Answers as the compact text that an assistant reads, and the one budget for both forms of a reply.
+"""Render answers as the compact text for an assistant, within one budget for both forms of a reply.
 
-A payload is the JSON form of an ApiResponse: `code`, `errmsg`, `data`, and where they apply `page` and `notes`.
+A payload is the JSON form of an ApiResponse: `code`, `errmsg`, `data`, and if applicable `page` and `notes`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 
-# sizes of a continuing page: any of them divides an offset that is a multiple of it
+# page sizes of a continuing page: each divides every offset that is a multiple of it
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
 _LONGEST_NAME = 64
 _MISSING: Any = object()
-# a bar between spaces parts the cells of a row
+# a bar between spaces separates the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
 _OURS = ("note:", "all rows:")
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Rows(Sequence[Any]):
-    """Records as their JSON forms, each made when it is looked at: of thousands only some can be shown."""
+    """Records as JSON objects, created on access, because only part of thousands of records can be shown."""
 
     def __init__(self, records: Sequence[BaseModel]) -> None:
         self._records = records
@@ -71,11 +71,11 @@ def fit(
 ) -> Reply:
     """Return both forms of a payload within `budget` tokens; its `data` may be Rows.
 
-    Rows (of a list, or of an object of records that has a `page`) stay whole: as many as fit, and `page.next` says how
-    the list goes on. `offset` is the position of the first row in the whole list. Rows of a question without pages
-    (`is_paged` False) tell their own positions; of them the last are kept if `keep_last`. What is a single record is
-    kept with its longest texts shortened, and a note tells which. `is_masked`: what looks like a secret is masked;
-    `secrets` always are.
+    Rows (a list, or an object of records if there is a `page`) stay whole: as many as fit are kept, and `page.next`
+    holds the arguments of the next page. `offset` is the position of the first row in the whole list. With `is_paged`
+    False, rows contain their own positions, and `keep_last` keeps the last rows instead of the first. A single record
+    is kept with its longest texts shortened, and a note names them. `is_masked` masks likely secrets; `secrets` are
+    always masked.
     """
     longest = budget * 4
     sizes: dict[str, str] = {}
@@ -86,12 +86,12 @@ def fit(
         return neutralise_value(mask_secrets(kept) if is_masked else kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
-        """Return only as many rows as it takes to break the budget by themselves: no more can be shown."""
+        """Return rows until they exceed the budget; more rows can never be shown."""
         taken: list[Any] = []
         left = budget
         for row in rows:
             taken.append(clean(row, {} if taken else sizes))
-            # a record by itself has two braces, among others a comma: they cost no token more
+            # a separate record has two braces, a record in a list has a comma: at most as many tokens
             left -= count_tokens(_to_json(taken[-1])) - 2
             if left < 0:
                 break
@@ -106,7 +106,7 @@ def fit(
         shown = dict[str, Any]()
         for number, record in enumerate(records):
             for key, row in record.items():
-                # two names may have become one
+                # two names may be equal after masking and cutting
                 shown[_describe_apart(key, number) if key in shown else key] = row
     else:
         rows = cast("Sequence[Any]", data)
@@ -123,7 +123,7 @@ def fit(
         return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
     if "page" in safe and shown:
-        # as JSON, which is longer as a rule, and quicker to make
+        # as JSON, which is usually longer than the text, and quicker to make
         kept = _count_fitting(len(shown), budget, lambda count: _to_json(cut(count)))
         if kept and count_tokens(render(cut(kept))) > budget:
             kept = _count_fitting(kept, budget, lambda count: render(cut(count)))
@@ -163,7 +163,7 @@ def _fits(reply: Reply, budget: int) -> bool:
 
 
 def _count_fitting(most: int, budget: int, write: Callable[[int], str]) -> int:
-    """Return how many of so many rows fit, found without writing each count of them."""
+    """Return how many rows fit, by a binary search."""
     return bisect.bisect_left(range(1, most + 1), 1, key=lambda count: count_tokens(write(count)) > budget)
 
 
@@ -206,13 +206,13 @@ def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
     most = max(4, budget // 200)
     if len(notes) <= most:
         return payload
-    # the last ones tell how to go on
+    # the last notes explain how to continue
     left = say_plural("{count} further note is left out.", "{count} further notes are left out.", len(notes) - most + 1)
     return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 
 def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str]) -> Reply:
-    """Halve the longest text again and again until the reply fits; then shorten lists and objects the same way."""
+    """Halve the longest text repeatedly until the reply fits; then shorten lists and objects in the same way."""
     length = 1 << max(8, len(_to_json(payload)).bit_length())
     shortened: dict[str, str] = {}
     reply = _reply(payload)
@@ -237,9 +237,9 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
 
 
 def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
-    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in all.
+    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in total.
 
-    `hide` sees each text before it is cut: half a secret would not be found.
+    `hide` masks each text before it is cut, because half a secret would not be recognised.
     """
     if isinstance(value, str):
         text = hide(value)
@@ -269,7 +269,7 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
 
 
 def _cut_name(name: str, length: int, number: int) -> str:
-    """Return the name of an entry, cut but still unlike the others."""
+    """Return the name of an entry, cut but still distinct from the other names."""
     if len(name) <= max(length, _LONGEST_NAME):
         return name
     return _describe_apart(name, number)
@@ -280,7 +280,7 @@ def _describe_apart(name: str, number: int) -> str:
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one header line and one line per row; what is the same in every row stands in a line of its own."""
+    """Return one header line and one line per row; columns with equal values share one line before the header."""
     flat = [_flatten(row) for row in rows]
     names = dict.fromkeys(column for row in flat for column in row)
     cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
@@ -295,7 +295,7 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if varying:
         lines.append(" | ".join(map(_cell, varying)))
         table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
-        # a line of a table cannot pass for a line of ours
+        # a table line must not look like a line of the server
         ours = (*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())
         lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
     return lines
@@ -305,10 +305,10 @@ def _render_record(record: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, value in _flatten(record).items():
         if isinstance(value, str) and "\n" in value:
-            # every line is marked, so that recorded text cannot pass for ours
+            # every line is marked, so that recorded text cannot look like text of the server
             lines += [f"{_cell(name)}:", *(f"| {line}" for line in value.split("\n"))]
         elif _is_table(value):
-            # indented, so that a recorded name at the beginning of a line cannot pass for ours
+            # indented, so that a recorded name at the start of a line cannot look like text of the server
             lines += [f"{_cell(name)}:", *(f"  {line}" for line in _render_table(value))]
         elif value != "":
             lines.append(f"{_cell(name)}: {_format(_translate(name, value))}")
@@ -325,7 +325,7 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
-    """Return nested values by dotted keys; a key that holds a dot is quoted if a nested one reads the same."""
+    """Return nested values by dotted keys; a key with a dot is quoted if a nested key would read the same."""
     flat: dict[str, Any] = {}
     dotted = [key for key in value if "." in key]
     for key, item in value.items():

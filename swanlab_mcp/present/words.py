@@ -1,4 +1,4 @@
-"""Publish findings: turn the data that an operation found into records with sentences, in the language of the call."""
+"""Turn the findings of operations into published records with sentences, in the language of the call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["get_published_type", "present"]
 
 Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 
-# class of a finding: the module of this package whose `publish` words it; imported at its first use
+# finding class: the module of this package whose `publish` describes it, imported at its first use
 _PUBLISHERS = {
     "Compared": "comparison",
     "DiagnosedExperiment": "diagnosis",
@@ -25,16 +25,16 @@ _PUBLISHERS = {
 
 
 def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:
-    """Return an answer as it is published; answers that hold no finding pass unchanged.
+    """Return an answer in its published form; answers without findings are returned unchanged.
 
-    Call it where the language of the caller is set, once for each answer of an operation.
+    Call this with the caller's language set, once per answer of an operation.
     """
     publish = _find_publisher(type(answer.data).__name__)
     return publish(answer) if publish else answer
 
 
 def get_published_type(annotation: Any) -> Any:
-    """Return the type that `present` makes of an operation's return type, such as ApiResponse[Diagnosis]."""
+    """Return the published type of an operation's return type, e.g. ApiResponse[Diagnosis]."""
     arguments = annotation.__pydantic_generic_metadata__["args"]
     publish = _find_publisher(getattr(arguments[0], "__name__", "")) if arguments else None
     return get_type_hints(publish)["return"] if publish else annotation

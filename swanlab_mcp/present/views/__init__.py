@@ -1,4 +1,4 @@
-"""Interactive views (MCP Apps): each one HTML page without a network, put together from its parts when asked for."""
+"""Interactive views (MCP Apps): self-contained HTML pages, assembled from their parts on request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["CURVES", "DATA", "MIME_TYPE", "read_curves"]
 
 CURVES = "ui://swanlab/curves.html"
 MIME_TYPE = "text/html;profile=mcp-app"
-# where in `_meta` of a result the view finds what it draws
+# the key in `_meta` of a result under which the view finds its data
 DATA = "swanlab-mcp-server/curves"
 _FOLDER = Path(__file__).parent
 _STYLES = ("uplot/uPlot.min.css", "curves/style.css")
@@ -16,7 +16,7 @@ _SCRIPTS = ("uplot/uPlot.iife.min.js", "curves/words.js", "curves/host.js", "cur
 
 
 def read_curves() -> str:
-    """Return the page of the interactive chart: it draws what `plot_metrics` answered, in its host's colours."""
+    """Return the page of the interactive chart, which draws the data of `plot_metrics` in its host's colours."""
     page = _read("curves/page.html")
     page = page.replace("<!-- licence -->", f"<!-- uPlot: {_read('uplot/LICENSE')}-->")
     page = page.replace("/* styles */", "\n".join(map(_read, _STYLES)))
