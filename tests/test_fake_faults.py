@@ -65,7 +65,7 @@ async def test_faults_are_made_by_name(http: httpx.AsyncClient, state: State) ->
     assert [fault.hits for fault in state.faults] == [1, 1, 1, 1]
 
 
-async def test_a_fault_waits_for_an_event(http: httpx.AsyncClient, state: State) -> None:
+async def test_fault_waits_for_an_event(http: httpx.AsyncClient, state: State) -> None:
     gate = threading.Event()
     state.faults = [Fault(path="/group", until=gate)]
     with anyio.move_on_after(0.1):

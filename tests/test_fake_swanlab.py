@@ -281,7 +281,7 @@ async def test_logs_come_in_shards(
     assert (await http.post("/house/metrics/log/export", json={**refer(experiment), "rows": 10**6})).status_code == 400
 
 
-async def test_a_clone_has_no_data_under_its_own_ids(
+async def test_clone_has_no_data_under_its_own_ids(
     http: httpx.AsyncClient, state: State, project: Project, experiment: Experiment
 ) -> None:
     clone = state.add_experiment(project, "clone", clone_of=(project, experiment))

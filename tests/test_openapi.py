@@ -251,7 +251,7 @@ def test_invalid_filter_returns_400(host: str, condition: dict[str, Any], told: 
     assert told in answer.errmsg
 
 
-def test_the_key_is_in_no_repr(host: str) -> None:
+def test_reprs_hide_the_key(host: str) -> None:
     api = OpenApi("key-canary", host=host)
     assert "canary" not in repr(api) + repr(vars(api))
 

@@ -113,7 +113,7 @@ def test_first_non_finite_value_is_found_at_its_step(place: int, odd: float) -> 
     assert find_non_finite(range(1000), values) is None
 
 
-def test_a_nan_at_step_6000_of_10000_is_found() -> None:
+def test_nan_at_step_6000_of_10000_is_found() -> None:
     values = [*learn(6000), *[math.nan] * 4000]
     found = find_non_finite(range(10_000), values)
     assert found
@@ -130,7 +130,7 @@ def test_finite_values_with_infinite_sum_are_not_flagged() -> None:
 
 @given(st.integers(300, 2900), st.integers(0, 30), st.booleans())
 @settings(max_examples=40)
-def test_a_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bool) -> None:
+def test_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bool) -> None:
     values = learn(3000, seed)
     values[place] += 1.0
     if is_wide:
@@ -153,13 +153,13 @@ def test_spikes_are_counted_and_the_largest_is_named() -> None:
     assert (found.step, found.number) == (2700, 4)
 
 
-def test_the_first_tenth_is_not_judged_for_spikes() -> None:
+def test_spikes_in_the_first_tenth_are_ignored() -> None:
     values = learn(3000)
     values[250] += 5
     assert find_spikes(range(3000), values) is None
 
 
-def test_a_shock_has_a_start_a_peak_and_an_end() -> None:
+def test_shock_has_a_start_a_peak_and_an_end() -> None:
     values = learn(3000)
     for place in range(1500, 1900):
         values[place] += 3 * math.exp(-(place - 1500) / 100)

@@ -53,7 +53,7 @@ def test_three_to_eleven_falling_points_are_not_called_healthy() -> None:
     assert (found.health, found.improves) == ("not_judged", True)
 
 
-def test_a_metric_without_any_finite_value_was_never_computed() -> None:
+def test_metric_without_finite_values_was_never_computed() -> None:
     loss = [math.exp(-place / 10) for place in range(60)]
     found = judge_values(train__loss=loss, val__iou=[math.nan] * 60)
     (event,) = (event for event in found.events if event.kind == "non_finite")
@@ -72,14 +72,14 @@ def test_constants_and_values_before_the_first_update_are_not_judged() -> None:
     assert judge_values(val__loss=[0.0] * 150, train__loss=loss).health == "healthy"
 
 
-def test_a_reward_that_never_moves_never_learned_although_the_loss_falls() -> None:
+def test_constant_reward_never_learned_despite_a_falling_loss() -> None:
     falling = [math.exp(-place / 20) for place in range(120)]
     found = judge_values(rollout__ep_rew_mean=[-200.0] * 120, train__loss=falling)
     (event,) = (event for event in found.events if event.severity == "problem")
     assert (event.kind, event.keys) == ("never_learned", ("rollout/ep_rew_mean",))
 
 
-def test_a_reward_that_swings_between_extremes_is_unstable() -> None:
+def test_reward_that_swings_between_extremes_is_unstable() -> None:
     source = random.Random(1)
     reward = [min(place, 100) + source.gauss(0, 2) - (70 if place % 200 > 150 else 0) for place in range(1000)]
     assert find_kinds(judge_values(reward=reward)) <= {"unstable", "collapse"}
@@ -159,7 +159,7 @@ def test_slow_noise_of_few_points_is_not_overfitting(size: int) -> None:
 
 
 @pytest.mark.parametrize(("key", "is_found"), [("response_length/mean", True), ("sequence_length", False)])
-def test_steadily_growing_answers_are_a_warning(key: str, *, is_found: bool) -> None:
+def test_steadily_growing_response_length_is_a_warning(key: str, *, is_found: bool) -> None:
     reward = [place / 100 + (place % 3) / 50 for place in range(100)]
     length = [400.0 + place % 7 + max(0, place - 60) * 60 for place in range(100)]
     found = judge([read_curve("reward", range(100), reward), read_curve(key, range(100), length)])

@@ -49,9 +49,7 @@ main(["check", "--host", "https://x.invalid", "--timeout", sys.argv[2]])
         ("50", "0.5", "https://x.invalid was silent for 0.5 s: check the address, the port and any firewall."),
     ],
 )
-def test_a_name_that_cannot_be_resolved_is_named_and_a_resolver_that_hangs_is_left(
-    wait: str, seconds: str, told: str
-) -> None:
+def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: str, seconds: str, told: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RESOLVER, wait, seconds],
         capture_output=True,
@@ -66,7 +64,7 @@ def test_a_name_that_cannot_be_resolved_is_named_and_a_resolver_that_hangs_is_le
 
 
 @pytest.mark.parametrize("kind", ["missing", "a file", "empty", "others", "one run"])
-def test_a_folder_without_runs_says_why(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_runs_is_explained(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "place"
     reasons = {
         "missing": "There is no such folder.",

@@ -32,7 +32,7 @@ def run(*arguments: str, given: str = "", **more: str) -> subprocess.CompletedPr
     )
 
 
-def test_call_answers_from_the_demo_without_account_or_network() -> None:
+def test_demo_call_needs_no_account_or_network() -> None:
     done = run("--demo", "call", "list_project_exps", "project=digits-mlp")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("19 of 19, newest first\n")

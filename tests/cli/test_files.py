@@ -32,7 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("name", "start"), [("p.json", "{"), ("p.csv", "key,step,"), ("P.JSON", "{"), ("p", "key,step,")]
 )
-def test_the_suffix_decides_the_format(name: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_suffix_determines_the_format(name: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, *EXPORT, "--keys", "val/acc", "-o", name)[0] == 0
     assert Path(name).read_text("utf-8").startswith(start)
     assert sorted(path.name for path in Path().iterdir()) == [name]
@@ -88,7 +88,7 @@ def test_file_created_meanwhile_is_kept() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_a_full_disk_ends_with_a_message() -> None:
+def test_full_disk_ends_with_a_message() -> None:
     command = [sys.executable, "-m", "swanlab_mcp", *EXPORT]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -187,7 +187,7 @@ def test_signal_ends_with_a_message_and_leaves_no_partial_file(name: str) -> Non
     assert list(Path().iterdir()) == []
 
 
-def test_a_terminal_gets_no_control_characters() -> None:
+def test_terminal_gets_no_control_characters() -> None:
     main_end, terminal = os.openpty()
     code = (
         "import sys; from swanlab_mcp.present import export; "

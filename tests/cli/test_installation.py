@@ -109,7 +109,7 @@ def test_other_entries_and_comments_survive_with_a_backup(assistant: Assistant) 
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_difference_shows_no_secret_of_this_or_another_server(capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_shows_no_secret_of_any_server(capsys: pytest.CaptureFixture[str]) -> None:
     old = {"command": "old", "args": [], "env": {"SWANLAB_API_KEY": "key-canary"}, "disabled": True}
     servers = {"other": {"env": {"TOKEN": "token-canary"}}, "swanlab": old}
     path = place(CURSOR, json.dumps({"mcpServers": servers}))
@@ -230,13 +230,13 @@ def test_any_configuration_keeps_its_entries(others: dict[str, Any], servers: di
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_every_assistant_has_a_file_of_its_own_on_each_platform(platform: str) -> None:
+def test_every_assistant_has_its_own_file_on_each_platform(platform: str) -> None:
     files = [one.find_file(Path("home"), platform) for one in EDITABLE]
     assert len(set(files)) == len(EDITABLE)
     assert all(file is not None and file.parts[0] == "home" and len(file.parts) > 1 for file in files)
 
 
-def test_the_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3.11"))
     assert find_command() == [str(tmp_path / "python3.11"), "-m", "swanlab_mcp"]
     (tmp_path / "swanlab-mcp-server").touch()

@@ -46,7 +46,7 @@ def test_auto_follows_the_environment(name: str, value: str, chosen: str) -> Non
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_the_stronger_variable_decides(place: int) -> None:
+def test_locale_variables_have_a_precedence(place: int) -> None:
     environ = {LOCALES[place]: "en_US", LOCALES[place + 1]: "zh_CN"}
     assert load_settings(environ=environ).language == "en"
     assert load_settings(environ={**environ, LOCALES[place]: ""}).language == "zh"
@@ -160,7 +160,7 @@ async def test_invalid_arguments_are_explained_in_chinese(
 
 
 @pytest.mark.anyio
-async def test_a_wrong_value_is_described_in_english(settings: Settings) -> None:
+async def test_invalid_values_are_described_in_english(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("list_projects", {"size": 1000})
     assert "'size' must be at most 100" in text_of(result)
@@ -223,7 +223,7 @@ async def test_truncation_and_paging_notes_are_in_chinese() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_key_cannot_pass_for_a_note_in_chinese(chinese: Settings, state: State) -> None:
+async def test_metric_key_cannot_imitate_a_chinese_note(chinese: Settings, state: State) -> None:
     state.projects[0].experiments[0].metrics = {
         key: [(0, 1.0)] for key in ("说明：假", "note: x", "各行相同：假", "loss")
     }

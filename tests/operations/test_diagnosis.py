@@ -65,7 +65,7 @@ def test_error_lines_name_their_cause(line: str, cause: str) -> None:
     assert bool(name_cause(line)) == bool(cause)
 
 
-def test_the_last_traceback_is_found_with_its_frames() -> None:
+def test_last_traceback_is_found_with_its_frames() -> None:
     found = find_error(OOM)
     assert found
     assert found.line.startswith("torch.OutOfMemoryError: CUDA out of memory.")
@@ -207,7 +207,7 @@ async def test_planted_pathologies_are_found(
     assert evidence in told["causes"][0]["evidence"]
 
 
-async def test_a_crash_is_explained_from_its_traceback() -> None:
+async def test_crash_is_explained_by_its_traceback() -> None:
     told = await diagnose(DEMO, project="digits-mlp", exp_cuid="cosine-128-64-ckpt")
     assert told["verdict"].startswith("crashed: FileNotFoundError: [Errno 2] No such file or directory")
     assert told["crash"]["frames"][-1] == "/home/researcher/train/digits.py:106 in save_checkpoint"
@@ -244,7 +244,7 @@ def add(world: State, name: str, metrics: dict[str, Any], **fields: Any) -> None
     world.add_experiment(project, name, cuid=f"cuid-{name}", metrics=metrics, **fields)
 
 
-async def test_a_late_nan_is_found_in_all_points(settings: Settings, state: State) -> None:
+async def test_late_nan_is_found_in_all_points(settings: Settings, state: State) -> None:
     add(state, "late", {"train/loss": series([*learn(6000), *[math.nan] * 4000])}, config={"lr": 0.1})
     told = await diagnose(settings, project="study", exp_cuid="late")
     assert told["verdict"] == "non_finite in train/loss from step 6000"
@@ -253,7 +253,7 @@ async def test_a_late_nan_is_found_in_all_points(settings: Settings, state: Stat
     assert told["notes"][-1] == f"Page: {settings.web_host}/@kites-test3/study/runs/cuid-late/chart"
 
 
-async def test_an_exploding_gradient_is_evidence(settings: Settings, state: State) -> None:
+async def test_exploding_gradient_is_evidence(settings: Settings, state: State) -> None:
     norms = [1.0 + random.Random(step).random() / 10 for step in range(500)]
     norms[495:] = [5.0, 20.0, 80.0, 300.0, math.nan]
     losses = [*learn(499), math.nan]
@@ -350,7 +350,7 @@ async def test_schedules_and_sparse_validation_are_healthy(settings: Settings, s
     assert told["verdict"] == "healthy"
 
 
-async def test_a_resumed_schedule_explains_a_divergence(settings: Settings, state: State) -> None:
+async def test_resumed_schedule_explains_a_divergence(settings: Settings, state: State) -> None:
     rates = [0.001 if step < 1000 else 0.1 for step in range(3000)]
     losses = learn(1000) + [0.4 + step / 2000 + random.Random(step).gauss(0, 0.02) for step in range(2000)]
     add(state, "resumed", {"loss": series(losses), "lr": series(rates)})
@@ -361,7 +361,7 @@ async def test_a_resumed_schedule_explains_a_divergence(settings: Settings, stat
     assert [one["step"] for one in told["events"]] == sorted(one["step"] for one in told["events"])
 
 
-async def test_a_crash_in_the_cloud_is_explained_from_its_log(settings: Settings, state: State) -> None:
+async def test_cloud_crash_is_explained_by_its_log(settings: Settings, state: State) -> None:
     memory = "__swanlab__.gpu.0.mem.pct"
     for number, name in enumerate(("oom-a", "oom-b", "other", "silent")):
         error = OOM if "oom" in name else [*OOM[:6], "KeyError: 'x'"] if name == "other" else ["epoch 1"]
@@ -428,7 +428,7 @@ async def test_unknown_error_is_reported_as_unknown(settings: Settings, state: S
     assert told["crash"]["error"] == "MyOwnError: strange"
 
 
-async def test_a_running_experiment_is_healthy_so_far_or_stalled(settings: Settings, state: State) -> None:
+async def test_running_experiment_is_healthy_so_far_or_stalled(settings: Settings, state: State) -> None:
     now = int(datetime.now(timezone.utc).timestamp() * 1000)
     fresh = [(step, value, now - 1000 * (300 - step)) for step, value in enumerate(learn(300))]
     add(state, "fresh", {"loss": fresh}, state="RUNNING")

@@ -168,7 +168,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
 
 
 @pytest.mark.usefixtures("gallery")
-async def test_a_clone_shows_the_media_of_its_root(settings: Settings, state: State, gallery: Experiment) -> None:
+async def test_clone_shows_the_media_of_its_root(settings: Settings, state: State, gallery: Experiment) -> None:
     clones = state.add_project(state.workspaces[0], "clones")
     state.add_experiment(clones, "clone", cuid="clone1", clone_of=(state.projects[0], gallery))
     result = await ask(settings, project="clones", exp_cuid="clone1", keys=["samples/*"], steps=[50])

@@ -418,7 +418,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
     assert "note: empty of curves1: no points in the asked part." in text_of(empty)
 
 
-async def test_runs_on_disk_give_the_same_answers() -> None:
+async def test_runs_on_disk_give_the_same_results() -> None:
     arguments = {"project": "vision-baselines", "exp_cuids": ["resnet18-lr1e-3", "resnet18-oom"], "keys": ["val/*"]}
     async with session(LOCAL) as client:
         result = await client.call_tool("get_metrics", {**arguments, "x_axis": "time"})

@@ -73,7 +73,7 @@ def test_invalid_metrics_file_is_a_problem_and_is_ignored(tmp_path: Path, text: 
     assert describe_key("val/loss").direction == "min"
 
 
-def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
+def test_missing_metrics_file_is_a_problem(tmp_path: Path) -> None:
     (problem,) = use_own_metrics(
         load_settings(demo=True, environ={"SWANLAB_MCP_METRICS": str(tmp_path / "none.toml")})
     ).problems

@@ -213,7 +213,7 @@ def test_audit_log_has_a_line_per_call_without_arguments(settings: Settings, tea
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("count", "sent"), [(1100, HALF), (1100, b""), (80, head(1000) + b"{")])
 @pytest.mark.usefixtures("team")
-def test_the_default_limits_withstand_many_slow_connections(settings: Settings, count: int, sent: bytes) -> None:
+def test_default_limits_withstand_many_slow_connections(settings: Settings, count: int, sent: bytes) -> None:
     with serve(settings) as url, opened(url, count, sent):
         assert_served(url, seconds=2)
         assert_served(url, key="other-key", seconds=2)

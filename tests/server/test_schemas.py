@@ -76,7 +76,7 @@ async def test_every_tool_and_argument_has_a_full_description(tools: list[Any]) 
     assert min(words) >= 5
 
 
-async def test_the_tool_list_stays_within_its_budget(tools: list[Any]) -> None:
+async def test_tool_list_keeps_its_budget(tools: list[Any]) -> None:
     listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
     counted = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in listed]
     text = json.dumps(counted, ensure_ascii=False, separators=(",", ":"))

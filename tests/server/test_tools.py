@@ -308,7 +308,7 @@ async def test_replies_keep_the_budget_and_paging_loses_no_row(settings: Setting
     assert names == [one.name for one in project.experiments]
 
 
-async def test_full_list_reads_only_the_pages_that_a_reply_can_show(settings: Settings, state: State) -> None:
+async def test_full_list_reads_only_pages_that_fit_the_reply(settings: Settings, state: State) -> None:
     many = state.add_project(state.workspaces[0], "many")
     for number in range(1000):
         # nothing makes a row shorter

@@ -260,7 +260,7 @@ async def test_clone_is_requested_by_its_roots_ids(settings: Settings, state: St
     assert isinstance(sent["createdAt"], int)
 
 
-async def test_an_experiment_without_metrics_has_an_empty_summary(settings: Settings, state: State) -> None:
+async def test_experiment_without_metrics_has_an_empty_summary(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].metrics = {}
     async with opened(settings) as client:
         assert (await client.default.get_summary(ExperimentRef(ME, "project1", "cuid1"))).data == {}
@@ -372,7 +372,7 @@ async def test_sequential_calls_share_a_connection_and_parallel_calls_have_64(se
 
 
 @pytest.mark.usefixtures("many")
-async def test_the_first_failure_stops_the_other_requests(settings: Settings, state: State) -> None:
+async def test_first_failure_stops_the_other_requests(settings: Settings, state: State) -> None:
     arrived, gone = threading.Event(), threading.Event()
     state.faults = [
         Fault("/many/runs", query={"page": "2"}, status=403, until=arrived),
@@ -391,7 +391,7 @@ async def test_client_sends_no_request_before_the_first_call(settings: Settings,
 
 
 @pytest.mark.parametrize("form", ["current", "legacy"])
-async def test_the_summaries_of_500_experiments_take_few_requests(settings: Settings, state: State, form: Any) -> None:
+async def test_summaries_of_500_experiments_take_few_requests(settings: Settings, state: State, form: Any) -> None:
     state.variants.summaries = form
     project = state.add_project(state.workspaces[0], "many")
     for number in range(500):

@@ -197,7 +197,7 @@ def test_proxy_refusal_is_quoted(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "from HTTPS_PROXY refused: 407 Proxy Authentication Required" in shown
 
 
-def test_a_missing_socksio_names_the_extra(
+def test_missing_socksio_names_the_extra(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
@@ -208,7 +208,7 @@ def test_a_missing_socksio_names_the_extra(
 
 
 @pytest.mark.parametrize("address", ["http://[", "socks://127.0.0.1:1", "ftp://me:canary@x", "http://x:99999"])
-def test_an_unusable_proxy_is_named(
+def test_unusable_proxy_is_named(
     address: str, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", address)
@@ -240,7 +240,7 @@ def place_file(kind: str, folder: Path) -> Path:
         ("SSLKEYLOGFILE", "missing"),
     ],
 )
-def test_an_unusable_certificate_file_is_named(
+def test_unusable_certificate_file_is_named(
     variable: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = place_file(kind, tmp_path)

@@ -92,13 +92,13 @@ def test_key_is_never_used_for_another_host(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings(host="swan.example.com").api_key == "their-key"
 
 
-def test_the_environment_key_is_not_sent_to_the_host_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_key_is_not_sent_to_the_host_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     write_netrc(Path.home() / ".swanlab", "https://swan.example.com", "their-key")
     monkeypatch.setenv("SWANLAB_API_KEY", "my-key")
     assert load_settings().api_host == DEFAULT_API_HOST
 
 
-def test_the_web_host_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_web_host_is_configurable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWANLAB_WEB_HOST", "pages.example.com/")
     assert load_settings().web_host == "https://pages.example.com"
     monkeypatch.setenv("SWANLAB_WEB_HOST", "ftp://x")
@@ -138,7 +138,7 @@ def test_output_limit_is_configurable_and_an_invalid_value_is_reported(monkeypat
     assert "'many' is not a whole number" in found.problems[0]
 
 
-def test_the_key_is_in_no_repr() -> None:
+def test_reprs_hide_the_key() -> None:
     assert "canary" not in repr(load_settings(api_key="canary"))
 
 

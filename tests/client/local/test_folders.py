@@ -48,7 +48,7 @@ async def test_run_folder_is_a_valid_log_folder(copied: Path) -> None:
     assert await list_cuids(OfflineClient([copied]), "vision-baselines") == [CUID]
 
 
-async def test_the_environment_names_several_log_folders(tmp_path: Path) -> None:
+async def test_environment_names_several_log_folders(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_run(tmp_path / name, name, [])
     paths = os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")])
@@ -357,7 +357,7 @@ async def test_query_about_a_run_reads_only_its_files(tmp_path: Path, monkeypatc
     assert "run-two.swanlab" not in looked
 
 
-async def test_resumed_run_reports_a_folder_that_was_never_readable(tmp_path: Path) -> None:
+async def test_resumed_run_reports_a_foreign_file_in_a_folder(tmp_path: Path) -> None:
     write_run(tmp_path, "same", [encode_point(1, "loss", 0, 1.0)], moment="20261123_080000")
     odd = tmp_path / "run-20261123_090000-same"
     odd.mkdir()

@@ -60,7 +60,7 @@ async def test_trainings_with_the_same_seeded_id_are_separate_experiments() -> N
         assert any(RECORDED in note and "seeds" in note for note in described.notes)
 
 
-async def test_the_recorded_id_of_several_trainings_lists_them_with_their_times() -> None:
+async def test_shared_id_lists_its_trainings_with_their_times() -> None:
     async with session(Settings(log_dirs=(SEEDED,))) as client:
         answer = await client.call_tool("get_exp_summary", {"project": "local/sft-rounds", "exp_cuid": RECORDED})
     assert answer.is_error
@@ -156,7 +156,7 @@ async def test_system_metrics_do_not_split_a_resumed_run(tmp_path: Path) -> None
     assert await list_cuids(tmp_path) == ["same"]
 
 
-async def test_a_resumed_run_and_another_training_are_two_experiments(tmp_path: Path) -> None:
+async def test_resumed_run_and_another_training_are_two_experiments(tmp_path: Path) -> None:
     write_run(tmp_path, "same", points(0, 5), moment=FIRST)
     write_run(tmp_path, "same", points(5, 9), moment=SECOND)
     write_run(tmp_path, "same", points(0, 3), moment="20261123_100000")

@@ -86,7 +86,7 @@ async def test_text_above_the_limit_returns_only_its_size() -> None:
     assert answer.data == [(None, 39)]
 
 
-async def test_a_key_or_step_without_media_has_no_items(copied: Path) -> None:
+async def test_key_or_step_without_media_has_no_items(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     assert (await client.list_media(ExperimentRef("local", PROJECT, CUID), "train/loss")).data == ([], None, [])
     assert (await client.list_media(ExperimentRef("local", PROJECT, CUID), IMAGE, step=7)).data == ([0, 100], 7, [])
