@@ -14,7 +14,7 @@ from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve
 
-# the same examples in every run: a gate must not depend on luck
+# the same examples in every run: the gate must be deterministic
 hypothesis.settings.register_profile("gate", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
 
@@ -28,7 +28,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's key, folder or proxy reaches a test."""
+    """Isolate tests from the user's keys, folders and proxies."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "work").mkdir()
@@ -49,7 +49,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "MCP_CONFIRMATION_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
-    # what is compared is English, whatever the machine speaks
+    # tests compare English texts in any locale
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -65,7 +65,7 @@ def state() -> State:
 
 @pytest.fixture(scope="session")
 def fake() -> Iterator[tuple[dict[str, ASGIApp], str]]:
-    """One HTTP server for all tests; what it serves is put in under `app`."""
+    """Run one HTTP server for all tests; tests set the served app under `app`."""
     served: dict[str, ASGIApp] = {}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,13 +98,13 @@ async def opened(settings: Settings) -> AsyncGenerator[SwanLabClient, None]:
 
 @asynccontextmanager
 async def session(settings: Settings, mode: str = "auto") -> AsyncGenerator[Any, None]:
-    """An MCP client over an in-process session with a server of these settings; it reads tables as records."""
+    """Connect an in-process MCP client to a server with these settings; it reads tables as records."""
     async with connect(create_server(settings), mode=mode) as client:
         yield RecordReader(client)
 
 
 class RecordReader:
-    """A client whose results hold records where the server sent columns and rows."""
+    """A client that converts tables of columns and rows into records."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -124,7 +124,7 @@ class RecordReader:
 
 
 def get_table(data: Any) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of data sent as a table; nothing of other data."""
+    """Return the columns and rows of tabular data; both empty for other data."""
     table = cast("dict[str, Any]", data if isinstance(data, dict) else {})
     return (table["columns"], table["rows"]) if {*table} == {"columns", "rows"} else ([], [])
 

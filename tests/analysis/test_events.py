@@ -1,4 +1,4 @@
-"""Events are found where they were planted, and not in noise, in schedules or in rhythms."""
+"""Find planted events, and no events in noise, schedules or regular patterns."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def load_benchmark() -> Any:
 
 
 def learn(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
-    """A loss that falls from 2.3 to 0.3."""
+    """Return a loss that falls from 2.3 to 0.3."""
     source = random.Random(seed)
     return [0.3 + 2 * math.exp(-step / (size / 10)) + source.gauss(0, noise) for step in range(size)]
 
 
 def bottom(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
-    """A loss that falls to 0.4 in 40 % of the steps and doubles until the end."""
+    """Return a loss that falls to 0.4 in 40 % of the steps and doubles until the end."""
     source = random.Random(seed)
     turn = 0.4 * size
     return [
@@ -58,7 +58,7 @@ def bottom(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
 
 
 def judge_losses(train: list[float], held_out: list[float] | None = None, steps: range | None = None) -> list[Event]:
-    """Return the problems and warnings of a training loss and, if there is one, its validation loss."""
+    """Return the problems and warnings of a training loss and an optional validation loss."""
     curves = [read_curve("train/loss", range(len(train)), train)]
     if held_out is not None:
         curves.append(read_curve("val/loss", steps or range(len(held_out)), held_out))
@@ -66,7 +66,7 @@ def judge_losses(train: list[float], held_out: list[float] | None = None, steps:
 
 
 def test_pure_noise_raises_few_alarms() -> None:
-    # the figures of 1,000 series stand in docs/verdicts.md; this pins 60 of each
+    # docs/verdicts.md has the figures for 1,000 series; this test runs 60 of each
     told = load_benchmark().measure_false_alarms(60)
     for (name, length), counts in told.items():
         allowed = {"normal": 1, "lognormal": 3, "correlated": 4, "slow": 14}[name]
@@ -136,7 +136,7 @@ def test_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bool
     if is_wide:
         values[place + 1] += 0.7
     found = find_spikes(range(3000), values)
-    # while the loss still falls fast its noise is not known, and a spike of half the fall may pass
+    # the noise of a fast-falling loss is unknown, so a spike of half the fall can go unnoticed
     assert found is not None or place < 600
     if found:
         assert found.step == place
@@ -185,7 +185,7 @@ def test_rising_loss_has_its_onset_after_the_minimum(size: int) -> None:
     for seed in range(10):
         worse = find_worsening(range(size), bottom(size, seed))
         assert worse
-        # the onset is told where a tenth of the rise is passed: at 46 %
+        # the onset is reported when the rise passes a tenth: at 46 %
         assert 0.38 * size < worse.onset_step < 0.56 * size + 5
         assert worse.final == pytest.approx(0.8, abs=0.06)
         assert 0.3 * size < worse.best_step < 0.56 * size
@@ -260,7 +260,7 @@ def test_worsening_validation_is_overfitting_only_if_training_holds() -> None:
     assert (event.kind, event.facts["pair_improves"]) == ("overfitting", True)
     assert {event.kind for event in judge_losses(worse, bottom(size, 1))} == {"divergence"}
     assert judge_losses(better, learn(size, 1)) == []
-    # a validation every 8 steps against a training loss of every step
+    # validation every 8 steps, training loss every step
     sparse = range(0, size, 8)
     (event,) = judge_losses(better, [worse[step] for step in sparse], sparse)
     assert event.kind == "overfitting"
@@ -296,7 +296,7 @@ def test_upward_rate_jump_is_found(place: int) -> None:
 def test_regular_logging_intervals_are_not_gaps() -> None:
     steps = list(range(0, 10_000, 500))
     assert find_gaps(steps, [1_700_000_000_000 + 900_000 * place for place in range(20)]) == []
-    # evaluations make pauses that recur
+    # evaluations cause regular pauses
     times = [1_700_000_000_000 + 200 * step + 90_000 * (step // 100) for step in range(2000)]
     assert find_gaps(range(2000), times) == []
 
@@ -324,7 +324,7 @@ def test_long_overdue_series_is_stalled() -> None:
     assert find_stall(times, times[-1] + 900_000) is None
     stall = find_stall(times, times[-1] + 7_200_000)
     assert stall == (times[-1] + 1_200_000, 7200, 60)
-    # an earlier pause of an hour teaches patience
+    # an earlier pause of an hour raises the limit
     patient = [*times, times[-1] + 3_600_000]
     assert find_stall(patient, patient[-1] + 7_200_000) is None
     assert find_stall([], 5) is None
@@ -341,14 +341,14 @@ def test_stall_persists_and_is_independent_of_start_time(gaps: list[int], silent
     stall = find_stall(times, now)
     moved = find_stall([one + shift for one in times], now + shift)
     assert (stall is None) == (moved is None)
-    # silence that goes on only makes it worse, and the moment it became overdue stays
+    # longer silence keeps the stall and its start time
     later = find_stall(times, now + 10**6)
     if stall:
         assert moved == (stall[0] + shift, *stall[1:])
         assert times[-1] < stall[0] < now
         assert later
         assert later[0] == pytest.approx(stall[0], abs=1)
-    # a run that pauses longer is given more patience, never less
+    # longer pauses raise the limit and never lower it
     if stall is None:
         assert find_stall([*times, times[-1] + max(gaps) + silent], times[-1] + max(gaps) + 2 * silent) is None
 
@@ -369,7 +369,7 @@ def test_idle_gpu_is_found_in_any_order_and_with_lost_samples(
     mixed = source.sample([*values, *[math.nan] * lost], len(values) + lost)
     again = find_idle(range(start, start + len(mixed)), mixed)
     assert (idle and idle.facts) == (again and again.facts)
-    # a GPU that works harder is not idler
+    # a higher load never turns a busy GPU into an idle GPU
     busier = find_idle(range(len(values)), [value + 10 for value in values])
     assert idle or busier is None
     if idle:

@@ -248,5 +248,5 @@ def test_camel_case_words_are_split_and_translated() -> None:
 def test_counters_and_settings_have_no_direction(name: str) -> None:
     kinds = {key: describe_key(key) for key in COUNTERS[name]}
     claimed = [key for key, kind in kinds.items() if kind.direction and kind.role not in ("time", "speed")]
-    # a bound in one field is an error rate in another
+    # a bound in the first field is an error rate in the second
     assert claimed in ([], ["nerf/far"])

@@ -56,7 +56,7 @@ def test_interpolated_quantiles_are_close_and_rise_with_the_count() -> None:
         found = [get(count, 30, 0.05) for count in range(2, 60)]
         assert found == sorted(found)
     assert get_range_quantile(45, 30, 0.05) == pytest.approx(compute_range_quantile(45, 30, 0.05), rel=1e-3)
-    # Dunnett-type: five comparisons with a baseline are fewer than fifteen pairs
+    # Dunnett-type test: 5 comparisons with a baseline instead of 15 pairs
     assert get_many_quantile(1, 10, 0.05) == pytest.approx(2.2281, abs=1e-4)
     assert get_many_quantile(5, 20, 0.05) < get_range_quantile(6, 20, 0.05)
 
@@ -81,7 +81,7 @@ def draw(source: random.Random, kind: str, settings: int, repeats: int) -> list[
 
 
 def judge(values: list[list[float]], labels: tuple[str, ...] = ()) -> list[Judgement | None]:
-    """Judge settings against the one with the largest mean."""
+    """Judge settings against the setting with the largest mean."""
     first = max(range(len(values)), key=lambda number: sum(values[number]))
     return judge_settings([Sample(one, labels) for one in values], first)
 
@@ -99,7 +99,7 @@ def test_equal_settings_rarely_get_a_real_difference(kind: str, is_paired: bool,
         against_first += any(one and one.verdict == "different" for one in judge(values, labels))
         by_baseline = judge_settings([Sample(one, labels) for one in values], 0, by="baseline")
         against_baseline += any(one and one.verdict == "different" for one in by_baseline)
-    # 5 %, and three standard errors of so few rankings
+    # 5 % plus three standard errors for this number of rankings
     assert against_first <= 0.096 * rankings
     assert against_baseline <= 0.096 * rankings
 
@@ -132,7 +132,7 @@ def test_verdicts_are_independent_of_origin_and_unit(values: list[list[float]], 
     for one, other in zip(before, after, strict=True):
         if one and other and one.low is not None and one.high is not None and other.low is not None:
             assert other.difference == pytest.approx(scale * one.difference, rel=1e-6, abs=1e-6)
-            # not where rounding decides
+            # skip cases that depend on rounding
             if min(abs(one.low), abs(one.high)) > 1e-6 * (one.high - one.low) > 1e-6:
                 assert other.verdict == one.verdict
 
@@ -145,7 +145,7 @@ def test_settings_on_the_same_folds_are_compared_in_pairs() -> None:
     (_, paired) = judge_settings([Sample(first, labels), Sample(second, labels)], 0)
     assert paired
     assert (paired.verdict, paired.rule) == ("different", "paired")
-    # the folds may come in another order
+    # folds can be in another order
     (_, turned) = judge_settings([Sample(first, labels), Sample(second[::-1], labels[::-1])], 0)
     assert turned == paired
     (_, pooled) = judge_settings([Sample(first), Sample(second)], 0)
@@ -158,7 +158,7 @@ def test_single_seeds_never_differ_from_each_other() -> None:
     judged = judge_settings([Sample([9.0]), Sample([1.0]), repeated], 0)
     assert judged[1]
     assert (judged[1].verdict, judged[1].rule) == ("unknown", "one seed each")
-    # with repeats on one side, the noise is taken from the noisiest setting
+    # if only one setting has repeats, the noise of the noisiest setting applies
     assert judged[2]
     assert (judged[2].verdict, judged[2].rule) == ("different", "borrowed")
 
@@ -185,7 +185,7 @@ def test_more_seeds_are_advised_only_if_they_would_decide() -> None:
     assert judged.verdict == "not shown"
     assert judged.more is not None
     assert (0 < judged.more <= 20, judged.more_of) == (True, "this")
-    # a tiny difference needs more seeds than anybody runs
+    # a tiny difference needs an impractical number of seeds
     close = judge_settings([Sample([1.0, 2.0, 3.0]), Sample([1.001, 2.001, 3.002])], 0)[1]
     assert close
     assert close.more is None

@@ -1,4 +1,4 @@
-"""Verdicts on curves as frameworks log them agree with a practitioner's; tests/evals/verdicts.py judges many more."""
+"""Compare verdicts on realistic curves with a practitioner's; tests/evals/verdicts.py covers many more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.evals.verdicts import judge_drawn
 
 
 def judge_values(**metrics: list[float]) -> Judgement:
-    """Judge metrics of one point a step; two underscores in a name stand for a slash."""
+    """Judge metrics with one point per step; two underscores in a name mean a slash."""
     return judge([read_curve(key.replace("__", "/"), range(len(one)), one) for key, one in metrics.items()])
 
 
@@ -124,7 +124,7 @@ def test_further_frameworks_get_a_practitioners_verdict() -> None:
 
 
 def walk(seed: int, size: int, kept: float) -> list[float]:
-    """Return noise of which a share is kept from step to step, with a standard deviation of 1."""
+    """Return autocorrelated noise with a standard deviation of 1; `kept` is the correlation between steps."""
     source = random.Random(seed)
     values = [source.gauss(0, 1)]
     while len(values) < size:

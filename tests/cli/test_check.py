@@ -1,4 +1,4 @@
-"""`check` ends, and says why something does not work."""
+"""`check` terminates and explains failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_silent_host_times_out() -> None:
     )
 
 
-# a resolver of the system that fails at once, or hangs longer than anybody waits
+# a system resolver that fails immediately, or hangs
 RESOLVER = """
 import socket, sys, time
 def resolve(host, *_, **__):

@@ -1,4 +1,4 @@
-"""The command as people and MCP clients start it: real processes, real pipes."""
+"""Run the command as users and MCP clients start it: real processes, real pipes."""
 
 from __future__ import annotations
 

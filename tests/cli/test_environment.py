@@ -1,4 +1,4 @@
-"""The command under odd environments: it starts, and names what it cannot use."""
+"""The command starts in unusual environments and reports what it cannot use."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_ignored_path_prefix_is_reported_with_the_used_address(host: str, capsys
 
 
 def run(code: str, folder: Path) -> str:
-    """Return what Python code prints, in a process with an empty environment."""
+    """Run Python code in a process with an empty environment; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", f"import os, sys, tempfile\n{code}"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Files that commands write: new, whole, of the format that their name says; and what ends with a message."""
+"""Commands write new, complete files in the format of their suffix, and fail with a message."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_failed_report_or_picture_leaves_no_partial_file(name: str) -> None:
     code = (
         "import contextlib, resource, sys\n"
         "from swanlab_mcp.cli.main import main\n"
-        # matplotlib may write its list of fonts
+        # matplotlib can write its font list
         f"with contextlib.suppress(SystemExit): main({['--demo', *plot]})\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"main({words})"

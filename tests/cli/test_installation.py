@@ -1,4 +1,4 @@
-"""`install` writes one entry into an assistant's configuration and leaves everything else as it was."""
+"""`install` adds one entry to an assistant's configuration and keeps everything else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load(assistant: Assistant, text: str) -> Any:
 
 
 def start_words(entry: dict[str, Any]) -> list[str]:
-    """Return the words that an assistant starts, from any shape of entry."""
+    """Return the command line that an assistant starts, from any form of entry."""
     command = entry.get("command", entry.get("cmd"))
     return command if isinstance(command, list) else [command, *entry["args"]]
 
@@ -241,7 +241,7 @@ def test_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert find_command() == [str(tmp_path / "python3.11"), "-m", "swanlab_mcp"]
     (tmp_path / "swanlab-mcp-server").touch()
     assert find_command() == [str(tmp_path / "swanlab-mcp-server")]
-    # an environment that uv made for one command is gone tomorrow
+    # uv's environments for a single command are temporary
     monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(PathDistribution, "read_text", lambda _self, _name: None)
@@ -310,7 +310,7 @@ def test_toml_yaml_and_existing_entries_keep_their_fields(
 
 
 def start_entry(assistant: Assistant) -> str:
-    """Return what `check` prints as an assistant starts the entry: from the root folder, with its variables only."""
+    """Run `check` as an assistant starts the entry (root folder, only its variables); return its output."""
     path = assistant.find_file(Path.home())
     assert path is not None
     entry = load(assistant, path.read_text("utf-8"))["swanlab"]

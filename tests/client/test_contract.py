@@ -1,4 +1,4 @@
-"""One contract for every client: the same questions, the same kinds of answers and errors."""
+"""All clients share a contract: the same methods, results and errors."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_missing_references_are_not_found(case: Case) -> None:
         ):
             with pytest.raises((NotFound, NotLoggedIn)) as caught:
                 await question
-            # without an account, another workspace is a matter of signing in
+            # without an account, another workspace requires a login
             assert caught.type is NotFound or (case.settings.api_key == "" and "key" in str(caught.value))
 
 

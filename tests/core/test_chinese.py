@@ -1,4 +1,4 @@
-"""Answers in Chinese: no sentence of ours stays English, and every figure and name is the one of the English answer."""
+"""Chinese replies contain no English sentence of the server, and the same figures and names as the English replies."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ TWO = {**PROJECT, "exp_cuids": ["lr-0.1", "lr-1"]}
 LOCAL_NAME = "Runs on this machine"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 SENTENCE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,}){2}")
-# what must be in a translation as it is: code, options, states, arguments, figures
+# a translation must keep code, options, states, arguments and figures
 NAMES = re.compile(r"`[^`]*`|--[a-z-]+|[A-Z]{2,}[A-Z_]*|[a-z]+(?:_[a-z]+)+|[a-z_]+=|\d+(?:[.:]\d+)*")
-# where an answer holds text of ours; all other text is the same in every language
+# fields with text of the server; all other text is equal in every language
 OURS = {
     "notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg", "why",
     "reason", "differs",
 }  # fmt: skip
-# what the output schema lists as values
+# values listed in the output schema
 KINDS = {"real", "within noise", "cannot tell", "baseline", "better", "worse", "no difference shown"}
 
 ANSWERS: list[tuple[str, dict[str, Any]]] = [
@@ -115,7 +115,7 @@ ERRORS: list[tuple[str, dict[str, Any]]] = [
 
 def test_translation_keeps_figures_names_and_arguments() -> None:
     for message in read_catalogue():
-        # Chinese has one form for any count
+        # Chinese has a single plural form
         english = message.id[-1] if message.pluralizable else message.id
         chinese = message.string[0] if message.pluralizable else message.string
         lost = Counter(NAMES.findall(english)) - Counter(NAMES.findall(chinese))
@@ -123,7 +123,7 @@ def test_translation_keeps_figures_names_and_arguments() -> None:
 
 
 async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the answers in English and in Chinese."""
+    """Return the English and the Chinese reply."""
     answers: list[Any] = []
     for name in ("en", "zh"):
         async with session(replace(settings, language=name)) as client:
@@ -132,7 +132,7 @@ async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) ->
 
 
 def pair_texts(english: Any, chinese: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the texts of ours side by side; everything else must be the same."""
+    """Yield pairs of server texts; everything else must be equal."""
     if isinstance(english, dict):
         assert english.keys() == chinese.keys()
         for key in english:
@@ -148,7 +148,7 @@ def pair_texts(english: Any, chinese: Any, place: str = "") -> Iterator[tuple[st
 
 
 def drop_clock(answer: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the note that tells how long ago a run was written."""
+    """Remove the note with the age of a run."""
     return {**answer, "notes": [note for note in answer.get("notes", ()) if "gpu-node-01" not in note]}
 
 
@@ -157,7 +157,7 @@ def read_figures(text: str) -> list[str]:
 
 
 def check_told(english: str, chinese: str, data: str = "") -> None:
-    """Check a text of ours; `data` is what it may quote."""
+    """Check a server text; it can quote `data`."""
     assert read_figures(english) == read_figures(chinese)
     own = chinese.replace(data, "") if data else chinese
     assert not SENTENCE.search(own), own

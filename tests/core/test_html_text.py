@@ -1,4 +1,4 @@
-"""Recorded HTML as text: no markup, no scripts, in one pass."""
+"""Convert recorded HTML to text without markup and scripts, in a single pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of ours in two languages: every text has a translation that fits it, and none escapes the catalogue."""
+"""Every message is in the catalogue and has a matching translation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERRORS = set(errors.__all__)
 
 
 def collect() -> Catalog:
-    """Return every text that the package says, where it stands."""
+    """Return every message of the package with its location."""
     found = Catalog(charset="utf-8")
     keywords = {"say": None, "say_plural": (1, 2)}
     for name, line, text, _, _ in extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords=keywords):
@@ -64,7 +64,7 @@ def test_plurals_have_two_english_forms_and_a_chinese_form() -> None:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_say_gets_literals_and_errors_use_say(path: Path) -> None:
-    """An f-string would be looked up with its values in it; an error without `say` would be English for ever."""
+    """An f-string never matches the catalogue, and an error without `say` is never translated."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
@@ -84,7 +84,7 @@ def test_say_gets_literals_and_errors_use_say(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_every_field_of_a_message_has_a_value(path: Path) -> None:
-    """What is rarely said would fail only then."""
+    """Otherwise a rare message would fail only at run time."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say"):
             continue
@@ -92,7 +92,7 @@ def test_every_field_of_a_message_has_a_value(path: Path) -> None:
         places = (
             {name for _, name, _, _ in Formatter().parse(ast.literal_eval(node.args[0])) if name} if given else set()
         )
-        # a mapping gives names that only a call shows
+        # a mapping's names are known only at run time
         assert given == places or (None in given and given - {None} < places), f"line {node.lineno}: {given ^ places}"
 
 

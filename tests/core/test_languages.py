@@ -1,4 +1,4 @@
-"""What is ours is said in one language, chosen by argument or environment; names and keys are the same in each."""
+"""Server texts follow the language of the argument or environment; names and keys do not change."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_unsupported_language_is_reported() -> None:
 
 
 def find_english(text: str) -> list[str]:
-    """Return runs of three English words; commands, names in quotes and addresses are no prose."""
+    """Return sequences of three English words outside commands, quoted names and URLs."""
     plain = re.sub(r"`[^`]*`|'[^']*'|https?://\S+", "", text)
     return re.findall(r"(?<![\w/-])[A-Za-z][a-z']+(?: [A-Za-z][a-z']+){2,}", plain)
 
@@ -246,7 +246,7 @@ async def test_problems_of_runs_on_disk_are_in_chinese(tmp_path: Path) -> None:
         listed = await client.call_tool("list_projects", {"username": "local"})
     notes = listed.structured_content["notes"]
     assert "日志目录 'gone' 不存在，或不是目录。" in notes
-    # those were looked at by several threads
+    # several threads read these runs
     assert "略去 'run-broken-0' 中的实验：文件开头没有 SwanLab 的标记，后面也没有任何记录。" in notes
     assert "类似的说明还有 1 条。" in notes
     assert not [note for note in notes if find_english(note)]
@@ -421,7 +421,7 @@ def test_command_output_is_in_chinese(
         cli.main(["--lang", "zh", *words])
     shown = capsys.readouterr()
     assert told in shown.out + shown.err
-    # afterwards nobody else speaks it
+    # the language does not persist
     assert load_settings(environ={"SWANLAB_MCP_LANG": "en"}).language == "en"
 
 

@@ -1,4 +1,4 @@
-"""How far a long call is: told over MCP, drawn on a terminal, and never in the way of an answer."""
+"""Long calls report progress over MCP or on a terminal, without affecting the reply."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def get_small(state: State) -> Experiment:
 
 
 async def follow(settings: Settings, tool: str, arguments: dict[str, Any]) -> list[tuple[float, float, str]]:
-    """Call a tool and return what was told meanwhile, after looking whether it is what MCP allows."""
+    """Call a tool; check that its progress reports are valid MCP and return them."""
     told: list[tuple[float, float, str]] = []
 
     async def listen(done: float, total: float | None, message: str | None) -> None:
@@ -143,18 +143,18 @@ async def test_several_tasks_report_their_count_and_a_single_task_its_own_progre
     assert told[1:] == ["1 of 2 experiments", "2 of 2 experiments"]
 
 
-# --- on a terminal ---
+# --- terminal ---
 
 
 def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[int, str, str]:
-    """Run the command with a terminal as standard error; return its code, its output, and what the terminal got."""
+    """Run the command with a terminal as standard error; return its exit code, output and terminal output."""
     given = environ(**{"TERM": "xterm", "SWANLAB_API_KEY": "test-key", **more})
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     got = bytearray()
 
     def read() -> None:
-        # the end of a terminal is an error on some systems
+        # some systems raise an error at the end of a terminal
         while True:
             try:
                 part = os.read(master, 4096)
@@ -176,12 +176,12 @@ def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[in
 
 
 def lay(text: str) -> str:
-    """Return a text with as many characters as it takes columns: a wide one takes two."""
+    """Return a text padded to one character per column: wide characters take two."""
     return "".join(f"{one}\0" if east_asian_width(one) in "WF" else one for one in text)
 
 
 def show(got: str) -> list[str]:
-    """Return the lines that stand on a terminal in the end."""
+    """Return the final lines on a terminal."""
     lines: list[str] = []
     for line in got.split("\n"):
         shown = ""
@@ -250,7 +250,7 @@ def test_no_bar_is_drawn_without_a_terminal(host: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# --- when whoever reads has gone ---
+# --- closed pipes ---
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "log"])

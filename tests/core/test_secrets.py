@@ -1,4 +1,4 @@
-"""The key, the session and signed addresses reach only the server they are for; recorded secrets are masked."""
+"""The key, the session and signed URLs reach only their server; recorded secrets are masked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.fake_swanlab import Fault, LogLine, Media, State, create_app, serve
 pytestmark = pytest.mark.anyio
 
 KEY = "key-canary"
-# what the fake hands out: sid-canary-1, presigned-canary
+# secrets of the fake server: sid-canary-1, presigned-canary
 CANARY = "canary"
 GIVEN: dict[str, Any] = {
     "project": "project1",
@@ -121,7 +121,7 @@ async def test_debug_log_over_stdio_contains_no_secret(settings: Settings, state
             for command in Path("/proc").glob("[0-9]*/cmdline"):
                 with suppress(OSError):
                     seen.append(command.read_bytes().decode("latin-1"))
-    # it was used, so it could have been seen
+    # the key was used, so it could have leaked
     assert state.logins == 1
     assert any(call.raw_path.startswith("/storage/") for call in state.calls)
     logged = told.read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ async def test_replies_errors_and_logs_contain_no_secret(
         state.faults = [fault] if fault else []
         async with session(replace(settings, backoff=0.0001)) as client:
             for tool in (await client.list_tools()).tools:
-                # faults are met by whoever asks
+                # faults affect all tools alike
                 if fault is None or tool.name in ("list_projects", "get_metrics", "get_media", "compare_experiments"):
                     result = await client.call_tool(tool.name, choose_arguments(tool))
                     seen.append(result.model_dump_json())
@@ -250,7 +250,7 @@ async def test_log_messages_to_clients_are_masked_and_short(
 async def test_downloads_carry_no_key_or_session(settings: Settings, state: State) -> None:
     theirs = State()
     with serve(create_app(theirs)) as other:
-        # the API host may store files behind another port, but no other host may do so without encryption
+        # only the API host may serve unencrypted files from another port
         elsewhere = other.replace("127.0.0.1", "localhost")
         urls = json.dumps({"urls": [f"{elsewhere}/x?signature=presigned-canary"]}).encode()
         state.faults = [Fault(path="/presigned", body=urls)]
@@ -416,7 +416,7 @@ async def test_recorded_copies_of_the_users_key_and_session_are_masked(
         typed = {"name": "exp_cuid", "value": ""}
         async with opened(settings) as own:
             page = await write_report(own, project="project1", show_secrets=show_secrets)
-            # it has a session of its own
+            # this client has its own session
             seen["report"] = page.replace("sid-canary-1", "")
         seen["completion"] = (await client.complete(reference, typed, context_arguments=chosen)).model_dump_json()
     assert not [name for name, reply in seen.items() if CANARY in reply]
@@ -453,7 +453,7 @@ HOSTILE = [
 
 
 def test_masking_takes_linear_time() -> None:
-    """A quadratic pattern would need minutes of processor time for one of these texts; all may use 30 seconds."""
+    """A quadratic pattern would need minutes of CPU time per text; all texts together get 30 seconds."""
     code = f"""
 import resource
 from swanlab_mcp.core.secret_masking import mask_secrets

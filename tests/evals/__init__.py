@@ -1,1 +1,1 @@
-"""Questions as users ask them, on planted pathologies, with the facts that a right answer must contain."""
+"""Realistic user questions about planted problems, with the facts that a correct answer must contain."""

@@ -1,4 +1,4 @@
-"""The questions. Each names one thing that other trackers' servers get wrong, or that a user asks every day."""
+"""The questions. Each covers a common user question or a known mistake of other trackers' servers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _where(field: str, op: str, value: object) -> Sequence[Mapping[str, Any]]:
     return [{"field": field, "op": op, "value": value}]
 
 
-# with the tools that read: which places, which runs, which settings
+# reading tools: workspaces, projects, runs, settings
 _READING = (
     Case(
         "where-can-i-look",
@@ -194,7 +194,7 @@ _READING = (
     ),
 )
 
-# with the tools that read: metrics, logs, traps in them
+# reading tools: metrics and logs, with traps
 _MEASURING = (
     Case(
         "which-keys-differ",

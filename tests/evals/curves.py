@@ -1,6 +1,6 @@
-"""Curves as frameworks log them, drawn by seed, each with the verdict that a practitioner would give.
+"""Random curves as frameworks log them, each with a practitioner's verdict.
 
-Keys, lengths, noise and shapes vary with the seed, so that a rule cannot be fitted to one of them.
+Keys, lengths, noise and shapes vary with the seed, so that no rule can be fitted to a sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Series = tuple[Sequence[int], Sequence[float]]
 
 
 class Case(NamedTuple):
-    """Metrics of one experiment; `kinds` are the events one of which must be found (none: it is healthy)."""
+    """Metrics of one experiment; at least one event of `kinds` must be found (empty: it is healthy)."""
 
     framework: str
     name: str
@@ -28,10 +28,10 @@ _WORSE = ("overfitting", "worsening", "divergence", "collapse")
 
 
 class _Source(random.Random):
-    """Random numbers with the shapes that curves have."""
+    """Random numbers shaped like curves."""
 
     def spread(self, low: float, high: float) -> float:
-        """Return a number between two, evenly on a logarithmic scale."""
+        """Return a log-uniform number between two bounds."""
         return math.exp(self.uniform(math.log(low), math.log(high)))
 
     def loss(self, size: int, start: float, end: float, noise: float) -> list[float]:
@@ -42,7 +42,7 @@ class _Source(random.Random):
         ]
 
     def turn(self, size: int, start: float, low: float, end: float, noise: float) -> list[float]:
-        """Return a loss that turns between a quarter and a half and ends higher, in a line or concavely."""
+        """Return a loss with its minimum between a quarter and a half, which then rises linearly or concavely."""
         at, bend = self.uniform(0.25, 0.5) * size, self.choice([0.5, 1.0, 1.5])
         return [
             (
@@ -62,7 +62,7 @@ class _Source(random.Random):
         ]
 
     def fall_after(self, values: Sequence[float], to: float) -> list[float]:
-        """Return the values up to a place in the second half, then down to a share of their level."""
+        """Return the values with a drop to a fraction of their level in the second half."""
         size = len(values)
         at, width = int(self.uniform(0.5, 0.75) * size), self.uniform(0.01, 0.1) * size
         level = max(values)
@@ -256,5 +256,5 @@ CASES: tuple[Callable[[_Source], list[Case]], ...] = (
 
 
 def draw(seed: int) -> list[Case]:
-    """Return the cases of all frameworks as one seed draws them."""
+    """Return the cases of all frameworks for one seed."""
     return [case for make in CASES for case in make(_Source(seed))]

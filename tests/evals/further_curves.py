@@ -1,4 +1,4 @@
-"""More curves drawn by seed, each with the verdict that a practitioner would give: 15 frameworks by 7 kinds.
+"""More random curves, each with a practitioner's verdict: 15 frameworks by 7 kinds.
 
 Keys, noise and shapes differ from those of `curves.py`. Run `python -m tests.evals.verdicts further`.
 """
@@ -27,7 +27,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 class Keys(NamedTuple):
-    """What a framework logs: `losses` while training, held-out losses and qualities, and what says nothing."""
+    """Metrics of a framework: training `losses`, held-out losses and qualities, and uninformative metrics."""
 
     framework: str
     losses: Sequence[str]
@@ -62,10 +62,10 @@ _POLICIES = (
 
 
 class _Pen(random.Random):
-    """Random numbers as curves: noise that lasts, and courses of many shapes."""
+    """Random curves: autocorrelated noise and many shapes."""
 
     def noise(self, size: int, scale: float) -> list[float]:
-        """Return noise that lasts more or less, and shrinks or grows by as much as a half along the run."""
+        """Return autocorrelated noise that shrinks or grows by up to a half along the run."""
         kept, growth, value = self.choice([0.0, 0.0, 0.3, 0.6, 0.8]), self.uniform(-0.5, 0.5), 0.0
         values: list[float] = []
         for place in range(size):
@@ -74,7 +74,7 @@ class _Pen(random.Random):
         return values
 
     def course(self, size: int) -> list[float]:
-        """Return a course from 1 to about 0: a power law, an exponential, steps of a schedule, or an S."""
+        """Return a curve from 1 to about 0: a power law, an exponential, schedule steps or an S-curve."""
         shape = self.choice(["power", "exponential", "steps", "s"])
         if shape == "power":
             rate, bend = self.uniform(5, 60) / size, self.uniform(0.4, 1.0)
@@ -93,12 +93,12 @@ class _Pen(random.Random):
         return [(value - low) / (high - low) for value in values]
 
     def settle(self, size: int) -> list[float]:
-        """Return a course that reaches its end early and stays level."""
+        """Return a curve that reaches its final value early and stays level."""
         rate = self.uniform(15, 40) / size
         return [math.exp(-rate * place) for place in range(size)]
 
     def turn(self, size: int) -> list[float]:
-        """Return a course that turns between a fifth and six tenths and gives back a quarter to all of its gain."""
+        """Return a curve that turns between 20 % and 60 % and loses a quarter to all of its gain."""
         at, back = self.uniform(0.2, 0.6) * size, self.uniform(0.25, 1.0)
         bend, pace = self.choice([0.6, 1.0, 1.4]), self.uniform(4, 8)
         return [
@@ -107,7 +107,7 @@ class _Pen(random.Random):
         ]
 
     def lose(self, values: Sequence[float]) -> list[float]:
-        """Return a course that loses half to all of its gain for good, at once or over a tenth of the run."""
+        """Return a curve that permanently loses half to all of its gain, abruptly or over a tenth of the run."""
         size = len(values)
         at, width, back = self.uniform(0.4, 0.8) * size, self.uniform(0.005, 0.1) * size, self.uniform(0.5, 1.0)
         return [
@@ -116,7 +116,7 @@ class _Pen(random.Random):
         ]
 
     def explode(self, *courses: Sequence[float]) -> list[list[float]]:
-        """Return courses that leave for good at the same time: exponentially, or at once to a level above the start."""
+        """Return curves that diverge at the same time: exponentially, or abruptly to a level above the start."""
         at, jump = self.uniform(0.3, 0.8), self.uniform(1.0, 3.0)
         is_sudden, rate, top = self.random() < 0.5, self.uniform(0.05, 0.3), self.uniform(2, 50)
 
@@ -206,7 +206,7 @@ def _draw_policy(pen: _Pen, keys: Keys, kind: str) -> Case:
 
 
 def draw_further(seed: int) -> list[Case]:
-    """Return one case of each framework and kind as one seed draws them."""
+    """Return one case of each framework and kind for one seed."""
     cases: list[Case] = []
     drawers: list[tuple[Sequence[Keys], Callable[[_Pen, Keys, str], Case]]] = [
         (_SUPERVISED, _draw_supervised), (_POLICIES, _draw_policy)

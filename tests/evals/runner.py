@@ -1,4 +1,4 @@
-"""A scripted caller: asks a server what a case says, and judges what came back."""
+"""A scripted caller: makes the calls of a case and judges the replies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Call = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """A question, the calls that a good caller makes, and what the replies must and must not hold.
+    """A question, the calls of a good caller, and texts that the replies must and must not contain.
 
     `facts` and `never` are regular expressions (any case; lines are searched too). `most_calls` and `most_tokens`
     bound any caller, by the estimate of render.count_tokens. `is_refused`: the right answer is an error.
@@ -40,7 +40,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came back: texts, their tokens, and everything that is wrong with them."""
+    """The replies: texts, tokens and all faults."""
 
     case: Case
     text: str
@@ -50,7 +50,7 @@ class Verdict:
 
 
 async def play(client: Client, case: Case, calls: Sequence[Call] | None = None) -> Verdict:
-    """Make the calls of a case (or others, for another server) and judge the replies."""
+    """Make the calls of a case (or given calls, for another server) and judge the replies."""
     asked = case.calls if calls is None else calls
     texts: list[str] = []
     refused: list[bool] = []

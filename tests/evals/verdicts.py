@@ -1,6 +1,6 @@
 """Compare verdicts with those of practitioners: python -m tests.evals.verdicts [curves.json | histories.json.gz …].
 
-Without a file it judges the drawn curves of 20 seeds, with `further` those of `further_curves.py`.
+Without a file it judges the random curves of 20 seeds; `further` selects those of `further_curves.py`.
 It prints agreement by framework, the share of healthy runs with a problem or warning, and the share of problems that
 were found.
 """
@@ -28,7 +28,7 @@ FURTHER_SEEDS = 5
 
 
 class Outcome(NamedTuple):
-    """One verdict beside the practitioner's."""
+    """A verdict and the practitioner's verdict."""
 
     framework: str
     name: str
@@ -55,7 +55,7 @@ def judge_metrics(metrics: Mapping[str, Any]) -> Judgement:
 
 
 def judge_drawn(seed: int, draw_cases: Callable[[int], list[Case]] = draw) -> Iterator[Outcome]:
-    """Judge the drawn curves of one seed."""
+    """Judge the random curves of one seed."""
     for case in draw_cases(seed):
         found = judge_metrics(case.metrics)
         kinds = {event.kind for event in found.events if event.severity != "info"}
@@ -64,7 +64,7 @@ def judge_drawn(seed: int, draw_cases: Callable[[int], list[Case]] = draw) -> It
 
 
 def read_file(path: Path) -> Iterator[Outcome]:
-    """Judge the experiments of a file: curves with what is expected, or histories with a verdict."""
+    """Judge the experiments of a file: curves with expected events, or histories with a verdict."""
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     loaded: list[dict[str, Any]] = json.loads(content)
     for one in loaded:
@@ -98,7 +98,7 @@ def _judge_history(one: Mapping[str, Any]) -> Outcome:
     is_healthy = verdict in ("healthy", "plateau")
     is_alarmed = found.health in ("problem", "warning")
     if is_healthy:
-        # with a star a note is as good as none
+        # a star also accepts a warning or a problem
         agrees = not is_alarmed or one["verdict"].endswith("*")
     elif verdict == "too few":
         agrees = found.health == "not_judged"

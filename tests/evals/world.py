@@ -1,4 +1,4 @@
-"""What the questions are about: one account of the fake SwanLab, with one pathology in each experiment."""
+"""The world of the questions: an account of the fake SwanLab, with one problem in each experiment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Series = list[tuple[int, float]]
 
 
 def build_world() -> State:
-    """Return a new world; the same numbers each time."""
+    """Return a new world with the same numbers each time."""
     state = State()
     state.add_user("ada", "Ada", api_key=KEY)
     state.add_workspace("ada", "Ada", "PERSON", ada="OWNER")
@@ -38,7 +38,7 @@ def build_world() -> State:
     _add_pathologies(state, cifar)
     _add_crashes(state, cifar)
     _add_sweep(state)
-    # of whose list the second page always arrives cut in the middle
+    # the second page of its list is always truncated
     flaky = state.add_project(state.workspaces[0], "flaky")
     for number in range(250):
         state.add_experiment(flaky, f"attempt-{number}", cuid=f"f{number:03d}", config={"lr": 0.1})
@@ -56,7 +56,7 @@ def build_world() -> State:
 
 
 def _draw(size: int, curve: Callable[[float], float], noise: float, seed: str, every: int = 10) -> Series:
-    """Return points at each `every` steps; `curve` takes the share of the way from 0 to 1."""
+    """Return points every `every` steps; `curve` takes the progress from 0 to 1."""
     generator = random.Random(seed)
     return [(place * every, curve(place / size) + generator.gauss(0, noise)) for place in range(size)]
 
@@ -70,7 +70,7 @@ def _cosine(size: int, highest: float) -> Series:
 
 
 def _add_seeds(state: State, project: Project) -> None:
-    """Three settings with four seeds each: wide is no better than plain, augmented is."""
+    """Add three settings with four seeds each: wide is no better than plain, augmented is better."""
     accuracies = {
         "plain": (0.901, 0.897, 0.905, 0.899),
         "wide": (0.903, 0.898, 0.906, 0.896),
@@ -123,11 +123,11 @@ def _add_pathologies(state: State, project: Project) -> None:
         metrics={
             "train/loss": _draw(1000, _fall(2.3, 0.3), 0.01, "good"),
             "lr": _cosine(1000, 0.1),
-            # seldom logged: no gap
+            # rarely logged, which is not a gap
             "val/acc": [(step, 0.9 * (1 - math.exp(-step / 1500))) for step in range(0, 10_000, 500)],
         },
     )
-    # a maximum that looks like a record to those who take the largest for the best
+    # a maximum that looks like a record if larger were better
     worst = [(step * 100, 9.9 - step / 100) for step in range(20)]
     state.add_experiment(project, "largest-loss", cuid="trap1", config={"lr": 30.0}, metrics={"val/loss": worst})
     state.add_experiment(
@@ -181,7 +181,7 @@ def _add_sweep(state: State) -> None:
     project = state.add_project(state.workspaces[0], "sweep", description="Random search")
     for number in range(3000):
         settings: dict[str, Any] = {"lr": round(0.0001 * 1.002**number, 9), "depth": 2 + number % 4}
-        # the best lies in the middle, on no first or last page
+        # the best is in the middle, not on the first or last page
         accuracy = 0.95 - abs(number - 1234) / 10_000
         state.add_experiment(
             project,

@@ -1,4 +1,4 @@
-"""The ASGI app: sign-in and sessions (wire page, section 1), routing, faults, and a log of what was asked."""
+"""The ASGI app: login and sessions (wire page, section 1), routing, faults and a request log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOBODY = User("", "", "")
 
 
 def create_app(state: State) -> ASGIApp:
-    """Return SwanLab over `state`, for httpx.ASGITransport or any ASGI server."""
+    """Return an app that serves `state`, for httpx.ASGITransport or any ASGI server."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,4 +1,4 @@
-"""Faults: what goes wrong with an answer, for which requests, and how often."""
+"""Faults: errors in responses, the affected requests, and their number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 65536
 
 
 class Dropped(Exception):
-    """The connection ends in the middle of an answer."""
+    """The connection closes in the middle of a response."""
 
 
 class Event(Protocol):
@@ -30,13 +30,13 @@ class Event(Protocol):
 
 @dataclass
 class Fault:
-    """What happens instead of the answer, for the first `times` requests that match (None: all of them).
+    """Replaces or changes the responses to the first `times` matching requests (None: all of them).
 
-    `path` is a regular expression, searched in the undecoded path. `skip` lets that many matching requests pass
-    before. `delay` seconds pass, and `until` is set, before anything else; `body_until` is set before the second half
-    of the body. With `hung_up` nothing is answered, and it is set when the client has closed the connection. `then` is
-    called when a request arrives. `status` or `body` replace the answer; the others change the true one: NaN for every
-    float, whitespace after it (its length told or not), the same compressed.
+    `path` is a regular expression for the undecoded path. The first `skip` matching requests are not affected. The
+    response waits `delay` seconds and for `until`; the second half of the body waits for `body_until`. `hung_up` sends
+    no response, and is set when the client closes the connection. `then` is called when a request arrives. `status`
+    and `body` replace the response; the other fields change it: NaN for every float, trailing whitespace (with or
+    without a content length), or the same compressed.
     """
 
     path: str = ""
@@ -73,7 +73,7 @@ class Fault:
 
     @classmethod
     def retry_after(cls, path: str, wait: float | datetime, status: int = 429, **more: Any) -> Fault:
-        """Refuse with Retry-After, in seconds or as an HTTP date (of a moment in UTC)."""
+        """Return a fault with Retry-After in seconds or, for a UTC datetime, as an HTTP date."""
         told = format_datetime(wait, usegmt=True) if isinstance(wait, datetime) else f"{wait:g}"
         return cls(path=path, status=status, headers={"retry-after": told}, **more)
 
@@ -104,14 +104,14 @@ class Fault:
 
 async def _wait(event: Event | None) -> None:
     pause = 0.002
-    while event and not event.is_set():  # it may belong to another thread or event loop
+    while event and not event.is_set():  # the event can belong to another thread or event loop
         await anyio.sleep(pause)
-        # many may wait at once
+        # many requests can wait in parallel
         pause = min(0.05, 1.5 * pause)
 
 
 def spoil(response: Response, fault: Fault) -> Response:
-    """Return what a fault makes of an answer."""
+    """Return the response with the fault applied."""
     body, status = bytes(response.body), response.status_code
     headers = {"content-type": "application/json", "traceid": response.headers["traceid"]}
     if fault.has_bare_nan:
@@ -148,7 +148,7 @@ async def _pad(body: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 def _compress(body: bytes, size: int) -> bytes:
-    # one gzip member, as not every client reads a second; made in pieces, so that the bomb stays small here
+    # a single gzip member, since some clients ignore a second; compressed in pieces to save memory here
     packer = zlib.compressobj(wbits=31)
     pieces = [packer.compress(body)]
     pieces += [packer.compress(b" " * min(_CHUNK, size - start)) for start in range(0, size, _CHUNK)]

@@ -20,7 +20,7 @@ _FINEST = 1500
 
 
 def find_data(ask: Ask, reference: dict[str, Any], *, is_legacy: bool = False) -> Experiment | None:
-    """Return whose data a reference names; a clone holds none of its own, its data lie under its root's ids."""
+    """Return the owner of the data of a reference; a clone's data belong to its root's ids."""
     needs_time = ask.state.variants.needs_created_at and not is_legacy
     if needs_time and not re.fullmatch(r"\d+", str(reference.get("createdAt"))):
         raise ApiError(400, "createdAt is required, in whole Unix seconds")
@@ -39,7 +39,7 @@ def find_data(ask: Ask, reference: dict[str, Any], *, is_legacy: bool = False) -
 
 
 def _was_created(ask: Ask, root: Experiment, seconds: int) -> bool:
-    """Tell whether an experiment, or a clone of it, was created at that time."""
+    """Return whether an experiment, or a clone of it, was created at that time."""
     if int(root.created_at.timestamp()) == seconds:
         return True
     clones = (one for project in ask.state.projects for one in project.experiments if one.clone_of)
@@ -100,7 +100,7 @@ def get_summaries(ask: Ask) -> Any:
 
 
 def _place(ask: Ask, axis: str, experiment: Experiment, points: Sequence[Reading]) -> list[tuple[float, Reading]]:
-    """Return the points with their places on an axis; those that have none are left out."""
+    """Return the points with their axis values; points without an axis value are omitted."""
     other = ask.body.get("xKey")
     if other:
         places = {point.step: point.value for point in experiment.read(other)}
@@ -140,7 +140,7 @@ def get_scalars(ask: Ask) -> Any:
         ]
         if metrics or ask.state.variants.absent_keys == "empty":
             answer.append({"key": key, "metrics": metrics})
-    # the order is not promised
+    # the order is not specified
     return answer[::-1]
 
 
@@ -169,7 +169,7 @@ def get_scalar_values(ask: Ask) -> Any:
 
 
 def _list_keys(ask: Ask, kind: str) -> Any:
-    """List keys; here a clone is asked for by its root's ids in the place of its own."""
+    """List keys; a clone is requested by its root's ids instead of its own."""
     keys: dict[str, None] = {}
     for reference in ask.body["experiments"]:
         owner = find_data(ask, {**reference, "rootProId": None, "rootExpId": None})
@@ -237,7 +237,7 @@ def presign_resources(ask: Ask) -> Any:
 
 
 def read_storage(ask: Ask, raw_path: str) -> Response:
-    """Answer a presigned download: no cookie may come along."""
+    """Serve a presigned download; the request must not have a cookie."""
     path = unquote(raw_path)
     if "cookie" in ask.headers or "authorization" in ask.headers:
         raise ApiError(400, "Credentials are not accepted here")

@@ -1,4 +1,4 @@
-"""Routes on path segments as they arrive, each decoded on its own: names may hold encoded slashes."""
+"""Routes on raw path segments, decoded one by one, since names can contain encoded slashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 @dataclass
 class Ask:
-    """A request with its session's user (None only for the calls that need no session)."""
+    """A request with its session's user (None only for calls that need no session)."""
 
     state: State
     user: User
@@ -65,7 +65,7 @@ class Routes:
 
 
 def answer(value: Any) -> Response:
-    # plain json.dumps: what people logged may hold lone surrogates, which UTF-8 cannot
+    # plain json.dumps: logged texts can contain lone surrogates, which UTF-8 cannot encode
     return value if isinstance(value, Response) else Response(json.dumps(value), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""What is computed from a metric's points: statistics, samples, tables."""
+"""Statistics, samples and tables of a metric's points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Statistics", "compute_statistics", "sample", "write_csv"]
 
 @dataclass
 class Statistics:
-    """Extremes at their first step, and moments; None where there is nothing to compute them from."""
+    """Extremes at their first step, and moments; None without points to compute them from."""
 
     last: Reading
     low: Reading | None = None
@@ -27,7 +27,7 @@ class Statistics:
 
 
 def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -> Statistics:
-    """Return the statistics of points in order of their steps; non-finite values count, or do not."""
+    """Return the statistics of points in step order, with or without non-finite values."""
     counted = points if include_non_finite else [point for point in points if math.isfinite(point.value)]
     found = Statistics(points[-1])
     if not counted:
@@ -39,7 +39,7 @@ def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -
     if nan:
         found.avg = found.median = found.deviation = math.nan
         return found
-    # scaled, so that the sum of large values stays finite
+    # scaled to keep the sum of large values finite
     found.avg = math.fsum(value / len(values) for value in values) if all(map(math.isfinite, values)) else sum(values)
     found.median = statistics.median(values)
     spread = [value - found.avg for value in values]
@@ -48,7 +48,7 @@ def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -
 
 
 def sample(points: Sequence[Reading], count: int) -> list[Reading]:
-    """Return at most `count` points by LTTB: of each bucket the one that spans the largest triangle."""
+    """Return at most `count` points by LTTB: the point of each bucket with the largest triangle."""
     if len(points) <= count:
         return list(points)
     if count < 3:
@@ -67,7 +67,7 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
                 (previous.step - step) * (point.value - previous.value)
                 - (previous.step - point.step) * (value - previous.value)
             )
-            # never true of NaN: like the common implementations, this one tends to lose what is not finite
+            # false for NaN: like common implementations, this one tends to lose non-finite values
             if area > largest:
                 best, largest = point, area
         kept.append(best)
@@ -75,7 +75,7 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
 
 
 def write_csv(columns: Sequence[tuple[str, Sequence[Reading]]], variants: Variants) -> str:
-    """Return a table by step; for each named column its values (headed `_step`, as SwanLab does) and timestamps."""
+    """Return a table by step with the values (headed `_step`, as in SwanLab) and timestamps of each named column."""
     series = [{point.step: point for point in points} for _, points in columns]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The fake on 127.0.0.1, for what must see real HTTP."""
+"""The fake server on 127.0.0.1, for tests that need real HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["listen", "serve", "serve_each"]
 
 
 def listen(port: int = 0) -> socket.socket:
-    """Return a listening socket of 127.0.0.1; asyncio turns off Nagle's delays only where the protocol is named."""
+    """Return a listening socket on 127.0.0.1; asyncio disables Nagle's algorithm only for an explicit protocol."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -35,7 +35,7 @@ def serve(served: State | ASGIApp, port: int = 0) -> Iterator[str]:
 
 @contextmanager
 def serve_each(states: Sequence[State]) -> Iterator[list[str]]:
-    """Serve each state on a port of its own, all in one thread; yield their base URLs."""
+    """Serve each state on its own port, all in one thread; yield their base URLs."""
     listeners = [listen() for _ in states]
     apps = {one.getsockname()[1]: create_app(state) for one, state in zip(listeners, states, strict=True)}
 
@@ -48,7 +48,7 @@ def serve_each(states: Sequence[State]) -> Iterator[list[str]]:
 
 @contextmanager
 def _run(app: ASGIApp, listeners: list[socket.socket]) -> Iterator[list[str]]:
-    # the date is left to those who play a clock
+    # tests with their own clock set the date
     options = {"log_level": "critical", "lifespan": "off", "ws": "none", "date_header": False}
     config = uvicorn.Config(app, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""What the fake SwanLab knows, how it answers where the real one's habits are not known, and the faults it plays."""
+"""The fake SwanLab's data, its variants where the real behaviour is unknown, and its faults."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class LogLine:
 
 @dataclass
 class Experiment:
-    """A run; `wire` replaces or adds fields of its answers (null, for instance)."""
+    """A run; `wire` replaces or adds fields of its responses (null, for instance)."""
 
     cuid: str
     name: str
@@ -114,11 +114,11 @@ class Experiment:
     wire: dict[str, Any] = field(default_factory=dict)
 
     def time_of(self, step: int) -> int:
-        """Return the Unix milliseconds of a step whose point tells none: one second per step."""
+        """Return the default Unix milliseconds of a step: one second per step."""
         return int(self.created_at.timestamp() * 1000) + step * 1000
 
     def read(self, key: str) -> list[Reading]:
-        """Return a metric's points in order of their steps; of several at one step the last counts."""
+        """Return a metric's points in step order; the last point of a step counts."""
         found = {point[0]: point for point in self.metrics.get(key, ())}
         return [
             Reading(step, point[1], point[2] if len(point) == 3 else self.time_of(step))
@@ -128,7 +128,7 @@ class Experiment:
 
 @dataclass
 class Project:
-    """A project; `wire` replaces or adds fields of its answers (null, for instance)."""
+    """A project; `wire` replaces or adds fields of its responses (null, for instance)."""
 
     cuid: str
     name: str
@@ -145,9 +145,9 @@ class Project:
 
 @dataclass
 class Variants:
-    """Both readings of what the wire page marks (?) or does not know (its section 8).
+    """Both readings of points that the wire page marks (?) or does not cover (its section 8).
 
-    `lacking` are regular expressions of paths that this server does not know: they answer `missing_status`.
+    `lacking` are regular expressions of unknown paths, which return `missing_status`.
     """
 
     wrapped_config: bool = True
@@ -174,7 +174,7 @@ class Variants:
 
     @classmethod
     def old_server(cls, missing_status: Literal[400, 404, 405] = 404) -> Variants:
-        """Return the habits of a server that knows only what SDK 0.5-0.7 calls."""
+        """Return the variants of a server that supports only the calls of SDK 0.5-0.7."""
         return cls(
             page_counts=False,
             groups_call="legacy",
@@ -212,10 +212,10 @@ class Call:
 
 @dataclass
 class State:
-    """The world, and what was asked of it.
+    """The world and its request log.
 
-    `session_days` sets what login tells as the end; sessions do end then, except when it lies in the past already
-    (a server whose clock is wrong).
+    `session_days` sets the expiry that login returns; sessions expire then, except if it is already in the past
+    (a server with a wrong clock).
     """
 
     users: list[User] = field(default_factory=list)
@@ -243,7 +243,7 @@ class State:
     def add_workspace(
         self, username: str, name: str = "", kind: Literal["PERSON", "TEAM"] = "TEAM", **roles: str
     ) -> Workspace:
-        """Add a workspace; `roles` are given by username with `_` for `-`."""
+        """Add a workspace; `roles` maps usernames, with `_` for `-`, to roles."""
         workspace = Workspace(
             username, name or username, kind, {who.replace("_", "-"): role for who, role in roles.items()}
         )
@@ -272,7 +272,7 @@ class State:
         self.sessions.clear()
 
     def spell(self, value: float | None) -> Any:
-        """Return a number as the wire writes it: strings for what is not finite (or, `bare`, no valid JSON)."""
+        """Return a number in wire format: strings for non-finite values (or, if `bare`, invalid JSON)."""
         if value is None or self.variants.spelling == "bare":
             return value
         if math.isnan(value):

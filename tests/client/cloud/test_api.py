@@ -30,7 +30,7 @@ from tests.fake_swanlab import Fault, Media, Project, State, Variants, create_ap
 
 pytestmark = pytest.mark.anyio
 ME = "kites-test3"
-# as long as a busy machine may need
+# long enough for a busy machine
 PATIENCE = 30
 
 
@@ -244,7 +244,7 @@ async def test_every_summary_format_is_read(
     assert (summary["b"].step, summary["b"].value) == (7, -inf)
     assert (summary["a"].min.value, summary["a"].max.value) == (1.0, 3.0)
     assert (summary["a"].min.step, summary["a"].max.step) == ((1, 0) if extremes in ("index", "step") else (None, None))
-    # one failed try in the current form at most: the server's habit is remembered
+    # at most one failed attempt in the current form: the client remembers the server's form
     assert len(state.get_calls("/summaries")) == (2 if form == "current" else 3)
 
 
@@ -356,7 +356,7 @@ async def test_sequential_calls_share_a_connection_and_parallel_calls_have_64(se
             await asyncio.sleep(0)
             for question in questions[::2]:
                 question.cancel()
-            # and they have to sign in anew
+            # and the clients have to log in again
             state.end_sessions()
             with anyio.fail_after(PATIENCE):
                 assert len(await asyncio.gather(*questions[1::2])) == 80
@@ -367,7 +367,7 @@ async def test_sequential_calls_share_a_connection_and_parallel_calls_have_64(se
                 assert len(set(connections)) == 1
                 state.latency = 0.05
                 await asyncio.gather(*ask_at_once(160))
-    # one may have been closed meanwhile
+    # one connection can be closed meanwhile
     assert 64 <= len(set(connections)) < 80
 
 
@@ -404,7 +404,7 @@ async def test_summaries_of_500_experiments_take_few_requests(settings: Settings
         f"run-{number}": number for number in range(500)
     }
     assert all(set(summary) == {"loss"} for summary in found.values())
-    # the project, two batches, and once a refusal of both by old servers
+    # the project, two batches, and on old servers one refusal of both
     assert len(state.calls) == (3 if form == "current" else 5)
 
 
@@ -453,7 +453,7 @@ async def test_keys_and_points_of_old_servers_are_read(
                 ).data
                 assert list(found) == ["a b/准", "loss", "empty"]
                 assert repr(list(zip(found["loss"].steps, found["loss"].values, strict=True))) == repr(metrics["loss"])
-        # what the server refused once is not asked for again
+        # a refused endpoint is not requested again
         state.calls.clear()
         await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))
         assert not state.get_calls("/house/")

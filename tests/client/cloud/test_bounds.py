@@ -1,4 +1,4 @@
-"""Large answers are read in bounded memory, other callers go on meanwhile, and idle connections are closed."""
+"""Large responses use bounded memory and do not block other callers; idle connections are closed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AT_ONCE = 64
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
 @pytest.mark.parametrize("part", [b"{},", b"[],", b'{"a":1},', b"1,"])
 def test_60_mb_of_containers_take_little_memory(host: str, state: State, part: bytes) -> None:
-    """The body itself is held once, and at most 400 MB of Python objects are made of it."""
+    """Keep one copy of the body and at most 400 MB of Python objects."""
     state.faults = [Fault("/runs", body=b"[" + part * (60_000_000 // len(part)) + b"0]")]
     code = (
         "import resource, sys\n"
@@ -85,7 +85,7 @@ def test_health_responds_within_a_second_during_a_large_parse(settings: Settings
 
 
 class CountingServer:
-    """Answers every request with an empty object over connections that it keeps open, and counts them."""
+    """Return an empty object for every request over persistent connections, and count them."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -134,7 +134,7 @@ async def test_idle_connections_are_closed_after_five_seconds(settings: Settings
             await asyncio.sleep(0.1)
             assert time.monotonic() - ended < 8
         assert time.monotonic() - ended > 4
-        # and the next request opens a new one
+        # the next request opens a new connection
         await transport.get("project", "x")
         assert counting.open == 1
         await transport.aclose()

@@ -1,4 +1,4 @@
-"""Calls that are cancelled in every phase of a request leave no connection open and take no slot with them."""
+"""Calls cancelled in any phase of a request close their connections and release their slots."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ async def client(settings: Settings) -> AsyncIterator[SwanLabClient]:
 
 
 async def wait_until(is_so: Callable[[], object]) -> None:
-    """Wait for the fake, which runs in another thread."""
+    """Wait for the fake server, which runs in another thread."""
     with anyio.fail_after(PATIENCE):
         while not is_so():  # noqa: ASYNC110 its counts are no events
             await anyio.sleep(0.005)
 
 
 async def read(client: SwanLabClient, number: int) -> None:
-    """Read one series or a list, so that both kinds of connections are used."""
+    """Read a series or a list, to use both kinds of connections."""
     if number % 2:
         await client.default.list_projects(WorkspaceRef(ME), search=str(number))
     else:
@@ -58,7 +58,7 @@ async def read(client: SwanLabClient, number: int) -> None:
 
 
 async def assert_as_many_go_through(client: SwanLabClient, state: State) -> None:
-    """Assert that 64 lists, and as many exports as before, are answered at once."""
+    """Assert that 64 lists, and the usual number of exports, run in parallel."""
     for path, many, count in (("/project/", 2 * AT_ONCE, AT_ONCE), ("/storage", 40, EXPORTS_AT_ONCE)):
         held = threading.Event()
         state.faults = [Fault(path, until=held)]
@@ -82,7 +82,7 @@ async def test_repeatedly_cancelled_calls_close_their_connections(
     for _ in range(6):
         held = Fault(**fault)
         state.faults = [held]
-        # a cancelled scope cancels until its tasks have ended, as the MCP server does
+        # a cancelled scope cancels until its tasks end, like the MCP server
         async with anyio.create_task_group() as group:
             for number in range(0, 80, 2):
                 group.start_soon(read, client, number)

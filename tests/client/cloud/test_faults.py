@@ -1,4 +1,4 @@
-"""Every tool under every fault: the right data or one clear error, and the next call works."""
+"""Every tool under every fault returns correct data or one clear error, and the next call works."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """What befalls one call must not be hidden by what an earlier one was told."""
+    """Disable the cache, so that earlier responses do not hide a fault."""
     return replace(settings, is_cached=False, backoff=0)
 
 
@@ -76,7 +76,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "whats_new": {"project": "small", "since": "2024-11-01"},
     "get_media": {**ONE, "keys": ["image"]},
 }
-# 5 pages each; of the first two lists a reply shows no more than 3 pages hold, and no more are read
+# 5 pages each; replies for the first two lists show, and read, at most 3 pages
 LISTS: dict[str, dict[str, Any]] = {
     "list_projects": {"username": "kites-test2", "page": 0},
     "list_project_exps": {"project": "many", "page": 0},
@@ -89,7 +89,7 @@ GZIP = {"content-encoding": "gzip", "content-type": "application/json"}
 
 
 def build_world() -> State:
-    """Return a project with a bit of everything, one with 5 pages of experiments, and 5 pages of projects."""
+    """Return a project with every kind of data, a project with 5 pages of experiments, and 5 pages of projects."""
     state = build_sample_state()
     small = state.add_project(state.workspaces[0], "small", cuid="small")
     for number in range(3):
@@ -129,7 +129,7 @@ def state() -> State:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
-    """Another host, and the paths that it was asked for."""
+    """Serve another host; yield its address and the requested paths."""
     asked: list[str] = []
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
@@ -154,9 +154,9 @@ NOTHING = -2
 
 @dataclass(frozen=True)
 class Case:
-    """A fault by name: how it is made for a path, and the code of the error that comes of it (None: no error).
+    """A named fault: how to make it for a path, and the code of the resulting error (None: no error).
 
-    At the storage, which has limits of its own and sends no JSON, it may come to another one, or to nothing.
+    Storage has its own limits and sends no JSON, so the code there can differ, or there is no error.
     """
 
     name: str
@@ -203,7 +203,7 @@ def make_cases(other_host: str, state: State) -> list[Case]:
 
 
 def find_paths(state: State) -> list[str]:
-    """Return a pattern for each kind of request that was made; ids of runs and exports may be any."""
+    """Return a pattern for each kind of request made, with any run and export id."""
     found = (f"{re.sub('small[0-9]|[0-9]+.csv', '[^/]+', call.raw_path)}$" for call in state.calls)
     return list(dict.fromkeys(found))
 
@@ -213,7 +213,7 @@ def show(result: Any) -> Any:
 
 
 def read_code(result: Any) -> int:
-    """Return an error's code; pictures have no structured form, but their errors do."""
+    """Return an error's code; picture replies have a structured form only for errors."""
     assert result.is_error, show(result)
     assert "Internal error" not in text_of(result)
     return result.structured_content["code"]
@@ -236,11 +236,11 @@ async def find_tools_by_path(settings: Settings, state: State) -> dict[str, list
 
 
 async def check_fault(server: Any, state: State, tool: str, path: str, case: Case, answers: dict[str, Any]) -> None:
-    """Assert that a fault gives the right answer or its error, and that the next call works."""
+    """Assert that a fault gives the correct reply or its error, and that the next call works."""
     code = case.code if case.at_storage == SAME or not path.startswith("/storage") else case.at_storage
     if code == NOTHING:
         return
-    # a chart costs more than the requests before it
+    # drawing a chart costs more than its requests
     again = "get_metrics" if tool == "plot_metrics" else tool
     fault = case.make(path)
     state.faults, state.exports = [fault], {}
@@ -252,7 +252,7 @@ async def check_fault(server: Any, state: State, tool: str, path: str, case: Cas
             assert show(result) == answers[tool], context
             return
         if "png" in path and not result.is_error:
-            # a recorded picture may hold any bytes, and the answer says that these are damaged
+            # a recorded image can hold any bytes, and the reply reports damaged images
             assert re.search(r"3\.png at step 3: (it is damaged|larger than)", show(result)[0]), context
         else:
             assert read_code(result) == code, context
@@ -266,12 +266,12 @@ async def answer_all(server: Any) -> dict[str, Any]:
 
 
 SHARDS = 4
-# the gate takes a quarter of each matrix, in which each endpoint and each fault still occur
+# the gate runs a quarter of each matrix, with every endpoint and every fault
 QUARTERS = [0, *(pytest.param(shard, marks=pytest.mark.exhaustive) for shard in range(1, SHARDS))]
 
 
 def choose_shard(rows: Sequence[T], columns: Sequence[U], shard: int) -> list[tuple[T, U]]:
-    """Return a part of all pairs, diagonals of the matrix; the shards share all pairs."""
+    """Return the diagonals of the matrix that belong to a shard; the shards cover all pairs."""
     pairs = itertools.product(enumerate(rows), enumerate(columns))
     return [(row, column) for (one, row), (two, column) in pairs if (one + two) % SHARDS == shard]
 
@@ -280,7 +280,7 @@ def choose_shard(rows: Sequence[T], columns: Sequence[U], shard: int) -> list[tu
 async def test_every_endpoint_fault_gives_correct_data_or_an_error(
     settings: Settings, state: State, elsewhere: tuple[str, list[str]], shard: int
 ) -> None:
-    """Each endpoint meets each fault through one of its tools, in turn; the whole matrix is in the next test."""
+    """Test each endpoint with each fault through one of its tools; the next test has the full matrix."""
     tools_by_path = await find_tools_by_path(settings, state)
     server = create_server(settings)
     answers = await answer_all(server)
@@ -314,7 +314,7 @@ WRITES: dict[str, dict[str, Any]] = {
     "delete_experiments": {"project": "small", "exp_cuids": ["small0", "small1"]},
     "delete_project": {"project": "small"},
 }
-# to a deletion, any JSON or nothing, with a status of success, says that it was done
+# a deletion succeeds with a success status and any JSON or an empty body
 BELIEVED = {"empty", "null", "a number", "a text", "a list of numbers"}
 
 
@@ -331,7 +331,7 @@ def list_what_is_there(state: State) -> list[str]:
 
 
 def list_changes(state: State) -> list[str]:
-    """Return what was asked for that changes something."""
+    """Return the requests that change data."""
     asked = [call for call in state.calls if call.method == "DELETE" or call.raw_path == "/api/project"]
     return [f"{call.method} {call.raw_path}" for call in asked]
 
@@ -383,7 +383,7 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
             said = f"{tool} ({is_dry=}) with {case.name} at {method} {path}: {there} {changes} {show(result)}"[:1500]
             assert len(changes) == len(set(changes)), said
             if is_dry or not is_change:
-                # half of the words that say that there is no such project say it too
+                # a truncated "no such project" response still counts as one
                 code = None if (path, case.name) == (f"/api/project/{ME}/new$", "truncated") else case.code
                 assert result.is_error == (code is not None), said
                 assert not result.is_error or read_code(result) == code, said
@@ -392,7 +392,7 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
             elif result.is_error:
                 text = show(result)[0]
                 assert read_code(result) in (case.code, 0, 401, 429, 500, 502, 503, 504), said
-                # a connection that the first deletion left broken fails the second one
+                # the second deletion fails if the first one left a broken connection
                 deleted = [one for one in ("small0", "small1") if f"small/{one}" not in there]
                 told = ["small0"] if "Deleted: small0." in text else []
                 assert there == before or deleted == told or "not known" in text, said
@@ -410,7 +410,7 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
 
 
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the places in a JSON value and what is there; of a list's items the first stands for all."""
+    """Yield the paths of a JSON value with their nodes; only the first item of a list."""
     yield path, node
     items: list[tuple[Any, Any]] = []
     if isinstance(node, dict):
@@ -433,7 +433,7 @@ def put(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def list_odd_values(node: Any) -> list[Any]:
-    """Return values of other types than that of a node."""
+    """Return values of types other than the node's."""
     if isinstance(node, list):
         return [7, {"odd": 7}]
     return ["odd", [7]] if type(node) in (int, float) else [7, [7]]
@@ -456,7 +456,7 @@ async def test_wrong_type_in_any_field_is_an_error(settings: Settings, state: St
             state.faults = [Fault(path, rewrite=lambda body, bodies=bodies: bodies.append(body) or body)]
             async with connect(server) as client:
                 await client.call_tool(tool, arguments)
-            # what people put into a config may be of any type; one metric stands for all
+            # config values can have any type; one metric is enough
             places = [
                 (place, node)
                 for place, node in walk(json.loads(bodies[0]))
@@ -471,7 +471,7 @@ async def test_wrong_type_in_any_field_is_an_error(settings: Settings, state: St
                 async with connect(server) as client:
                     result = await client.call_tool(tool, arguments)
                 tried += 1
-                # a bare number is one form of an extreme
+                # an extreme can be a bare number
                 if result.is_error or (place[-1:] not in (("min",), ("max",)) or value != 7):
                     said = f"{tool} with {value} at {place} of {path}: {show(result)}"[:1000]
                     assert result.is_error or show(result) == whole, said
@@ -596,7 +596,7 @@ async def test_slow_response_ends_the_call_at_its_deadline_and_frees_its_slot(
     settings: Settings, state: State, part: str
 ) -> None:
     asked = await find_tools_by_path(settings, state)
-    # a server for each endpoint, so that all can wait at once
+    # one server per endpoint, so that all can wait in parallel
     worlds = [build_world() for _ in asked]
 
     async def ask(path: str, tools: list[str], world: State, host: str) -> None:
@@ -614,10 +614,10 @@ async def test_slow_response_ends_the_call_at_its_deadline_and_frees_its_slot(
                     group.start_soon(call, tool)
 
         async with session(replace(settings, api_host=host, timeout=4)) as client:
-            # a busy machine may need more than one deadline, to get as far as the fault and to recover
+            # a busy machine can need several deadlines to reach the fault and to recover
             for _ in range(20):
                 await call_all()
-                # who signs in, and the id of a project, are asked once for all
+                # the user and the project's id are requested once
                 if fault.hits >= (1 if path.endswith(("/api_key$", "/small$")) else len(tools)):
                     break
             else:
@@ -818,7 +818,7 @@ async def test_large_response_of_empty_containers_is_not_parsed(state: State, tr
 
 @pytest.fixture
 async def raw() -> AsyncIterator[tuple[str, list[bytes], list[bytes]]]:
-    """A server that gives prepared bytes for each request, or hangs up; the first ones sign in."""
+    """Serve prepared bytes for each request, or close the connection; the first response is the login."""
     answers: list[bytes] = []
     requests: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""Answers of any size: within the budget, and what was cut is had by going on, with nothing lost or doubled."""
+"""Replies of any size keep the budget; paging returns every item exactly once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CURVES = [f"curve{number}" for number in range(8)]
 
 @pytest.fixture(scope="module")
 def world() -> State:
-    """A project with many experiments, one of them with 2,100 keys, 3,000 steps of 8 metrics and a long log."""
+    """Return a project of many experiments; one has 2,100 keys, 3,000 steps of 8 metrics and a long log."""
     state = State()
     state.add_user("kites-test3")
     workspace = state.add_workspace("kites-test3", "mine", "PERSON", kites_test3="OWNER")
@@ -52,7 +52,7 @@ def state(world: State) -> State:
 async def read_all(
     client: Any, tool: str, arguments: dict[str, Any], take: Callable[[Any], list[Any]], budget: int
 ) -> list[Any]:
-    """Follow what each reply says about going on, to the end."""
+    """Follow the paging advice of each reply to the end."""
     found: list[Any] = []
     arguments = dict(arguments)
     for _ in range(400):
@@ -108,7 +108,7 @@ async def read_all(
             "list_metrics",
             {"project": "large", "exp_cuids": ["wide1"], "search": "group", "page": 1, "size": 100},
             lambda data: [one["key"] for one in data],
-            sorted(KEYS),  # the fake's order
+            sorted(KEYS),  # order of the fake server
         ),
         (
             "get_environment",
@@ -174,13 +174,13 @@ async def test_request_count_is_small_at_any_size(settings: Settings, state: Sta
     async with session(replace(settings, is_cached=False)) as client:
         assert await count("list_project_exps", page=0) == 3
         assert await count("list_project_exps") == 1
-        # what SwanLab lets through comes without configs, in numbers for which the list costs less; summaries by 300
+        # filtered experiments lack configs, and the list costs less for this number; summaries come in batches of 300
         assert await count("find_experiments", filters=by_metric) == 1 + 3 + 1 + 1
         assert await count("find_experiments", sort="created") == 3
         assert await count("get_exp_summary", exp_cuid="wide1") == 2
         assert await count("get_experiment", exp_cuid="wide1") == 1
         assert await count("get_environment", exp_cuids=[f"run{number}" for number in range(20)]) == 20
-        # 2,108 keys by 2,000, and those of media
+        # 2,108 keys in pages of 2,000, and the media keys
         assert await count("list_metrics", exp_cuids=["wide1"]) == 3
         assert await count("get_metrics", exp_cuids=["wide1"], keys=CURVES) == 2
         assert await count("get_logs", exp_cuid="wide1") == 2

@@ -1,4 +1,4 @@
-"""Proxies, certificates, and the reasons of failed connections: real sockets on loopback."""
+"""Proxies, certificates and causes of failed connections, on real loopback sockets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def closed_port() -> int:
 
 @contextmanager
 def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Generator[tuple[int, list[bytes]], None, None]:
-    """Accept connections, read once and send `reply`; yield the port and what arrived."""
+    """Accept connections, read once and send `reply`; yield the port and the received data."""
     seen: list[bytes] = []
     with listen() as listener:
 
@@ -67,7 +67,7 @@ def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Generator[
 
 
 def make_certificate(folder: Path, name: str = "127.0.0.1", days: int = 30) -> tuple[ssl.SSLContext, Path]:
-    """Return a server's context with a self-signed certificate that ends in `days`, and the certificate's file."""
+    """Return a server context with a self-signed certificate valid for `days` days, and the certificate's file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.timezone.utc)
@@ -95,7 +95,7 @@ def make_certificate(folder: Path, name: str = "127.0.0.1", days: int = 30) -> t
 
 
 def check(capsys: pytest.CaptureFixture[str], host: str, *, works: bool = False) -> str:
-    """Return what `check` prints about a host."""
+    """Run `check` for a host; return its output."""
     with pytest.raises(SystemExit) as ended:
         main(["check", "--host", host])
     assert ended.value.code == (0 if works else 1)
@@ -173,7 +173,7 @@ def test_no_proxy_is_respected(
 ) -> None:
     monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("NO_PROXY", exempt)
-    # a host without a proxy does not need what proxies need
+    # without a proxy, proxy dependencies are not needed
     monkeypatch.setitem(sys.modules, "socksio", None)
     assert "login: works, as kites-test3" in check(capsys, host, works=True)
 
@@ -226,7 +226,7 @@ def place_file(kind: str, folder: Path) -> Path:
     elif kind == "empty":
         path.write_text("")
     elif kind == "unreadable":
-        path.symlink_to(path)  # access rights do not bind the administrator
+        path.symlink_to(path)  # root ignores access rights
     return path
 
 

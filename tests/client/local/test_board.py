@@ -1,4 +1,4 @@
-"""Runs of SDK 0.2 to 0.6.1 in local mode: a database with names and states, and JSON lines below logs/."""
+"""Read runs of SDK 0.2 to 0.6.1 in local mode: a database with names and states, and JSON lines in logs/."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PIXEL = bytes.fromhex(
 def write_database(
     folder: Path, runs: list[dict[str, Any]], *, has_folders: bool = True, wal: bool = False
 ) -> sqlite3.Connection:
-    """Write a database as swanboard does, with the columns that are read."""
+    """Write a database like swanboard's, with the columns that the client reads."""
     folder.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(folder / "runs.swanlab", isolation_level=None)
     if wal:
@@ -165,7 +165,7 @@ async def test_write_ahead_log_is_read_without_creating_files(tmp_path: Path) ->
     run = tmp_path / "made" / "run-20240501_080000-d"
     database = [{"folder": run.name, "name": "killed", "status": 0, "keys": ["loss"]}]
     with closing(write_database(tmp_path / "made", database, wal=True)):
-        # copied while it is open, as a killed process leaves it
+        # copied while open, as a killed process leaves the files
         shutil.copytree(tmp_path / "made", tmp_path / "copy")
     (tmp_path / "copy" / "runs.swanlab-shm").unlink()
     write_metric(tmp_path / "copy" / run.name / "logs" / "0", [3.0, 2.0])
@@ -207,7 +207,7 @@ async def test_broken_database_loses_only_names(tmp_path: Path, content: bytes) 
 
 @pytest.mark.parametrize("how", ["view", "texts", "rows", "generated"])
 def test_hostile_database_is_bounded(tmp_path: Path, how: str) -> None:
-    """What the database makes up may cost little time and memory, and is an error or is cut."""
+    """A hostile database costs little time and memory, and gives an error or truncated data."""
     from swanlab_mcp.client.local.board import Board
 
     run = "run-20240501_080000-g"

@@ -1,4 +1,4 @@
-"""What crashes, bad disks and two unlocked writers do to run files, and what it may cost at most."""
+"""Limit the data lost to crashes, bad disks and two unlocked writers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WHOLE = {file: (file.read_bytes(), read(file.read_bytes(), lambda _: True)[0]) f
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_flipped_bit_loses_at_most_a_record_and_adds_no_record(file: Path) -> None:
-    # each byte once, another bit each time; some 6 KB hold every kind of record, and a hole of the interleaved file
+    # flip one bit of each byte; 6 KB cover every kind of record, and a hole in the interleaved file
     content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
     whole, before = read(content)
     for place in range(0, len(content), 1 if file is not INTERLEAVED else 11):
@@ -68,7 +68,7 @@ def test_truncated_file_keeps_its_first_records_and_is_not_damaged(file: Path, d
     found, reader = read(content[:end])
     assert found == whole[: len(found)]
     assert (reader.damaged, reader.unexplained, reader.lost) == (0, 0, 0)
-    # what follows the cut is read as if there had been none
+    # the rest of the file reads as if it had not been split
     assert found + reader.feed(content[end:], at_end=True) == whole
 
 
@@ -85,14 +85,14 @@ def test_file_growing_by_bytes_reads_like_the_finished_file(file: Path) -> None:
 
 
 def make_record(writer: int, number: int, size: int) -> bytes:
-    """Return bytes that are a protobuf message with number and text."""
+    """Return a protobuf message with a number and a text."""
     text = f"{writer}.{number} ".encode() * (size // 4 + 1)
     text = text[:size]
     return b"\x08" + encode_varint(number + 1) + b"\x52" + bytes((size & 0x7F | 0x80, size >> 7)) + text
 
 
 def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
-    """Return payloads and the writes that record them one after the other."""
+    """Return payloads and the writes that record them in order."""
     records = [make_record(writer, number, size) for number, size in enumerate(sizes)]
     writes: list[bytes] = []
     for record in records:
@@ -105,7 +105,7 @@ def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes],
     [
         ([40, 200, 30, 64, 90, 41, 200, 33], [77]),
         ([40, 200, 30, 64], [77, 500]),
-        # the first writer's third record does not fit into its block and is split
+        # the first writer's third record exceeds its block and is split
         ([200, 9_000, 9_000, 60], [77]),
         ([200, 60], [9_000, 9_000]),
     ],
@@ -137,7 +137,7 @@ def test_two_unlocked_writers_keep_all_records_at_any_split_point(first: list[in
 
 @pytest.fixture(params=[OFFLINE, LEGACY], ids=["protobuf", "json"])
 def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return the file of a copied run."""
+    """Copy a run and return its file."""
     file: Path = request.param
     shutil.copytree(file.parent, tmp_path / "runs" / file.parent.name)
     return tmp_path / "runs" / file.parent.name / file.name
@@ -159,7 +159,7 @@ async def test_damage_is_reported_with_the_number_of_missing_records(copied: Pat
     assert damage.places == 1
     assert 600 <= damage.unread < 1600
     lost = sound.records - damage.records
-    # before 0.8 columns carry no number, and the last point of a key leaves no gap
+    # before 0.8 columns have no number, and a missing last point of a key leaves no gap
     assert lost > 0
     assert (damage.missing <= lost) if run.is_legacy else (damage.missing == lost)
     assert damage.missing or share == 0.9
@@ -202,7 +202,7 @@ async def test_unknown_format_is_reported(copied: Path) -> None:
 
 
 def test_halves_of_damaged_records_are_not_joined() -> None:
-    # the first record loses its second half, the next split one its first
+    # the first record loses its second half, the next split record its first half
     sizes = [100] * 900
     records, writes = write_many(1, sizes, len(HEADER))
     heads = [place for place, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]
@@ -311,7 +311,7 @@ def test_unusual_points_of_older_sdks_are_read(tmp_path: Path) -> None:
     assert repr(list(found["a"].values)) == "[1.5, nan, inf, 2.0]"
     assert found["a"].times[0] == found["中"].times[0] == 1_795_420_858_255
     assert (found['q"\\'].steps[0], found["中"].values[0], found["late"].times[0]) == (-4, 1.25, 0)
-    # the fourth point of `a` is the fifth by its number
+    # the fourth point of `a` has number 5
     assert run.assess_damage() == Damage(8, 0, 0, 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Where runs lie on disk: several folders, nested ones, what may not be read, what vanishes, what is none."""
+"""Find runs on disk: in several, nested, forbidden, vanishing and unrelated folders."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_forbidden_folder_is_reported(copied: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def forbidden(monkeypatch: pytest.MonkeyPatch) -> dict[str, OSError]:
-    """Return what opening the record file meets; to be changed by the test."""
+    """Return the error that opening the record file raises; tests can change it."""
     opened = os.open
     met: dict[str, OSError] = {"error": PermissionError(13, "Permission denied")}
 
@@ -146,7 +146,7 @@ async def test_forbidden_run_is_omitted_from_lists_and_fails_when_requested(
     assert answer.notes == [f"The run in {NAME!r} is left out: its file cannot be read (Permission denied)."]
     with pytest.raises(NotAvailableOffline, match="is there, but its file cannot be read"):
         await client.get_summary(ExperimentRef("local", "made", CUID))
-    # once it may be read, it is
+    # the run is read once access is allowed
     del forbidden["error"]
     assert (await client.list_projects(WorkspaceRef("local"))).notes == []
     assert await list_cuids(client, "vision-baselines") == [CUID]
@@ -231,7 +231,7 @@ async def test_folders_of_the_same_run_form_an_experiment(tmp_path: Path) -> Non
     source = next((RUNS / "0.10.3-offline").glob(f"*{CUID}"))
     for name in (f"{NAME}-a-1", f"{NAME}-b-2"):
         shutil.copytree(source, tmp_path / name)
-    # identical files would count once
+    # identical files count once
     (first,) = (tmp_path / f"{NAME}-a-1").glob("*.swanlab")
     first.write_bytes(first.read_bytes()[:-1])
     client = OfflineClient([tmp_path])
@@ -240,7 +240,7 @@ async def test_folders_of_the_same_run_form_an_experiment(tmp_path: Path) -> Non
     assert any("Recorded in 2 folders" in note for note in answer.notes)
     summary = (await client.get_summary(ExperimentRef("local", "vision-baselines", CUID))).data
     assert summary is not None
-    # the same points twice are the same points
+    # duplicate points count once
     assert summary["train/loss"].count == 240
     points = await client.read_points(
         ExperimentRef("local", "vision-baselines", CUID), ["train/loss", "lr"], exact=True
@@ -266,7 +266,7 @@ async def test_resumed_run_continues_in_its_next_folder(tmp_path: Path) -> None:
     assert list(points["loss"].steps) == list(range(9))
     summary = (await client.get_summary(ExperimentRef("local", "made", "same"))).data
     assert summary is not None
-    # the folders have step 4 in common, so the points themselves are counted
+    # both folders have step 4, so the points are counted individually
     assert (summary["loss"].count, summary["loss"].value, summary["acc"].count) == (9, 2.0, 1)
     keys = (await client.list_keys(ExperimentRef("local", "made", "same"))).data
     assert keys is not None
@@ -330,7 +330,7 @@ async def test_settled_folders_are_searched_again_only_when_they_change(
     notes = (await client.list_projects(WorkspaceRef("local"))).notes
     assert [note[:23] for note in notes] == ["1 run folders hold no r", "The log folder 'later' "]
     assert searched == []
-    # a record file in a folder that had none, a run in a nested folder, a log folder that was not there
+    # a new record file in an empty folder, a run in a nested folder, a new log folder
     shutil.copy(next((runs / "nested").glob("*/run-one.swanlab")), runs / "run-20261123_090000-two" / "backup.swanlab")
     write_run(runs / "nested", "three", [])
     write_run(tmp_path / "later", "four", [])

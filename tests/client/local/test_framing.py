@@ -1,4 +1,4 @@
-"""Run files as two unlocked writers, crashes and bad disks leave them."""
+"""Read run files left by two unlocked writers, crashes and bad disks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_records_are_read_from_any_chunks(records: list[bytes], cuts: list[int])
 @settings(deadline=None)
 @given(payloads, payloads, st.randoms(use_true_random=False))
 def test_two_unlocked_writers_keep_all_records(first: list[bytes], second: list[bytes], order: random.Random) -> None:
-    # payloads are told apart by their writer, as real records are by their timestamps
+    # payloads differ by writer, as real records differ by timestamp
     queues = [
         [piece for index, record in enumerate(records) for piece in frame(pack("<BH", writer, index) + record)]
         for writer, records in enumerate((first, second))
@@ -66,7 +66,7 @@ def test_two_unlocked_writers_keep_all_records(first: list[bytes], second: list[
 
 
 def test_long_interleaved_writes_keep_all_records() -> None:
-    # hA0 hB0 dA0 hA1 dB0 hB1 dA1 hA2 …: for a long stretch no header stands before its data
+    # hA0 hB0 dA0 hA1 dB0 hB1 dA1 hA2 …: for a long time no header directly precedes its data
     framed = [[frame(b"%c%d" % (writer, number)) for number in range(40)] for writer in b"AB"]
     content = HEADER + framed[0][0][0] + framed[1][0][0]
     for number in range(40):

@@ -1,4 +1,4 @@
-"""Folders with the same recorded id: which are one experiment, which are not, and how each is found."""
+"""Group folders with the same recorded id into experiments, and find each of them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_ids_are_stable_when_another_folder_is_removed(tmp_path: Path) -> 
     gone = min(before)
     shutil.rmtree(tmp_path / gone)
     assert set(await list_cuids(tmp_path, "sft-rounds")) == before - {gone}
-    # the last one is listed by its recorded id again, and both names still find it
+    # the last folder is listed by its recorded id again, and both names still find it
     (last, other) = sorted(before - {gone})
     shutil.rmtree(tmp_path / other)
     client = OfflineClient([tmp_path])
@@ -165,7 +165,7 @@ async def test_resumed_run_and_another_training_are_two_experiments(tmp_path: Pa
     joined = (await client.get_summary(ExperimentRef("local", "made", f"run-{FIRST}-same"))).data
     assert joined is not None
     assert joined["loss"].count == 9
-    # the second folder's name finds the experiment that it belongs to
+    # the second folder's name finds its experiment
     experiment = (await client.get_experiment(ExperimentRef("local", "made", f"{SECOND}-same"))).data
     assert experiment is not None
     assert experiment.cuid == f"run-{FIRST}-same"

@@ -1,4 +1,4 @@
-"""Run folders made to stop, bloat or mislead the reader: each costs little, and shows nothing from elsewhere."""
+"""Hostile run folders cost little and expose no files from other folders."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_fragment(kind: int, data: bytes) -> bytes:
     ("text", "value"),
     [
         ("a: 1\nb: -0.5\nc: 1.0e-05\nd: .inf\n", {"a": 1, "b": -0.5, "c": 1e-05, "d": float("inf")}),
-        # PyYAML writes a text like this without quotes
+        # PyYAML writes this text without quotes
         ("lr: 1e-5\n", {"lr": "1e-5"}),
         ("a: null\nb: ~\nc:\nd: true\ne: 'true'\n", {"a": None, "b": None, "c": None, "d": True, "e": "true"}),
         ("t: 9:9:9\nd: 2020-01-01\nm: 0x1F\n", {"t": "9:9:9", "d": "2020-01-01", "m": 31}),
@@ -241,5 +241,5 @@ async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     answer = await client.get_summaries(ProjectRef("local", "made"), listed)
     assert list(answer.data or {}) == ["short"]
     assert any("Left out, because reading takes too long: long." in note for note in answer.notes)
-    # asked about by itself it is read
+    # a query for this run reads it
     assert ((await client.get_summary(ExperimentRef("local", "made", "long"))).data or {})["loss"].count == 500

@@ -1,4 +1,4 @@
-"""Runs that are still being recorded, or were never ended."""
+"""Read runs that are still being recorded or never ended."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_points_and_lines_out_of_order_are_sorted(tmp_path: Path) -> None:
     client = OfflineClient([tmp_path])
     points = (await client.read_points(ExperimentRef("local", "made", "mixed"), ["loss"], exact=True)).data
     assert points is not None
-    # step 3 was recorded twice: the later counts
+    # step 3 was recorded twice: the later value counts
     assert (list(points["loss"].steps), list(points["loss"].values)) == ([0, 1, 3, 5, 7, 9], [7, 4, 6, 1, 5, 3])
     logs = (await client.read_logs(ExperimentRef("local", "made", "mixed"), start=None, count=10)).data
     assert logs is not None
@@ -80,7 +80,7 @@ async def test_points_and_lines_out_of_order_are_sorted(tmp_path: Path) -> None:
 
 
 def write_open_run(folder: Path, *, hostname: str, pid: Any, moment: str, age: float = 0, legacy: bool = False) -> None:
-    """Write a run without records, as if its file had been written `age` seconds ago."""
+    """Write a run without records whose file was last written `age` seconds ago."""
     run = folder / f"run-{moment}-open"
     (run / "files").mkdir(parents=True)
     about = {"hostname": hostname, "pid": pid}
@@ -110,14 +110,14 @@ async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool)
     assert "last written 25 h ago" in told
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the start of a process is told by /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc for the start of a process")
 async def test_process_started_after_the_run_suggests_a_kill(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment="20200101_000000", age=9000)
     assert "now belongs to a process that began later: probably killed" in await tell_fate(tmp_path)
 
 
 def run_process() -> int:
-    """Return the id of a process that has ended."""
+    """Return the id of an ended process."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     return ended.pid

@@ -1,4 +1,4 @@
-"""Images, texts and tables of runs on disk, against what their training scripts wrote down."""
+"""Compare images, texts and tables of runs on disk with the data that the training scripts saved."""
 
 from __future__ import annotations
 

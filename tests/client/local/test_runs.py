@@ -1,4 +1,4 @@
-"""Runs recorded by the real SDKs, against what their training scripts wrote down."""
+"""Compare runs recorded by real SDKs with the data that the training scripts saved."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_truth() -> list[Any]:
 
 
 async def ask(client: Any, tool: str, truth: dict[str, Any], **given: Any) -> Any:
-    """Return the data of a tool's answer about the run."""
+    """Return the data of a tool's reply about the run."""
     answer = await client.call_tool(tool, {"project": f"local/{truth['project']}", **given})
     assert not answer.is_error, answer.content
     return answer.structured_content["data"]
@@ -45,7 +45,7 @@ async def ask(client: Any, tool: str, truth: dict[str, Any], **given: Any) -> An
 
 @pytest.mark.parametrize(("folder", "truth"), read_truth())
 async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any]) -> None:
-    # the demo's runs are told apart by name, the samples by id
+    # the demo identifies runs by name, the samples by id
     cuid = truth["name"] if folder == DEMO else truth["id"]
     keys = list(truth["metrics"])
     async with session(Settings(log_dirs=(folder,), max_output_tokens=10_000_000, show_secrets=True)) as client:
@@ -62,12 +62,12 @@ async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any])
     assert (experiment.get("group"), experiment.get("job")) == (truth["group"], truth["job_type"])
     if truth["error"]:
         assert truth["error"]["message"] in experiment["error"]
-    # 0.8 and later store None as {}: a habit of the SDK that no reader can undo
+    # SDK 0.8 and later store None as {}, which a reader cannot undo
     config = {key: ({} if value is None else value) for key, value in truth["config"].items()}
     recorded = experiment["profile"].get("config", {})
     assert {key: ({} if recorded.get(key) is None else recorded[key]) for key in config} == config
     printed = [line["message"] for line in logs for _ in range(line.get("repeated", 1))]
-    # the SDK cuts lines at 1,024 characters; what was in the writer's buffer at a kill is not there
+    # the SDK truncates lines at 1,024 characters; a kill loses the writer's buffer
     wanted = [line.rstrip()[:1000] for line in truth["printed"]]
     found = [line for line in wanted if any(line in one for one in printed)]
     assert found == (wanted[: len(found)] if truth["partial"] else wanted)
@@ -84,7 +84,7 @@ async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any])
         assert told["max"] == {"step": metric["max_step"], "value": metric["max"]}
         odd = told.get("non_finite", 0), told.get("first_non_finite_step")
         assert odd == (metric["non_finite"], metric["first_non_finite_step"])
-        # numpy's NaN has its sign bit set, the script's has not
+        # numpy's NaN has its sign bit set, the script's NaN does not
         values = (math.nan if math.isnan(value) else value for value in map(float, one["values"]))
         digest = hashlib.sha256(b"".join(pack("<qd", *point) for point in zip(one["steps"], values, strict=True)))
         assert digest.hexdigest() == metric["sha256"], key

@@ -1,4 +1,4 @@
-"""What `swanlab.save` stored, pages and tables: shown as data, links only where their target may be read."""
+"""Show files saved with `swanlab.save`, HTML pages and tables as data; follow only allowed links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def show(folder: Path, keys: list[str], **more: Any) -> str:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Path:
-    """Return a project whose saved notes are a link to the user's own, as the SDK leaves it."""
+    """Return a project whose saved notes link to the user's file, as the SDK creates it."""
     folder = tmp_path / "study" / "swanlog" / RUN.name
     shutil.copytree(RUN, folder)
     (folder / "files" / "notes.md").unlink()

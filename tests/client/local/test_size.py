@@ -1,4 +1,4 @@
-"""Large runs and many runs: bounded memory, work that tells how far it is and ends with its call."""
+"""Large and many runs use bounded memory, report progress and stop with their call."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_fast_and_full_parsers_read_the_same_point(key: str, step: int, value: f
         ((name, series),) = found.items()
         read = series.to_points()
         assert repr((name, read.steps[0], read.values[0], read.times[0])) == repr(record[:4])
-    # a plain key at a plain step takes the quick way
+    # a plain key at a plain step uses the fast parser
     is_plain = key.isascii() and key.isprintable() and 1 < len(key) < 60
     assert not others or not is_plain or not 0 <= step < 1 << 35 or time < 1000
 
@@ -112,7 +112,7 @@ def test_unusually_encoded_point_is_read(tmp_path: Path) -> None:
         encode_point(2, "neg", -3, 0.5),
         encode_point(3, "zero", 0, 0.0),
         with_unknown + encode_bytes(99, b"new field"),
-        # a point without a time of its own has that of its record, as the SDK has it
+        # a point without a time uses its record's time, as in the SDK
         encode_record(5, 13, encode_bytes(1, b"untimed") + b"\x18\x01", BEGAN + 5),
     ]
     run = Run(write_run(tmp_path, "odd", records))
@@ -169,7 +169,7 @@ async def test_points_beyond_the_limit_are_evicted_and_read_again(large: Path, m
         key: expected[key] for key in "ac"
     }
     assert (await client.get_summary(ExperimentRef("local", "made", "large"))).data == summary
-    # what was asked for last is still there
+    # the last requested series is still in memory
     offset = run._offset
     monkeypatch.setattr(run, "_read_on", None)
     assert (await client.read_points(ExperimentRef("local", "made", "large"), ["c"], exact=True)).data == {
@@ -189,12 +189,12 @@ def test_replaced_large_file_is_read_again_in_full(large: Path, monkeypatch: pyt
         assert len(run.read_points(["a"])["a"].steps) in (1500, 1000)
         assert run.read_tallies()["b"].count in (1500, 1000)
         assert run.start.run_id in ("other", "less")
-    # another run with the same inode, longer than what was read
+    # another run with the same inode, longer than the part already read
     longer = write_run(large.parents[2], "longer", records * 2).read_bytes()
     large.write_bytes(longer)
     assert len(run.read_points(["a"])["a"].steps) == 1500
     assert run.start.run_id == "longer"
-    # the same file, shorter than what was read of it
+    # the same file, shorter than the part already read
     large.write_bytes(large.read_bytes()[:9000])
     assert 0 < len(run.read_points(["a"])["a"].steps) < 100
 
@@ -211,7 +211,7 @@ async def test_points_of_unused_runs_are_evicted(tmp_path: Path, monkeypatch: py
     points = (await client.read_points(ExperimentRef("local", "made", "two"), ["loss"], exact=True)).data
     assert points is not None
     assert len(points["loss"].steps) == 100
-    # a run that is being read keeps its points
+    # a run keeps its points while it is read
     busy = next(run for run in client._catalogue.runs if run.run_id == "two")
     with busy.lock:
         await client.get_summary(ExperimentRef("local", "made", "three"))
