@@ -34,7 +34,7 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 class _Silence(logging.Filter):
     """Hide our requests from httpx's logs: URLs contain signatures, and headers the session."""
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 whatever it says
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 all records are hidden
         return not _sending.get()
 
 

@@ -1,4 +1,4 @@
-"""Runs on this machine's disk, as SwanLab's SDK 0.6.2 and later records them."""
+"""Read runs on this machine's disk, as recorded by SwanLab's SDK 0.6.2 and later."""
 
 from __future__ import annotations
 

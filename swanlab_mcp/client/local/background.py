@@ -1,4 +1,4 @@
-"""Work that takes long, in a thread: it reports how far it is and ends soon after the call that wanted it."""
+"""Run long work in a thread, with progress reports and cancellation."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TICK = 0.5
 
 
 class Stopped(Exception):
-    """Nobody waits for the work any more."""
+    """The caller no longer waits for the work."""
 
 
 class Overdue(Exception):
-    """One of several things took longer than its share of the time."""
+    """One of several parts exceeded its share of the time."""
 
 
 class Work:
-    """How much of `total` is done (`what`: bytes, runs), and whether anybody still waits for it.
+    """The progress of long work: `done` of `total` (`what`: bytes, runs), and whether the caller still waits.
 
-    A share of it, given to one of several things, raises Overdue after `seconds`.
+    Work for one of several parts reports to the `whole` and raises Overdue after `seconds`.
     """
 
     def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:
@@ -42,7 +42,7 @@ class Work:
         self._is_stopped = True
 
     def advance(self, size: int) -> None:
-        """Count `size` more as done; raises Stopped when nobody waits any more."""
+        """Count `size` more as done; raises Stopped if the caller no longer waits."""
         self.done += size
         if self._whole:
             self._whole.total = max(self._whole.total, self._whole.done + size)
@@ -54,9 +54,9 @@ class Work:
 
 
 async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
-    """Return `do(*given, work=Work())` without holding up the event loop.
+    """Return `do(*given, work=Work())` without blocking the event loop.
 
-    When the call is cancelled, the next `work.advance()` raises Stopped.
+    After a cancellation, the next `work.advance()` raises Stopped.
     """
     work = Work()
     task = asyncio.ensure_future(asyncio.to_thread(do, *given, work=work))

@@ -1,8 +1,8 @@
-"""The database of SDK 0.2 to 0.6.1 in local mode (`runs.swanlab`): names, states and metrics of the runs next to it.
+"""Read the database of SDK 0.2 to 0.6.1 in local mode (`runs.swanlab`): names, states and metrics of nearby runs.
 
-The file and its write-ahead log are read into memory as SQLite's `immutable=1` would read them, with what the log has
-committed on top: a run that was killed is only there. So nothing is locked or created in the folder, and a link or
-pipe in place of the file is refused. A hostile database is bounded in size, time, rows and length of texts.
+The file and its write-ahead log are read into memory, as with SQLite's `immutable=1`, but with the log's committed
+pages: a killed run exists only there. So the folder is neither locked nor changed, and a link or pipe in place of the
+file is refused. The size, time, rows and text lengths of a hostile database are limited.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _WAL_MAGIC = (0x377F0682, 0x377F0683)
 
 
 class Tag(NamedTuple):
-    """A metric: its key, and its type as the database names it."""
+    """A metric: its key, and its type in the database's terms."""
 
     key: str
     type: str
 
 
 class BoardEntry(NamedTuple):
-    """What the database records about a run; `tags` by the name of their folder below logs/."""
+    """The database's record of a run; `tags` are keyed by their folder's name below logs/."""
 
     project: str
     name: str
@@ -63,7 +63,7 @@ class BoardEntry(NamedTuple):
 
 
 class Board:
-    """The database in `folder`; `problem` says why it cannot be read, empty if it can or if there is none."""
+    """The database in `folder`; `problem` says why it cannot be read, or is "" if it is readable or missing."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self._files = RunFiles(folder, root)
@@ -114,7 +114,7 @@ class Board:
 
 
 def _apply_log(content: bytes, log: bytes) -> bytearray:
-    """Return the database with the pages that its write-ahead log has committed."""
+    """Return the database with the committed pages of its write-ahead log."""
     image = bytearray(content)
     if len(log) >= _WAL_HEADER.size:
         magic, _, page_size, _, *salts, _, _ = _WAL_HEADER.unpack_from(log)
@@ -133,7 +133,7 @@ def _apply_log(content: bytes, log: bytes) -> bytearray:
 
 
 def _read_committed(log: bytes, page_size: int, salts: list[int]) -> dict[int, int]:
-    """Return where the log has the newest committed content of each page."""
+    """Return the offset of the newest committed content of each page in the log."""
     committed: dict[int, int] = {}
     pending: dict[int, int] = {}
     for start in range(_WAL_HEADER.size, len(log) - _WAL_FRAME.size - page_size + 1, _WAL_FRAME.size + page_size):
@@ -172,7 +172,7 @@ def _read_entries(image: bytearray) -> dict[str, BoardEntry]:
 
 def _open(image: bytearray) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
-    # Python 3.10 has neither this nor limits
+    # Python 3.10 has neither deserialize nor limits
     deserialize: Any = getattr(connection, "deserialize", None)
     if deserialize is not None:
         deserialize(bytes(image))
@@ -189,7 +189,7 @@ def _open(image: bytearray) -> sqlite3.Connection:
 
 
 def _restrict(connection: sqlite3.Connection) -> None:
-    """Bound what reading may cost, and allow nothing but reading the three tables."""
+    """Limit the cost of reading, and allow only reads of the three tables."""
     connection.execute("PRAGMA trusted_schema=OFF")
     set_limit: Any = getattr(connection, "setlimit", None)
     if set_limit is not None:
@@ -208,11 +208,11 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 
 def _select(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a table with those of the columns that it has; old versions lack some."""
-    there = {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608 a name of ours
+    """Yield the rows of a table with its known columns; old versions lack some."""
+    there = {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608 our own names
     columns = [column for column in _COLUMNS[table] if column in there]
     cut = ", ".join(column if column in _NUMBERS else f"substr({column}, 1, {_LONGEST_TEXT})" for column in columns)
-    for row in connection.execute(f"SELECT {cut} FROM {table} LIMIT {_ROWS[table]}"):  # noqa: S608 names of ours
+    for row in connection.execute(f"SELECT {cut} FROM {table} LIMIT {_ROWS[table]}"):  # noqa: S608 our own names
         yield dict(zip(columns, row, strict=True))
 
 

@@ -34,7 +34,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 class _Read(NamedTuple):
-    """The files of a metric as they were when they were read, and what could not be read of them."""
+    """The files of a metric when they were read, with counts of readable and unreadable records."""
 
     files: tuple[Entry, ...]
     records: int
@@ -43,7 +43,7 @@ class _Read(NamedTuple):
 
 
 class BoardRun(RunBase):
-    """A run folder whose name, state and metric names are in the database of the folder above."""
+    """A run folder whose name, state and metric names are in the database of its parent folder."""
 
     def __init__(self, folder: Path, root: Path, board: Board) -> None:
         super().__init__(folder, folder, root)
@@ -71,7 +71,7 @@ class BoardRun(RunBase):
         return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
 
     def identify(self) -> tuple[Any, ...] | None:
-        """Return what a copy of the folder has in common with it alone, None if the database does not know it."""
+        """Return values that only a copy of the folder shares, or `None` if the database does not list it."""
         entry = self._entry
         return (self.folder.name, entry.project, entry.name, entry.created, entry.finished) if entry else None
 
@@ -99,7 +99,7 @@ class BoardRun(RunBase):
             run_id=self.label,
             started_at=read_iso(entry.created),
         )
-        # since 0.5 a crash has the status of a finished run
+        # since 0.5, a crashed run has the status of a finished run
         state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
         self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
 
@@ -162,7 +162,7 @@ class BoardRun(RunBase):
             self._console = console
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
-        """Return the metric of each folder; without the database folders are named after it (0.2) or by a number."""
+        """Return the metric of each folder; without the database, its key is the folder's name (a number since 0.3)."""
         known = self._entry.tags if self._entry else {}
         return {folder: known.get(folder) or Tag(unquote(folder), "") for folder in folders}
 
@@ -198,7 +198,7 @@ class BoardRun(RunBase):
             media[step] = _list_items(data, more, folder, stored)
         self.series.pop(key, None)
         self.media.pop(key, None)
-        # a metric has one type; what is of another was not recorded by the SDK
+        # a metric has a single type; records of another type do not come from the SDK
         if len(media) > len(series):
             self.media[key] = media
             unreadable += len(series)
@@ -208,7 +208,7 @@ class BoardRun(RunBase):
         return _Read(files, max(len(series), len(media)), unreadable, last_time)
 
     def _read_records(self, folder: str, files: Collection[Entry], work: Work) -> Iterator[Any]:
-        """Yield the records of a metric, None for each that cannot be read."""
+        """Yield the records of a metric, or `None` for each unreadable record."""
         for entry in sorted(files, key=lambda one: (len(one.name), one.name)):
             if entry.name.endswith(".json"):
                 yield from self._read_slice(folder, entry.name)
@@ -225,7 +225,7 @@ class BoardRun(RunBase):
                         yield _parse(line)
 
     def _read_slice(self, folder: str, name: str) -> list[Any]:
-        """Return the records of a file of SDK 0.2, which holds one JSON object."""
+        """Return the records in a file of SDK 0.2, which contains a single JSON object."""
         content, _ = self.files.read("logs", folder, name, limit=_LARGEST_JSON)
         whole = _parse(content)
         data: Any = whole.get("data") if is_object(whole) else whole
@@ -272,7 +272,7 @@ def _parse(content: bytes | None) -> Any:
 
 
 def _read_record(record: Any) -> tuple[int, Any, int, list[Any]] | None:
-    """Return step, data, time and captions of a record, None if it is none."""
+    """Return step, data, time and captions of a record, or `None` if it is invalid."""
     if not is_object(record) or record.get("data") is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The runs on this machine: found, outlined, grouped into experiments, and bounded in memory."""
+"""Find the runs on this machine, outline them, group them into experiments, and limit their memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CANDIDATES = 10
 
 
 class Catalogue:
-    """All runs in the log folders. Every method reads files and belongs into a thread."""
+    """All runs in the log folders. Every method reads files, so call it in a thread."""
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
         self._link_targets = tuple(link_targets)
@@ -51,7 +51,7 @@ class Catalogue:
             self._runs.clear()
 
     def list_projects(self, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
-        """Return the experiments of each project, and what kept others from being among them."""
+        """Return the experiments of each project, and notes about runs left out."""
         opened = self._open_runs("", work)
         ordered = {
             project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(opened.runs).items()
@@ -59,7 +59,7 @@ class Catalogue:
         return ordered, opened.note()
 
     def find_experiment(self, project: str, exp_cuid: str, *, work: Work) -> LocalExperiment:
-        """Return the experiment of that id, recorded id or folder name.
+        """Return the experiment with this id, recorded id or folder name.
 
         Raises NotFound, InvalidArgument if several match, and NotAvailableOffline if its files cannot be read.
         """
@@ -86,7 +86,7 @@ class Catalogue:
         )
 
     def find_recorded(self, run_id: str) -> list[LocalExperiment]:
-        """Return the experiments of a recorded id; only folders that are named after it are opened."""
+        """Return the experiments with a recorded id; opens only folders named after it."""
         with self._lock:
             paths = {path: about for path, about in self._finder.find().runs.items() if _is_named(path, run_id)}
             runs = [self._runs.get(path) or self._create(path, about) for path, about in paths.items()]
@@ -98,7 +98,7 @@ class Catalogue:
         return [LocalExperiment(group) for of_project in groups.values() for group in of_project]
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
-        """Let go of the points of the runs that were not needed for longest."""
+        """Release the points of the least recently used runs."""
         with self._lock:
             for run in used:
                 if run.file in self._runs:
@@ -111,7 +111,7 @@ class Catalogue:
             kept -= run.release()
 
     def holds_much(self, used: Sequence[RunBase]) -> bool:
-        """Check if these runs hold so many points that others must give way soon."""
+        """Return whether these runs use over half of the memory for points."""
         return sum(run.kept for run in used) > _KEPT_POINTS // 2
 
     def _create(self, path: Path, about: Found) -> RunBase:
@@ -128,18 +128,18 @@ class Catalogue:
         return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
-        """Find and outline the runs; of known ones only those that `exp_cuid` may mean, if given."""
+        """Find and outline the runs; of known runs, only those that `exp_cuid` may mean, if given."""
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
-            # in the order of use, which decides whose points are let go first
+            # in order of use, because the least recently used points are released first
             kept = {file: run for file, run in self._runs.items() if file in found.runs}
             self._runs = kept | {
                 path: self._create(path, about) for path, about in found.runs.items() if path not in kept
             }
             runs = [self._runs[path] for path in found.runs]
         if exp_cuid:
-            # folders that record the same id may belong to the experiment
+            # folders with the same recorded id may belong to the experiment
             recorded = {run.run_id for run in runs if exp_cuid in list_names(run)}
             meant = [run for run in runs if not run.is_known or run.run_id in recorded]
         else:
@@ -150,7 +150,7 @@ class Catalogue:
             for run in stale:
                 run.outline()
             return _Opened(_drop_copies(runs), found.notes)
-        # these threads know nothing of this call, and tell what is wrong with a run
+        # these threads need the language of this call for messages about a run
         with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
             try:
                 for _ in pool.map(_outline, stale):
@@ -161,7 +161,7 @@ class Catalogue:
 
 
 class _Opened(NamedTuple):
-    """All runs, those with a problem too, and what else is to be said about their folders."""
+    """All runs, including those with a problem, and notes about their folders."""
 
     runs: list[RunBase]
     notes: list[str]
@@ -181,7 +181,7 @@ def miss_project(project: str, notes: Sequence[str]) -> NotFound:
 
 
 def cap_notes(notes: Sequence[str]) -> list[str]:
-    """Return the first notes, and how many more there are."""
+    """Return the first notes, and the number of omitted notes."""
     if len(notes) <= _NAMED:
         return list(notes)
     return [
@@ -234,7 +234,7 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
 
 
 def _drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
-    """Return the runs but those that are a copy of another of the same recorded id."""
+    """Return the runs without copies of another run with the same recorded id."""
     counts = Counter(run.run_id for run in runs)
     if len(counts) == len(runs):
         return list(runs)

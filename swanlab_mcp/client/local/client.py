@@ -1,4 +1,4 @@
-"""OfflineClient: the questions about SwanLab, answered from run folders on this machine."""
+"""OfflineClient: the backend for run folders on this machine."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _LEAST_SHARE = 1.0
 
 
 class OfflineClient:
-    """Answers about the runs in `log_dirs`, as the workspace `local`; reads only, off the event loop.
+    """Serve the runs in `log_dirs` as the workspace `local`; read-only, off the event loop.
 
-    Links among saved files may lead into `link_targets`, too.
+    Links among saved files may also point into `link_targets`.
     """
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
@@ -55,7 +55,7 @@ class OfflineClient:
     async def get_username(self) -> str:
         return LOCAL
 
-    def get_link(self, ref: Ref) -> str:  # noqa: ARG002 no pages here
+    def get_link(self, ref: Ref) -> str:  # noqa: ARG002 local runs have no pages
         return ""
 
     async def get_user(self) -> ApiResponse[User]:
@@ -111,7 +111,7 @@ class OfflineClient:
     async def narrow_experiments(
         self,
         ref: ProjectRef,
-        filters: Sequence[Filter],  # noqa: ARG002 nobody else judges them here
+        filters: Sequence[Filter],  # noqa: ARG002 the caller applies them
         keys: Sequence[str] = (),
     ) -> ApiResponse[Narrowed]:
         answer = await self.list_experiments(ref)
@@ -145,7 +145,7 @@ class OfflineClient:
         ref: ExperimentRef,
         keys: Sequence[str],
         *,
-        exact: bool,  # noqa: ARG002 a file holds every point
+        exact: bool,  # noqa: ARG002 files contain every point
     ) -> ApiResponse[dict[str, Points]]:
         return await self._ask(ref, lambda one, work: one.read_points(keys, work))
 
@@ -161,7 +161,7 @@ class OfflineClient:
         return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
 
     async def find_copies(self, run_id: str) -> list[LocalCopy]:
-        """Return what the folders of a recorded id show; several experiments may share one id."""
+        """Return facts about the folders with a recorded id; several experiments may share an id."""
 
         def describe(*, work: Work) -> list[LocalCopy]:
             return [one.describe_copy(work) for one in self._catalogue.find_recorded(run_id)]
@@ -194,8 +194,8 @@ class OfflineClient:
         self,
         ref: ProjectRef,
         *,
-        visibility: str,  # noqa: ARG002 never done
-        description: str,  # noqa: ARG002 never done
+        visibility: str,  # noqa: ARG002 read-only
+        description: str,  # noqa: ARG002 read-only
     ) -> ApiResponse[Project]:
         self.require_writable(ref.parent)
 
@@ -228,7 +228,7 @@ class OfflineClient:
         began = time.monotonic()
         for experiment in experiments:
             work.total = max(work.total, expected)
-            # one that is huge or on a slow disk must not cost the others theirs
+            # a huge run, or a run on a slow disk, must not use up the time of the others
             seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
             try:
                 summary, about = experiment.summarise(keys or None, Work(work, seconds))
@@ -310,7 +310,7 @@ def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tupl
 
 
 def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
-    """Return what is to be said about the runs without a recorded end."""
+    """Return notes about the runs without a recorded end."""
     some = [experiment for experiment in experiments if experiment.is_open]
     if len(some) <= _NAMED:
         return [note for experiment in some for note in experiment.note_state()]

@@ -1,4 +1,4 @@
-"""Runs in log folders, and what else lies there that looks like runs but cannot be read."""
+"""Find runs in log folders, and folders that look like runs but cannot be read."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
 
 
 class Found(NamedTuple):
-    """The log folder that a run was found in, and whether its path is a folder recorded before SDK 0.6.2."""
+    """The log folder of a run, and whether its path is a folder recorded before SDK 0.6.2."""
 
     root: Path
     is_board: bool = False
 
 
 class Discovery(NamedTuple):
-    """The runs by the path of their record file or folder, and what kept others from being found."""
+    """The runs by the path of their record file or folder, and notes about folders that were skipped."""
 
     runs: dict[Path, Found]
     notes: list[str]
 
 
 class RunFinder:
-    """Finds run files by their names in log folders and up to three levels below; links are not followed.
+    """Find run files by their names in log folders and up to three levels below, without following links.
 
-    The folders are searched again only when one of those that may come to hold other runs has changed.
+    The folders are searched again only after a change in a folder that could contain further runs.
     """
 
     def __init__(self, log_dirs: Sequence[Path]) -> None:
@@ -61,7 +61,7 @@ class RunFinder:
             else:
                 seen[folder] = _stamp_of(folder)
                 notes.append(say("The log folder {name!r} does not exist or is no folder.", name=shorten(folder.name)))
-        # what changed a moment ago may change again without a new time
+        # a folder that just changed may change again within the resolution of its timestamp
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
         self._seen = seen if is_settled else {}
         self._found = Discovery(runs, notes)
@@ -69,7 +69,7 @@ class RunFinder:
 
 
 def _stamp_of(folder: Path) -> _STAMP:
-    """Return when a folder's entries and rights were last changed (ns), None where it is not to be seen."""
+    """Return when a folder's entries and permissions last changed (ns), or `None` if it is not accessible."""
     try:
         about = folder.stat()
     except OSError:
@@ -102,7 +102,7 @@ class _Search:
                     elif entry.name.endswith(".swanlab") and entry.is_file(follow_symlinks=False):
                         files.append(entry.name)
         except FileNotFoundError:
-            return  # it vanished while we looked
+            return  # deleted during the search
         except OSError as error:
             self._seen[folder] = stamp
             self._unreadable.append(
@@ -116,7 +116,7 @@ class _Search:
             return
         self._seen[folder] = stamp
         if _RUN_FOLDER.match(folder.name):
-            # run folders of SDK 0.6.2 and later have these folders too, but nothing in them
+            # run folders of SDK 0.6.2 and later also have these folders, but they are empty
             if any(_has_entries(folder / name) for name in ("logs", "console") if name in folders):
                 self._found += 1
                 yield folder, True
@@ -128,7 +128,7 @@ class _Search:
                     yield from self.find(folder / name, depth - 1)
 
     def note(self, folder: Path) -> list[str]:
-        """Return what is to be said about the folder."""
+        """Return notes about the folder."""
         notes = list(self._unreadable)
         if self._without_record:
             notes.append(

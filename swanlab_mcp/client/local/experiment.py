@@ -1,4 +1,4 @@
-"""One experiment on disk: all its run folders (resumed or shared runs have several), read as one."""
+"""An experiment on disk: all its run folders (several for resumed or shared runs), read as one."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from swanlab_mcp.core.untrusted import quote, shorten
 __all__ = ["LocalExperiment", "note_shared_ids"]
 
 _NAMED = 5
-# the worst first
+# most severe first
 _SEVERITY = {"CRASHED": 0, "ABORTED": 1, "UNKNOWN": 2, "RUNNING": 3, "FINISHED": 4}
-# a state and a config are told without reading more than this
+# an experiment's description reads at most this much
 _QUICK = 32 << 20
 _FRESH = 600
 
 
 class LocalExperiment:
-    """An experiment made of its run folders, in order of their start; the latest start speaks for all.
+    """An experiment made of its run folders in order of their start; the latest start determines its metadata.
 
-    Of several ranks (folders of one start) the worst counts. `broken` are folders that could not be read from the
-    beginning. Every method reads files and belongs into a thread. Those that take `work` raise Stopped, and
-    NotAvailableOffline when no folder can be read.
+    If a start has several folders (ranks), the worst end counts. `broken` are folders that were unreadable from the
+    start. Every method reads files, so call it in a thread. Methods that take `work` raise Stopped, and
+    NotAvailableOffline if no folder can be read.
     """
 
     def __init__(self, group: Group, broken: Sequence[RunBase] = ()) -> None:
@@ -62,7 +62,7 @@ class LocalExperiment:
 
     @property
     def _deciding(self) -> RunBase:
-        """Return the folder whose end counts: of the latest start's ranks the worst, and the first that failed."""
+        """Return the folder whose end counts: the worst of the latest start's ranks, and the first to fail."""
         if len(self._ranks) == 1:
             return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
@@ -85,7 +85,7 @@ class LocalExperiment:
         return any(run.state == "UNKNOWN" for run in self._ranks)
 
     def describe(self, work: Work, *, is_whole: bool = False) -> tuple[Experiment, list[str]]:
-        """Return the experiment, with its whole profile and its error if asked, and what is to be noted."""
+        """Return the experiment and notes; with `is_whole`, include its whole profile and its error."""
         latest = self._latest
         notes: list[str] = []
         if is_whole and sum(run.unread for run in self.runs) <= _QUICK:
@@ -123,7 +123,7 @@ class LocalExperiment:
         return experiment, notes
 
     def describe_copy(self, work: Work) -> LocalCopy:
-        """Return what the folder shows; the last step only if reading it costs little."""
+        """Return the cheap facts about the folder; the last step only if reading it is cheap."""
         latest = self._latest
         last_step: int | None = None
         if sum(run.unread for run in self.runs) <= _QUICK:
@@ -145,7 +145,7 @@ class LocalExperiment:
         )
 
     def _note_folders(self) -> list[str]:
-        """Return which folders make up the experiment, and why others of the same recorded id do not."""
+        """Return notes on the experiment's folders, and why others with the same recorded id are excluded."""
         if len(self._ranks) < len(self.runs) and len(self._ranks) > 1:
             return [
                 say(
@@ -167,7 +167,7 @@ class LocalExperiment:
         return note_shared_ids([self])
 
     def summarise(self, keys: Collection[str] | None, work: Work) -> tuple[Summary, list[str]]:
-        """Return the summary of the keys (None: of all), and notes."""
+        """Return the summary of the keys (`None`: of all), and notes."""
         merged: dict[str, Tally] = {}
         overlapping: list[str] = []
         self._refresh(work)
@@ -194,7 +194,7 @@ class LocalExperiment:
         return points, self.note()
 
     def _merge(self, keys: Collection[str], work: Work) -> tuple[dict[str, Series], list[str]]:
-        """Return the series of all folders put together, and a note where they hold the same steps."""
+        """Return the merged series of all folders, and a note if folders contain the same steps."""
         merged: dict[str, Series] = {}
         recorded = 0
         self._refresh(work, keys)
@@ -205,7 +205,7 @@ class LocalExperiment:
                 for point in zip(points.steps, points.values, points.times, strict=True):
                     whole.add(*point)
         same = recorded - sum(len(series) for series in merged.values())
-        # a resumed run may go back to its last checkpoint, and ranks may log the same metric
+        # a resumed run may restart from its last checkpoint, and ranks may log the same metric
         note = say_plural(
             "{name}: {count} point has the same step in several folders; the one of the later folder counts.",
             "{name}: {count} points have the same step in several folders; the one of the later folder counts.",
@@ -224,7 +224,7 @@ class LocalExperiment:
     def read_logs(self, start: int | None, count: int, work: Work) -> tuple[LogPart, list[str]]:
         self._refresh(work)
         deciding = self._deciding
-        # the last lines are looked at first, and they belong to the rank that failed
+        # the failed rank comes last, because readers check the last lines first
         ordered = sorted(self.runs, key=lambda run: run is deciding) if len(self._ranks) > 1 else self.runs
         totals = [run.count_lines() for run in ordered]
         total = sum(totals)
@@ -263,7 +263,7 @@ class LocalExperiment:
 
     def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:
         self._refresh(work)
-        # of folders that hold the same step the later counts, as for points
+        # if several folders have the same step, the later folder counts, as for points
         holders = {at: (run, entries) for run in self.runs for at, entries in run.list_media(key).items()}
         steps = sorted(holders)
         chosen = step if step is not None else steps[-1] if steps else None
@@ -277,9 +277,9 @@ class LocalExperiment:
         return MediaPart(steps, chosen, items), self.note()
 
     def read_media(self, items: Sequence[MediaItem], limit: int, work: Work) -> tuple[list[MediaFile], list[str]]:
-        """Return the files; one that is missing or leads elsewhere has neither content nor size, and a note.
+        """Return the files; a missing or refused file has no content and no size, and is mentioned in a note.
 
-        Raises NotAvailableOffline when none of them can be read.
+        Raises NotAvailableOffline if no file can be read.
         """
         self._refresh(work)
         answers = [self._read_item(item, limit, work) for item in items]
@@ -293,7 +293,7 @@ class LocalExperiment:
         return files, [*note_problems(self._name, [*self.runs, *self._broken]), *problems]
 
     def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
-        """Return an item's file, or what is wrong with it; only what was recorded is opened, never the path itself."""
+        """Return an item's file, or the reason why not; opens only recorded items, never the given path itself."""
         key, step = quote(item.key), item.step
         for run in self.runs:
             for place, entry in enumerate(run.list_media(item.key).get(item.step, ())):
@@ -341,22 +341,22 @@ class LocalExperiment:
             )
 
     def note(self) -> list[str]:
-        """Return what is to be said beside any figure of the experiment."""
+        """Return the notes that belong to every figure of the experiment."""
         return [*self.note_state(), *self.note_defects()]
 
     def note_defects(self) -> list[str]:
-        """Return what is missing or was mended."""
+        """Return notes on missing and repaired data."""
         return [*note_damage(self._name, self.runs), *note_problems(self._name, [*self.runs, *self._broken])]
 
     def note_state(self) -> list[str]:
-        """Return which ranks failed or have no end, and what is known about a run without a recorded end."""
+        """Return notes on ranks that failed or did not end, and on a run without a recorded end."""
         deciding = self._deciding
         is_open = deciding.ending.state == "UNKNOWN"
         return [*note_ranks(self._name, self._ranks), *(note_open(self._name, deciding) if is_open else ())]
 
 
 def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
-    """Return why experiments have their folder's name as id: other folders record the same one."""
+    """Return why experiments have their folder's name as id: other folders have the same recorded id."""
     split = [one for one in experiments if one.reason]
     if not split:
         return []

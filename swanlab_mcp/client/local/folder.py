@@ -1,4 +1,4 @@
-"""Open files below a folder one step at a time, so that no link, pipe or race leads anywhere else."""
+"""Open files below a folder one step at a time, so that no link, pipe or race can lead outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Entry", "Refused", "is_plain_name", "list_inside", "open_inside", "read_inside", "read_lines", "refuse"]
 
-# a link is refused, and a named pipe must not be waited for
+# refuse links, and do not block on named pipes
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER_FLAGS = _FLAGS | getattr(os, "O_DIRECTORY", 0)
 _CHUNK = 1 << 18
@@ -23,27 +23,27 @@ _MOST_ENTRIES = 100_000
 _BY_STEPS = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 
 
-# of a link (some systems say EMLINK), of what is no folder, of a socket
+# errors for a link (EMLINK on some systems), for a path component that is not a folder, and for a socket
 _REFUSALS = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO)
 
 
 class Entry(NamedTuple):
-    """A plain file, a folder or a link, with its size in bytes and when it was last changed (ns)."""
+    """A plain file, a folder or a link, with its size in bytes and the time of its last change (ns)."""
 
     name: str
     is_folder: bool
     size: int
     changed: int
-    # where a link leads
+    # the target of a link
     target: str = ""
 
 
 class Refused(ValueError):
-    """The path is no plain file inside the folder."""
+    """The path is not a plain file inside the folder."""
 
 
 def is_plain_name(name: str) -> bool:
-    """Check if a recorded name can only mean an entry of the folder it is looked up in."""
+    """Return whether a recorded name can only mean an entry of its own folder."""
     return bool(name) and name not in (".", "..") and not any(character in name for character in "/\\\0")
 
 
@@ -53,9 +53,9 @@ def refuse(*parts: str) -> Refused:
 
 
 def open_inside(root: Path, *parts: str) -> BinaryIO:
-    """Open `root/parts…` unbuffered; `root` itself may be a link, nothing below it.
+    """Open `root/parts…` unbuffered; only `root` itself may be a link.
 
-    Raises FileNotFoundError or another OSError, and Refused for a link, a pipe, a device or a name that leads out.
+    Raises FileNotFoundError or another OSError, and Refused for a link, a pipe, a device or a name that leads outside.
     """
     refused = refuse(*parts)
     if not parts or not all(map(is_plain_name, parts)):
@@ -68,13 +68,13 @@ def open_inside(root: Path, *parts: str) -> BinaryIO:
 
 
 def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]:
-    """Return content and size in bytes of `root/parts…`; the content None if it is larger than `limit`."""
+    """Return the content and size in bytes of `root/parts…`; the content is `None` if it is larger than `limit`."""
     with open_inside(root, *parts) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             return None, size
         content = bytearray()
-        # a raw file may return less than it is asked for
+        # a raw file may return fewer bytes than requested
         while len(content) <= limit and (part := file.read(limit + 1 - len(content))):
             content += part
     return (bytes(content) if len(content) <= limit else None), max(size, len(content))
@@ -85,7 +85,7 @@ def list_inside(root: Path, *parts: str) -> list[Entry]:
     refused = refuse(*parts)
     if not all(map(is_plain_name, parts)):
         raise refused
-    # a folder's descriptor can be listed where files can be opened one step at a time
+    # systems that open files one step at a time can also list a folder's descriptor
     descriptor = _open_by_steps(root, parts, refused, _FOLDER_FLAGS) if _BY_STEPS else None
     found: list[Entry] = []
     try:
@@ -105,7 +105,7 @@ def list_inside(root: Path, *parts: str) -> list[Entry]:
 
 
 def read_lines(file: BinaryIO, longest: int) -> Iterator[bytes | None]:
-    """Yield the lines of a file without their ends; None for one of more than `longest` bytes."""
+    """Yield the lines of a file without line ends, or `None` for a line of more than `longest` bytes."""
     rest = b""
     is_skipped = False
     while chunk := file.read(_CHUNK):
@@ -135,7 +135,7 @@ def _open_by_steps(root: Path, parts: tuple[str, ...], refused: Refused, last: i
 
 
 def _open_checked(path: Path, refused: Refused) -> int:
-    """Open a file where the system cannot open one step at a time (Windows)."""
+    """Open a file on systems that cannot open it one step at a time (Windows)."""
     if not stat.S_ISREG(path.lstat().st_mode) or path.resolve() != path.parent.resolve() / path.name:
         raise refused
     return os.open(path, _FLAGS)

@@ -1,10 +1,10 @@
-"""Record payloads out of a run file, whatever two unlocked writers or a crash did to it.
+"""Read record payloads from a run file, even after a crash or two unlocked writers damaged it.
 
-A run file is LevelDB's log format with a header of its own: `:SWL`, u16 0xE1D6, u8 version; then fragments of u32
-CRC-32 of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), data; up to 6 zero bytes pad a block
-of 32768 (all little-endian; measured on SDK 0.6.5 to 0.10.3). Header and data of a fragment are two writes, and two
-threads write without a lock, so data may stand far from its header: what lies between intact fragments is a hole, and
-headers seen in holes are paired with data in holes by their CRC.
+A run file uses LevelDB's log format with its own header: `:SWL`, u16 0xE1D6, u8 version; then fragments of u32 CRC-32
+of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), data; up to 6 zero bytes pad a block of
+32768 (all little-endian; measured on SDK 0.6.5 to 0.10.3). Header and data of a fragment are two writes, and two
+threads write without a lock, so data may be far from its header. The bytes between intact fragments are called a hole;
+headers found in holes are paired with data in holes by their CRC.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ class _Header(NamedTuple):
 
 
 class FragmentReader:
-    """Give the record payloads of a growing file, in the order of their data.
+    """Read the record payloads of a growing file, in the order of their data.
 
-    `is_record` tells whether assembled bytes are a record: it decides between two records that were split at the same
-    time. `at_start` False begins anywhere in a file, without its header. `is_marked` is False where the file does not
-    begin as a run file does: it is another, or its beginning is damaged. Counts: `records` given, `repaired` fragments
-    whose data stood apart from their header, `damaged` holes that remain unexplained with `unexplained` bytes in all,
-    `unpaired` headers without data (as yet), `lost` parts of records that were
-    split, `oversized` records too large to read.
+    `is_record` decides whether assembled bytes are a record, to separate two records that were split at the same time.
+    With `at_start` False, reading starts anywhere in a file, without its header. `is_marked` is False if the file does
+    not start with a run file's mark: it is another file, or its start is damaged.
+
+    Counts: `records` read, `repaired` fragments whose data was apart from their header, `damaged` holes that remain
+    unexplained with `unexplained` bytes in total, `unpaired` headers whose data is not found yet, `lost` parts of split
+    records, `oversized` records too large to read.
     """
 
     def __init__(self, is_record: Callable[[bytes], bool], *, at_start: bool = True) -> None:
@@ -80,13 +81,13 @@ class FragmentReader:
 
     @property
     def torn(self) -> int:
-        """Return how many bytes at the end wait for more."""
+        """Return the number of bytes at the end that may be an incomplete fragment."""
         return len(self._data)
 
     def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
-        """Take the file's next bytes and return the payloads that are whole by now.
+        """Process the file's next bytes and return the payloads completed so far.
 
-        `at_end` says that the file holds no more at present: then what cannot be an unfinished fragment is settled.
+        With `at_end`, the file currently has no more data, so everything except an incomplete fragment is settled.
         """
         self._data += chunk
         payloads: list[bytes] = []
@@ -106,7 +107,7 @@ class FragmentReader:
         return payloads
 
     def skip(self, count: int) -> None:
-        """Pass over bytes that hold nothing, as in a sparse file."""
+        """Skip bytes without data, as in a sparse file."""
         self.consumed += count
         if count:
             self.damaged += 1
@@ -131,7 +132,7 @@ class FragmentReader:
                         continue
                 is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
             self._place = self.consumed + position
-            # only where no fragment stands: else every pending header would be tried at every fragment
+            # only between fragments: otherwise every pending header would be tried at every fragment
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
                 continue
@@ -147,7 +148,7 @@ class FragmentReader:
         return position
 
     def _find_fragment(self, data: bytes, position: int, *, at_end: bool) -> int | None:
-        """Return where the next intact fragment after `position` begins; remembers how far it has looked."""
+        """Return the start of the next intact fragment after `position`; remembers the range already searched."""
         end = len(data)
         for match in _TYPE.finditer(data, max(position + 1, self._scanned) + 6):
             start = match.start() - 6
@@ -169,7 +170,7 @@ class FragmentReader:
         return None
 
     def _take_pending(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Give the data of a pending header if it stands at `position`; return its length, 0 if none does."""
+        """Read the data of a pending header at `position`; return its length, or 0 if no header matches."""
         for index, header in enumerate(self._pending):
             if header.length and _matches(header, data, position):
                 del self._pending[index]
@@ -195,7 +196,7 @@ class FragmentReader:
         self.unexplained += len(hole) - found
 
     def _search(self, hole: bytes, start: int, payloads: list[bytes]) -> int:
-        """Look for pending data anywhere in a damaged hole (in a wide one at its ends only); return bytes found."""
+        """Search for pending data anywhere in a damaged hole (in a wide hole, at its ends); return the bytes found."""
         found = 0
         for header in list(self._pending):
             places = range(start, len(hole) - header.length + 1)
@@ -214,7 +215,7 @@ class FragmentReader:
         return found
 
     def _settle_tail(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Give what pending headers prove about the end of the data; return up to where it is settled."""
+        """Read the data at the end that pending headers prove; return the position up to which it is settled."""
         tokens = _split_hole(data[position:], 0, self._pending, [_TOKENS], partly=True) or []
         last = max((index for index, token in enumerate(tokens) if token.header and not token.is_header), default=-1)
         for token in tokens[: last + 1]:
@@ -242,7 +243,7 @@ class FragmentReader:
             payloads.append(part)
             self.records += 1
             return
-        # the parts of a record stand close together: what stands apart belongs to two records, each of them damaged
+        # the parts of a record are close together; distant parts belong to two damaged records
         near = [one for one in self._open if self._place - one.end <= _NEAR]
         self.lost += len(self._open) - len(near)
         self._open = near
@@ -266,9 +267,9 @@ class FragmentReader:
             self.records += 1
 
     def _complete(self, near: list[_Parts], part: bytes) -> bytes | None:
-        """Return the record that the last part completes, None if it belongs to none of those begun.
+        """Return the record that this last part completes, or `None` if it completes none of the open records.
 
-        Judging costs time, so each of them is judged a few times at most: then its end is lost.
+        Checking takes time, so each open record is checked only a few times; after that, its end is lost.
         """
         for index in reversed(range(len(near))):
             begun = near[index]
@@ -284,7 +285,7 @@ class FragmentReader:
 
 
 class _Parts:
-    """The first parts of a record that was split, and where in the file the last of them ends."""
+    """The first parts of a split record, and the position in the file at which they end."""
 
     def __init__(self, part: bytes, end: int) -> None:
         self.data = [part]
@@ -299,7 +300,7 @@ class _Parts:
 
 
 class _Token(NamedTuple):
-    """A stretch of a hole: padding (no header), a header, or the data of a header."""
+    """A section of a hole: padding (no header), a header, or the data of a header."""
 
     start: int
     stop: int
@@ -322,9 +323,9 @@ def _read_header(data: bytes, position: int) -> _Header | None:
 def _split_hole(
     hole: bytes, position: int, pending: list[_Header], effort: list[int], *, partly: bool = False
 ) -> list[_Token] | None:
-    """Return the tokens that make up the hole from `position` on, None if it cannot be told.
+    """Return the tokens that make up the hole from `position` on, or `None` if they cannot be determined.
 
-    `partly` accepts that the end of the hole stays unexplained; `effort` is how many more tokens may be tried.
+    `partly` accepts an unexplained end of the hole; `effort` is the remaining number of tokens to try.
     """
     if position == len(hole):
         return []

@@ -1,7 +1,7 @@
-"""Which run folders with the same recorded id are one experiment, and the id of those that are not.
+"""Group run folders with the same recorded id into experiments, and name the experiments.
 
 SDK 0.6 and 0.7 draw run ids from `random`, which training scripts seed, so different trainings share an id. Folders are
-joined only if the SDK could have resumed the run, and nothing shows that they are different trainings.
+joined only if the SDK could have resumed the run, and no recorded fact shows that they are different trainings.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _PER_RANK = ("rank", "device", "gpu", "host", "pid", "port")
 class Group(NamedTuple):
     """The folders of one experiment, in order of their start.
 
-    `reason` says why other folders of the same recorded id are not among them: `seeded`, `name`, `config`, `command`
-    or `steps`; empty if there are none.
+    `reason` says why other folders with the same recorded id are excluded: `seeded`, `name`, `config`, `command` or
+    `steps`; it is "" if there are none.
     """
 
     cuid: str
@@ -33,7 +33,7 @@ class Group(NamedTuple):
 
 
 def group_runs(runs: Sequence[RunBase]) -> list[Group]:
-    """Return the experiments that the folders of one project and one recorded id make up."""
+    """Return the experiments among the folders with the same project and recorded id."""
     if len(runs) == 1:
         return [Group(runs[0].run_id, list(runs))]
     groups: list[list[RunBase]] = []
@@ -51,30 +51,30 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
             reasons.append(reason)
     if len(groups) == 1:
         return [Group(groups[0][0].run_id, groups[0])]
-    # the first folder differs from the second as the second does from the first
+    # the second folder's difference also separates the first
     reasons[0] = reasons[1]
     return [Group(parts[0].folder.name, parts, reason) for parts, reason in zip(groups, reasons, strict=True)]
 
 
 def name_groups(groups: Iterable[Group]) -> list[Group]:
-    """Return the groups of a project with ids that are unique and can be given as an argument."""
+    """Return the groups of a project with unique ids that can be given as an argument."""
     named: dict[str, Group] = {}
     for group in groups:
         cuid = group.cuid if _can_be_given(group.cuid) else group.runs[0].folder.name
         if cuid in named or not _can_be_given(cuid):
-            # folders of one name in several log folders
+            # several log folders contain a folder with this name
             cuid = f"run-{sha256(str(group.runs[0].folder).encode(errors='replace')).hexdigest()[:12]}"
         named[cuid] = group._replace(cuid=cuid)
     return list(named.values())
 
 
 def list_names(run: RunBase) -> tuple[str, str, str]:
-    """Return what a folder may be asked for: its recorded id, and its name with and without `run-`."""
+    """Return the names of a folder that users may give: its recorded id, and its name with and without `run-`."""
     return run.run_id, run.folder.name, run.folder.name.removeprefix("run-")
 
 
 def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
-    """Return the parts of each start of a run: the ranks of one job belong together, its next start does not."""
+    """Return the folders of each start of a run: the ranks of one job belong together, later starts do not."""
     sessions: list[list[RunBase]] = []
     for run in runs:
         if sessions and run.is_rank and sessions[-1][0].is_rank and not _is_later(sessions[-1], run):
@@ -93,7 +93,7 @@ def _can_be_given(cuid: str) -> bool:
 
 
 def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Check if the run was started after all parts had ended, and not just one after the other."""
+    """Return whether the run started over a minute after the last record of all parts: ranks may start in turn."""
     ended = max(max(one.started_at, one.ending.last_time) for one in parts)
     return run.started_at > ended + _PAUSE
 
@@ -126,7 +126,7 @@ def _read(read: Any, *, is_rank: bool) -> dict[str, Any]:
         return {}
     if not is_rank:
         return config
-    # each rank may record which it is
+    # each rank may record its own rank
     return {key: value for key, value in config.items() if not any(part in str(key).lower() for part in _PER_RANK)}
 
 
@@ -140,7 +140,7 @@ def _read_command(run: RunBase) -> Any:
 
 
 def _restarts(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Check if the run logs a metric from its beginning again; one that is logged once per start proves nothing."""
+    """Return whether the run logs a metric from its start again; a metric logged once per start is no proof."""
     first: dict[str, int] = {}
     for one in parts:
         for key, (step, _) in _read_opening(one).items():

@@ -1,4 +1,4 @@
-"""Whether a run without a recorded end still runs: hints with their reasons, never facts."""
+"""Estimate whether a run without a recorded end is still running: hints with their reasons, never facts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROC = Path("/proc")
 
 
 class Process:
-    """A process of this machine: `exists`, and when it began (Unix seconds, None where that is not told)."""
+    """A process of this machine: whether it `exists`, and its start (Unix seconds, or `None` if unknown)."""
 
     def __init__(self, *, exists: bool, began: float | None = None) -> None:
         self.exists = exists
@@ -27,20 +27,20 @@ class Process:
 
 
 def look_up_process(pid: int) -> Process | None:
-    """Return what this machine says about a process id, None where it cannot be asked."""
+    """Return the process with an id on this machine, or `None` if it cannot be checked."""
     if os.name != "posix" or pid <= 0:
-        return None  # elsewhere signal 0 would end the process
+        return None  # on Windows, signal 0 would end the process
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return Process(exists=False)
     except PermissionError:
-        pass  # somebody else's, but there
+        pass  # it exists, but belongs to another user
     return Process(exists=True, began=_read_start(pid))
 
 
 def _read_start(pid: int) -> float | None:
-    """Return when a process began, after proc(5): field 22 of stat in clock ticks since btime."""
+    """Return the start of a process from proc(5): field 22 of stat in clock ticks since btime."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         boot = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
@@ -50,10 +50,10 @@ def _read_start(pid: int) -> float | None:
 
 
 def guess_fate(hostname: object, pid: object, *, started_at: int, written: float, logged: float | None) -> str:
-    """Return whether the run probably goes on, and why.
+    """Return whether the run is probably still running, and why.
 
-    `started_at` in Unix ms; `written` and `logged` are how many seconds ago its file was last written and its last
-    record made (None: it has none). The SDK writes with a delay of up to half an hour, and a copied file looks fresh.
+    `started_at` is in Unix ms; `written` and `logged` are the seconds since the last write of its file and since its
+    last record (`None`: no record). The SDK writes with a delay of up to half an hour, and a copied file looks fresh.
     """
     if logged is not None and logged > 2 * max(written, _FRESH):
         seen = say(

@@ -1,4 +1,4 @@
-"""The newest printed lines of a run, bounded in number and size."""
+"""The newest printed lines of a run, limited in number and size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 1 << 16
 
 
 class LogLines:
-    """Lines in the order of recording; `count` counts those that were let go too."""
+    """Lines in the order of recording; `count` includes dropped lines."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class LogLines:
             self._size -= len(self._kept.popleft().line)
 
     def get(self, start: int, count: int) -> list[Log] | None:
-        """Return `count` lines from the place `start` on, None if they are not kept."""
+        """Return `count` lines from index `start` on, or `None` if they were dropped."""
         first = self.count - len(self._kept)
         return order_lines(self._kept)[start - first : start - first + count] if start >= first else None
 

@@ -1,4 +1,4 @@
-"""The notes about an experiment on disk: how it may have ended, what is damaged, what is left out."""
+"""Notes about an experiment on disk: its possible end, its damage, its omissions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["note_damage", "note_open", "note_problems", "note_ranks"]
 
-# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the beginning of the file cannot be read
+# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the start of the file cannot be read
 _FORMATS = (None, 0, 1, 2)
 _NAMED = 5
 
 
 def note_open(name: str, run: RunBase) -> list[str]:
-    """Return why the end is not known, what speaks for which, and until when there are data."""
+    """Return notes on an unknown end: its reason, the evidence, and the time of the last data."""
     fate = _guess_fate(run)
     if not run.start.run_id and not run.start.project:
         return [
@@ -46,7 +46,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
 
 
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
-    """Return how many ranks ended otherwise than they should, and where their logs are."""
+    """Return notes on the number of ranks that failed or did not end, and on the location of their logs."""
     notes: list[str] = []
     for state in ("CRASHED", "ABORTED", "UNKNOWN"):
         failed = [run for run in ranks if run.ending.state == state]
@@ -93,7 +93,7 @@ def _guess_fate(run: RunBase) -> str:
 
 
 def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
-    """Return what damage cost, and which formats are not known."""
+    """Return notes on the data lost through damage, and on unknown formats."""
     notes: list[str] = []
     for run in runs:
         damage = run.assess_damage()
@@ -175,7 +175,7 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
 
 
 def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
-    """Return which folders cannot be read, and why."""
+    """Return notes on unreadable folders, with the reasons."""
     return [
         say(
             "{name}: of its {count} folders {folder!r} is left out: {problem}.",

@@ -1,6 +1,6 @@
-"""Plain points out of record payloads: nine tenths of every run file are such, so one regular expression reads them.
+"""Read plain points from record payloads with one regular expression: they are nine tenths of every run file.
 
-What is written in any other way (long or odd keys, negative steps, unknown fields) is left to `records`.
+All other forms (long or unusual keys, negative steps, unknown fields) are left to `records`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ZERO = bytes(8)
 
 
 class PointReader(ABC):
-    """Add points to the series that `find_series` gives for a key; `last_time` is the latest, in Unix milliseconds."""
+    """Add points to the series that `find_series` returns for a key; `last_time` (Unix milliseconds) is the latest."""
 
     def __init__(self, find_series: Callable[[str], Series]) -> None:
         self._find_series = find_series
@@ -44,7 +44,7 @@ class PointReader(ABC):
 
     @abstractmethod
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """Add what is a plain point and return the other payloads, in their order."""
+        """Add the plain points and return the other payloads, in their order."""
 
 
 class ProtobufPoints(PointReader):
@@ -65,7 +65,7 @@ class ProtobufPoints(PointReader):
                     others.append(payload)
                     continue
                 series = known[name] = self._find_series(name[1:].decode(errors="replace"))
-            # points that are logged together have step and time in common
+            # points logged together share step and time
             if new_step != step_bytes:
                 step_bytes = new_step
                 step = 0 if new_step is _ZERO else _read_varint(new_step)

@@ -1,7 +1,6 @@
-"""What the records of a run file say: protobuf since SDK 0.8 (swanlab.record.v1), JSON lines before.
+"""Decode the records of a run file: protobuf since SDK 0.8 (swanlab.record.v1), JSON lines before.
 
-Field numbers as measured on SDK 0.8.3 to 0.10.3; unknown fields and records are passed over. On the wire 0 and 0.0 are
-left out.
+Field numbers were measured on SDK 0.8.3 to 0.10.3; unknown fields and records are skipped. Protobuf omits 0 and 0.0.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
 class Start(NamedTuple):
-    """How a run began; what an older format tells in several records comes in several of these."""
+    """The start of a run; older formats spread its fields over several records."""
 
     project: str = ""
     workspace: str = ""
@@ -62,7 +61,7 @@ class Start(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """How a run ended; times in Unix milliseconds."""
+    """The end of a run; times are in Unix milliseconds."""
 
     state: str
     error: str
@@ -70,7 +69,7 @@ class Finish(NamedTuple):
 
 
 class Scalar(NamedTuple):
-    """A point; `number` counts those of its key from 1, 0 where it is not told."""
+    """A point; `number` counts the points of its key from 1, or is 0 if unknown."""
 
     key: str
     step: int
@@ -80,7 +79,7 @@ class Scalar(NamedTuple):
 
 
 class MediaEntry(NamedTuple):
-    """One item of media: media/`folder`/`filename` of the run; without a filename its text is in the record."""
+    """An item of media: media/`folder`/`filename` of the run; without a filename, its text is in the record."""
 
     folder: str
     filename: str
@@ -88,7 +87,7 @@ class MediaEntry(NamedTuple):
 
 
 class Media(NamedTuple):
-    """What a key has at a step; `texts` are those of entries without a file, "" for the others."""
+    """The media of a key at a step; `texts` belong to entries without a file, and are "" for others."""
 
     key: str
     step: int
@@ -97,7 +96,7 @@ class Media(NamedTuple):
 
 
 class Log(NamedTuple):
-    """A line that was printed; `number` counts them from 1, 0 where it is not told."""
+    """A printed line; `number` counts lines from 1, or is 0 if unknown."""
 
     line: str
     is_error: bool
@@ -159,7 +158,7 @@ def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
 
 
 def is_protobuf(payload: bytes) -> bool:
-    """Tell whether the bytes are one whole message of the kind that run files hold."""
+    """Return whether the bytes are one complete message of a type found in run files."""
     try:
         return {number for number, _ in _read_fields(payload)} >= {1}
     except _Malformed:
@@ -167,7 +166,7 @@ def is_protobuf(payload: bytes) -> bool:
 
 
 def decode_protobuf(payload: bytes) -> Record | None:
-    """Return what a record says, None where it is of no interest here. Raises ValueError when it is no record."""
+    """Return the decoded record, or `None` if it is irrelevant here. Raises ValueError if it is invalid."""
     written_at = 0
     for number, value in _read_fields(payload):
         if number == 2:
@@ -175,7 +174,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
         decode = _DECODERS.get(number)
         if decode and isinstance(value, bytes):
             record = decode(value)
-            # as the SDK does where a record has no time of its own
+            # as the SDK does for a record without a time
             if isinstance(record, (Scalar, Log)) and not record.time:
                 return record._replace(time=written_at)
             return record
@@ -183,7 +182,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
 
 
 def read_record_number(payload: bytes) -> int:
-    """Return a protobuf record's number: from 1 on in the order of recording, negative for those of the SDK itself."""
+    """Return a protobuf record's number: from 1 in the order of recording, negative for the SDK's own records."""
     try:
         return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
     except (IndexError, _Malformed):
@@ -269,7 +268,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
 
 
 def _read_time(data: Any) -> int:
-    """Return the Unix milliseconds of a google.protobuf.Timestamp, 0 where there is none."""
+    """Return the Unix milliseconds of a google.protobuf.Timestamp, or 0 if it is missing."""
     if not isinstance(data, bytes):
         return 0
     seconds = nanos = 0
@@ -294,7 +293,7 @@ def _text(value: Any) -> str:
 
 
 def decode_json(payload: bytes) -> Record | None:
-    """Return what a record of SDK 0.6.2 to 0.7.20 says, None where it is of no interest here. Raises ValueError."""
+    """Return the decoded record of SDK 0.6.2 to 0.7.20, or `None` if it is irrelevant here. Raises ValueError."""
     record: Any = parse_json(payload)
     if not is_object(record) or not is_object(record.get("data")):
         raise ValueError("not a record")
@@ -331,7 +330,7 @@ def decode_json(payload: bytes) -> Record | None:
 
 
 def is_json(payload: bytes) -> bool:
-    """Check if the bytes are one whole JSON value."""
+    """Return whether the bytes are one complete JSON value."""
     try:
         json.loads(payload, parse_int=str)
     except (ValueError, RecursionError):
@@ -340,7 +339,7 @@ def is_json(payload: bytes) -> bool:
 
 
 def _read_media(data: dict[str, Any]) -> Media:
-    """Return a record of media; texts stand in it, of everything else the file's name below media/<kid>/."""
+    """Return a record of media: texts are in the record; for other types it names a file below media/<kid>/."""
     metric: Any = data.get("metric")
     items, captions = _read_list(metric, "data"), _read_list(metric, "more")
     files = _read_list(data, "buffers_name")

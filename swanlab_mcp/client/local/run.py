@@ -1,4 +1,4 @@
-"""One run folder: its record file, read once and then only what was appended, and the files beside it."""
+"""One run folder: read its record file once, then only appended data, and the files in the same folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Damage", "Ending", "Run"]
 _CHUNK = 1 << 18
 _ENDS = (1 << 13, 1 << 17)
 _OPENING = 1 << 18
-_ADDRESS = b"View run at http"  # printed if the cloud has accepted the run
+_ADDRESS = b"View run at http"  # printed if the cloud accepted the run
 _FIRST_RECORDS, _ERROR_LINES = 20, 20
 _KEPT_POINTS = 2_000_000
 _MOST_KEYS, _MOST_MEDIA = 100_000, 1_000_000
@@ -48,13 +48,13 @@ _WIDEST = range(-(1 << 63), 1 << 63)
 
 
 class NotARunFile(ValueError):
-    """The file does not begin as a run file does, and no record follows."""
+    """The file does not start with a run file's mark, and contains no record."""
 
 
 class Run(RunBase):
     """A run folder with its record file: `run-<id>.swanlab` (SDK 0.8 and later) or `backup.swanlab` (before).
 
-    `outline()` reads head and tail of the file. Other than the wanted keys, at most two million points are kept.
+    `outline()` reads the start and end of the file. At most two million points are kept, apart from the wanted keys.
     """
 
     def __init__(self, file: Path, root: Path | None = None) -> None:
@@ -102,7 +102,7 @@ class Run(RunBase):
     def can_resume(self) -> bool:
         if not self.is_legacy or self.start.workspace:
             return True
-        with suppress(OSError, ValueError):  # before 0.8 only a run that the cloud knows
+        with suppress(OSError, ValueError):  # before 0.8, only a run known to the cloud
             self.read_opening()
         return self._has_address
 
@@ -115,7 +115,7 @@ class Run(RunBase):
         return self.reader.version
 
     def identify(self) -> tuple[Any, ...] | None:
-        with suppress(OSError, Refused):  # why is said where it is read
+        with suppress(OSError, Refused):  # the reason is reported when it is read
             return self.files.sample(self.file.name)
         return None
 
@@ -151,9 +151,9 @@ class Run(RunBase):
         return not self.problem and stamp in (self._read_stamp, self._outline_stamp)
 
     def outline(self) -> None:
-        """Learn project, name, times and end from the head and the tail of the file, unless they are known.
+        """Read project, name, times and end from the start and end of the file, unless they are known.
 
-        What is known already stays as it is while another thread reads the file.
+        Known values remain unchanged while another thread reads the file.
         """
         if not self.lock.acquire(blocking=self._outline_stamp is None and self._read_stamp is None):
             return
@@ -164,7 +164,7 @@ class Run(RunBase):
             if self._offset and 0 <= stamp[0] - self._offset <= _CHUNK:
                 self._read_on(stamp, Work())
                 return
-            # apart, because what has been read of the file already stays good
+            # in a separate object, because the data already read from the file remains valid
             ends = Run(self.file, self.files.root)
             with self.files.open(self.file.name) as file:
                 ends._read_ends(file, stamp[0])
@@ -192,7 +192,7 @@ class Run(RunBase):
                 break
         self._check_mark(reader, payloads)
         for length in _ENDS:
-            # what was found by the shorter look comes again
+            # a longer read finds the same lines again
             self.error_lines = []
             file.seek(max(0, size - length))
             reader = FragmentReader(self._is_record, at_start=False)
@@ -201,7 +201,7 @@ class Run(RunBase):
                 return
 
     def read_opening(self) -> dict[str, tuple[int, int]]:
-        """Return the first step of each metric at the beginning of the file, and how many points it has there.
+        """Return the first step of each metric at the start of the file, and its number of points there.
 
         Raises OSError.
         """
@@ -240,7 +240,7 @@ class Run(RunBase):
         self._is_full, self._wanted = True, ()
 
     def _look(self) -> STAMP | None:
-        """Return size, time and inode of the file, None (and a problem) when it cannot be seen."""
+        """Return size, time and inode of the file, or `None` (and set a problem) if it is not accessible."""
         try:
             self._stamp = self.files.stamp(self.file.name)
         except (OSError, Refused) as error:
@@ -262,7 +262,7 @@ class Run(RunBase):
             self._read_on(stamp, work)
 
     def _start_anew(self) -> None:
-        """Forget what was read but for what the outline tells, which others may be looking at."""
+        """Drop everything read except the outline's facts, which other threads may be using."""
         start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
         self._clear()
         self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
@@ -272,10 +272,10 @@ class Run(RunBase):
             self._start_anew()
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
-            # no more than is known to be there: to ask for a whole chunk costs a poll most of its time
+            # read only the known size: requesting a whole chunk takes most of the time of a poll
             with self.files.open(self.file.name) as file:
                 if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
-                    # another file in its place, perhaps even with its inode
+                    # another file replaced it, possibly with the same inode
                     wanted = self._wanted
                     self._clear()
                     self._wanted = wanted
@@ -296,7 +296,7 @@ class Run(RunBase):
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
 
     def _skip_hole(self, file: BinaryIO, size: int) -> None:
-        """Pass over what a sparse file does not hold: reading gigabytes of zeros takes minutes."""
+        """Skip the holes of a sparse file: reading gigabytes of zeros takes minutes."""
         if hasattr(os, "SEEK_DATA"):
             try:
                 start = os.lseek(file.fileno(), self._offset, os.SEEK_DATA)
@@ -321,7 +321,7 @@ class Run(RunBase):
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
         if series is None and len(self.series) >= _MOST_KEYS:
-            # their points are let go, as a file of nothing else would fill the memory
+            # their points are dropped, because a file with only new keys would fill the memory
             return Series(is_kept=False)
         if series is None:
             series = self.series[key] = Series(is_kept=not self._is_full or key in self._wanted)
@@ -330,7 +330,7 @@ class Run(RunBase):
     def _take_all(self, payloads: list[bytes]) -> None:
         others = self._points.take(payloads)
         if not self.is_legacy:
-            # numbers rise but for the few records that two threads exchanged, so the last ones hold the largest
+            # numbers rise except for a few records that two threads swapped, so the largest is among the last
             self._numbered += len(payloads) - sum(read_record_number(payload) <= 0 for payload in others)
             for payload in (*others, *payloads[-_UNORDERED:]):
                 self._last_number = max(self._last_number, read_record_number(payload))
@@ -371,7 +371,7 @@ class Run(RunBase):
             self.finish = record
 
     def _read_again(self, work: Work) -> Iterator[bytes]:
-        """Yield the payloads that have been read already, for what is not kept in memory. Raises OSError, Stopped."""
+        """Yield the payloads already read, for data not kept in memory. Raises OSError, Stopped."""
         reader = FragmentReader(self._is_record)
         left = self._offset
         with self.files.open(self.file.name) as file:
@@ -381,7 +381,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Return the record when it may be a log line, or media of SDK before 0.8, and can be read."""
+        """Return the record if it may be of this kind (logs, or media before SDK 0.8) and is readable, else `None`."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None
@@ -390,7 +390,7 @@ class Run(RunBase):
         return None
 
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        # such texts stand in their records; they are not kept in memory
+        # texts are stored in their records and not kept in memory
         text = ""
         with self.lock:
             for payload in self._read_again(work):

@@ -1,4 +1,4 @@
-"""What every generation of run folders has in common: names, times, end, series, media, log lines."""
+"""The common base of all generations of run folders: names, times, end, series, media, log lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 
 
 class Ending(NamedTuple):
-    """How a run ended, as far as its files show: `state` UNKNOWN without a recorded end; times in Unix ms."""
+    """The end of a run according to its files; `state` is UNKNOWN without a recorded end; times are in Unix ms."""
 
     state: str
     error: str
@@ -35,10 +35,10 @@ class Ending(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """What a file's two unlocked writers, a crash or a bad disk cost: `places` beyond repair hold `unread` bytes.
+    """The cost of unlocked writers, a crash or a bad disk: `places` beyond repair contain `unread` bytes.
 
-    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are not there; the last ones
-    leave no gap. `oversized` records are larger than any that is read.
+    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are missing; lost records at the
+    end leave no gap. `oversized` counts records above the size limit.
     """
 
     records: int = 0
@@ -50,18 +50,18 @@ class Damage(NamedTuple):
 
 
 class RunBase(ABC):
-    """A run folder, identified by `file`; subclasses read one generation of the file format.
+    """A run folder, identified by `file`; each subclass reads one generation of the file format.
 
-    `outline()` reads little; `refresh()` reads what it has not read yet. Nothing is written, and of the folder's files
-    only known names that are plain files inside it are opened. `problem` says why the record cannot be read, empty if
-    it can; `kept` is the number of points in memory. Methods that take `work` raise Stopped.
+    `outline()` reads little; `refresh()` reads new data. Nothing is written, and only plain files with known names
+    inside the folder are opened. `problem` says why the record cannot be read, or is ""; `kept` is the number of points
+    in memory. Methods that take `work` raise Stopped.
     """
 
     is_legacy = False
-    # False: the file does not begin as it should
+    # False: the file does not start with its mark
     is_marked = True
     version: int | None = None
-    # what else is to be said about the run
+    # a further note about the run
     remark = ""
 
     def __init__(self, file: Path, folder: Path, root: Path | None = None) -> None:
@@ -82,7 +82,7 @@ class RunBase(ABC):
 
     @property
     def label(self) -> str:
-        """Return the folder's name without `run-` and the time: the run's id, for ranks with host and process."""
+        """Return the folder's name without `run-` and the time: the run's id, with host and process for ranks."""
         return self._named[2] if self._named else self.folder.name
 
     @property
@@ -91,12 +91,12 @@ class RunBase(ABC):
 
     @property
     def is_rank(self) -> bool:
-        """Check if the folder is one process's part of a run recorded by several (`parallel="shared"`)."""
+        """Return whether the folder is one process's part of a run recorded by several (`parallel="shared"`)."""
         return False
 
     @property
     def can_resume(self) -> bool:
-        """Check if the SDK can have resumed the run."""
+        """Return whether the SDK may have resumed the run."""
         return False
 
     @property
@@ -109,7 +109,7 @@ class RunBase(ABC):
 
     @property
     def started_at(self) -> int:
-        """Return the start in Unix milliseconds, from the folder's name (local time) while no record says it."""
+        """Return the start in Unix milliseconds, from the folder's name (local time) until a record contains it."""
         if self.start.started_at or not self._named:
             return self.start.started_at
         try:
@@ -131,66 +131,66 @@ class RunBase(ABC):
 
     @property
     def written_at(self) -> float:
-        """Return when the record was last written, in Unix seconds; 0 before it was looked at."""
+        """Return the time of the record's last write in Unix seconds, or 0 before it was checked."""
         return self._stamp[1] / 1e9 if self._stamp else 0
 
     @property
     def unread(self) -> int:
-        """Return how many bytes are still to be read."""
+        """Return the number of bytes not yet read."""
         return 0
 
     @property
     @abstractmethod
     def is_known(self) -> bool:
-        """Check if the record was looked into before."""
+        """Return whether the record was read before."""
 
     @abstractmethod
     def is_current(self) -> bool:
-        """Check if the record is as it was when it was last looked into."""
+        """Return whether the record is unchanged since it was last read."""
 
     @abstractmethod
     def identify(self) -> tuple[Any, ...] | None:
-        """Return what only a copy of the run has in common with it, None if that is not known."""
+        """Return values that only a copy of the run shares, or `None` if they are unknown."""
 
     @abstractmethod
     def outline(self) -> None:
-        """Learn project, name, times and end with little reading, unless they are known."""
+        """Read project, name, times and end cheaply, unless they are known."""
 
     @abstractmethod
     def read_opening(self) -> dict[str, tuple[int, int]]:
-        """Return the first step of each metric, and how many points it has (at the beginning). Raises OSError."""
+        """Return the first step of each metric, and its number of points (at the start of the file). Raises OSError."""
 
     def assess_damage(self) -> Damage:
         return Damage()
 
     def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
-        """Read what has been recorded since the last time.
+        """Read the data recorded since the last call.
 
-        Points of `wanted` keys are there afterwards, however many they are.
+        All points of the `wanted` keys are in memory afterwards.
         """
         with self.lock:
             self._refresh(wanted, work or Work())
 
     def read_points(self, keys: Collection[str], work: Work | None = None) -> dict[str, Points]:
-        """Return a copy of the points of those of the keys that were logged."""
+        """Return a copy of the points of the logged keys."""
         with self.lock:
             self._refresh(keys, work or Work())
             return {key: self.series[key].to_points() for key in keys if key in self.series}
 
     def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
-        """Return what is known about the points of those keys (None: of all) that were logged."""
+        """Return the tallies of the logged keys (`None`: of all)."""
         with self.lock:
             self._refresh((), work or Work())
             return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
 
     def count_lines(self, work: Work | None = None) -> int:
-        """Return how many log lines there are by now."""
+        """Return the current number of log lines."""
         with self.lock:
             self._refresh((), work or Work())
             return self._lines.count
 
     def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
-        """Return log lines from the place `start` on; earlier ones than are kept are read again."""
+        """Return log lines from index `start` on; dropped lines are read again."""
         with self.lock:
             kept = self._lines.get(start, count)
             return self._read_lines_again(start, count, work or Work()) if kept is None else kept
@@ -201,7 +201,7 @@ class RunBase(ABC):
             return LoggedKeys(list(self.series), [*self.media, *saved])
 
     def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
-        """Return what a key has at each step; a saved file is the only item of its own key."""
+        """Return the media of a key by step; a saved file is the only item of its own key."""
         with self.lock:
             if key in self.media or not key.startswith(PREFIX):
                 return dict(self.media.get(key, {}))
@@ -214,9 +214,9 @@ class RunBase(ABC):
     def read_media(
         self, key: str, step: int, place: int, limit: int, work: Work | None = None
     ) -> tuple[bytes | None, int]:
-        """Return content and size of one item of media, without its content where it is larger than `limit` bytes.
+        """Return the content and size of a media item; the content is `None` if it is larger than `limit` bytes.
 
-        Raises OSError or ValueError with what is wrong, and Stopped.
+        Raises OSError or ValueError with the problem, and Stopped.
         """
         if key not in self.media:
             return read_saved(self.files, self._list_saved()[key], limit)
@@ -230,12 +230,12 @@ class RunBase(ABC):
         try:
             return {saved.key: saved for saved in list_saved(self.files)}
         except (OSError, ValueError):
-            return {}  # what is wrong with the folder is said where its config is read
+            return {}  # the folder's problem is reported when its config is read
 
     def release(self) -> int:
-        """Let go of all points in memory, unless the run is being read, and return how many they were.
+        """Release all points in memory, unless the run is being read, and return their number.
 
-        Who asks for them later causes the file to be read again.
+        A later request for them reads the file again.
         """
         if not self.lock.acquire(blocking=False):
             return 0
@@ -259,11 +259,11 @@ class RunBase(ABC):
 
     @abstractmethod
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        """Return a text of media that was recorded without a file of its own."""
+        """Return a text of media that was recorded without its own file."""
 
     @abstractmethod
     def _forget_wanted(self) -> None:
-        """Note that points in memory were let go."""
+        """Record that points in memory were released."""
 
 
 def explain(error: Exception) -> str:

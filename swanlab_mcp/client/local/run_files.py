@@ -1,4 +1,4 @@
-"""The files of a run folder besides its record: config, metadata, requirements, media."""
+"""The files of a run folder apart from its record: config, metadata, requirements, media."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _SAMPLED = 1 << 16
 
 
 class RunFiles:
-    """Known files below `folder`, which is `root` or lies in it; nothing between the two may be a link.
+    """Known files below `folder`, which is `root` or inside it; no folder between the two may be a link.
 
-    Every method raises OSError or ValueError with what is wrong.
+    Every method raises OSError or ValueError with the problem.
     """
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
-        # SDK 0.8 and later store a setting that is None as {}
+        # SDK 0.8 and later store a setting of None as {}
         self.stores_none_as_empty = False
-        # folders whose files may be read though only a link leads there
+        # folders whose files may be read even through a link
         self.link_targets: Sequence[Path] = ()
         self.folder = folder
         self._path = str(folder)
@@ -44,25 +44,25 @@ class RunFiles:
 
     def stamp(self, *parts: str) -> STAMP:
         """Return size, time and inode of a file; only opening it checks the folders on the way."""
-        # paths as text: this is asked of every run before every answer
+        # paths as text for speed: every call checks every run
         about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
             raise refuse(*parts)
         return about.st_size, about.st_mtime_ns, about.st_ino
 
     def list(self, *parts: str) -> list[Entry]:
-        """Return what lies in a folder, nothing where there is no such folder."""
+        """Return the entries of a folder, or [] if it does not exist."""
         try:
             return list_inside(self.root, *self._parts, *parts)
         except FileNotFoundError:
             return []
 
     def read(self, *parts: str, limit: int) -> tuple[bytes | None, int]:
-        """Return content and size of a file, without its content if it is larger than `limit` bytes."""
+        """Return the content and size of a file; the content is `None` if it is larger than `limit` bytes."""
         return read_inside(self.root, *self._parts, *parts, limit=limit)
 
     def sample(self, *parts: str) -> tuple[int, bytes]:
-        """Return a file's size, and a hash of its head and tail."""
+        """Return a file's size, and a hash of its start and end."""
         with self.open(*parts) as opened:
             size = opened.seek(0, os.SEEK_END)
             digest = sha256()
@@ -97,7 +97,7 @@ class RunFiles:
         return {key: None if value == {} else value for key, value in fields.items()}
 
     def read_profile(self) -> dict[str, Any]:
-        """Return config, metadata, requirements and conda, as far as their files are there."""
+        """Return config, metadata, requirements and conda, if their files exist."""
         profile: dict[str, Any] = {}
         if config := self.read_config():
             profile["config"] = config
@@ -121,7 +121,7 @@ class RunFiles:
         return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
 
     def _read_text(self, name: str) -> str | None:
-        """Return a file of `files/`, None if there is none."""
+        """Return a file of `files/`, or `None` if it does not exist."""
         try:
             content, _ = self.read("files", name, limit=_LARGEST_FILE)
         except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Files that `swanlab.save` stored below files/: copies, or links to the user's own files.
 
-A link is named with its target. The target is read only inside the run's folder or the project's, which is the one that
-holds a log folder named `swanlog`, or inside a folder that the user allows; never below a hidden folder there.
+A link is listed with its target. The target is read only inside the run's folder, or inside the project's folder (the
+parent of a log folder named `swanlog`), or inside a folder that the user allows; never below a hidden folder there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOG_FOLDER = "swanlog"
 
 
 class SavedFile(NamedTuple):
-    """A saved file by its path below files/; `target` is where a link leads."""
+    """A saved file by its path below files/; `target` is the target of a link."""
 
     parts: tuple[str, ...]
     target: str
@@ -47,7 +47,7 @@ def list_saved(files: RunFiles) -> list[SavedFile]:
 
 
 def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | None, int]:
-    """Return content and size; raises OSError or ValueError with what is wrong."""
+    """Return content and size; raises OSError or ValueError with the problem."""
     if not saved.target:
         return files.read("files", *saved.parts, limit=limit)
     link = files.folder.joinpath("files", *saved.parts)
@@ -56,7 +56,7 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
         if target.is_relative_to(root):
             inside = target.relative_to(root).parts
             if inside and not any(part.startswith(".") for part in inside):
-                # opened by its steps, so that what has become a link since is refused
+                # opened step by step, so that a path replaced by a link in the meantime is refused
                 return read_inside(root, *inside, limit=limit)
     raise ValueError(
         say(

@@ -1,4 +1,4 @@
-"""One metric's points as they were recorded, or what is to be known about them where they are too many to keep."""
+"""A metric's points as recorded, or only their tally if there are too many to keep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEW = 10_000
 class Tally:
     """Count, first and last step, and smallest and largest finite value of points that arrive in any order.
 
-    On ties the lowest step counts. A step that comes twice is counted twice: who feeds it leaves repetitions out.
+    On ties, the lowest step counts. A repeated step is counted twice: the caller must remove repetitions.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Tally:
         if self.last is None or steps[-1] >= self.last[0]:
             self.last = steps[-1], values[-1]
         finite_steps, finite = steps, values
-        # a finite sum proves that all are finite, at a tenth of the cost of looking at each
+        # a finite sum proves that all values are finite, at a tenth of the cost of checking each
         if not math.isfinite(sum(values)):
             places = [place for place, value in enumerate(values) if math.isfinite(value)]
             odd = len(values) - len(places)
@@ -53,7 +53,7 @@ class Tally:
             self._compare((low, finite_steps[finite.index(low)]), (high, finite_steps[finite.index(high)]))
 
     def merge(self, later: Tally) -> None:
-        """Add what is known about other points, none of which has a step of these."""
+        """Merge the tally of other points; the two must not share steps."""
         self.count += later.count
         if later.first is not None:
             self.first = later.first if self.first is None else min(self.first, later.first)
@@ -83,7 +83,7 @@ class Tally:
 
 
 class Numbering:
-    """The numbers that records carry in the order of recording: what is missing among them was lost."""
+    """The numbers of records in the order of recording; missing numbers are lost records."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -91,7 +91,7 @@ class Numbering:
         self._last = 0
 
     def add(self, number: int) -> None:
-        """Count a record; 0 stands for one without a number."""
+        """Count a record; 0 means that the record has no number."""
         if number > 0:
             self._count += 1
             self._first = min(number, self._first or number)
@@ -99,14 +99,14 @@ class Numbering:
 
     @property
     def missing(self) -> int:
-        """Return how many records between the first and the last are not there."""
+        """Return the number of missing records between the first and the last."""
         return max(0, self._last - self._first + 1 - self._count) if self._count else 0
 
 
 class Series:
-    """Steps, values and Unix milliseconds in order of the steps; a step that occurs again replaces the earlier.
+    """Steps, values and Unix milliseconds in order of the steps; a repeated step replaces the earlier point.
 
-    Late points wait until `settle()`. After `release()` points are counted and let go.
+    Late points wait until `settle()`. After `release()`, points are counted and dropped.
     """
 
     def __init__(self, *, is_kept: bool = True) -> None:
@@ -135,16 +135,19 @@ class Series:
 
     @property
     def held(self) -> int:
-        """Return how many points are in memory."""
+        """Return the number of points in memory."""
         return len(self.steps) + len(self._late)
 
     def tidy(self) -> None:
-        """Settle where it costs little beside what has been added since."""
+        """Settle if that is cheap relative to the points added since."""
         if not self.is_kept or len(self._late) > _FEW + len(self.steps) // 8:
             self.settle()
 
     def settle(self) -> None:
-        """Put late points in their places; of equal steps the last recorded stays. Let go of what is not kept."""
+        """Insert late points in order; of equal steps, the last recorded point counts.
+
+        Drop points that are not kept.
+        """
         if self._late:
             self._insert({step: (value, time) for step, value, time in self._late})
             self._late.clear()
@@ -170,7 +173,7 @@ class Series:
         self.times = times + self.times[start:]
 
     def release(self) -> None:
-        """Keep the tally alone, from now on too."""
+        """Keep only the tally, also for points added later."""
         self.is_kept = False
         self.settle()
 
@@ -181,7 +184,7 @@ class Series:
         return Points(self.steps[:], self.values[:], self.times[:])
 
     def tally(self) -> Tally:
-        """Return what is known about all points so far."""
+        """Return the tally of all points so far."""
         self.settle()
         tally = Tally()
         tally.merge(self._let_go)
