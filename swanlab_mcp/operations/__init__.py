@@ -1,6 +1,6 @@
-"""The questions that researchers ask, one public function each: (client, *, typed arguments) -> ApiResponse.
+"""The questions of researchers, one public function each: (client, *, typed arguments) -> ApiResponse.
 
-A function's docstring is what an assistant reads about the tool of the same name.
+A function's docstring is the description of the tool of the same name.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a question at its first use: a server that has just started needs only their names."""
+    """Import an operation at its first use, because a server needs only the names to start."""
     if name in _HOMES:
         return getattr(import_module(f"swanlab_mcp.operations.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The arguments that operations share: each is described once, and read in every form that assistants send it."""
+"""Arguments shared by operations: each is described once and accepts every form that assistants send."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ __all__ = [
     "XAxis",
 ]
 
-# published as text, because some hosts refuse a choice of types; numbers are accepted too
+# published as text, because some hosts do not support several types; numbers are accepted too
 _AS_TEXT = WithJsonSchema({"type": "string"})
 _WORDS = BeforeValidator(read_words)
 _Key = Annotated[str, Field(min_length=1, max_length=512)]

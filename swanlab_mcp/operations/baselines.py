@@ -1,4 +1,4 @@
-"""The setting that others are compared with, by what the user calls it."""
+"""Find the baseline, a setting with which others are compared, by its name."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["find_baseline", "write_name"]
 def find_baseline(
     wanted: str, experiments: Sequence[Experiment], field: Field, names: Sequence[Sequence[tuple[str, Any]]]
 ) -> int:
-    """Return the number of the setting that is meant: by an experiment's name, id or address, or the setting's name.
+    """Return the number of the baseline setting, by an experiment's name, id or URL, or by the setting's name.
 
-    Raises InvalidArgument where there is none, where it is set apart, or where several are meant.
+    Raises InvalidArgument for an unknown, unranked or ambiguous name.
     """
     text = wanted.strip()
     numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
@@ -64,5 +64,5 @@ def find_baseline(
 
 
 def write_name(name: Sequence[tuple[str, Any]]) -> str:
-    """Return a setting's name, such as "lr=0.1, optimizer.name=adam"."""
+    """Return a setting's name, e.g. "lr=0.1, optimizer.name=adam"."""
     return ", ".join(f"{key}={value}" for key, value in name)

@@ -1,4 +1,4 @@
-"""How much an answer may hold where an assistant pays for it; without a limit in Python."""
+"""The size limit of an answer for assistants, who pay for tokens; Python callers have no limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["count_fitting", "count_points", "count_showable", "count_tokens", "o
 
 output_tokens: ContextVar[int | None] = ContextVar("output_tokens", default=None)
 
-# as count_tokens judges: 2.5 characters each; a step and a value with their commas in JSON
+# as in count_tokens, a token has 2.5 characters; a point is a step and a value with their commas in JSON
 _CHARACTERS_PER_TOKEN = 2.5
 _CHARACTERS_PER_POINT = 30
 _CHARACTERS_PER_EXTRA = 27
@@ -17,12 +17,12 @@ _CHARACTERS_PER_ROW = 500
 _FEWEST = 10
 _TOKENS_PER_LINE = 4
 _TOKENS_OF_NOTES = 600
-# the JSON of an experiment or a project has more than 80 characters, whatever it lacks
+# the JSON of an experiment or a project has more than 80 characters, even without optional fields
 _FEWEST_TOKENS_PER_RECORD = 30
 
 
 def count_tokens(text: str) -> int:
-    """Estimate, from above, the tokens that a text costs: 2.5 ASCII characters each, more than one for others."""
+    """Return an upper estimate of a text's tokens: 1 per 2.5 ASCII characters, more than 1 per other character."""
     if text.isascii():
         return int(len(text) / 2.5) + 1
     ascii_count = len(text.encode("ascii", "ignore"))
@@ -31,7 +31,7 @@ def count_tokens(text: str) -> int:
 
 
 def count_points(rows: int, *, has_axis: bool) -> int | None:
-    """Return how many points each of so many series may have for the answer to fit, None without a limit."""
+    """Return how many points per series fit if there are `rows` series, or None without a limit."""
     tokens = output_tokens.get()
     if tokens is None:
         return None
@@ -41,13 +41,13 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return how many experiments or projects, in whole pages, no answer can show all of; None without a limit."""
+    """Return more experiments or projects than any answer can hold, in whole pages, or None without a limit."""
     tokens = output_tokens.get()
     return None if tokens is None else page * (tokens // (_FEWEST_TOKENS_PER_RECORD * page) + 1)
 
 
 def count_fitting(rows: Iterable[str]) -> int:
-    """Return how many rows (in JSON) fit from the first on: at least one, all without a limit."""
+    """Return how many rows (in JSON) fit, in order: at least one, or all without a limit."""
     tokens = output_tokens.get()
     left = None if tokens is None else tokens * 0.95 - min(_TOKENS_OF_NOTES, tokens / 4)
     count = 0

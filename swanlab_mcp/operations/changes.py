@@ -1,4 +1,4 @@
-"""What changes SwanLab: a dry run first, then, with its confirmation, once."""
+"""Change SwanLab: a dry run first, then, with its confirmation, exactly one change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from swanlab_mcp.operations.question import find_lookalikes, make_fingerprint, w
 __all__ = ["create_project", "delete_experiments", "delete_project"]
 
 _SHOWN = 20
-# neither refuses for certain: what is gone may be gone by this very request, and 408 comes from a proxy
+# these are not certain refusals: 404 and 410 may result from this very request, and 408 comes from a proxy
 _OPEN_STATUSES = {404, 408, 410}
 
 
@@ -224,10 +224,10 @@ async def _settle(
     do: Callable[[], Awaitable[list[str]]],
     warnings: Sequence[str] = (),
 ) -> ApiResponse[Change]:
-    """Return a dry run with its confirmation; with that confirmation, do it and return what was done."""
+    """Return a dry run with a confirmation; given that confirmation, make the change and return it."""
     account = [await client.default.get_username(), client.at(ref).get_link(ref)]
     bound = [*account, ref.workspace, ref.project, *request]
-    # whatever is shown is signed with what is there
+    # the signature covers everything that is shown
     state = [state, change.model_dump(mode="json")]
     change = change.model_copy(update={"fingerprint": make_fingerprint([bound, state])})
     tokens = confirmations.get()
@@ -249,7 +249,7 @@ async def _settle(
 
 
 async def _require_role(client: SwanLabClient, username: str) -> None:
-    """Raise PermissionDenied where the user's role is known not to allow changes; else SwanLab judges."""
+    """Raise PermissionDenied if the user's known role forbids changes; otherwise SwanLab decides."""
     for workspace in (await client.list_workspaces()).data or []:
         if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
             raise PermissionDenied(
@@ -263,9 +263,9 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
 
 
 async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], Awaitable[bool]], what: str) -> str:
-    """Write once; where the answer leaves open whether `what` is true, look, and return a note about it.
+    """Send a change once; if the response leaves open whether `what` is true, check it and return a note.
 
-    Raises SwanLabError where it was not done, or where even that is not known.
+    Raises SwanLabError if the change was not made, or if the check fails too.
     """
     change = pending.get() or PendingChange()
     change.begin(what)
@@ -289,7 +289,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
             change.settle()
             if not is_true:
                 message = say("It is not true that {what}, as a look shows. {error}", what=what, error=error.message)
-                # what was in doubt has been looked up
+                # the check has settled the doubt
                 raise _reword(error, message, say("SwanLab has a problem of its own; try again later.")) from error
             return say(
                 "SwanLab's answer was lost or an error ({error}), but {what}, as a look shows.",
@@ -315,7 +315,7 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 
 
 def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
-    """Say which experiments were deleted before the one at `number`, and which were not tried."""
+    """Add to an error which experiments were deleted before the one at `number`, and which were not tried."""
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")
     left = say("Not tried: {cuids}.", cuids=after) if after else ""
@@ -335,7 +335,7 @@ def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
 
 
 def _sign(experiments: Sequence[Experiment]) -> list[Any]:
-    """Return what a confirmation for experiments is about: when it changes, the confirmation is void."""
+    """Return the state that a confirmation covers: if it changes, the confirmation is void."""
     return sorted(
         [one.cuid, one.name, one.description, one.state, one.createdAt, one.finishedAt or "", one.show]
         for one in experiments

@@ -1,4 +1,4 @@
-"""Which experiments of a project a question is about, and what is read about many of them at once."""
+"""Choose the experiments of a question, and read many of them at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMED = 10
 async def list_chosen(
     client: SwanLabClient, project: str, username: str, filters: Sequence[Filter], keys: Sequence[str] = ()
 ) -> tuple[ProjectRef, Choice]:
-    """Return a project, its experiments that meet the filters, and what they reached in the metrics `keys`."""
+    """Return a project, its experiments that meet the filters, and their summaries of the metrics `keys`."""
     ref = await resolve_project(client, project, username)
     return ref, await choose_experiments(client, ref, filters, keys=keys)
 
@@ -46,9 +46,9 @@ async def read_all(
     what: str = "experiments",
     at_once: int = _AT_ONCE,
 ) -> list[T]:
-    """Ask about each item, some at a time, and return the answers in order; the first failure stops the others.
+    """Call `question` for each item, `at_once` at a time, and return the answers in order.
 
-    `what` are the items, for whoever is told how far it is.
+    The first failure stops the other calls. `what` names the items in progress messages.
     """
     room = asyncio.Semaphore(at_once)
 
@@ -67,7 +67,7 @@ async def read_series(
     *,
     exact: bool = True,
 ) -> list[dict[str, Points]]:
-    """Return every point (else up to 1,500) of the keys, of each experiment; a key that it never logged is absent."""
+    """Return every point (else up to 1,500) of the keys, per experiment; keys without points are absent."""
 
     async def ask(experiment: Experiment) -> dict[str, Points]:
         answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), keys, exact=exact)
@@ -87,7 +87,7 @@ async def list_logged_keys(client: SwanLabClient, ref: ProjectRef, experiments: 
 async def explain_missing_metric(
     client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], metric: str
 ) -> None:
-    """Raise NotFound; its near keys are those of the first few experiments."""
+    """Raise NotFound with similar keys of the first few experiments."""
     logged = await list_logged_keys(client, ref, experiments)
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:

@@ -1,4 +1,4 @@
-"""Which config keys a list of experiments shows."""
+"""Choose the config keys that a list of experiments shows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WHOLE_CONFIG = ("config",)
 
 
 def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[list[Experiment], list[str]]:
-    """Return the experiments with the config keys to show, and notes on the keys that are left out.
+    """Return the experiments with the config keys to show, and notes on omitted keys.
 
-    `fields` names keys, with or without "config." before them; "config" alone stands for all of them. Without fields,
-    the keys are those in which these experiments differ.
+    `fields` names keys, with or without a leading "config."; only "config" selects all keys. Without fields, the keys
+    that differ between these experiments are shown.
     """
     if "config" in fields:
         return list(rows), []

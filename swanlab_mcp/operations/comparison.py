@@ -47,7 +47,7 @@ _MOST = 50
 _METRICS = 2
 _STRONGEST = 5
 _CONFOUNDED = 3
-# what tells of the process and not of the conditions it ran under
+# facts about the process, not about the conditions of the run
 _PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
 
 
@@ -59,7 +59,7 @@ class Difference(NamedTuple):
 
 
 class Differing(NamedTuple):
-    """What differs, the most telling first; `equal` counts what is the same in all, `others` are no settings."""
+    """Differences, the most informative first; `equal` counts the keys equal in all, `others` are not settings."""
 
     found: Sequence[Difference]
     equal: int
@@ -67,10 +67,10 @@ class Differing(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """What differs among experiments, and what they reached.
+    """The differences between experiments, and their results.
 
-    An association comes with the settings that cannot be told apart from it; `without_value` counts the experiments
-    that do not count there.
+    An association comes with its confounded settings; `without_value` counts the experiments excluded from
+    associations.
     """
 
     experiments: Sequence[Experiment]
@@ -129,7 +129,7 @@ async def compare_experiments(
 async def _choose(
     client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: Filters
 ) -> tuple[ProjectRef, list[Experiment], list[str]]:
-    """Return 2 to 50 experiments with their whole profiles; raises InvalidArgument for fewer or more."""
+    """Return 2 to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
     notes: list[str] = []
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Give one of them."))
@@ -198,7 +198,7 @@ async def _add_common_step(
     compared: Sequence[ComparedMetric],
     summaries: Sequence[Summary],
 ) -> list[ComparedMetric]:
-    """Add the values at the last step that all reached, from every point, where they ended at different steps."""
+    """Add the values at the last common step, from every point, if the experiments ended at different steps."""
     uneven = [
         metric.key for metric in compared if len({one[metric.key].step for one in summaries if metric.key in one}) > 1
     ]
@@ -222,7 +222,7 @@ def _read_common_step(metric: ComparedMetric, series: Sequence[Points | None]) -
 
 def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -> Differing:
     varying = find_varying(configs)
-    # results that were written into a config, and where output goes, are no settings
+    # results and output folders in a config are not settings
     others = [key for key in varying if not is_setting(key) and not is_seed(key)]
     ordered = [key for key in dict.fromkeys([*first, *varying]) if key not in others]
     equal = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
@@ -231,7 +231,7 @@ def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -
 
 def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
     differing = find_varying(facts)
-    # packages are many: what else differs in the environment comes first
+    # there are many packages, so other differences of the environment come first
     differing.sort(key=lambda name: name.startswith("package."))
     equal = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
     return Differing([Difference(name, [one.get(name) for one in facts]) for name in differing], equal)
@@ -240,9 +240,9 @@ def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
 def _find_associations(
     configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric]
 ) -> tuple[list[tuple[Association, list[str]]], int]:
-    """Return which settings go along with the first metric's best (or last) values, of 5 experiments or more.
+    """Return the settings associated with the first metric's best (or last) values, for 5 experiments or more.
 
-    And how many experiments have no finite value of it.
+    The second value is the number of experiments without a finite value of it.
     """
     if not compared or len(configs) < DEFAULTS.associated:
         return [], 0
@@ -250,7 +250,7 @@ def _find_associations(
     results = target.best or target.last
     places = [place for place, value in enumerate(results) if value is not None and math.isfinite(value)]
     kept = [configs[place] for place in places]
-    # the means of groups would show a secret's values
+    # the means of groups would reveal a secret's values
     open_keys = [
         key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
     ]

@@ -1,4 +1,4 @@
-"""What a half-typed workspace, project or experiment may become."""
+"""Complete a half-typed workspace, project or experiment."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from swanlab_mcp.operations.location import (
 
 __all__ = ["Completer"]
 
-_MOST = 100  # what an MCP reply may hold
+_MOST = 100  # the most values in an MCP reply
 _KEPT = 30.0  # seconds
 _LONGEST = 512
 
 
 class Completer:
-    """Offers what a half-typed argument may become; every keystroke asks, so the last project's names are kept."""
+    """Complete arguments; every keystroke sends a request, so the last project's names are cached."""
 
     def __init__(self, client: SwanLabClient) -> None:
         self._client = client
         self._names = TTLCache[tuple[ProjectRef, int], list[tuple[str, str]]](1, _KEPT)
 
     async def complete(self, name: str, typed: str, chosen: Mapping[str, str]) -> ApiResponse[list[str]]:
-        """Return at most 100 values of `username`, `project` or `exp_cuid` that contain what is typed, in any case.
+        """Return at most 100 values of `username`, `project` or `exp_cuid` that contain the typed text, in any case.
 
-        `chosen` holds the arguments that stand already; values that begin with what is typed come first. An experiment
-        is offered by its name, or by its id where that is typed or the name does not tell which one is meant. Any
-        other argument has no values. Raises what listing raises.
+        `chosen` holds the arguments filled in so far; values that start with the typed text come first. An experiment
+        is offered by its name, or by its id if the text matches only the id or the name is ambiguous. Other arguments
+        have no values. Raises the errors of listing.
         """
         wanted = typed.casefold()
         if name == "username":
@@ -55,7 +55,7 @@ class Completer:
         return _choose((), wanted)
 
     async def _list_experiments(self, ref: ProjectRef) -> list[tuple[str, str]]:
-        """Return the name and id of each experiment, at most half a minute old and never older than a write."""
+        """Return the name and id of each experiment, at most 30 seconds old and never older than a write."""
         backend = self._client.at(ref)
         key = ref, backend.writes
         names = self._names.get(key)
@@ -83,5 +83,5 @@ def _choose(values: Iterable[str], wanted: str, page: Page | None = None) -> Api
 
 
 def _is_plain(value: str) -> bool:
-    # what hides characters could not be told from something else
+    # a value with hidden characters could be confused with another value
     return len(value) <= _LONGEST and neutralise(value) == value and not {"\n", "\t"}.intersection(value)

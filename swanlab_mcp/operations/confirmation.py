@@ -1,4 +1,4 @@
-"""Confirmation tokens: what a dry run has shown is what a second call may do, once, within ten minutes."""
+"""Confirmation tokens: a second call may make the change of a dry run, once, within ten minutes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _LARGEST_SKEW = 60.0  # seconds between the clocks of two workers
 
 
 class Confirmations:
-    """Issues tokens and accepts each once; all that share `secret` accept one another's.
+    """Issue tokens and accept each once; all instances with the same `secret` accept each other's tokens.
 
-    A token is a time, a nonce, and a signature (HMAC-SHA-256, 96 bits each) of the request and of what is there. Spent
-    ones are remembered here alone: elsewhere a token ends with what it is about, because that changes what is there.
+    A token is a time, a nonce, and two signatures (HMAC-SHA-256, 96 bits each), of the request and of the current
+    state. Spent tokens are remembered in this process only; in other processes a spent token is void, because its
+    change has altered the state.
     """
 
     def __init__(self, secret: str = "") -> None:
@@ -37,7 +38,7 @@ class Confirmations:
         self._deadlines: dict[bytes, float] = {}
 
     def issue(self, request: Sequence[Any], state: Any) -> tuple[str, int]:
-        """Return a token for a request (JSON values) on what is there now, and the Unix time when it ends."""
+        """Return a token for a request (JSON values) on the current state, and the Unix time of its expiry."""
         ends = int(time.time()) + LIFETIME
         salt = ends.to_bytes(_TIME, "big") + secrets.token_bytes(_NONCE)
         self._note_deadline(salt, LIFETIME)
@@ -45,7 +46,7 @@ class Confirmations:
         return base64.urlsafe_b64encode(signed).decode().rstrip("="), ends
 
     def check(self, token: str, request: Sequence[Any], state: Any) -> None:
-        """Raise InvalidArgument unless `token` was issued for this, is in time and not spent."""
+        """Raise InvalidArgument unless `token` is unspent, unexpired and issued for this request and state."""
         content = _decode(token)
         salt, signed, signed_state = (
             content[: _TIME + _NONCE],
@@ -61,7 +62,7 @@ class Confirmations:
                 hint=_advise(),
             )
         left = int.from_bytes(salt[:_TIME], "big") - time.time()
-        # a clock that was set back must not prolong it: by the monotonic clock it lives no longer than LIFETIME
+        # a clock set back must not extend a token: by the monotonic clock it expires after LIFETIME
         is_from_future = salt not in self._deadlines and left > LIFETIME + _LARGEST_SKEW
         if left <= 0 or is_from_future or self._note_deadline(salt, min(left, LIFETIME)) <= time.monotonic():
             raise InvalidArgument(
@@ -80,14 +81,14 @@ class Confirmations:
             )
 
     def spend(self, token: str) -> None:
-        """Let no call use `token` any more."""
+        """Mark `token` as spent."""
         now = time.time()
         self._spent = {salt: ends for salt, ends in self._spent.items() if ends > now}
         salt = _decode(token)[: _TIME + _NONCE]
         self._spent[salt] = int.from_bytes(salt[:_TIME], "big")
 
     def _note_deadline(self, salt: bytes, left: float) -> float:
-        """Return when a token ends by the monotonic clock, `left` seconds after it was first seen."""
+        """Return a token's expiry by the monotonic clock, `left` seconds after it was first seen."""
         if salt not in self._deadlines and len(self._deadlines) >= _MOST:
             del self._deadlines[next(iter(self._deadlines))]
         return self._deadlines.setdefault(salt, time.monotonic() + left)
@@ -102,7 +103,7 @@ def _advise() -> str:
 
 
 def _decode(token: str) -> bytes:
-    """Return a token's bytes, so many as every token has; what is none becomes zeros."""
+    """Return a token's bytes in the fixed length of tokens; an invalid token becomes zeros."""
     size = _TIME + _NONCE + 2 * _MAC
     try:
         content = base64.b64decode(token.strip() + "=" * (-len(token.strip()) % 4), altchars=b"-_", validate=True)
@@ -113,5 +114,5 @@ def _decode(token: str) -> bytes:
 
 confirmations: ContextVar[Confirmations] = ContextVar("confirmations", default=Confirmations())  # noqa: B039 a server sets its own
 
-# set while a call only finds out what it would do
+# true while a call only determines its change, without making it
 is_rehearsal: ContextVar[bool] = ContextVar("is_rehearsal", default=False)

@@ -1,4 +1,4 @@
-"""Whether the cloud and the disk agree about a run that is in both."""
+"""Check whether the cloud and the disk agree about a run that is in both."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ENDED = ("CRASHED", "ABORTED", "FINISHED")
 
 
 async def note_copy(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None = None) -> str:
-    """Return what is to be said if the run is in the cloud and on this machine; empty if it is not in both.
+    """Return a note if the run is in the cloud and on this machine, or "" if it is only in one place.
 
-    Costs a look at folder names; for a run that is in both, one or two requests and a file of at most 32 MB. Failures
-    of the other side are no failure of the question.
+    This reads folder names; for a run in both places also one or two requests and a file of at most 32 MB. Failures of
+    the other side are ignored.
     """
     try:
         return await asyncio.wait_for(_compare(client, ref, experiment), _SECONDS)
@@ -37,7 +37,7 @@ async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experi
     for name in names:
         copies = await client.find_copies(name)
         if len(copies) > 1:
-            # a seeded id, or one project's run next to another's
+            # a seeded id, or copies from several projects
             copies = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
         if copies:
             break

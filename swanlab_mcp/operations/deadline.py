@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_write: bool = False) -> T:
-    """Await an operation for at most `seconds`; raises ServerUnavailable (status 0) when there is no answer by then.
+    """Await an operation for at most `seconds`. Raises ServerUnavailable (status 0) if there is no answer by then.
 
-    `is_write`: it changes SwanLab. Once it has asked for a change, its own error tells what is known of that, not this.
+    `is_write` marks a change. After its request is sent, the operation raises its own error about the change instead.
     """
     try:
         return await asyncio.wait_for(question, seconds)

@@ -31,7 +31,7 @@ _CARDS = 2
 
 @dataclass(frozen=True, slots=True)
 class DiagnosedExperiment:
-    """What was found in an experiment, from which points; `similar` crashed with the same error line."""
+    """The findings about an experiment, with their curves; `similar` crashed with the same error line."""
 
     experiment: Experiment
     judgement: Judgement
@@ -43,18 +43,18 @@ class DiagnosedExperiment:
     link: str
 
     def get_time(self, event: Event) -> int:
-        """Return when the first point of an event was recorded, in Unix milliseconds (0: not known)."""
+        """Return the recording time of an event's first point, in Unix milliseconds (0: unknown)."""
         curve = next((one for one in self.curves if one.key in event.keys[:1]), None)
         place = bisect_left(curve.steps, event.step) if curve else 0
         return curve.times[place] if curve and place < len(curve.times) else 0
 
     def choose_last_values(self) -> dict[str, float]:
-        """Return the last values that say most of how the experiment ended."""
+        """Return the most informative last values about the experiment's end."""
 
         def of(*roles: str) -> list[Curve]:
             return [curve for curve in self.curves if curve.kind.role in roles]
 
-        # the fullest of many GPUs say most
+        # of many GPUs, those with the fullest memory are the most informative
         cards = sorted(of("gpu_memory"), key=lambda curve: -max(filter(math.isfinite, curve.values), default=0.0))
         reserved = [*of("learning_rate", "gradient_norm"), *cards[:_CARDS], *of("host_memory")]
         results = [*of("loss", "error"), *of("quality", "reward")][: max(0, _LAST - len(reserved))]
@@ -100,7 +100,7 @@ async def diagnose_experiment(
 async def _explain_crash(
     backend: Backend, ref: ExperimentRef, experiment: Experiment
 ) -> tuple[ErrorText | None, list[Experiment]]:
-    """Return the error of a crashed or aborted experiment, and which other crashes have the same error line."""
+    """Return the error of a crashed or aborted experiment, and the other crashes with the same error line."""
     if experiment.state not in ("CRASHED", "ABORTED"):
         return None, []
     error = await _read_error(backend, ref, experiment, _LOG_LINES)
@@ -127,7 +127,7 @@ async def _explain_crash(
 async def _read_error(backend: Backend, ref: ExperimentRef, experiment: Experiment, lines: int) -> ErrorText | None:
     if experiment.error and experiment.error.strip():
         found = find_error(experiment.error.splitlines())
-        # what is recorded as the error is no log that goes on
+        # a recorded error is not part of a log, so no lines follow it
         return found._replace(later=0) if found else ErrorText(experiment.error.strip().splitlines()[-1])
     answer = await backend.read_logs(ref, start=None, count=lines)
     part = answer.data or LogPart((), 0, 0)

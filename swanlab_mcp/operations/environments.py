@@ -24,7 +24,7 @@ __all__ = ["get_environment", "read_facts"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
-# what SDKs before 0.8 called otherwise: one fact must not differ by its name
+# names in SDKs before 0.8: a fact must not differ only because of its name
 _NEWER_NAMES = {
     "os": "runtime.os",
     "os_pretty_name": "runtime.os_pretty",
@@ -66,7 +66,7 @@ async def get_environment(
         notes += answer.notes
         if not found[cuid]:
             notes.append(say("No environment was recorded for {cuid}.", cuid=quote(cuid)))
-    # one without any would make all facts of the others differ
+    # an experiment without facts would make all facts of the others differ
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
     matching = [name for name in names if search.casefold() in name.casefold()]
@@ -105,7 +105,7 @@ async def _get_experiment(
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:
-    """Return the facts of a profile: metadata flattened, each pinned package, conda's text as it is."""
+    """Return the facts of a profile: flattened metadata, each pinned package, and conda's text unchanged."""
     facts: dict[str, Any] = {}
     metadata: Any = experiment.profile.get("metadata")
     if isinstance(metadata, dict):

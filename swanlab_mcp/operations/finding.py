@@ -39,7 +39,7 @@ __all__ = ["Choice", "choose_experiments", "find_experiments"]
 
 
 class Choice(NamedTuple):
-    """The experiments that meet filters, how that was found out, and their summaries by cuid of what was asked."""
+    """The experiments that meet filters, notes on the filtering, and summaries of the requested metrics by cuid."""
 
     candidates: list[Candidate]
     notes: list[str]
@@ -97,15 +97,15 @@ async def choose_experiments(
     descending: bool = False,
     keys: Sequence[str] = (),
 ) -> Choice:
-    """Return the experiments that meet all filters, sorted, and what they reached in the metrics `keys`.
+    """Return the experiments that meet all filters, sorted, with their summaries of the metrics `keys`.
 
-    Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the list where it can. That it lets nothing
-    through, or knows a field that what it lets through does not have, is believed only after a look at all experiments.
+    Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the list if it can; if the narrowed list is
+    empty or has an unknown field, all experiments are read before this is reported.
     """
     with word_refusals():
         filters = [normalise_states(condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
-    # whoever the filters leave out needs no summary
+    # experiments that the filters exclude need no summary
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     backend = client.at(ref)
     answer = await ask_about_project(client, ref, backend.narrow_experiments, filters, requested)
@@ -139,12 +139,12 @@ async def choose_experiments(
 async def _read_candidates(
     backend: Backend, ref: ProjectRef, narrowed: Narrowed, fields: Sequence[str]
 ) -> tuple[list[Candidate], list[str]]:
-    """Return the experiments with what the fields ask about, and which metric keys of these any logged."""
+    """Return the experiments with the values of the fields, and the logged metric keys among them."""
     keys = _metric_keys(fields)
     experiments, summaries = narrowed.experiments, narrowed.summaries
     logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
     if experiments and not all(key in logged for key in keys):
-        # the whole summaries tell near keys
+        # whole summaries provide similar keys for the error
         found = await backend.get_summaries(ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     candidates = [
@@ -208,7 +208,7 @@ def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:
 
 
 def _flatten(value: Any, prefix: str) -> dict[str, Any]:
-    """Return all values of a config by dotted keys, the nested ones too; its leaves are named as everywhere."""
+    """Return all values of a config by dotted keys, including nested objects; leaves have their usual names."""
     return {**_flatten_nodes(value, prefix), **flatten(value, prefix)}
 
 

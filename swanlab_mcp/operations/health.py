@@ -1,4 +1,4 @@
-"""Which experiments of a ranking broke: by their summaries, and by the points of those that matter most."""
+"""Find the broken experiments of a ranking by their summaries, and by the points of the most important ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _READ = 100
 
 
 class HealthCheck(NamedTuple):
-    """How each experiment broke, None where it did not; `total` were checked.
+    """How each experiment broke, None for intact ones; `total` experiments were checked.
 
-    The `losses` of `summaries` of them were checked by their last values, and those of `points` by their points.
+    In `summaries` experiments the `losses` were checked by their last values, in `points` experiments by their points.
     """
 
     found: Sequence[Breakage | None] = ()
@@ -54,10 +54,10 @@ async def find_breakages(
     summaries: Sequence[MetricSummary | None],
     already_read: int = 0,
 ) -> HealthCheck:
-    """Return how each experiment broke: by its ranked metric and its training losses. `experiments`: best first.
+    """Return how each experiment broke, by its ranked metric and its training losses.
 
-    Summaries come in batches and show most of it. Points are read of at most 100: first those whose summaries hint at
-    a divergence, then the best ones.
+    `experiments` are sorted, best first. Summaries come in batches and show most breakages. Points of at most 100
+    experiments are read: first of those whose summaries hint at a divergence, then of the best.
     """
     losses = choose_training_losses(await list_logged_keys(client, ref, experiments))
     listed = experiments[:_SUMMARISED]
@@ -69,7 +69,7 @@ async def find_breakages(
     ]
     found = [find_reported_breakage(metric, one, losses) for one in reported]
     hints = [may_have_diverged(one, losses) for one in reported]
-    # what a summary shows needs no reading, but for the step
+    # read points only if the summary shows no breakage, or no step of it
     unread = [place for place, one in enumerate(found) if not one or one.step is None]
     unread.sort(key=lambda place: (found[place] is not None, not hints[place]))
     wanted = unread[: max(0, _READ - already_read)]

@@ -19,16 +19,16 @@ def has_pattern(keys: Sequence[str]) -> bool:
 
 
 def matches_pattern(key: str, pattern: str) -> bool:
-    """Tell whether a key is what * and ? stand for; brackets are part of keys."""
+    """Return whether a key matches a pattern with * and ?; brackets are ordinary characters."""
     return fnmatchcase(key, pattern.replace("[", "[[]"))
 
 
 def match_keys(
     logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
 ) -> list[str]:
-    """Return the logged keys that are or match one of `patterns`, in the order they were logged.
+    """Return the logged keys that equal or match one of `patterns`, in the order they were logged.
 
-    Raises NotFound with near keys when a pattern matches none.
+    Raises NotFound with similar keys if a pattern matches no key.
     """
     unmatched = [one for one in patterns if one not in logged and not any(matches_pattern(key, one) for key in logged)]
     if unmatched:

@@ -1,4 +1,4 @@
-"""How lists are paged and what their notes say."""
+"""Page lists, and describe the pages."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def get_stretch(page: int, size: int) -> tuple[int, int | None]:
 
 
 def get_slice(page: int, size: int) -> slice:
-    """Return where a page lies in a whole list."""
+    """Return the slice of a page in a whole list."""
     offset, limit = get_stretch(page, size)
     return slice(offset, None if limit is None else offset + limit)
 
 
 def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:
-    """Return offset and limit of a page of experiments or projects; of the whole list, of what can be shown."""
+    """Return offset and limit of a page of experiments or projects; page 0 is limited to what an answer can show."""
     return get_stretch(page, size) if page else (0, count_showable(_LARGEST))
 
 
 def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
-    """Say what comes first, which arguments continue the list, and whether the page lies beyond its end."""
+    """Add the order, the arguments of the next page, and a note if the page is beyond the end."""
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned
     offset, limit = get_showable_stretch(page, size)
@@ -47,9 +47,9 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
                 last=-(-total // size),
             )
         )
-    # fewer than asked are no reason for a further page: some of a page may be missing
+    # fewer rows than requested do not mean a further page, because some of a page may be missing
     has_next = returned and limit is not None and offset + max(limit, returned) < total
-    # of a whole list whole pages were read
+    # page 0 reads whole pages
     number, length = (page + 1, size) if page else (returned // _LARGEST + 1, _LARGEST)
     following = f"page={number} size={length}" if has_next else None
     reported = Page(returned=returned, total=total, order=order, next=following)
@@ -57,6 +57,6 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
 
 
 def add_notes(answer: ApiResponse[T], *notes: str) -> ApiResponse[T]:
-    """Return the answer with further notes; each stands once."""
+    """Return the answer with further notes; equal notes appear once."""
     reported = dict.fromkeys([*answer.notes, *(note for note in notes if note)])
     return answer.model_copy(update={"notes": list(reported)})

@@ -1,4 +1,4 @@
-"""Resolve the arguments that users give into references, and explain what is missing with near names."""
+"""Resolve users' arguments into references, and suggest similar names for missing things."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def resolve_project(client: SwanLabClient, project: str, username: str) ->
 
 
 async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return the experiment that the arguments name; `ask_about_experiment` replaces a name by its cuid."""
+    """Return a reference from the arguments; `ask_about_experiment` replaces a name by its cuid."""
     named = parse_experiment(exp_cuid, project, username)
     return ExperimentRef(await _resolve(client, named), named.project, named.experiment)
 
@@ -60,7 +60,7 @@ async def ask_about_workspace(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> ApiResponse[T]:
-    """Call `question` with the reference; if there is no such workspace, raise NotFound with near names."""
+    """Call `question` with the reference; if the workspace is missing, raise NotFound with similar names."""
     try:
         return await question(ref, *args, **kwargs)
     except NotFound as error:
@@ -74,7 +74,7 @@ async def ask_about_project(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> ApiResponse[T]:
-    """Call `question` with the reference; if there is no such project or workspace, raise NotFound with near names."""
+    """Call `question` with the reference; if the project or workspace is missing, raise NotFound with similar names."""
     try:
         return await question(ref, *args, **kwargs)
     except NotFound as error:
@@ -88,9 +88,9 @@ async def ask_about_experiment(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> tuple[ExperimentRef, ApiResponse[T]]:
-    """Call `question` with the reference; if there is no such id, find the experiment of that name and call it again.
+    """Call `question` with the reference; if the id is unknown, find the experiment by name and call it again.
 
-    Returns the reference that answered. Raises NotFound with near names, InvalidArgument when several have that name.
+    Returns the reference of the answer. Raises NotFound with similar names, InvalidArgument for an ambiguous name.
     """
     try:
         return ref, await question(ref, *args, **kwargs)
@@ -100,7 +100,7 @@ async def ask_about_experiment(
 
 
 async def _resolve(client: SwanLabClient, named: Reference) -> str:
-    """Return the workspace, the default one if none is named; raises InvalidArgument for another server's address."""
+    """Return the workspace, by default the user's own. Raises InvalidArgument for another server's address."""
     if named.host:
         workspace = WorkspaceRef(named.username)
         link = client.at(workspace).get_link(workspace)
@@ -128,11 +128,11 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
-    # a name like sweeps/lr/0.1 is found by its last part, too
+    # a name like sweeps/lr/0.1 is also found by its last part
     found = found or [one for one in experiments if "/" in one.name and one.name.rsplit("/", 1)[1] == wanted]
     if len(found) == 1:
         if found[0].cuid == wanted:
-            raise error  # listed, yet not readable: SwanLab's own words are the best account
+            raise error  # listed but unreadable: SwanLab's own message explains it best
         return ref.parent.experiment(found[0].cuid)
     if found:
         candidates = "; ".join(f"{quote(one.cuid)} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
@@ -216,7 +216,7 @@ def _show(experiment: Experiment) -> str:
 
 
 def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
-    """Return the hint that names the near ones, or all of few; both are quoted already."""
+    """Return a hint with the similar names, or with all names if there are few; both are already quoted."""
     meant = list(near)
     if meant:
         return say(

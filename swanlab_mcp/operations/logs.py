@@ -41,7 +41,7 @@ _PATTERN_SECONDS = 3.0
 _SEARCHES_AT_ONCE = 4
 _searches = RunVar[anyio.CapacityLimiter]("searches")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-# what is not listed counts as a warning: it is something else than usual
+# other levels count as warnings, because they are unusual
 _SEVERITY = {"": 0, "DEBUG": 0, "INFO": 0, "ERROR": 2, "CRITICAL": 2, "FATAL": 2}
 _LEVELS = {"all": 0, "warn": 1, "error": 2}
 
@@ -72,7 +72,7 @@ async def get_logs(
     ref = await resolve_experiment(client, exp_cuid, project, username)
     wanted = _SEARCHED if is_search or from_traceback else count
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).read_logs, start=start, count=wanted)
-    # before anything is searched: a search must not find out our own key letter by letter
+    # hide the key before searching, because searches could reveal it letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
         reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
@@ -130,7 +130,7 @@ def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]
 
 
 def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLine], list[str]]:
-    """Return the lines that fit, the last ones of a tail, and how to read on."""
+    """Return the lines that fit, for a tail the last lines, and notes on how to continue."""
     rows = _fit(_fold(map(_clean_line, part.lines)), keep_last=is_tail)
     first, stop = rows[0].number, _find_stop(rows)
     if is_tail and first:
@@ -159,7 +159,7 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
 def _show_found(
     part: LogPart, places: Sequence[int], count: int, context: int, *, is_first: bool
 ) -> tuple[list[LogLine], list[str]]:
-    """Return the first or the last `count` lines found with those around them, as many as fit, and how to read on."""
+    """Return the first or last `count` matches with their context, as many as fit, and notes on how to continue."""
     chosen = places[:count] if is_first else places[-count:]
     near = {
         place for found in chosen for place in range(max(0, found - context), min(len(part.lines), found + context + 1))
@@ -189,7 +189,7 @@ def _describe_next(part: LogPart, stop: int) -> list[str]:
 
 
 def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
-    """Return as many whole lines as the answer may hold, at least one."""
+    """Return as many whole lines as fit into the answer, at least one."""
     ordered = rows[::-1] if keep_last else rows
     count = count_fitting(neutralise(row.model_dump_json(exclude_none=True)) for row in ordered)
     return rows[len(rows) - count :] if keep_last else rows[:count]
@@ -200,7 +200,7 @@ def _find_stop(rows: Sequence[LogLine]) -> int:
 
 
 def _check(count: int, start: int | None, level: str) -> None:
-    """Raise InvalidArgument for what a Python caller may give although no tool call can."""
+    """Raise InvalidArgument for values that tools reject but Python callers can pass."""
     if count < 1:
         raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Give 1 or more lines."))
     if start is not None and start < 0:
@@ -224,9 +224,9 @@ def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool
 
 
 async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
-    """Return the places of the messages that match, found by a process with limits on its time and memory.
+    """Return the places of the matching messages, found in a process with limits on time and memory.
 
-    Raises InvalidArgument for a pattern that is not valid or needs more than that.
+    Raises InvalidArgument for an invalid pattern, or one that exceeds the limits.
     """
     request = json.dumps({"pattern": pattern, "lines": messages}).encode()
     done = None
@@ -253,7 +253,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
 
 
 def _get_searches() -> anyio.CapacityLimiter:
-    """Return what bounds the processes that search at once, one for each event loop."""
+    """Return the limiter of concurrent search processes, one per event loop."""
     try:
         return _searches.get()
     except LookupError:
@@ -262,7 +262,7 @@ def _get_searches() -> anyio.CapacityLimiter:
 
 
 def _clean(message: str) -> str:
-    """Return what a terminal would show in the end: without colours, and of a rewritten line its last form."""
+    """Return the text that a terminal would finally show: without colours, and rewritten lines in their last form."""
     text = _ESCAPES.sub("", message).rstrip("\r\n")
     if "\r" not in text:
         return text
@@ -283,7 +283,7 @@ def _clean_line(line: LogLine) -> LogLine:
 
 
 async def _find(lines: Sequence[LogLine], search: str, pattern: str, level: str) -> list[int]:
-    """Return the places of the lines of at least this level that hold the text or match the pattern."""
+    """Return the places of the lines of at least this level that contain the text or match the pattern."""
     lowest = _LEVELS[level]
     wanted = search.casefold()
 

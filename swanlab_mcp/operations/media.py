@@ -140,7 +140,7 @@ def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[st
 
 
 def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: Sequence[int]) -> None:
-    """Raise NotFound for a step at which none of the keys has media, naming the nearest ones."""
+    """Raise NotFound with the nearest steps, for a step without media of any of the keys."""
     found = {item.step for item in items}
     known = sorted({step for part in parts for step in part.steps})
     for step in steps:
@@ -156,7 +156,7 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
 async def _show(
     client: SwanLabClient, ref: ExperimentRef, items: Sequence[MediaItem], text_start: int
 ) -> tuple[list[_Shown], list[str]]:
-    """Return what is shown of each item, and what the client notes of their files; one question per limit."""
+    """Return the display of each item, and the client's notes on their files; sends one request per size limit."""
     kinds = [_find_kind(item.path) for item in items]
     files: dict[MediaItem, MediaFile] = {}
     notes: list[str] = []
@@ -182,7 +182,7 @@ async def _show(
         file = files.get(item, MediaFile(None, None))
         one = await asyncio.to_thread(_describe, item, kind, file, text_start, hide)
         if notes and file == (None, None):
-            one = one._replace(note="")  # the client has said why
+            one = one._replace(note="")  # the client's notes give the reason
         if one.picture:
             pictures += 1
             row = one.row.model_copy(update={"picture": pictures})
@@ -208,7 +208,7 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
         if isinstance(picture, str):
             return _Shown(row, note=say("{name} at step {step}: {reason}.", reason=picture, **where))
         return _Shown(row, picture)
-    # our own key is masked in the whole text, because half of it would not be recognised
+    # mask the key in the whole text, because half of it would not be recognised
     text = hide(file.content.decode("utf-8", errors="replace"))
     if kind == "html":
         text = extract_text(text)
@@ -239,7 +239,7 @@ def _find_kind(path: str) -> str:
 
 
 class _Table(NamedTuple):
-    """A recorded table, cut to a number of cells before any text is made of it."""
+    """A recorded table, limited to a number of cells before it is formatted."""
 
     names: Sequence[str]
     rows: Sequence[dict[str, Any]]
@@ -253,7 +253,7 @@ class _Table(NamedTuple):
 
     @property
     def left_out(self) -> str:
-        """Name what was cut; empty if nothing was."""
+        """Return the omitted columns and rows in words, "" for a complete table."""
         columns, rows = self.columns - len(self.names), self.height - len(self.rows)
         return ", ".join(
             [
@@ -264,14 +264,14 @@ class _Table(NamedTuple):
 
 
 def _read_table(text: str) -> _Table | None:
-    """Return a table that the SDK recorded as rows of cells; None for any other JSON."""
+    """Return a table recorded by the SDK as rows of cells, or None for any other JSON."""
     try:
         table: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(table, dict) or cast("dict[str, Any]", table).get("_swanLab") != "table":
         return None
-    # a column that is named twice would repeat its cells
+    # a repeated column name would repeat its cells
     names = list(dict.fromkeys(str(column.get("field")) for column in _get_objects(table, "colDefs")))
     rows = _get_objects(table, "rowData")
     shown = names[:_MOST_COLUMNS]

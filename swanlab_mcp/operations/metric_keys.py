@@ -106,7 +106,7 @@ def _matches(key: str, search: str) -> bool:
 
 
 def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
-    """Return one row for all keys of a type that are alike up to the first slash."""
+    """Return one row for all keys of a type with the same text before the first slash."""
     groups: dict[tuple[str, str], list[MetricKey]] = {}
     for row in rows:
         head, slash, _ = row.key.partition("/")

@@ -47,14 +47,14 @@ _CLOCKS = ("step", "time", "relative_time")
 
 
 class _Bound(NamedTuple):
-    """One end of the asked part: a step, a time in Unix milliseconds, or neither."""
+    """A bound of the selected range: a step, a time in Unix milliseconds, or no bound."""
 
     step: int | None = None
     time: int | None = None
 
 
 class _Wanted(NamedTuple):
-    """Which keys of an experiment are meant; `missing` says why there are none."""
+    """The selected keys of an experiment; `missing` is the error if no key matches."""
 
     ref: ExperimentRef
     keys: Sequence[str]
@@ -62,7 +62,7 @@ class _Wanted(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What an experiment holds of the keys, where the x axis has them, and what is to be noted."""
+    """An experiment's points by key, the values of the x axis by step, and notes."""
 
     cuid: str
     points: Mapping[str, Points]
@@ -105,7 +105,7 @@ async def get_metrics(
     if not rows:
         raise next(one.missing for one in wanted if one.missing)
     if output_tokens.get() is not None and len(rows) > size:
-        page = page or 1  # what no reply can hold need not be read
+        page = page or 1  # rows beyond any reply need not be read
     shown = rows[get_slice(page, size)]
     refs = list(dict.fromkeys(ref for ref, _ in shown))
     read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
@@ -152,7 +152,7 @@ def read_selection(
     around: int | None = None,
     last_minutes: float | None = None,
 ) -> Selection:
-    """Return the asked part of a series; raises InvalidArgument for what is no step, no time or contradicts itself."""
+    """Return the selected range of a series. Raises InvalidArgument for an invalid or contradictory bound."""
     first, last = _read_bound(start), _read_bound(end)
     selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
     with word_refusals():
@@ -175,7 +175,7 @@ def _read_bound(bound: int | str | None) -> _Bound:
 
 
 async def _choose(client: SwanLabClient, exp_cuid: str, project: str, username: str, keys: Sequence[str]) -> _Wanted:
-    """Return the keys that are meant; only wildcards need the list of what was logged."""
+    """Return the selected keys; only wildcards need the list of logged keys."""
     ref = await resolve_experiment(client, exp_cuid, project, username)
     if not has_pattern(keys):
         return _Wanted(ref, list(dict.fromkeys(keys)))
@@ -197,7 +197,7 @@ async def _read(
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
     if cut and (selection != Selection() or is_metric):
-        # a part of a sample is not the part that was asked for, and two samples have few steps in common
+        # a range of a sample is not a sample of the range, and two samples share few steps
         answer = await backend.read_points(ref, cut, exact=True)
         points |= answer.data or {}
     elif cut:
@@ -238,7 +238,7 @@ async def _read(
 
 
 def _add_points(points: Points, others: Mapping[int, float]) -> Points:
-    """Return a sample with the true minimum and maximum, which SwanLab tells apart from it."""
+    """Add the true minimum and maximum to a sample; SwanLab returns them separately."""
     known = dict(zip(points.steps, zip(points.values, points.times, strict=True), strict=True))
     known |= {step: (value, 0) for step, value in others.items() if step not in known}
     steps = sorted(known)
@@ -290,7 +290,7 @@ def _note_points(cuid: str, key: str, part: Points) -> list[str]:
 
 
 def _note_cuts(series: Sequence[Series], head: int | None) -> str:
-    """Say how exact series go on, which may be at different steps."""
+    """Return how to continue series that are cut, possibly at different steps."""
     cut = [one for one in series if one.next_start is not None]
     if not cut:
         return ""

@@ -46,9 +46,9 @@ _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happened at a moment (Unix milliseconds); `best` are the values reached in the watched metrics.
+    """An event at a moment (Unix milliseconds); `best` holds the best values of the watched metrics so far.
 
-    `event`: of a running experiment, what went wrong or since which step it is silent. `verdict`: on all its curves.
+    `event` is the problem or stall of a running experiment. `verdict` covers all its curves.
     """
 
     moment: int
@@ -64,9 +64,9 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The rows of a page, and what happened in all; moments in Unix milliseconds.
+    """The rows of a page, and all events; moments are in Unix milliseconds.
 
-    `stopped_clock`: the time that a period counts back from, if it is not now.
+    `stopped_clock` is the time from which a period counts back, unless that is now.
     """
 
     rows: Sequence[Happening]
@@ -100,7 +100,7 @@ async def whats_new(
     listed = await _list_projects(client, project, username, moment, notes)
 
     async def look_at(named: tuple[str, str]) -> tuple[int, list[Happening]]:
-        """Return the latest moment that SwanLab reports for a project, and what happened in it."""
+        """Return the latest moment that SwanLab reports for a project, and the project's events."""
         ref, choice = await list_chosen(client, *named, ())
         experiments = choice.experiments
         notes.extend(choice.notes)
@@ -127,7 +127,7 @@ async def whats_new(
 
 
 async def _judge(client: SwanLabClient, rows: Sequence[Happening]) -> tuple[list[Happening], int]:
-    """Return the rows with the verdicts of the first few experiments, and how many others have none."""
+    """Return the rows with the verdicts of the first few experiments, and how many others lack a verdict."""
     unread = {one.ref.experiment(one.experiment.cuid): one for one in rows if not one.verdict and one.what != "record"}
     chosen = list(unread)[:_JUDGED]
 
@@ -145,7 +145,7 @@ async def _judge(client: SwanLabClient, rows: Sequence[Happening]) -> tuple[list
 
 
 class _Watched(NamedTuple):
-    """Of the metrics that were asked for: those that were found, those that a project lacks, and what it has."""
+    """The requested metrics that were found, those missing in a project, and the keys logged there."""
 
     found: set[str]
     absent: set[str]
@@ -165,7 +165,7 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
 
 
 def _read_since(since: str, now: int) -> int:
-    """Return the moment in Unix milliseconds; raises InvalidArgument."""
+    """Return the moment in Unix milliseconds. Raises InvalidArgument."""
     ago = _AGO.fullmatch(since.strip())
     if ago:
         return now - int(ago[1]) * _UNITS[ago[2]]
@@ -186,15 +186,15 @@ def _read_moment(text: str | None) -> int:
 async def _list_projects(
     client: SwanLabClient, project: str, username: str, moment: int, notes: list[str]
 ) -> list[tuple[str, str]]:
-    """Return (project, workspace) of those that may have changed since, the most recently updated first."""
+    """Return (project, workspace) of the projects that may have changed since, the most recently updated first."""
     if project:
         return [(project, username)]
     ref = await resolve_workspace(client, username)
     answer = await ask_about_workspace(client, ref, client.at(ref).list_projects)
     notes += answer.notes
     listed = answer.data or []
-    # without a time of its update a project may have changed
-    # and a running experiment may be silent: no update tells of a stall, and no file of what still runs
+    # a project without an update time may have changed
+    # a stall updates no time, and on disk a running experiment updates none
     changed = [
         one
         for one in listed
@@ -227,7 +227,7 @@ async def _read_targets(
     watched: _Watched,
     notes: list[str],
 ) -> tuple[list[str], Mapping[str, Summary]]:
-    """Return the metrics whose records count, and every experiment's summary of them."""
+    """Return the metrics with records, and every experiment's summary of them."""
     recent = [one for one in experiments if _is_active(one, moment)]
     if not recent:
         return [], {}
@@ -258,7 +258,7 @@ async def _read_targets(
 
 
 def _is_active(experiment: Experiment, moment: int) -> bool:
-    """Tell whether anything can have happened to an experiment since."""
+    """Return whether an experiment may have changed since."""
     is_open = experiment.state not in _ENDS and not experiment.finishedAt
     return is_open or max(_read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)) > moment
 
@@ -292,7 +292,7 @@ async def _find_troubles(
     now: int,
     notes: list[str],
 ) -> list[Happening]:
-    """Return the running experiments that fell silent, or went wrong, since."""
+    """Return the running experiments that stalled or failed since."""
     running = [one for one in experiments if one.state == "RUNNING"]
     running.sort(key=lambda one: one.createdAt, reverse=True)
     if len(running) > _WATCHED:
@@ -306,7 +306,7 @@ async def _find_troubles(
 
     async def read(experiment: Experiment) -> Verdict:
         backend, one = client.at(ref), ref.experiment(experiment.cuid)
-        # the sample keeps the last point; the intervals that it lengthens make the check more patient, never hastier
+        # a sample keeps the last point, and its longer intervals only make the stall check more patient
         sampled = await read_verdict(backend, one, experiment.state, now, exact=False, with_hardware=False)
         if sampled.is_whole or sampled.judgement.health != "problem":
             return sampled
@@ -333,9 +333,9 @@ def _find_stall(verdict: Verdict, now: int) -> int | None:
 
 
 def _find_new_problem(verdict: Verdict, since: int) -> tuple[int, Event] | None:
-    """Return the first problem that the points until `since` did not show, with the moment of the last point.
+    """Return the first problem that the points until `since` did not show, with the time of the last point.
 
-    A rise shows only after it has lasted, so its first step may lie before `since`.
+    A rise is detected only after it has lasted, so its first step may be before `since`.
     """
     problems = [one for one in verdict.judgement.events if one.severity == "problem" and one.kind != "stalled"]
     last = max((max(curve.times, default=0) for curve in verdict.curves), default=0)
@@ -347,13 +347,13 @@ def _find_new_problem(verdict: Verdict, since: int) -> tuple[int, Event] | None:
 
 
 def _cut(curve: Curve, until: int) -> Curve:
-    """Return the points of a curve that were recorded until a moment."""
+    """Return the points of a curve recorded until a moment."""
     count = sum(when <= until for when in curve.times) if curve.times else len(curve.steps)
     return read_curve(curve.key, curve.steps[:count], curve.values[:count], curve.times[:count])
 
 
 async def _find_records(ref: ProjectRef, choice: Choice, studies: Sequence[Study], moment: int) -> list[Happening]:
-    """Return for each metric the experiment that beat since then all that went before."""
+    """Return for each metric the experiment that has beaten all earlier values since `moment`."""
     experiments = choice.experiments
     new = [_read_moment(one.createdAt) > moment for one in experiments]
     active = [_is_active(one, moment) for one in experiments]

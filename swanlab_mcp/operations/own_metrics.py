@@ -1,4 +1,4 @@
-"""Let the user's own terms decide what metric keys mean."""
+"""Load the user's own terms for metric keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["use_own_metrics"]
 def use_own_metrics(settings: Settings) -> Settings:
     """Add the terms of the file in SWANLAB_MCP_METRICS to the metric catalogue of this process.
 
-    Return the settings; a fault of the file is one of their problems, and the catalogue stays as it was.
+    Return the settings; an error in the file becomes a problem of the settings, and the catalogue stays unchanged.
     """
     name = settings.metrics_file
     if not name:

@@ -1,4 +1,4 @@
-"""The change that a call has sent to SwanLab and whose result is not known yet."""
+"""A change sent to SwanLab whose result is unknown so far."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["PendingChange", "find_in_flight", "make_failure", "pending"]
 
 
 class PendingChange:
-    """Holds the change in flight of one request, for code that must answer instead of the call.
+    """The change in flight of a request, for code that must answer in place of the call.
 
-    `doubt` is that answer, "" when no change is in flight.
+    `doubt` is that answer, "" if no change is in flight.
     """
 
     def __init__(self, request_id: str | int | None = None) -> None:
@@ -22,8 +22,8 @@ class PendingChange:
         self.doubt = ""
 
     def begin(self, what: str) -> None:
-        """Note that the request for a change leaves now; `what` is true when it succeeds."""
-        # worded now, in the language of the call
+        """Record that the request for a change is being sent; `what` becomes true if it succeeds."""
+        # formatted now, in the language of the call
         self.doubt = join_sentences(
             say("The server stopped before it was known whether {what}.", what=what),
             say("Check whether it was done before anything else; do not repeat it blindly."),
@@ -31,23 +31,23 @@ class PendingChange:
         _in_flight.add(self)
 
     def settle(self) -> None:
-        """Note that the result is known."""
+        """Record that the result is known."""
         self.doubt = ""
         _in_flight.discard(self)
 
 
-# set by the server for each request
+# the server sets this for each request
 pending: ContextVar[PendingChange | None] = ContextVar("pending", default=None)
 _in_flight = WeakSet[PendingChange]()
 
 
 def find_in_flight() -> list[PendingChange]:
-    """Return the changes of all requests whose result is not known."""
+    """Return the changes in flight of all requests."""
     return list(_in_flight)
 
 
 def make_failure(request_id: str | int | None, text: str) -> dict[str, Any]:
-    """Return the JSON-RPC response of a tool call that failed with `text`."""
+    """Return the JSON-RPC response of a failed tool call with `text`."""
     failed = {
         "content": [{"type": "text", "text": text}],
         "structuredContent": {"code": 0, "errmsg": text, "data": None},

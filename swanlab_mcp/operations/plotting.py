@@ -33,7 +33,7 @@ MOST_CURVES = 20
 
 
 class PlottedExperiment(NamedTuple):
-    """An experiment of a plot; `began` in seconds since 1970, 0: not recorded."""
+    """An experiment of a plot; `began` is in seconds since 1970, 0 for unknown."""
 
     ref: ExperimentRef
     name: str
@@ -42,7 +42,7 @@ class PlottedExperiment(NamedTuple):
 
 
 class PlottedSeries(NamedTuple):
-    """All points of one key of one experiment."""
+    """All points of a key of an experiment."""
 
     experiment: PlottedExperiment
     key: str
@@ -50,7 +50,7 @@ class PlottedSeries(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """What to draw, and how; `links` lead to the pages of the projects."""
+    """The series of a plot and its options; `links` lead to the project pages."""
 
     series: Sequence[PlottedSeries]
     selection: Selection
@@ -133,5 +133,5 @@ async def _read(client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[
     keys = [key for key in wanted if key in one.keys]
     if not keys:
         return ApiResponse(data={})
-    # a sample may lack the very points that are marked
+    # a sample may lack the marked points
     return await client.at(one.ref).read_points(one.ref, keys, exact=True)

@@ -1,4 +1,4 @@
-"""The question before a change: everything that will happen, so that two different changes never read the same."""
+"""The question before a change. It lists every effect, so that different changes never have the same text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 2000
 
 
 def describe_change(change: Change) -> str:
-    """Return the question that the user is asked before a change is made."""
+    """Return the question for the user before a change is made."""
     lines = [say("SwanLab: {action}?", action=change.action)]
     if change.visibility == "PUBLIC":
         lines.append(say("Visibility: PUBLIC, everybody can see it"))
@@ -39,7 +39,7 @@ def describe_change(change: Change) -> str:
 
 
 def warn_about_names(change: Change) -> list[str]:
-    """Return a sentence for each name with characters that make it look like another name."""
+    """Return a warning for each name with characters that make it look like another name."""
     warnings: list[str] = []
     for name in dict.fromkeys([change.username, change.project, *(one.name for one in change.experiments)]):
         for kind, letters in find_oddities(name):
@@ -55,18 +55,18 @@ def warn_about_names(change: Change) -> list[str]:
 
 
 def find_lookalikes(name: str, others: list[str]) -> list[str]:
-    """Return the names among `others` that can be taken for `name`."""
+    """Return the names among `others` that look like `name`."""
     skeleton = make_skeleton(name)
     return [other for other in others if other != name and make_skeleton(other) == skeleton]
 
 
 def make_fingerprint(value: Any) -> str:
-    """Return 12 hexadecimal digits of a JSON value."""
+    """Return 12 hexadecimal digits of a JSON value's hash."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _quote(text: str) -> str:
-    """Return a text in quotes, on one line, with every invisible character spelled out; at most 2,000 characters."""
+    """Return a text in quotes on one line, with invisible characters escaped; at most 2,000 characters."""
     line = json.dumps(neutralise_value(text[:_LONGEST]), ensure_ascii=False)
     return line if len(text) <= _LONGEST else say("{text} (of {count} characters)", text=line, count=len(text))
 

@@ -40,7 +40,7 @@ _ROUNDS = 5
 
 
 class Part(NamedTuple):
-    """Rows of a ranking; `end`: the smallest or largest values, where nobody knows which are better."""
+    """Rows of a ranking; `end` marks the smallest or largest values, if the better direction is unknown."""
 
     end: Literal["", "min", "max"]
     field: Field
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The rows that are asked for, and what is needed to say how they were judged."""
+    """The requested rows, and the data that explains how they were judged."""
 
     metric: str
     reached: Reached

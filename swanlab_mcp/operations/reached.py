@@ -1,4 +1,4 @@
-"""What the experiments of a ranking reached in its metric, at the point of training that is asked for."""
+"""Read the results of a ranking's experiments in its metric, at the selected point of training."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FEWEST = 5
 
 
 class Reached(NamedTuple):
-    """What was read of a metric, for each experiment.
+    """A metric's values, per experiment.
 
-    `decided`: the points of the metric whose best step decides, where `at` names one. `window`: how many points a
-    running mean has whose best counts, because single training batches scatter; 0: single values count. `is_batch`:
-    the values are of single batches, but too many to be read.
+    `decided`: the points of the metric whose best step decides, if `at` names a metric. `window`: the number of points
+    in a running mean, whose best value counts because single training batches scatter; 0: single values count.
+    `is_batch`: the values are of single batches, but there are too many to smooth.
     """
 
     at: str
@@ -64,9 +64,9 @@ class Reached(NamedTuple):
 async def read_reached(
     client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str, at: str, *, may_read: bool = True
 ) -> Reached:
-    """Read the metric of all chosen experiments; raises NotFound where none has it, InvalidArgument for too many.
+    """Read the metric of all chosen experiments. Raises NotFound if it is missing in all, InvalidArgument for too many.
 
-    `may_read` False: single values count in a metric of training batches, too, because its points are not read.
+    With `may_read` False, single values count even in a metric of training batches, because its points are not read.
     """
     experiments = choice.experiments
     if at in ("best", "last"):
@@ -119,7 +119,7 @@ async def read_reached(
 
 
 def fingerprint(read: MetricSummary | Points | None) -> Hashable:
-    """Return what is equal for two experiments only if they recorded the same series."""
+    """Return a value that is equal for two experiments only if they recorded the same series."""
     if isinstance(read, MetricSummary):
         ends = [(one.step, one.value) if one else None for one in (read.min, read.max)]
         return (read.step, read.value, *ends) if read.value is not None and any(ends) else None
@@ -127,7 +127,7 @@ def fingerprint(read: MetricSummary | Points | None) -> Hashable:
 
 
 def _may_be_batch(metric: str) -> bool:
-    """Tell whether single values may be of one training batch each, and then scatter too much to be compared."""
+    """Return whether values may be of a single training batch each, and so scatter too much for a comparison."""
     kind = describe_key(metric)
     is_held_out = kind.split in ("validation", "test") or "test" in metric.casefold()
     return not is_held_out and kind.role in ("loss", "error", "quality", "reward")

@@ -1,4 +1,4 @@
-"""New best values of a project's metrics, by the rules of the ranking."""
+"""Find new best values of a project's metrics, by the rules of the ranking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHECKED = 12
 
 
 class Record(NamedTuple):
-    """A value that beats all those before it, when it was reached, and the best one before."""
+    """A value better than all earlier values, the time it was reached, and the previous best."""
 
     key: str
     value: float
@@ -45,7 +45,7 @@ async def read_studies(
     *,
     is_alone: bool,
 ) -> list[Study]:
-    """Return what the experiments reached in each target; `is_alone` False: of many projects only summaries count."""
+    """Return the experiments' results in each target; with `is_alone` False (many projects) only summaries count."""
     choice = choice._replace(summaries=summaries)
     logged = {key for summary in summaries.values() for key in summary}
     studies: list[Study] = []
@@ -57,9 +57,9 @@ async def read_studies(
 
 
 async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool], since: int) -> Record | None:
-    """Return the record that was reached since a moment; `new`: created since, `active`: may have logged since.
+    """Return the record reached since a moment; `new`: created since, `active`: may have logged since.
 
-    Unfinished experiments count, broken ones do not.
+    Unfinished experiments count, broken experiments do not.
     """
     mode = get_mode(study.metric)
     field = make_field(study)
@@ -80,7 +80,7 @@ async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool],
 
 
 def make_field(study: Study) -> Field:
-    """Return the experiments by what they reached so far, finished or not."""
+    """Return the experiments by their results so far, including unfinished experiments."""
     return study.make_field(get_mode(study.metric), by_state=False, by_length=False)
 
 
@@ -117,7 +117,7 @@ async def _describe(study: Study, field: Field, places: tuple[int, int], since: 
 
 
 def _find_time(points: Points, step: int | None, best: float, sign: int) -> int:
-    """Return when a best value was reached, in Unix milliseconds; 0: it is not among the points."""
+    """Return the time at which a best value was reached, in Unix milliseconds; 0 if the points do not contain it."""
     if step is not None:
         place = bisect_left(points.steps, step)
         return points.times[place] if place < len(points.times) else 0

@@ -1,4 +1,4 @@
-"""The words of the questions that analysis refuses."""
+"""Word the questions that analysis refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["word_refusals"]
 
 @contextmanager
 def word_refusals() -> Generator[None, None, None]:
-    """Raise a refusal as InvalidArgument that says what is wrong, and what to give instead."""
+    """Raise a refusal as InvalidArgument that states the problem and suggests valid arguments."""
     try:
         yield
     except Refusal as refusal:

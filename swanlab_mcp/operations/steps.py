@@ -12,7 +12,7 @@ _LONGEST = 40
 
 
 def describe_steps(steps: Sequence[int]) -> str:
-    """Return sorted steps as runs of equal distance ("0, 50-600 by 50"); of very many runs, the first and the last."""
+    """Return sorted steps as runs of equal distance ("0, 50-600 by 50"); of many runs, only the first and last."""
     runs: list[str] = []
     place = 0
     while place < len(steps):

@@ -1,4 +1,4 @@
-"""A ranking in the making: what is read of a project's experiments step by step, and the order that follows from it."""
+"""A ranking in progress: reads a project's experiments in several rounds, and derives their order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Order(NamedTuple):
 
 
 class Study:
-    """The experiments of a ranking with what they reached in a metric, how they were started and whether they broke."""
+    """The experiments of a ranking with their results in a metric, commands, commits and breakages."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Study:
     def _set_apart(
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
-        """Return what each experiment reached, and why it is not ranked."""
+        """Return each experiment's result, and why it is not ranked."""
         results = [
             self.reached.get_result(place, mode, one.state, self.breakages.get(place))
             for place, one in enumerate(self.experiments)
@@ -96,19 +96,19 @@ class Study:
         return Order(field, rows, [*every[:2], *rows], len(every), number)
 
     async def check_health(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
-        """Find the broken experiments of the whole ranking, so that every page of it sets the same ones apart."""
+        """Find the broken experiments of the whole ranking, so that every page excludes the same experiments."""
         for _ in range(_ROUNDS):
             # without the settings, which only the rows need
             results, reasons = self._set_apart(mode, by_state=by_state)
             order = order_results(results, reasons, mode)
-            # one that was short may be long enough once broken ones no longer count
+            # a short experiment may be long enough after broken experiments are excluded
             new = [place for place in order if not reasons[place] and place not in self.breakages]
             if not new:
                 break
             await self.check_places(new)
 
     async def check_places(self, places: Sequence[int]) -> None:
-        """Find out which of these experiments broke; the first ones are read most closely."""
+        """Check which experiments are broken; the first experiments are checked most closely."""
         experiments = [self.experiments[place] for place in places]
         summaries = [self.reached.get_summary(place) for place in places]
         check = await find_breakages(self.client, self.ref, experiments, self.metric, summaries, self.health.points)
@@ -116,7 +116,7 @@ class Study:
         self.health = self.health.add(check)
 
     async def read_origins(self, order: Order) -> bool:
-        """Read the commands and commits of all repeats, or where they are many, of those in the checked rows.
+        """Read the commands and commits of all repeats, or if there are many, only of those in the checked rows.
 
         Return whether the order may change.
         """

@@ -1,4 +1,4 @@
-"""Which metrics a question is about when none is named."""
+"""Choose metrics for a question without a metric."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ORDER = {"reward": 0, "quality": 0, "loss": 1, "error": 1, "speed": 2, "time": 
 
 
 def choose_targets(keys: Iterable[str], count: int) -> list[str]:
-    """Return at most `count` keys that say how good a model is: held-out data before training data.
+    """Return at most `count` keys that measure model quality, held-out data before training data.
 
-    Of each a reward or a quality comes before a loss; keys whose direction is unknown do not count.
+    Among keys of the same data, rewards and qualities precede losses; keys with an unknown direction are skipped.
     """
 
     def rate(key: str) -> tuple[bool, int, bool, bool]:

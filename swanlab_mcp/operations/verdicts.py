@@ -1,4 +1,4 @@
-"""The curves of one experiment and what they show: the same for every question that judges one."""
+"""Read and judge the curves of an experiment, in the same way for every question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Verdict", "read_verdict"]
 
 
 class Verdict(NamedTuple):
-    """What the curves of an experiment show; `left` further keys may say something and were not read."""
+    """The judgement of an experiment's curves; `left` relevant keys were not read."""
 
     judgement: Judgement
     curves: Sequence[Curve]
@@ -33,7 +33,7 @@ async def read_verdict(
 ) -> Verdict:
     """Read the curves of an experiment and judge them at `now` (Unix milliseconds).
 
-    `exact` False: from at most 1,500 points of each.
+    With `exact` False, at most 1,500 points per curve are read.
     """
     logged = await backend.list_keys(ref)
     keys, left = choose_keys(logged.data.scalars if logged.data else ())
@@ -47,6 +47,6 @@ async def read_verdict(
         for key in keys
         if (one := points.get(key)) is not None and one.steps
     ]
-    # other calls go on meanwhile
+    # in a thread, so that other calls continue meanwhile
     judgement = await asyncio.to_thread(partial(judge, curves, is_running=state in ("RUNNING", "UNKNOWN"), now=now))
     return Verdict(judgement, curves, left)

@@ -11,12 +11,12 @@ __all__ = ["get_user", "get_workspace", "list_workspaces"]
 
 
 async def get_user(client: SwanLabClient) -> ApiResponse[User]:
-    """Get the signed-in person; raises NotAvailableOffline where nobody is signed in."""
+    """Get the logged-in user. Raises NotAvailableOffline without a login."""
     return await client.default.get_user()
 
 
 async def get_workspace(client: SwanLabClient, *, username: Username = "") -> ApiResponse[Workspace]:
-    """Get one workspace with the role that the signed-in user has there."""
+    """Get a workspace with the logged-in user's role in it."""
     ref = await resolve_workspace(client, username)
     return await ask_about_workspace(client, ref, client.at(ref).get_workspace)
 
