@@ -1,7 +1,7 @@
 """Generated files: `python -m tests.generated` writes them, `test_generated.py` compares them.
 
-A plain script and not a snapshot library: these files are products (the published tool list, the docs, the table in the
-README), in places and formats that readers and the package expect, and none of them is a test's own record.
+A plain script instead of a snapshot library: these files are products (the published tool list, the docs, the table in
+the README), in the places and formats that readers and the package expect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run files as SDK 0.10.3 writes them, with whatever points a test needs."""
+"""Write run files like SDK 0.10.3, with the points that a test needs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def encode_finish(state: int = 1) -> bytes:
 
 
 def frame(payload: bytes, offset: int) -> list[bytes]:
-    """Return the writes by which the SDK records a payload at an offset: padding, headers, data."""
+    """Return the SDK's writes for a payload at an offset: padding, headers, data."""
     writes: list[bytes] = []
     kind = 1
     left = payload
@@ -79,7 +79,7 @@ def build_file(records: Iterable[bytes]) -> bytes:
 
 
 def write_run(folder: Path, run_id: str, records: Sequence[bytes], *, moment: str = "20261123_080000") -> Path:
-    """Write a run folder below `folder`, its start first, and return its record file."""
+    """Write a run folder in `folder`, starting with its start record; return its record file."""
     run = folder / f"run-{moment}-{run_id}"
     run.mkdir(parents=True)
     file = run / f"run-{run_id}.swanlab"

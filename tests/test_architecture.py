@@ -1,4 +1,4 @@
-"""What keeps the house in order: who may import whom, and what must agree with what."""
+"""Import rules between packages, and agreement between files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 
-# a package imports only the packages before it, and what it holds itself
+# a package imports only itself and the packages before it
 LAYERS = ("core", "settings", "client", "analysis", "operations", "present", "openapi", "server", "cli", "__main__")
 
 

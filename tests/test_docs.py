@@ -1,4 +1,4 @@
-"""The docs are true: their blocks run, their links have targets, and every option and tool is documented."""
+"""Docs are correct: code blocks run, links have targets, and every option and tool is documented."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_repository_links_have_targets(page: Path) -> None:
 
 
 class Block(NamedTuple):
-    """A shell or Python block of a page, with the mark before it: why it is not run, or what it is run in."""
+    """A shell or Python block of a page, with its mark: the reason to skip it, or the environment to run it in."""
 
     page: str
     language: str
@@ -83,7 +83,7 @@ NAMES = [f"{block.page}-{block.code.split()[-1]}" for block in BLOCKS]
 
 
 def prepare_home(home: Path, mark: str) -> None:
-    """Put into an empty home folder what a block's mark names."""
+    """Prepare an empty home folder as a block's mark requires."""
     if "Cursor" in mark:
         (home / ".cursor").mkdir()
     if "runs in swanlog" in mark:
@@ -103,7 +103,7 @@ def run_command(words: str) -> int:
 
 @pytest.fixture
 def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, which is the working directory, and an environment that names no account."""
+    """Use an empty home as the working directory, and an environment without an account."""
     for name in [name for name in os.environ if name.startswith("SWANLAB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -166,7 +166,7 @@ def test_blocks_of_the_docs_run_in_a_shell(block: Block, tmp_path: Path) -> None
 
 
 def read_options(capsys: pytest.CaptureFixture[str]) -> tuple[set[str], set[str]]:
-    """Return the commands and long options that the help texts list."""
+    """Return the commands and long options of the help texts."""
 
     def read_help(*words: str) -> str:
         with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""The questions of tests/evals, asked by their scripted caller; and that the judge can say no."""
+"""Run the questions of tests/evals with the scripted caller, and check that the judge finds faults."""
 
 from __future__ import annotations
 

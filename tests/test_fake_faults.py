@@ -1,4 +1,4 @@
-"""Faults, and the ways to serve the fake."""
+"""Faults of the fake SwanLab, and ways to serve it."""
 
 from __future__ import annotations
 

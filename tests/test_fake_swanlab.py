@@ -1,4 +1,4 @@
-"""The fake follows the wire description, also where the package does not ask yet."""
+"""The fake SwanLab follows the wire description, including endpoints that the package does not use yet."""
 
 from __future__ import annotations
 

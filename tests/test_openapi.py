@@ -1,4 +1,4 @@
-# data is None after an error only, which fails a test at once
+# data is None only after an error, which fails the test
 # pyright: reportOptionalIterable=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 # pyright: reportArgumentType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 

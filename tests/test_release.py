@@ -1,4 +1,4 @@
-"""What is published besides the code: versions, the desktop bundle, the container."""
+"""Release files: versions, the desktop bundle, the container."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_bundle_starts_the_command_with_known_settings() -> None:
     assert set(environment) <= registry
     used = {name for value in environment.values() for name in re.findall(r"^\$\{user_config\.(\w+)\}$", value)}
     assert used == set(manifest["user_config"])
-    # what is left empty must reach the server as empty, not as the placeholder
+    # an empty field must reach the server as empty and not as the placeholder
     assert all(one["default"] == "" and not one["required"] for one in manifest["user_config"].values())
     assert manifest["user_config"]["api_key"]["sensitive"] is True
 
@@ -96,7 +96,7 @@ def test_registry_entry_lists_the_documented_settings() -> None:
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", settings))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
-    # other spellings, where the SDK keeps its login, and what the server on stdio has no use for
+    # alternative spellings, the SDK's login folders, and settings of the HTTP server only
     others = {"SWANLAB_HOST", "SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR", "SWANLAB_MCP_CONFIRMATION_SECRET"}
     assert documented - registry == others
     assert registry <= documented

@@ -81,7 +81,7 @@ def test_repeats_differ_only_in_seed_and_output() -> None:
     ]
     keys = identify_settings(several)
     assert keys[0] == keys[2] != keys[1] == keys[3]
-    # without a setting, nothing says that two are repeats
+    # without settings, repeats cannot be recognised
     assert keys[4:] == [None, None]
 
 
@@ -119,7 +119,7 @@ def test_associations_find_influential_settings_and_name_confounded_keys() -> No
     assert find_confounded(several, "lr", ["lr", "twin", "net", "note"]) == ["twin"]
     assert found["net"].strength < 0.5
     assert "note" not in found
-    # the middle value is best: no rank correlation shows it
+    # the middle value is best, which a rank correlation cannot show
     hill = [5.0 if config["bump"] == 2 else 1.0 + config["lr"] / 10 for config in several]
     best = associate(several, hill, ["bump", "net"])[0]
     assert (best.key, best.method) == ("bump", "group means")
@@ -138,9 +138,9 @@ def test_shortened_values_stay_distinct(values: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        # one text is the beginning of another
+        # a text is the prefix of another text
         (["x" * 60, "x" * 60 + "tail"], ["…xxxxxxxxxx", "…xxxxxxxxxxtail"]),
-        # two share a beginning that the third lacks
+        # two texts share a prefix that the third lacks
         (["a" * 50 + "1", "a" * 50 + "2", "b"], ["…aaaaaaaaaa1", "…aaaaaaaaaa2", "b"]),
         ([0.1234567891, 0.1234567892], [0.1234567891, 0.1234567892]),
         ([0.123456789, 0.2], [0.123457, 0.2]),

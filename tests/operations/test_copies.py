@@ -15,7 +15,7 @@ from tests.fake_swanlab import Experiment, State
 
 pytestmark = pytest.mark.anyio
 
-# of SDK 0.10.3, recorded online for the workspace lab-team: finished, with steps up to 149
+# recorded online with SDK 0.10.3 for the workspace lab-team; finished, with steps up to 149
 RUN = "ysmvr1h2"
 
 
@@ -27,7 +27,7 @@ def age(folder: Path, seconds: float) -> None:
 
 @pytest.fixture
 def both(settings: Settings, tmp_path: Path) -> Settings:
-    """Settings of an account with runs on this machine."""
+    """Return settings of an account with runs on this machine."""
     log_dir = tmp_path / "swanlog"
     shutil.copytree(RUNS / "0.10.3-online", log_dir)
     age(log_dir, 86400)
@@ -82,7 +82,7 @@ async def test_identical_copies_are_confirmed(both: Settings, state: State) -> N
 async def test_crashed_cloud_run_that_still_writes_is_reported(both: Settings, state: State) -> None:
     add(state, 20, state="CRASHED")
     (file,) = both.log_dirs[0].glob(f"*{RUN}/*.swanlab")
-    # the last record says how the run ended
+    # the last record has the run's end state
     file.write_bytes(file.read_bytes()[:-200])
     age(both.log_dirs[0], 10)
     note = await ask(both, "get_experiment", exp_cuid=RUN)

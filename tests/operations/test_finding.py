@@ -197,7 +197,7 @@ async def test_server_side_filtering_gives_the_same_result(
     settings: Settings, state: State, filters: Any, expected: list[str], narrowed: str, shows_profile: bool
 ) -> None:
     state.variants.shows_profile = shows_profile
-    state.projects[1].experiments[20].is_pinned = True  # comes back whatever the filter
+    state.projects[1].experiments[20].is_pinned = True  # returned for any filter
     assert await find(settings, filters) == expected
     shown = state.get_calls("/runs/shows$")
     assert len(shown) == 1
@@ -218,10 +218,10 @@ async def test_unsupported_server_side_filters_read_the_full_list(settings: Sett
     state.variants.lacking = ("/runs/shows$",)
     assert await find(settings, filters) == crashed
     state.variants.lacking = ()
-    # a server that knows the call and wrongly lets nothing through is not believed
+    # an empty result is verified, since a server can filter wrongly
     state.faults = [Fault(path="/runs/shows$", body=b"[]")]
     assert await find(settings, filters) == crashed
-    # without profiles, many matches cost more than the list
+    # many matches without profiles cost more than the list
     state.faults = []
     assert len(await find(settings, [("created", ">", "2024-01-01")], page=1, size=20)) == 20
     assert not state.get_calls("/runs/run")

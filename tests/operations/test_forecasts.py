@@ -17,7 +17,7 @@ RUNNING = {"project": "sweep", "exp_cuid": "running", "metric": "val/loss"}
 
 @pytest.fixture
 def state(state: State) -> State:
-    """A project of 14 finished trainings and one that has run for half of their 80 steps."""
+    """Return a project of 14 finished trainings of 80 steps and a running one at half of the steps."""
     project = state.add_project(state.workspaces[0], "sweep", cuid="sweep")
     *finished, running = draw_trainings(7, 15)
     for number, one in enumerate(finished):

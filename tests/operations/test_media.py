@@ -1,6 +1,6 @@
-"""Media: what was recorded at a step, as an assistant can take it."""
+"""Media at a step, in forms that assistants accept."""
 
-# Pillow leaves types open; parts of the module are tested by themselves
+# Pillow is partly untyped, and some tests use private functions
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
 
@@ -91,7 +91,7 @@ async def test_last_image_is_shown_with_the_list_of_steps(settings: Settings, st
     downloads = state.get_calls("^/storage/")
     assert len(downloads) == 1
     assert not {"cookie", "authorization"} & set(downloads[0].headers)
-    # sign-in, experiment, project, two lists of keys, the step, the addresses
+    # login, experiment, project, two lists of keys, the step, the URLs
     assert len(state.get_calls("/api/")) == 7
 
 
@@ -199,7 +199,7 @@ async def test_missing_file_is_reported_and_the_others_are_shown(settings: Setti
     assert len(images(result)) == 3
     assert "note: grid at step 0: SwanLab's storage has no file grid-1.png." in words(result)
     assert "larger than" not in words(result)
-    # one look-up of the addresses for all
+    # one request for all URLs
     assert len(state.get_calls("resources/presigned")) == 1
 
 
@@ -265,7 +265,7 @@ def test_format_that_starts_another_program_is_not_opened(monkeypatch: pytest.Mo
 
 
 def run_in_child(code: str, megabytes: int, content: bytes = b"") -> str:
-    """Return what a child process prints that may use so much memory on top of its imports."""
+    """Run code in a child process with a memory limit on top of its imports; return its output."""
     prelude = f"""
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""Which steps have media, without their contents."""
+"""List the steps that have media, without contents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_steps_and_counts_need_no_download(settings: Settings, state: Stat
     assert "Steps of samples: 0-100 by 50, 400 (4)." in told
     assert "Steps of notes: 100 (1)." in told
     assert [one.type for one in result.content] == ["text"]
-    # the address of a file is never requested
+    # file URLs are never requested
     assert not state.get_calls("presigned")
 
 

@@ -1,4 +1,4 @@
-"""Series: what is asked for is what comes, from SwanLab and from disk."""
+"""Series from SwanLab and from disk match the request."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ async def test_truncated_export_is_requested_again_and_then_an_error(
             Fault("^/storage/", is_truncated=True),
             # within the last value
             Fault("^/storage/", rewrite=lambda body: body[: body.rindex(b",") - 5]),
-            # cut at the end of a line, its length fits; only the head is left
+            # truncated at the end of a line with a matching length; only the header is left
             Fault("^/storage/", rewrite=lambda body: b"".join(body.splitlines(keepends=True)[:-1])),
             Fault("^/storage/", rewrite=lambda body: body.splitlines(keepends=True)[0]),
         ):
@@ -207,7 +207,7 @@ async def test_points_newer_than_the_summary_are_no_error(
 ) -> None:
     points: list[tuple[int, float]] = [(0, 1.0)]
     experiment.metrics["plain"] = points
-    # each request finds one more point, in either order
+    # each request finds another point, in either order
     state.faults = [Fault("/(export|summaries)$", skip=1, then=lambda: points.append((len(points), 1.0)))]
     async with opened(replace(settings, is_cached=False)) as client:
         for _ in range(5):
@@ -378,16 +378,16 @@ async def test_request_count_is_small(settings: Settings, state: State) -> None:
         return len([call for call in state.calls if "/login/" not in call.raw_path])
 
     async with session(replace(settings, is_cached=False)) as client:
-        # experiment, project, summary, export, its address; then the storage, which is not SwanLab
+        # experiment, project, summary, export, its URL; then the external storage
         assert await count("get_metrics", mode="exact") == 5 + 1
         assert len(state.get_calls("^/storage/")) == 1
-        # what was looked up a moment ago is known
+        # the experiment and the project are known from the previous call
         assert await count("get_metrics", mode="exact") == 3 + 1
         assert await count("get_metrics", exp_cuids=["wide1", "wide2"]) == 1 + 2
         state.max_in_flight = 0
         assert await count("get_metrics", keys=list(metrics), max_points=5) == 5
         assert state.max_in_flight <= 4
-        # of more rows than a reply can hold, the first page is read
+        # if a reply cannot hold all rows, only the first page is read
         state.projects[0].experiments[0].metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2000)}
         assert await count("get_metrics", exp_cuids=["wide2"], keys=["*"], max_points=5) == 2 + 7
         result = await client.call_tool("get_metrics", {**arguments, "exp_cuids": ["wide2", "wide2"], "keys": ["*"]})

@@ -1,4 +1,4 @@
-"""plot_metrics as an assistant meets it, and as the command writes it to a file."""
+"""plot_metrics for assistants and with `-o` on the command line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",
 
 
 async def plot(client: Any, **arguments: Any) -> tuple[bytes, str]:
-    """Return the one picture and the text."""
+    """Return the picture and the text."""
     result = await client.call_tool("plot_metrics", arguments)
     assert not result.is_error, text_of(result)
     assert result.structured_content is None
@@ -44,7 +44,7 @@ async def plot(client: Any, **arguments: Any) -> tuple[bytes, str]:
 
 
 def read_rows(text: str) -> list[dict[str, str]]:
-    """Return the table of an answer, the columns that all rows share among them."""
+    """Return the table of a reply, including columns common to all rows."""
     lines = [line for line in text.splitlines()[1:] if not line.startswith("note: ")]
     shared: dict[str, str] = {}
     if lines[0].startswith("all rows: "):
@@ -67,7 +67,7 @@ def curves(state: State) -> State:
 
 
 async def test_parallel_charts_share_a_thread_and_leave_others_free() -> None:
-    # otherwise they would wait in as many threads as there are
+    # otherwise waiting charts would occupy all threads
     async with session(DEMO) as client, anyio.create_task_group() as group:
         for key in ("train/loss", "val/loss", "val/acc"):
             group.start_soon(partial(plot, client, project="digits-mlp", exp_cuids=["lr-0.1"], keys=[key]))

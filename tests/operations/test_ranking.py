@@ -110,7 +110,7 @@ async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
     notes = "\n".join(told["notes"])
     assert "studentised range, 95 % for all 11 together" in notes
     assert "Settings with the same seeds or folds are compared in pairs. Weak: few repeats." in notes
-    # rows are settings there, so the note counts settings
+    # rows are settings here, so the note counts settings
     assert "Set apart, after the 11 ranked settings: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
 
 
@@ -272,7 +272,7 @@ async def test_servers_with_fewer_extremes_are_ranked_or_explained(
 
 
 class Sweep:
-    """A project of the fake whose experiments are added one after the other."""
+    """A project of the fake SwanLab to which tests add experiments."""
 
     def __init__(self, state: State, name: str = "repeats") -> None:
         self.state, self.project = state, state.add_project(state.workspaces[0], name)
@@ -313,7 +313,7 @@ async def test_clones_equal_seeds_and_identical_series_count_once(settings: Sett
     sweep.add("a", 0.92, {"lr": 0.1, "seed": 2})
     sweep.add("a", 0.94, {"lr": 0.1, "seed": 3})
     (row,) = (await sweep.rank(settings))["data"]
-    # 0.8 of both; 0.9 and 0.92 of one seed; 0.92, the same series again; 0.94
+    # 0.8 twice (a clone), 0.9 and 0.92 with equal seeds, a duplicate series of 0.92, and 0.94
     assert (len(row["cuids"]), row["n"], row["clones"]) == (6, 3, ["clone"])
     each = await sweep.rank(settings, by_seed=False)
     assert {row["cuid"]: row.get("clone_of") for row in each["data"]}["clone"] == "origin"

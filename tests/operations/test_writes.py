@@ -1,4 +1,4 @@
-"""What changes SwanLab: only where it is allowed, first as a dry run, once, and never without telling the truth."""
+"""Changes need permission and a dry run, happen once, and report their true outcome."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def names(project: Project) -> list[str]:
 
 
 def changes(state: State) -> list[str]:
-    """Return what changed something, or would have: every request that is neither a read nor a login."""
+    """Return all requests that change data: neither reads nor logins."""
     calls = [call for call in state.calls if call.method != "GET" and "login" not in call.raw_path]
     return [f"{call.method} {call.path}" for call in calls]
 
 
 async def confirm(client: Any, tool: str, arguments: dict[str, Any]) -> Any:
-    """Do a dry run and then what it offers."""
+    """Do a dry run and confirm it."""
     dry = await client.call_tool(tool, arguments)
     assert not dry.is_error, text_of(dry)
     token = dry.structured_content["data"]["confirmation"]
@@ -213,7 +213,7 @@ async def test_confirmation_is_valid_for_a_single_call(writable: Settings, state
     async with session(writable) as client:
         token = (await client.call_tool("create_project", arguments)).structured_content["data"]["confirmation"]
         await client.call_tool("create_project", {**arguments, "confirmation": token})
-        state.projects.pop()  # gone again, so that all is as it was
+        state.projects.pop()  # removed again, so that the state is unchanged
         again = await client.call_tool("create_project", {**arguments, "confirmation": token})
     assert "was used before; nothing was done this time" in text_of(again)
     assert changes(state) == ["POST /api/project"]
@@ -281,7 +281,7 @@ async def test_clock_set_back_does_not_prolong_a_confirmation(monkeypatch: pytes
 
 
 async def ask_user(writable: Settings, tool: str, arguments: dict[str, Any]) -> str:
-    """Return the question that the user is asked before a confirmed change."""
+    """Return the question to the user before a confirmed change."""
     questions: list[str] = []
 
     async def decline(_context: Any, params: Any) -> ElicitResult:
@@ -409,7 +409,7 @@ async def test_runs_on_disk_are_never_written(settings: Settings, state: State) 
     assert changes(state) == []
 
 
-# --- what goes wrong in the middle ---
+# --- failures during a change ---
 
 
 async def test_refused_deletion_reports_done_and_skipped_experiments(
@@ -520,7 +520,7 @@ async def test_expired_session_is_renewed_and_the_change_made_once(
     assert names(project) == ["b", "c"]
 
 
-# --- where the assistant can ask the user ---
+# --- clients with elicitation ---
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
@@ -589,7 +589,7 @@ async def test_failed_question_changes_no_data_and_can_be_confirmed_later(
 
     async with Client(create_server(writable), mode=mode, elicitation_callback=decline) as client:
         token = (await client.call_tool(tool, arguments)).structured_content["data"]["confirmation"]
-        # as many as the question's own look with its repetitions meets: the call's would succeed
+        # enough faults for all attempts of the check before the question; the call's own reads would succeed
         state.faults.append(Fault("", method="GET", times=5, status=503))
         failed = await client.call_tool(tool, {**arguments, "confirmation": token})
         state.faults.clear()
@@ -632,7 +632,7 @@ async def test_refused_confirmation_is_void_in_other_clients(writable: Settings,
     assert changes(state) == []
 
 
-# --- in Python ---
+# --- Python API ---
 
 
 def test_openapi_creates_and_deletes_like_the_official_api(

@@ -1,6 +1,6 @@
-"""Curves as pictures: size, labels, what cannot be drawn; and the outlines that stand beside them."""
+"""Charts: size, labels, undrawable values and sparklines."""
 
-# fontTools, Pillow and matplotlib are typed in part
+# fontTools, Pillow and matplotlib are partly typed
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeStubs=false
 
@@ -54,7 +54,7 @@ def make_noise(seed: int, size: int) -> list[float]:
 
 
 def make_font(path: Path, characters: str) -> Path:
-    """Write a font that shows each of the characters as a block."""
+    """Write a font that draws each of the characters as a block."""
     pen = TTGlyphPen(None)
     pen.moveTo((100, 0))
     for point in ((900, 0), (900, 800), (100, 800)):
@@ -108,7 +108,7 @@ def test_labels_without_room_are_omitted() -> None:
 
 @pytest.fixture
 def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of fonts; next to it only DejaVu Sans is installed, as on a machine without Chinese fonts."""
+    """Return a font folder on a machine with no other font than DejaVu Sans."""
     plain = [entry for entry in font_manager.fontManager.ttflist if entry.name == "DejaVu Sans"]
     folder = tmp_path / "fonts"
     folder.mkdir()
@@ -122,7 +122,7 @@ def test_names_without_a_font_become_numbers() -> None:
     curves = [Curve("plain", range(3), [1, 2, 3]), Curve("学习率", range(3), [3, 2, 1])]
     chart = draw(*curves, title="损失")
     assert chart.numbered == [2]
-    # nothing of the names is drawn: other ones give the same picture
+    # names are not drawn: other names give the same picture
     assert chart.png == draw(curves[0], curves[1]._replace(label="实验"), title="准确率").png
 
 

@@ -1,4 +1,4 @@
-"""Codes are words in Chinese texts, and stay codes in English and in JSON."""
+"""Codes are translated in Chinese texts and unchanged in English and in JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `export`, through its own front door."""
+"""The command `export`, run through the CLI."""
 
 # pyarrow is not typed
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -36,7 +36,7 @@ def export(*arguments: str) -> int:
 
 
 def read_rows(file: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return step and value of each key's points, from any of the formats."""
+    """Return the steps and values of each key from any of the formats."""
     rows: dict[str, list[tuple[int, float]]] = {}
     if file.suffix == ".json":
         written = json.loads(file.read_text(encoding="utf-8"))

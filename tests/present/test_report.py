@@ -1,6 +1,6 @@
-"""The report is one page that stands alone: true, escaped, readable narrow, dark and in Chinese."""
+"""The report is a self-contained page: correct, escaped, and readable on phones, in dark mode and in Chinese."""
 
-# Pillow is typed in part
+# Pillow is partly typed
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\u202e\x1b[31m
 
 
 class Outline(HTMLParser):
-    """The elements of a page; every one that is opened must be closed in order."""
+    """The elements of a page; every open element must be closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ async def test_report_shows_ranking_differences_curves_and_diagnoses() -> None:
     page = await make(DEMO, "digits-mlp")
     assert "19 experiments: 16 FINISHED, 1 CRASHED" in page.text
     assert re.search(r"Ranking by val/acc .* 1 width-128-64 0\.986667 26 ", page.text, re.DOTALL)
-    # before the settings, however many there are: nobody scrolls for the verdict
+    # before the settings, so that the verdict is visible without scrolling
     assert re.search(r"rank experiment value step within noise preprocess ", page.text)
     assert re.search(r" 2 lr-0\.1 0\.984444 20 ✓ scale16 ", page.text.replace("\n", " "))
     assert re.search(r"Not ranked .*cosine-128-64-ckpt 0\.98 16 crashed", page.text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""The interactive chart: who gets its data, what stands in it, and the page that draws it."""
+"""The interactive chart: its clients, its data and its page."""
 
 # the JSON of a chart is of any type
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -49,7 +49,7 @@ ONE: dict[str, Any] = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["
 async def showing(
     settings: Settings, mode: str = "auto", mime_type: str = APP_MIME_TYPE
 ) -> AsyncGenerator[Client, None]:
-    """An MCP client that can show pages of a type."""
+    """Connect an MCP client that can show pages of a type."""
     extensions = [advertise(EXTENSION_ID, {"mimeTypes": [mime_type]})]
     async with Client(create_server(settings), mode=mode, extensions=extensions) as client:
         yield client

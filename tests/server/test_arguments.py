@@ -1,4 +1,4 @@
-"""Arguments in the forms that hosts and models send them: what is left out, what is read, what is refused."""
+"""Arguments in the forms that hosts and models send: omitted, accepted and refused values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_null_and_empty_text_mean_an_omitted_argument(tool: str, filling: 
 
 
 def fill_strictly(schema: dict[str, Any]) -> Any:
-    """Return a value for an argument that a model must fill, although it does not want it."""
+    """Return a model's value for an unwanted argument that it must fill."""
     if "enum" in schema:
         return schema.get("default", schema["enum"][0])
     fillings: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
@@ -71,7 +71,7 @@ async def test_strict_mode_fillers_mean_omitted_arguments(tool: str) -> None:
     async with session(DEMO) as client:
         (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
     filled = {name: fill_strictly(schema) for name, schema in listed.input_schema["properties"].items()}
-    # false and 0 say something in these; a model fills the default that it is shown
+    # false and 0 are meaningful here; models fill in the published default
     filled |= {
         name: schema["default"]
         for name, schema in listed.input_schema["properties"].items()

@@ -1,4 +1,4 @@
-"""What is sent is MCP, by the protocol's own schemas in both eras, and by its own suite where that is installed."""
+"""Messages conform to MCP, by its schemas in both eras and, if installed, by its conformance suite."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(settings: Settings) -> Iterator[str]:
 
 
 def exchange(url: str, era: str, method: str, **params: Any) -> dict[str, Any]:
-    """Send a request of an era as it stands on the wire; return the whole answer."""
+    """Send a raw request of an era; return the full response."""
     headers = {**ACCEPT, **bearer(), "mcp-protocol-version": era}
     if era == MODERN:
         about = {"name": "test", "version": "1"}
@@ -118,7 +118,7 @@ def test_unknown_methods_resources_and_prompts_are_protocol_errors(url: str, era
 
 
 async def ask_everything(client: Client) -> dict[str, Any]:
-    """Return all that the server tells of itself, and one answer or more of each kind."""
+    """Return all lists of the server and at least one result of each type."""
     answers: dict[str, Any] = {
         "tools": await client.list_tools(),
         "prompts": await client.list_prompts(),
@@ -162,7 +162,7 @@ async def test_command_replies_match_the_in_memory_server(settings: Settings, mo
         )
         async with Client(stdio_client(parameters), mode=mode) as client:
             answers = await ask_everything(client)
-    # a confirmation is new each time
+    # confirmations differ in every call
     unlike = {name for name, answer in expected.items() if answers[name] != answer}
     assert unlike == {"create_project", "delete_experiments", "delete_project"}
     for name in unlike:
@@ -176,7 +176,7 @@ def test_baseline_entries_have_reasons_and_real_scenarios() -> None:
     text = SCRIPT.with_name("conformance-baseline.yml").read_text(encoding="utf-8")
     names = yaml.safe_load(text)["server"]
     assert len(names) == len(set(names))
-    # no other than those about what the suite's own server has to offer
+    # only scenarios that need features of the suite's own server
     assert all(
         re.match("tools-call-|elicitation-|resources-(read|templates|(un)?subscribe)|prompts-get-", one)
         for one in names

@@ -1,4 +1,4 @@
-"""The model pays for one form: text only for hosts that would read the JSON, both for all others."""
+"""Reply forms: text only for hosts that pass JSON to the model, text and JSON for all others."""
 
 from __future__ import annotations
 

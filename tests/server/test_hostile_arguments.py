@@ -1,7 +1,7 @@
-"""Every tool, prompt, resource and completion with arguments that nobody should send: more than 22,000 calls.
+"""Every tool, prompt, resource and completion with hostile arguments: more than 22,000 calls.
 
-All go through the SDK's in-memory client to a whole server, and what the server asks of SwanLab goes over real HTTP to
-the fake, whose log tells which paths were asked for. The calls are the same in every run.
+Calls go through the SDK's in-memory client to a complete server, whose requests go over real HTTP to the fake SwanLab;
+its log has the requested paths. The calls are the same in every run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OTHERS = 700  # of prompts, resources and completion each
 BUDGET = 3000
 LONGEST_ERROR = 4000
 
-# what the tools may ask of SwanLab: `{}` stands for a name, and nothing but these may ever be asked for
+# the only endpoints that tools may request; `{}` is a name
 ENDPOINTS = {
     "POST /api/login/api_key",
     "GET /api/group/",
@@ -245,7 +245,7 @@ def pick_good(tool: str, name: str, schema: dict[str, Any], luck: random.Random)
 
 
 def pick_hostile(schema: dict[str, Any], luck: random.Random) -> Any:
-    """Return what an argument should not be: mostly of the right kind, else of any."""
+    """Return a hostile value, mostly of the right type."""
     kind, chance = schema["type"], luck.random()
     if chance < 0.02:
         return luck.choice(LARGE + MANY)
@@ -262,7 +262,7 @@ def pick_hostile(schema: dict[str, Any], luck: random.Random) -> Any:
 
 
 def make_calls(tool: Any, luck: random.Random, count: int, host: str) -> Iterator[dict[str, Any]]:
-    """Yield arguments: all bad, or one or two among good ones, which then get past the first check."""
+    """Yield arguments: all bad, or one or two bad arguments among valid arguments, which pass the first check."""
     properties, required = tool.input_schema.get("properties", {}), tool.input_schema.get("required", ())
     for _ in range(count):
         optional = [name for name in properties if name not in required]
@@ -295,7 +295,7 @@ def state(state: State) -> State:
 
 @pytest.fixture
 def crowded(settings: Settings) -> Settings:
-    """The fake SwanLab and runs on disk, side by side."""
+    """Return settings of the fake SwanLab with runs on disk."""
     return replace(settings, log_dirs=(RUNS / "0.10.3-offline",), max_output_tokens=BUDGET)
 
 
@@ -304,12 +304,12 @@ def collect_texts(value: Any) -> list[str]:
         return [text for pair in value.items() for item in pair for text in collect_texts(item)]
     if isinstance(value, (list, tuple)):
         return [text for item in value for text in collect_texts(item)]
-    # a number is a name too
+    # a number is also a name
     return [str(value)] if isinstance(value, (str, int, float)) else []
 
 
 def check_requests(calls: Sequence[Call], asked: Sequence[Any], state: State) -> None:
-    """Fail unless every request went to an endpoint that is meant, for a name that was asked for or that exists."""
+    """Fail unless every request is for an allowed endpoint and a requested or existing name."""
     known = {"local", "exports", "project1", "cuid1", "odd1"}
     known |= {one.username for one in state.workspaces} | {one.name for one in state.projects}
     for call in calls:
@@ -338,7 +338,7 @@ def fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def check_message(result: Any) -> str:
-    """Fail unless a result can be sent as it is; return its text."""
+    """Fail unless a result is serialisable; return its text."""
     wire = result.model_dump_json(by_alias=True, exclude_none=True)
     assert json.loads(wire.encode())
     text = text_of(result)
@@ -365,12 +365,12 @@ def check_result(result: Any, check: Any) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda entry: entry.name)
 async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settings, state: State, tool: Any) -> None:
-    # a question that was given up may still arrive while later calls run
+    # a request of an abandoned call can still arrive during later calls
     recent: deque[Any] = deque(maxlen=100)
     async with session(crowded) as client:
         listed = next(one for one in (await client.list_tools()).tools if one.name == tool.name)
         check = jsonschema.Draft202012Validator(listed.output_schema) if listed.output_schema else None
-        # a picture costs as much as a hundred other calls
+        # a picture is as expensive as a hundred other calls
         count = CALLS // 5 if tool.name == "plot_metrics" else CALLS
         for arguments in make_calls(listed, random.Random(tool.name), count, crowded.web_host):
             recent.append(arguments)
@@ -423,11 +423,11 @@ async def test_no_generated_text_breaks_a_tool(
 
 
 def check_refusal(error: MCPError, longest: int = LONGEST_ERROR) -> None:
-    """Fail unless an error of the protocol tells what is wrong, in words that can be sent."""
+    """Fail unless a protocol error has a serialisable message that explains it."""
     message = error.error.message
     assert error.error.code in (INVALID_PARAMS, INTERNAL_ERROR, -32002), message
     assert json.dumps(message, ensure_ascii=False).encode()
-    # the SDK's own words repeat the address that the client itself gave
+    # the SDK's message repeats the client's URI
     assert neutralise(message) == message or message.startswith("Unknown resource: ")
     assert 0 < len(message) <= longest
     assert not message.startswith(("Internal", "Error executing", "Error reading", "Error creating"))
@@ -452,7 +452,7 @@ async def test_no_argument_breaks_a_prompt(crowded: Settings, state: State) -> N
             assert json.loads(result.model_dump_json().encode())
             (message,) = result.messages
             assert neutralise(message.content.text) == message.content.text
-            # what was given is quoted: it begins no line
+            # arguments are quoted, so they add no line
             assert message.content.text.count("\n") <= entry.texts["en"].count("\n") + 7
     assert written > OTHERS / 4
     assert not state.calls
@@ -476,7 +476,7 @@ async def test_no_uri_breaks_a_resource_or_leaves_its_endpoints(crowded: Setting
             try:
                 result = await client.read_resource(address)
             except MCPError as error:
-                # of an address that no resource has the SDK repeats the whole
+                # the SDK repeats an unknown URI in full
                 check_refusal(error, LONGEST_ERROR + len(address))
             else:
                 read += 1
@@ -513,7 +513,7 @@ async def test_no_typed_text_breaks_completion(crowded: Settings, state: State) 
 
 
 def test_garbage_on_the_wire_does_not_end_the_server() -> None:
-    """What is no message at all the SDK drops without a reply; whatever came before, the next call is answered."""
+    """The SDK drops invalid messages without a reply; the next call still works."""
 
     def call(number: int, arguments: str) -> str:
         request = json.dumps(
@@ -559,7 +559,7 @@ def test_garbage_on_the_wire_does_not_end_the_server() -> None:
         assert server.wait(timeout=30) == 0
         assert b"Traceback" not in server.stderr.read()
     assert answers[99]["result"]["structuredContent"]["data"][0]["name"] == "digits-mlp"
-    # these are messages, and their faults are told
+    # these are valid messages with invalid arguments
     for number in (3, 4, 10):
         assert answers[number]["result"]["isError"]
         assert "Invalid arguments" in answers[number]["result"]["content"][0]["text"]

@@ -1,4 +1,4 @@
-"""HTTP at the shared server: paths, browsers, OAuth probes, and messages that only just are JSON-RPC."""
+"""HTTP at the shared server: paths, browsers, OAuth probes and nearly valid JSON-RPC messages."""
 
 from __future__ import annotations
 
@@ -177,5 +177,5 @@ def test_request_on_an_open_connection_takes_at_most_10_ms(url: str) -> None:
             started = time.perf_counter()
             assert http.post(f"{url}/mcp", json=message("ping")).status_code == 200
             took.append(time.perf_counter() - started)
-    # Nagle's algorithm against delayed acknowledgement made it 45 ms
+    # Nagle's algorithm with delayed acknowledgements once took 45 ms
     assert sorted(took)[len(took) // 2] < 0.03

@@ -1,4 +1,4 @@
-"""Attacks on the shared server: slow and half-sent requests, invented keys, answers that are not read."""
+"""Attacks on the shared server: slow and partial requests, invented keys, unread responses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def head(length: int, key: str = "test-key") -> bytes:
 
 @contextmanager
 def opened(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], None, None]:
-    """Open connections and send the same beginning on each."""
+    """Open connections and send the same bytes on each."""
     host, port = url.removeprefix("http://").split(":")
     with ExitStack() as stack:
         made = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(count)]
@@ -123,7 +123,7 @@ def test_connections_are_reserved_for_callers_with_a_key(settings: Settings, tea
             for _ in range(60):
                 if held.hits >= number:
                     break
-                # other requests arrive too, so each arrival is only a reason to count again
+                # other requests arrive too, so each arrival only triggers a recount
                 team.arrived.wait(0.5)
                 team.arrived.clear()
             assert held.hits == number

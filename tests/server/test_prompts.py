@@ -1,4 +1,4 @@
-"""The tasks that a user picks from a menu."""
+"""Prompts: tasks that a user picks from a menu."""
 
 from __future__ import annotations
 

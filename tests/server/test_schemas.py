@@ -1,4 +1,4 @@
-"""The published schemas: one source with validation, loadable by every host, fully described, within the budget."""
+"""Published schemas match validation, load in every host, are fully described and keep the budget."""
 
 from __future__ import annotations
 

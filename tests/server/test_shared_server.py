@@ -1,4 +1,4 @@
-"""The server that a team shares by HTTP: everyone with a key of their own, and nothing of anybody else's."""
+"""The shared HTTP server: each caller uses their own key and sees only their own data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CALL = {"name": "list_projects", "arguments": {}}
 
 @contextmanager
 def serve(settings: Settings, **how: Any) -> Iterator[str]:
-    """Serve an app of these settings in a thread; yield its base URL."""
+    """Serve an app with these settings in a thread; yield its base URL."""
     with serve_app(create_http_app(settings, **how)) as url:
         yield url
 
@@ -81,7 +81,7 @@ def message(method: str = "tools/call", **params: Any) -> dict[str, Any]:
 
 
 def ask(url: str, *, key: str | None = "test-key", body: Any = None, **headers: str) -> httpx.Response:
-    """Send one request of the handshake era, as it is: no session, no initialize."""
+    """Send a raw request of the handshake era, without a session or initialize."""
     told = {**ACCEPT, **(bearer(key) if key is not None else {}), **headers}
     return httpx.post(f"{url}/mcp", json=body or message(**CALL), headers=told, timeout=30)
 
@@ -93,7 +93,7 @@ def names(response: httpx.Response) -> list[str]:
 
 @pytest.fixture
 def team(state: State) -> State:
-    """A colleague with an account, a workspace and a private project of their own."""
+    """Return the world with a colleague who has their own account, workspace and private project."""
     state.add_user("colleague", api_key="other-key")
     workspace = state.add_workspace("colleague", kind="PERSON", colleague="OWNER")
     state.add_experiment(state.add_project(workspace, "secret", visibility="PRIVATE"), "run-canary")
@@ -149,7 +149,7 @@ async def test_parallel_callers_get_their_own_replies(url: str, team: State) -> 
         workspace = team.add_workspace(f"user{number}", kind="PERSON", **{f"user{number}": "OWNER"})
         team.add_project(workspace, f"of-{number}", visibility="PRIVATE")
     async with httpx.AsyncClient(timeout=30) as http:
-        # each knocks alone first: more than 8 newcomers at once are asked to wait
+        # each key logs in first: more than 8 parallel newcomers have to wait
         for number in range(6):
             names(await http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(f"key-{number}")}))
         asked = [number % 6 for number in range(48)]
@@ -321,13 +321,13 @@ def test_disconnected_caller_stops_its_work(settings: Settings, team: State) -> 
         with socket.create_connection((host, int(port))) as caller:
             caller.sendall(head.encode() + body)
             team.arrived.wait()
-        # the only slot is free again although SwanLab has not answered yet
+        # the only slot is free again before SwanLab responds
         tries = (ask(url) for _ in range(200))
         assert names(next((one for one in tries if one.status_code != 503), busy)) == ["project1"]
         released.set()
 
 
-# --- the clients behind the keys ---
+# --- clients per key ---
 
 
 @pytest.fixture
@@ -440,7 +440,7 @@ async def test_equal_keys_share_a_login_and_excess_new_keys_must_wait(settings: 
 
 @contextmanager
 def started(*arguments: str, **more: str) -> Iterator[str]:
-    """Start the command on a free port; yield its base URL, and end it by SIGTERM."""
+    """Start the command on a free port; yield its base URL and stop it with SIGTERM."""
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ(**more)) as process:
         assert process.stderr is not None
@@ -457,7 +457,7 @@ def started(*arguments: str, **more: str) -> Iterator[str]:
 
 @contextmanager
 def balanced(*backends: str) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that gives each request to the next worker, and a list of who got one."""
+    """Start a round-robin proxy; yield its URL and the list of workers per request."""
     turns = itertools.cycle(backends)
     taken: list[str] = []
 
@@ -480,7 +480,7 @@ def balanced(*backends: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def pass_turns(url: str, taken: list[str], worker: str) -> None:
-    """Let the next request go to another worker than this."""
+    """Route the next request to a different worker."""
     while taken[-1] != worker:
         httpx.get(f"{url}/health")
 
@@ -525,7 +525,7 @@ async def test_two_workers_behind_a_load_balancer_need_no_shared_state(host: str
     assert made.experiments == []
     assert len(team.get_calls("runs/cuid-a$")) > 1
     assert len([call for call in team.calls if call.method == "DELETE"]) == 1
-    # without sessions, callers of the handshake era cannot be asked in mid-call
+    # without sessions, elicitation is impossible in the handshake era
     assert len(questions) == (mode != "legacy")
     assert taken.count(one) >= 4
     assert taken.count(two) >= 4
@@ -652,7 +652,7 @@ def test_systemd_unit_and_compose_file_start_an_existing_command() -> None:
         assert arguments.allowed_host == ["mcp.example.org"]
         assert (arguments.shared_key, arguments.allow_writes) == (False, False)
     assert (root / "deploy" / compose["services"]["mcp"]["build"] / "Dockerfile").is_file()
-    # matplotlib draws nothing without a place for its cache
+    # matplotlib needs a writable cache
     assert compose["services"]["mcp"]["read_only"] is True
     assert "/tmp" in compose["services"]["mcp"]["tmpfs"]
 

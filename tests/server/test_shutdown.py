@@ -1,4 +1,4 @@
-"""How a call and the process end, and what may leave by stdout: real processes, real pipes, real HTTP."""
+"""The end of calls and processes, and the contents of stdout: real processes, pipes and HTTP."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import pytest
 from tests.cli.test_command import INITIALIZE, environ, send
 from tests.fake_swanlab import Fault, State
 
-# as long as a busy machine may need; a second is what an idle one is held to
+# long enough for a busy machine; an idle machine must take at most a second
 PATIENCE = 30
 CALL = {"id": 2, "method": "tools/call", "params": {"name": "list_project_exps", "arguments": {"project": "project1"}}}
-# prints in every way that a dependency can, then lets the real one take its place
+# prints in every way that a dependency can, then loads the real module
 NOISY = """
 import importlib, os, subprocess, sys, threading, time, warnings
 print("printed at import", flush=True)
@@ -43,7 +43,7 @@ importlib.import_module("matplotlib")
 
 @contextmanager
 def serving(host: str, *options: str, settings: Sequence[str] = (), **more: str) -> Generator[Any, None, None]:
-    """Start the server over pipes and shake hands."""
+    """Start the server over pipes and initialize it."""
     command = [sys.executable, *options, "-m", "swanlab_mcp", "--host", host, *settings]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key", **more), **pipes)
@@ -64,14 +64,14 @@ def ask(server: Any, *messages: dict[str, Any]) -> None:
 
 
 class Held(NamedTuple):
-    """A request that waits: when it has arrived, and when its connection was closed."""
+    """A held request: events for its arrival and for its closed connection."""
 
     arrived: threading.Event
     hung_up: threading.Event
 
 
 def hold(state: State) -> Held:
-    """Let the next request for experiments wait until its connection is closed."""
+    """Hold the next request for experiments until its connection is closed."""
     held = Held(threading.Event(), threading.Event())
     state.faults = [Fault("/runs", until=held.arrived, hung_up=held.hung_up, then=held.arrived.set, times=1)]
     return held
@@ -141,7 +141,7 @@ def test_stdout_carries_only_json_rpc_and_threads_do_not_block_the_exit(host: st
 
 
 def post(url: str, body: bytes, length: int) -> socket.socket:
-    """Send a request of the handshake era with a body of `length`, of which `body` comes now."""
+    """Send a request of the handshake era with a body of `length` bytes, and `body` as its first part."""
     host, port = url.removeprefix("http://").removesuffix("/mcp").split(":")
     head = (
         "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"
@@ -179,7 +179,7 @@ def test_http_server_exits_silently_with_its_code_during_calls(
 
 
 def confirm(state: State, ask: Any) -> tuple[dict[str, Any], threading.Event]:
-    """Return the confirmed call of a deletion that SwanLab will not answer, and what is set when it arrives there."""
+    """Return a confirmed deletion that SwanLab does not respond to, and the event of its arrival."""
     made = state.add_project(state.workspaces[1], "mnist")
     state.add_experiment(made, "a", cuid="cuid-a")
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["cuid-a"]}

@@ -1,4 +1,4 @@
-"""What usual questions cost an assistant, beside what they cost before."""
+"""Compare the token costs of common questions with the recorded baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools as an assistant meets them: through an MCP client."""
+"""Tools called through an MCP client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",
 
 
 def check_forms(result: Any) -> dict[str, Any]:
-    """Both forms of a reply must hold the same facts: every figure and name of one is in the other."""
+    """Assert that both forms of a reply have the same figures and names."""
     assert not result.is_error, text_of(result)
     structured = result.structured_content
     assert structured["code"] == 200
@@ -311,7 +311,7 @@ async def test_replies_keep_the_budget_and_paging_loses_no_row(settings: Setting
 async def test_full_list_reads_only_pages_that_fit_the_reply(settings: Settings, state: State) -> None:
     many = state.add_project(state.workspaces[0], "many")
     for number in range(1000):
-        # nothing makes a row shorter
+        # rows of minimum length
         state.add_experiment(many, "", cuid=f"{number:x}", user={}, state="")
         state.add_project(state.workspaces[1], f"{number:x}", cuid="")
     asked = {"list_project_exps": {"project": "many"}, "list_projects": {"username": state.workspaces[1].username}}
@@ -426,7 +426,7 @@ async def test_clients_get_log_messages_of_their_calls_from_the_chosen_level(
     server = create_server(replace(settings, is_cached=False))
     async with Client(server, mode=mode, logging_callback=listen) as client, connect(server) as other:
         assert client.server_capabilities.logging is not None
-        # it was not asked for, and it is nobody else's
+        # no level is set yet, and other clients get no messages
         await client.call_tool("list_projects", {})
         await other.call_tool("list_projects", {})
         assert told == []

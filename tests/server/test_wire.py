@@ -1,4 +1,4 @@
-"""Over real stdio: everything that has an id gets its result or an error, and the next call works."""
+"""Every request with an id over stdio gets a result or an error, and the next call works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.test_command import INITIALIZE, environ, send
 
 
 class Server:
-    """The command with the demo, spoken to line by line."""
+    """Run the command with the demo; exchange messages line by line."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None

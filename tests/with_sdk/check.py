@@ -1,8 +1,8 @@
-"""Record runs with real SDKs in every way a run can end, and compare what we read with what was logged.
+"""Record runs with real SDKs and every kind of end, and compare the data read with the data logged.
 
-python -m tests.with_sdk.check PYTHON [PYTHON …], from the project's folder, in its own environment; each PYTHON is one
-whose environment holds requirements.txt (or an older swanlab). The cloud is a stand-in on loopback. Where the SDK's own
-reader gets through a file, it is compared too. Exits with 1 and says what differs, if anything does.
+python -m tests.with_sdk.check PYTHON [PYTHON …], from the project's folder, in its own environment. Each PYTHON has an
+environment with requirements.txt (or an older swanlab). The cloud is a fake server on loopback. If the SDK's own reader
+can read a file, its data are compared too. Exits with 1 and prints the differences, if any.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ WAYS = [
     ("disabled", "finish"),
     *(("online", end) for end in ("finish", "resume", "share")),
 ]
-# before 0.6.2 only the local mode leaves points on disk
+# before 0.6.2 only the local mode stores points on disk
 OLDEST_WAYS = [("local", end) for end in ENDS]
 STATES = {"crash": "CRASHED", "interrupt": "ABORTED", "kill": "UNKNOWN"}
 
 
 def record(python: str, folder: Path, mode: str, end: str, host: str) -> dict[str, Any] | None:
-    """Record a run and return what was logged, None where this SDK cannot record it."""
+    """Record a run and return the logged data, or None if this SDK cannot record it."""
     folder.mkdir()
     (folder / "home").mkdir()
     command = [python, str(HERE / "record.py"), str(folder), mode, end]
@@ -61,7 +61,7 @@ def record(python: str, folder: Path, mode: str, end: str, host: str) -> dict[st
 
 
 def read_back(python: str, file: Path) -> dict[str, Any] | None:
-    """Return what the SDK's own reader tells, None where it does not get through."""
+    """Return the data from the SDK's own reader, or None if it fails."""
     command = [python, str(HERE / "read_back.py"), str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
@@ -75,7 +75,7 @@ def same(one: float, other: float) -> bool:
 
 
 async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]:
-    """Return what differs between the runs of a folder and what we read of them."""
+    """Return the differences between the logged data and the runs of a folder."""
     client = OfflineClient([folder / "swanlog"])
     if truth["name"] == "disabled-finish":
         return (
@@ -88,7 +88,7 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
     if [one.name for one in reversed(listed)] != [part["name"] for part in parts]:
         return [f"{truth['name']}: listed were {[one.name for one in listed]}"]
     faults: list[str] = []
-    # the newest is listed first
+    # the newest run is listed first
     for one, part in zip(reversed(listed), parts, strict=True):
         faults += await compare_experiment(client, one.cuid, part)
     files = [run.file for run in client._catalogue.runs]  # pyright: ignore[reportPrivateUsage] counts folders
@@ -101,13 +101,13 @@ async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]
 
 
 async def compare_experiment(client: OfflineClient, cuid: str, truth: dict[str, Any]) -> list[str]:
-    """Return what differs between an experiment that was recorded and what we read of it."""
+    """Return the differences between the logged data and an experiment."""
     project, is_killed = truth["project"], truth["end"] == "kill"
     answer = await client.get_experiment(ExperimentRef("local", project, cuid))
     experiment = answer.data
     assert experiment is not None
     faults: list[str] = []
-    # before 0.8 an interrupt is stored as a crash
+    # SDKs before 0.8 store an interrupt as a crash
     is_crash = truth["is_legacy"] and truth["end"] == "interrupt"
     state = "CRASHED" if is_crash else STATES.get(truth["end"], "FINISHED")
     if experiment.state != state:
@@ -156,7 +156,7 @@ async def compare_experiment(client: OfflineClient, cuid: str, truth: dict[str, 
 async def compare_readers(
     client: OfflineClient, cuid: str, truth: dict[str, Any], told: dict[str, Any] | None
 ) -> list[str]:
-    """Return where the SDK's own reader differs from ours; it may stop early, at the first interleaved record."""
+    """Return the differences from the SDK's own reader, which can stop at the first interleaved record."""
     if told is None:
         return []
     ref = ExperimentRef("local", truth["project"], cuid)

@@ -1,4 +1,4 @@
-"""A stand-in for SwanLab on loopback that takes whatever an SDK sends and answers as little as it needs."""
+"""A fake SwanLab on loopback that accepts any request of an SDK and returns minimal responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ANYTHING: dict[str, Any] = {
     "_count": {"experiments": 0},
     "urls": [],
     "flagId": "1",
-    # where SDK 0.6 uploads media: the stand-in too
+    # SDK 0.6 uploads media to this server, too
     "expiredTime": 4_102_444_800,
     "prefix": "media",
     "bucket": "media",

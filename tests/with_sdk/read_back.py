@@ -1,4 +1,4 @@
-"""Print what the SDK's own reader gets out of a run file; started by check.py, by the SDK's own python.
+"""Print the data of a run file from the SDK's own reader; check.py starts this with the SDK's Python.
 
 read_back.py FILE: prints {"points": {key: [[step, value, Unix ms], ...]}, "lines": [...]}.
 """

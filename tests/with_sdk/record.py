@@ -1,4 +1,4 @@
-"""Record one run with the real SDK and write down what was logged; started by check.py, by the SDK's own python.
+"""Record a run with the real SDK and save the logged data; check.py starts this with the SDK's Python.
 
 record.py FOLDER MODE END: MODE is offline, local, online or disabled; END is finish, exit, crash, interrupt, kill,
 files (with swanlab.save), resume (one run in two parts), share (one run by two processes) or seeded (a script that
@@ -27,7 +27,7 @@ import swanlab
 STEPS = 400
 VERSION = tuple(map(int, swanlab.__version__.split(".")[:3]))
 IS_LEGACY = VERSION < (0, 8)
-# these record in local mode only, into a database
+# these versions record only in local mode, into a database
 IS_OLDEST = VERSION < (0, 6, 2)
 
 
@@ -60,12 +60,12 @@ def log_steps(truth: dict[str, Any], start: int = 0, end: int = STEPS, prefix: s
 
 
 def record_twice(folder: Path, truth: dict[str, Any]) -> None:
-    """Run this script twice, as a user does who trains with several settings, and write down what both logged."""
+    """Run this script twice, like a user who trains with several settings, and save the logged data of both."""
     parts: list[dict[str, Any]] = []
     for number in ("1", "2"):
         subprocess.run([sys.executable, *sys.argv, number], check=True)
         parts.append(json.loads((folder / f"truth-{number}.json").read_text(encoding="utf-8")))
-        time.sleep(1.1)  # folders are named by the second
+        time.sleep(1.1)  # folder names have a resolution of one second
     (folder / "truth.json").write_text(json.dumps({**truth, "parts": parts, "folders": 2}), encoding="utf-8")
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     other: Any = None
     is_second = "SECOND" in os.environ
     if end == "share" and not is_second:
-        # the second process has the same command, as ranks have; it prints what it logged
+        # the second process has the same command, like a rank; it prints its logged data
         environment = {**os.environ, "SECOND": "1"}
         other = subprocess.Popen([sys.executable, *sys.argv], stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -113,7 +113,7 @@ def main() -> None:
             return
         number = int(sys.argv[4])
         if IS_OLDEST and number == 2:
-            truth["name"] += "-2"  # the SDK numbers equal names
+            truth["name"] += "-2"  # the SDK adds numbers to equal names
         truth |= {"shift": float(number), "folders": 1}
         random.seed(7)
     swanlab.init(**given)
@@ -134,7 +134,7 @@ def main() -> None:
     if end == "resume":
         log_steps(truth, 0, STEPS // 2)
         swanlab.finish()
-        time.sleep(1.1)  # folders are named by the second
+        time.sleep(1.1)  # folder names have a resolution of one second
         swanlab.init(**given)
         log_steps(truth, STEPS // 2, STEPS)
         write_down()

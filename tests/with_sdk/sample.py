@@ -1,6 +1,6 @@
-"""Record three short runs with the real SDK for tests/offline_runs, and write down what was logged.
+"""Record three short runs with the real SDK for tests/offline_runs, and save the logged data.
 
-sample.py FOLDER, started by the SDK's own python in an empty FOLDER with neutral names. The runs are "first" and
+Start sample.py FOLDER with the SDK's Python in an empty FOLDER with neutral names. The runs are "first" and
 "second" (a script that seeds Python's random numbers, run twice) and "broken" (it raises an error); truth.json has the
 form that tests/client/local/test_runs.py reads.
 """
@@ -108,7 +108,7 @@ def main() -> None:
         part = folder / f"truth-{number}.json"
         runs.append(json.loads(part.read_text(encoding="utf-8")))
         part.unlink()
-        time.sleep(1.1)  # folders are named by the second
+        time.sleep(1.1)  # folder names have a resolution of one second
     (folder / "truth.json").write_text(json.dumps({"runs": runs}, indent=1), encoding="utf-8")
 
 
