@@ -23,6 +23,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.operations.verdicts import read_verdict
 
 __all__ = ["SimilarExperiments", "find_similar_experiments"]
@@ -97,7 +98,8 @@ async def find_similar_experiments(
         if not flatten(sought):
             raise InvalidArgument(say("The experiment records no config."), hint=say("Pass config instead."))
     summaries = (await client.at(ref).get_summaries(ref, others)).data or {} if others else {}
-    metric = metric or _choose_metric(list(summaries.values()))
+    logged = Counter(key for summary in summaries.values() for key in summary)
+    metric = metric or next(iter(choose_targets([key for key, _ in logged.most_common()], 1)), "")
     direction = describe_key(metric).direction if metric else ""
     space = build_space([sought, *(one.profile.get("config") for one in others)])
     is_part = not exp_cuid
@@ -138,21 +140,6 @@ async def _read_health(client: SwanLabClient, ref: ProjectRef, experiments: Sequ
         return verdict.judgement.health
 
     return await read_all(experiments, ask)
-
-
-def _choose_metric(summaries: Sequence[Summary]) -> str:
-    """Return the held-out metric that most experiments report and whose direction is known, "" without one."""
-    counts = Counter(key for summary in summaries for key in summary)
-    roles = ("quality", "reward", "error", "loss")
-
-    def rate(key: str) -> tuple[bool, int, int, int]:
-        kind = describe_key(key)
-        held_out = kind.split in ("validation", "test")
-        role = roles.index(kind.role) if kind.role in roles else len(roles)
-        return held_out, counts[key], -role, -len(key)
-
-    known = [key for key in counts if describe_key(key).direction and not key.startswith("__swanlab__")]
-    return max(known, key=rate, default="")
 
 
 def _get_result(summary: MetricSummary | None, direction: str) -> float | None:
