@@ -50,6 +50,7 @@ EXAMPLES = {
     "get_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss max_points=10",
     "plot_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss log_y=true -o curves.png",
     "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true size=5",
+    "aggregate_experiments": "project=digits-mlp group_by=config.lr metrics=val/acc",
     "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
     "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
     "find_similar_experiments": "project=digits-mlp 'config=lr=0.2' metric=val/acc size=3",

@@ -24,6 +24,7 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "get_metrics": lambda: say("Get the values of metrics over steps (curves), of one or several experiments in one call."),
     "plot_metrics": lambda: say("Draw up to 20 curves of one or several experiments as an image that you can see."),
     "rank_experiments": lambda: say("Rank a project's experiments by a metric, and say which differences are larger than seed noise."),
+    "aggregate_experiments": lambda: say("Count and average a project's experiments by one or two fields: how many crashed by user, mean accuracy by lr."),
     "compare_experiments": lambda: say("Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results."),
     "diagnose_experiment": lambda: say("Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why."),
     "find_similar_experiments": lambda: say("Find the experiments most like a planned config or an experiment: was this tried, and how did it end."),

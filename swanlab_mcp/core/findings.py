@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, WithJsonSchema
 from swanlab_mcp.core.records import Number, Record, is_empty, to_json_value
 
 __all__ = [
+    "AggregatedGroup",
     "Association",
     "Cause",
     "ComparedExperiment",
@@ -215,3 +216,22 @@ class SimilarExperiment(Record):
     state: str
     health: str = Field(description="What its curves show, as in diagnose_experiment")
     created: str
+
+
+class AggregatedGroup(Record):
+    """Experiments that share the values of one or two fields, and the statistics of one metric over them."""
+
+    group: Settings = Field(description="The fields with their values; null where an experiment lacks the field")
+    metric: str | None = Field(default=None, exclude_if=is_empty)
+    count: int
+    states: str = Field(description="How many are in each state")
+    hours: float = Field(description="Time that all of them ran, of those whose end is recorded")
+    n: int | None = Field(default=None, description="Values that count; the next columns are statistics of these")
+    mean: Number | None = None
+    sd: Number | None = None
+    sem: Number | None = None
+    min: Number | None = None
+    median: Number | None = None
+    max: Number | None = None
+    best: str | None = Field(default=None, description="The experiment with the best value")
+    left_out: str | None = Field(default=None, description="How many have no value, a NaN or infinite one, or no end")

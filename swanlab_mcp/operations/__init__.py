@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from swanlab_mcp.operations.aggregation import aggregate_experiments
     from swanlab_mcp.operations.changes import create_project, delete_experiments, delete_project
     from swanlab_mcp.operations.comparison import compare_experiments
     from swanlab_mcp.operations.diagnosis import diagnose_experiment
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
 
 __all__ = [
+    "aggregate_experiments",
     "compare_experiments",
     "create_project",
     "delete_experiments",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "aggregate_experiments": "aggregation",
     "compare_experiments": "comparison",
     "create_project": "changes",
     "delete_experiments": "changes",

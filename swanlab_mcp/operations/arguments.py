@@ -11,6 +11,8 @@ from swanlab_mcp.core.models import Filter
 from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, read_config, read_objects, read_words
 
 __all__ = [
+    "AggregatedMetrics",
+    "AggregatedValue",
     "AnyProject",
     "Around",
     "AsOfStep",
@@ -29,6 +31,7 @@ __all__ = [
     "Fields",
     "Filters",
     "ForecastMetric",
+    "GroupBy",
     "Head",
     "KeyKind",
     "KeySearch",
@@ -68,6 +71,7 @@ __all__ = [
     "SoughtConfig",
     "SoughtExperiment",
     "Start",
+    "Statistic",
     "StepsOnly",
     "Tail",
     "TargetMetric",
@@ -77,6 +81,7 @@ __all__ = [
     "Username",
     "ValueAt",
     "Visibility",
+    "WantedStatistics",
     "WatchedMetrics",
     "XAxis",
 ]
@@ -289,6 +294,31 @@ OutcomeMetric = Annotated[
 ]
 SimilarCount = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=10, description="How many of the nearest experiments to return, at most 10")
+]
+GroupBy = Annotated[
+    Sequence[_Key],
+    _WORDS,
+    Field(
+        max_length=2,
+        description="One or two fields: config.<key>, state, user, group, job, labels, or day, week or month of "
+        "creation. Default: one group of all",
+        examples=[["config.lr"]],
+    ),
+]
+AggregatedMetrics = Annotated[
+    Sequence[_Key],
+    _WORDS,
+    Field(max_length=4, description="Metric keys whose values are averaged. Default: only count, states and hours"),
+]
+Statistic = Literal["mean", "sd", "sem", "min", "median", "max"]
+WantedStatistics = Annotated[
+    Sequence[Statistic],
+    _WORDS,
+    Field(max_length=6, description="Statistics to return. Default: all but sem, the standard error of the mean"),
+]
+AggregatedValue = Annotated[
+    Literal["best", "last"],
+    Field(description="Value of each experiment: its best one (default, by the metric's direction) or its last one"),
 ]
 ForecastMetric = Annotated[
     str,

@@ -47,6 +47,7 @@ TOOLS = (
     ToolEntry("get_metrics", "Get metric series"),
     ToolEntry("plot_metrics", "Plot metrics", shows_pictures=True, view=CURVES),
     ToolEntry("rank_experiments", "Rank experiments"),
+    ToolEntry("aggregate_experiments", "Aggregate experiments"),
     ToolEntry("compare_experiments", "Compare experiments"),
     ToolEntry("diagnose_experiment", "Diagnose an experiment"),
     ToolEntry("find_similar_experiments", "Find similar experiments"),

@@ -41,7 +41,7 @@ NAMES = re.compile(r"`[^`]*`|--[a-z-]+|[A-Z]{2,}[A-Z_]*|[a-z]+(?:_[a-z]+)+|[a-z_
 # fields with text of the server; all other text is equal in every language
 OURS = {
     "notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg", "why",
-    "reason", "differs",
+    "reason", "differs", "left_out",
 }  # fmt: skip
 # values listed in the output schema
 KINDS = {"real", "within noise", "cannot tell", "baseline", "better", "worse", "no difference shown"}
@@ -71,6 +71,8 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("rank_experiments", {**PROJECT, "metric": "val/acc", "page": 0}),
     ("rank_experiments", {**PROJECT, "metric": "val/acc", "at": "step:50"}),
     ("rank_experiments", {**PROJECT, "metric": "grad_norm"}),
+    ("aggregate_experiments", {**PROJECT, "group_by": ["state"]}),
+    ("aggregate_experiments", {**PROJECT, "group_by": ["config.lr"], "metrics": ["val/acc"]}),
     ("compare_experiments", {**PROJECT, "exp_cuids": ["lr-0.01", "lr-0.1", "lr-0.3", "lr-1", "batch-8", "width-16"]}),
     ("diagnose_experiment", ONE),
     ("diagnose_experiment", {**PROJECT, "exp_cuid": "lr-1"}),

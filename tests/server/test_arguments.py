@@ -30,6 +30,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "list_metrics": TWO,
     "get_metrics": CURVES,
     "rank_experiments": {**PROJECT, "metric": "val/acc"},
+    "aggregate_experiments": {**PROJECT, "group_by": ["config.lr"]},
     "compare_experiments": TWO,
     "diagnose_experiment": ONE,
     "find_similar_experiments": {**PROJECT, "config": "lr=0.2"},

@@ -69,6 +69,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_metrics": {**THREE, "keys": ["loss"], "mode": "exact"},
     "plot_metrics": {**ONE_OF_SEVERAL, "keys": ["loss"]},
     "rank_experiments": {"project": "small", "metric": "loss"},
+    "aggregate_experiments": {"project": "small", "metrics": ["loss"]},
     "compare_experiments": {**THREE, "metrics": ["loss"]},
     "diagnose_experiment": ONE,
     "find_similar_experiments": {"project": "small", "config": "lr=0.1"},

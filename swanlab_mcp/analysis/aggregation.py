@@ -1,0 +1,45 @@
+"""Statistics of groups of experiments, as pandas computes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.quantiles import get_quantile
+
+__all__ = ["Statistics", "compute_statistics"]
+
+
+class Statistics(NamedTuple):
+    """Of finite values: `sd` with n - 1 in the denominator, and `sem`, which is sd / sqrt(n); None below 2 values."""
+
+    n: int
+    mean: float | None = None
+    sd: float | None = None
+    sem: float | None = None
+    min: float | None = None
+    median: float | None = None
+    max: float | None = None
+
+
+def compute_statistics(values: Sequence[float]) -> Statistics:
+    """Return the statistics of finite values; with no values, only n = 0."""
+    count = len(values)
+    if not count:
+        return Statistics(0)
+    # scaled, because the squares of large values overflow
+    scale = max(abs(value) for value in values) or 1.0
+    scaled = [value / scale for value in values]
+    mean = fmean(scaled)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / (count - 1)) * scale if count > 1 else None
+    return Statistics(
+        count,
+        mean * scale,
+        sd,
+        None if sd is None else sd / math.sqrt(count),
+        min(values),
+        get_quantile(values, 0.5),
+        max(values),
+    )

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from swanlab_mcp.analysis.aggregation import Statistics, compute_statistics
+from swanlab_mcp.analysis.differences import flatten, freeze
+from swanlab_mcp.analysis.filtering import Candidate, check_fields, read_field
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
+from swanlab_mcp.core.records import read_time
+from swanlab_mcp.operations.arguments import (
+    AggregatedMetrics,
+    AggregatedValue,
+    Filters,
+    GroupBy,
+    PageNumber,
+    PageSize,
+    ProjectName,
+    Statistic,
+    Unfinished,
+    Username,
+    WantedStatistics,
+)
+from swanlab_mcp.operations.choice import explain_missing_metric, list_chosen
+from swanlab_mcp.operations.listing import get_slice
+from swanlab_mcp.operations.refusals import word_refusals
+
+__all__ = ["Aggregation", "Group", "aggregate_experiments"]
+
+_PERIODS = ("day", "week", "month")
+_USUAL: Sequence[Statistic] = ("mean", "sd", "min", "median", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The experiments that share the values of the fields, and one metric of them.
+
+    Without a metric, `statistics` is of no values. `missing` have no value, `non_finite` a NaN or infinite one, and
+    `unfinished` are left out because of their state. `seconds` is the time that all of them ran.
+    """
+
+    values: Sequence[Any]
+    metric: str
+    statistics: Statistics
+    count: int
+    states: Mapping[str, int]
+    missing: int
+    non_finite: int
+    unfinished: int
+    best: Experiment | None
+    seconds: float
+    without_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """Groups in order; `groups` of them in all, of `count` experiments."""
+
+    rows: Sequence[Group]
+    fields: Sequence[str]
+    statistics: Sequence[Statistic]
+    at: Literal["best", "last"]
+    groups: int
+    count: int
+
+
+async def aggregate_experiments(
+    client: SwanLabClient,
+    *,
+    project: ProjectName,
+    group_by: GroupBy = (),
+    metrics: AggregatedMetrics = (),
+    stats: WantedStatistics = (),
+    filters: Filters = (),
+    at: AggregatedValue = "best",
+    unfinished: Unfinished = False,
+    username: Username = "",
+    page: PageNumber = 1,
+    size: PageSize = 20,
+) -> ApiResponse[Aggregation]:
+    """Count and average a project's experiments by one or two fields: how many crashed by user, mean accuracy by lr.
+
+    Use rank_experiments for an order of experiments and for whether differences are noise. Returns per group and metric
+    count, states, hours, n, mean, sd, min, median, max and the best member; values of finished experiments count, and
+    missing, non-finite and unfinished ones are counted apart.
+    Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
+    """
+    ref, choice = await list_chosen(client, project, username, filters, metrics)
+    experiments, summaries = choice.experiments, choice.summaries
+    for metric in metrics:
+        if experiments and not any(metric in summaries.get(one.cuid, {}) for one in experiments):
+            await explain_missing_metric(client, ref, experiments, metric)
+    candidates = [Candidate(one, flatten(one.profile.get("config")), {}) for one in experiments]
+    with word_refusals():
+        check_fields([field for field in group_by if field not in (*_PERIODS, "user")], candidates)
+    members: dict[tuple[str, ...], list[Candidate]] = {}
+    for one in candidates:
+        members.setdefault(tuple(freeze(_read(one, field)) for field in group_by), []).append(one)
+    groups = [
+        _aggregate(some, [_read(some[0], field) for field in group_by], metric, summaries, at, unfinished=unfinished)
+        for some in members.values()
+        for metric in (metrics or [""])
+    ]
+    groups = _order(groups, metrics[0] if metrics else "")
+    shown = groups[get_slice(page, size)]
+    found = Aggregation(
+        shown, group_by, stats or ("mean", "sd", "min", "median", "max"), at, len(members), len(candidates)
+    )
+    return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=list(choice.notes))
+
+
+def _read(candidate: Candidate, field: str) -> Any:
+    """Return a field of an experiment; a day, week (ISO) or month is that of its creation, in UTC."""
+    if field == "user":
+        return candidate.experiment.user.get("username") or None
+    if field not in _PERIODS:
+        return read_field(candidate, field)
+    moment = read_time(candidate.experiment.createdAt)
+    if moment is None:
+        return None
+    if field == "week":
+        year, week, _ = moment.isocalendar()
+        return f"{year}-W{week:02}"
+    return f"{moment:%Y-%m-%d}" if field == "day" else f"{moment:%Y-%m}"
+
+
+def _aggregate(
+    candidates: Sequence[Candidate],
+    values: Sequence[Any],
+    metric: str,
+    summaries: Mapping[str, Summary],
+    at: str,
+    *,
+    unfinished: bool,
+) -> Group:
+    experiments = [one.experiment for one in candidates]
+    counted = [one for one in experiments if metric and (unfinished or one.state == "FINISHED")]
+    direction = str(describe_key(metric).direction) if metric else ""
+    results = [_get_result(summaries.get(one.cuid, {}).get(metric), direction, at) for one in counted]
+    finite = [
+        (value, one) for value, one in zip(results, counted, strict=True) if value is not None and math.isfinite(value)
+    ]
+    best = min(finite, key=lambda pair: pair[0] if direction == "min" else -pair[0]) if finite and direction else None
+    times = [_measure(one) for one in experiments]
+    return Group(
+        values,
+        metric,
+        compute_statistics([value for value, _ in finite]),
+        len(experiments),
+        Counter(one.state for one in experiments),
+        missing=sum(value is None for value in results),
+        non_finite=sum(value is not None and not math.isfinite(value) for value in results),
+        unfinished=len(experiments) - len(counted) if metric else 0,
+        best=best[1] if best else None,
+        seconds=sum(time.total_seconds() for time in times if time is not None),
+        without_end=sum(time is None for time in times),
+    )
+
+
+def _get_result(summary: MetricSummary | None, direction: str, at: str) -> float | None:
+    if summary is None:
+        return None
+    best = {"min": summary.min, "max": summary.max}.get(direction) if at == "best" else None
+    return best.value if best else summary.value
+
+
+def _measure(experiment: Experiment) -> timedelta | None:
+    """Return how long an experiment ran; None where it has no recorded end."""
+    started, ended = read_time(experiment.createdAt), read_time(experiment.finishedAt or "")
+    return max(ended - started, timedelta()) if started and ended else None
+
+
+def _order(groups: Sequence[Group], metric: str) -> list[Group]:
+    """Return the groups with the best mean first, or the largest ones; the metrics of one group stay together."""
+    direction = str(describe_key(metric).direction) if metric else ""
+    firsts = {tuple(map(freeze, one.values)): one for one in groups if one.metric == metric}
+
+    def rate(group: Group) -> tuple[bool, float, tuple[str, ...]]:
+        first = firsts[tuple(map(freeze, group.values))]
+        mean = first.statistics.mean
+        if not direction:
+            return False, -first.count, tuple(map(freeze, group.values))
+        signed = 0.0 if mean is None else mean if direction == "min" else -mean
+        return mean is None, signed, tuple(map(freeze, group.values))
+
+    return sorted(groups, key=rate)

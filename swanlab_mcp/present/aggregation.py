@@ -1,0 +1,80 @@
+"""Groups of experiments as rows with their statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swanlab_mcp.core.findings import AggregatedGroup, round_number
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.aggregation import Aggregation, Group
+
+__all__ = ["publish"]
+
+_NAME = 40
+_DIGITS = 12
+
+
+def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGroup]]:
+    """Return an aggregation as rows, one for each group and metric."""
+    found = answer.data
+    assert found is not None
+    rows = [_publish_row(found, one) for one in found.rows]
+    notes = [
+        say_plural(
+            "{count} group of {total} experiments.",
+            "{count} groups of {total} experiments.",
+            found.groups,
+            total=found.count,
+        )
+    ]
+    if any(one.metric for one in found.rows):
+        notes.append(_describe_value(found))
+    lacking = sum(one.without_end for one in {id(one.states): one for one in found.rows}.values())
+    if lacking and any(not one.metric for one in found.rows):
+        notes.append(
+            say_plural(
+                "{count} experiment without a recorded end is not part of hours.",
+                "{count} experiments without a recorded end are not part of hours.",
+                lacking,
+            )
+        )
+    return ApiResponse(data=rows, page=answer.page, notes=[*notes, *answer.notes])
+
+
+def _publish_row(found: Aggregation, one: Group) -> AggregatedGroup:
+    numbers: dict[str, Any] = {}
+    if one.metric:
+        figures = {name: getattr(one.statistics, name) for name in found.statistics}
+        numbers = {name: None if value is None else round_number(value, _DIGITS) for name, value in figures.items()}
+        numbers["n"] = one.statistics.n
+    return AggregatedGroup(
+        group=dict(zip(found.fields, (_show(value) for value in one.values), strict=True)),
+        metric=shorten(one.metric) if one.metric else None,
+        count=one.count,
+        states=", ".join(f"{count} {state}" for state, count in sorted(one.states.items())),
+        hours=round(one.seconds / 3600, 2),
+        best=shorten(one.best.name, _NAME) if one.best else None,
+        left_out=_describe_left(one) or None,
+        **numbers,
+    )
+
+
+def _show(value: Any) -> Any:
+    return shorten(value, _NAME) if isinstance(value, str) else value
+
+
+def _describe_left(one: Group) -> str:
+    parts = [
+        (one.unfinished, say("not finished")),
+        (one.missing, say("no value")),
+        (one.non_finite, say("NaN or infinite")),
+    ]
+    return ", ".join(f"{count} {what}" for count, what in parts if count)
+
+
+def _describe_value(found: Aggregation) -> str:
+    if found.at == "last":
+        return say("Values: the last one of each experiment.")
+    return say("Values: the best one of each experiment, the last one where the direction is not known.")

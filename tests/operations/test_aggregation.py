@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanlab_mcp.analysis.aggregation import compute_statistics
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import BEGINNING, State
+
+pytestmark = pytest.mark.anyio
+
+RATES = (0.001, 0.01, 0.1)
+
+
+@pytest.fixture
+def state(state: State) -> State:
+    """60 experiments of 3 rates and 2 users; some run, crashed, lack the metric or have only NaN."""
+    project = state.add_project(state.workspaces[0], "sweep", cuid="sweep")
+    source = random.Random(3)
+    for number in range(60):
+        last = source.random()
+        metrics = {"val/acc": [(0, last / 2), (1, last), (2, 0.9 * last)], "odd": [(0, float(number))]}
+        if number % 20 == 7:
+            metrics = {"odd": [(0, 1.0)]}
+        if number % 20 == 8:
+            metrics = {"val/acc": [(0, math.nan)]}
+        started = BEGINNING + timedelta(days=number % 3)
+        ending = "RUNNING" if number % 20 == 5 else "CRASHED" if number % 20 == 6 else "FINISHED"
+        state.add_experiment(
+            project,
+            f"run-{number}",
+            cuid=f"run{number}",
+            state=ending,
+            created_at=started,
+            finished_at=None if ending == "RUNNING" else started + timedelta(hours=2),
+            config={"optim": {"lr": RATES[number % 3]}},
+            metrics=metrics,
+            user={"username": ("ada", "bob")[number % 2], "name": "x"},
+        )
+    return state
+
+
+async def ask(settings: Settings, **arguments: Any) -> list[dict[str, Any]]:
+    async with session(settings) as client:
+        result = await client.call_tool("aggregate_experiments", {"project": "sweep", **arguments})
+    assert not result.is_error, text_of(result)
+    return result.structured_content["data"]
+
+
+@pytest.mark.parametrize("at", ["best", "last"])
+async def test_statistics_equal_those_of_the_standard_library(settings: Settings, state: State, at: str) -> None:
+    rows = await ask(
+        settings, group_by=["config.optim.lr"], metrics=["val/acc"], at=at, stats=["mean", "sd", "sem", "median"]
+    )
+    assert len(rows) == 3
+    for row in rows:
+        members = [
+            one
+            for one in state.projects[-1].experiments
+            if one.config["optim"]["lr"] == row["group"]["config.optim.lr"]
+        ]
+        points = [[value for _, value in one.metrics.get("val/acc", [])] for one in members if one.state == "FINISHED"]
+        finite = [some for some in points if some and not math.isnan(some[-1])]
+        values = [max(some) if at == "best" else some[-1] for some in finite]
+        assert (row["count"], row["n"]) == (20, len(values))
+        assert row["mean"] == pytest.approx(statistics.fmean(values), rel=1e-9)
+        assert row["sd"] == pytest.approx(statistics.stdev(values), rel=1e-9)
+        assert row["sem"] == pytest.approx(statistics.stdev(values) / math.sqrt(len(values)), rel=1e-9)
+        assert row["median"] == pytest.approx(statistics.median(values), rel=1e-9)
+    assert rows == sorted(rows, key=lambda row: -row["mean"])
+
+
+async def test_values_that_do_not_count_are_counted_apart(settings: Settings) -> None:
+    (row,) = await ask(settings, metrics=["val/acc"])
+    assert row["left_out"] == "6 not finished, 3 no value, 3 NaN or infinite"
+    assert row["n"] == 60 - 12
+    (row,) = await ask(settings, metrics=["val/acc"], unfinished=True)
+    assert row["left_out"] == "3 no value, 3 NaN or infinite"
+
+
+async def test_counts_and_hours_need_no_metric(settings: Settings) -> None:
+    filters = [{"field": "state", "op": "=", "value": "CRASHED"}]
+    rows = await ask(settings, group_by=["user"], filters=filters)
+    assert {row["group"]["user"]: (row["count"], row["hours"]) for row in rows} == {"ada": (3, 6.0)}
+
+
+async def test_two_fields_make_a_group_for_each_pair(settings: Settings) -> None:
+    rows = await ask(settings, group_by=["day", "user"])
+    assert len(rows) == 6
+    assert sum(row["count"] for row in rows) == 60
+
+
+async def test_unknown_field_or_metric_names_near_ones(settings: Settings) -> None:
+    async with session(settings) as client:
+        field = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["config.optim.lrr"]})
+        metric = await client.call_tool("aggregate_experiments", {"project": "sweep", "metrics": ["val/ac"]})
+    assert field.is_error
+    assert "config.optim.lr" in text_of(field)
+    assert metric.is_error
+    assert "val/acc" in text_of(metric)
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=30))
+def test_statistics_of_any_values_lie_within_their_range(values: list[float]) -> None:
+    found = compute_statistics(values)
+    assert found.mean is not None
+    assert found.sd is not None
+    assert math.isfinite(found.sd)
+    slack = 1e-9 * max(abs(value) for value in values)
+    assert min(values) - slack <= found.mean <= max(values) + slack
