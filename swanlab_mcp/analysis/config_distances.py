@@ -18,7 +18,7 @@ _DECADE = 10  # positive numbers that span more than this vary on a logarithmic 
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
-_RARE = 0.2  # of the configs
+_RARE = 0.2  # share of the configs
 # different names for the same setting; the first name in each list is the canonical one
 _SYNONYMS = (
     (
@@ -106,9 +106,8 @@ class Difference(NamedTuple):
 class ConfigSpace(NamedTuple):
     """The settings of many configs under common names, with the scale of each setting.
 
-    `scales`: for numbers, whether the scale is logarithmic and its standard deviation. `keys` are the names that the
-    configs use themselves, the most frequent for each setting, and `usual` their most frequent values. `rows` hold the
-    values by setting.
+    `scales`: for numbers, whether the scale is logarithmic, and the standard deviation. `keys`: the configs' most
+    frequent own name for each setting; `usual`: the most frequent value by that name. `rows`: values by common name.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -123,7 +122,7 @@ class ConfigSpace(NamedTuple):
     def get_differences(self, one: int, two: int, *, only_first: bool = False) -> list[Difference]:
         """Return the settings in which two configs differ, most distant first.
 
-        `only_first`: among those that the first config has, because it is a part of a config.
+        With `only_first`, only settings of the first config count: use it if that config is incomplete.
         """
         found: list[Difference] = []
         for name, scale in self.scales.items():
@@ -137,14 +136,14 @@ class ConfigSpace(NamedTuple):
         return sorted(found, key=lambda difference: -difference.distance)
 
     def measure(self, one: int, two: int, *, only_first: bool = False) -> float:
-        """Return the mean squared distance over all settings that vary, or over those that the first config has."""
+        """Return the mean squared distance over all varying settings; with `only_first`, over the first config's."""
         first, second = self.rows[one], self.rows[two]
         names = [name for name in self.scales if name in first or not only_first]
         total = sum(_measure(first.get(name), second.get(name), self.scales[name]) ** 2 for name in names)
         return total / max(1, len(names))
 
     def find_outside(self) -> list[tuple[str, float, float, float]]:
-        """Return the numbers of the first config beyond those of all others: key, value, smallest and largest other."""
+        """Return the first config's numbers outside the range of the others: key, value, smallest and largest other."""
         found: list[tuple[str, float, float, float]] = []
         for name, value in self.rows[0].items():
             others = [other for row in self.rows[1:] if _is_number(other := row.get(name))]
@@ -153,9 +152,9 @@ class ConfigSpace(NamedTuple):
         return found
 
     def is_near_duplicate(self, one: int, two: int, *, only_first: bool = False) -> bool:
-        """Return whether all settings are the same, or numbers that nearly are.
+        """Return whether all settings are equal, apart from nearly equal numbers.
 
-        A setting that only one config records counts as its most frequent value, which is likely its default.
+        A missing setting counts as its most frequent value, which is probably its default.
         """
         return all(
             freeze(self.usual.get(each.key)) == freeze(each.second if each.first is None else each.first)
@@ -195,7 +194,7 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
 
 
 def list_unknown(space: ConfigSpace) -> list[str]:
-    """Return the settings of the first config that no other config records."""
+    """Return the settings recorded only in the first config."""
     return [space.keys[name] for name in space.rows[0] if not any(name in row for row in space.rows[1:])]
 
 
@@ -222,10 +221,10 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _find_renamed(rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, str]:
-    """Return which rare names stand for a frequent one under another name.
+    """Return the rare names of settings that usually have another name, with that name.
 
-    Every config that has the rare one lacks the frequent one, which nearly all others have; the values of the rare one
-    are among those of the frequent one; and no second name meets this.
+    No config has both names, nearly all configs have the frequent name, all values of the rare name are texts that the
+    frequent name also has, and no second frequent name qualifies.
     """
     places = {name: {place for place, row in enumerate(rows) if name in row} for name in names}
     found: dict[str, str] = {}
@@ -245,7 +244,7 @@ def _find_renamed(rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> 
 
 
 def _covers(usual: Sequence[Any], values: Sequence[Any]) -> bool:
-    """Return whether values are texts that another setting has too; numbers of different settings often agree."""
+    """Return whether all values are texts among the usual values; numbers of different settings often agree."""
     return all(isinstance(value, str) for value in values) and {freeze(value) for value in values} <= {
         freeze(one) for one in usual
     }
@@ -283,7 +282,7 @@ def _undo_logarithm(key: str, value: Any) -> Any:
 
 
 def _read_number(value: Any) -> Any:
-    """Return the number that a text is, as command lines record them; texts are the same in any case."""
+    """Return the number in a text, as recorded from command lines; other texts are compared without case."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -295,7 +294,7 @@ def _read_number(value: Any) -> Any:
 
 
 def _are_notes(values: Sequence[Any]) -> bool:
-    """Return whether values are texts of which each is another one: names or notes, which decide nothing."""
+    """Return whether more than 4 texts all differ: names or notes, which do not affect training."""
     return len(values) > 4 and all(isinstance(value, str) for value in values) and len(set(values)) == len(values)
 
 

@@ -133,15 +133,15 @@ class Backend(Protocol):
         ...
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
-        """Delete an experiment by its cuid; sends a single request without retries."""
+        """Delete an experiment by its cuid; never repeats a request that may have arrived."""
         ...
 
     async def delete_project(self, ref: ProjectRef) -> None:
-        """Delete a project with all its experiments; sends a single request without retries."""
+        """Delete a project with all its experiments; never repeats a request that may have arrived."""
         ...
 
     async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
-        """Create an empty project; sends a single request without retries."""
+        """Create an empty project; never repeats a request that may have arrived."""
         ...
 
     async def aclose(self) -> None: ...

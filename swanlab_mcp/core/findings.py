@@ -206,7 +206,7 @@ class ExperimentForecast(Record):
 
 
 class SimilarExperiment(Record):
-    """An experiment whose config is like the sought one, and how it ended."""
+    """An experiment with a config similar to the requested config, and its result."""
 
     name: str
     cuid: str

@@ -111,7 +111,7 @@ class Experiment(Record):
     metrics: dict[str, Number] = Field(
         default_factory=dict, exclude_if=is_empty, description="Last values of the metrics that were asked about"
     )
-    # set on a clone: the project that holds its metrics
+    # set on a clone: the project and experiment that hold its metrics
     rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
     rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
 

@@ -162,7 +162,7 @@ class BoardRun(RunBase):
             self._console = console
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
-        """Return the metric of each folder; without the database, its key is the folder's name (a number since 0.3)."""
+        """Return the metric of each folder; without the database, from the folder's name: its key (0.2) or a number."""
         known = self._entry.tags if self._entry else {}
         return {folder: known.get(folder) or Tag(unquote(folder), "") for folder in folders}
 

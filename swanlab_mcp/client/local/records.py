@@ -47,7 +47,7 @@ _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
 class Start(NamedTuple):
-    """The start of a run; older formats spread its fields over several records."""
+    """The start of a run; in older formats, several records contribute fields, each as a separate Start."""
 
     project: str = ""
     workspace: str = ""
