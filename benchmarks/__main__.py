@@ -21,7 +21,7 @@ _END = "<!-- end of {} -->"
 
 
 class Benchmark(NamedTuple):
-    """A section of the results; `run` is told how many repetitions, and returns lines of Markdown."""
+    """A section of the results; `run` takes the number of repetitions and returns lines of Markdown."""
 
     name: str
     title: str
@@ -39,13 +39,15 @@ def run_script(*words: str) -> list[str]:
 
 BENCHMARKS = (
     Benchmark("startup", "Start", startup.measure),
-    Benchmark("calls", "A warm call above the bare exchange", lambda count: asyncio.run(calls.measure(count))),
+    Benchmark(
+        "calls", "Warm calls compared with the bare HTTP exchange", lambda count: asyncio.run(calls.measure(count))
+    ),
     Benchmark(
         "latency",
-        "Latency hidden",
+        "Hidden latency",
         lambda count: asyncio.run(latency.measure(count, (0, 20, 50, 100) if count > 2 else (20,))),
     ),
-    Benchmark("large", "Big answers", large.measure, 3, 1),
+    Benchmark("large", "Large replies", large.measure, 3, 1),
     Benchmark("tokens", "Tokens (o200k)", lambda _count: tokens.report(tokens.play())),
     Benchmark("install", "Install weight", lambda _count: install.measure()),
     Benchmark("analysis", "Analysis", lambda _count: run_script("analysis.py")),
@@ -62,7 +64,7 @@ BENCHMARKS = (
 
 
 def describe_machine() -> list[str]:
-    """Return what a reader must know to judge figures, in general words."""
+    """Describe the machine in general terms, for readers of the figures."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "pydantic", "httpx", "uvicorn"))
     return [
@@ -72,7 +74,7 @@ def describe_machine() -> list[str]:
 
 
 def replace_section(text: str, one: Benchmark, lines: Sequence[str]) -> str:
-    """Return the results with a section in its place; the comments of people outside the sections stay."""
+    """Return the results with a new version of a section; text outside the sections is kept."""
     begin, end = f"## {one.title}\n", _END.format(one.name)
     section = "\n".join([begin, *lines, "", end])
     if begin in text and end in text:
@@ -82,7 +84,7 @@ def replace_section(text: str, one: Benchmark, lines: Sequence[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few repetitions; figures are rough, and say so")
+    parser.add_argument("--quick", action="store_true", help="few repetitions; the results are marked as rough")
     parser.add_argument("--only", nargs="*", default=[one.name for one in BENCHMARKS], metavar="NAME")
     given = parser.parse_args()
     for one in BENCHMARKS:
@@ -93,7 +95,7 @@ def main() -> None:
         machine = describe_machine()
         lines = one.run(count)
         text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
-        method = f"- {count} repetitions, taken in turn{' (a quick pass)' if given.quick else ''}."
+        method = f"- {count} repetitions, interleaved{' (a quick pass)' if given.quick else ''}."
         RESULTS.write_text(replace_section(text, one, [*machine, method, "", *lines]), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""What the analysis costs, and how often it sees events or differences where there is only noise.
+"""Cost of the analysis, and its rate of false events and differences in noise.
 
 Run it from the checkout: python benchmarks/analysis.py [false-alarms] [verdicts]
 """
@@ -43,7 +43,7 @@ def draw_lognormal(source: random.Random, size: int) -> list[float]:
 
 
 def draw_correlated(source: random.Random, size: int) -> list[float]:
-    """Draw noise of which half is left after each step: AR(1) with coefficient 0.5."""
+    """Draw AR(1) noise with coefficient 0.5."""
     return list(_walk(source, size, 0.5))
 
 
@@ -67,7 +67,7 @@ NOISES: tuple[Callable[[random.Random, int], list[float]], ...] = (
 
 
 def find_false_alarms(values: list[float]) -> list[str]:
-    """Return the kinds of events seen in noise, where there are none ("never learned" is true of noise)."""
+    """Return the kinds of false events found in noise ("never learned" is correct for noise)."""
     steps = list(range(len(values)))
     finders = {"spike": find_spikes, "worsening": find_worsening, "plateau": find_plateau}
     return [kind for kind, find in finders.items() if find(steps, values)]
@@ -85,7 +85,7 @@ def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str
 
 
 def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
-    """Return how many series of so few points of noise are said to worsen."""
+    """Return how many short series of noise are judged as worsening."""
     return {
         size: {
             draw.__name__.removeprefix("draw_"): sum(
@@ -99,7 +99,7 @@ def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
 
 
 def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, dict[str, int]]]:
-    """Yield the problems and warnings seen in rewards that rise by 10 sigmas, or not at all, in noise that lasts."""
+    """Yield the problems and warnings in flat rewards and in rewards that rise by 10 sigmas, with correlated noise."""
     for course in ("level", "rising"):
         for kept in (0.9, 0.95, 0.98, 0.99):
             for size in (100, 300, 1000, 3000):
@@ -118,7 +118,7 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
 
 
 def measure_cost() -> tuple[float, float]:
-    """Return processor seconds and the largest extra memory in MB of looking at 500,000 points in every way."""
+    """Return the CPU seconds and the peak extra memory in MB of all analyses of 500,000 points."""
     source = random.Random(1)  # noqa: S311 no secret
     values = [2.3 * math.exp(-step / 50_000) + source.gauss(0.3, 0.05) for step in range(POINTS)]
     steps = list(range(POINTS))
@@ -138,7 +138,7 @@ def measure_cost() -> tuple[float, float]:
 
 
 def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
-    """Return the processor seconds that it takes to rank the settings of many experiments, three seeds each."""
+    """Return the CPU seconds for ranking the settings of many experiments with three seeds each."""
     source = random.Random(1)  # noqa: S311 no secret
     configs: list[dict[str, Any]] = []
     setting: dict[str, Any] = {}
@@ -210,7 +210,7 @@ def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
 
 
 def measure_power(settings: int, repeats: int, rankings: int) -> str:
-    """Return how often the best setting, 4 sigma better than all others, is told apart from the second."""
+    """Return how often the best setting, 4 sigma better than all others, is distinguished from the second."""
     source = random.Random(2)  # noqa: S311 no secret
     found = 0
     for _ in range(rankings):

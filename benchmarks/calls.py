@@ -1,9 +1,9 @@
-"""A warm call beside the bare HTTP exchange that it needs: python benchmarks/calls.py [--repetitions 10].
+"""Compare warm calls with their bare HTTP exchange: python benchmarks/calls.py [--repetitions 10].
 
-Of each question the requests are recorded once; then they are sent again, in the same order, with plain httpx and
-nothing read out of the answers. Nothing is kept (`--no-cache`): each call asks anew. What a second call costs with
-what is kept stands beside it. Memory is the most that was allocated at once by exchange and call (tracemalloc, in a run
-of its own). Questions about runs on disk are beside a tool of the SDK that returns its argument.
+The requests of each call are recorded once, then sent again in the same order with plain httpx, without parsing the
+responses. Calls do not use the cache (`--no-cache`); a second column has the time of a repeated call with the cache.
+Memory is the peak allocation of exchange and call (tracemalloc, in a separate run). Calls about runs on disk are
+compared with a tool of the SDK that returns its argument.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ OFFLINE: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 
 async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
-    """Call a tool; that the SDK's client checks each reply against its schema is the assistant's time, not ours."""
+    """Call a tool without the SDK client's schema check, which is time of the assistant."""
     asked = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=dict(arguments)))
     result = await client.session.send_request(asked, CallToolResult)
     if result.is_error:
@@ -84,7 +84,7 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
 
 
 async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Sequence[Call]]:
-    """Return the requests of each question when all before were asked already."""
+    """Return the requests of each call, after all calls before it."""
     state = build()
     found: list[Sequence[Call]] = []
     with serve(state) as host:
@@ -99,7 +99,7 @@ async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Seq
 
 
 def find_stages(calls: Sequence[Call]) -> list[int]:
-    """Return how many requests go out together: of a list the first page alone, each link of an export alone."""
+    """Return the sizes of parallel batches: the first page of a list and each link of an export are single requests."""
     stages = [1]
     for call in calls[1:]:
         if call.raw_path.endswith(("/export", "/presigned/get")) or call.raw_path.startswith("/storage/"):
@@ -112,7 +112,7 @@ def find_stages(calls: Sequence[Call]) -> list[int]:
 
 
 async def replay(send: Send, calls: Sequence[Call], stages: Sequence[int]) -> None:
-    """Send requests as they were sent, so many of each stage at once (the last stage is the rest)."""
+    """Send the recorded requests in batches of these sizes (the last batch is the rest)."""
     left = list(calls)
     for count in (*stages, len(left)):
         await asyncio.gather(*(send(call) for call in left[:count]))
@@ -121,12 +121,12 @@ async def replay(send: Send, calls: Sequence[Call], stages: Sequence[int]) -> No
 
 @asynccontextmanager
 async def open_bare(settings: Settings) -> AsyncIterator[Send]:
-    """Yield what sends a recorded request again, with plain httpx, signed in."""
+    """Yield a function that sends a recorded request again, with plain httpx and a session."""
     async with httpx.AsyncClient(base_url=settings.api_host, timeout=600.0) as http:
         answer = await http.post("/api/login/api_key", headers={"authorization": settings.api_key})
         session = {"cookie": f"sid={answer.json()['sid']}"}
 
-        # each export has a path and an address of its own
+        # each export has its own path and URL
         exported: list[str] = []
         signed = ""
 
@@ -152,7 +152,7 @@ async def measure(repetitions: int) -> list[str]:
     recorded = await record(QUESTIONS)
     freeze()
     rows = [
-        "| call | requests | exchange | call | ratio | at most 1.3 times + 2 ms | kept | memory, exchange and call |",
+        "| call | requests | exchange | call | ratio | at most 1.3 times + 2 ms | cached | memory, exchange and call |",
         "|---|---:|---|---|---|---|---|---:|",
     ]
     with start() as settings:
@@ -203,7 +203,7 @@ async def measure_offline(repetitions: int) -> list[str]:
     async def echo(text: str) -> str:
         return text
 
-    rows = ["| call about runs on disk | the SDK's trivial call | call | above it |", "|---|---|---|---:|"]
+    rows = ["| call about runs on disk | trivial SDK call | call | difference |", "|---|---|---|---:|"]
     async with connect(create_server(load_settings(demo=True))) as client, connect(trivial) as bare:
         for tool, arguments in OFFLINE:
             ways = {

@@ -1,8 +1,8 @@
-"""How good the forecasts are: each finished training in turn as the running one, forecast from all the others.
+"""Accuracy of forecasts: each finished training in turn is forecast from all others.
 
-Run it from the checkout: python benchmarks/forecast.py [FILE.json …]. A file holds trainings as
-[{"config": {…}, "steps": […], "metrics": {key: [values]}}]; without one, curves are drawn. Trainings of one file,
-dataset and metric are one project.
+Run it from the checkout: python benchmarks/forecast.py [FILE.json …]. A file contains trainings as
+[{"config": {…}, "steps": […], "metrics": {key: [values]}}]; without a file, curves are random. Trainings with the same
+file, dataset and metric form a project.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KILLED_AT = 0.4
 
 
 class Outcome(NamedTuple):
-    """One forecast against what came; lengths in units of the range of the cohort's last values."""
+    """A forecast and the actual result; lengths in units of the range of the cohort's last values."""
 
     is_held: bool
     width: float
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 def draw_trainings(seed: int, count: int = 40, steps: int = 80) -> list[Course]:
-    """Draw losses that fall as a power of the step, with a rate, a floor and noise that depend on the config."""
+    """Draw power-law losses whose rate, floor and noise depend on the config."""
     source = random.Random(seed)  # noqa: S311
     drawn: list[Course] = []
     for _ in range(count):
@@ -62,7 +62,7 @@ def read_projects(files: Sequence[str]) -> Iterator[tuple[str, str, list[Course]
 
 
 def judge(courses: Sequence[Course], mode: str, part: float) -> list[Outcome]:
-    """Forecast each training from all others, from this part of it on."""
+    """Forecast each training from all others, given this fraction of its curve."""
     ends = [one.values[-1] for one in courses]
     span = max(ends) - min(ends) or 1.0
     signed = sorted(end if mode == "min" else -end for end in ends)

@@ -1,8 +1,8 @@
-"""What the core install weighs and how long a first answer takes from nothing: python benchmarks/install.py.
+"""Size of the core install, and time from an empty folder to the first reply: python benchmarks/install.py.
 
-Optional dependencies do not count. From nothing: a wheel of this checkout, a new virtual environment, the installation
-of it with all that it needs (from wherever pip is set to look), and a question about the demo. Where that cannot be
-done the reason stands in the place of the time.
+Optional dependencies do not count. The steps: build a wheel of this checkout, create a virtual environment, install the
+wheel with its dependencies (from pip's configured index), and call a tool on the demo. If a step fails, the reason
+replaces its time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PACKAGE = "swanlab-mcp-server"
 
 
 def find_closure(name: str) -> dict[str, int]:
-    """Return the bytes of each package that the core needs, as installed here, without bytecode."""
+    """Return the installed size in bytes of each core package, without bytecode."""
     sizes: dict[str, int] = {}
     waiting = [(name, frozenset[str]())]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -52,18 +52,18 @@ def find_closure(name: str) -> dict[str, int]:
 def measure() -> list[str]:
     """Return a Markdown table of the largest packages and the sum."""
     sizes = find_closure(PACKAGE)
-    # an editable install lists no files of its own
+    # an editable install does not list its files
     own = Path(__file__).parents[1] / "swanlab_mcp"
     sizes[PACKAGE] = sum(file.stat().st_size for file in own.rglob("*") if file.is_file() and file.suffix != ".pyc")
     rows = ["| package | MB |", "|---|---:|"]
     largest = sorted(sizes, key=lambda name: -sizes[name])[:8]
     rows += [f"| {name} | {sizes[name] / 1e6:.1f} |" for name in largest]
-    rows.append(f"| **all {len(sizes)}** (at most 80 is wanted) | {sum(sizes.values()) / 1e6:.1f} |")
+    rows.append(f"| **all {len(sizes)}** (target: at most 80) | {sum(sizes.values()) / 1e6:.1f} |")
     return [*rows, "", *time_from_nothing()]
 
 
 def time_from_nothing() -> list[str]:
-    """Return a Markdown table of the steps from an empty folder to the first answer."""
+    """Return a Markdown table of the steps from an empty folder to the first reply."""
     root = Path(__file__).parents[1]
     rows = ["| from nothing | time |", "|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
@@ -76,22 +76,22 @@ def time_from_nothing() -> list[str]:
         wheel = next(Path(folder).glob("*.whl"))
         total = 0.0
         for step, command in (
-            ("a virtual environment", [sys.executable, "-m", "venv", str(python.parents[1])]),
+            ("create a virtual environment", [sys.executable, "-m", "venv", str(python.parents[1])]),
             (
-                "installing the wheel and what it needs",
+                "install the wheel and its dependencies",
                 [*pip, "install", "-c", str(root / "constraints.txt"), str(wheel)],
             ),
-            ("the first answer", call),
-            ("a second answer", call),
+            ("first reply", call),
+            ("second reply", call),
         ):
             began = time.perf_counter()
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             seconds = time.perf_counter() - began
             if done.returncode:
                 return [*rows, f"| {step} | not possible here: {done.stderr.strip().splitlines()[-1][:100]} |"]
-            total += seconds if step != "a second answer" else 0
+            total += seconds if step != "second reply" else 0
             rows.append(f"| {step} | {seconds:.1f} s |")
-    return [*rows, f"| **all up to the first answer** | {total:.1f} s |"]
+    return [*rows, f"| **total to the first reply** | {total:.1f} s |"]
 
 
 def main() -> None:

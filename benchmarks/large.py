@@ -1,7 +1,7 @@
-"""Big answers: 500,000 exact points and 10 MB of log: python benchmarks/large.py [--repetitions 3].
+"""Large replies: 500,000 exact points and 10 MB of log: python benchmarks/large.py [--repetitions 3].
 
-Each run is a process of its own, beside a fake SwanLab in another. While the answer is read, a task that only sleeps
-tells how long the event loop was held, for that is how long any other call has to wait.
+Each run and the fake SwanLab have their own processes. A sleeping task measures how long the event loop is blocked,
+which is how long other calls have to wait.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ QUESTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def read_memory(what: str) -> float:
-    """Return this process's memory in MB, VmRSS: now, VmHWM: at most (getrusage tells the parent's too); Linux only."""
+    """Return this process's memory in MB: VmRSS is current, VmHWM peak (getrusage adds the parent's). Linux only."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
 
 async def ask(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> list[float]:
-    """Return seconds, the longest time that the loop was held, and the extra memory in MB."""
+    """Return the seconds, the longest block of the event loop, and the extra memory in MB."""
     longest = 0.0
     async with connect(create_server(replace(settings, is_cached=False))) as client:
         await client.call_tool("list_projects", {})
@@ -69,7 +69,7 @@ async def ask(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> li
 
 def measure(repetitions: int) -> list[str]:
     """Return a Markdown table."""
-    rows = ["| question | time | event loop held | extra memory |", "|---|---|---|---:|"]
+    rows = ["| question | time | event loop blocked | extra memory |", "|---|---|---|---:|"]
     with start(is_large=True) as settings:
         found: dict[str, list[list[float]]] = {name: [] for name in QUESTIONS}
         for _ in range(repetitions):

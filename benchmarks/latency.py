@@ -1,10 +1,10 @@
-"""How much of SwanLab's latency is hidden: python benchmarks/latency.py [--repetitions 10] [--latencies 0,20,100].
+"""Measure how much of SwanLab's latency is hidden: python benchmarks/latency.py [--repetitions 10] [--latencies 0,20].
 
-The ideal is the critical path: the requests of which each needs an answer of the one before, as if any number could be
-under way at once and cost nothing but latency. `bare exchange`: the same requests, as many at once, with plain httpx
-and nothing read out of the answers: what the machine, httpx and the world cost. `in turn` is a model of the official
-SDK's way: each page and each experiment's summary or series asked after the one before, at the latency alone. Nothing
-is kept (`--no-cache`), except for equal calls; each repetition is a new session that is signed in.
+The ideal is the critical path: the longest chain of dependent requests, with unlimited parallelism and no cost besides
+latency. `bare exchange` sends the same requests with the same parallelism through plain httpx, without parsing
+responses: the cost of the machine, httpx and the fake server. `sequential` is a model of the official SDK: every page
+and every experiment's summary or series is requested in sequence, with latency as the only cost. The cache is off
+(`--no-cache`), except for equal calls. Each repetition uses a new session that is logged in.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _TWENTY = [f"r{number:04}" for number in range(20)]
 
 
 class Task(NamedTuple):
-    """Questions asked at once, their critical path and the requests of the model, in round trips.
+    """Parallel calls, their critical path and the requests of the sequential model, in round trips.
 
-    `stages` counts the requests that go out together (the last stage is the rest).
+    `stages` counts the requests of each parallel batch (the last batch is the rest).
     """
 
     name: str
@@ -52,21 +52,21 @@ def ask_about(number: int) -> tuple[str, dict[str, Any]]:
     return "get_exp_summary", {"project": "many", "exp_cuid": f"r{number:04}"}
 
 
-# by what stands in the path or the name of a function
+# patterns for the path or the name of a function
 SHARES = (
     (
         "HTTP (httpx, httpcore, h11, anyio, asyncio)",
         r"/(httpx|httpcore|h11|anyio|asyncio|sniffio)/|_socket|epoll|urllib",
     ),
     ("JSON into records", r"/json/|/client/(wire|cloud)|/models|pydantic"),
-    ("our transport and cache", r"/swanlab_mcp/client/|/concurrency"),
-    ("question and verdict", r"/swanlab_mcp/(operations|analysis)/|/findings"),
+    ("transport and cache", r"/swanlab_mcp/client/|/concurrency"),
+    ("operations and analysis", r"/swanlab_mcp/(operations|analysis)/|/findings"),
     ("rendering and masking", r"/swanlab_mcp/(render|untrusted|secret_values|tools)"),
     ("MCP (both ends)", r"/(mcp|mcp_types|opentelemetry)/"),
 )
 
 TASKS = (
-    # the first page tells how many there are; as many pages are read as a reply can show rows of
+    # the first page has the total; only pages whose rows fit a reply are read
     Task("list 3,000 experiments", [("list_project_exps", {"project": "many", "page": 0})], 2, _PAGES, (1,)),
     # all pages
     Task(
@@ -76,7 +76,7 @@ TASKS = (
         _PAGES,
         (1,),
     ),
-    # the project's id beside the first page; then the summaries
+    # the project's id and the first page in parallel; then the summaries
     Task(
         "rank 3,000 experiments",
         [("rank_experiments", {"project": "many", "metric": "loss"})],
@@ -101,9 +101,9 @@ TASKS = (
         (),
     ),
     Task("one summary", [ask_about(0)], 2, 3, (2,)),
-    # the project's id is asked for once
-    Task("50 summaries at once", [ask_about(one) for one in range(50)], 2, 150, (51,)),
-    Task("the same summary, 50 at once", [ask_about(0)] * 50, 2, 150, (2,), is_cached=True),
+    # the project's id is requested once
+    Task("50 summaries in parallel", [ask_about(one) for one in range(50)], 2, 150, (51,)),
+    Task("the same summary, 50 in parallel", [ask_about(0)] * 50, 2, 150, (2,), is_cached=True),
 )
 
 
@@ -127,7 +127,7 @@ async def record(task: Task) -> Sequence[Call]:
             await ask(client, "list_projects", {})
             state.calls.clear()
             await ask_all(client, task)
-    # the first summaries are asked for before the last page
+    # the first summaries are requested before the last page
     return sorted(state.calls, key=lambda call: call.raw_path.endswith("/summaries"))
 
 
@@ -141,10 +141,10 @@ async def measure_exchange(settings: Settings, task: Task, calls: Sequence[Call]
 async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
     """Return a Markdown table."""
     rows = [
-        "| task | latency | measured | ideal | of ideal | bare exchange | of it | in turn (model) | times faster |",
+        "| task | latency | measured | ideal | to ideal | bare exchange | to exchange | sequential (model) | speedup |",
         "|---|---:|---|---:|---:|---|---:|---:|---:|",
     ]
-    # an export has an address of its own each time
+    # each export has a new URL
     recorded = {task.name: await record(task) for task in TASKS if task.stages}
     freeze()
     for latency in latencies:
@@ -171,12 +171,12 @@ async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
 
 
 async def show_shares() -> list[str]:
-    """Return a Markdown table: at no latency, whose code the processor was in (cProfile, own time by package)."""
-    rows = [f"| at 0 ms, share of the processor time in | {' | '.join(name for name, _ in SHARES)} | others |"]
+    """Return a Markdown table of CPU shares by package without latency (cProfile, own time)."""
+    rows = [f"| at 0 ms, share of CPU time in | {' | '.join(name for name, _ in SHARES)} | others |"]
     rows.append("|---|" + "---:|" * (len(SHARES) + 1))
     with start() as settings:
         for task in TASKS:
-            if task.name not in ("find among 3,000 experiments", "rank 3,000 experiments", "50 summaries at once"):
+            if task.name not in ("find among 3,000 experiments", "rank 3,000 experiments", "50 summaries in parallel"):
                 continue
             await measure_once(settings, task)
             async with connect(create_server(replace(settings, is_cached=False))) as client:

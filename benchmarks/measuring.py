@@ -1,4 +1,4 @@
-"""Times of several ways, taken in turn so that a busy machine slows all alike, and what they tell."""
+"""Interleaved timing of alternatives, so that a busy machine slows all of them equally, and statistics of the times."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["compute_spread", "freeze", "interleave", "interleave_async", "show_r
 
 
 def freeze() -> None:
-    """Leave what is there now out of garbage collection, as the server does after its start (`cli.main`)."""
+    """Exclude existing objects from garbage collection, as the server does after its start (`cli.main`)."""
     gc.collect()
     gc.freeze()
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
-    """Return the seconds that each way tells, one repetition of all after another; a first round does not count."""
+    """Return the seconds of each alternative, interleaved by repetition after a warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(repetitions + 1):
         for name, measure in ways.items():
@@ -41,7 +41,7 @@ async def interleave_async(
 
 
 def compute_spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median and the quartiles around it (lowest and highest of fewer than 4)."""
+    """Return the median and the quartiles (minimum and maximum for fewer than 4 values)."""
     if len(values) < 4:
         return statistics.median(values), min(values), max(values)
     low, middle, high = statistics.quantiles(values, n=4)
@@ -56,7 +56,7 @@ def show_seconds(values: Sequence[float]) -> str:
 
 
 def show_ratio(values: Sequence[float], others: Sequence[float]) -> str:
-    """Return the ratio of medians, and the quartiles of the ratios of repetitions that were taken together."""
+    """Return the ratio of medians and the quartiles of the ratios of paired repetitions."""
     ratio = statistics.median(values) / statistics.median(others)
     _, low, high = compute_spread([value / other for value, other in zip(values, others, strict=True)])
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"

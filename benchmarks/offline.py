@@ -1,10 +1,10 @@
-"""Runs on disk: a full parse beside the SDK's own reader, memory, a list of 1,000 runs, a poll of a growing file.
+"""Runs on disk: a full parse compared with the SDK's reader, memory, a list of 1,000 runs, a poll of a growing file.
 
 python benchmarks/offline.py [--sdk-python PYTHON] [--points 500000] [--runs 1000] [--repetitions 5]
 
-The files are written here, undamaged, byte for byte as SDK 0.10.3 writes them. PYTHON is one that can import swanlab.
-Each measurement is a process of its own; the two readers take turns, so that a busy machine slows both. What counts
-is the ratio of the medians.
+The files are generated, undamaged and identical to those of SDK 0.10.3. PYTHON must be able to import swanlab. Each
+measurement has its own process; the two readers alternate, so that a busy machine slows both. The result is the ratio
+of the medians.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def encode_time(milliseconds: float) -> bytes:
 
 
 def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator[bytes]:
-    """Yield the records of a run: its start, its points over five keys in turn, its end."""
+    """Yield the records of a run: its start, its points for five alternating keys, its end."""
     now = 1_795_420_000_000.0
     text = {1: "benchmark", 4: name, 10: name}
     start = b"".join(encode_bytes(field, value.encode()) for field, value in text.items())
@@ -93,7 +93,7 @@ def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator
 
 
 def frame_records(records: Iterator[bytes], offset: int = 0) -> Iterator[bytes]:
-    """Yield the bytes of a run file, or of its continuation from `offset` on."""
+    """Yield the bytes of a run file, or of its continuation from `offset`."""
     if not offset:
         yield b":SWL\xd6\xe1\x02"
         offset = 7
@@ -124,7 +124,7 @@ def write_run(folder: Path, name: str, points: int) -> Path:
 
 
 def read_whole(file: Path) -> None:
-    """Print seconds, points and peak memory in MB of a full parse, as the SDK's reader does beside it."""
+    """Print the seconds, points and peak memory in MB of a full parse, in the same form as for the SDK's reader."""
     began = time.perf_counter()
     run = Run(file)
     run.refresh()
@@ -134,7 +134,7 @@ def read_whole(file: Path) -> None:
 
 
 def list_runs(folder: Path) -> None:
-    """Print seconds of the first and the second list of all runs, of a question about one, and peak memory in MB."""
+    """Print the seconds of the first and second list of all runs and of a call about a run, and peak memory in MB."""
 
     async def ask() -> list[float]:
         client = OfflineClient([folder])
@@ -185,7 +185,7 @@ def measure(command: list[str]) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sdk-python", default="", help="a python that can import swanlab")
+    parser.add_argument("--sdk-python", default="", help="a Python interpreter that can import swanlab")
     parser.add_argument("--points", type=int, default=500_000)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=5)
@@ -210,13 +210,13 @@ def main() -> None:
             print(f"{name:12} {some[0][1]:,.0f} points  median {medians[name]:.2f} s  peak memory {memory:.0f} MB")
         if given.sdk_python:
             ratio = medians["ours"] / medians["SDK's reader"]
-            print(f"ratio of medians {ratio:.2f} (at most 1 is wanted); memory: at most 60 MB is wanted")
+            print(f"ratio of medians {ratio:.2f} (target: at most 1); memory target: at most 60 MB")
         median, worst = measure([sys.executable, __file__, "--task", "poll", str(file)])
-        print(f"poll         median {1000 * median:.2f} ms  worst {1000 * worst:.2f} ms (at most 2 ms is wanted)")
+        print(f"poll         median {1000 * median:.2f} ms  worst {1000 * worst:.2f} ms (target: at most 2 ms)")
         for number in range(given.runs):
             write_run(root / "many", f"many{number:04}", 280)
         cold, warm, one, memory = measure([sys.executable, __file__, "--task", "list", str(root / "many")])
-        print(f"{given.runs} runs    first {cold:.2f} s  again {warm:.2f} s (at most 1 is wanted)  {memory:.0f} MB")
+        print(f"{given.runs} runs    first {cold:.2f} s  again {warm:.2f} s (target: at most 1)  {memory:.0f} MB")
         print(f"one of them  {1000 * one:.1f} ms")
 
 

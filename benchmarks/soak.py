@@ -1,7 +1,7 @@
-"""Ask 20,000 mixed questions, 50 at once, of a SwanLab that fails in 5 % of its answers: python benchmarks/soak.py.
+"""Run 20,000 mixed calls, 50 in parallel, on a SwanLab with 5 % faulty responses: python benchmarks/soak.py.
 
-Wanted: no wrong answer, none missing, and less than 10 MB of growth after the first tenth. The fake SwanLab runs in a
-process of its own; client and server of MCP share this one.
+Targets: no wrong or missing reply, and less than 10 MB of growth after the first tenth. The fake SwanLab has its own
+process; MCP client and server share this process.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from swanlab_mcp.settings import Settings
 from tests.client.cloud.test_faults import CALLS, build_world, show
 from tests.fake_swanlab import Fault, State, serve
 
-# 401: all sessions have ended twice while one request was on its way
+# 401: all sessions expired twice during a request
 HONEST = {0, 302, 401, 429, 500, 502, 503, 504}
-# a chart takes as long as twenty other answers
+# a chart takes as long as twenty other calls
 WEIGHTS = {tool: 0.05 if tool == "plot_metrics" else 1.0 for tool in CALLS}
 PATIENCE = 90.0
 
 
 @dataclass
 class Chance(Fault):
-    """A fault that strikes each matching request with a probability."""
+    """A fault that affects each matching request with a probability."""
 
     probability: float = 0.0
 
@@ -46,7 +46,7 @@ class Chance(Fault):
 
 
 def make_faults(state: State, rate: float) -> list[Fault]:
-    """Return faults that together strike `rate` of the requests."""
+    """Return faults that together affect a fraction `rate` of the requests."""
     kinds: list[dict[str, Any]] = [
         *({"status": status} for status in (429, 500, 502, 503, 504)),
         {"status": 429, "headers": {"retry-after": "0"}},
@@ -66,7 +66,7 @@ def make_faults(state: State, rate: float) -> list[Fault]:
 
 def play_swanlab(pipe: Connection) -> None:
     state = build_world()
-    # what it keeps of each request would fill the memory
+    # its request log would fill the memory
     state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would grow with every call
     with serve(state) as url:
         pipe.send(url)
@@ -124,7 +124,7 @@ async def soak(url: str, pipe: Connection, calls: int, at_once: int, rate: float
     growth = memory[-1] - memory[1]
     print(f"{outcomes.total()} of {calls} calls: {dict(outcomes.most_common())}")
     print(
-        f"memory {memory[1]:.1f} MB after a tenth, {memory[-1]:.1f} MB at the end: {growth:+.1f} MB (below 10 wanted)"
+        f"memory {memory[1]:.1f} MB after a tenth, {memory[-1]:.1f} MB at the end: {growth:+.1f} MB (target: below 10)"
     )
     print(f"threads at the end: {threading.active_count()}")
     return not outcomes["WRONG"] and not outcomes["UNANSWERED"] and growth < 10
@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--at-once", type=int, default=50)
-    parser.add_argument("--rate", type=float, default=0.05, help="share of the answers that are faulty")
+    parser.add_argument("--rate", type=float, default=0.05, help="fraction of faulty responses")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     pipe, other_end = context.Pipe()

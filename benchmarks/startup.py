@@ -1,7 +1,7 @@
-"""Time from process start to `initialize` and to a first answered call, beside a bare one-tool server on the same SDK.
+"""Time from process start to `initialize` and to the first reply, compared with a bare one-tool server on the same SDK.
 
-python benchmarks/startup.py [--repetitions 15]. The two are started in turn, so that a busy machine slows both; what
-counts is the ratio of the medians. Processor time of the server tells more than the clock where much else runs.
+python benchmarks/startup.py [--repetitions 15]. The servers alternate, so that a busy machine slows both; the result is
+the ratio of the medians. On a busy machine, the server's CPU time is more reliable than wall time.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ WAYS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "bare server": ([sys.executable, "-c", BARE], {"name": "echo", "arguments": {"text": "one"}}),
     "swanlab-mcp-server": (OURS, {"name": "list_workspaces", "arguments": {}}),
 }
-MOMENTS = ("initialize", "tools/list", "first call", "processor time")
+MOMENTS = ("initialize", "tools/list", "first call", "CPU time")
 
 
 def measure_once(command: list[str], call: dict[str, Any], **environment: str) -> list[float]:
-    """Return the seconds from starting a server to its answers, and its processor seconds."""
+    """Return the seconds from starting a server to its replies, and its CPU seconds."""
     moments: list[float] = []
     before = os.times()
     began = time.perf_counter()
@@ -79,7 +79,7 @@ def measure(repetitions: int) -> list[str]:
     """Return a Markdown table."""
     rows = ["| until | bytecode | bare server | swanlab-mcp-server | ratio |", "|---|---|---|---|---|"]
     for bytecode, environment in (
-        ("kept", {}),
+        ("cached", {}),
         ("none", {"PYTHONPYCACHEPREFIX": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}),
     ):
         found: dict[str, list[list[float]]] = {name: [] for name in WAYS}

@@ -1,7 +1,7 @@
-"""What 30 usual questions cost in tokens (o200k), beside a recorded baseline: python benchmarks/tokens.py [--update].
+"""Token costs of 30 common questions (o200k) and a recorded baseline: python benchmarks/tokens.py [--update].
 
-Half of them go to the embedded demo, half to the fake SwanLab of the evaluations. Of each answer both forms count, as
-an assistant reads one of them. The tool list is paid once in each conversation.
+Half of them use the embedded demo, half the fake SwanLab of the evals. Both forms of each reply count, since an
+assistant reads one of them. The tool list costs its tokens once per conversation.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ON_DEMO: tuple[Question, ...] = (
     ("Which metrics are there?", "list_metrics", {**_DIGITS, "exp_cuids": ["l4q9h9qs"]}),
     ("How did the loss go?", "get_metrics", {**_DIGITS, "exp_cuids": ["l4q9h9qs"], "keys": ["train/loss"]}),
     (
-        "Beside the one with lr 0.01?",
+        "Compared with lr 0.01?",
         "get_metrics",
         {**_DIGITS, "exp_cuids": ["l4q9h9qs", "uynk8vtj"], "keys": ["val/*"]},
     ),
@@ -113,7 +113,7 @@ ON_SWANLAB: tuple[Question, ...] = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens of an answer in its two forms."""
+    """Tokens of a reply in its two forms."""
 
     text: int
     structured: int
@@ -136,7 +136,7 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> Cost:
 
 
 async def measure(host: str) -> dict[str, Cost]:
-    """Return what the tool list and each question cost; SwanLab's stand-in is at `host`."""
+    """Return the costs of the tool list and of each question; the fake SwanLab is at `host`."""
     cloud = Settings(api_host=host, web_host=WEB_HOST, api_key=KEY, key_source="SWANLAB_API_KEY", backoff=0.001)
     costs: dict[str, Cost] = {}
     for settings, questions in ((DEMO, ON_DEMO), (cloud, ON_SWANLAB)):
@@ -166,7 +166,7 @@ def write_baseline(costs: Mapping[str, Cost]) -> None:
 
 
 def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list[str]:
-    """Return what costs more than 5 % above the baseline, or is not in it."""
+    """Return the questions that cost over 5 % more than the baseline or are not in it."""
     grown = [f"{question}: not in the baseline" for question in costs.keys() ^ baseline.keys()]
     for question, cost in costs.items():
         before = baseline.get(question, cost)
@@ -177,17 +177,17 @@ def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list
 
 
 def report(costs: Mapping[str, Cost]) -> list[str]:
-    """Return a Markdown table, and what all questions cost together."""
+    """Return a Markdown table with the costs of each question and the total."""
     answers = [cost for question, cost in costs.items() if not question.startswith("(")]
     rows = [f"| {question} | {cost.text:,} | {cost.structured:,} |" for question, cost in costs.items()]
     total = Cost(sum(one.text for one in answers), sum(one.structured for one in answers))
-    last = f"| **{len(answers)} answers together** | {total.text:,} | {total.structured:,} |"
+    last = f"| **{len(answers)} replies in total** | {total.text:,} | {total.structured:,} |"
     return ["| question | text | structured |", "|---|---:|---:|", *rows, last]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", action="store_true", help="record what is measured as the new baseline")
+    parser.add_argument("--update", action="store_true", help="record the measured costs as the new baseline")
     costs = play()
     if parser.parse_args().update:
         write_baseline(costs)

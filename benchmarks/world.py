@@ -1,4 +1,4 @@
-"""A fake SwanLab in a process of its own, with something large of each kind."""
+"""A fake SwanLab in its own process, with large data of every kind."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def build(latency: float = 0.0, *, is_large: bool = False) -> State:
 
 
 def replay(app: ASGIApp, latency: float) -> ASGIApp:
-    """Answer an equal question as before, after `latency`: what the world itself works is not to be measured."""
+    """Repeat responses to equal requests after `latency`, to exclude the fake server's own work from measurements."""
     known: dict[tuple[str, bytes, bytes, bytes], list[Message]] = {}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +84,7 @@ def replay(app: ASGIApp, latency: float) -> ASGIApp:
             return {"type": "http.request", "body": body}
 
         await app(scope, read, listen_in)
-        # a session is one caller's
+        # a session belongs to a caller
         if told[0].get("status") == HTTPStatus.OK and b"/login/" not in scope["raw_path"]:
             known[name] = told
 
@@ -93,7 +93,7 @@ def replay(app: ASGIApp, latency: float) -> ASGIApp:
 
 @contextmanager
 def start(latency_ms: float = 0.0, *, is_large: bool = False) -> Iterator[Settings]:
-    """Serve the world in a new process; yield the settings that reach it."""
+    """Serve the world in a new process; yield settings for it."""
     command = [sys.executable, __file__, "--latency", str(latency_ms), *(["--large"] if is_large else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:
@@ -109,7 +109,7 @@ def start(latency_ms: float = 0.0, *, is_large: bool = False) -> Iterator[Settin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--latency", type=float, default=0.0, help="of every answer, in milliseconds")
+    parser.add_argument("--latency", type=float, default=0.0, help="of every response, in milliseconds")
     parser.add_argument("--large", action="store_true")
     given = parser.parse_args()
     state = build(given.latency / 1000, is_large=given.large)
