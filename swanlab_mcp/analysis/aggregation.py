@@ -13,7 +13,7 @@ __all__ = ["Statistics", "compute_statistics"]
 
 
 class Statistics(NamedTuple):
-    """Of finite values: `sd` with n - 1 in the denominator, and `sem`, which is sd / sqrt(n); None below 2 values."""
+    """The statistics of finite values: `sd` divides by n - 1, `sem` is sd / sqrt(n); both are `None` below 2 values."""
 
     n: int
     mean: float | None = None

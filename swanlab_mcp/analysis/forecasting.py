@@ -72,7 +72,7 @@ class _Form(NamedTuple):
 
 
 def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str) -> Forecast:
-    """Return the forecast of a curve at the step `horizon`; `mode` is "min" or "max", whichever is better.
+    """Return the forecast of a curve at the step `horizon`; `mode` ("min" or "max") says which values are better.
 
     Only the `finished` curves that reach the horizon count. Raises ValueError for a curve of fewer than 3 points.
     """

@@ -85,7 +85,7 @@ def describe_key(key: str) -> MetricKind:
 
 
 def extend_catalogue(text: str) -> None:
-    """Give the entries of a text in the catalogue's format precedence. Raises ValueError if the text is invalid."""
+    """Prefer the entries of a text in the catalogue's format to its own. Raises ValueError for an invalid text."""
     add_entries(text)
     describe_key.cache_clear()
 

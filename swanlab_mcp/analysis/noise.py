@@ -193,7 +193,7 @@ def find_ties(
     count: int,
     thresholds: Thresholds = DEFAULTS,
 ) -> list[bool]:
-    """Return which experiments differ from the first by no more than noise explains among all pairs of `count`.
+    """Return for each experiment whether noise among all pairs of `count` explains its difference from the first.
 
     `settings` are the indices of their settings in the scatter. If the noise is unknown, no experiment ties.
     """

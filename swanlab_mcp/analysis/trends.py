@@ -209,7 +209,7 @@ def _count_orders(values: Sequence[float]) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series that had fallen calmly never returns to its best, in any shape: a step, a blow-up."""
+    """Return whether a series, after a calm fall, never returns to its best: a step or a blow-up of any shape."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]

@@ -63,7 +63,7 @@ _ANY = re.compile(
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
-    """Return a JSON value without the texts whose name or form looks like a secret.
+    """Return a JSON value in which texts are masked if their name or form looks like a secret's.
 
     Names: password, token, api_key and similar as a whole word at the end (`hf_token`, not `max_tokens` or
     `tokenizer`). Forms: credentials in URLs, headers and cookies, signed URLs, `--token value` in commands and argument

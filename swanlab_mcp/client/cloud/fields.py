@@ -59,7 +59,7 @@ def get_text(value: Any) -> str:
 
 def get_optional_text(value: Any) -> str | None:
     """Return a text, or `None` for null and empty texts; raises UnexpectedResponse for any other type."""
-    # avoids building a union type for each text: thousands of experiments pass here
+    # faster than isinstance with a union, which would be built for each text of thousands of experiments
     if value is not None and not isinstance(value, str):
         raise refuse(value, say("a text"))
     return value or None

@@ -51,7 +51,7 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
             reasons.append(reason)
     if len(groups) == 1:
         return [Group(groups[0][0].run_id, groups[0])]
-    # the second folder's difference also separates the first
+    # the reason that separates the second group also applies to the first
     reasons[0] = reasons[1]
     return [Group(parts[0].folder.name, parts, reason) for parts, reason in zip(groups, reasons, strict=True)]
 
