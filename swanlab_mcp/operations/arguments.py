@@ -181,7 +181,7 @@ Tail = Annotated[
 Around = Annotated[
     int | None,
     _AS_TEXT,
-    Field(description="Step whose neighbouring points are returned, such as 500. Empty: not used"),
+    Field(description="Return the points near this step, such as 500. Empty: not used"),
 ]
 MaxPoints = Annotated[
     int,
@@ -217,10 +217,10 @@ MediaPageSize = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=4, description="Files per page, at most 4; 0 means the default")
 ]
 StepsOnly = Annotated[
-    bool, Field(description="Return only which steps have media and how many, without the images and texts")
+    bool, Field(description="Return only the steps with media and their counts, without images and texts")
 ]
 TextStart = Annotated[
-    int, Field(ge=0, description="Character of a long text to continue at, as a note of the reply says")
+    int, Field(ge=0, description="Character at which to continue a long text, given in a note of the reply")
 ]
 KeySearch = Annotated[
     str,
@@ -251,7 +251,7 @@ LogSearch = Annotated[
         description="Return only lines containing this text (searches the newest 20,000 lines, or from start)",
     ),
 ]
-LogContext = Annotated[int, Field(ge=0, le=50, description="Lines to show before and after each line that was found")]
+LogContext = Annotated[int, Field(ge=0, le=50, description="Lines to show before and after each matching line")]
 LogPattern = Annotated[
     str, Field(max_length=512, description="Return only lines matching this regular expression, instead of search")
 ]
@@ -362,7 +362,7 @@ RepeatsBy = Annotated[
     Field(description="What repeats have in common: the config apart from seed and fold, or the group or job"),
 ]
 Unfinished = Annotated[
-    bool, Field(description="Also rank running, crashed and aborted experiments instead of listing them apart")
+    bool, Field(description="Also rank running, crashed and aborted experiments instead of listing them separately")
 ]
 ComparedExperiments = Annotated[
     Sequence[_Name],
@@ -387,7 +387,7 @@ Since = Annotated[
     ),
 ]
 Confirmation = Annotated[
-    str, Field(max_length=128, description="Leave empty first; then the confirmation that the first call returned")
+    str, Field(max_length=128, description="Leave empty in the first call; then pass the confirmation that it returned")
 ]
 NewProjectName = Annotated[
     str,

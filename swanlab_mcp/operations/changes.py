@@ -50,7 +50,7 @@ async def delete_experiments(
     username: Username = "",
     confirmation: Confirmation = "",
 ) -> ApiResponse[Change]:
-    """Delete experiments of a project for ever, with metrics, logs and media; the first call only shows what would go.
+    """Delete experiments permanently, with metrics, logs and media; the first call only shows what would be deleted.
 
     Show that to the user; only if they agree, call again with the same arguments and the confirmation. delete_project
     deletes a whole project. Returns the action, the experiments, whether it is done, and until then the confirmation.
@@ -98,7 +98,7 @@ async def delete_experiments(
 async def delete_project(
     client: SwanLabClient, *, project: ProjectName, username: Username = "", confirmation: Confirmation = ""
 ) -> ApiResponse[Change]:
-    """Delete a project for ever, with all its experiments; the first call only shows what would go.
+    """Delete a project permanently, with all its experiments; the first call only shows what would be deleted.
 
     Show that to the user; only if they agree, call again with the same arguments and the confirmation. Use
     delete_experiments for single experiments. Returns the action, the project's experiments (up to 20, and how many),
@@ -152,8 +152,8 @@ async def create_project(
     """Create an empty project; the first call only shows what would be created.
 
     Show that to the user; only if they agree, call again with the same arguments and the confirmation. Training code
-    creates its project by itself; list_projects shows which exist. Returns the action, whether it is done, and until
-    then the confirmation.
+    creates its project automatically; list_projects lists existing ones. Returns the action, whether it is done, and
+    until then the confirmation.
     Example: {"project": "mnist-v2", "username": "team"}.
     """
     ref = (await resolve_workspace(client, username)).project(project)

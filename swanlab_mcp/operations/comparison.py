@@ -91,10 +91,10 @@ async def compare_experiments(
     metrics: ComparedMetrics = (),
     username: Username = "",
 ) -> ApiResponse[Compared]:
-    """Compare 2 to 50 experiments: only what differs in config, environment, packages, git and command, and results.
+    """Compare 2 to 50 experiments by differences in config, environment, packages, git and command, and by results.
 
     Use rank_experiments to order a whole project. Returns a value per experiment for each differing key and for each
-    metric (last, best, at the last common step); for 5 or more experiments also which keys go along with the first
+    metric (last, best, at the last common step); for 5 or more experiments also the keys associated with the first
     metric.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """

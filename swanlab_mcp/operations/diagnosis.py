@@ -70,7 +70,7 @@ async def diagnose_experiment(
 ) -> ApiResponse[DiagnosedExperiment]:
     """Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why.
 
-    Use it for "why did it crash, become NaN, not learn?"; get_logs shows what it printed. Returns a verdict; events
+    Use it for "why did it crash, become NaN, not learn?"; get_logs shows its output. Returns a verdict; events
     with step, size and the rule that found them; for a crash its error, last values and similar crashes; causes with
     evidence and confidence.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1"}.

@@ -49,7 +49,7 @@ async def get_environment(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[EnvironmentFact]]:
-    """Get where experiments ran: machine, GPU, packages, git and command; of several, only what differs.
+    """Get the environment of experiments: machine, GPU, packages, git and command; for several, only the differences.
 
     Use compare_experiments to compare configs and results too. Returns facts with dotted names such as package.torch,
     each with its value, or with a value per experiment. Secrets are masked.

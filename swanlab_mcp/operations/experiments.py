@@ -66,7 +66,7 @@ async def get_experiment(
 ) -> ApiResponse[Experiment]:
     """Get one experiment: state, times (UTC), creator, config, machine, packages, and the traceback of a crash.
 
-    Use get_exp_summary for the metric values it reached, diagnose_experiment for why it failed. Returns the record;
+    Use get_exp_summary for its metric values, diagnose_experiment for why it failed. Returns the record;
     its profile holds config, metadata (hardware, command, git), requirements and conda.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "profile": ["config"]}.
     """

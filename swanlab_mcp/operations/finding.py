@@ -66,8 +66,8 @@ async def find_experiments(
 
     Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
     labels, created, finished, config.<key> (nested keys with dots), or metric.<key> (the last value). An experiment
-    without the field meets only != and not-in. Returns rows as list_project_exps does, with the metrics that were
-    asked about.
+    without the field meets only != and not-in. Returns rows like list_project_exps, with the metrics used in filters
+    and sort.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     ref = await resolve_project(client, project, username)

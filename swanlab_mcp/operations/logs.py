@@ -60,10 +60,10 @@ async def get_logs(
     level: LogLevel = "all",
     from_traceback: LogFromTraceback = False,
 ) -> ApiResponse[list[LogLine]]:
-    """Get what an experiment printed: its last lines, the lines from `start` on, or lines with a text or pattern.
+    """Get an experiment's log: its last lines, the lines from `start` on, or the lines that match a text or pattern.
 
     Use diagnose_experiment to learn why it crashed. Returns lines, oldest first: number (from 0), message, level
-    unless it is INFO, time, and `repeated` if the same line came several times in a row. A note says how to continue.
+    unless it is INFO, time, and `repeated` for a line printed several times in a row. A note says how to continue.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "search": "error", "context": 5}.
     """
     _check(count, start, level)

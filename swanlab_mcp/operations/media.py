@@ -75,10 +75,10 @@ async def get_media(
     size: MediaPageSize = 4,
     steps_only: StepsOnly = False,
 ) -> ApiResponse[list[Media]]:
-    """Get recorded media at a step: images that you can see, texts, tables and saved files; others by type and size.
+    """Get recorded media at a step: images that you can see, texts, tables, saved files; other files by type and size.
 
     Use list_metrics with kind 'media' to find the keys. Returns key, step, type, name, size (bytes), caption, and
-    `picture` (which of the images, from 1) or `text`; notes list and count the steps that have media.
+    `picture` (number of the image, from 1) or `text`; notes list and count the steps with media.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["samples*"], "steps": [40]}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)

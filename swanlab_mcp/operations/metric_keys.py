@@ -30,10 +30,10 @@ async def list_metrics(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[MetricKey]]:
-    """List the metric keys that experiments have logged, and which of the experiments lack which key.
+    """List the metric keys logged by experiments, and for each key the experiments that lack it.
 
-    Use it before get_metrics or rank_experiments when the keys are not known. Returns per key its type (SCALAR or
-    MEDIA), `system` for hardware keys, and `missing_in`; more than 200 keys come as groups with a common beginning.
+    Use it before get_metrics or rank_experiments if the keys are unknown. Returns per key its type (SCALAR or
+    MEDIA), `system` for hardware keys, and `missing_in`; more than 200 keys are grouped by a common prefix.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
     """
     found: dict[tuple[str, str], list[str]] = {}

@@ -90,11 +90,11 @@ async def get_metrics(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[Series]]:
-    """Get the values of metrics over steps (curves), of one or several experiments in one call.
+    """Get metric values over steps (curves) for one or several experiments in one call.
 
     Use get_exp_summary for last and extreme values, plot_metrics for a picture. Give at most one of head, tail and
     around. Returns per experiment and key the steps, the values (also "NaN" and "Infinity"), `source` ('all points'
-    or 'sample'), how many points the range has, and how many of them are not finite.
+    or 'sample'), the number of points in the range, and how many are not finite.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)

@@ -75,8 +75,8 @@ async def plot_metrics(
 ) -> ApiResponse[Plot]:
     """Draw up to 20 curves of one or several experiments as an image that you can see.
 
-    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and where a curve turns
-    worse for good, and per curve the last, smallest and largest value with their steps.
+    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and the step from which
+    a curve stays worse, and per curve the last, smallest and largest value with their steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)

@@ -82,9 +82,9 @@ async def rank_experiments(
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[Ranking]:
-    """Rank a project's experiments by a metric, and say which differences are larger than seed noise.
+    """Rank a project's experiments by a metric, and show which differences exceed seed noise.
 
-    Use compare_experiments to see what differs between the best ones. Returns rank, name, cuid, value, step,
+    Use compare_experiments to see how the best ones differ. Returns rank, name, cuid, value, step,
     `within_noise` of the first, and the config keys that vary; then, without a rank, running, crashed, broken, NaN and
     short experiments. With by_seed or baseline, a row is a setting: mean, deviation, n, members, and a verdict against
     the first or the baseline. Notes say which direction is better, and why.

@@ -21,11 +21,11 @@ async def get_exp_summary(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[Summary]:
-    """Get what one experiment reached: the last, smallest and largest value of every metric, with their steps.
+    """Get one experiment's results: the last, smallest and largest value of every metric, with their steps.
 
     Use rank_experiments for many experiments, get_metrics for whole curves. Returns per key the last step and value,
-    min and max (finite values, first step), and how many values are NaN where that is known. The last value is not
-    the best one.
+    min and max (finite values, first step), and if known how many values are NaN. The last value is not the best
+    one.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)

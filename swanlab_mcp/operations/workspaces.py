@@ -26,7 +26,7 @@ async def list_workspaces(
 ) -> ApiResponse[list[Workspace]]:
     """List the workspaces that the user can open: the personal one, teams, and 'local' (runs on this machine's disk).
 
-    Use it first if the user names a team or none at all; then list_projects shows what a workspace holds. Returns per
+    Use it first if the user names a team or no workspace; then list_projects lists a workspace's projects. Returns per
     workspace its name, username (pass it on as `username`) and the user's role, the personal one first.
     Example: {}.
     """
