@@ -9,7 +9,7 @@ if [ ! -d "$tools/node_modules" ]; then
     @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai @qwen-code/qwen-code
 fi
 export HOME="$(mktemp -d)"
-# Gemini CLI starts servers in trusted folders only
+# Gemini CLI starts servers only in trusted folders
 export GEMINI_CLI_TRUST_WORKSPACE=true
 mkdir -p "$HOME/.codex" "$HOME/.gemini" "$HOME/.qwen" "$HOME/.config/opencode" "$HOME/project"
 cd "$HOME/project"

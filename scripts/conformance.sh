@@ -3,11 +3,11 @@
 #
 #   scripts/conformance.sh [--install] FOLDER
 #
-# FOLDER holds the suite's node_modules (default: $CONFORMANCE_SUITE); --install puts it there with npm where it is
-# missing. What cannot run here is skipped, with the reason; what runs and fails, beyond the baseline, is an error.
+# FOLDER contains the suite's node_modules (default: $CONFORMANCE_SUITE); --install adds missing packages with npm.
+# Checks that cannot run are skipped with the reason; failures beyond the baseline are errors.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-# the newest that run on Node 20
+# the newest versions for Node 20
 packages=(@modelcontextprotocol/conformance@0.1.13 @modelcontextprotocol/inspector@2.12.0)
 
 install=""
@@ -42,7 +42,7 @@ finish() {
 trap finish EXIT
 python="${PYTHON:-python}"
 
-# start a server in the background; its address is in $url then
+# start a server in the background and set $url to its URL
 start() {
   "$python" "$@" 2>"$work/log" &
   local server=$!
@@ -68,7 +68,7 @@ if ! "$suite/conformance" server --url "$url" --expected-failures "$here/conform
 fi
 sed -n 's|^Total: \([0-9]*\) passed, \([0-9]*\) failed.*|conformance, the server: \1 checks hold, \2 scenarios need what the baseline lists|p' "$work/suite"
 
-# the shared server has neither, by design: what held above must hold there, except for the two scenarios about them
+# the shared server has neither, by design: it must pass the same scenarios, except for the two about them
 start -m swanlab_mcp --demo serve --transport http --http-port 0
 held="$(sed -n 's/^✓ \([a-z0-9-]*\): .*/\1/p' "$work/suite" | grep -vxE 'logging-set-level|server-sse-multiple-streams')"
 for scenario in $held; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Drive Claude Code, Codex, Gemini CLI and OpenCode end to end with the demo and a scripted model, where only loopback
-# exists. Usage: scripts/host_sessions.sh [FOLDER with the assistants' node_modules, kept for the next run] [HOST …]
+# Drive Claude Code, Codex, Gemini CLI and OpenCode end to end with the demo and a scripted model, with no network but
+# loopback. Usage: scripts/host_sessions.sh [FOLDER with the assistants' node_modules, kept for the next run] [HOST …]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools="${1:-}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Load the served tools into the frameworks that have refused some of them before, each with its own converter and in
-# an environment of its own: bash scripts/hosts.sh [FOLDER]. FOLDER keeps the environments for the next run.
+# Load the tools into frameworks that rejected some of them in the past, with each framework's converter and in its own
+# environment: bash scripts/hosts.sh [FOLDER]. FOLDER keeps the environments for the next run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-$(command -v python)}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Change the code of analysis, client and core piece by piece and count the changes that no test notices.
+# Run mutation tests for analysis, client and core: count code changes that no test detects.
 #   scripts/mutation.sh ['swanlab_mcp.analysis.noise*']
-# A module takes minutes, all of them more than a day. `mutmut results` lists what survived.
+# A module takes minutes, all modules more than a day. `mutmut results` lists the surviving mutants.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python -m pip install --quiet --disable-pip-version-check mutmut -c constraints.txt

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The interactive chart in a real browser, in a host page made of the protocol's own bridge (MCP Apps).
+# Test the interactive chart in a real browser, in a host page with the official MCP Apps bridge.
 #
 #   scripts/views.sh [--install] FOLDER [SCREENSHOTS]
 #
-# FOLDER holds the node_modules that the host page is made of (default: $VIEWS_SUITE); --install puts them there with npm
-# where they are missing. What cannot run here is skipped, with the reason; what runs and fails is an error.
+# FOLDER contains the host page's node_modules (default: $VIEWS_SUITE); --install adds missing packages with npm.
+# Checks that cannot run are skipped with the reason; failures are errors.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 packages=(
@@ -38,7 +38,7 @@ if [ ! -x "$folder/node_modules/.bin/esbuild" ] || [ ! -d "$folder/node_modules/
     skip "the host page could not be installed"
 fi
 
-# modules find their packages beside themselves
+# modules resolve packages relative to their own path
 work="$(mktemp -d "$folder/run.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 cp "$here"/tests/views/*.mjs "$work/"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The gate: format, lint, types, tests with branch coverage.
-# --all adds the exhaustive tests: whole fault matrices, slow attacks, and the tools in other frameworks (from an index). Other arguments go to pytest.
-# Installs into the active virtual environment, or into .venv here.
+# --all adds the exhaustive tests: full fault matrices, slow attacks, and the tools in other frameworks (installed from
+# an index). Other arguments go to pytest.
+# Installs into the active virtual environment, or into .venv in this folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${VIRTUAL_ENV:-}" ]; then

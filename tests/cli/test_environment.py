@@ -122,7 +122,7 @@ def test_deleted_working_directory_is_reported(tmp_path: Path) -> None:
     assert "runs found: 6 experiments" in shown
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only the administrator becomes another user")
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="needs root to switch users")
 def test_unknown_user_without_home_can_load_settings(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     code = "from swanlab_mcp.settings import load_settings; import pwd; os.setgid(54321); os.setuid(54321)\n"

@@ -115,7 +115,7 @@ def test_full_disk_ends_with_a_message() -> None:
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX resource limits")
 @pytest.mark.parametrize("name", ["x.html", "x.png"])
 def test_failed_report_or_picture_leaves_no_partial_file(name: str) -> None:
     plot = ["call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=val/loss"]
@@ -149,7 +149,7 @@ def test_deep_json_on_the_command_line_ends_with_a_message(text: str, capsys: py
     assert "nternal error" not in told
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_signal_during_a_report_leaves_no_partial_file(name: str) -> None:
     code = (
@@ -168,7 +168,7 @@ def test_signal_during_a_report_leaves_no_partial_file(name: str) -> None:
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_signal_ends_with_a_message_and_leaves_no_partial_file(name: str) -> None:
     code = (

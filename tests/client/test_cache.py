@@ -190,7 +190,7 @@ async def test_ended_experiment_is_cached_for_10_minutes(
     assert await read_last_step(client) == 40
     clock.now -= 1000
     requests, _ = await count(state, client.default.get_experiment(ExperimentRef(ME, "sweep", "run1")))
-    assert requests == 1, "a clock that was set back tells nothing about age"
+    assert requests == 1, "a clock that was set back makes the age unknown"
 
 
 @pytest.mark.parametrize("how", ["list", "stretch", "filter", "experiment"])
@@ -362,7 +362,7 @@ async def test_combined_response_is_cached_and_refreshed_in_parts(
     clock.now += 15
     one.metrics = {"val/loss": [(40, 0.1)]}
     requests, again = await count(state, client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"]))
-    assert requests == 2, "the list, and the summary of the one that runs"
+    assert requests == 2, "the list, and the summary of the running experiment"
     assert again.data.summaries["run1"]["val/loss"].step == 40
     assert again.data.summaries["run2"] == together.summaries["run2"]
 

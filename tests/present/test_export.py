@@ -99,7 +99,7 @@ def test_unwritable_outputs_are_reported(capsys: pytest.CaptureFixture[str]) -> 
     assert "Parquet cannot go to standard output" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
 def test_failed_export_leaves_no_partial_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

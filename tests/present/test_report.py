@@ -27,7 +27,7 @@ from tests.fake_swanlab import State
 from tests.server.test_tools import DEMO
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\u202e\x1b[31m"
 
 

@@ -263,7 +263,7 @@ def test_missing_browser_tools_skip_with_a_reason(tmp_path: Path) -> None:
         assert "holds no installed host page" in run_script(str(tmp_path)).stdout
 
 
-@pytest.mark.skipif(not SUITE, reason="VIEWS_SUITE names no folder of an installed host page")
+@pytest.mark.skipif(not SUITE, reason="needs VIEWS_SUITE, the folder of an installed host page")
 def test_chart_works_in_a_browser_inside_an_mcp_apps_host() -> None:
     done = run_script(SUITE)
     assert done.returncode == 0, done.stderr

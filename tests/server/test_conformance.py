@@ -201,7 +201,7 @@ def test_missing_conformance_tools_skip_with_a_reason(tmp_path: Path) -> None:
         assert "holds no installed suite" in run_script(str(tmp_path)).stdout
 
 
-@pytest.mark.skipif(not SUITE, reason="CONFORMANCE_SUITE names no folder of an installed suite")
+@pytest.mark.skipif(not SUITE, reason="needs CONFORMANCE_SUITE, the folder of an installed suite")
 def test_mcp_conformance_suite_and_inspector_pass() -> None:
     done = run_script(SUITE)
     assert done.returncode == 0, done.stderr

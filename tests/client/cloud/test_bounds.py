@@ -30,7 +30,7 @@ AT_ONCE = 64
 
 
 @pytest.mark.exhaustive
-@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux memory figures")
 @pytest.mark.parametrize("part", [b"{},", b"[],", b'{"a":1},', b"1,"])
 def test_60_mb_of_containers_take_little_memory(host: str, state: State, part: bytes) -> None:
     """Keep one copy of the body and at most 400 MB of Python objects."""
