@@ -50,7 +50,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_report(commands)
     _add_install(commands)
     arguments, rest = parser.parse_known_args(argv)
-    # argparse stops at name=value arguments that follow an option
+    # argparse rejects name=value arguments that follow an option
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:

@@ -39,10 +39,11 @@ _USUAL: Sequence[Statistic] = ("mean", "sd", "min", "median", "max")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The experiments that share the values of the fields, and one metric of them.
+    """A group of experiments with equal values of the fields, and its statistics of a metric.
 
-    Without a metric, `statistics` is of no values. `missing` have no value, `non_finite` a NaN or infinite one, and
-    `unfinished` are left out because of their state. `seconds` is the time that all of them ran.
+    Without a metric, `statistics` are empty. `missing` experiments have no value, `non_finite` experiments NaN or
+    infinity, and `unfinished` experiments are excluded by their state. `seconds` is the total run time of the
+    experiments.
     """
 
     values: Sequence[Any]
@@ -60,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """Groups in order; `groups` of them in all, of `count` experiments."""
+    """A page of groups in order; in total there are `groups` groups of `count` experiments."""
 
     rows: Sequence[Group]
     fields: Sequence[str]
@@ -86,9 +87,9 @@ async def aggregate_experiments(
 ) -> ApiResponse[Aggregation]:
     """Count and average a project's experiments by one or two fields: how many crashed by user, mean accuracy by lr.
 
-    Use rank_experiments for an order of experiments and for whether differences are noise. Returns per group and metric
-    count, states, hours, n, mean, sd, min, median, max and the best member; values of finished experiments count, and
-    missing, non-finite and unfinished ones are counted apart.
+    Use rank_experiments to order experiments and to judge whether differences are noise. Returns per group and metric
+    count, states, hours, n, mean, sd, min, median, max and the best member, from the values of finished experiments;
+    missing, non-finite and unfinished ones are counted separately.
     Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
     """
     ref, choice = await list_chosen(client, project, username, filters, metrics)
@@ -116,7 +117,7 @@ async def aggregate_experiments(
 
 
 def _read(candidate: Candidate, field: str) -> Any:
-    """Return a field of an experiment; a day, week (ISO) or month is that of its creation, in UTC."""
+    """Return a field of an experiment; day, week (ISO) and month refer to its creation, in UTC."""
     if field == "user":
         return candidate.experiment.user.get("username") or None
     if field not in _PERIODS:
@@ -171,13 +172,13 @@ def _get_result(summary: MetricSummary | None, direction: str, at: str) -> float
 
 
 def _measure(experiment: Experiment) -> timedelta | None:
-    """Return how long an experiment ran; None where it has no recorded end."""
+    """Return an experiment's run time, or None without a recorded end."""
     started, ended = read_time(experiment.createdAt), read_time(experiment.finishedAt or "")
     return max(ended - started, timedelta()) if started and ended else None
 
 
 def _order(groups: Sequence[Group], metric: str) -> list[Group]:
-    """Return the groups with the best mean first, or the largest ones; the metrics of one group stay together."""
+    """Return the groups with the best mean first, or the largest first; the metrics of a group stay together."""
     direction = str(describe_key(metric).direction) if metric else ""
     firsts = {tuple(map(freeze, one.values)): one for one in groups if one.metric == metric}
 

@@ -1,4 +1,4 @@
-"""The size limit of an answer for assistants, who pay for tokens; Python callers have no limit."""
+"""Limit the size of answers for assistants, which pay for tokens; Python callers have no limit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return more experiments or projects than any answer can hold, in whole pages, or None without a limit."""
+    """Return how many records, in whole pages, exceed every possible answer, or None without a limit."""
     tokens = output_tokens.get()
     return None if tokens is None else page * (tokens // (_FEWEST_TOKENS_PER_RECORD * page) + 1)
 

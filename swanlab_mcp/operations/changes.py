@@ -227,7 +227,7 @@ async def _settle(
     """Return a dry run with a confirmation; given that confirmation, make the change and return it."""
     account = [await client.default.get_username(), client.at(ref).get_link(ref)]
     bound = [*account, ref.workspace, ref.project, *request]
-    # the signature covers everything that is shown
+    # the signature covers everything shown
     state = [state, change.model_dump(mode="json")]
     change = change.model_copy(update={"fingerprint": make_fingerprint([bound, state])})
     tokens = confirmations.get()

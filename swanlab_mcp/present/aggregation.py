@@ -1,4 +1,4 @@
-"""Groups of experiments as rows with their statistics."""
+"""Describe groups of experiments as rows with statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIGITS = 12
 
 
 def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGroup]]:
-    """Return an aggregation as rows, one for each group and metric."""
+    """Return an aggregation as rows, one per group and metric."""
     found = answer.data
     assert found is not None
     rows = [_publish_row(found, one) for one in found.rows]

@@ -89,7 +89,7 @@ def _word_detail(one: Happening) -> str:
 
 
 def _word_verdict(verdict: Verdict, state: str) -> str:
-    """Return the most severe event, or that there is no event; return "" if too little was logged."""
+    """Return the most severe event, or a form of "healthy"; return "" if too little was logged."""
     grave = list_grave(verdict.judgement.events)
     if grave:
         more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []

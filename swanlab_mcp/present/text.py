@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 
-# page sizes of a continuing page: each divides every offset that is a multiple of it
+# page sizes for a reply that is cut, so that the next page starts at a multiple of its size
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
 _LONGEST_NAME = 64

@@ -166,7 +166,7 @@ def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _explain_arguments(faults: Sequence[ErrorDetails], names: Sequence[str]) -> InvalidArgument:
-    # Python cannot print a number with thousands of digits, so pydantic's error does not name its place
+    # Python cannot print a number with thousands of digits, so pydantic does not report its place
     reported = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [
         say("a number has too many digits")
     ]
