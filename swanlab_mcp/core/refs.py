@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from swanlab_mcp.core.errors import InvalidArgument
@@ -23,9 +23,11 @@ __all__ = [
     "Reference",
     "WorkspaceRef",
     "find_near_names",
+    "label_experiments",
     "parse_experiment",
     "parse_project",
     "parse_workspace",
+    "prefix_names",
 ]
 
 LOCAL = "local"  # the workspace of the runs on this machine
@@ -77,9 +79,30 @@ class ExperimentRef:
     def parent(self) -> ProjectRef:
         return ProjectRef(self.workspace, self.project)
 
+    @property
+    def path(self) -> str:
+        """Return the whole path, which names the experiment in any call."""
+        return f"{self.workspace}/{self.project}/{self.cuid}"
+
     def __str__(self) -> str:
         """Return the path, shortened and safe to show in a message."""
         return f"{shorten(self.workspace)}/{shorten(self.project)}/{shorten(self.cuid)}"
+
+
+def label_experiments(refs: Iterable[ExperimentRef]) -> dict[ExperimentRef, str]:
+    """Return a name for each row: the id, or the path if the experiments are of several projects."""
+    several = list(refs)
+    is_one = len({one.parent for one in several}) == 1
+    return {one: one.cuid if is_one else one.path for one in several}
+
+
+def prefix_names(refs: Iterable[ExperimentRef]) -> dict[ProjectRef, str]:
+    """Return what to put before the names of each project's experiments: nothing for one project."""
+    projects = {one.parent for one in refs}
+    if len(projects) == 1:
+        return dict.fromkeys(projects, "")
+    is_distinct = len({one.project for one in projects}) == len(projects)
+    return {one: f"{one.project}/" if is_distinct else f"{one.workspace}/{one.project}/" for one in projects}
 
 
 Ref = WorkspaceRef | ProjectRef | ExperimentRef
@@ -87,12 +110,16 @@ Ref = WorkspaceRef | ProjectRef | ExperimentRef
 
 @dataclass(frozen=True)
 class Reference:
-    """Hold the names in the arguments of a call before they are resolved; `host` is set if a URL was given."""
+    """Hold the names in the arguments of a call before they are resolved; `host` is set if a URL was given.
+
+    `fallback` is the second reading of an ambiguous text: a path to another project may also be a name with slashes.
+    """
 
     username: str = ""
     project: str = ""
     experiment: str = ""
     host: str = ""
+    fallback: Reference | None = None
 
 
 def parse_workspace(username: str) -> Reference:
@@ -117,7 +144,7 @@ def parse_project(project: str, username: str = "") -> Reference:
                 say("project={project!r} is the address of a workspace, not of a project.", project=shorten(project)),
                 hint=say("Use list_projects to see its projects."),
             )
-        return _agree(pasted, workspace, "")
+        return _agree(pasted, workspace)
     text = project.strip()
     if not text:
         raise InvalidArgument(
@@ -133,8 +160,8 @@ def parse_project(project: str, username: str = "") -> Reference:
 def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Reference:
     """Return the experiment that the arguments mean; `experiment` is a cuid, slug or name.
 
-    A path or URL in `exp_cuid` includes its project and workspace. With a different `project`, a text with slashes is a
-    name, because names of experiments may contain slashes. Raises InvalidArgument.
+    A path or URL in `exp_cuid` includes its project and workspace, and takes precedence over the other arguments. A
+    path to another project has a fallback, because names of experiments may contain slashes. Raises InvalidArgument.
     """
     pasted = _parse_address(exp_cuid, "exp_cuid")
     if pasted:
@@ -143,8 +170,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
                 say("exp_cuid={exp_cuid!r} is not the address of an experiment.", exp_cuid=shorten(exp_cuid)),
                 hint=say("An experiment's address holds /runs/<id>; use list_project_exps to see the experiments."),
             )
-        given = parse_project(project, username) if project.strip() else parse_workspace(username)
-        return _agree(pasted, given, given.project)
+        return pasted
     text = exp_cuid.strip()
     if not text:
         raise InvalidArgument(
@@ -157,11 +183,14 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
                 say("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
                 hint=say("Give project, or exp_cuid as 'workspace/project/experiment' or as the address of its page."),
             )
-        return _reference(path, parse_workspace(username))
+        return _reference(path)
     given = parse_project(project, username)
-    if len(path) >= 3 and path[1] == given.project and given.username in ("", path[0]):
-        return _reference(path, given)
-    return Reference(given.username, given.project, _check(text, "exp_cuid"), given.host)
+    if len(path) < 3:
+        return Reference(given.username, given.project, _check(text, "exp_cuid"), given.host)
+    if path[1] == given.project and given.username in ("", path[0]):
+        return replace(_reference(path), host=given.host)
+    name = Reference(given.username, given.project, _check(text, "exp_cuid"), given.host)
+    return replace(_reference(path), fallback=name)
 
 
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
@@ -188,36 +217,19 @@ def _split(text: str) -> list[str]:
     return parts if all(parts) and len(parts) <= 3 else [text]
 
 
-def _reference(path: list[str], given: Reference) -> Reference:
-    if given.username not in ("", path[0]):
-        raise InvalidArgument(
-            say(
-                "exp_cuid names the workspace {theirs!r}, username says {ours!r}.",
-                theirs=shorten(path[0]),
-                ours=shorten(given.username),
-            ),
-            hint=say("Leave username empty, or make them agree."),
-        )
+def _reference(path: list[str]) -> Reference:
     username, project, experiment = (_check(part, "exp_cuid") for part in path)
-    return Reference(username, project, experiment, given.host)
+    return Reference(username, project, experiment)
 
 
-def _agree(pasted: Reference, given: Reference, project: str) -> Reference:
-    hint = say("Give the address alone, or make them agree.")
+def _agree(pasted: Reference, given: Reference) -> Reference:
     if given.username and given.username != pasted.username:
         reported = say(
             "The address names the workspace {theirs!r}, the other arguments say {ours!r}.",
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )
-        raise InvalidArgument(reported, hint=hint)
-    if project and project != pasted.project:
-        reported = say(
-            "The address names the project {theirs!r}, the other arguments say {ours!r}.",
-            theirs=shorten(pasted.project),
-            ours=shorten(project),
-        )
-        raise InvalidArgument(reported, hint=hint)
+        raise InvalidArgument(reported, hint=say("Give the address alone, or make them agree."))
     return pasted
 
 

@@ -54,6 +54,7 @@ __all__ = [
     "Mode",
     "NewDescription",
     "NewProjectName",
+    "OptionalProject",
     "OutcomeMetric",
     "PageNumber",
     "PageSize",
@@ -97,6 +98,13 @@ Username = Annotated[
 ]
 ProjectName = Annotated[
     str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
+]
+OptionalProject = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        description="Project name, path or URL; not needed where the experiment is given as a path or URL",
+    ),
 ]
 ExpCuid = Annotated[
     str,

@@ -28,7 +28,7 @@ from swanlab_mcp.operations.confirmation import confirmations, is_rehearsal
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
     ask_about_project,
-    resolve_experiment,
+    resolve_own_experiment,
     resolve_project,
     resolve_workspace,
 )
@@ -207,7 +207,7 @@ async def create_project(
 async def _find_experiment(
     client: SwanLabClient, exp_cuid: str, project: str, username: str
 ) -> tuple[ProjectRef, Experiment]:
-    ref = await resolve_experiment(client, exp_cuid, project, username)
+    ref = await resolve_own_experiment(client, exp_cuid, project, username)
     client.at(ref).require_writable(ref.parent.parent)
     _, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     assert answer.data

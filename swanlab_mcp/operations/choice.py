@@ -16,7 +16,15 @@ from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import resolve_project
 
-__all__ = ["explain_missing_metric", "link_pages", "list_chosen", "list_logged_keys", "read_all", "read_series"]
+__all__ = [
+    "describe_missing_metric",
+    "explain_missing_metric",
+    "link_pages",
+    "list_chosen",
+    "list_logged_keys",
+    "read_all",
+    "read_series",
+]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -87,8 +95,12 @@ async def list_logged_keys(client: SwanLabClient, ref: ProjectRef, experiments: 
 async def explain_missing_metric(
     client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], metric: str
 ) -> None:
-    """Raise NotFound with similar keys of the first few experiments."""
-    logged = await list_logged_keys(client, ref, experiments)
+    """Raise NotFound; its near keys are those of the first few experiments."""
+    raise describe_missing_metric(await list_logged_keys(client, ref, experiments), metric, len(experiments))
+
+
+def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> NotFound:
+    """Return the error about a metric that none of `count` experiments has; `logged` are the keys of some of them."""
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]
@@ -97,12 +109,12 @@ async def explain_missing_metric(
             if near
             else say("None has logged a metric (yet).")
         )
-        raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
-    raise NotFound(
+        return NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
+    return NotFound(
         say_plural(
             "The {count} experiment has no value of this metric (yet).",
             "None of the {count} experiments has a value of this metric (yet).",
-            len(experiments),
+            count,
         ),
         hint=say("list_metrics shows which experiments lack it."),
     )

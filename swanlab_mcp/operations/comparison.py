@@ -18,7 +18,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.core.findings import ComparedMetric, round_number
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Points, Summary
@@ -28,17 +28,19 @@ from swanlab_mcp.operations.arguments import (
     ComparedExperiments,
     ComparedMetrics,
     Filters,
-    ProjectName,
+    OptionalProject,
     Username,
 )
 from swanlab_mcp.operations.choice import (
-    explain_missing_metric,
+    describe_missing_metric,
     list_chosen,
+    list_logged_keys,
     read_all,
     read_series,
 )
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.partial import read_known
 from swanlab_mcp.operations.targets import choose_targets
 
 __all__ = ["Compared", "Difference", "Differing", "compare_experiments"]
@@ -49,6 +51,9 @@ _STRONGEST = 5
 _CONFOUNDED = 3
 # facts about the process, not about the conditions of the run
 _PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
+
+
+Chosen = Mapping[ExperimentRef, Experiment]
 
 
 class Difference(NamedTuple):
@@ -73,19 +78,19 @@ class Compared(NamedTuple):
     associations.
     """
 
-    experiments: Sequence[Experiment]
+    experiments: Chosen
     metrics: Sequence[ComparedMetric]
     settings: Differing
     facts: Differing
     associations: Sequence[tuple[Association, Sequence[str]]]
     without_value: int
-    link: str
+    links: Sequence[str]
 
 
 async def compare_experiments(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuids: ComparedExperiments = (),
     filters: Filters = (),
     metrics: ComparedMetrics = (),
@@ -98,29 +103,31 @@ async def compare_experiments(
     metric.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
-    ref, experiments, notes = await _choose(client, project, username, exp_cuids, filters)
-    reported = await client.at(ref).get_summaries(ref, experiments, list(metrics))
-    notes += reported.notes
-    summaries = [(reported.data or {}).get(one.cuid, {}) for one in experiments]
+    chosen, notes = await _choose(client, project, username, exp_cuids, filters)
+    refs, experiments = list(chosen), list(chosen.values())
+    found = await _read_summaries(client, chosen, metrics, notes)
+    summaries = [found[ref] for ref in refs]
     logged = dict.fromkeys(key for summary in summaries for key in summary)
-    for key in metrics:
-        if key not in logged:
-            await explain_missing_metric(client, ref, experiments, key)
-    targets = list(dict.fromkeys(metrics)) or choose_targets(logged, _METRICS)
+    unknown = await _explain_missing(client, chosen, [key for key in dict.fromkeys(metrics) if key not in logged])
+    known = [key for key in dict.fromkeys(metrics) if key in logged]
+    if unknown and not known:
+        raise unknown[0]
+    notes += [str(error) for error in unknown]
+    targets = known or choose_targets(logged, _METRICS)
     compared = [_compare_metric(key, [summary.get(key) for summary in summaries]) for key in targets]
-    compared = await _add_common_step(client, ref, experiments, compared, summaries)
+    compared = await _add_common_step(client, chosen, compared, summaries)
     configs = [flatten(one.profile.get("config")) for one in experiments]
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
     associations, lacking = _find_associations(configs, compared)
     return ApiResponse(
         data=Compared(
-            experiments,
+            chosen,
             compared,
             _find_settings(configs, [one.key for one, _ in associations]),
             _find_facts(facts),
             associations,
             lacking,
-            client.at(ref).get_link(ref.experiment("<cuid>")),
+            list(dict.fromkeys(client.at(ref).get_link(ref.parent.experiment("<cuid>")) for ref in refs)),
         ),
         notes=list(dict.fromkeys(notes)),
     )
@@ -128,28 +135,20 @@ async def compare_experiments(
 
 async def _choose(
     client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: Filters
-) -> tuple[ProjectRef, list[Experiment], list[str]]:
+) -> tuple[Chosen, list[str]]:
     """Return 2 to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
-    notes: list[str] = []
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Give one of them."))
+    unknown: Sequence[SwanLabError] = ()
     if exp_cuids:
-        names = list(dict.fromkeys(exp_cuids))
-        refs = await progress.follow(
-            "experiments", *(resolve_experiment(client, one, project, username) for one in names)
-        )
-        ref = refs[0].parent
-        if any(one.parent != ref for one in refs):
-            raise InvalidArgument(
-                say("The experiments belong to several projects."), hint=say("Compare those of one project.")
-            )
-        answers = await read_all(refs, partial(_read_whole, client))
-        found = [answer.data for answer in answers if answer.data]
-        notes += [note for answer in answers for note in answer.notes]
+        read = partial(_read_whole, client, project=project, username=username)
+        answers, unknown = await read_known(exp_cuids, read)
+        notes = [note for _, answer in answers for note in answer.notes] + [str(error) for error in unknown]
+        chosen = {ref: answer.data for ref, answer in answers if answer.data}
     else:
         ref, choice = await list_chosen(client, project, username, filters)
         listed = choice.experiments
-        notes += choice.notes
+        notes = list(choice.notes)
         if len(listed) > _MOST:
             raise InvalidArgument(
                 say(
@@ -160,21 +159,55 @@ async def _choose(
                 hint=say("Name some in exp_cuids, or narrow the filters; rank_experiments orders them all."),
             )
         whole = await read_all([ref.experiment(one.cuid) for one in listed], client.at(ref).get_experiment)
-        found = [one.data for one in whole if one.data]
-    distinct = list({one.cuid: one for one in found}.values())
-    if len(distinct) < 2:
+        chosen = {ref.experiment(one.data.cuid): one.data for one in whole if one.data}
+    if len(chosen) < 2:
+        if unknown:
+            raise unknown[0]
         raise InvalidArgument(
             say("A comparison needs 2 experiments or more; 1 is meant.")
-            if distinct
+            if chosen
             else say("A comparison needs 2 experiments or more; 0 are meant."),
             hint=say("Name them in exp_cuids, or choose them by filters; get_experiment tells about one."),
         )
-    return ref, distinct, notes
+    return chosen, notes
 
 
-async def _read_whole(client: SwanLabClient, ref: ExperimentRef) -> ApiResponse[Experiment]:
-    _, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
-    return answer
+async def _read_whole(
+    client: SwanLabClient, exp_cuid: str, *, project: str, username: str
+) -> tuple[ExperimentRef, ApiResponse[Experiment]]:
+    ref = await resolve_experiment(client, exp_cuid, project, username)
+    ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
+    # a slug and an id are the same experiment
+    return ref.parent.experiment(answer.data.cuid if answer.data else ref.cuid), answer
+
+
+def _group(chosen: Chosen) -> dict[ProjectRef, list[Experiment]]:
+    """Return the experiments of each project."""
+    groups: dict[ProjectRef, list[Experiment]] = {}
+    for ref, experiment in chosen.items():
+        groups.setdefault(ref.parent, []).append(experiment)
+    return groups
+
+
+async def _read_summaries(
+    client: SwanLabClient, chosen: Chosen, metrics: Sequence[str], notes: list[str]
+) -> dict[ExperimentRef, Summary]:
+    groups = _group(chosen)
+    answers = await progress.follow(
+        "projects",
+        *(client.at(project).get_summaries(project, members, list(metrics)) for project, members in groups.items()),
+    )
+    notes += [note for answer in answers for note in answer.notes]
+    found = dict(zip(groups, (answer.data or {} for answer in answers), strict=True))
+    return {ref: found[ref.parent].get(one.cuid, {}) for ref, one in chosen.items()}
+
+
+async def _explain_missing(client: SwanLabClient, chosen: Chosen, missing: Sequence[str]) -> list[NotFound]:
+    """Return an error with near names for each metric that no experiment has."""
+    if not missing:
+        return []
+    logged = [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
+    return [describe_missing_metric(list(dict.fromkeys(logged)), key, len(chosen)) for key in missing]
 
 
 def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> ComparedMetric:
@@ -192,11 +225,7 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
 
 
 async def _add_common_step(
-    client: SwanLabClient,
-    ref: ProjectRef,
-    experiments: Sequence[Experiment],
-    compared: Sequence[ComparedMetric],
-    summaries: Sequence[Summary],
+    client: SwanLabClient, chosen: Chosen, compared: Sequence[ComparedMetric], summaries: Sequence[Summary]
 ) -> list[ComparedMetric]:
     """Add the values at the last common step, from every point, if the experiments ended at different steps."""
     uneven = [
@@ -204,7 +233,11 @@ async def _add_common_step(
     ]
     if not uneven:
         return list(compared)
-    series = await read_series(client, ref, experiments, uneven)
+    found: dict[ExperimentRef, dict[str, Points]] = {}
+    for project, members in _group(chosen).items():
+        read = await read_series(client, project, members, uneven)
+        found |= {project.experiment(one.cuid): points for one, points in zip(members, read, strict=True)}
+    series = [found[ref] for ref in chosen]
     return [_read_common_step(metric, [points.get(metric.key) for points in series]) for metric in compared]
 
 

@@ -14,7 +14,7 @@ from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.operations.arguments import ExpCuid, ProjectName, Username
+from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
 from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -66,7 +66,7 @@ class DiagnosedExperiment:
 
 
 async def diagnose_experiment(
-    client: SwanLabClient, *, project: ProjectName, exp_cuid: ExpCuid, username: Username = ""
+    client: SwanLabClient, *, project: OptionalProject = "", exp_cuid: ExpCuid, username: Username = ""
 ) -> ApiResponse[DiagnosedExperiment]:
     """Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why.
 

@@ -1,24 +1,25 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, cast
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core import progress
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Page
-from swanlab_mcp.core.refs import ExperimentRef
+from swanlab_mcp.core.refs import ExperimentRef, label_experiments
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
     ExpCuids,
+    OptionalProject,
     PageNumber,
     PageSize,
-    ProjectName,
     Username,
 )
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.partial import read_known
 
 __all__ = ["get_environment", "read_facts"]
 
@@ -42,7 +43,7 @@ _NEWER_NAMES = {
 async def get_environment(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuids: ExpCuids,
     username: Username = "",
     search: EnvironmentSearch = "",
@@ -56,12 +57,11 @@ async def get_environment(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}
-    notes: list[str] = []
-    answers = await progress.follow(
-        "experiments", *(_get_experiment(client, one, project, username) for one in dict.fromkeys(exp_cuids))
-    )
+    answers, unknown = await read_known(exp_cuids, partial(_get_experiment, client, project=project, username=username))
+    notes = [str(error) for error in unknown]
+    labels = label_experiments(ref for ref, _ in answers)
     for ref, answer in answers:
-        cuid = ref.cuid
+        cuid = labels[ref]
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
@@ -98,7 +98,7 @@ async def get_environment(
 
 
 async def _get_experiment(
-    client: SwanLabClient, exp_cuid: str, project: str, username: str
+    client: SwanLabClient, exp_cuid: str, *, project: str, username: str
 ) -> tuple[ExperimentRef, ApiResponse[Experiment]]:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     return await ask_about_experiment(client, ref, client.at(ref).get_experiment)

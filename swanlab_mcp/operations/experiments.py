@@ -8,6 +8,7 @@ from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     Fields,
+    OptionalProject,
     PageNumber,
     PageSize,
     ProfileParts,
@@ -59,7 +60,7 @@ async def list_project_exps(
 async def get_experiment(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuid: ExpCuid,
     username: Username = "",
     profile: ProfileParts = (),

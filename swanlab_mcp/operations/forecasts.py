@@ -16,7 +16,15 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.untrusted import shorten
-from swanlab_mcp.operations.arguments import AsOfStep, Better, ExpCuid, ForecastMetric, ProjectName, UntilStep, Username
+from swanlab_mcp.operations.arguments import (
+    AsOfStep,
+    Better,
+    ExpCuid,
+    ForecastMetric,
+    OptionalProject,
+    UntilStep,
+    Username,
+)
 from swanlab_mcp.operations.choice import explain_missing_metric, read_series
 from swanlab_mcp.operations.finding import choose_experiments
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -69,7 +77,7 @@ class ForecastExperiment:
 async def forecast_experiment(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuid: ExpCuid,
     metric: ForecastMetric,
     until_step: UntilStep = 0,

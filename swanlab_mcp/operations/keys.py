@@ -9,7 +9,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["has_pattern", "match_keys", "matches_pattern"]
+__all__ = ["has_pattern", "match_keys", "match_known_keys", "matches_pattern"]
 
 _SHOWN = 10
 
@@ -30,19 +30,32 @@ def match_keys(
 
     Raises NotFound with similar keys if a pattern matches no key.
     """
+    found, missing = match_known_keys(logged, patterns, what)
+    if missing:
+        raise missing
+    return found
+
+
+def match_known_keys(
+    logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
+) -> tuple[list[str], NotFound | None]:
+    """Return the logged keys that match, and the error about the patterns that match none."""
     unmatched = [one for one in patterns if one not in logged and not any(matches_pattern(key, one) for key in logged)]
-    if unmatched:
-        names = ", ".join(repr(shorten(one)) for one in unmatched)
-        near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
-        shown = ", ".join(quote(key) for key in dict.fromkeys(near))
-        near_ones = say("Near ones of its {total}: {names}.", total=len(logged), names=shown)
-        if what == "media":
-            raise NotFound(
-                say("No media of this experiment matches {names}.", names=names),
-                hint=near_ones if logged else say("It has logged no media (yet)."),
-            )
-        raise NotFound(
-            say("No metric of this experiment matches {names}.", names=names),
-            hint=near_ones if logged else say("It has logged no metric (yet)."),
+    found = [key for key in logged if key in patterns or any(matches_pattern(key, one) for one in patterns)]
+    return found, _explain(logged, unmatched, what) if unmatched else None
+
+
+def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["metric", "media"]) -> NotFound:
+    names = ", ".join(repr(shorten(one)) for one in unmatched)
+    near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
+    shown = ", ".join(quote(key) for key in dict.fromkeys(near))
+    near_ones = say("Near ones of its {total}: {names}.", total=len(logged), names=shown)
+    if what == "media":
+        return NotFound(
+            say("No media of this experiment matches {names}.", names=names),
+            hint=near_ones if logged else say("It has logged no media (yet)."),
         )
-    return [key for key in logged if key in patterns or any(matches_pattern(key, one) for one in patterns)]
+    return NotFound(
+        say("No metric of this experiment matches {names}.", names=names),
+        hint=near_ones if logged else say("It has logged no metric (yet)."),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ __all__ = [
     "ask_about_project",
     "ask_about_workspace",
     "resolve_experiment",
+    "resolve_own_experiment",
     "resolve_project",
     "resolve_workspace",
 ]
@@ -48,8 +49,44 @@ async def resolve_project(client: SwanLabClient, project: str, username: str) ->
 
 
 async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return a reference from the arguments; `ask_about_experiment` replaces a name by its cuid."""
+    """Return the experiment that the arguments name; `ask_about_experiment` replaces a name by its cuid.
+
+    A path or URL may lead to any project and workspace.
+    """
     named = parse_experiment(exp_cuid, project, username)
+    ref = ExperimentRef(await _resolve(client, named), named.project, named.experiment)
+    if not named.fallback:
+        return ref
+    found, listed = await _find_at_path(client, ref)
+    if found:
+        return found
+    name = ExperimentRef(await _resolve(client, named.fallback), named.fallback.project, named.fallback.experiment)
+    try:
+        return (await ask_about_experiment(client, name, client.at(name).get_experiment))[0]
+    except NotFound as error:
+        tried = say(
+            "There is no experiment at the path {path}, and none of that name in {project}.",
+            path=quote(ref),
+            project=quote(name.parent),
+        )
+        raise NotFound(tried, hint=_suggest_experiments(ref.cuid, listed) if listed else error.hint) from error
+
+
+async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
+    """Return the experiment that the arguments name; refuse a path or URL to another project."""
+    named = parse_experiment(exp_cuid, project, username)
+    named = named.fallback or named
+    given = parse_project(project, username) if project.strip() else parse_workspace(username)
+    theirs, ours = f"{named.username}/{named.project}", f"{given.username}/{given.project}"
+    if given.username not in ("", named.username) or given.project not in ("", named.project):
+        raise InvalidArgument(
+            say(
+                "exp_cuid names the project {theirs}, the other arguments say {ours}.",
+                theirs=quote(theirs),
+                ours=quote(ours.strip("/")),
+            ),
+            hint=say("Leave project and username empty, or make them agree."),
+        )
     return ExperimentRef(await _resolve(client, named), named.project, named.experiment)
 
 
@@ -119,33 +156,54 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
     return named.username or await client.default.get_username()
 
 
-async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFound) -> ExperimentRef:
+async def _find_at_path(client: SwanLabClient, ref: ExperimentRef) -> tuple[ExperimentRef | None, Sequence[Experiment]]:
+    """Return the experiment of a path, by id or name, or `None` and the experiments of the path's project."""
     try:
-        experiments = (await client.at(ref).list_experiments(ref.parent)).data or []
-    except NotFound as missing:
-        raise await _explain_project(client, ref.parent, missing) from error
+        await client.at(ref).get_experiment(ref)
+    except (NotFound, NotLoggedIn, PermissionDenied):
+        try:
+            listed = (await client.at(ref).list_experiments(ref.parent)).data or []
+        except (NotFound, NotLoggedIn, PermissionDenied):
+            return None, ()
+        found = _match_name(listed, ref)
+        return (ref.parent.experiment(found.cuid) if found else None), listed
+    return ref, ()
+
+
+def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experiment | None:
+    """Return the only experiment with this id or name; raises InvalidArgument for several."""
     wanted = ref.cuid
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
     # a name like sweeps/lr/0.1 is also found by its last part
     found = found or [one for one in experiments if "/" in one.name and one.name.rsplit("/", 1)[1] == wanted]
-    if len(found) == 1:
-        if found[0].cuid == wanted:
-            raise error  # listed but unreadable: SwanLab's own message explains it best
-        return ref.parent.experiment(found[0].cuid)
+    if len(found) < 2:
+        return found[0] if found else None
+    candidates = "; ".join(f"{quote(one.cuid)} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
+    candidates += say(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
+    raise InvalidArgument(
+        say(
+            "{count} experiments of {project} are named {name!r}.",
+            count=len(found),
+            project=quote(ref.parent),
+            name=shorten(wanted),
+        ),
+        hint=say("Give one of their ids: {candidates}.", candidates=candidates),
+    )
+
+
+async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFound) -> ExperimentRef:
+    try:
+        experiments = (await client.at(ref).list_experiments(ref.parent)).data or []
+    except NotFound as missing:
+        raise await _explain_project(client, ref.parent, missing) from error
+    wanted = ref.cuid
+    found = _match_name(experiments, ref)
     if found:
-        candidates = "; ".join(f"{quote(one.cuid)} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
-        candidates += say(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
-        raise InvalidArgument(
-            say(
-                "{count} experiments of {project} are named {name!r}.",
-                count=len(found),
-                project=quote(ref.parent),
-                name=shorten(wanted),
-            ),
-            hint=say("Give one of their ids: {candidates}.", candidates=candidates),
-        ) from error
+        if found.cuid == wanted:
+            raise error  # listed but unreadable: SwanLab's own message explains it best
+        return ref.parent.experiment(found.cuid)
     if not experiments:
         raise NotFound(
             say(
@@ -154,12 +212,9 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
                 project=quote(ref.parent),
             )
         ) from error
-    names = [one.name for one in experiments]
-    near = find_near_names(wanted, [*names, *(one.cuid for one in experiments)])
-    known = [_show(one) for one in experiments if one.name in near or one.cuid in near]
     raise NotFound(
         say("There is no experiment {name!r} in {project}.", name=shorten(wanted), project=quote(ref.parent)),
-        hint=_suggest(known, [_show(one) for one in experiments], "list_project_exps"),
+        hint=_suggest_experiments(wanted, experiments),
     ) from error
 
 
@@ -209,6 +264,12 @@ async def _explain_workspace(client: SwanLabClient, ref: WorkspaceRef, error: No
         say("There is no workspace {username!r}, or this account may not see it.", username=shorten(ref.workspace)),
         hint=_suggest(map(quote, find_near_names(ref.workspace, names)), [*map(quote, names)], "list_workspaces"),
     )
+
+
+def _suggest_experiments(wanted: str, experiments: Sequence[Experiment]) -> str:
+    near = find_near_names(wanted, [*(one.name for one in experiments), *(one.cuid for one in experiments)])
+    known = [_show(one) for one in experiments if one.name in near or one.cuid in near]
+    return _suggest(known, [_show(one) for one in experiments], "list_project_exps")
 
 
 def _show(experiment: Experiment) -> str:

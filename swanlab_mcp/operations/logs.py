@@ -28,7 +28,7 @@ from swanlab_mcp.operations.arguments import (
     LogSearch,
     LogStart,
     LogTail,
-    ProjectName,
+    OptionalProject,
     Username,
 )
 from swanlab_mcp.operations.budget import count_fitting
@@ -49,7 +49,7 @@ _LEVELS = {"all": 0, "warn": 1, "error": 2}
 async def get_logs(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuid: ExpCuid,
     username: Username = "",
     count: LogTail = 100,

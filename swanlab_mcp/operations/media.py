@@ -24,7 +24,7 @@ from swanlab_mcp.operations.arguments import (
     MediaPage,
     MediaPageSize,
     MediaSteps,
-    ProjectName,
+    OptionalProject,
     StepsOnly,
     TextStart,
     Username,
@@ -65,7 +65,7 @@ class _Shown(NamedTuple):
 async def get_media(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuid: ExpCuid,
     keys: MediaKeys,
     username: Username = "",

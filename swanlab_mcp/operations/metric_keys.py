@@ -1,18 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core import progress
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
-from swanlab_mcp.core.refs import ExperimentRef, find_near_names
+from swanlab_mcp.core.refs import ExperimentRef, find_near_names, label_experiments
 from swanlab_mcp.core.untrusted import quote, shorten
-from swanlab_mcp.operations.arguments import ExpCuids, KeyKind, KeySearch, PageNumber, PageSize, ProjectName, Username
+from swanlab_mcp.operations.arguments import (
+    ExpCuids,
+    KeyKind,
+    KeySearch,
+    OptionalProject,
+    PageNumber,
+    PageSize,
+    Username,
+)
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.partial import read_known
 
 __all__ = ["list_metrics"]
 
@@ -22,7 +31,7 @@ _MANY = 200
 async def list_metrics(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuids: ExpCuids,
     username: Username = "",
     search: KeySearch = "",
@@ -38,17 +47,16 @@ async def list_metrics(
     """
     found: dict[tuple[str, str], list[str]] = {}
     requested: list[str] = []
-    notes: list[str] = []
-    answers = await progress.follow(
-        "experiments", *(_list_keys(client, one, project, username) for one in dict.fromkeys(exp_cuids))
-    )
+    answers, unknown = await read_known(exp_cuids, partial(_list_keys, client, project=project, username=username))
+    notes = [str(error) for error in unknown]
+    labels = label_experiments(ref for ref, _ in answers)
     for ref, answer in dict(answers).items():
-        requested.append(ref.cuid)
+        requested.append(labels[ref])
         notes += answer.notes
         if answer.data:
             for kind_of, keys in (("SCALAR", answer.data.scalars), ("MEDIA", answer.data.media)):
                 for key in keys:
-                    found.setdefault((key, kind_of), []).append(ref.cuid)
+                    found.setdefault((key, kind_of), []).append(labels[ref])
     notes += [await note_copy(client, ref) for ref, _ in answers[:1] if len(answers) == 1]
     rows = [
         MetricKey(
@@ -87,7 +95,7 @@ async def list_metrics(
 
 
 async def _list_keys(
-    client: SwanLabClient, exp_cuid: str, project: str, username: str
+    client: SwanLabClient, exp_cuid: str, *, project: str, username: str
 ) -> tuple[ExperimentRef, ApiResponse[LoggedKeys]]:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     return await ask_about_experiment(client, ref, client.at(ref).list_keys)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
@@ -24,9 +25,9 @@ from swanlab_mcp.operations.arguments import (
     MaxPoints,
     MetricKeys,
     Mode,
+    OptionalProject,
     PageNumber,
     PageSize,
-    ProjectName,
     Start,
     Tail,
     Username,
@@ -34,9 +35,10 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.budget import count_points, output_tokens
 from swanlab_mcp.operations.copies import note_copy
-from swanlab_mcp.operations.keys import has_pattern, match_keys
+from swanlab_mcp.operations.keys import has_pattern, match_keys, match_known_keys
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.partial import read_known
 from swanlab_mcp.operations.refusals import word_refusals
 
 __all__ = ["get_metrics", "read_selection"]
@@ -64,7 +66,7 @@ class _Wanted(NamedTuple):
 class _Found(NamedTuple):
     """An experiment's points by key, the values of the x axis by step, and notes."""
 
-    cuid: str
+    label: str
     points: Mapping[str, Points]
     axis: Mapping[int, float]
     notes: Sequence[str]
@@ -74,7 +76,7 @@ class _Found(NamedTuple):
 async def get_metrics(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuids: ExpCuids,
     keys: MetricKeys,
     username: Username = "",
@@ -98,9 +100,11 @@ async def get_metrics(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)
-    wanted = await progress.follow(
-        "experiments", *(_choose(client, exp_cuid, project, username, keys) for exp_cuid in dict.fromkeys(exp_cuids))
-    )
+    resolve = partial(resolve_experiment, client, project=project, username=username)
+    known, unknown = await read_known(exp_cuids, resolve)
+    notes = [str(error) for error in unknown]
+    label = attrgetter("cuid" if len({one.parent for one in known}) == 1 else "path")
+    wanted = await progress.follow("experiments", *(_choose(client, ref, label, keys) for ref in dict.fromkeys(known)))
     rows = list(dict.fromkeys((one.ref, key) for one in wanted for key in one.keys))
     if not rows:
         raise next(one.missing for one in wanted if one.missing)
@@ -108,11 +112,11 @@ async def get_metrics(
         page = page or 1  # rows beyond any reply need not be read
     shown = rows[get_slice(page, size)]
     refs = list(dict.fromkeys(ref for ref, _ in shown))
-    read = partial(_read, client, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
+    read = partial(_read, client, label=label, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
     found = await progress.follow("experiments", *(read(ref, [key for of, key in shown if of == ref]) for ref in refs))
     missing = [one.missing for one in (*wanted, *found) if one.missing]
     series: list[Series] = []
-    notes: list[str] = [note for one in found for note in one.notes]
+    notes += [note for one in found for note in one.notes]
     fitting = count_points(len(shown) if mode == "exact" else 1, has_axis=x_axis != "step")
     count = max_points or (_SAMPLED_POINTS if mode == "sampled" else fitting)
     count = min((one for one in (count, fitting) if one), default=None)
@@ -120,18 +124,18 @@ async def get_metrics(
         for key, points in one.points.items():
             part = select_points(points, selection, _NEIGHBOURS)
             kept = _take_first(part, count) if mode == "exact" else reduce_points(part, max(4, count or 0))
-            row = _describe(one.cuid, key, part, kept, one.axis, x_axis)
+            row = _describe(one.label, key, part, kept, one.axis, x_axis)
             if mode == "exact" and len(kept.steps) < len(part.steps):
                 row = row.model_copy(update={"next_start": part.steps[len(kept.steps)]})
             series.append(row)
-            notes += _note_points(one.cuid, key, part)
+            notes += _note_points(one.label, key, part)
             gaps = sum(step not in one.axis for step in kept.steps) if x_axis not in _CLOCKS else 0
             if gaps:
                 notes.append(
                     say(
                         "{key} of {cuid}: {axis} has no value at {count} of these steps (x is NaN there).",
                         key=quote(key),
-                        cuid=quote(one.cuid),
+                        cuid=quote(one.label),
                         axis=quote(x_axis),
                         count=gaps,
                     )
@@ -174,26 +178,38 @@ def _read_bound(bound: int | str | None) -> _Bound:
     return _Bound(time=int(moment.timestamp() * 1000))
 
 
-async def _choose(client: SwanLabClient, exp_cuid: str, project: str, username: str, keys: Sequence[str]) -> _Wanted:
+async def _choose(
+    client: SwanLabClient, ref: ExperimentRef, label: Callable[[ExperimentRef], str], keys: Sequence[str]
+) -> _Wanted:
     """Return the selected keys; only wildcards need the list of logged keys."""
-    ref = await resolve_experiment(client, exp_cuid, project, username)
     if not has_pattern(keys):
         return _Wanted(ref, list(dict.fromkeys(keys)))
-    ref, answer = await ask_about_experiment(client, ref, client.at(ref).list_keys)
     try:
-        return _Wanted(ref, match_keys(answer.data.scalars if answer.data else (), keys))
+        ref, answer = await ask_about_experiment(client, ref, client.at(ref).list_keys)
     except NotFound as error:
-        return _Wanted(ref, (), _name(error, ref.cuid))
+        return _Wanted(ref, (), error)
+    found, missing = match_known_keys(answer.data.scalars if answer.data else (), keys)
+    return _Wanted(ref, found, missing and _name(missing, label(ref)))
 
 
 async def _read(
-    client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str], *, selection: Selection, is_exact: bool, x_axis: str
+    client: SwanLabClient,
+    ref: ExperimentRef,
+    keys: Sequence[str],
+    *,
+    label: Callable[[ExperimentRef], str],
+    selection: Selection,
+    is_exact: bool,
+    x_axis: str,
 ) -> _Found:
     is_metric = x_axis not in _CLOCKS
     requested: list[str] = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
     backend = client.at(ref)
-    ref, answer = await ask_about_experiment(client, ref, backend.read_points, requested, exact=is_exact)
-    cuid = ref.cuid
+    try:
+        ref, answer = await ask_about_experiment(client, ref, backend.read_points, requested, exact=is_exact)
+    except NotFound as error:
+        return _Found(label(ref), {}, {}, (), error)
+    cuid = label(ref)
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
     if cut and (selection != Selection() or is_metric):

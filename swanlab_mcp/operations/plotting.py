@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection
@@ -10,22 +11,23 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Points
 from swanlab_mcp.core.records import read_time
-from swanlab_mcp.core.refs import ExperimentRef
+from swanlab_mcp.core.refs import ExperimentRef, label_experiments, prefix_names
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
     End,
     ExpCuids,
     LogY,
     MetricKeys,
+    OptionalProject,
     PlotAxis,
-    ProjectName,
     Smoothing,
     Start,
     Username,
 )
-from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.keys import match_known_keys
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.metrics import read_selection
+from swanlab_mcp.operations.partial import read_known
 
 __all__ = ["MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
 
@@ -33,9 +35,10 @@ MOST_CURVES = 20
 
 
 class PlottedExperiment(NamedTuple):
-    """An experiment of a plot; `began` is in seconds since 1970, 0 for unknown."""
+    """An experiment of a plot; `label` is its id or path; `began` is in seconds since 1970, 0 for unknown."""
 
     ref: ExperimentRef
+    label: str
     name: str
     began: float
     keys: Sequence[str]
@@ -63,7 +66,7 @@ class Plot(NamedTuple):
 async def plot_metrics(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuids: ExpCuids,
     keys: MetricKeys,
     username: Username = "",
@@ -80,10 +83,14 @@ async def plot_metrics(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
-    experiments = await progress.follow(
-        "experiments", *(_find_experiment(client, exp_cuid, project, username) for exp_cuid in dict.fromkeys(exp_cuids))
-    )
-    wanted = match_keys(dict.fromkeys(key for one in experiments for key in one.keys), keys)
+    known, unknown = await read_known(exp_cuids, partial(_find_experiment, client, project=project, username=username))
+    notes = [str(error) for error in unknown]
+    experiments = _label(known)
+    wanted, missing = match_known_keys(dict.fromkeys(key for one in experiments for key in one.keys), keys)
+    if missing:
+        if not wanted:
+            raise missing
+        notes.append(str(missing))
     count = sum(key in one.keys for one in experiments for key in wanted)
     if count > MOST_CURVES:
         raise InvalidArgument(
@@ -95,12 +102,12 @@ async def plot_metrics(
             hint=say("Name fewer experiments, or fewer keys."),
         )
     answers = await progress.follow("experiments", *(_read(client, one, wanted) for one in experiments))
-    notes = [note for answer in answers for note in answer.notes]
+    notes += [note for answer in answers for note in answer.notes]
     notes += [
         say(
             "{name} ({cuid}) has not logged {key}.",
             name=quote(one.name),
-            cuid=quote(one.ref.cuid),
+            cuid=quote(one.label),
             key=quote(key),
         )
         for one in experiments
@@ -116,17 +123,25 @@ async def plot_metrics(
     return ApiResponse(data=Plot(series, selection, x_axis, smoothing, log_y, links), notes=notes)
 
 
-async def _find_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> PlottedExperiment:
+async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str, username: str) -> PlottedExperiment:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     logged = await client.at(ref).list_keys(ref)
     began = read_time(answer.data.createdAt) if answer.data else None
     return PlottedExperiment(
         ref,
+        ref.cuid,
         (answer.data.name if answer.data else "") or ref.cuid,
         began.timestamp() if began else 0,
         logged.data.scalars if logged.data else (),
     )
+
+
+def _label(experiments: Sequence[PlottedExperiment]) -> list[PlottedExperiment]:
+    """Return the experiments with labels and names that carry the project, if there are several projects."""
+    distinct = {one.ref: one for one in experiments}
+    labels, prefixes = label_experiments(distinct), prefix_names(distinct)
+    return [one._replace(label=labels[ref], name=f"{prefixes[ref.parent]}{one.name}") for ref, one in distinct.items()]
 
 
 async def _read(client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str]) -> ApiResponse[dict[str, Points]]:

@@ -3,8 +3,8 @@ from __future__ import annotations
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Summary
-from swanlab_mcp.operations.arguments import ExpCuid, Keys, PageNumber, PageSize, ProjectName, Username
-from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.arguments import ExpCuid, Keys, OptionalProject, PageNumber, PageSize, Username
+from swanlab_mcp.operations.keys import match_known_keys
 from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
@@ -14,7 +14,7 @@ __all__ = ["get_exp_summary"]
 async def get_exp_summary(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: OptionalProject = "",
     exp_cuid: ExpCuid,
     username: Username = "",
     keys: Keys = (),
@@ -31,8 +31,13 @@ async def get_exp_summary(
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_summary)
     summary = answer.data or {}
+    unknown = ""
     if keys:
-        summary = {key: summary[key] for key in match_keys(summary, keys)}
+        matching, missing = match_known_keys(summary, keys)
+        if missing and not matching:
+            raise missing
+        unknown = str(missing) if missing else ""
+        summary = {key: summary[key] for key in matching}
     names = sorted(summary, key=lambda key: key.startswith("__swanlab__"))[get_slice(page, size)]
     reported = describe_page(
         ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))),
@@ -42,7 +47,7 @@ async def get_exp_summary(
     )
     link = client.at(ref).get_link(ref)
     where = link or ref
-    note = "" if answer.data else say("No metric has been logged for this experiment (yet).")
+    note = unknown if answer.data else say("No metric has been logged for this experiment (yet).")
     return ApiResponse(
         data={name: summary[name] for name in names},
         page=reported.page,

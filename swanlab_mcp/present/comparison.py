@@ -11,6 +11,7 @@ from swanlab_mcp.core import findings
 from swanlab_mcp.core.findings import ComparedExperiment, Comparison, DifferingKey
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.refs import label_experiments, prefix_names
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.comparison import Compared, Difference, Differing
@@ -30,10 +31,11 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
     found = answer.data
     if not isinstance(found, Compared):
         return answer
+    labels, prefixes = label_experiments(found.experiments), prefix_names(found.experiments)
     comparison = Comparison(
         experiments=[
-            ComparedExperiment(cuid=one.cuid, name=shorten(one.name, _NAME), state=one.state)
-            for one in found.experiments
+            ComparedExperiment(cuid=labels[ref], name=prefixes[ref.parent] + shorten(one.name, _NAME), state=one.state)
+            for ref, one in found.experiments.items()
         ],
         differences=[
             *(_align(f"config.{one.name}", one) for one in found.settings.found[:_KEYS]),
@@ -46,7 +48,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         "" if found.metrics else say("No metric whose direction is known is logged; name some in metrics."),
         *_list_left_out(found.settings, found.facts),
         *(_list_cautions(found) if found.associations else ()),
-        say("Pages: {link}", link=found.link) if found.link else "",
+        *(say("Pages: {link}", link=link) for link in found.links if link),
     ]
     return add_notes(answer.model_copy(update={"data": comparison}), *notes)
 

@@ -70,7 +70,7 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
         if part.steps:
             lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
         else:
-            which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.ref.cuid)}
+            which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.label)}
             notes.append(
                 say("{key} of {name} ({cuid}): no points in the asked part.", **which)
                 if points.steps
@@ -117,7 +117,7 @@ def _describe(number: int, one: PlottedExperiment, key: str, part: Points) -> Pl
 
     return PlottedCurve(
         number=number,
-        exp_cuid=one.ref.cuid,
+        exp_cuid=one.label,
         name=one.name,
         key=key,
         points=len(part.steps),
@@ -203,7 +203,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
     # English, like all text in the picture
     if x_axis == "step":
         return "step", [{step: step for step in line.points.steps} for line in lines]
-    unknown = [line.experiment.ref.cuid for line in lines if not line.experiment.began]
+    unknown = [line.experiment.label for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
             say("When {cuid} began is not known.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
@@ -226,13 +226,13 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
 
 
 def _name(lines: Sequence[_Line]) -> list[str]:
-    """Return labels that distinguish the lines by experiment, key, or both; equal names get the experiment's id."""
-    ids = {line.experiment.ref.cuid: line.experiment.name for line in lines}
+    """Return labels that say what differs: experiment, key, or both; the id too where experiments share a name."""
+    ids = {line.experiment.label: line.experiment.name for line in lines}
     holders = Counter(ids.values())
     names = [
         line.experiment.name
         if holders[line.experiment.name] == 1
-        else f"{line.experiment.name} ({line.experiment.ref.cuid})"
+        else f"{line.experiment.name} ({line.experiment.label})"
         for line in lines
     ]
     if len({line.key for line in lines}) == 1:

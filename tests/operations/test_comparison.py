@@ -264,10 +264,6 @@ async def test_invalid_comparisons_are_explained(settings: Settings, state: Stat
             ({"exp_cuids": ["run-0", "run-1"], "metrics": ["los"]}, "Near ones: loss"),
             ({"exp_cuids": ["run-0", "kites-test2/theirs/their1"], "project": ""}, "without a project"),
             (
-                {"exp_cuids": ["kites-test3/study/run00", "kites-test2/theirs/their1"], "project": ""},
-                "belong to several projects",
-            ),
-            (
                 {"exp_cuids": ["run-0"], "filters": [{"field": "name", "op": "=", "value": "run-1"}]},
                 "cannot go together",
             ),

@@ -475,7 +475,7 @@ async def test_each_series_reports_its_next_start(settings: Settings, state: Sta
         rest = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 10, "start": 30})
     assert [row["next_start"] for row in both.structured_content["data"]] == [30, 300]
     assert "2 series are cut at different steps: ask for each again with its next_start as start." in text_of(both)
-    assert "1 of 1 series are cut; continue with start=30 head=10." in text_of(head)
+    assert "1 of 1 series is cut; continue with start=30 head=10." in text_of(head)
     assert "next_start" not in rest.structured_content["data"][0]
 
 

@@ -150,7 +150,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {**PROJECT, "filters": [{"field": "state", "op": "=", "value": 1, "case": 1}]},
         "there is no field 'filters.0.case'",
     ),
-    ("get_experiment", {"project": None, "exp_cuid": "x"}, "'project' must be text"),
+    ("list_project_exps", {"project": None}, "'project' must be text"),
 ]
 
 

@@ -1,0 +1,145 @@
+"""References to experiments of several projects and workspaces, in one call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import swanlab_mcp
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import State
+
+pytestmark = pytest.mark.anyio
+
+FIRST = "kites-test3/first/run1"
+SECOND = "kites-test2/second/run2"
+SLASHES = "sweeps/lr/0.1"
+
+
+@pytest.fixture
+def across(settings: Settings, state: State) -> Settings:
+    """Serve two cloud projects in two workspaces, and the demo's runs on disk."""
+    mine, theirs = state.workspaces[:2]
+    for workspace, project, name, cuid, lr in (
+        (mine, "first", "alpha", "run1", 0.1),
+        (mine, "first", SLASHES, "run3", 0.3),
+        (theirs, "second", "alpha", "run2", 0.2),
+    ):
+        place = next((one for one in state.projects if one.name == project), None)
+        state.add_experiment(
+            place or state.add_project(workspace, project),
+            name,
+            cuid=cuid,
+            config={"lr": lr},
+            metadata={"python": f"3.{lr}"},
+            metrics={"val/acc": [(step, lr * step) for step in range(round(lr * 100))]},
+        )
+    return replace(settings, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+
+
+async def call(settings: Settings, tool: str, **arguments: Any) -> dict[str, Any]:
+    async with session(settings) as client:
+        result = await client.call_tool(tool, arguments)
+    assert not result.is_error, text_of(result)
+    return {**(result.structured_content or {}), "text": text_of(result)}
+
+
+async def refuse(settings: Settings, tool: str, **arguments: Any) -> str:
+    async with session(settings) as client:
+        result = await client.call_tool(tool, arguments)
+    assert result.is_error
+    return text_of(result)
+
+
+async def test_comparison_covers_two_cloud_projects_and_the_disk(across: Settings) -> None:
+    url = f"{across.web_host}/@kites-test2/second/runs/run2/chart"
+    reply = await call(
+        across,
+        "compare_experiments",
+        project="first",
+        exp_cuids=["alpha", url, "local/digits-mlp/lr-0.1"],
+        metrics=["val/acc"],
+    )
+    data = reply["data"]
+    assert [one["name"] for one in data["experiments"]] == ["first/alpha", "second/alpha", "digits-mlp/lr-0.1"]
+    assert [one["cuid"] for one in data["experiments"]][:2] == [FIRST, SECOND]
+    assert data["experiments"][2]["cuid"].startswith("local/digits-mlp/")
+    (lr,) = [one for one in data["differences"] if one["name"] == "config.lr"]
+    assert lr["values"] == [0.1, 0.2, 0.1]
+    (metric,) = data["metrics"]
+    assert metric["last"] == [0.9, 3.8, 0.98]
+    assert (metric["common_step"], metric["at_common_step"][:2]) == (9, [0.9, 1.8])
+    pages = [note for note in reply["notes"] if note.startswith("Pages: ")]
+    assert len(pages) == 2
+
+
+async def test_comparison_of_one_project_keeps_ids_and_requests(across: Settings, state: State) -> None:
+    reply = await call(across, "compare_experiments", project="first", exp_cuids=["run1", "run3"])
+    assert [one["cuid"] for one in reply["data"]["experiments"]] == ["run1", "run3"]
+    assert len(state.calls) == 15
+
+
+async def test_series_of_several_projects_carry_their_paths(across: Settings) -> None:
+    reply = await call(across, "get_metrics", exp_cuids=[FIRST, SECOND], keys=["val/acc"])
+    assert [(one["exp_cuid"], one["last_step"]) for one in reply["data"]] == [(FIRST, 9), (SECOND, 19)]
+
+
+async def test_plot_names_carry_the_project(across: Settings) -> None:
+    reply = await call(across, "plot_metrics", project="first", exp_cuids=["alpha", SECOND, "run1"], keys=["val/acc"])
+    assert f"1 | {FIRST} | first/alpha | 10 |" in reply["text"]
+    assert f"2 | {SECOND} | second/alpha | 20 |" in reply["text"]
+
+
+async def test_keys_and_facts_of_several_projects_carry_their_paths(across: Settings) -> None:
+    local = "local/digits-mlp/lr-0.1"
+    keys = await call(across, "list_metrics", project="first", exp_cuids=["alpha", SECOND, local], search="*acc")
+    lacking = {one["key"]: one.get("missing_in") for one in keys["data"]}
+    assert not lacking["val/acc"]
+    assert lacking["train/acc"] == [FIRST, SECOND]
+    facts = await call(across, "get_environment", project="first", exp_cuids=["alpha", SECOND], search="python")
+    assert facts["data"][0]["values"] == {FIRST: "3.0.1", SECOND: "3.0.2"}
+
+
+@pytest.mark.parametrize("tool", ["get_experiment", "get_exp_summary", "diagnose_experiment", "get_logs"])
+@pytest.mark.parametrize("project", ["", "first"])
+async def test_single_experiment_is_found_in_another_project(across: Settings, tool: str, project: str) -> None:
+    url = f"{across.web_host}/@kites-test2/second/runs/run2"
+    for reference in (SECOND, "kites-test2/second/alpha", url):
+        assert (await call(across, tool, project=project, exp_cuid=reference))["code"] == 200
+
+
+async def test_username_does_not_hide_a_path_to_another_workspace(across: Settings) -> None:
+    reply = await call(across, "get_experiment", project="first", username="kites-test3", exp_cuid=SECOND)
+    assert reply["data"]["cuid"] == "run2"
+
+
+async def test_name_with_slashes_is_still_found(across: Settings) -> None:
+    reply = await call(across, "get_experiment", project="first", exp_cuid=SLASHES)
+    assert reply["data"]["cuid"] == "run3"
+    reply = await call(across, "compare_experiments", project="first", exp_cuids=[SLASHES, "alpha", SECOND])
+    assert [one["cuid"] for one in reply["data"]["experiments"]] == ["kites-test3/first/run3", FIRST, SECOND]
+
+
+async def test_unknown_path_says_what_was_tried(across: Settings) -> None:
+    reply = await refuse(across, "get_experiment", project="first", exp_cuid="kites-test2/second/run9")
+    assert "no experiment at the path kites-test2/second/run9, and none of that name in kites-test3/first" in reply
+    assert "Did you mean alpha (run2)?" in reply
+    reply = await refuse(across, "get_experiment", exp_cuid="kites-test2/second/run9")
+    assert "no experiment 'run9' in kites-test2/second" in reply
+
+
+async def test_deletions_refuse_other_projects(across: Settings, state: State) -> None:
+    writing = replace(across, allow_writes=True)
+    url = f"{across.web_host}/@kites-test2/second/runs/run2"
+    for arguments, reason in (
+        ({"project": "first", "exp_cuids": [url]}, "names the project kites-test2/second"),
+        ({"project": "first", "exp_cuids": [SECOND]}, "no experiment"),
+        ({"project": "", "username": "kites-test3", "exp_cuids": [SECOND]}, "names the project"),
+        ({"project": "", "exp_cuids": [FIRST, SECOND]}, "several projects"),
+    ):
+        assert reason in await refuse(writing, "delete_experiments", **arguments)
+    assert not [one for one in state.calls if one.method == "DELETE"]
