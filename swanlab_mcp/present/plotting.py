@@ -226,7 +226,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
 
 
 def _name(lines: Sequence[_Line]) -> list[str]:
-    """Return labels that say what differs: experiment, key, or both; the id too where experiments share a name."""
+    """Return labels that distinguish the lines by experiment, key, or both; equal names get the experiment's id."""
     ids = {line.experiment.label: line.experiment.name for line in lines}
     holders = Counter(ids.values())
     names = [
