@@ -231,7 +231,7 @@ def write_page(entry: ToolEntry) -> str:
     ]
     for name, schema in tool["inputSchema"]["properties"].items():
         options = [whole[name], *whole[name].get("anyOf", [])]
-        limits = next((told for option in options if (told := describe_limits(option))), "")
+        limits = next((output for option in options if (output := describe_limits(option))), "")
         default = whole[name].get("default")
         shown = "optional" if default in (None, "", []) else f"`{json.dumps(default)}`"
         shown = "required" if name in tool["inputSchema"].get("required", ()) else shown

@@ -67,8 +67,8 @@ def test_questions_are_distinct_and_in_both_languages() -> None:
 )
 async def test_judge_reports_each_fault(settings: Settings, case: Case, fault: str) -> None:
     async with session(settings) as client:
-        (told,) = (await play(client, case)).faults
-    assert fault in told
+        (reply,) = (await play(client, case)).faults
+    assert fault in reply
 
 
 def test_evals_accept_calls_for_another_server(tmp_path: Path) -> None:

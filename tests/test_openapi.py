@@ -224,31 +224,31 @@ def test_keys_logs_and_finds_are_complete_lists(host: str, state: State) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ({"count": 0}, "count=0 is too small. Give 1 or more lines."),
         ({"start": -1}, "start=-1 is too small. Lines are numbered from 0."),
         ({"level": "warning"}, "There is no level 'warning'. Levels: all, warn, error."),
     ],
 )
-def test_invalid_log_requests_return_400(host: str, arguments: dict[str, Any], told: str) -> None:
+def test_invalid_log_requests_return_400(host: str, arguments: dict[str, Any], expected: str) -> None:
     with OpenApi("test-key", host=host) as api:
         answer = api.get_logs("project1", "cuid1", **arguments)
-    assert (answer.code, answer.data, answer.errmsg) == (400, None, told)
+    assert (answer.code, answer.data, answer.errmsg) == (400, None, expected)
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "expected"),
     [
         ({"field": "name", "op": "==", "value": 1}, "filters.1.op must be one of: =, !="),
         ({"field": "name", "op": "="}, "filters.1.value is missing"),
     ],
 )
-def test_invalid_filter_returns_400(host: str, condition: dict[str, Any], told: str) -> None:
+def test_invalid_filter_returns_400(host: str, condition: dict[str, Any], expected: str) -> None:
     with OpenApi("test-key", host=host) as api:
         answer = api.find_experiments("project1", [{"field": "name", "op": "!=", "value": "x"}, condition])
     assert (answer.code, answer.data) == (400, None)
-    assert told in answer.errmsg
+    assert expected in answer.errmsg
 
 
 def test_reprs_hide_the_key(host: str) -> None:

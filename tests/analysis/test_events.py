@@ -67,8 +67,8 @@ def judge_losses(train: list[float], held_out: list[float] | None = None, steps:
 
 def test_pure_noise_raises_few_alarms() -> None:
     # docs/verdicts.md has the figures for 1,000 series; this test runs 60 of each
-    told = load_benchmark().measure_false_alarms(60)
-    for (name, length), counts in told.items():
+    shown = load_benchmark().measure_false_alarms(60)
+    for (name, length), counts in shown.items():
         allowed = {"normal": 1, "lognormal": 3, "correlated": 4, "slow": 14}[name]
         assert all(count <= allowed for count in counts.values()), (name, length, counts)
 

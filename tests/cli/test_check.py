@@ -43,13 +43,13 @@ main(["check", "--host", "https://x.invalid", "--timeout", sys.argv[2]])
 
 
 @pytest.mark.parametrize(
-    ("wait", "seconds", "told"),
+    ("wait", "seconds", "expected"),
     [
         ("0", "30", "The name x.invalid cannot be resolved: check its spelling and the DNS."),
         ("50", "0.5", "https://x.invalid was silent for 0.5 s: check the address, the port and any firewall."),
     ],
 )
-def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: str, seconds: str, told: str) -> None:
+def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: str, seconds: str, expected: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RESOLVER, wait, seconds],
         capture_output=True,
@@ -59,7 +59,7 @@ def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: st
         check=False,
     )
     assert done.returncode == 1
-    assert told in done.stdout
+    assert expected in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -39,7 +39,7 @@ def test_suffix_determines_the_format(name: str, start: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ([*EXPORT, "-o", "x.txt"], "The suffix of x.txt names no format. Use one of: .csv, .json, .parquet, .log."),
         ([*EXPORT, "-o", "x.parquet", "--format", "csv"], "--format csv does not fit the suffix of x.parquet."),
@@ -52,10 +52,10 @@ def test_suffix_determines_the_format(name: str, start: str, capsys: pytest.Capt
         (["--demo", "report", "digits-mlp", "-o", "n" * 300 + ".html"], "cannot be written (File name too long)"),
     ],
 )
-def test_unwritable_name_is_refused(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_name_is_refused(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown = run(capsys, *words)
     assert code in (1, 2)
-    assert told in shown
+    assert expected in shown
     assert list(Path().iterdir()) == []
 
 
@@ -143,10 +143,10 @@ def test_deep_json_on_the_command_line_ends_with_a_message(text: str, capsys: py
     with pytest.raises(SystemExit) as ended:
         main(["--demo", "call", "find_experiments", "project=digits-mlp", f"filters={text}"])
     assert ended.value.code not in (0, None)
-    told = capsys.readouterr().err
-    assert 0 < len(told) < 1000
-    assert "Traceback" not in told
-    assert "nternal error" not in told
+    output = capsys.readouterr().err
+    assert 0 < len(output) < 1000
+    assert "Traceback" not in output
+    assert "nternal error" not in output
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

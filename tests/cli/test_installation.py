@@ -251,7 +251,7 @@ def test_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "expected"),
     [
         ({"url": "file:///src/a%20b", "dir_info": {}}, "file:///src/a%20b"),
         (
@@ -261,11 +261,11 @@ def test_command_starts_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_p
     ],
 )
 def test_uvx_entry_keeps_a_non_registry_source(
-    source: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+    source: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/home/u/.cache/uv/archive-v0/abc/bin/python")
     monkeypatch.setattr(PathDistribution, "read_text", lambda _self, _name: json.dumps(source))
-    assert find_command()[1:] == ["--from", f"swanlab-mcp-server[plot] @ {told}", "swanlab-mcp-server"]
+    assert find_command()[1:] == ["--from", f"swanlab-mcp-server[plot] @ {expected}", "swanlab-mcp-server"]
 
 
 @pytest.mark.parametrize("assistant", ASSISTANTS.values(), ids=lambda one: one.name)
@@ -349,12 +349,12 @@ def test_entry_finds_the_same_settings_as_check(
 
 def test_broken_entry_is_not_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     path = place(CURSOR)
-    for words, told in (
+    for words, expected in (
         (["--host", "http://swan.example.com"], "--allow-insecure-host"),
         (["--log-dir", "missing"], "missing is no folder; nothing was written."),
     ):
         assert install("cursor", *words) == 1
-        assert told in capsys.readouterr().err
+        assert expected in capsys.readouterr().err
     monkeypatch.setenv("SWANLAB_HOST", "https://swan.example.com")
     assert install("cursor") == 1
     assert not path.exists()

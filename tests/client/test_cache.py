@@ -355,10 +355,10 @@ async def test_combined_response_is_cached_and_refreshed_in_parts(
     )
     requests, listed = await count(state, client.default.list_experiments(ProjectRef(ME, "sweep")))
     assert (requests, listed.data) == (0, together.experiments)
-    requests, told = await count(
+    requests, reply = await count(
         state, client.default.get_summaries(ProjectRef(ME, "sweep"), listed.data, ["val/loss"])
     )
-    assert (requests, told.data) == (0, together.summaries)
+    assert (requests, reply.data) == (0, together.summaries)
     clock.now += 15
     one.metrics = {"val/loss": [(40, 0.1)]}
     requests, again = await count(state, client.default.narrow_experiments(ProjectRef(ME, "sweep"), (), ["val/loss"]))
@@ -426,18 +426,18 @@ async def test_every_waiting_caller_gets_progress(client: SwanLabClient, state: 
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run {number}")
-    told: dict[str, list[int]] = {"a": [], "b": []}
+    received: dict[str, list[int]] = {"a": [], "b": []}
 
     async def ask(name: str) -> int:
         async def listen(stage: progress.Stage) -> None:
             assert (stage.total, stage.what) == (3, "pages")
-            told[name].append(stage.done)
+            received[name].append(stage.done)
 
         progress.listener.set(listen)
         return len((await client.default.list_experiments(ProjectRef(ME, "many"))).data)
 
     assert await asyncio.gather(ask("a"), ask("b")) == [250, 250]
-    assert told == {"a": [1, 2, 3], "b": [1, 2, 3]}
+    assert received == {"a": [1, 2, 3], "b": [1, 2, 3]}
 
 
 async def test_cancelled_caller_does_not_cancel_the_others(client: SwanLabClient, state: State) -> None:

@@ -198,15 +198,15 @@ async def test_dry_run_is_described_in_chinese(settings: Settings, state: State)
         state.add_experiment(made, name, cuid=f"cuid-{name}")
     writable = replace(settings, allow_writes=True, language="zh")
     async with session(writable) as client:
-        told = await client.call_tool("create_project", {"project": "new-one"})
-        again = {"project": "new-one", "confirmation": told.structured_content["data"]["confirmation"]}
+        reply = await client.call_tool("create_project", {"project": "new-one"})
+        again = {"project": "new-one", "confirmation": reply.structured_content["data"]["confirmation"]}
         other = await client.call_tool("create_project", {**again, "visibility": "PUBLIC"})
         delete = {"project": "mnist", "username": "kites-test3"}
         whole = await client.call_tool("delete_project", delete)
         some = await client.call_tool("delete_experiments", {**delete, "exp_cuids": ["cuid-a"]})
         taken = await client.call_tool("create_project", {"project": "mnist"})
-    assert told.structured_content["data"]["action"] == "创建私有项目 kites-test3/new-one"
-    assert told.structured_content["notes"][0].startswith("预演：什么都没有改。")
+    assert reply.structured_content["data"]["action"] == "创建私有项目 kites-test3/new-one"
+    assert reply.structured_content["notes"][0].startswith("预演：什么都没有改。")
     assert "不是本服务器针对这些参数和当前账号给出的" in text_of(other)
     assert whole.structured_content["data"]["action"] == "永久删除项目 kites-test3/mnist，连同其中的 2 个实验"
     assert some.structured_content["data"]["action"].startswith("永久删除 kites-test3/mnist 中的 1 个实验，")

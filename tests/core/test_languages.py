@@ -53,12 +53,12 @@ def test_locale_variables_have_a_precedence(place: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "chosen"), [("zh_CN", "zh"), ("Chinese (Simplified)_China", "zh"), ("en_GB", "en"), (None, "en")]
+    ("expected", "chosen"), [("zh_CN", "zh"), ("Chinese (Simplified)_China", "zh"), ("en_GB", "en"), (None, "en")]
 )
 def test_operating_system_language_is_the_fallback(
-    monkeypatch: pytest.MonkeyPatch, told: str | None, chosen: str
+    monkeypatch: pytest.MonkeyPatch, expected: str | None, chosen: str
 ) -> None:
-    monkeypatch.setattr(locale, "getlocale", lambda: (told, "UTF-8"))
+    monkeypatch.setattr(locale, "getlocale", lambda: (expected, "UTF-8"))
     assert load_settings(environ={}).language == chosen
 
 
@@ -102,7 +102,7 @@ def chinese(settings: Settings) -> Settings:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("tool", "arguments", "told"),
+    ("tool", "arguments", "expected"),
     [
         ("get_experiment", {"project": "p", "exp_cuid": "x", "exp_id": 1}, "没有参数 'exp_id'（是指 'exp_cuid' 吗？）"),
         ("get_experiment", {"project": "p"}, "参数不符合要求：'exp_cuid' 缺失。"),
@@ -150,12 +150,12 @@ def chinese(settings: Settings) -> Settings:
     ],
 )
 async def test_invalid_arguments_are_explained_in_chinese(
-    chinese: Settings, tool: str, arguments: dict[str, Any], told: str
+    chinese: Settings, tool: str, arguments: dict[str, Any], expected: str
 ) -> None:
     async with session(chinese) as client:
         result = await client.call_tool(tool, arguments)
     assert result.is_error
-    assert told in check_chinese(text_of(result))
+    assert expected in check_chinese(text_of(result))
     assert result.structured_content["errmsg"] == text_of(result)
 
 
@@ -168,7 +168,7 @@ async def test_invalid_values_are_described_in_english(settings: Settings) -> No
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "expected"),
     [
         (Fault(path="/login", status=401), "拒绝了来自 SWANLAB_API_KEY 的 API key。请确认 key 没有过期"),
         (Fault(path="/login", status=403), "不允许这个账号登录"),
@@ -187,12 +187,12 @@ async def test_invalid_values_are_described_in_english(settings: Settings) -> No
         (Fault(path="/project/", status=200, body=b'{"list": [{}], "total": 1}'), "SwanLab 返回的项目信息缺少 name。"),
     ],
 )
-async def test_swanlab_errors_are_in_chinese(chinese: Settings, state: State, fault: Fault, told: str) -> None:
+async def test_swanlab_errors_are_in_chinese(chinese: Settings, state: State, fault: Fault, expected: str) -> None:
     state.faults.append(fault)
     async with session(chinese) as client:
         result = await client.call_tool("list_projects", {})
     assert result.is_error
-    assert told in check_chinese(text_of(result))
+    assert expected in check_chinese(text_of(result))
 
 
 @pytest.mark.anyio
@@ -274,7 +274,7 @@ async def test_resources_prompts_and_completion_are_in_chinese(chinese: Settings
         assert "用中文回答。" in prompt.messages[0].content.text
         english = await client.get_prompt("weekly_report", {"project": "p", "language": "en"})
         assert "Answer in English." in english.messages[0].content.text
-        for name, arguments, told in (
+        for name, arguments, expected in (
             (
                 "weekly_report",
                 {"projekt": "p"},
@@ -289,7 +289,7 @@ async def test_resources_prompts_and_completion_are_in_chinese(chinese: Settings
         ):
             with pytest.raises(MCPError) as caught:
                 await client.get_prompt(name, arguments)
-            assert told in check_chinese(str(caught.value))
+            assert expected in check_chinese(str(caught.value))
         state.faults.append(Fault(path="/project/", status=403))
         reference = ResourceTemplateReference(uri="swanlab://{username}/{project}")
         with pytest.raises(MCPError, match="返回了 403"):
@@ -309,14 +309,14 @@ async def test_progress_is_reported_in_chinese(chinese: Settings, state: State) 
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run-{number}")
-    told: list[str | None] = []
+    received: list[str | None] = []
 
     async def listen(_done: float, _total: float | None, message: str | None) -> None:
-        told.append(message)
+        received.append(message)
 
     async with session(chinese) as client:
         await client.call_tool("list_project_exps", {"project": "many", "page": 0}, progress_callback=listen)
-    assert told == ["1/3 页", "2/3 页", "3/3 页"]
+    assert received == ["1/3 页", "2/3 页", "3/3 页"]
 
 
 @pytest.mark.anyio
@@ -352,28 +352,28 @@ async def test_confirmation_form_is_in_chinese(chinese: Settings) -> None:
 
 def test_http_gateway_errors_are_in_chinese(chinese: Settings, state: State) -> None:
     with serve(chinese, limits=Limits(body=1000)) as url:
-        told = {
+        reply = {
             401: ask(url, key=None),
             413: ask(url, body={"x": "y" * 2000}),
             421: ask(url, host="elsewhere"),
             403: ask(url, origin="https://elsewhere"),
         }
-        for status, answer in told.items():
+        for status, answer in reply.items():
             assert answer.status_code == status
             check_chinese(answer.json()["error"]["message"])
-        assert "请发送你自己的 SwanLab API 密钥" in told[401].json()["error"]["message"]
+        assert "请发送你自己的 SwanLab API 密钥" in reply[401].json()["error"]["message"]
         state.faults.append(Fault(path="/login", status=401))
         message = ask(url, key="wrong-key").json()["error"]["message"]
         assert "拒绝了来自 Authorization 请求头 的 API key。" in message
 
 
-@pytest.mark.parametrize(("value", "told"), [("zh", "没有给出 project。"), ("en", "No project was given.")])
+@pytest.mark.parametrize(("value", "expected"), [("zh", "没有给出 project。"), ("en", "No project was given.")])
 def test_openapi_errmsg_follows_the_environment(
-    host: str, monkeypatch: pytest.MonkeyPatch, value: str, told: str
+    host: str, monkeypatch: pytest.MonkeyPatch, value: str, expected: str
 ) -> None:
     monkeypatch.setenv("SWANLAB_MCP_LANG", value)
     with OpenApi("test-key", host=host) as api:
-        assert told in api.list_project_exps(" ").errmsg
+        assert expected in api.list_project_exps(" ").errmsg
         wrong = api.find_experiments("project1", [{"field": "state", "op": "~", "value": 1}]).errmsg
         bare = api.find_experiments("project1", [{"field": "state"}]).errmsg
     assert bare == ("filters.0.op 缺失。" if value == "zh" else "filters.0.op is missing.")
@@ -388,7 +388,7 @@ def ended(code: int) -> Generator[None, None, None]:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "expected"),
     [
         (["--demo", "call", "nothing"], 2, "没有工具 'nothing'。可用的有：list_workspaces,"),
         (["--demo", "call", "list_projects", "x"], 2, "参数要写成 name=value 的形式，'x' 不是。"),
@@ -414,13 +414,13 @@ def ended(code: int) -> Generator[None, None, None]:
     ],
 )
 def test_command_output_is_in_chinese(
-    capsys: pytest.CaptureFixture[str], words: list[str], code: int, told: str
+    capsys: pytest.CaptureFixture[str], words: list[str], code: int, expected: str
 ) -> None:
     Path("old.csv").write_text("")
     with ended(code):
         cli.main(["--lang", "zh", *words])
     shown = capsys.readouterr()
-    assert told in shown.out + shown.err
+    assert expected in shown.out + shown.err
     # the language does not persist
     assert load_settings(environ={"SWANLAB_MCP_LANG": "en"}).language == "en"
 
@@ -446,7 +446,7 @@ def test_check_reports_problems_and_login_in_chinese(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "expected"),
     [
         (["--http-host", "0.0.0.0"], 2, "监听 0.0.0.0 需要 --allowed-host NAME"),
         (["--allow-writes"], 2, "必须至少有 32 个随机字符"),
@@ -454,16 +454,16 @@ def test_check_reports_problems_and_login_in_chinese(
         (["--http-port", "99999"], 1, "无法监听 127.0.0.1:99999："),
     ],
 )
-def test_serve_errors_are_in_chinese(words: list[str], code: int, told: str) -> None:
+def test_serve_errors_are_in_chinese(words: list[str], code: int, expected: str) -> None:
     done = run("serve", "--transport", "http", *words, SWANLAB_MCP_LANG="zh", PYTHONIOENCODING="utf-8")
     assert done.returncode == code
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_process_language_comes_from_the_environment() -> None:
-    for name, told in (("zh_CN.UTF-8", "参数不符合要求"), ("C", "Invalid arguments")):
+    for name, expected in (("zh_CN.UTF-8", "参数不符合要求"), ("C", "Invalid arguments")):
         done = run("--demo", "call", "list_projects", "nope=1", LC_ALL=name, PYTHONIOENCODING="utf-8")
-        assert told in done.stderr
+        assert expected in done.stderr
 
 
 @pytest.mark.anyio

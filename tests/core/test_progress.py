@@ -45,21 +45,21 @@ def get_small(state: State) -> Experiment:
 
 async def follow(settings: Settings, tool: str, arguments: dict[str, Any]) -> list[tuple[float, float, str]]:
     """Call a tool; check that its progress reports are valid MCP and return them."""
-    told: list[tuple[float, float, str]] = []
+    received: list[tuple[float, float, str]] = []
 
     async def listen(done: float, total: float | None, message: str | None) -> None:
         assert total is not None
         assert message is not None
-        told.append((done, total, message))
+        received.append((done, total, message))
 
     async with session(settings) as client:
         result = await client.call_tool(tool, arguments, progress_callback=listen)
         assert not result.is_error, text_of(result)
-    counts = [done for done, _, _ in told]
+    counts = [done for done, _, _ in received]
     assert counts == sorted(set(counts))
-    assert all(done <= total for done, total, _ in told)
-    assert not told or told[-1][0] == told[-1][1]
-    return told
+    assert all(done <= total for done, total, _ in received)
+    assert not received or received[-1][0] == received[-1][1]
+    return received
 
 
 LONG = {
@@ -81,9 +81,9 @@ LONG = {
 @pytest.mark.parametrize("tool", LONG)
 async def test_long_call_reports_progress_up_to_its_total(settings: Settings, tool: str) -> None:
     arguments, ends = LONG[tool]
-    told = await follow(settings, tool, arguments)
-    ended = [message for _, _, message in told if message.split()[0] == message.split()[2]]
-    assert [one for one in ended if one in ends] == ends, told
+    reply = await follow(settings, tool, arguments)
+    ended = [message for _, _, message in reply if message.split()[0] == message.split()[2]]
+    assert [one for one in ended if one in ends] == ends, reply
 
 
 @pytest.mark.parametrize("tool", CALLS)
@@ -98,8 +98,8 @@ async def test_large_run_on_disk_reports_megabytes(tmp_path: Path, monkeypatch: 
     (file,) = tmp_path.glob("runs/*/*.swanlab")
     size = file.stat().st_size
     given = {"username": "local", "project": "made", "exp_cuid": "long"}
-    told = await follow(Settings(log_dirs=(tmp_path / "runs",)), "get_exp_summary", given)
-    assert told[-1][2] == f"{size / 2**20:.1f} of {size / 2**20:.1f} MB"
+    reply = await follow(Settings(log_dirs=(tmp_path / "runs",)), "get_exp_summary", given)
+    assert reply[-1][2] == f"{size / 2**20:.1f} of {size / 2**20:.1f} MB"
 
 
 shapes = st.lists(st.tuples(st.sampled_from(["pages", "bytes"]), st.integers(1, 9)), min_size=1, max_size=4)
@@ -107,10 +107,10 @@ shapes = st.lists(st.tuples(st.sampled_from(["pages", "bytes"]), st.integers(1, 
 
 @given(shapes, st.randoms(use_true_random=True))
 def test_parallel_stages_share_a_count(shapes: list[tuple[str, int]], order: Any) -> None:
-    told: list[tuple[float, float, str]] = []
+    received: list[tuple[float, float, str]] = []
 
     async def listen(*one: Any) -> None:
-        told.append(one)
+        received.append(one)
 
     async def work() -> None:
         progress.listener.set(progress.Course(listen))
@@ -121,16 +121,16 @@ def test_parallel_stages_share_a_count(shapes: list[tuple[str, int]], order: Any
             await stage.advance()
 
     anyio.run(work)
-    counts = [done for done, _, _ in told]
+    counts = [done for done, _, _ in received]
     assert counts == sorted(set(counts))
-    assert told[-1][0] == told[-1][1]
+    assert received[-1][0] == received[-1][1]
 
 
 async def test_several_tasks_report_their_count_and_a_single_task_its_own_progress() -> None:
-    told: list[str] = []
+    received: list[str] = []
 
     async def listen(stage: progress.Stage) -> None:
-        told.append(str(stage))
+        received.append(str(stage))
 
     async def ask(number: int) -> int:
         await progress.Stage("pages", 1).advance()
@@ -138,9 +138,9 @@ async def test_several_tasks_report_their_count_and_a_single_task_its_own_progre
 
     progress.listener.set(listen)
     assert await progress.follow("experiments", ask(1)) == [1]
-    assert told == ["1 of 1 pages"]
+    assert received == ["1 of 1 pages"]
     assert await progress.follow("experiments", ask(1), ask(2)) == [1, 2]
-    assert told[1:] == ["1 of 2 experiments", "2 of 2 experiments"]
+    assert received[1:] == ["1 of 2 experiments", "2 of 2 experiments"]
 
 
 # --- terminal ---

@@ -60,7 +60,7 @@ def test_experiment_is_an_id_a_path_or_a_url(arguments: tuple[str, ...], expecte
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (("",), "No exp_cuid"),
         (("e",), "without a project"),
@@ -74,8 +74,8 @@ def test_experiment_is_an_id_a_path_or_a_url(arguments: tuple[str, ...], expecte
         (("e", f"{URL}/@t"), "address of a workspace"),
     ],
 )
-def test_invalid_reference_is_refused_with_the_reason(arguments: tuple[str, ...], told: str) -> None:
-    with pytest.raises(InvalidArgument, match=re.escape(told)):
+def test_invalid_reference_is_refused_with_the_reason(arguments: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(expected)):
         parse_experiment(*arguments)
 
 

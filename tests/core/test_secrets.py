@@ -103,8 +103,8 @@ async def test_debug_log_over_stdio_contains_no_secret(settings: Settings, state
         cwd=home,
     )
     seen: list[str] = []
-    told = tmp_path / "stderr"
-    with told.open("w", encoding="utf-8") as errors:
+    shown = tmp_path / "stderr"
+    with shown.open("w", encoding="utf-8") as errors:
         async with Client(stdio_client(parameters, errlog=errors)) as client:
             seen += [tool.model_dump_json() for tool in (await client.list_tools()).tools]
             for fault in (None, *faults()[5:10]):
@@ -124,7 +124,7 @@ async def test_debug_log_over_stdio_contains_no_secret(settings: Settings, state
     # the key was used, so it could have leaked
     assert state.logins == 1
     assert any(call.raw_path.startswith("/storage/") for call in state.calls)
-    logged = told.read_text(encoding="utf-8")
+    logged = shown.read_text(encoding="utf-8")
     assert logged, "nothing was logged at debug level, so nothing was tested"
     assert CANARY not in logged
     assert CANARY not in "".join(seen)
@@ -160,8 +160,8 @@ async def test_tracebacks_and_reprs_contain_no_secret(settings: Settings, state:
             await client.default.read_points(ExperimentRef("kites-test3", "project1", "cuid1"), ["loss"], exact=True)
         shown = repr((client, vars(client), client.default._transport, client.default._transport._session))
     error = caught.value
-    told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    assert CANARY not in told + repr(error) + repr(vars(error)) + shown
+    output = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    assert CANARY not in output + repr(error) + repr(vars(error)) + shown
     assert CANARY not in repr(settings) + repr(load_settings(api_key=KEY))
 
 
@@ -234,17 +234,17 @@ async def test_log_messages_to_clients_are_masked_and_short(
     settings: Settings, state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="swanlab_mcp")
-    told: list[Any] = []
+    received: list[Any] = []
 
     async def listen(params: Any) -> None:
-        told.append(params.data)
+        received.append(params.data)
 
     state.faults = [Fault("/project", status=503, times=2)]
     async with Client(create_server(settings), logging_callback=listen) as client:
         given = {"project": KEY, "exp_cuid": "x" * 2000}
         await client.call_tool("get_experiment", given, meta={LOG_LEVEL_META_KEY: "info"})
-    assert len(told) == 2
-    assert not [one for one in told if KEY in one or len(one) > 1000]
+    assert len(received) == 2
+    assert not [one for one in received if KEY in one or len(one) > 1000]
 
 
 async def test_downloads_carry_no_key_or_session(settings: Settings, state: State) -> None:

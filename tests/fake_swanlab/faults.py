@@ -74,8 +74,8 @@ class Fault:
     @classmethod
     def retry_after(cls, path: str, wait: float | datetime, status: int = 429, **more: Any) -> Fault:
         """Return a fault with Retry-After in seconds or, for a UTC datetime, as an HTTP date."""
-        told = format_datetime(wait, usegmt=True) if isinstance(wait, datetime) else f"{wait:g}"
-        return cls(path=path, status=status, headers={"retry-after": told}, **more)
+        shown = format_datetime(wait, usegmt=True) if isinstance(wait, datetime) else f"{wait:g}"
+        return cls(path=path, status=status, headers={"retry-after": shown}, **more)
 
     def takes(self, method: str, path: str, query: Mapping[str, str]) -> bool:
         if self.method not in ("", method) or not re.search(self.path, path):

@@ -159,8 +159,8 @@ async def compare(settings: Settings, **arguments: Any) -> dict[str, Any]:
 
 
 async def test_comparison_of_two_shows_only_differences() -> None:
-    told = await compare(DEMO, project="digits-mlp", exp_cuids=["lr-0.1", "lr-1"], metrics=["val/acc"])
-    data = told["data"]
+    reply = await compare(DEMO, project="digits-mlp", exp_cuids=["lr-0.1", "lr-1"], metrics=["val/acc"])
+    data = reply["data"]
     assert [one["name"] for one in data["experiments"]] == ["lr-0.1", "lr-1"]
     assert data["differences"] == [
         {"name": "config.lr", "values": [0.1, 1.0]},
@@ -176,16 +176,16 @@ async def test_comparison_of_two_shows_only_differences() -> None:
         }
     ]
     assert "associations" not in data
-    assert "The same in all: 13 config keys and 61 facts of the environment." in told["notes"]
-    assert "2 config keys that are no settings differ too: best_epoch, best_val_acc." in told["notes"]
-    assert "\n  config.lr | [0.1,1]\n" in told["text"]
+    assert "The same in all: 13 config keys and 61 facts of the environment." in reply["notes"]
+    assert "2 config keys that are no settings differ too: best_epoch, best_val_acc." in reply["notes"]
+    assert "\n  config.lr | [0.1,1]\n" in reply["text"]
 
 
 async def test_comparison_of_ten_keeps_the_budget() -> None:
-    told = await compare(DEMO, project="digits-mlp", exp_cuids=TEN)
-    data, text = told["data"], told.pop("text")
+    reply = await compare(DEMO, project="digits-mlp", exp_cuids=TEN)
+    data, text = reply["data"], reply.pop("text")
     assert count_tokens(text) <= 1500
-    assert count_tokens(json.dumps(told, ensure_ascii=False, separators=(",", ":"))) <= 1500
+    assert count_tokens(json.dumps(reply, ensure_ascii=False, separators=(",", ":"))) <= 1500
     assert [metric["key"] for metric in data["metrics"]] == ["val/acc", "val/loss"]
     assert data["metrics"][0]["common_step"] == 27
     assert data["metrics"][0]["at_common_step"][7] == data["metrics"][0]["last"][7]
@@ -196,10 +196,10 @@ async def test_comparison_of_ten_keeps_the_budget() -> None:
 
 async def test_filters_choose_the_compared_experiments() -> None:
     chosen = [{"field": "group", "op": "=", "value": "lr-sweep"}]
-    told = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
-    assert len(told["data"]["experiments"]) == 6
-    assert told["data"]["metrics"][0]["last"][0] == "NaN"
-    assert any("do not count there" in note for note in told["notes"]) or told["data"]["associations"][0]["n"] == 6
+    reply = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
+    assert len(reply["data"]["experiments"]) == 6
+    assert reply["data"]["metrics"][0]["last"][0] == "NaN"
+    assert any("do not count there" in note for note in reply["notes"]) or reply["data"]["associations"][0]["n"] == 6
 
 
 @pytest.fixture
@@ -225,11 +225,11 @@ def study(state: State) -> None:
 
 @pytest.mark.usefixtures("study")
 async def test_omitted_differences_are_counted_and_secrets_masked(settings: Settings) -> None:
-    told = await compare(
+    reply = await compare(
         settings, project="study", exp_cuids=["run-0", "run-1", "run-2"], metrics=["score/acc", "loss", "mystery"]
     )
-    data, notes = told["data"], "\n".join(told["notes"])
-    assert "secret" not in json.dumps(told)
+    data, notes = reply["data"], "\n".join(reply["notes"])
+    assert "secret" not in json.dumps(reply)
     names = [one["name"] for one in data["differences"]]
     assert names[-6:-5] == ["git.commit"]
     assert "8 more config keys differ: option" in notes
@@ -244,11 +244,11 @@ async def test_omitted_differences_are_counted_and_secrets_masked(settings: Sett
 
 @pytest.mark.usefixtures("study")
 async def test_associations_report_their_sample_size(settings: Settings) -> None:
-    told = await compare(settings, project="study", exp_cuids=[f"run-{number}" for number in range(8)])
-    first = told["data"]["associations"][0]
+    reply = await compare(settings, project="study", exp_cuids=[f"run-{number}" for number in range(8)])
+    first = reply["data"]["associations"][0]
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 7, 3)
-    assert "secret" not in told["text"]
-    assert "1 experiment has no finite value of it and does not count there." in told["notes"]
+    assert "secret" not in reply["text"]
+    assert "1 experiment has no finite value of it and does not count there." in reply["notes"]
 
 
 @pytest.mark.usefixtures("study")
@@ -256,7 +256,7 @@ async def test_invalid_comparisons_are_explained(settings: Settings, state: Stat
     state.add_project(state.workspaces[1], "theirs")
     state.add_experiment(state.projects[-1], "their run", cuid="their1")
     async with session(settings) as client:
-        for arguments, told in (
+        for arguments, expected in (
             ({"exp_cuids": ["run-0"]}, "2 experiments or more; 1 is meant"),
             ({"exp_cuids": ["run-0", "run00"]}, "2 experiments or more; 1 is meant"),
             ({}, "60 experiments are too many to compare; at most 50"),
@@ -270,13 +270,13 @@ async def test_invalid_comparisons_are_explained(settings: Settings, state: Stat
         ):
             result = await client.call_tool("compare_experiments", {"project": "study", **arguments})
             assert result.is_error
-            assert told in text_of(result)
+            assert expected in text_of(result)
 
 
 @pytest.mark.usefixtures("study")
 async def test_experiments_without_metrics_are_compared_by_their_configs(settings: Settings, state: State) -> None:
     for experiment in state.projects[-1].experiments:
         experiment.metrics = {}
-    told = await compare(settings, project="study", exp_cuids=["run-0", "run-1"])
-    assert "metrics" not in told["data"]
-    assert any(note.startswith("No metric whose direction is known") for note in told["notes"])
+    reply = await compare(settings, project="study", exp_cuids=["run-0", "run-1"])
+    assert "metrics" not in reply["data"]
+    assert any(note.startswith("No metric whose direction is known") for note in reply["notes"])

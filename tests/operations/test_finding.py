@@ -206,8 +206,8 @@ async def test_server_side_filtering_gives_the_same_result(
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "many", "filters": conditions})
     count = "1 experiment meets" if len(expected) == 1 else f"{len(expected)} experiments meet"
-    told = f"{count} the filters: SwanLab narrowed by {narrowed}; all were applied here."
-    assert told in text_of(result)
+    output = f"{count} the filters: SwanLab narrowed by {narrowed}; all were applied here."
+    assert output in text_of(result)
     assert all(set(row["profile"]) == {"config"} for row in result.structured_content["data"])
 
 
@@ -240,7 +240,7 @@ async def test_rows_include_the_queried_metrics(settings: Settings) -> None:
 @pytest.mark.usefixtures("many")
 async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> None:
     async with session(settings) as client:
-        for condition, told in (
+        for condition, expected in (
             ({"field": "config.lrr", "op": "=", "value": 1}, "Did you mean config.lr"),
             ({"field": "stat", "op": "=", "value": 1}, "Did you mean state"),
             ({"field": "config.zzzzzz", "op": "=", "value": 1}, "Configs have config.lr, config.model.depth, "),
@@ -253,7 +253,7 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
         ):
             result = await client.call_tool("find_experiments", {"project": "many", "filters": [condition]})
             assert result.is_error
-            assert told in text_of(result)
+            assert expected in text_of(result)
         nothing = await client.call_tool(
             "find_experiments",
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
@@ -262,7 +262,7 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ({"sort": "craeted"}, "Did you mean created"),
         ({"filters": [{"field": "stat", "op": "=", "value": "x"}]}, "Did you mean state"),
@@ -270,13 +270,13 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
     ],
 )
 async def test_fields_are_checked_in_an_empty_project(
-    settings: Settings, state: State, arguments: dict[str, Any], told: str
+    settings: Settings, state: State, arguments: dict[str, Any], expected: str
 ) -> None:
     state.add_project(state.workspaces[0], "bare")
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "bare", **arguments})
-    assert result.is_error is bool(told)
-    assert told in text_of(result)
+    assert result.is_error is bool(expected)
+    assert expected in text_of(result)
 
 
 async def test_runs_on_disk_are_found_the_same_way() -> None:

@@ -25,12 +25,12 @@ def write_log(state: State, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000, 7000, 7500, 8000, 12_345])
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("expected", [True, False])
 async def test_log_end_is_found_with_and_without_a_reported_length(
-    settings: Settings, state: State, count: int, told: bool
+    settings: Settings, state: State, count: int, expected: bool
 ) -> None:
     write_log(state, count)
-    state.variants.logs_count_total = told
+    state.variants.logs_count_total = expected
     async with opened(settings) as client:
         part = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=1500)).data
         middle = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=990, count=20)).data

@@ -143,7 +143,7 @@ async def test_unsupported_media_show_type_and_size(settings: Settings) -> None:
 
 @pytest.mark.usefixtures("gallery")
 async def test_invalid_media_requests_are_explained(settings: Settings, state: State) -> None:
-    for arguments, told in (
+    for arguments, expected in (
         (
             {"keys": ["samples/image"], "steps": [120]},
             "no such media at step 120. The nearest steps that have some: 50",
@@ -156,7 +156,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
     ):
         result = await ask(settings, **arguments)
         assert result.is_error
-        assert told in words(result)
+        assert expected in words(result)
     beyond = await ask(settings, keys=["grid"], page=9)
     assert "Page 9 lies beyond the end: there are 6" in words(beyond)
     state.faults = [Fault(path="/metrics/media$", body=b"[]")]
@@ -325,8 +325,8 @@ def test_only_small_images_are_shown_without_pillow(monkeypatch: pytest.MonkeyPa
 
 @given(st.lists(st.integers(0, 300), unique=True, max_size=80).map(sorted))
 def test_compact_step_ranges_describe_the_same_steps(steps: list[int]) -> None:
-    told = describe_steps(steps)
-    runs = [] if told == "none" else told.split(", ")
+    shown = describe_steps(steps)
+    runs = [] if shown == "none" else shown.split(", ")
     found: list[int] = []
     for run in runs:
         if run == "…":

@@ -25,10 +25,10 @@ async def test_steps_and_counts_need_no_download(settings: Settings, state: Stat
     async with session(settings) as client:
         given = {"project": state.projects[0].name, "exp_cuid": "pictures1", "keys": ["*"], "steps_only": True}
         result = await client.call_tool("get_media", given)
-    told = text_of(result)
-    assert told.startswith("0 of 5\nnote: Without contents, as requested.")
-    assert "Steps of samples: 0-100 by 50, 400 (4)." in told
-    assert "Steps of notes: 100 (1)." in told
+    output = text_of(result)
+    assert output.startswith("0 of 5\nnote: Without contents, as requested.")
+    assert "Steps of samples: 0-100 by 50, 400 (4)." in output
+    assert "Steps of notes: 100 (1)." in output
     assert [one.type for one in result.content] == ["text"]
     # file URLs are never requested
     assert not state.get_calls("presigned")

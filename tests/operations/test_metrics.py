@@ -156,7 +156,7 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
         await read_points(client, CURVES, ["long"], exact=True)
         download = state.get_calls("^/storage/")[0]
         assert not {"cookie", "authorization"} & set(download.headers)
-        for fault, told in (
+        for fault, expected in (
             (Fault(path="^/storage/", is_dropped=True), "broke off a download"),
             (Fault(path="^/storage/", status=403), "answered 403 to a download"),
             (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table by steps"),
@@ -168,7 +168,7 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
         ):
             state.faults = [fault]
             key = "empty" if "keys" in fault.path else "long"
-            with pytest.raises(Exception, match=told) as caught:
+            with pytest.raises(Exception, match=expected) as caught:
                 await read_points(client, CURVES, [key], exact=True)
             assert "canary" not in str(caught.value)
         state.faults = [Fault(path="/metrics/scalar$", body=b'[{"metrics": []}]')]
@@ -318,7 +318,7 @@ async def test_time_range_and_last_minutes_select_points(settings: Settings, sta
         assert (await ask(end=tenth.astimezone(timezone(timedelta(hours=8))).isoformat()))[-1] == 600
         assert await ask(start="60", end="120") == [60, 120]
         assert await ask(last_minutes=2) == [3420, 3480, 3540]
-        for arguments, told in (
+        for arguments, expected in (
             ({"start": "soon"}, "'soon' is neither a step nor a time"),
             ({"start": "2026-01-02", "end": "2026-01-01"}, "start lies after end"),
             ({"start": "2026-01-02", "last_minutes": 3}, "cannot go together"),
@@ -326,7 +326,7 @@ async def test_time_range_and_last_minutes_select_points(settings: Settings, sta
         ):
             result = await client.call_tool("get_metrics", {**base, **arguments})
             assert result.is_error
-            assert told in text_of(result)
+            assert expected in text_of(result)
 
 
 async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: State) -> None:
@@ -361,9 +361,9 @@ async def test_missing_key_adds_no_page(settings: Settings, page: int) -> None:
     asked = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss", "nope"], "page": page}
     async with session(settings) as client:
         result = await client.call_tool("get_metrics", asked)
-    told = result.structured_content["page"]
-    assert (told["returned"], told["total"]) == (1, 2)
-    assert "next" not in told
+    shown = result.structured_content["page"]
+    assert (shown["returned"], shown["total"]) == (1, 2)
+    assert "next" not in shown
 
 
 async def test_request_count_is_small(settings: Settings, state: State) -> None:
@@ -408,10 +408,10 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
             ({"exp_cuids": []}, "'exp_cuids'"),
             ({"exp_cuids": ["cruves"]}, "Did you mean curves (curves1)?"),
         )
-        for change, told in changes:
+        for change, expected in changes:
             result = await client.call_tool("get_metrics", {**base, **change})
             assert result.is_error
-            assert told in text_of(result)
+            assert expected in text_of(result)
         outside = await client.call_tool("get_metrics", {**base, "start": 100})
         empty = await client.call_tool("get_metrics", {**base, "keys": ["empty"]})
     assert "note: plain of curves1: no points in the asked part." in text_of(outside)

@@ -20,14 +20,14 @@ MORNING = datetime(2026, 1, 1, 8, tzinfo=timezone.utc)
 async def ask(settings: Settings, **arguments: Any) -> dict[str, Any]:
     async with session(settings) as client:
         result = await client.call_tool("whats_new", arguments)
-    told = check_forms(result)
+    shown = check_forms(result)
     assert count_tokens(text_of(result)) <= 1000
-    assert count_tokens(json.dumps(told, ensure_ascii=False, separators=(",", ":"))) <= 1000
-    return told
+    assert count_tokens(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))) <= 1000
+    return shown
 
 
-def read_cursor(told: dict[str, Any]) -> str:
-    (cursor,) = [note.partition("since=")[2] for note in told["notes"] if note.startswith("Cursor")]
+def read_cursor(expected: dict[str, Any]) -> str:
+    (cursor,) = [note.partition("since=")[2] for note in expected["notes"] if note.startswith("Cursor")]
     return cursor
 
 
@@ -42,8 +42,8 @@ def add(world: State, name: str, hour: float, value: float, **fields: Any) -> Ex
 
 
 async def test_demo_lists_events_since_a_time() -> None:
-    told = await ask(DEMO, project="digits-mlp", since="2026-11-23T08:01:00Z")
-    rows = told["data"]
+    reply = await ask(DEMO, project="digits-mlp", since="2026-11-23T08:01:00Z")
+    rows = reply["data"]
     assert rows[0] == {
         "time": "2026-11-23T08:01:05.189Z",
         "what": "record",
@@ -56,12 +56,12 @@ async def test_demo_lists_events_since_a_time() -> None:
     assert times == sorted(times, reverse=True)
     assert (
         "Since 2026-11-23T08:01:00.000Z: 9 finished, 1 record, 1 crashed, 1 no end recorded, 1 aborted."
-        in told["notes"]
+        in reply["notes"]
     )
-    assert told["page"]["next"] == "page=2 size=10"
-    nothing = await ask(DEMO, project="digits-mlp", since=read_cursor(told))
+    assert reply["page"]["next"] == "page=2 size=10"
+    nothing = await ask(DEMO, project="digits-mlp", since=read_cursor(reply))
     assert nothing["data"] == []
-    assert read_cursor(nothing) == read_cursor(told) == "2026-11-23T08:02:26.210Z"
+    assert read_cursor(nothing) == read_cursor(reply) == "2026-11-23T08:02:26.210Z"
 
 
 async def test_each_experiment_is_reported_once_and_the_cursor_advances(settings: Settings, state: State) -> None:
@@ -69,19 +69,19 @@ async def test_each_experiment_is_reported_once_and_the_cursor_advances(settings
     add(state, "ran-over-night", 1, 0.7, finished_at=MORNING + timedelta(hours=9))
     add(state, "broke", 9, 0.3, state="CRASHED")
     add(state, "stopped", 10, 0.2, state="ABORTED")
-    told = await ask(settings, project="nightly", since="2026-01-01T10:00:00+00:00")
-    assert [(row["what"], row["name"]) for row in told["data"]] == [
+    reply = await ask(settings, project="nightly", since="2026-01-01T10:00:00+00:00")
+    assert [(row["what"], row["name"]) for row in reply["data"]] == [
         ("aborted", "stopped"),
         ("crashed", "broke"),
         ("finished", "ran-over-night"),
     ]
-    assert [row["detail"] for row in told["data"]] == [
+    assert [row["detail"] for row in reply["data"]] == [
         "new; best val/acc 0.2",
         "new; best val/acc 0.3",
         "best val/acc 0.7",
     ]
     add(state, "better", 11, 0.9)
-    later = await ask(settings, project="nightly", since=read_cursor(told))
+    later = await ask(settings, project="nightly", since=read_cursor(reply))
     assert [(row["what"], row["name"]) for row in later["data"]] == [("record", "better"), ("finished", "better")]
     assert later["data"][0]["detail"] == "val/acc 0.9 at step 10; before: 0.8 of old (c-old)"
     assert (await ask(settings, project="nightly", since=read_cursor(later)))["data"] == []
@@ -92,8 +92,8 @@ async def test_first_and_equal_results_set_no_record(settings: Settings, state: 
     alone = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
     assert [row["what"] for row in alone["data"]] == ["finished"]
     add(state, "equal", 9, 0.8)
-    told = await ask(settings, project="nightly", since="2026-01-01T14:00:00Z", metrics=["val/acc"])
-    assert [row["what"] for row in told["data"]] == ["finished"]
+    reply = await ask(settings, project="nightly", since="2026-01-01T14:00:00Z", metrics=["val/acc"])
+    assert [row["what"] for row in reply["data"]] == ["finished"]
 
 
 async def test_record_of_a_running_experiment_is_reported_once(settings: Settings, state: State) -> None:
@@ -110,12 +110,12 @@ async def test_silent_running_experiment_is_stalled_once(settings: Settings, sta
     stuck = add(state, "stuck", 1, 0.9, state="RUNNING")
     stuck.metrics = {"__swanlab__.cpu": [(0, 1.0)], "loss": [(step, 1.0) for step in range(100)]}
     add(state, "bare", 1, 0.9, state="RUNNING").metrics = {}
-    told = await ask(settings, project="nightly", since="2026-01-01T09:00:30Z")
-    (stalled,) = [row for row in told["data"] if row["what"] == "stalled"]
+    reply = await ask(settings, project="nightly", since="2026-01-01T09:00:30Z")
+    (stalled,) = [row for row in reply["data"] if row["what"] == "stalled"]
     assert stalled["name"] == "stuck"
     assert stalled["time"] == "2026-01-01T09:11:39.000Z"
     assert stalled["detail"].startswith("no point since step 99, ")
-    assert (await ask(settings, project="nightly", since=read_cursor(told)))["data"] == []
+    assert (await ask(settings, project="nightly", since=read_cursor(reply)))["data"] == []
 
 
 async def test_whole_workspace_is_searched(settings: Settings, state: State) -> None:
@@ -123,9 +123,9 @@ async def test_whole_workspace_is_searched(settings: Settings, state: State) -> 
     for number in range(25):
         project = state.add_project(state.workspaces[0], f"p{number:02d}", updated_at=MORNING + timedelta(hours=number))
         state.add_experiment(project, "one", created_at=MORNING + timedelta(hours=number))
-    told = await ask(settings, since="2026-01-01T07:00:00Z", size=5)
-    assert told["data"][0]["project"] == "p24"
-    assert any(note.startswith("Only the 20 most recently updated of ") for note in told["notes"])
+    reply = await ask(settings, since="2026-01-01T07:00:00Z", size=5)
+    assert reply["data"][0]["project"] == "p24"
+    assert any(note.startswith("Only the 20 most recently updated of ") for note in reply["notes"])
     recent = await ask(settings, since="2026-01-02T06:00:00Z")
     assert [row["project"] for row in recent["data"]] == ["p24", "p23"]
 
@@ -137,8 +137,8 @@ async def test_stall_is_found_in_a_workspace_without_updates(settings: Settings,
     stuck.metrics = {"loss": [(step, 1.0) for step in range(100)]}
     since = "2026-01-01T09:05:00Z"
     alone = await ask(settings, project="live", since=since)
-    told = await ask(settings, since=since)
-    for one in (alone, told):
+    reply = await ask(settings, since=since)
+    for one in (alone, reply):
         assert [row["name"] for row in one["data"] if row["what"] == "stalled"] == ["stuck"]
 
 
@@ -146,18 +146,18 @@ async def test_unknown_metrics_and_directions_are_reported(settings: Settings, s
     add(state, "old", 0, 0.5)
     better = add(state, "new", 9, 0.9)
     better.metrics = {**better.metrics, "foo": [(0, 1.0)]}
-    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/ac", "foo", "val/acc"])
-    assert "No experiment has a metric 'val/ac'. Near ones: val/acc." in told["notes"]
-    assert "The direction of foo is not known, so no records are judged." in told["notes"]
-    assert [row["what"] for row in told["data"]] == ["record", "finished"]
-    assert sum("val/acc" in note for note in told["notes"]) == 1
+    reply = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/ac", "foo", "val/acc"])
+    assert "No experiment has a metric 'val/ac'. Near ones: val/acc." in reply["notes"]
+    assert "The direction of foo is not known, so no records are judged." in reply["notes"]
+    assert [row["what"] for row in reply["data"]] == ["record", "finished"]
+    assert sum("val/acc" in note for note in reply["notes"]) == 1
 
 
 async def test_since_accepts_durations(settings: Settings, state: State) -> None:
     add(state, "run", 1, 0.5)
     for since in ("24h", "90m", "7 d", "2w"):
-        told = await ask(settings, project="nightly", since=since)
-        assert told["page"]["total"] in (0, 1)
+        reply = await ask(settings, project="nightly", since=since)
+        assert reply["page"]["total"] in (0, 1)
     async with session(settings) as client:
         for arguments, expected in (
             ({"since": "yesterday"}, "'yesterday' is not a time"),
@@ -172,8 +172,8 @@ async def test_since_accepts_durations(settings: Settings, state: State) -> None
 async def test_partial_check_of_running_experiments_is_reported(settings: Settings, state: State) -> None:
     for number in range(22):
         add(state, f"r{number}", number / 10, 0.5, state="RUNNING")
-    told = await ask(settings, project="nightly", since="2026-01-01T07:00:00Z", size=5)
-    assert "Only the 20 newest of 22 running experiments were checked for stalls and problems." in told["notes"]
+    reply = await ask(settings, project="nightly", since="2026-01-01T07:00:00Z", size=5)
+    assert "Only the 20 newest of 22 running experiments were checked for stalls and problems." in reply["notes"]
 
 
 def turn(count: int, at: int) -> list[float]:
@@ -190,8 +190,8 @@ async def test_ended_experiment_has_the_verdict_of_diagnose_experiment(settings:
     }
     fine = add(state, "fine", 10, 0.7)
     fine.metrics = {"train/loss": [(step, 2 - step / 60) for step in range(100)]}
-    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
-    details = {row["name"]: row["detail"] for row in told["data"] if row["what"] == "finished"}
+    reply = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
+    details = {row["name"]: row["detail"] for row in reply["data"] if row["what"] == "finished"}
     async with session(settings) as client:
         result = await client.call_tool("diagnose_experiment", {"project": "nightly", "exp_cuid": "c-over"})
     verdict = result.structured_content["data"]["verdict"]
@@ -205,8 +205,8 @@ async def test_broken_run_sets_no_record(settings: Settings, state: State) -> No
     broken = add(state, "broken", 9, 0.9)
     broken.metrics = {**broken.metrics, "train/loss": [(0, 1.0), (1, 0.5), (2, float("nan"))]}
     add(state, "good", 9.1, 0.8)
-    told = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/acc"])
-    records = [(row["name"], row["detail"]) for row in told["data"] if row["what"] == "record"]
+    reply = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/acc"])
+    records = [(row["name"], row["detail"]) for row in reply["data"] if row["what"] == "record"]
     assert records == [("good", "val/acc 0.8 at step 10; before: 0.5 of old (c-old)")]
 
 
@@ -217,8 +217,8 @@ async def test_problem_of_a_running_experiment_is_reported_once(settings: Settin
         "val/loss": list(enumerate(turn(90, 40))),
     }
     # a point each second since nine o'clock: the first 45 show no overfitting yet
-    told = await ask(settings, project="nightly", since="2026-01-01T09:00:45Z")
-    (problem,) = [row for row in told["data"] if row["what"] == "problem"]
+    reply = await ask(settings, project="nightly", since="2026-01-01T09:00:45Z")
+    (problem,) = [row for row in reply["data"] if row["what"] == "problem"]
     assert problem["detail"].startswith("overfitting in val/loss: best at step 40")
     again = await ask(settings, project="nightly", since=problem["time"])
     assert [row for row in again["data"] if row["what"] == "problem"] == []

@@ -158,7 +158,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ({"keys": ["lsos"]}, "Near ones of its 2: loss"),
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
@@ -172,7 +172,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
     ],
 )
 async def test_impossible_plots_are_explained(
-    settings: Settings, state: State, arguments: dict[str, Any], told: str
+    settings: Settings, state: State, arguments: dict[str, Any], expected: str
 ) -> None:
     metrics = state.projects[0].experiments[0].metrics
     if arguments["keys"] != ["lsos"]:
@@ -180,7 +180,7 @@ async def test_impossible_plots_are_explained(
     async with session(settings) as client:
         result = await client.call_tool("plot_metrics", {"project": "project1", "exp_cuids": ["cuid1"], **arguments})
     assert result.is_error
-    assert told in text_of(result)
+    assert expected in text_of(result)
 
 
 async def test_points_without_a_time_are_counted_and_not_drawn(settings: Settings, state: State) -> None:

@@ -66,8 +66,8 @@ async def rank(settings: Settings, **arguments: Any) -> dict[str, Any]:
 
 
 async def test_demo_ranking_reports_seed_noise() -> None:
-    told = await rank(DEMO, project="digits-mlp", metric="val/acc")
-    rows, notes = told["data"], "\n".join(told["notes"])
+    reply = await rank(DEMO, project="digits-mlp", metric="val/acc")
+    rows, notes = reply["data"], "\n".join(reply["notes"])
     assert (rows[0]["name"], rows[0]["value"], rows[0]["step"]) == ("width-128-64", 0.986667, 26)
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 4, 6, 7, 7, 9, 10]
     assert all(row["within_noise"] for row in rows[1:])
@@ -77,7 +77,7 @@ async def test_demo_ranking_reports_seed_noise() -> None:
     assert "'acc' in the key: larger is better" in notes
     assert "from 2 of 11 settings (df 4)" in notes
     assert "Set apart, after the 15 ranked: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
-    assert told["page"] == {
+    assert reply["page"] == {
         "returned": 10,
         "total": 19,
         "order": "by val/acc (best), largest first",
@@ -86,28 +86,28 @@ async def test_demo_ranking_reports_seed_noise() -> None:
 
 
 async def test_loss_is_ranked_ascending_and_nan_is_set_apart() -> None:
-    told = await rank(DEMO, project="digits-mlp", metric="val/loss", page=2)
+    reply = await rank(DEMO, project="digits-mlp", metric="val/loss", page=2)
     assert (await rank(DEMO, project="digits-mlp", metric="val/loss"))["data"][0]["name"] == "lr-0.1"
-    apart = {row["name"]: row["apart"] for row in told["data"] if "apart" in row}
+    apart = {row["name"]: row["apart"] for row in reply["data"] if "apart" in row}
     assert apart["lr-100-wd-0.1"] == "NaN or infinite"
     assert apart["cosine-128-64-ckpt"] == "crashed"
     assert apart["aug-256-128-long"] == "no end recorded"
-    assert not any("rank" in row for row in told["data"] if "apart" in row)
+    assert not any("rank" in row for row in reply["data"] if "apart" in row)
 
 
 async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
-    told = await rank(DEMO, project="digits-mlp", metric="val/acc", by_seed=True, size=100)
-    wide, second = told["data"][:2]
+    reply = await rank(DEMO, project="digits-mlp", metric="val/acc", by_seed=True, size=100)
+    wide, second = reply["data"][:2]
     assert (wide["rank"], wide["n"], wide["deviation"]) == (1, 3, 0.00463)
     assert (wide["name"], wide["best"]) == ("hidden=[128, 64]", "width-128-64")
     assert (wide["cuid"], wide["value"], wide["best_value"]) == ("a7mda5lt", 0.981481, 0.986667)
     assert wide["cuids"] == ["uy621mbi", "uj0w5xcw", "a7mda5lt"]
     assert (second["best"], second["verdict"]) == ("lr-0.1", "within noise")
     assert second["low"] < second["difference"] < 0 < second["high"]
-    by_best = {row.get("best", row["name"]): row for row in told["data"]}
+    by_best = {row.get("best", row["name"]): row for row in reply["data"]}
     assert (by_best["lr-0.3"]["verdict"], by_best["lr-0.3"]["why"]) == ("cannot tell", "one seed only")
     assert by_best["lr-1"]["verdict"] == "real"
-    notes = "\n".join(told["notes"])
+    notes = "\n".join(reply["notes"])
     assert "studentised range, 95 % for all 11 together" in notes
     assert "Settings with the same seeds or folds are compared in pairs. Weak: few repeats." in notes
     # rows are settings here, so the note counts settings
@@ -121,8 +121,8 @@ async def test_each_page_of_settings_is_judged_against_the_first() -> None:
 
 
 async def test_progress_is_compared_at_the_same_step() -> None:
-    told = await rank(DEMO, project="digits-mlp", metric="val/loss", at="step:30", size=100)
-    by_name = {row["name"]: row for row in told["data"]}
+    reply = await rank(DEMO, project="digits-mlp", metric="val/loss", at="step:30", size=100)
+    by_name = {row["name"]: row for row in reply["data"]}
     assert by_name["cosine-128-64-ckpt"]["step"] == 30
     assert by_name["cosine-128-64-ckpt"]["rank"] > 0
     assert by_name["wd-0.01"]["apart"] == "not there yet: ends at step 27"
@@ -136,10 +136,10 @@ async def test_progress_is_compared_at_the_same_step() -> None:
 
 
 async def test_unknown_direction_shows_both_ends_and_requests_a_mode() -> None:
-    told = await rank(DEMO, project="digits-mlp", metric="grad_norm")
-    assert [row["end"] for row in told["data"]] == ["smallest"] * 5 + ["largest"] * 5
-    assert not any("rank" in row for row in told["data"])
-    assert any("Ask the user, then give mode=min or mode=max." in note for note in told["notes"])
+    reply = await rank(DEMO, project="digits-mlp", metric="grad_norm")
+    assert [row["end"] for row in reply["data"]] == ["smallest"] * 5 + ["largest"] * 5
+    assert not any("rank" in row for row in reply["data"])
+    assert any("Ask the user, then give mode=min or mode=max." in note for note in reply["notes"])
     decided = await rank(DEMO, project="digits-mlp", metric="grad_norm", mode="min")
     assert decided["data"][0]["rank"] == 1
     assert "Direction: as asked." in decided["notes"]
@@ -196,15 +196,15 @@ async def test_ranking_thousands_gives_a_small_reply(settings: Settings, state: 
     state.variants = Variants(summaries=form)
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "thousands", "metric": "val/acc"})
-    told = check_forms(result)
-    assert told["page"]["total"] == 3000
-    values = [row["value"] for row in told["data"]]
+    shown = check_forms(result)
+    assert shown["page"]["total"] == 3000
+    values = [row["value"] for row in shown["data"]]
     assert values == sorted(values, reverse=True)
-    assert told["data"][0]["config"]["optimizer.lr"] == pytest.approx(10**-2.5, abs=0.002)
-    assert next(iter(told["data"][0]["config"])) == "optimizer.lr"
+    assert shown["data"][0]["config"]["optimizer.lr"] == pytest.approx(10**-2.5, abs=0.002)
+    assert next(iter(shown["data"][0]["config"])) == "optimizer.lr"
     assert count_tokens(text_of(result)) <= 1500
-    assert count_tokens(json.dumps(told, ensure_ascii=False, separators=(",", ":"))) <= 1500
-    notes = "\n".join(told["notes"])
+    assert count_tokens(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))) <= 1500
+    notes = "\n".join(shown["notes"])
     assert "between repeats (they differ only in seed), from" in notes
     assert "Set apart, after the 2999 ranked: 1 running." in notes
     assert "cuid-of-21-chars-0007, running) has the best value: 2." in notes
@@ -233,7 +233,7 @@ async def test_oversized_ranking_is_refused_with_advice(settings: Settings) -> N
 async def test_invalid_rankings_are_explained(settings: Settings, state: State) -> None:
     state.add_project(state.workspaces[0], "empty")
     async with session(settings) as client:
-        for arguments, told in (
+        for arguments, expected in (
             ({"project": "project1", "metric": "los"}, "has a metric 'los'. Near ones: loss."),
             ({"project": "project1", "metric": "zzz"}, "Near ones: "),
             ({"project": "project1", "metric": "loss", "at": "middle"}, "at=middle is none of best, last, smoothed"),
@@ -243,7 +243,7 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
         ):
             result = await client.call_tool("rank_experiments", arguments)
             assert result.is_error
-            assert told in text_of(result)
+            assert expected in text_of(result)
         empty = await client.call_tool("rank_experiments", {"project": "empty", "metric": "loss"})
         none = await client.call_tool(
             "rank_experiments",
@@ -254,9 +254,9 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
 
 
 async def test_noise_is_unknown_without_repeats(settings: Settings) -> None:
-    told = await rank(settings, project="project1", metric="loss")
-    assert told["data"][0]["rank"] == 1
-    assert any(note.startswith("Noise: cannot tell") for note in told["notes"])
+    reply = await rank(settings, project="project1", metric="loss")
+    assert reply["data"][0]["rank"] == 1
+    assert any(note.startswith("Noise: cannot tell") for note in reply["notes"])
 
 
 @pytest.mark.parametrize("extremes", ["bare", "absent"])
@@ -264,11 +264,11 @@ async def test_servers_with_fewer_extremes_are_ranked_or_explained(
     settings: Settings, state: State, extremes: Any
 ) -> None:
     state.variants = Variants(extremes=extremes)
-    told = await rank(settings, project="project1", metric="loss")
+    reply = await rank(settings, project="project1", metric="loss")
     if extremes == "bare":
-        assert "value" in told["data"][0]
+        assert "value" in reply["data"][0]
     else:
-        assert "rank" in told["data"][0] or "at=last" in told["data"][0]["apart"]
+        assert "rank" in reply["data"][0] or "at=last" in reply["data"][0]["apart"]
 
 
 class Sweep:
@@ -398,9 +398,9 @@ async def test_single_pair_of_repeats_gives_no_verdict(settings: Settings, sweep
     for number in range(2):
         sweep.add(f"a-{number}", 0.8 + number / 100, {"lr": 0.1, "seed": number})
     sweep.add("b", 0.5, {"lr": 0.2, "seed": 0})
-    told = await sweep.rank(settings)
-    assert told["data"][1]["verdict"] == "cannot tell"
-    assert told["data"][1]["why"].startswith("cannot tell: one pair of repeats")
+    reply = await sweep.rank(settings)
+    assert reply["data"][1]["verdict"] == "cannot tell"
+    assert reply["data"][1]["why"].startswith("cannot tell: one pair of repeats")
     alone = await sweep.rank(settings, by_seed=False)
     assert not any(row.get("within_noise") for row in alone["data"])
     assert any("cannot tell: one pair of repeats" in note for note in alone["notes"])
@@ -426,18 +426,18 @@ async def test_broken_run_is_not_ranked_first(
     sweep.add("good", 0.8, {"lr": 0.1}, more={"train/loss": steady})
     sweep.add("fine", 0.7, {"lr": 0.2}, more={"train/loss": steady})
     sweep.add("lucky", 0.9, {"lr": 9.0}, more={"train/loss": broken})
-    told = await sweep.rank(settings, by_seed=by_seed)
-    assert [row.get("best", row["name"]) for row in told["data"]] == ["good", "fine", "lucky"]
-    assert told["data"][2]["apart"].startswith("broken: train/loss ")
-    assert any("lucky" in note and "best value: 0.9" in note for note in told["notes"])
+    reply = await sweep.rank(settings, by_seed=by_seed)
+    assert [row.get("best", row["name"]) for row in reply["data"]] == ["good", "fine", "lucky"]
+    assert reply["data"][2]["apart"].startswith("broken: train/loss ")
+    assert any("lucky" in note and "best value: 0.9" in note for note in reply["notes"])
 
 
 async def test_ranked_metric_with_an_earlier_nan_is_set_apart(settings: Settings, sweep: Sweep) -> None:
     sweep.add("good", 0.8, {"lr": 0.1})
     sweep.add("odd", 0.9, {"lr": 0.2}, more={"val/acc": [(0, 0.1), (10, math.nan), (20, 0.9), (30, 0.8)]})
-    told = await sweep.rank(settings, by_seed=False)
-    assert told["data"][0]["name"] == "good"
-    assert told["data"][1]["apart"] == "broken: val/acc became NaN or infinite at step 10"
+    reply = await sweep.rank(settings, by_seed=False)
+    assert reply["data"][0]["name"] == "good"
+    assert reply["data"][1]["apart"] == "broken: val/acc became NaN or infinite at step 10"
 
 
 async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sweep: Sweep) -> None:
@@ -449,12 +449,12 @@ async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sw
         loss = kinds.get(number, steady)
         sweep.add(f"run-{number:02d}", 0.9 - number / 100, {"lr": number}, more={"train/loss": loss})
     pages = [await sweep.rank(settings, by_seed=False, page=page, size=3) for page in range(1, 7)]
-    rows = [row for told in pages for row in told["data"]]
+    rows = [row for expected in pages for row in expected["data"]]
     assert [row["name"] for row in rows if "apart" in row] == ["run-04", "run-09", "run-14"]
     assert [row["rank"] for row in rows if "apart" not in row] == list(range(1, 16))
-    for told in pages:
-        assert "Set apart, after the 15 ranked: 3 broken." in told["notes"]
-        assert "Checked for NaN and divergence: val/acc, train/loss." in told["notes"]
+    for expected in pages:
+        assert "Set apart, after the 15 ranked: 3 broken." in expected["notes"]
+        assert "Checked for NaN and divergence: val/acc, train/loss." in expected["notes"]
 
 
 async def test_many_runs_check_all_summaries_and_a_hundred_series(
@@ -465,10 +465,10 @@ async def test_many_runs_check_all_summaries_and_a_hundred_series(
     for number in range(130):
         loss = {120: grown, 125: [*steady[:-1], (39, math.nan)]}.get(number, steady)
         sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
-    told = await sweep.rank(settings, by_seed=False, size=3)
-    assert "Set apart, after the 128 ranked: 2 broken." in told["notes"]
+    reply = await sweep.rank(settings, by_seed=False, size=3)
+    assert "Set apart, after the 128 ranked: 2 broken." in reply["notes"]
     note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, points of 100."
-    assert note in told["notes"]
+    assert note in reply["notes"]
     sampled = state.get_calls("/metrics/scalar$")
     assert len(sampled) <= 100
 
@@ -477,10 +477,10 @@ async def test_values_are_read_at_the_best_step_of_another_metric(settings: Sett
     test = [(0, 0.2), (10, 0.6), (20, 0.9)]
     sweep.add("a", 0.8, {"lr": 0.1}, more={"test/acc": test})
     sweep.add("b", 0.7, {"lr": 0.2}, more={"test/acc": [(0, 0.2), (12, 0.9)]})
-    told = await rank(settings, project="repeats", metric="test/acc", at="val/acc")
-    found = {row["name"]: (row["value"], row["step"]) for row in told["data"]}
+    reply = await rank(settings, project="repeats", metric="test/acc", at="val/acc")
+    found = {row["name"]: (row["value"], row["step"]) for row in reply["data"]}
     assert found == {"a": (0.6, 10), "b": (0.2, 0)}
-    assert "Values are those of test/acc at the step where val/acc was best." in told["notes"]
+    assert "Values are those of test/acc at the step where val/acc was best." in reply["notes"]
 
 
 async def test_training_batches_are_ranked_by_smoothed_values(settings: Settings, sweep: Sweep) -> None:
@@ -490,7 +490,7 @@ async def test_training_batches_are_ranked_by_smoothed_values(settings: Settings
         # one lucky batch
         points[300] = (300, 0.001 if name == "worse" else 0.01)
         sweep.add(name, 0.8, {"lr": level}, more={"train/loss": points})
-    told = await rank(settings, project="repeats", metric="train/loss")
-    assert [row["name"] for row in told["data"]] == ["better", "worse"]
-    assert 0.3 < told["data"][0]["value"] < 0.5
-    assert any("the best mean of 40 points in a row counts" in note for note in told["notes"])
+    reply = await rank(settings, project="repeats", metric="train/loss")
+    assert [row["name"] for row in reply["data"]] == ["better", "worse"]
+    assert 0.3 < reply["data"][0]["value"] < 0.5
+    assert any("the best mean of 40 points in a row counts" in note for note in reply["notes"])

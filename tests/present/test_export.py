@@ -146,9 +146,9 @@ def test_damaged_run_is_exported_with_a_note_on_missing_records(
     with pytest.raises(SystemExit) as ended:
         cli.main(["export", f"local/vision-baselines/{CUID}", "--log-dir", str(folder.parent), "--format", "json"])
     assert ended.value.code == 0
-    told = capsys.readouterr().err
-    assert "damaged in 1 place (" in told
-    assert "records are missing by their numbers" in told
+    output = capsys.readouterr().err
+    assert "damaged in 1 place (" in output
+    assert "records are missing by their numbers" in output
     assert "missing by their numbers" in json.loads(Path(f"{CUID}.json").read_text(encoding="utf-8"))["notes"][0]
 
 

@@ -81,8 +81,8 @@ def test_rows_without_pages_fill_the_budget(data: list[Any], budget: int, keep_l
     reply = fit(make_payload(many, len(many)), budget, is_paged=False, keep_last=keep_last)
     kept = len(reply.structured["data"])
     if 1 < kept < len(many):
-        told = f"Cut to the {'last' if keep_last else 'first'} {kept} of {len(many)} rows"
-        assert f"{told} to stay within the output budget." in reply.text
+        shown = f"Cut to the {'last' if keep_last else 'first'} {kept} of {len(many)} rows"
+        assert f"{shown} to stay within the output budget." in reply.text
         safe = neutralise_value(make_payload(many, len(many)))
         more = render_module._cut_unpaged(safe, kept + 1, len(many), keep_last=keep_last)
         assert max(count_tokens(render(more)), measure(more)) > budget

@@ -238,14 +238,14 @@ def describe(values: list[float], times: list[int]) -> dict[str, Any]:
 @given(st.lists(st.floats(width=32), min_size=1, max_size=60), st.integers(1, 200))
 def test_kept_points_are_exact_and_count_the_omitted_points(values: list[float], times: int) -> None:
     whole = values * times
-    told = describe(whole, [0] * len(whole))
-    kept = [whole[step] for step in told["steps"]]
-    assert [float(value) for value in told["values"]] == pytest.approx(kept, rel=1e-8, nan_ok=True)
-    assert told["total"] == len(whole)
+    shown = describe(whole, [0] * len(whole))
+    kept = [whole[step] for step in shown["steps"]]
+    assert [float(value) for value in shown["values"]] == pytest.approx(kept, rel=1e-8, nan_ok=True)
+    assert shown["total"] == len(whole)
     assert len(kept) <= 4000
-    assert ("gaps" in told) == (len(whole) > 4000)
-    if "gaps" in told:
-        assert sum(told["gaps"]) == sum(map(math.isfinite, whole))
+    assert ("gaps" in shown) == (len(whole) > 4000)
+    if "gaps" in shown:
+        assert sum(shown["gaps"]) == sum(map(math.isfinite, whole))
 
 
 def run_script(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

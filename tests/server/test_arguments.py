@@ -154,11 +154,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("tool", "arguments", "told"), WRONG)
-async def test_invalid_value_is_explained_in_plain_terms(tool: str, arguments: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("tool", "arguments", "expected"), WRONG)
+async def test_invalid_value_is_explained_in_plain_terms(tool: str, arguments: dict[str, Any], expected: str) -> None:
     result = await ask(tool, arguments)
     assert result.is_error
-    assert text_of(result).startswith(f"Invalid arguments: {told}")
+    assert text_of(result).startswith(f"Invalid arguments: {expected}")
 
 
 @pytest.mark.parametrize("name", ["find_experiments", "list_metrics", "get_exp_summary", "get_environment"])
@@ -171,7 +171,7 @@ async def test_size_without_a_page_gives_the_first_page(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("list_experiments", "Near ones: find_experiments"),
         ("swanlab_list_projects", "Near ones: list_projects"),
@@ -181,10 +181,10 @@ async def test_size_without_a_page_gives_the_first_page(name: str) -> None:
         ("delete_experiments", "start the server with --allow-writes"),
     ],
 )
-async def test_unknown_tool_gets_suggestions(name: str, told: str) -> None:
+async def test_unknown_tool_gets_suggestions(name: str, expected: str) -> None:
     result = await ask(name, {})
     assert result.is_error
-    assert told in text_of(result)
+    assert expected in text_of(result)
 
 
 @pytest.mark.parametrize("name", ["toolCallId", "tool_call_id", "_meta", "__pregel_store", "sessionId"])

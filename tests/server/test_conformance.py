@@ -106,8 +106,8 @@ def test_tool_schemas_are_valid_and_replies_match_them(url: str, era: str) -> No
             assert "$ref" not in str(schema)
     for method, params in REQUESTS:
         if method == "tools/call" and "outputSchema" in tools[params["name"]]:
-            told = exchange(url, era, method, **params)["result"]["structuredContent"]
-            jsonschema.Draft202012Validator(tools[params["name"]]["outputSchema"]).validate(told)
+            shown = exchange(url, era, method, **params)["result"]["structuredContent"]
+            jsonschema.Draft202012Validator(tools[params["name"]]["outputSchema"]).validate(shown)
 
 
 @pytest.mark.parametrize("era", ERAS)

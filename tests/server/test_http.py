@@ -151,8 +151,8 @@ def test_half_surrogates_are_repaired_in_the_2026_era(url: str) -> None:
         "io.modelcontextprotocol/clientCapabilities": {},
     }
     body = json.dumps(message(name="list_projects", arguments={"search": "@"}, _meta=meta)).replace("@", "\\udc00")
-    told = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "list_projects"}
-    answer = post(url, body.encode(), **told)
+    shown = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "list_projects"}
+    answer = post(url, body.encode(), **shown)
     assert answer.json()["id"] == 1, answer.text
     assert answer.json()["result"]["isError"] is False
 

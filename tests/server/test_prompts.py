@@ -94,7 +94,7 @@ async def test_prompts_contain_given_arguments_and_omit_the_others(settings: Set
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ({}, "'project' and 'exp_cuid' are missing"),
         ({"project": "p"}, "'exp_cuid' is missing"),
@@ -105,13 +105,13 @@ async def test_prompts_contain_given_arguments_and_omit_the_others(settings: Set
     ],
 )
 async def test_invalid_prompt_arguments_are_explained(
-    settings: Settings, mode: str, arguments: dict[str, str], told: str
+    settings: Settings, mode: str, arguments: dict[str, str], expected: str
 ) -> None:
     async with session(settings, mode) as client:
         with pytest.raises(MCPError) as caught:
             await read(client, "explain_crash", **arguments)
     assert caught.value.error.code == INVALID_PARAMS
-    assert told in caught.value.error.message
+    assert expected in caught.value.error.message
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])

@@ -70,7 +70,7 @@ async def test_any_name_works_percent_encoded(settings: Settings, state: State, 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.parametrize(
-    ("parts", "code", "told"),
+    ("parts", "code", "expected"),
     [
         (("kites-test3", "Project-1"), INVALID_PARAMS, "Did you mean project1?"),
         (("kites-tst2", "project1"), INVALID_PARAMS, "Did you mean kites-test2 or kites-test3?"),
@@ -81,13 +81,13 @@ async def test_any_name_works_percent_encoded(settings: Settings, state: State, 
     ],
 )
 async def test_missing_resources_get_the_tools_errors(
-    settings: Settings, mode: str, parts: tuple[str, ...], code: int, told: str
+    settings: Settings, mode: str, parts: tuple[str, ...], code: int, expected: str
 ) -> None:
     async with session(settings, mode) as client:
         with pytest.raises(MCPError) as caught:
             await read(client, *parts)
     assert caught.value.error.code == code
-    assert told in caught.value.error.message
+    assert expected in caught.value.error.message
 
 
 async def test_failing_host_is_an_error_and_not_an_empty_resource(settings: Settings, state: State) -> None:

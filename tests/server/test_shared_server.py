@@ -82,8 +82,8 @@ def message(method: str = "tools/call", **params: Any) -> dict[str, Any]:
 
 def ask(url: str, *, key: str | None = "test-key", body: Any = None, **headers: str) -> httpx.Response:
     """Send a raw request of the handshake era, without a session or initialize."""
-    told = {**ACCEPT, **(bearer(key) if key is not None else {}), **headers}
-    return httpx.post(f"{url}/mcp", json=body or message(**CALL), headers=told, timeout=30)
+    shown = {**ACCEPT, **(bearer(key) if key is not None else {}), **headers}
+    return httpx.post(f"{url}/mcp", json=body or message(**CALL), headers=shown, timeout=30)
 
 
 def names(response: httpx.Response) -> list[str]:
@@ -196,14 +196,14 @@ def test_server_key_and_runs_are_private_unless_shared(settings: Settings, team:
     body = message(name="list_workspaces", arguments={})
     with serve(own) as url:
         assert ask(url, key=None).status_code == 401
-        told = ask(url, key="other-key", body=body).json()["result"]["structuredContent"]["data"]
-        assert [one["username"] for one in told] == ["colleague"]
+        reply = ask(url, key="other-key", body=body).json()["result"]["structuredContent"]["data"]
+        assert [one["username"] for one in reply] == ["colleague"]
     with serve(own, shared_key=True) as url:
-        told = ask(url, key=None, body=body).json()["result"]["structuredContent"]["data"]
-        assert [one["username"] for one in told] == ["kites-test3", "kites-test2", "local"]
+        reply = ask(url, key=None, body=body).json()["result"]["structuredContent"]["data"]
+        assert [one["username"] for one in reply] == ["kites-test3", "kites-test2", "local"]
         assert names(ask(url, key="other-key")) == ["secret"]
-        told = ask(url, key="other-key", body=body).json()["result"]["structuredContent"]["data"]
-        assert [one["username"] for one in told] == ["colleague"]
+        reply = ask(url, key="other-key", body=body).json()["result"]["structuredContent"]["data"]
+        assert [one["username"] for one in reply] == ["colleague"]
         assert ask(url, key="wrong").status_code == 401
     assert team.users[0].api_key == "test-key"
 
@@ -543,8 +543,8 @@ async def test_completion_and_resources_use_the_callers_key_with_a_shared_accoun
                 reference = ResourceTemplateReference(uri="swanlab://{username}/{project}")
                 answer = await client.complete(reference, {"name": "username", "value": ""})
                 assert answer.completion.values == expected[key]
-                told = (await client.read_resource("swanlab://workspaces")).contents[0].text
-                assert [name for name in ("kites-test3", "kites-test2", "colleague") if name in told] == expected[key]
+                reply = (await client.read_resource("swanlab://workspaces")).contents[0].text
+                assert [name for name in ("kites-test3", "kites-test2", "colleague") if name in reply] == expected[key]
 
 
 async def test_confirmation_and_request_state_are_valid_only_for_their_key(settings: Settings, team: State) -> None:

@@ -18,7 +18,7 @@ def test_growth_and_added_or_removed_questions_are_reported() -> None:
     question = "Which one is best?"
     dearer = replace(baseline[question], text=int(baseline[question].text * 1.06) + 1)
     assert tokens.find_growth(baseline, baseline) == []
-    (told,) = tokens.find_growth({**baseline, question: dearer}, baseline)
-    assert told.startswith(f"{question} (text): {dearer.text} tokens")
+    (shown,) = tokens.find_growth({**baseline, question: dearer}, baseline)
+    assert shown.startswith(f"{question} (text): {dearer.text} tokens")
     assert len(tokens.find_growth({**baseline, "new": dearer}, baseline)) == 1
     assert len(tokens.find_growth({question: baseline[question]}, baseline)) == 30

@@ -179,7 +179,7 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "code", "told"),
+    ("tool", "arguments", "code", "expected"),
     [
         ("list_project_exps", {"project": "Project-1"}, 404, "Did you mean project1?"),
         ("list_project_exps", {"project": "zzz"}, 404, "There are: project1."),
@@ -214,12 +214,12 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
     ],
 )
 async def test_invalid_calls_explain_what_to_do(
-    settings: Settings, tool: str, arguments: dict[str, Any], code: int, told: str
+    settings: Settings, tool: str, arguments: dict[str, Any], code: int, expected: str
 ) -> None:
     async with session(settings) as client:
         result = await client.call_tool(tool, arguments)
     assert result.is_error
-    assert told in text_of(result)
+    assert expected in text_of(result)
     assert result.structured_content == {"code": code, "errmsg": text_of(result), "data": None}
 
 
@@ -381,14 +381,14 @@ async def test_progress_is_reported_page_by_page(settings: Settings, state: Stat
     project = state.add_project(state.workspaces[0], "many")
     for number in range(250):
         state.add_experiment(project, f"run-{number}")
-    told: list[tuple[float, float | None, str | None]] = []
+    received: list[tuple[float, float | None, str | None]] = []
 
     async def listen(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, total, message))
+        received.append((done, total, message))
 
     async with session(settings) as client:
         await client.call_tool("list_project_exps", {"project": "many", "page": 0}, progress_callback=listen)
-    assert told == [(1, 3, "1 of 3 pages"), (2, 3, "2 of 3 pages"), (3, 3, "3 of 3 pages")]
+    assert received == [(1, 3, "1 of 3 pages"), (2, 3, "2 of 3 pages"), (3, 3, "3 of 3 pages")]
 
 
 async def test_unexpected_exception_is_an_internal_error_with_an_id(
@@ -410,10 +410,10 @@ async def test_clients_get_log_messages_of_their_calls_from_the_chosen_level(
 ) -> None:
     caplog.set_level("INFO", logger="swanlab_mcp")
     monkeypatch.setattr("swanlab_mcp.client.cloud.api.read_project", lambda item: item["secret-canary"])
-    told: list[Any] = []
+    received: list[Any] = []
 
     async def listen(params: Any) -> None:
-        told.append(params)
+        received.append(params)
 
     async def ask(client: Client, level: LoggingLevel) -> str:
         meta: dict[str, Any] = {}
@@ -429,16 +429,16 @@ async def test_clients_get_log_messages_of_their_calls_from_the_chosen_level(
         # no level is set yet, and other clients get no messages
         await client.call_tool("list_projects", {})
         await other.call_tool("list_projects", {})
-        assert told == []
+        assert received == []
         state.faults = [Fault("/project", status=503, times=1)]
         text = await ask(client, "info")
         await other.call_tool("list_projects", {})
-        assert [one.level for one in told] == ["info", "error"]
-        assert told[0].data.startswith("GET /project/kites-test3: try 1 of 5 failed")
-        assert told[1].data == text.split(".")[0].replace("Internal", "internal")
-        assert told[1].logger == "swanlab_mcp.server.binding"
+        assert [one.level for one in received] == ["info", "error"]
+        assert received[0].data.startswith("GET /project/kites-test3: try 1 of 5 failed")
+        assert received[1].data == text.split(".")[0].replace("Internal", "internal")
+        assert received[1].logger == "swanlab_mcp.server.binding"
         await ask(client, "emergency")
-        assert len(told) == 2
+        assert len(received) == 2
 
 
 async def test_sessionless_server_offers_no_log_level(settings: Settings) -> None:
@@ -489,5 +489,5 @@ async def test_first_reply_names_files_found_in_the_working_directory(
     assert note not in second.structured_content.get("notes", [])
     (tmp_path / "elsewhere").mkdir()
     async with session(load_settings(environ={}, api_key="test-key", host=host, log_dirs=["elsewhere"])) as client:
-        told = await client.call_tool("list_projects", {})
-    assert "working directory" not in str(told.structured_content["notes"])
+        reply = await client.call_tool("list_projects", {})
+    assert "working directory" not in str(reply.structured_content["notes"])

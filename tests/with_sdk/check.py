@@ -55,7 +55,7 @@ def record(python: str, folder: Path, mode: str, end: str, host: str) -> dict[st
     if (folder / "truth.json").exists():
         truth: dict[str, Any] = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
         return truth
-    reason = (done.stderr.strip().splitlines() or ["no reason told"])[-1]
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     print(f"  {mode}-{end}: this SDK could not record it here ({reason[:120]})")
     return None
 
@@ -66,8 +66,8 @@ def read_back(python: str, file: Path) -> dict[str, Any] | None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         return None
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    received: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return received
 
 
 def same(one: float, other: float) -> bool:
@@ -154,17 +154,17 @@ async def compare_experiment(client: OfflineClient, cuid: str, truth: dict[str, 
 
 
 async def compare_readers(
-    client: OfflineClient, cuid: str, truth: dict[str, Any], told: dict[str, Any] | None
+    client: OfflineClient, cuid: str, truth: dict[str, Any], expected: dict[str, Any] | None
 ) -> list[str]:
     """Return the differences from the SDK's own reader, which can stop at the first interleaved record."""
-    if told is None:
+    if expected is None:
         return []
     ref = ExperimentRef("local", truth["project"], cuid)
-    points = (await client.read_points(ref, list(told["points"]), exact=True)).data or {}
+    points = (await client.read_points(ref, list(expected["points"]), exact=True)).data or {}
     logs = (await client.read_logs(ref, start=0, count=10_000)).data
     messages = [line.message for line in logs.lines] if logs else []
     faults: list[str] = []
-    for key, theirs in told["points"].items():
+    for key, theirs in expected["points"].items():
         ours = {
             step: (value, moment)
             for step, value, moment in zip(points[key].steps, points[key].values, points[key].times, strict=True)
@@ -176,7 +176,7 @@ async def compare_readers(
         ]
         if odd:
             faults.append(f"{key}: the SDK's reader tells otherwise at {odd[:5]}")
-    if told["lines"] != messages[: len(told["lines"])]:
+    if expected["lines"] != messages[: len(expected["lines"])]:
         faults.append("the SDK's reader tells other log lines")
     return faults
 

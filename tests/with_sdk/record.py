@@ -127,8 +127,8 @@ def main() -> None:
         if is_second:
             print("\n" + json.dumps({"points": truth["points"]}))
             return
-        told = json.loads(other.communicate(timeout=120)[0].splitlines()[-1])
-        truth["points"] |= told["points"]
+        shown = json.loads(other.communicate(timeout=120)[0].splitlines()[-1])
+        truth["points"] |= shown["points"]
         write_down()
         return
     if end == "resume":

@@ -102,10 +102,10 @@ async def test_page_counts_are_not_needed(settings: Settings, state: State) -> N
 
 @pytest.mark.usefixtures("many")
 async def test_progress_is_reported_page_by_page(settings: Settings) -> None:
-    told: list[str] = []
+    received: list[str] = []
 
     async def listen(stage: progress.Stage) -> None:
-        told.append(str(stage))
+        received.append(str(stage))
 
     token = progress.listener.set(listen)
     try:
@@ -113,7 +113,7 @@ async def test_progress_is_reported_page_by_page(settings: Settings) -> None:
             await client.default.list_experiments(ProjectRef(ME, "many"))
     finally:
         progress.listener.reset(token)
-    assert told == [f"{done} of 8 pages" for done in range(1, 9)]
+    assert received == [f"{done} of 8 pages" for done in range(1, 9)]
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])

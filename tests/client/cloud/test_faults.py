@@ -395,9 +395,9 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
                 assert read_code(result) in (case.code, 0, 401, 429, 500, 502, 503, 504), said
                 # the second deletion fails if the first one left a broken connection
                 deleted = [one for one in ("small0", "small1") if f"small/{one}" not in there]
-                told = ["small0"] if "Deleted: small0." in text else []
-                assert there == before or deleted == told or "not known" in text, said
-                assert deleted == told or not told, said
+                shown = ["small0"] if "Deleted: small0." in text else []
+                assert there == before or deleted == shown or "not known" in text, said
+                assert deleted == shown or not shown, said
                 assert "as a look shows" not in text or "not known" not in text, said
             else:
                 assert result.structured_content["data"]["done"] is True, said
@@ -568,8 +568,8 @@ async def test_list_is_complete_or_an_error_if_it_changes_between_pages(
 
 
 async def test_abandoned_failing_call_leaves_no_warning() -> None:
-    told: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    received: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: received.append(context))
     asked, ended = asyncio.Event(), asyncio.Event()
 
     async def fail() -> None:
@@ -589,7 +589,7 @@ async def test_abandoned_failing_call_leaves_no_warning() -> None:
     del waiting
     await asyncio.sleep(0)
     gc.collect()
-    assert told == []
+    assert received == []
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
@@ -714,13 +714,13 @@ async def test_name_of_dots_reaches_no_endpoint(transport: Transport, state: Sta
 
 async def test_retry_after_date_is_compared_with_the_server_clock(transport: Transport, state: State) -> None:
     moment = datetime(2031, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
-    told = {"date": "Tue, 06 May 2031 07:08:09 GMT"}
+    shown = {"date": "Tue, 06 May 2031 07:08:09 GMT"}
     fault = Fault.retry_after("/group", moment, times=1)
-    fault.headers = {**fault.headers, **told}
+    fault.headers = {**fault.headers, **shown}
     state.faults = [fault]
     assert await transport.get("group", "")
     fault = Fault.retry_after("/group", moment + timedelta(seconds=90))
-    fault.headers = {**fault.headers, **told}
+    fault.headers = {**fault.headers, **shown}
     state.faults = [fault]
     with pytest.raises(RateLimited, match="Wait 90 seconds"):
         await transport.get("group", "")

@@ -258,7 +258,7 @@ def test_plain_http_needs_no_certificates(
 
 
 @pytest.mark.parametrize(
-    ("name", "days", "told"),
+    ("name", "days", "expected"),
     [
         ("127.0.0.1", 30, "set SSL_CERT_FILE to a PEM file"),
         ("127.0.0.1", -1, "certificate has expired"),
@@ -268,18 +268,18 @@ def test_plain_http_needs_no_certificates(
 def test_rejected_certificate_is_explained_after_a_single_attempt(
     name: str,
     days: int,
-    told: str,
+    expected: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     context, path = make_certificate(tmp_path, name, days)
-    if told != "set SSL_CERT_FILE to a PEM file":
+    if expected != "set SSL_CERT_FILE to a PEM file":
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with answering(b"", context) as (port, seen):
         shown = check(capsys, f"https://127.0.0.1:{port}")
         assert f"The certificate of 127.0.0.1:{port} is not accepted" in shown
-        assert told in shown
+        assert expected in shown
         assert seen == [b""]
 
 

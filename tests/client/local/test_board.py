@@ -125,10 +125,10 @@ async def test_series_texts_and_images_are_read(tmp_path: Path) -> None:
     assert (keyed.scalars, keyed.media) == (["loss", "odd"], ["sample", "text"])
     async with session(Settings(log_dirs=(tmp_path,))) as opened:
         given = {"project": "local/old", "exp_cuid": "a", "keys": ["*"]}
-        told = text_of(await opened.call_tool("get_media", given))
-    assert "a cat" in told
-    assert "one" in told
-    assert "three" in told
+        output = text_of(await opened.call_tool("get_media", given))
+    assert "a cat" in output
+    assert "one" in output
+    assert "three" in output
 
 
 async def test_sdk_0_2_names_folders_after_metrics_and_writes_json(tmp_path: Path) -> None:
@@ -265,9 +265,9 @@ async def test_links_are_not_followed(tmp_path: Path, place: str) -> None:
             await client.call_tool("get_exp_summary", given),
             await client.call_tool("get_logs", given),
         ]
-    told = "".join(map(text_of, answers))
-    assert "secret" not in told
-    assert "| 7 |" not in told
+    output = "".join(map(text_of, answers))
+    assert "secret" not in output
+    assert "| 7 |" not in output
 
 
 async def test_records_of_newer_sdks_next_to_a_database_are_read_once(tmp_path: Path) -> None:

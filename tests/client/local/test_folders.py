@@ -165,8 +165,8 @@ async def test_run_locked_after_listing_is_an_error(copied: Path, forbidden: dic
         with pytest.raises(NotAvailableOffline, match="cannot be read"):
             await question
     async with session(Settings(log_dirs=(copied.parent,))) as assistant:
-        told = await assistant.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": CUID})
-    assert told.is_error
+        reply = await assistant.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": CUID})
+    assert reply.is_error
 
 
 async def test_removed_folder_is_not_found_until_it_returns(copied: Path, tmp_path: Path) -> None:

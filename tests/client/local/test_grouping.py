@@ -64,11 +64,11 @@ async def test_shared_id_lists_its_trainings_with_their_times() -> None:
     async with session(Settings(log_dirs=(SEEDED,))) as client:
         answer = await client.call_tool("get_exp_summary", {"project": "local/sft-rounds", "exp_cuid": RECORDED})
     assert answer.is_error
-    told = text_of(answer)
-    assert f"3 experiments of local/sft-rounds have the recorded id '{RECORDED}'" in told
+    output = text_of(answer)
+    assert f"3 experiments of local/sft-rounds have the recorded id '{RECORDED}'" in output
     for folder in SEEDED.iterdir():
-        assert folder.name in told
-    assert "round2, started 2026-11-28T12:27:46.239Z" in told
+        assert folder.name in output
+    assert "round2, started 2026-11-28T12:27:46.239Z" in output
 
 
 async def test_ids_are_stable_when_another_folder_is_removed(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ async def test_invalid_id_is_replaced_by_the_folder_name(tmp_path: Path, run_id:
     file.write_bytes(build_file([encode_start(run_id), *points(0, 5)]))
     assert await list_cuids(tmp_path) == [file.parent.name]
     async with session(Settings(log_dirs=(tmp_path,))) as client:
-        told = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": file.parent.name})
-    assert not told.is_error
+        reply = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": file.parent.name})
+    assert not reply.is_error
 
 
 @pytest.mark.parametrize(("cuid", "count", "total", "rank"), [("ddpjob0a", 1, 2, 0), ("ddpjob0b", 1, 3, 1)])

@@ -221,9 +221,9 @@ async def test_huge_sparse_run_does_not_hide_the_other_runs(tmp_path: Path) -> N
     os.truncate(huge, 60 << 30)
     async with session(Settings(log_dirs=(tmp_path,))) as client:
         ranking = await client.call_tool("rank_experiments", {"project": "local/made", "metric": "loss"})
-    told = text_of(ranking)
-    assert "small" in told
-    assert "huge" in told
+    output = text_of(ranking)
+    assert "small" in output
+    assert "huge" in output
     assert not ranking.is_error
 
 

@@ -35,20 +35,20 @@ async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
         counts: list[int] = []
         for end in range(1000, len(content), 1000):
             file.write_bytes(content[:end])
-            told = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": "grows"})
-            found = told.structured_content["data"]["loss"]
+            reply = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": "grows"})
+            found = reply.structured_content["data"]["loss"]
             assert found["value"] == 1 / (found["step"] + 1)
             counts.append(found["count"])
-            (note,) = (one for one in told.structured_content["notes"] if "no end is recorded" in one)
+            (note,) = (one for one in reply.structured_content["notes"] if "no end is recorded" in one)
             last = found["step"]
             assert f"Data up to 2026-11-23T08:0{last // 60}:{last % 60:02d}.000Z; the SDK buffers" in note
         assert counts == sorted(set(counts))
         file.write_bytes(content)
-        told = await client.call_tool("get_experiment", {"project": "local/made", "exp_cuid": "grows"})
-        assert told.structured_content["data"]["state"] == "FINISHED"
-        assert "notes" not in told.structured_content
-        told = await client.call_tool("get_logs", {"project": "local/made", "exp_cuid": "grows"})
-        assert told.structured_content["data"][0]["message"] == "done"
+        reply = await client.call_tool("get_experiment", {"project": "local/made", "exp_cuid": "grows"})
+        assert reply.structured_content["data"]["state"] == "FINISHED"
+        assert "notes" not in reply.structured_content
+        reply = await client.call_tool("get_logs", {"project": "local/made", "exp_cuid": "grows"})
+        assert reply.structured_content["data"][0]["message"] == "done"
 
 
 async def test_new_run_is_listed_before_its_first_record(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def now() -> str:
 @pytest.mark.parametrize("legacy", [False, True])
 async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now(), age=90_000, legacy=legacy)
-    told = await tell_fate(tmp_path)
-    assert f"Its process {os.getpid()} is alive on this machine: probably still running" in told
-    assert "last written 25 h ago" in told
+    reply = await tell_fate(tmp_path)
+    assert f"Its process {os.getpid()} is alive on this machine: probably still running" in reply
+    assert "last written 25 h ago" in reply
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc for the start of a process")
@@ -123,17 +123,17 @@ def run_process() -> int:
     return ended.pid
 
 
-@pytest.mark.parametrize(("age", "told"), [(9000, "is gone from this machine"), (5, "is not to be seen")])
-async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, told: str) -> None:
+@pytest.mark.parametrize(("age", "expected"), [(9000, "is gone from this machine"), (5, "is not to be seen")])
+async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, expected: str) -> None:
     pid = run_process()
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment=now(), age=age)
     fate = await tell_fate(tmp_path)
-    assert f"Its process {pid} {told}" in fate
+    assert f"Its process {pid} {expected}" in fate
     assert "killed" in fate
 
 
 @pytest.mark.parametrize(
-    ("age", "told"),
+    ("age", "expected"),
     [
         (30, "its file was last written 30 s ago: probably still running"),
         (3600, "its file was last written 60 min ago: killed, or still running and slow to write"),
@@ -141,9 +141,9 @@ async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, told: s
         (1_000_000, "its file was last written 12 days ago: probably killed"),
     ],
 )
-async def test_file_age_is_the_only_hint_on_another_machine(tmp_path: Path, age: float, told: str) -> None:
+async def test_file_age_is_the_only_hint_on_another_machine(tmp_path: Path, age: float, expected: str) -> None:
     write_open_run(tmp_path, hostname="gpu-node-99", pid=os.getpid(), moment=now(), age=age)
-    assert re.search("It ran on gpu-node-99; " + told.replace("30 s", r"3\d s"), await tell_fate(tmp_path))
+    assert re.search("It ran on gpu-node-99; " + expected.replace("30 s", r"3\d s"), await tell_fate(tmp_path))
 
 
 async def test_copied_file_does_not_look_alive(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:
     for number in range(7):
         write_run(tmp_path, f"open{number}", [encode_point(1, "loss", 0, 1.0)])
     async with session(Settings(log_dirs=(tmp_path,))) as client:
-        told = text_of(await client.call_tool("list_project_exps", {"project": "local/made"}))
+        output = text_of(await client.call_tool("list_project_exps", {"project": "local/made"}))
         found = await client.call_tool("find_experiments", {"project": "local/made", "sort": "metric.loss"})
-    assert told.count("note:") == 1
-    assert "7 runs have no recorded end: still running, or killed (" in told
+    assert output.count("note:") == 1
+    assert "7 runs have no recorded end: still running, or killed (" in output
     assert text_of(found).count("no recorded end") == 1

@@ -75,14 +75,14 @@ async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any])
     assert [one["key"] for one in series] == keys
     for one in series:
         key, metric = one["key"], truth["metrics"][one["key"]]
-        told = summary[key]
-        assert told["count"] == len(one["steps"]) == one["total"] == on_disk.get(key, metric["n"])
-        if told["count"] != metric["n"]:
+        shown = summary[key]
+        assert shown["count"] == len(one["steps"]) == one["total"] == on_disk.get(key, metric["n"])
+        if shown["count"] != metric["n"]:
             continue
-        assert (told["step"], repr(float(told["value"]))) == (metric["last_step"], repr(float(metric["last"])))
-        assert told["min"] == {"step": metric["min_step"], "value": metric["min"]}
-        assert told["max"] == {"step": metric["max_step"], "value": metric["max"]}
-        odd = told.get("non_finite", 0), told.get("first_non_finite_step")
+        assert (shown["step"], repr(float(shown["value"]))) == (metric["last_step"], repr(float(metric["last"])))
+        assert shown["min"] == {"step": metric["min_step"], "value": metric["min"]}
+        assert shown["max"] == {"step": metric["max_step"], "value": metric["max"]}
+        odd = shown.get("non_finite", 0), shown.get("first_non_finite_step")
         assert odd == (metric["non_finite"], metric["first_non_finite_step"])
         # numpy's NaN has its sign bit set, the script's NaN does not
         values = (math.nan if math.isnan(value) else value for value in map(float, one["values"]))
@@ -184,7 +184,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("config.yaml", b"a: &a [1]\nb: *a\n", "cannot be read as YAML"),
         ("config.yaml", b"a: !!python/object/apply:os.system [echo]\n", "cannot be read as YAML"),
@@ -194,12 +194,12 @@ def copied(tmp_path: Path) -> Path:
         ("swanlab-metadata.json", b"[" * 100_000, "cannot be read as JSON"),
     ],
 )
-async def test_hostile_file_gives_a_note(copied: Path, name: str, content: bytes, told: str) -> None:
+async def test_hostile_file_gives_a_note(copied: Path, name: str, content: bytes, expected: str) -> None:
     (copied / "files" / name).write_bytes(content)
     answer = await OfflineClient([copied.parent]).get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
-    assert any(told in note for note in answer.notes)
+    assert any(expected in note for note in answer.notes)
 
 
 @pytest.mark.parametrize("how", ["file", "folder", "pipe"])

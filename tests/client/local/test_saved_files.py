@@ -33,34 +33,34 @@ def linked(tmp_path: Path) -> Path:
 
 
 async def test_saved_files_and_pages_are_shown_as_text() -> None:
-    told = await show(RUN.parent, ["files/*", "page"])
-    assert "lr 0.1 worked." in told
-    assert "weights of step 30" in told
-    assert "best.txt | 19" in told
-    assert "step 30: 0.032" in told
+    output = await show(RUN.parent, ["files/*", "page"])
+    assert "lr 0.1 worked." in output
+    assert "weights of step 30" in output
+    assert "best.txt | 19" in output
+    assert "step 30: 0.032" in output
     for markup in ("<h1>", "<script>", "alert(1)"):
-        assert markup not in told
+        assert markup not in output
 
 
 async def test_metric_list_mentions_media() -> None:
     async with session(Settings(log_dirs=(RUN.parent,))) as client:
         given = {"project": "local/artifacts", "exp_cuids": ["0rlk6ni1"]}
-        told = text_of(await client.call_tool("list_metrics", given))
-    assert "4 media keys exist too (kind='media')." in told
+        output = text_of(await client.call_tool("list_metrics", given))
+    assert "4 media keys exist too (kind='media')." in output
 
 
 async def test_steps_only_omits_contents() -> None:
-    told = await show(RUN.parent, ["page", "note"], steps_only=True)
-    assert "Steps of page: 0-30 by 10 (4)." in told
-    assert "looks fine" not in told
+    output = await show(RUN.parent, ["page", "note"], steps_only=True)
+    assert "Steps of page: 0-30 by 10 (4)." in output
+    assert "looks fine" not in output
 
 
 async def test_link_into_the_project_is_named_and_read(linked: Path) -> None:
     (linked / "notes.md").write_text("kept in the project", encoding="utf-8")
     (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(linked / "notes.md")
-    told = await show(linked / "swanlog", ["files/notes.md"])
-    assert "kept in the project" in told
-    assert f"link to {linked}/notes.md" in told
+    output = await show(linked / "swanlog", ["files/notes.md"])
+    assert "kept in the project" in output
+    assert f"link to {linked}/notes.md" in output
 
 
 @pytest.mark.parametrize("place", ["elsewhere/secret.txt", "study/.ssh/secret.txt", "study/../elsewhere/secret.txt"])
@@ -69,10 +69,10 @@ async def test_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_p
     secret.parent.mkdir(parents=True, exist_ok=True)
     secret.write_text("my secret", encoding="utf-8")
     (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(secret)
-    told = await show(linked / "swanlog", ["files/*"])
-    assert "my secret" not in told
-    assert "outside the run's and the project's folder" in told
-    assert "secret.txt" in told
+    output = await show(linked / "swanlog", ["files/*"])
+    assert "my secret" not in output
+    assert "outside the run's and the project's folder" in output
+    assert "secret.txt" in output
 
 
 async def test_link_into_an_allowed_folder_is_read(linked: Path, tmp_path: Path) -> None:
@@ -87,11 +87,11 @@ async def test_link_into_an_allowed_folder_is_read(linked: Path, tmp_path: Path)
     settings = Settings(log_dirs=(linked / "swanlog",), link_targets=(tmp_path / "allowed",))
     async with session(settings) as client:
         given = {"project": "local/artifacts", "exp_cuid": "0rlk6ni1", "keys": ["files/*.txt"]}
-        told = text_of(await client.call_tool("get_media", {**given, "size": 4}))
-    assert "content of allowed/deep/config.txt" in told
-    assert "content of allowed/.ssh" not in told
-    assert "content of other" not in told
-    assert "--allow-link-targets FOLDER allows it" in told
+        output = text_of(await client.call_tool("get_media", {**given, "size": 4}))
+    assert "content of allowed/deep/config.txt" in output
+    assert "content of allowed/.ssh" not in output
+    assert "content of other" not in output
+    assert "--allow-link-targets FOLDER allows it" in output
 
 
 async def test_link_through_another_link_is_not_read(linked: Path, tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ async def test_unusual_log_folder_name_limits_links_to_the_run(tmp_path: Path) -
     (tmp_path / "secret.txt").write_text("my secret", encoding="utf-8")
     for name, target in (("a.txt", tmp_path / "secret.txt"), ("b.txt", Path("notes.md"))):
         (folder / "files" / name).symlink_to(target)
-    told = await show(tmp_path / "archive", ["files/*.txt"])
-    assert "my secret" not in told
-    assert "lr 0.1 worked." in told
+    output = await show(tmp_path / "archive", ["files/*.txt"])
+    assert "my secret" not in output
+    assert "lr 0.1 worked." in output
 
 
 async def test_saved_pipe_is_not_listed(linked: Path) -> None:

@@ -267,10 +267,10 @@ async def test_cancelled_call_stops_its_work() -> None:
 async def test_progress_is_reported_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.background._TICK", 0.001)
     heard = threading.Event()
-    told: list[tuple[int, int, str]] = []
+    received: list[tuple[int, int, str]] = []
 
     async def listen(stage: progress.Stage) -> None:
-        told.append((stage.done, stage.total, stage.what))
+        received.append((stage.done, stage.total, stage.what))
         heard.set()
 
     def toil(*, work: Work) -> str:
@@ -285,7 +285,7 @@ async def test_progress_is_reported_in_bytes(monkeypatch: pytest.MonkeyPatch) ->
         assert await run_in_thread(toil) == "done"
     finally:
         progress.listener.reset(token)
-    assert list(dict.fromkeys(told)) == [(4, 10, "bytes"), (10, 10, "bytes")]
+    assert list(dict.fromkeys(received)) == [(4, 10, "bytes"), (10, 10, "bytes")]
 
 
 async def test_error_in_a_thread_reaches_the_caller() -> None:
