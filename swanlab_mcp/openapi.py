@@ -78,7 +78,7 @@ class OpenApi:
         return _replace(answer, found)
 
     def get_user(self) -> ApiResponse[User]:
-        """Get the signed-in person: username, name and profile."""
+        """Get the logged-in user: username, name and profile."""
         return self._ask(operations.get_user)
 
     def get_workspace(self, username: str = "") -> ApiResponse[Workspace]:

@@ -1,6 +1,6 @@
 "use strict";
 
-// Okabe and Ito's palette, in the order of the picture; what its ground would swallow is exchanged
+// Okabe and Ito's palette, in the order of the picture, without the colours that the background would hide
 const COLOURS = {
   light: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"],
   dark: ["#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#F0E442"],
@@ -9,9 +9,9 @@ const DASHES = [[], [9, 4], [2, 3]];
 const BORDERS = ["solid", "dashed", "dotted"];
 const GLYPHS = { best: "★", "non-finite": "✕", worsening: "▲" };
 const AXES = ["step", "relative_time", "time"];
-// values beyond are drawn at it, because margins and ticks would overflow
+// larger magnitudes are drawn at this limit, because margins and ticks would overflow
 const END = 1e299;
-const WORDY = 6; // curves; of more the marks have no words
+const WORDY = 6; // with more curves, the marks have no text
 const NEAR = 6; // pixels
 
 function colourOf(curve, theme) {
@@ -41,14 +41,14 @@ function readCurves(data) {
   });
 }
 
-// the axes for which something is recorded
+// return the axes with recorded values
 function listAxes(curves) {
   const isTimed = curves.some((curve) => curve.times.some((time) => time !== null));
   const isBegun = curves.every((curve) => curve.began !== null);
   return AXES.filter((axis) => axis === "step" || (isTimed && (axis === "time" || isBegun)));
 }
 
-// the exponential moving average of analysis/smoothing.py; a point that stands for several counts as often
+// the exponential moving average of analysis/smoothing.py; a point counts as often as the points it represents
 function smooth(values, gaps, weight) {
   let average = 0, total = 0, skipped = 0;
   return values.map((value, place) => {
@@ -68,7 +68,7 @@ function locate(curve, axis, step, time) {
   return axis === "time" ? time / 1000 : (time - curve.began) / 1000;
 }
 
-// each curve's points in the order of x, none of them at one place, in the unit of the axis
+// return each curve's points in the order of x, at distinct places, in the unit of the axis
 function placeCurves(curves, axis, weight) {
   const placed = curves.map((curve) => {
     const smoothed = weight ? smooth(curve.values, curve.gaps, weight) : null;
@@ -97,7 +97,7 @@ function placeCurves(curves, axis, weight) {
   return { placed, unit };
 }
 
-// where a value stands on the y scale; null where it cannot
+// return the place of a value on the y scale; null if it has no place
 function raise(value, isLog) {
   if (!Number.isFinite(value) || (isLog && value <= 0)) return null;
   return isLog ? Math.log10(value) : Math.max(-END, Math.min(END, value));
@@ -158,7 +158,7 @@ function chooseSpan(width) {
   return SPANS.find((span) => span >= width) ?? 86400 * chooseStep(Math.max(1, width / 86400), true);
 }
 
-// where a curve has no neighbours to draw a line to
+// return the places without a neighbour for a line
 function findLonely(ys) {
   const kept = ys.map((y, place) => ({ y, place })).filter(({ y }) => y !== undefined);
   return kept
@@ -189,7 +189,7 @@ function makeDot(colour) {
   return dot;
 }
 
-// Draws what `look` asks for: curves, hidden, axis, isLog, weight, theme, width, height, range; tells by its callbacks.
+// Draw `look`: curves, hidden, axis, isLog, weight, theme, width, height, range. The callbacks report user actions.
 function drawChart(target, look, { onRange, onCursor }) {
   const { axis, isLog, theme, weight } = look;
   const whole = placeCurves(look.curves, axis, weight);
@@ -229,7 +229,7 @@ function drawChart(target, look, { onRange, onCursor }) {
   const [first, last] = [data[0][0], data[0][data[0].length - 1]];
   const ends = last > first ? [first - (last - first) * 0.01, last + (last - first) * 0.01] : widen(first, first);
 
-  // the library finds no increments beyond 1e32; ours are made where the ticks are
+  // the library supports no increments beyond 1e32; ours are computed with the ticks
   const room = [8, 5];
   const any = (self, number, low, high, length, space) => {
     room[number] = Math.max(2, Math.floor(length / space));
@@ -278,11 +278,11 @@ function drawChart(target, look, { onRange, onCursor }) {
     }
   }
 
-  // the dots at the edge stay free of words
+  // keep text away from the dots at the edge
   const edge = series.some((one) => one.scale === "edge") ? 12 : 0;
 
   function putMark(plot, taken, curve, points, event) {
-    // an event without a height stands at that of the last value before it
+    // an event without a value is drawn at the height of the last value before it
     const before = points.filter((point) => point.x < event.x && raise(point.value, isLog) !== null).pop();
     const height = raise(event.value, isLog) ?? (before ? raise(before.value, isLog) : null) ?? plot.scales.y.min;
     const [left, top] = [plot.valToPos(event.x, "x"), Math.max(0, Math.min(plot.over.clientHeight, plot.valToPos(height, "y")))];
@@ -298,7 +298,7 @@ function drawChart(target, look, { onRange, onCursor }) {
     mark.append(words);
     const { offsetWidth: width, offsetHeight: tall } = words;
     const across = Math.max(-left, Math.min(plot.over.clientWidth - left - width, -width / 2));
-    // below, above, or farther off where others stand already
+    // below, above, or farther away if other texts are in the way
     for (const down of [10, -10 - tall, 24, -24 - tall, 38, -38 - tall]) {
       const box = { left: left + across, top: top + down, right: left + across + width, bottom: top + down + tall };
       const isFree = taken.every((one) => box.right < one.left || box.left > one.right || box.bottom < one.top || box.top > one.bottom);
@@ -311,7 +311,7 @@ function drawChart(target, look, { onRange, onCursor }) {
     words.remove();
   }
 
-  // what a curve has at the cursor: its nearest point, nothing beyond its ends
+  // return a curve's nearest point at the cursor, or null beyond its ends
   function read(curve, x) {
     const { points } = whole.placed[curve.number];
     if (!points.length) return null;

@@ -1,6 +1,6 @@
 "use strict";
 
-// MCP Apps 2026-01-26: JSON-RPC by postMessage, with the window that holds this one and no other
+// MCP Apps 2026-01-26: JSON-RPC over postMessage, with the parent window only
 function connectHost(handlers) {
   const waiting = new Map();
   let last = 0;

@@ -14,7 +14,7 @@ function say(word) {
   const status = get("status");
   status.hidden = !word;
   status.textContent = word ? tell(word) : "";
-  // said again where the language changes
+  // shown again when the language changes
   if (word) status.dataset.word = word;
   else delete status.dataset.word;
 }
@@ -58,12 +58,12 @@ function receive(result) {
     : data.experiments.length === 1 ? data.experiments[0].name : [...keys].join(", ");
   get("log").checked = state.isLog;
   get("smoothing").value = String(state.weight);
-  // the server's language, where the host tells none
+  // use the server's language if the host sends none
   applyContext({});
   draw();
 }
 
-// what the tool answered: closed beside a chart, all of it without one
+// show the tool's reply: folded next to a chart, complete without a chart
 function showAnswer(result, isDrawn) {
   const blocks = Array.isArray(result.content) ? result.content : [];
   get("pictures").replaceChildren();
@@ -243,7 +243,7 @@ function setCursor(x) {
   showValues();
 }
 
-// around the cursor, or the middle
+// zoom around the cursor, or the middle
 function zoom(factor) {
   const { scales } = chart.plot;
   const { min, max } = scales.x;
