@@ -35,7 +35,7 @@ def read_imports(path: Path) -> set[str]:
     return found
 
 
-def room(module: str) -> str:
+def get_package(module: str) -> str:
     return module.split(".")[1]
 
 
@@ -43,9 +43,9 @@ def room(module: str) -> str:
 def test_imports_go_one_way(module: str) -> None:
     level = {name: number for number, name in enumerate(LAYERS)}
     for imported in read_imports(MODULES[module]):
-        if not imported.startswith("swanlab_mcp.") or room(imported) == room(module):
+        if not imported.startswith("swanlab_mcp.") or get_package(imported) == get_package(module):
             continue
-        assert level[room(imported)] < level[room(module)], f"{module} imports {imported}"
+        assert level[get_package(imported)] < level[get_package(module)], f"{module} imports {imported}"
 
 
 def test_analysis_makes_no_sentences() -> None:
@@ -55,7 +55,7 @@ def test_analysis_makes_no_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "rooms"),
+    ("library", "modules"),
     [
         ("httpx", {"swanlab_mcp.client.cloud.connections", "swanlab_mcp.client.cloud.network"}),
         (
@@ -81,13 +81,13 @@ def test_analysis_makes_no_sentences() -> None:
         ("tomlkit", {"swanlab_mcp.cli.config_toml"}),
     ],
 )
-def test_libraries_are_imported_only_by_their_modules(library: str, rooms: set[str]) -> None:
+def test_libraries_are_imported_only_by_their_modules(library: str, modules: set[str]) -> None:
     users = {
         module
         for module, path in MODULES.items()
         if any(name == library or name.startswith(f"{library}.") for name in read_imports(path))
     }
-    assert users == rooms
+    assert users == modules
 
 
 def test_backends_do_not_import_each_other_or_the_router() -> None:

@@ -37,7 +37,7 @@ def load(assistant: Assistant, text: str) -> Any:
     return readers[assistant.form](text)[assistant.table]
 
 
-def start_words(entry: dict[str, Any]) -> list[str]:
+def read_command(entry: dict[str, Any]) -> list[str]:
     """Return the command line that an assistant starts, from any form of entry."""
     command = entry.get("command", entry.get("cmd"))
     return command if isinstance(command, list) else [command, *entry["args"]]
@@ -74,7 +74,7 @@ def test_installation_writes_a_new_file_and_is_idempotent(
     assert f"{path}: written.\nRestart {assistant.title} to use it.\n" == shown.err
     written = path.read_text("utf-8")
     entry = load(assistant, written)["swanlab"]
-    assert start_words(entry) == [*find_command(), "--demo"]
+    assert read_command(entry) == [*find_command(), "--demo"]
     assert install(assistant.name, "--demo") == 0
     assert "has this entry already" in capsys.readouterr().err
     assert path.read_text("utf-8") == written
@@ -271,7 +271,7 @@ def test_uvx_entry_keeps_a_non_registry_source(
 @pytest.mark.parametrize("assistant", ASSISTANTS.values(), ids=lambda one: one.name)
 def test_snippets_are_valid_and_hold_no_key_by_default(assistant: Assistant) -> None:
     entry = load(assistant, write_snippet(assistant, ENTRY))["swanlab"]
-    assert start_words(entry) == [*WORDS]
+    assert read_command(entry) == [*WORDS]
     assert environ_of(entry) == {}
     shown = write_snippet(assistant, ENTRY, with_key=True)
     assert environ_of(load(assistant, shown)["swanlab"]).keys() == {"SWANLAB_API_KEY"}
@@ -306,7 +306,7 @@ def test_toml_yaml_and_existing_entries_keep_their_fields(
     assert "canary" not in shown.out + shown.err
     written = path.read_text("utf-8")
     assert kept in written
-    assert start_words(load(assistant, written)["swanlab"]) == [*find_command(), "--demo"]
+    assert read_command(load(assistant, written)["swanlab"]) == [*find_command(), "--demo"]
 
 
 def start_entry(assistant: Assistant) -> str:
@@ -314,7 +314,7 @@ def start_entry(assistant: Assistant) -> str:
     path = assistant.find_file(Path.home())
     assert path is not None
     entry = load(assistant, path.read_text("utf-8"))["swanlab"]
-    words = [*start_words(entry), "check"]
+    words = [*read_command(entry), "check"]
     environment = {"PYTHONPATH": str(ROOT), **environ_of(entry)}
     done = subprocess.run(words, capture_output=True, text=True, cwd="/", env=environment, timeout=60, check=False)
     assert done.stderr == ""

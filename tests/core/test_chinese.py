@@ -158,7 +158,7 @@ def read_figures(text: str) -> list[str]:
     return sorted(re.findall(r"\d+(?:[.:]\d+)*", text))
 
 
-def check_told(english: str, chinese: str, data: str = "") -> None:
+def check_text(english: str, chinese: str, data: str = "") -> None:
     """Check a server text; it can quote `data`."""
     assert read_figures(english) == read_figures(chinese)
     own = chinese.replace(data, "") if data else chinese
@@ -174,7 +174,7 @@ async def test_reply_has_the_same_content_in_chinese(tool: str, arguments: dict[
     quoted = error.get("crash", {}).get("error", "")
     if english.structured_content:
         for one, other in pair_texts(*map(drop_clock, (english.structured_content, chinese.structured_content))):
-            check_told(one, other, quoted)
+            check_text(one, other, quoted)
     notes = [line for line in text_of(chinese).splitlines() if line.startswith("说明：")]
     assert all(not SENTENCE.search(line) for line in notes)
     assert bool(notes) == ("\nnote: " in text_of(english))
@@ -189,7 +189,7 @@ async def test_errors_are_in_chinese(tool: str, arguments: dict[str, Any]) -> No
     english, chinese = await ask_twice(DEMO, tool, arguments)
     assert english.is_error
     assert chinese.is_error
-    check_told(text_of(english), text_of(chinese))
+    check_text(text_of(english), text_of(chinese))
 
 
 async def test_dry_run_is_described_in_chinese(settings: Settings, state: State) -> None:
@@ -224,7 +224,7 @@ def test_events_are_worded_in_both_languages(values: list[float]) -> None:
         english = (describe_event(event), describe_rule(event))
         with speak("zh"):
             for one, other in zip(english, (describe_event(event), describe_rule(event)), strict=True):
-                check_told(one, other)
+                check_text(one, other)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_reasons_of_a_direction_are_in_chinese(key: str) -> None:
     english = describe_direction(kind)
     assert ("smaller is better" if kind.direction == "min" else "larger is better") in english
     with speak("zh"):
-        check_told(english, describe_direction(kind), kind.word)
+        check_text(english, describe_direction(kind), kind.word)
 
 
 @pytest.mark.parametrize(

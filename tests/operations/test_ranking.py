@@ -129,8 +129,8 @@ async def test_progress_is_compared_at_the_same_step() -> None:
     assert by_name["lr-100-wd-0.1"]["apart"] == "NaN or infinite"
     smoothed = await rank(DEMO, project="digits-mlp", metric="val/loss", at="smoothed", size=1)
     assert smoothed["data"][0]["value"] == 0.0690151
-    begun = await rank(DEMO, project="digits-mlp", metric="val/loss", at="step:0", size=1)
-    assert begun["data"][0]["apart"].startswith("begins later: at step 1")
+    early = await rank(DEMO, project="digits-mlp", metric="val/loss", at="step:0", size=1)
+    assert early["data"][0]["apart"].startswith("begins later: at step 1")
     last = await rank(DEMO, project="digits-mlp", metric="val/loss", at="last", size=1, unfinished=True)
     assert last["data"][0]["value"] == 0.0708036
 

@@ -272,8 +272,8 @@ def test_oversized_and_endless_bodies_are_refused(settings: Settings) -> None:
 
 def test_excess_parallel_calls_get_retry_after(settings: Settings, team: State) -> None:
     released = threading.Event()
-    anew = dataclasses.replace(settings, is_cached=False)
-    with serve(anew, limits=Limits(requests=2, requests_per_caller=1)) as url, ExitStack() as stack:
+    uncached = dataclasses.replace(settings, is_cached=False)
+    with serve(uncached, limits=Limits(requests=2, requests_per_caller=1)) as url, ExitStack() as stack:
         assert names(ask(url)) == ["project1"]
         assert names(ask(url, key="other-key")) == ["secret"]
         stack.callback(released.set)
@@ -349,11 +349,11 @@ async def test_least_recently_used_client_is_closed_for_a_new_client(
         pass
     assert (first.is_dismissed, second.is_dismissed) == (False, True)
     assert state.logins == 3
-    async with known.use(keys[1]) as anew:
-        assert anew is not second
+    async with known.use(keys[1]) as newer:
+        assert newer is not second
     assert state.logins == 4
     await known.aclose()
-    assert anew.is_dismissed
+    assert newer.is_dismissed
 
 
 async def test_caches_of_all_callers_share_a_budget(settings: Settings, keys: list[str]) -> None:
@@ -421,16 +421,16 @@ async def test_equal_keys_share_a_login_and_excess_new_keys_must_wait(settings: 
     for number in range(80):
         state.add_user(f"user{number}", api_key=f"key-{number}")
 
-    async def knock(key: str) -> str:
+    async def log_in(key: str) -> str:
         try:
             async with known.use(key) as account:
                 return account.username
         except RateLimited:
             return "busy"
 
-    assert await asyncio.gather(*(knock("key-0") for _ in range(20))) == ["user0"] * 20
+    assert await asyncio.gather(*(log_in("key-0") for _ in range(20))) == ["user0"] * 20
     assert state.logins == 1
-    answers = await asyncio.gather(*(knock(f"key-{number}") for number in range(80)))
+    answers = await asyncio.gather(*(log_in(f"key-{number}") for number in range(80)))
     assert answers == [*(f"user{number}" for number in range(65)), *["busy"] * 15]
     await known.aclose()
 

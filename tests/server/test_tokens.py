@@ -16,9 +16,9 @@ def test_growth_and_added_or_removed_questions_are_reported() -> None:
     baseline = tokens.read_baseline()
     assert len(baseline) == 1 + 30
     question = "Which one is best?"
-    dearer = replace(baseline[question], text=int(baseline[question].text * 1.06) + 1)
+    costlier = replace(baseline[question], text=int(baseline[question].text * 1.06) + 1)
     assert tokens.find_growth(baseline, baseline) == []
-    (shown,) = tokens.find_growth({**baseline, question: dearer}, baseline)
-    assert shown.startswith(f"{question} (text): {dearer.text} tokens")
-    assert len(tokens.find_growth({**baseline, "new": dearer}, baseline)) == 1
+    (shown,) = tokens.find_growth({**baseline, question: costlier}, baseline)
+    assert shown.startswith(f"{question} (text): {costlier.text} tokens")
+    assert len(tokens.find_growth({**baseline, "new": costlier}, baseline)) == 1
     assert len(tokens.find_growth({question: baseline[question]}, baseline)) == 30

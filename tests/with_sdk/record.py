@@ -118,7 +118,7 @@ def main() -> None:
         random.seed(7)
     swanlab.init(**given)
 
-    def write_down() -> None:
+    def save_truth() -> None:
         (folder / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
 
     if end == "share":
@@ -129,7 +129,7 @@ def main() -> None:
             return
         shown = json.loads(other.communicate(timeout=120)[0].splitlines()[-1])
         truth["points"] |= shown["points"]
-        write_down()
+        save_truth()
         return
     if end == "resume":
         log_steps(truth, 0, STEPS // 2)
@@ -137,7 +137,7 @@ def main() -> None:
         time.sleep(1.1)  # folder names have a resolution of one second
         swanlab.init(**given)
         log_steps(truth, STEPS // 2, STEPS)
-        write_down()
+        save_truth()
         swanlab.finish()
         return
     log_steps(truth)
@@ -151,7 +151,7 @@ def main() -> None:
         swanlab.save(str(notes), base_path=str(folder))
         truth["files"]["files/notes.md"] = notes.read_text(encoding="utf-8")
     truth["error"] = "out of memory (made up)" if end == "crash" else ""
-    write_down()
+    save_truth()
     if end == "crash":
         raise RuntimeError(truth["error"])
     if end == "interrupt":

@@ -57,7 +57,7 @@ async def read(client: SwanLabClient, number: int) -> None:
         await client.default.read_points(ONE, ["loss"], exact=True)
 
 
-async def assert_as_many_go_through(client: SwanLabClient, state: State) -> None:
+async def assert_slots_are_free(client: SwanLabClient, state: State) -> None:
     """Assert that 64 lists, and the usual number of exports, run in parallel."""
     for path, many, count in (("/project/", 2 * AT_ONCE, AT_ONCE), ("/storage", 40, EXPORTS_AT_ONCE)):
         held = threading.Event()
@@ -89,7 +89,7 @@ async def test_repeatedly_cancelled_calls_close_their_connections(
             await wait_until(lambda held=held: held.hits)
             group.cancel_scope.cancel()
         await wait_until(lambda: not state.in_flight)
-    await assert_as_many_go_through(client, state)
+    await assert_slots_are_free(client, state)
 
 
 async def test_cancelled_calls_release_their_slots(client: SwanLabClient, state: State) -> None:
@@ -103,4 +103,4 @@ async def test_cancelled_calls_release_their_slots(client: SwanLabClient, state:
                 await asyncio.sleep(0)
             group.cancel_scope.cancel()
     await wait_until(lambda: not state.in_flight)
-    await assert_as_many_go_through(client, state)
+    await assert_slots_are_free(client, state)

@@ -319,7 +319,7 @@ WRITES: dict[str, dict[str, Any]] = {
 BELIEVED = {"empty", "null", "a number", "a text", "a list of numbers"}
 
 
-def build_little_world() -> State:
+def build_small_world() -> State:
     state = build_sample_state()
     small = state.add_project(state.workspaces[0], "small", cuid="small")
     for number in range(2):
@@ -327,7 +327,7 @@ def build_little_world() -> State:
     return state
 
 
-def list_what_is_there(state: State) -> list[str]:
+def list_contents(state: State) -> list[str]:
     return [f"{project.name}/{one.cuid}" for project in state.projects for one in [project, *project.experiments]]
 
 
@@ -355,17 +355,17 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
     async def prepare(client: Any) -> str:
         return (await ask(client)).structured_content["data"]["confirmation"]
 
-    served["app"] = create_app(world := build_little_world())
-    before = list_what_is_there(world)
+    served["app"] = create_app(world := build_small_world())
+    before = list_contents(world)
     async with connect(server) as client:
         assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True
-    after = list_what_is_there(world)
+    after = list_contents(world)
     places = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
     tried = 0
     kinds = range(len(make_cases(elsewhere[0], world)))
     async with connect(server) as client:
         for ((method, path), is_dry), kind in choose_shard([*itertools.product(places, (True, False))], kinds, shard):
-            served["app"] = create_app(world := build_little_world())
+            served["app"] = create_app(world := build_small_world())
             case = make_cases(elsewhere[0], world)[kind]
             is_change = method == "DELETE" or path == "/api/project$"
             if (method == "DELETE" and case.name in BELIEVED) or (case.name == "bomb" and not is_change):
@@ -380,7 +380,7 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
             if not fault.hits:
                 continue
             tried += 1
-            there, changes = list_what_is_there(world), list_changes(world)
+            there, changes = list_contents(world), list_changes(world)
             said = f"{tool} ({is_dry=}) with {case.name} at {method} {path}: {there} {changes} {show(result)}"[:1500]
             assert len(changes) == len(set(changes)), said
             if is_dry or not is_change:
@@ -405,7 +405,7 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
             world.faults = []
             if there == before:
                 assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True, said
-                assert list_what_is_there(world) == after, said
+                assert list_contents(world) == after, said
     assert tried > 25
     assert elsewhere[1] == []
 
@@ -433,7 +433,7 @@ def put(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
     return whole
 
 
-def list_odd_values(node: Any) -> list[Any]:
+def list_wrong_values(node: Any) -> list[Any]:
     """Return values of types other than the node's."""
     if isinstance(node, list):
         return [7, {"odd": 7}]
@@ -463,7 +463,7 @@ async def test_wrong_type_in_any_field_is_an_error(settings: Settings, state: St
                 for place, node in walk(json.loads(bodies[0]))
                 if "config" not in place[:-1] and "acc" not in place
             ]
-            for place, value in [(place, value) for place, node in places for value in list_odd_values(node)]:
+            for place, value in [(place, value) for place, node in places for value in list_wrong_values(node)]:
 
                 def rewrite(body: bytes, place: Any = place, value: Any = value) -> bytes:
                     return json.dumps(put(json.loads(body), place, value)).encode()
@@ -530,7 +530,7 @@ async def test_list_is_complete_or_an_error_if_it_changes_between_pages(
         else:
             state.add_experiment(state.projects[2], f"late-{next(numbers)}", metrics={"loss": [(0, 1e6)]})
 
-    def tell_more(body: bytes) -> bytes:
+    def raise_total(body: bytes) -> bytes:
         return json.dumps({**json.loads(body), "total": 411}).encode()
 
     async def ask(client: Any) -> Any:
@@ -554,7 +554,7 @@ async def test_list_is_complete_or_an_error_if_it_changes_between_pages(
             ("page 3 is not there", 404, Fault(pages, status=404, **third)),
             ("page 3 repeats page 2", 502, Fault(pages, body=second[0], **third)),
             ("page 3 is empty", 502, Fault(pages, body=b'{"list": [], "total": 410}', **third)),
-            ("page 3 tells another total", 502, Fault(pages, rewrite=tell_more, **third)),
+            ("page 3 tells another total", 502, Fault(pages, rewrite=raise_total, **third)),
             ("the list grows with every page 3", 502, Fault(pages, then=grow, **third)),
         ]:
             state.faults = [fault]

@@ -344,17 +344,17 @@ async def test_query_about_a_run_reads_only_its_files(tmp_path: Path, monkeypatc
         write_run(tmp_path, name, [encode_point(1, "loss", 0, 1.0)])
     client = OfflineClient([tmp_path])
     await list_cuids(client)
-    looked: list[str] = []
+    checked: list[str] = []
     lstat = os.lstat
 
     def watch(path: Any, **how: Any) -> Any:
-        looked.append(Path(path).name)
+        checked.append(Path(path).name)
         return lstat(path, **how)
 
     monkeypatch.setattr(os, "lstat", watch)
     await client.get_summary(ExperimentRef("local", "made", "one"))
-    assert "run-one.swanlab" in looked
-    assert "run-two.swanlab" not in looked
+    assert "run-one.swanlab" in checked
+    assert "run-two.swanlab" not in checked
 
 
 async def test_resumed_run_reports_a_foreign_file_in_a_folder(tmp_path: Path) -> None:

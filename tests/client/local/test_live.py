@@ -91,7 +91,7 @@ def write_open_run(folder: Path, *, hostname: str, pid: Any, moment: str, age: f
     os.utime(file, (time.time() - age,) * 2)
 
 
-async def tell_fate(folder: Path) -> str:
+async def read_first_note(folder: Path) -> str:
     answer = await OfflineClient([folder]).get_experiment(ExperimentRef("local", "(unknown)", "open"))
     assert answer.data is not None
     assert answer.data.state == "UNKNOWN"
@@ -105,7 +105,7 @@ def now() -> str:
 @pytest.mark.parametrize("legacy", [False, True])
 async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now(), age=90_000, legacy=legacy)
-    reply = await tell_fate(tmp_path)
+    reply = await read_first_note(tmp_path)
     assert f"Its process {os.getpid()} is alive on this machine: probably still running" in reply
     assert "last written 25 h ago" in reply
 
@@ -113,7 +113,7 @@ async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc for the start of a process")
 async def test_process_started_after_the_run_suggests_a_kill(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment="20200101_000000", age=9000)
-    assert "now belongs to a process that began later: probably killed" in await tell_fate(tmp_path)
+    assert "now belongs to a process that began later: probably killed" in await read_first_note(tmp_path)
 
 
 def run_process() -> int:
@@ -127,9 +127,9 @@ def run_process() -> int:
 async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, expected: str) -> None:
     pid = run_process()
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment=now(), age=age)
-    fate = await tell_fate(tmp_path)
-    assert f"Its process {pid} {expected}" in fate
-    assert "killed" in fate
+    note = await read_first_note(tmp_path)
+    assert f"Its process {pid} {expected}" in note
+    assert "killed" in note
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, expecte
 )
 async def test_file_age_is_the_only_hint_on_another_machine(tmp_path: Path, age: float, expected: str) -> None:
     write_open_run(tmp_path, hostname="gpu-node-99", pid=os.getpid(), moment=now(), age=age)
-    assert re.search("It ran on gpu-node-99; " + expected.replace("30 s", r"3\d s"), await tell_fate(tmp_path))
+    assert re.search("It ran on gpu-node-99; " + expected.replace("30 s", r"3\d s"), await read_first_note(tmp_path))
 
 
 async def test_copied_file_does_not_look_alive(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ async def test_copied_file_does_not_look_alive(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pid", [0, -1, "12", None, 1 << 70, True])
 async def test_invalid_process_id_is_no_error(tmp_path: Path, pid: Any) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment="99999999_999999", age=9000)
-    assert "killed" in await tell_fate(tmp_path)
+    assert "killed" in await read_first_note(tmp_path)
 
 
 async def test_invalid_metadata_are_no_error(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_invalid_metadata_are_no_error(tmp_path: Path) -> None:
     metadata = next(tmp_path.glob("run-*/files/swanlab-metadata.json"))
     for content in ("[1]", "{", '{"runtime": 3}'):
         metadata.write_text(content, encoding="utf-8")
-        assert "probably killed" in await tell_fate(tmp_path)
+        assert "probably killed" in await read_first_note(tmp_path)
 
 
 def test_unknown_process_start_is_not_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_unknown_process_start_is_not_guessed(monkeypatch: pytest.MonkeyPatch, t
 async def test_live_process_without_proc_is_a_weaker_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now())
-    assert f"A process with its id {os.getpid()} exists on this machine" in await tell_fate(tmp_path)
+    assert f"A process with its id {os.getpid()} exists on this machine" in await read_first_note(tmp_path)
 
 
 async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:

@@ -222,18 +222,18 @@ async def test_links_out_of_the_run_are_not_followed(copied: Path, tmp_path: Pat
 
 
 async def test_log_folders_are_never_written(copied: Path) -> None:
-    def look() -> list[Any]:
+    def list_files() -> list[Any]:
         return sorted(
             (path.as_posix(), path.stat().st_mtime_ns, path.stat().st_size) for path in copied.parent.rglob("*")
         )
 
-    before = look()
+    before = list_files()
     client = OfflineClient([copied.parent])
     await client.list_projects(WorkspaceRef("local"))
     await client.get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     await client.get_summary(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     await client.aclose()
-    assert look() == before
+    assert list_files() == before
 
 
 async def test_other_workspaces_are_not_found_on_disk() -> None:

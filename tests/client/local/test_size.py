@@ -245,19 +245,19 @@ def test_stopped_read_resumes_at_its_offset(large: Path, monkeypatch: pytest.Mon
 
 
 async def test_cancelled_call_stops_its_work() -> None:
-    begun, ended = threading.Event(), threading.Event()
+    started, ended = threading.Event(), threading.Event()
 
     def toil(*, work: Work) -> None:
         try:
             while True:
                 work.advance(1)
-                begun.set()
+                started.set()
         except Stopped:
             ended.set()
             raise
 
     call = asyncio.ensure_future(run_in_thread(toil))
-    assert await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.to_thread(started.wait, 10)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -301,25 +301,25 @@ async def test_listing_reads_the_ends_of_changed_runs_only(tmp_path: Path, monke
         records = [encode_point(step + 1, "loss", step, 1.0) for step in range(3000 if number < 3 else 3)]
         write_run(tmp_path / "runs", f"run{number:02}", [*records, encode_finish()])
     grown = tmp_path / "runs" / "run-20261123_080000-run29" / "run-run29.swanlab"
-    looked: list[str] = []
+    opened_files: list[str] = []
     opened = os.open
 
     def watch(name: Any, *how: Any, **named: Any) -> int:
         if str(name).endswith(".swanlab"):
-            looked.append(str(name))
+            opened_files.append(str(name))
         return opened(name, *how, **named)
 
     monkeypatch.setattr(os, "open", watch)
     client = OfflineClient([tmp_path / "runs"])
     listed = (await client.list_experiments(ProjectRef("local", "made"))).data or []
     assert {one.state for one in listed} == {"FINISHED"}
-    assert sorted(looked) == sorted(f"run-run{number:02}.swanlab" for number in range(30))
+    assert sorted(opened_files) == sorted(f"run-run{number:02}.swanlab" for number in range(30))
     assert all(run.kept == 0 for run in client._catalogue.runs)
-    looked.clear()
+    opened_files.clear()
     grown.write_bytes(grown.read_bytes() + b"\x00")
-    looked.clear()
+    opened_files.clear()
     assert (await client.list_experiments(ProjectRef("local", "made"))).data == listed
-    assert looked == ["run-run29.swanlab"]
+    assert opened_files == ["run-run29.swanlab"]
 
 
 async def test_long_last_record_is_found(tmp_path: Path) -> None:
