@@ -30,6 +30,7 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "find_similar_experiments": lambda: say("Find the experiments most like a planned config or an experiment: was this tried, and how did it end."),
     "forecast_experiment": lambda: say("Forecast where a running experiment will end, from its curve and the project's finished ones: keep or kill it."),
     "whats_new": lambda: say("List the events since a time: new, finished, crashed, stalled or failing experiments, and records."),
+    "wait_for_experiments": lambda: say("Wait until experiments finish, crash, become NaN, reach a step or a value, or a new one starts; then say which."),
     "get_media": lambda: say("Get recorded media at a step: images that you can see, texts, tables, saved files; other files by type and size."),
     "create_project": lambda: say("Create an empty project; the first call only shows what would be created."),
     "delete_experiments": lambda: say("Delete experiments permanently, with metrics, logs and media; the first call only shows what would be deleted."),

@@ -12,6 +12,7 @@ from swanlab_mcp.core.records import Number, Record, is_empty, to_json_value
 __all__ = [
     "AggregatedGroup",
     "Association",
+    "AwaitedExperiment",
     "Cause",
     "ComparedExperiment",
     "ComparedMetric",
@@ -235,3 +236,15 @@ class AggregatedGroup(Record):
     max: Number | None = None
     best: str | None = Field(default=None, description="The experiment with the best value")
     left_out: str | None = Field(default=None, description="How many have no value, a NaN or infinite one, or no end")
+
+
+class AwaitedExperiment(Record):
+    """An experiment that met a condition."""
+
+    condition: str
+    name: str
+    cuid: str
+    state: str
+    metric: str | None = Field(default=None, exclude_if=is_empty)
+    value: Number | None = Field(default=None, description="Of the metric that decided")
+    step: int | None = None

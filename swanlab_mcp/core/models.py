@@ -144,6 +144,10 @@ class Change(Record):
     confirm_before: str | None = Field(default=None, exclude_if=is_none, description="UTC")
 
 
+# published as a list of texts to save tokens; numbers and booleans are read too
+_AS_TEXTS = WithJsonSchema({"type": "array", "items": {"type": "string"}})
+
+
 class Filter(Record):
     """A condition on experiments: a field, an operator and a value."""
 
@@ -153,7 +157,7 @@ class Filter(Record):
     op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"] = Field(
         description="How the field is compared with the value"
     )
-    value: str | int | float | bool | list[str | int | float | bool] = Field(
+    value: str | int | float | bool | Annotated[list[str | int | float | bool], _AS_TEXTS] = Field(
         description="Value to compare with; a list for in and not-in"
     )
 

@@ -98,6 +98,7 @@ def _name(what: str) -> str:
         "runs": say("runs"),
         "lines": say("lines"),
         "metrics written": say("metrics written"),
+        "seconds": say("seconds"),
     }
     return names[what]
 

@@ -28,10 +28,22 @@ ZERO_IS_ABSENT = object()
 
 
 class Inlined:
-    """In an Annotated type: publish the record's fields in place, because many hosts cannot follow a `$ref`."""
+    """In an Annotated type: publish the record's fields in place, because many hosts cannot follow a `$ref`.
+
+    `is_brief` leaves out the descriptions of the fields, where another tool's schema has them.
+    """
+
+    def __init__(self, *, is_brief: bool = False) -> None:
+        self.is_brief = is_brief
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler.resolve_ref_schema(handler(core_schema))
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        if self.is_brief:
+            fields = {name: {**about} for name, about in schema["properties"].items()}
+            for about in fields.values():
+                about.pop("description", None)
+            schema = {**schema, "properties": fields}
+        return schema
 
 
 def read_words(value: Any) -> Any:

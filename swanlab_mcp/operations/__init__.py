@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from swanlab_mcp.operations.ranking import rank_experiments
     from swanlab_mcp.operations.similar import find_similar_experiments
     from swanlab_mcp.operations.summaries import get_exp_summary
+    from swanlab_mcp.operations.waiting import wait_for_experiments
     from swanlab_mcp.operations.workspaces import get_user, get_workspace, list_workspaces
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "list_workspaces",
     "plot_metrics",
     "rank_experiments",
+    "wait_for_experiments",
     "whats_new",
 ]
 
@@ -82,6 +84,7 @@ _HOMES = {
     "list_workspaces": "workspaces",
     "plot_metrics": "plotting",
     "rank_experiments": "ranking",
+    "wait_for_experiments": "waiting",
     "whats_new": "news",
 }
 

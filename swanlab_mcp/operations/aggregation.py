@@ -17,7 +17,7 @@ from swanlab_mcp.core.records import read_time
 from swanlab_mcp.operations.arguments import (
     AggregatedMetrics,
     AggregatedValue,
-    Filters,
+    FurtherFilters,
     GroupBy,
     PageNumber,
     PageSize,
@@ -78,7 +78,7 @@ async def aggregate_experiments(
     group_by: GroupBy = (),
     metrics: AggregatedMetrics = (),
     stats: WantedStatistics = (),
-    filters: Filters = (),
+    filters: FurtherFilters = (),
     at: AggregatedValue = "best",
     unfinished: Unfinished = False,
     username: Username = "",
@@ -87,9 +87,8 @@ async def aggregate_experiments(
 ) -> ApiResponse[Aggregation]:
     """Count and average a project's experiments by one or two fields: how many crashed by user, mean accuracy by lr.
 
-    Use rank_experiments to order experiments and to judge whether differences are noise. Returns per group and metric
-    count, states, hours, n, mean, sd, min, median, max and the best member, from the values of finished experiments;
-    missing, non-finite and unfinished ones are counted separately.
+    Use rank_experiments to judge whether differences are noise. Returns per group and metric count, states, hours, n,
+    mean, sd, min, median, max and the best member, from finished experiments; others are counted separately.
     Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
     """
     ref, choice = await list_chosen(client, project, username, filters, metrics)

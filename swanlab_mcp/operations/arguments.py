@@ -31,6 +31,7 @@ __all__ = [
     "Fields",
     "Filters",
     "ForecastMetric",
+    "FurtherFilters",
     "GroupBy",
     "Head",
     "KeyKind",
@@ -82,6 +83,10 @@ __all__ = [
     "Username",
     "ValueAt",
     "Visibility",
+    "WaitCursor",
+    "WaitSeconds",
+    "WaitUntil",
+    "WaitedExperiments",
     "WantedStatistics",
     "WatchedMetrics",
     "XAxis",
@@ -93,9 +98,7 @@ _WORDS = BeforeValidator(read_words)
 _Key = Annotated[str, Field(min_length=1, max_length=512)]
 _Name = Annotated[str, Field(max_length=2048)]
 
-Username = Annotated[
-    str, Field(max_length=512, description="Workspace (user or team) that owns the project. Default: your own")
-]
+Username = Annotated[str, Field(max_length=512, description="Workspace that owns the project. Default: your own")]
 ProjectName = Annotated[
     str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
 ]
@@ -115,7 +118,7 @@ ExpCuid = Annotated[
 ]
 PageNumber = Annotated[
     int,
-    Field(ge=0, le=1_000_000, description="Page to return, from 1; 0 returns all that fits, unless size is given"),
+    Field(ge=0, le=1_000_000, description="Page to return, from 1; 0 returns all that fits"),
 ]
 PageSize = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=100, description="Rows per page, at most 100; 0 means the default")
@@ -270,6 +273,11 @@ LogFromTraceback = Annotated[
 Filters = Annotated[
     Sequence[Annotated[Filter, Inlined()]],
     BeforeValidator(read_objects),
+    Field(max_length=20, description="Conditions; an experiment must meet all of them"),
+]
+FurtherFilters = Annotated[
+    Sequence[Annotated[Filter, Inlined(is_brief=True)]],
+    BeforeValidator(read_objects),
     Field(max_length=20, description="Conditions; an experiment must meet all of them. Fields as in find_experiments"),
 ]
 SortField = Annotated[
@@ -294,11 +302,11 @@ SoughtConfig = Annotated[
 ]
 SoughtExperiment = Annotated[
     str,
-    Field(max_length=2048, description="Experiment (cuid, unique name or path) whose config is compared, not config"),
+    Field(max_length=2048, description="Experiment whose config is compared, instead of a planned config"),
 ]
 OutcomeMetric = Annotated[
     str,
-    Field(max_length=512, description="Metric key of the result; default: the held-out one that most experiments log"),
+    Field(max_length=512, description="Metric key of the result. Default: the main validation metric"),
 ]
 SimilarCount = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=10, description="How many of the nearest experiments to return, at most 10")
@@ -308,8 +316,7 @@ GroupBy = Annotated[
     _WORDS,
     Field(
         max_length=2,
-        description="One or two fields: config.<key>, state, user, group, job, labels, or day, week or month of "
-        "creation. Default: one group of all",
+        description="One or two of config.<key>, state, user, group, job, labels, day, week and month. Default: none",
         examples=[["config.lr"]],
     ),
 ]
@@ -328,6 +335,26 @@ AggregatedValue = Annotated[
     Literal["best", "last"],
     Field(description="Value of each experiment: its best one (default, by the metric's direction) or its last one"),
 ]
+WaitedExperiments = Annotated[
+    Sequence[_Name],
+    _WORDS,
+    Field(max_length=50, description="Experiments to watch, by id or unique name. Default: all running and new ones"),
+]
+WaitUntil = Annotated[
+    Sequence[_Key],
+    _WORDS,
+    Field(
+        max_length=10,
+        description="Any of finished, crashed, non_finite (the default), any_new, step:1000, or a comparison such as "
+        "val/acc >= 0.9",
+    ),
+]
+WaitSeconds = Annotated[
+    int,
+    ZERO_IS_ABSENT,
+    Field(ge=1, le=1800, description="Longest time to wait, in seconds; many hosts end calls after 60"),
+]
+WaitCursor = Annotated[str, Field(max_length=4000, description="Cursor of an earlier reply, to continue after it")]
 ForecastMetric = Annotated[
     str,
     Field(min_length=1, max_length=512, description="Metric key to forecast, as logged, such as val/loss"),
@@ -337,12 +364,12 @@ UntilStep = Annotated[
     Field(
         ge=0,
         le=2**53,
-        description="Step at which the experiment will end; 0 means the usual last step of the finished experiments",
+        description="Step at which it will end; 0 means the usual last step of finished experiments",
     ),
 ]
 AsOfStep = Annotated[
     int,
-    Field(ge=0, le=2**53, description="Forecast from the points up to this step only; 0 means from all points"),
+    Field(ge=0, le=2**53, description="Forecast from the points up to this step; 0 means all points"),
 ]
 Better = Annotated[
     Literal["auto", "min", "max"],

@@ -27,7 +27,7 @@ from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.operations.arguments import (
     ComparedExperiments,
     ComparedMetrics,
-    Filters,
+    FurtherFilters,
     OptionalProject,
     Username,
 )
@@ -92,7 +92,7 @@ async def compare_experiments(
     *,
     project: OptionalProject = "",
     exp_cuids: ComparedExperiments = (),
-    filters: Filters = (),
+    filters: FurtherFilters = (),
     metrics: ComparedMetrics = (),
     username: Username = "",
 ) -> ApiResponse[Compared]:
@@ -134,7 +134,7 @@ async def compare_experiments(
 
 
 async def _choose(
-    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: Filters
+    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: FurtherFilters
 ) -> tuple[Chosen, list[str]]:
     """Return 2 to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
     if exp_cuids and filters:

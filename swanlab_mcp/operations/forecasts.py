@@ -87,9 +87,9 @@ async def forecast_experiment(
 ) -> ApiResponse[ForecastExperiment]:
     """Forecast where a running experiment will end, from its curve and the project's finished ones: keep or kill it.
 
-    Use diagnose_experiment for what is wrong with it, rank_experiments for finished ones. Returns the expected value
-    at until_step with a 90 % interval, the chance to beat the best so far, its rank at the present step, time left, and
-    advice: keep, kill or cannot tell. With as_of_step a finished experiment shows how good a forecast would have been.
+    Use diagnose_experiment for what is wrong with it. Returns the expected value at until_step with a 90 % interval,
+    the chance to beat the best so far, its rank now, time left, and advice: keep, kill or cannot tell. With as_of_step,
+    a finished experiment shows how good a forecast would have been.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "metric": "val/loss"}.
     """
     kind = describe_key(metric)

@@ -74,10 +74,9 @@ async def find_similar_experiments(
 ) -> ApiResponse[SimilarExperiments]:
     """Find the experiments most like a planned config or an experiment: was this tried, and how did it end.
 
-    Use find_experiments for exact conditions. Seeds, paths and results are ignored; renamed and nested keys (lr,
-    optim.learning_rate) are matched; numbers are compared on the scale they vary on. Returns the nearest experiments
-    with near_duplicate, the settings that differ, result, state and verdict; notes name settings that no experiment
-    records, values outside the tried range, and settings that go along with the result.
+    Use find_experiments for exact conditions. Seeds, paths and results are ignored, and renamed or nested keys are
+    matched. Returns the nearest experiments with near_duplicate, the settings that differ, result, state and health;
+    notes name unknown settings, values outside the tried range, and settings that go along with the result.
     Example: {"project": "mnist", "config": "lr=0.01, optimizer=adam"}.
     """
     if bool(config) == bool(exp_cuid):

@@ -15,6 +15,7 @@ Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 # finding class: the module of this package whose `publish` describes it, imported at its first use
 _PUBLISHERS = {
     "Aggregation": "aggregation",
+    "Awaited": "waiting",
     "Compared": "comparison",
     "DiagnosedExperiment": "diagnosis",
     "ForecastExperiment": "forecast",

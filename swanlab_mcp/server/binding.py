@@ -100,7 +100,9 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
     confirming = confirmations.set(app.confirmations)
     try:
         answer, reply = await keep_deadline(
-            _write_reply(entry, given, app), app.settings.timeout, is_write=not entry.read_only
+            _write_reply(entry, given, app),
+            app.settings.timeout + _get_wait(entry, given),
+            is_write=not entry.read_only,
         )
         meta: dict[str, Any] | None = None
         if answer.view and client_supports_apps(ctx):
@@ -111,6 +113,11 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
         progress.listener.reset(token)
         output_tokens.reset(limit)
         confirmations.reset(confirming)
+
+
+def _get_wait(entry: ToolEntry, given: Mapping[str, Any]) -> float:
+    """Return how long a call may wait for SwanLab to change, in seconds, besides what its requests take."""
+    return float(given.get("timeout", entry.wait)) if entry.wait else 0.0
 
 
 async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tuple[ApiResponse[Any], Reply]:

@@ -21,6 +21,7 @@ class ToolEntry:
 
     A tool with `shows_pictures` replies with images and text only, because some assistants drop images next to
     structured content. `view` is the address of the page that shows its replies, in assistants that can show pages.
+    `wait` is how long a call waits by default for SwanLab to change, in seconds; its argument `timeout` changes it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ToolEntry:
     read_only: bool = True
     shows_pictures: bool = False
     view: str = ""
+    wait: float = 0.0
 
     @property
     def operation(self) -> Operation:
@@ -53,6 +55,7 @@ TOOLS = (
     ToolEntry("find_similar_experiments", "Find similar experiments"),
     ToolEntry("forecast_experiment", "Forecast an experiment"),
     ToolEntry("whats_new", "List what is new"),
+    ToolEntry("wait_for_experiments", "Wait for experiments", wait=45),
     ToolEntry("get_media", "Show recorded media", shows_pictures=True),
 )
 

@@ -85,6 +85,7 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("forecast_experiment", {**PROJECT, "exp_cuid": "lr-1", "metric": "val/loss", "as_of_step": 16}),
     ("forecast_experiment", {**PROJECT, "exp_cuid": "lr-0.1", "metric": "val/loss", "as_of_step": 16}),
     ("whats_new", {**PROJECT, "since": "2020-01-01"}),
+    ("wait_for_experiments", {**PROJECT, "exp_cuids": ["lr-1"]}),
     ("get_media", {**ONE, "keys": ["*"]}),
 ]
 

@@ -36,6 +36,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "find_similar_experiments": {**PROJECT, "config": "lr=0.2"},
     "forecast_experiment": {**ONE, "metric": "val/loss", "as_of_step": 16},
     "whats_new": {**PROJECT, "since": "2026-11-23"},
+    "wait_for_experiments": {**PROJECT, "timeout": 1},
 }
 
 

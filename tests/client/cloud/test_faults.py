@@ -75,6 +75,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "find_similar_experiments": {"project": "small", "config": "lr=0.1"},
     "forecast_experiment": {**ONE, "metric": "loss", "until_step": 50},
     "whats_new": {"project": "small", "since": "2024-11-01"},
+    "wait_for_experiments": {**ONE_OF_SEVERAL, "until": ["finished"], "timeout": 1},
     "get_media": {**ONE, "keys": ["image"]},
 }
 # 5 pages each; replies for the first two lists show, and read, at most 3 pages

@@ -1,0 +1,98 @@
+"""Conditions to wait for, and which experiments meet them."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from swanlab_mcp.core.models import Experiment, MetricSummary
+from swanlab_mcp.core.records import read_time
+
+__all__ = ["Condition", "Met", "find_met", "parse_condition"]
+
+_STATES = {"finished": ("FINISHED",), "crashed": ("CRASHED", "ABORTED")}
+_PLAIN = ("finished", "crashed", "non_finite", "any_new")
+_COMPARED: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_METRIC = re.compile(r"\s*(?P<key>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<value>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*")
+
+
+class Condition(NamedTuple):
+    """`text` as it was given; `kind` is finished, crashed, non_finite, any_new, step or metric."""
+
+    text: str
+    kind: str
+    key: str = ""
+    op: str = ""
+    value: float = 0.0
+
+
+class Met(NamedTuple):
+    """An experiment that meets a condition; `key`, `value` and `step` of the metric that decided, if one did."""
+
+    condition: Condition
+    experiment: Experiment
+    key: str = ""
+    value: float | None = None
+    step: int | None = None
+
+
+def parse_condition(text: str) -> Condition | None:
+    """Return what a text such as "finished", "step:1000" or "val/acc >= 0.9" means; None if it has another form."""
+    plain = text.strip().casefold()
+    if plain in _PLAIN:
+        return Condition(text, plain)
+    if plain.startswith("step:") and plain[5:].strip().isdecimal():
+        return Condition(text, "step", value=float(plain[5:]))
+    found = _METRIC.fullmatch(text)
+    if not found:
+        return None
+    try:
+        return Condition(text, "metric", found["key"], found["op"], float(found["value"]))
+    except ValueError:
+        return None
+
+
+def find_met(
+    condition: Condition, experiment: Experiment, summary: Mapping[str, MetricSummary], newest: int
+) -> Met | None:
+    """Return how an experiment meets a condition; an experiment created after `newest` (Unix milliseconds) is new.
+
+    Values are those of the last step, or the extreme ones where the summary has them.
+    """
+    if condition.kind in _STATES:
+        return Met(condition, experiment) if experiment.state in _STATES[condition.kind] else None
+    if condition.kind == "any_new":
+        created = read_time(experiment.createdAt)
+        return Met(condition, experiment) if created and 1000 * created.timestamp() > newest else None
+    if condition.kind == "non_finite":
+        return _find_non_finite(condition, experiment, summary)
+    if condition.kind == "step":
+        reached = [(one.step, key) for key, one in summary.items() if one.step is not None and not key.startswith("__")]
+        last, key = max(reached, default=(-1, ""))
+        return Met(condition, experiment, key, step=last) if last >= condition.value else None
+    one = summary.get(condition.key)
+    if one is None:
+        return None
+    extreme = one.max if condition.op.startswith(">") else one.min
+    candidates = [(extreme.value, extreme.step)] if extreme else []
+    for value, step in [*candidates, (one.value, one.step)]:
+        if value is not None and _COMPARED[condition.op](value, condition.value):
+            return Met(condition, experiment, condition.key, value, step)
+    return None
+
+
+def _find_non_finite(condition: Condition, experiment: Experiment, summary: Mapping[str, MetricSummary]) -> Met | None:
+    for key, one in summary.items():
+        if key.startswith("__"):
+            continue
+        if one.non_finite or (one.value is not None and not math.isfinite(one.value)):
+            return Met(condition, experiment, key, one.value, one.first_non_finite_step or one.step)
+    return None
