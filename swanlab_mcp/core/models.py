@@ -316,6 +316,9 @@ class Series(Record):
     total: int | None = Field(
         default=None, exclude_if=is_none, description="Points in the asked range; absent when not known"
     )
+    series_total: int | None = Field(
+        default=None, exclude_if=is_none, description="Points of the whole series, if the range leaves some out"
+    )
     first_step: int | None = Field(default=None, exclude_if=is_none, description="Of the asked range")
     last_step: int | None = Field(default=None, exclude_if=is_none)
     non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many are NaN or infinite")

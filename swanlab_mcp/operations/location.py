@@ -268,8 +268,8 @@ async def _explain_workspace(client: SwanLabClient, ref: WorkspaceRef, error: No
 
 def _suggest_experiments(wanted: str, experiments: Sequence[Experiment]) -> str:
     near = find_near_names(wanted, [*(one.name for one in experiments), *(one.cuid for one in experiments)])
-    known = [_show(one) for one in experiments if one.name in near or one.cuid in near]
-    return _suggest(known, [_show(one) for one in experiments], "list_project_exps")
+    known = [_show(one) for name in near for one in experiments if name in (one.name, one.cuid)]
+    return _suggest(dict.fromkeys(known), [_show(one) for one in experiments], "list_project_exps")
 
 
 def _show(experiment: Experiment) -> str:

@@ -96,7 +96,7 @@ async def get_metrics(
 
     Use get_exp_summary for last and extreme values, plot_metrics for a picture. Give at most one of head, tail and
     around. Returns per experiment and key the steps, the values (also "NaN" and "Infinity"), `source` ('all points'
-    or 'sample'), the number of points in the range, and how many are not finite.
+    or 'sample'), the number of points in the range and in the series, and how many are not finite.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)
@@ -125,6 +125,8 @@ async def get_metrics(
             part = select_points(points, selection, _NEIGHBOURS)
             kept = _take_first(part, count) if mode == "exact" else reduce_points(part, max(4, count or 0))
             row = _describe(one.label, key, part, kept, one.axis, x_axis)
+            if points.is_whole and len(part.steps) < len(points.steps):
+                row = row.model_copy(update={"series_total": len(points.steps)})
             if mode == "exact" and len(kept.steps) < len(part.steps):
                 row = row.model_copy(update={"next_start": part.steps[len(kept.steps)]})
             series.append(row)

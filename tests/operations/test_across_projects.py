@@ -124,6 +124,17 @@ async def test_name_with_slashes_is_still_found(across: Settings) -> None:
     assert [one["cuid"] for one in reply["data"]["experiments"]] == ["kites-test3/first/run3", FIRST, SECOND]
 
 
+async def test_name_without_a_project_is_refused(across: Settings) -> None:
+    for tool, arguments in (
+        ("get_experiment", {"exp_cuid": "alpha"}),
+        ("get_metrics", {"exp_cuids": ["alpha", SECOND], "keys": ["val/acc"]}),
+        ("compare_experiments", {"exp_cuids": ["alpha", SECOND]}),
+    ):
+        reply = await refuse(across, tool, **arguments)
+        assert "exp_cuid='alpha' was given without a project. Give project, or exp_cuid as" in reply
+    assert "No project was given" in await refuse(across, "compare_experiments")
+
+
 async def test_unknown_path_says_what_was_tried(across: Settings) -> None:
     reply = await refuse(across, "get_experiment", project="first", exp_cuid="kites-test2/second/run9")
     assert "no experiment at the path kites-test2/second/run9, and none of that name in kites-test3/first" in reply
