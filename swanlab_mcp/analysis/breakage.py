@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 from swanlab_mcp.core.models import Points, Summary
 
-__all__ = ["choose_training_losses", "find_breakage", "find_divergence", "find_reported_breakage", "may_have_diverged"]
+__all__ = ["choose_training_losses", "find_breakage", "find_divergence", "find_reported_breakage", "may_have_broken"]
 
 _LOSSES = 3
 
@@ -42,15 +42,21 @@ def find_reported_breakage(metric: str, summary: Summary, losses: Sequence[str])
     return None
 
 
-def may_have_diverged(summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS) -> bool:
-    """Return whether the last value of a loss is so far above its minimum that its points must be read."""
+def may_have_broken(metric: str, summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS) -> bool:
+    """Return whether points must be read: a mean is not finite, or a loss ends so far above its minimum."""
     # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
-    return any(
-        one.value - one.min.value > share * abs(one.min.value)
-        for key in losses
-        if (one := summary.get(key)) and one.value is not None and one.min is not None
-    )
+    for key in (metric, *losses):
+        one = summary.get(key)
+        if one is None:
+            continue
+        # a sum, and with it the mean, is finite only if every value is
+        if one.avg is not None and not math.isfinite(one.avg):
+            return True
+        low = one.min if key in losses else None
+        if low is not None and one.value is not None and one.value - low.value > share * abs(low.value):
+            return True
+    return False
 
 
 def find_breakage(

@@ -22,6 +22,7 @@ _STAMP = re.compile(
     r"\d{4}[-_]?\d{2}[-_]?\d{2}(?:[-_ T]?\d{2}[-_:]?\d{2}(?:[-_:]?\d{2})?)?|\d{6,}|(?<![a-z\d])\d{2}:\d{2}:\d{2}"
 )
 _NUMBER = re.compile(r"(?:[-_ #(]+|(?<=[a-z])\.?|^)\d{1,5}\)?$", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[-_ .:#()]+")
 # an integer after one of these words is a setting, not the number of a run
 _SETTING_WORDS = re.compile(
     r"(?<![a-z])(?:lr|wd|bs|batch|size|width|depth|layers?|heads?|dim|hidden|epochs?|steps?|rank|top|k|n|gpus?|nodes?|channels?|"
@@ -94,7 +95,7 @@ def simplify_name(name: str) -> str:
     number = _NUMBER.search(text)
     if number and not _SETTING_WORDS.search(text[: number.start()]) and not text[: number.start()][-1:].isdigit():
         text = text[: number.start()]
-    return re.sub(r"[-_ .:#()]+", "-", text).strip("-")
+    return _SEPARATORS.sub("-", text).strip("-")
 
 
 def simplify_command(command: str, name: str) -> str:
@@ -146,24 +147,29 @@ def _simplify(run: Run) -> str | None:
 
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
     """Group runs that count once: clones of one experiment, equal seeds, identical series."""
-    merged: list[list[int]] = []
-    owners: dict[Hashable, int] = {}
-    for place, label in zip(places, labels, strict=True):
+    roots: dict[Hashable, int] = {}
+    seeds: dict[Hashable, int] = {}
+    curves: dict[Hashable, int] = {}
+    # the first run of the group that a run belongs to
+    parents = list(range(len(places)))
+
+    def find(number: int) -> int:
+        while parents[number] != number:
+            number = parents[number]
+        return number
+
+    for number, (place, label) in enumerate(zip(places, labels, strict=True)):
         run = runs[place]
-        every = [("root", run.root), ("label", label), ("series", run.series)]
-        marks = [mark for mark in every if mark[1]]
-        known = sorted({owners[mark] for mark in marks if mark in owners})
-        if not known:
-            merged.append([])
-            known = [len(merged) - 1]
-        target = known[0]
-        merged[target].append(place)
-        for other in known[1:]:
-            merged[target] += merged[other]
-            merged[other] = []
-            owners.update({mark: target for mark, owner in owners.items() if owner == other})
-        owners.update(dict.fromkeys(marks, target))
-    return [sorted(one) for one in merged if one]
+        for known, mark in ((roots, run.root), (seeds, label), (curves, run.series)):
+            if mark:
+                other = known.setdefault(mark, number)
+                if other != number:
+                    first, second = sorted((find(other), find(number)))
+                    parents[second] = first
+    merged: dict[int, list[int]] = {}
+    for number, place in enumerate(places):
+        merged.setdefault(find(number), []).append(place)
+    return [sorted(one) for one in merged.values()]
 
 
 def _label(runs: Sequence[Run], places: Sequence[int]) -> tuple[str, ...]:

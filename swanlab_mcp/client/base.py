@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from swanlab_mcp.core.models import (
@@ -23,7 +23,10 @@ from swanlab_mcp.core.models import (
 )
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "ChooseKeys"]
+
+# returns further metric keys whose summaries are needed, among those that the first experiments logged
+ChooseKeys = Callable[[Sequence[str]], Sequence[str]]
 
 
 class Backend(Protocol):
@@ -74,13 +77,17 @@ class Backend(Protocol):
     ) -> ApiResponse[list[Experiment]]: ...
 
     async def narrow_experiments(
-        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
+        self,
+        ref: ProjectRef,
+        filters: Sequence[Filter],
+        keys: Sequence[str] = (),
+        choose: ChooseKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         """Return part of a project's experiments, with configs, that includes every match of the filters.
 
         The caller must apply the filters again, because the result may include other experiments and SwanLab compares
         differently. The summaries of the metrics `keys` are included: for thousands of experiments, this is faster than
-        two requests in turn.
+        two requests in turn. For more than 100 experiments, the backend may add the keys that `choose` returns.
         """
         ...
 

@@ -170,13 +170,14 @@ class Filter(Record):
 class Narrowed(NamedTuple):
     """Experiments that include every match of some filters; SwanLab already evaluated the filters in `applied`.
 
-    `is_whole`: these are all experiments of the project. `summaries` by cuid contain the requested metrics.
+    `is_whole`: these are all experiments of the project. `summaries` by cuid contain the metrics `keys`.
     """
 
     experiments: Sequence[Experiment]
     summaries: Mapping[str, Summary]
     applied: Sequence[Filter] = ()
     is_whole: bool = True
+    keys: Sequence[str] = ()
 
 
 class Extreme(Record):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
@@ -36,11 +37,16 @@ _NAMED = 10
 
 
 async def list_chosen(
-    client: SwanLabClient, project: str, username: str, filters: Sequence[Filter], keys: Sequence[str] = ()
+    client: SwanLabClient,
+    project: str,
+    username: str,
+    filters: Sequence[Filter],
+    keys: Sequence[str] = (),
+    choose: ChooseKeys | None = None,
 ) -> tuple[ProjectRef, Choice]:
     """Return a project, its experiments that meet the filters, and their summaries of the metrics `keys`."""
     ref = await resolve_project(client, project, username)
-    return ref, await choose_experiments(client, ref, filters, keys=keys)
+    return ref, await choose_experiments(client, ref, filters, keys=keys, choose=choose)
 
 
 def link_pages(client: SwanLabClient, ref: ProjectRef) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.differences import flatten
@@ -13,7 +14,7 @@ from swanlab_mcp.analysis.filtering import (
     passes,
     sort_candidates,
 )
-from swanlab_mcp.client.base import Backend
+from swanlab_mcp.client.base import Backend, ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
@@ -35,15 +36,19 @@ from swanlab_mcp.operations.listing import add_notes, describe_page, get_showabl
 from swanlab_mcp.operations.location import ask_about_project, resolve_project
 from swanlab_mcp.operations.refusals import word_refusals
 
-__all__ = ["Choice", "choose_experiments", "find_experiments"]
+__all__ = ["FEW", "Choice", "choose_experiments", "find_experiments", "list_summarised_keys"]
+
+FEW = 100
+_ASKED_FOR_KEYS = 3
 
 
 class Choice(NamedTuple):
-    """The experiments that meet filters, notes on the filtering, and summaries of the requested metrics by cuid."""
+    """The experiments that meet filters, notes on the filtering, and summaries of the metrics `keys` by cuid."""
 
     candidates: list[Candidate]
     notes: list[str]
     summaries: Mapping[str, Summary]
+    keys: Sequence[str] = ()
 
     @property
     def experiments(self) -> list[Experiment]:
@@ -96,11 +101,13 @@ async def choose_experiments(
     *,
     descending: bool = False,
     keys: Sequence[str] = (),
+    choose: ChooseKeys | None = None,
 ) -> Choice:
     """Return the experiments that meet all filters, sorted, with their summaries of the metrics `keys`.
 
-    Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the list if it can; if the narrowed list is
-    empty or has an unknown field, all experiments are read before this is reported.
+    For more than 100 experiments, summaries of the keys that `choose` returns are added. Raises InvalidArgument or
+    NotFound for a wrong filter. SwanLab narrows the list if it can; if the narrowed list is empty or has an unknown
+    field, all experiments are read before this is reported.
     """
     with word_refusals():
         filters = [normalise_states(condition) for condition in filters]
@@ -108,7 +115,8 @@ async def choose_experiments(
     # experiments that the filters exclude need no summary
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     backend = client.at(ref)
-    answer = await ask_about_project(client, ref, backend.narrow_experiments, filters, requested)
+    listing = partial(backend.narrow_experiments, choose=None if filters else choose)
+    answer = await ask_about_project(client, ref, listing, filters, requested)
     narrowed = answer.data or Narrowed((), {})
     candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
     matching = _select(candidates, filters)
@@ -127,13 +135,28 @@ async def choose_experiments(
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
     notes = [*answer.notes, *_note_filters(filters, narrowed, len(matching))]
-    summaries = narrowed.summaries
+    summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
-        reported = await backend.get_summaries(ref, chosen, keys)
+        known = await _add_keys(backend, ref, chosen, keys, choose) if choose else keys
+        reported = await backend.get_summaries(ref, chosen, known)
         summaries = reported.data or {}
         notes += reported.notes
-    return Choice(matching, list(dict.fromkeys(notes)), summaries)
+    return Choice(matching, list(dict.fromkeys(notes)), summaries, known)
+
+
+async def _add_keys(
+    backend: Backend, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str], choose: ChooseKeys
+) -> Sequence[str]:
+    if len(experiments) <= FEW:
+        return keys
+    return list(dict.fromkeys([*keys, *choose(await list_summarised_keys(backend, ref, experiments))]))
+
+
+async def list_summarised_keys(backend: Backend, ref: ProjectRef, experiments: Sequence[Experiment]) -> list[str]:
+    """Return the metric keys of the first few experiments, at the cost of one request."""
+    answer = await backend.get_summaries(ref, experiments[:_ASKED_FOR_KEYS])
+    return list(dict.fromkeys(key for summary in (answer.data or {}).values() for key in summary))
 
 
 async def _read_candidates(

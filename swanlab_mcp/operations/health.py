@@ -3,79 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.breakage import (
     choose_training_losses,
     find_breakage,
     find_reported_breakage,
-    may_have_diverged,
+    may_have_broken,
 )
 from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.models import Experiment, MetricSummary, Summary
+from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.operations.choice import list_logged_keys, read_series
+from swanlab_mcp.operations.finding import FEW, Choice, list_summarised_keys
 
-__all__ = ["HealthCheck", "find_breakages"]
+__all__ = ["HealthCheck", "HealthReader"]
 
+_LEADERS = 3
 _SUMMARISED = 3000
 _READ = 100
 
 
 class HealthCheck(NamedTuple):
-    """How each experiment broke, None for intact ones; `total` experiments were checked.
+    """How many experiments were checked; `total` counts them.
 
     In `summaries` experiments the `losses` were checked by their last values, in `points` experiments by their points.
     """
 
-    found: Sequence[Breakage | None] = ()
     losses: Sequence[str] = ()
     total: int = 0
     summaries: int = 0
     points: int = 0
 
-    def add(self, other: HealthCheck) -> HealthCheck:
-        """Return the counts of both checks."""
-        return HealthCheck(
-            (),
-            list(dict.fromkeys([*self.losses, *other.losses])),
-            self.total + other.total,
-            self.summaries + other.summaries,
-            self.points + other.points,
-        )
 
+class HealthReader:
+    """Check how each experiment of a ranking broke, by its ranked metric and its training losses.
 
-async def find_breakages(
-    client: SwanLabClient,
-    ref: ProjectRef,
-    experiments: Sequence[Experiment],
-    metric: str,
-    summaries: Sequence[MetricSummary | None],
-    already_read: int = 0,
-) -> HealthCheck:
-    """Return how each experiment broke, by its ranked metric and its training losses.
-
-    `experiments` are sorted, best first. Summaries come in batches and show most breakages. Points of at most 100
-    experiments are read: first of those whose summaries hint at a divergence, then of the best.
+    Up to 100 experiments are checked by their points. If there are more, all are checked by their summaries, and points
+    of at most 100 are read: of the leading ones and of those with suspicious summaries.
     """
-    losses = choose_training_losses(await list_logged_keys(client, ref, experiments))
-    listed = experiments[:_SUMMARISED]
-    answer = await client.at(ref).get_summaries(ref, listed, losses) if losses else None
-    known = (answer.data if answer else None) or {}
-    reported: list[Summary] = [
-        {**known.get(one.cuid, {}), **({metric: summary} if summary else {})}
-        for one, summary in zip(experiments, summaries, strict=True)
-    ]
-    found = [find_reported_breakage(metric, one, losses) for one in reported]
-    hints = [may_have_diverged(one, losses) for one in reported]
-    # read points only if the summary shows no breakage, or no step of it
-    unread = [place for place, one in enumerate(found) if not one or one.step is None]
-    unread.sort(key=lambda place: (found[place] is not None, not hints[place]))
-    wanted = unread[: max(0, _READ - already_read)]
-    keys = list(dict.fromkeys([metric, *losses]))
-    series = await read_series(client, ref, [experiments[place] for place in wanted], keys, exact=False)
-    for place, one in zip(wanted, series, strict=True):
-        found[place] = find_breakage(metric, one, losses) or found[place]
-    points = len(experiments) if len(wanted) == len(unread) else len(wanted)
-    return HealthCheck(found, losses, len(experiments), len(listed), points)
+
+    def __init__(self, client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str) -> None:
+        self._client, self._ref, self._metric = client, ref, metric
+        self._experiments = choice.experiments
+        self._summaries: dict[str, Summary] = {
+            one.cuid: choice.summaries.get(one.cuid, {}) for one in self._experiments
+        }
+        self._losses = choose_training_losses(choice.keys)
+        self._are_keys_known = False
+        self._bare: set[int] = set()
+        self._suspicious: set[int] = set()
+        self._read: set[int] = set()
+        self._leaders = _LEADERS
+        self.breakages: dict[int, Breakage | None] = {}
+
+    @property
+    def check(self) -> HealthCheck:
+        total = len(self.breakages)
+        points = total if len(self._experiments) <= FEW else len(self._read)
+        return HealthCheck(self._losses, total, total - len(self._bare), points)
+
+    async def advance(self, ranked: Sequence[int]) -> bool:
+        """Check the ranked experiments, best first; return whether the ranking may change."""
+        new = [place for place in ranked if place not in self.breakages]
+        if len(self._experiments) <= FEW:
+            if new:
+                await self.check_closely(new)
+            return bool(new)
+        known = self._count_broken()
+        is_first, self._are_keys_known = not self._are_keys_known, True
+        if is_first and not self._losses:
+            await self._add_losses(ranked, await self._find_losses(ranked))
+            is_first = False
+        self._judge_summaries(new)
+        leaders = ranked[: self._leaders]
+        wanted = [*leaders, *(place for place in ranked if place in self._suspicious)]
+        unread = [place for place in dict.fromkeys(wanted) if place not in self._read and not self.breakages[place]]
+        unread = unread[: _READ - len(self._read)]
+        found: list[Any] = await gather(self._read_points(unread), *([self._find_losses(ranked)] if is_first else []))
+        losses: list[str] = found[-1] or []
+        await self._add_losses(ranked, losses)
+        if any(self.breakages[place] for place in leaders):
+            # many broken ones may lead
+            self._leaders *= 2
+        return bool(losses) or self._count_broken() > known
+
+    def _count_broken(self) -> int:
+        return sum(map(bool, self.breakages.values()))
+
+    async def check_closely(self, places: Sequence[int]) -> None:
+        """Check experiments by their summaries and by all their points."""
+        experiments = self._get(places)
+        losses = choose_training_losses(await list_logged_keys(self._client, self._ref, experiments))
+        self._losses = list(dict.fromkeys([*self._losses, *losses]))
+        await self._summarise(places, losses)
+        self._judge_summaries(places)
+        # the summary shows the breakage, but not always its step
+        await self._read_points([one for one in places if not (known := self.breakages[one]) or known.step is None])
+
+    async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
+        """Return further training losses, of the experiments that lead."""
+        keys = await list_summarised_keys(self._client.at(self._ref), self._ref, self._get(ranked[:_LEADERS]))
+        return [key for key in choose_training_losses(keys) if key not in self._losses]
+
+    async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:
+        """Check the summaries of further losses; points must be read once more."""
+        if losses:
+            await self._summarise(ranked, losses)
+            self._losses += losses
+            self._read.clear()
+            self._judge_summaries(ranked)
+
+    async def _summarise(self, places: Sequence[int], losses: Sequence[str]) -> None:
+        if not losses:
+            return
+        self._bare.update(places[_SUMMARISED:])
+        listed = self._get(places[:_SUMMARISED])
+        answer = await self._client.at(self._ref).get_summaries(self._ref, listed, losses)
+        for cuid, summary in (answer.data or {}).items():
+            self._summaries[cuid] = {**self._summaries[cuid], **summary}
+
+    def _judge_summaries(self, places: Sequence[int]) -> None:
+        for place in places:
+            summary = self._summaries[self._experiments[place].cuid]
+            self.breakages[place] = find_reported_breakage(self._metric, summary, self._losses) or self.breakages.get(
+                place
+            )
+            if may_have_broken(self._metric, summary, self._losses):
+                self._suspicious.add(place)
+
+    async def _read_points(self, places: Sequence[int]) -> None:
+        keys, losses = list(dict.fromkeys([self._metric, *self._losses])), self._losses.copy()
+        self._read.update(places)
+        series = await read_series(self._client, self._ref, self._get(places), keys, exact=False)
+        for place, one in zip(places, series, strict=True):
+            self.breakages[place] = find_breakage(self._metric, one, losses) or self.breakages.get(place)
+
+    def _get(self, places: Sequence[int]) -> list[Experiment]:
+        return [self._experiments[place] for place in places]

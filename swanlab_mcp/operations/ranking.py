@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from swanlab_mcp.analysis.breakage import choose_training_losses
 from swanlab_mcp.analysis.differences import find_ignored
 from swanlab_mcp.analysis.leaderboard import order_results
 from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key
@@ -91,22 +92,25 @@ async def rank_experiments(
     Example: {"project": "mnist", "metric": "val/acc"}.
     """
     kind = describe_key(metric)
-    ref, choice = await list_chosen(client, project, username, filters, [metric] if at in ("best", "last") else ())
+    keys = [metric] if at in ("best", "last") else ()
+    ref, choice = await list_chosen(client, project, username, filters, keys, choose_training_losses)
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
     if not experiments:
         none = ApiResponse[Any](data=[], page=Page(returned=0, total=0), notes=notes)
         return add_notes(none, "" if filters else say("The project holds no experiments yet."))
     reached = await read_reached(client, ref, choice, metric, at)
-    study = Study(client, ref, experiments, reached, metric, repeats_by)
+    study = Study(client, ref, choice, reached, metric, repeats_by)
     link = link_pages(client, ref)
     wanted = mode if mode != "auto" else kind.direction
-    await study.check_health(wanted or "min", by_state=not unfinished)
+    ends: Sequence[Literal["min", "max"]] = [wanted] if wanted else ["min", "max"]
+    for end in ends:
+        await study.check_health(end, by_state=not unfinished)
     if not wanted:
-        parts = [_show_end(study.make_field(end, by_state=not unfinished)) for end in ("min", "max")]
+        parts = [_show_end(study.make_field(end, by_state=not unfinished)) for end in ends]
         count = sum(len(part.rows) for part in parts)
         shown = Page(returned=count, total=count, order=say("both ends"))
-        ends = Ranking(metric, reached, experiments, parts, kind, health=study.health)
-        return add_notes(ApiResponse(data=ends, page=shown, notes=notes), link)
+        both = Ranking(metric, reached, experiments, parts, kind, health=study.health)
+        return add_notes(ApiResponse(data=both, page=shown, notes=notes), link)
     by_seed = by_seed or bool(baseline)
     stretch = get_slice(page, size)
     order = study.order(study.make_field(wanted, by_state=not unfinished), stretch, baseline, by_seed=by_seed)

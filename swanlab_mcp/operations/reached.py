@@ -41,16 +41,12 @@ class Reached(NamedTuple):
     window: int = 0
     is_batch: bool = False
 
-    def get_summary(self, place: int) -> MetricSummary | None:
-        read = self.read[place]
-        return read if isinstance(read, MetricSummary) else None
-
     def get_result(self, place: int, mode: str, state: str, breakage: Breakage | None = None) -> Result:
         read = self.read[place]
         if read is None:
             return Result(None, None, None, None, state)
         if isinstance(read, MetricSummary):
-            return _read_summary(read, mode, self.at, state)._replace(breakage=breakage)
+            return _read_summary(read, mode, self.at, state, breakage)
         if not read.steps:
             return Result(None, None, None, None, state)
         last = Result(None, None, read.values[-1], read.steps[-1], state, breakage=breakage)
@@ -133,15 +129,15 @@ def _may_be_batch(metric: str) -> bool:
     return not is_held_out and kind.role in ("loss", "error", "quality", "reward")
 
 
-def _read_summary(summary: MetricSummary, mode: str, at: str, state: str) -> Result:
+def _read_summary(summary: MetricSummary, mode: str, at: str, state: str, breakage: Breakage | None) -> Result:
     if at == "last":
-        return Result(summary.value, summary.step, summary.value, summary.step, state)
+        return Result(summary.value, summary.step, summary.value, summary.step, state, None, breakage)
     extreme = summary.min if mode == "min" else summary.max
     if extreme is None:
         is_lost = summary.value is not None and not math.isfinite(summary.value)
         missing = Reason("non-finite" if is_lost else "no extremes")
-        return Result(None, None, summary.value, summary.step, state, missing)
-    return Result(extreme.value, extreme.step, summary.value, summary.step, state)
+        return Result(None, None, summary.value, summary.step, state, missing, breakage)
+    return Result(extreme.value, extreme.step, summary.value, summary.step, state, None, breakage)
 
 
 def _read_smooth_best(points: Points, mode: str, window: int, last: Result) -> Result:

@@ -52,7 +52,7 @@ async def read_studies(
     for key in targets:
         if key in logged and describe_key(key).direction:
             reached = await read_reached(client, ref, choice, key, "best", may_read=is_alone)
-            studies.append(Study(client, ref, choice.experiments, reached, key))
+            studies.append(Study(client, ref, choice, reached, key))
     return studies
 
 

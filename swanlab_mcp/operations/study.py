@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import flatten, identify_settings
@@ -10,17 +10,17 @@ from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, order_res
 from swanlab_mcp.analysis.repeats import Run, group_settings
 from swanlab_mcp.analysis.standings import Field, Standing, name_settings, rank_each, rank_settings
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.operations.baselines import find_baseline
 from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.environments import read_facts
-from swanlab_mcp.operations.health import HealthCheck, find_breakages
+from swanlab_mcp.operations.finding import Choice
+from swanlab_mcp.operations.health import HealthCheck, HealthReader
 from swanlab_mcp.operations.reached import Reached, fingerprint
 
 __all__ = ["Order", "Study"]
 
-_ROUNDS = 5
+_ROUNDS = 8
 _ORIGINS = 300
 
 
@@ -41,13 +41,15 @@ class Study:
         self,
         client: SwanLabClient,
         ref: ProjectRef,
-        experiments: Sequence[Experiment],
+        choice: Choice,
         reached: Reached,
         metric: str,
         by: str = "config",
     ) -> None:
+        experiments = choice.experiments
         self.client, self.ref, self.experiments, self.reached, self.by = client, ref, experiments, reached, by
         self.metric = metric
+        self._health = HealthReader(client, ref, choice, metric)
         self.configs = [flatten(one.profile.get("config")) for one in experiments]
         self.runs = [
             Run(
@@ -64,10 +66,18 @@ class Study:
                 experiments, identify_settings(self.configs), self.configs, reached.read, strict=True
             )
         ]
-        self.breakages: dict[int, Breakage | None] = {}
-        self.health = HealthCheck()
+        self._apart: tuple[Hashable, tuple[list[Result], list[Reason | None]]] | None = None
         self.known_origins: set[int] = set()
         self.unread_origins = 0
+
+    @property
+    def health(self) -> HealthCheck:
+        return self._health.check
+
+    @property
+    def breakages(self) -> Mapping[int, Breakage | None]:
+        """Return how each checked experiment broke, by its place."""
+        return self._health.breakages
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
         results, reasons = self._set_apart(mode, by_state=by_state, by_length=by_length)
@@ -78,12 +88,16 @@ class Study:
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
         """Return each experiment's result, and why it is not ranked."""
+        name = (mode, by_state, by_length, sum(map(bool, self.breakages.values())))
+        if self._apart and self._apart[0] == name:
+            return self._apart[1]
         results = [
             self.reached.get_result(place, mode, one.state, self.breakages.get(place))
             for place, one in enumerate(self.experiments)
         ]
         is_at_step = self.reached.at.startswith("step:")
         reasons = set_apart(results, by_state=by_state and not is_at_step, by_length=by_length and not is_at_step)
+        self._apart = name, (results, reasons)
         return results, reasons
 
     def order(self, field: Field, stretch: slice, baseline: str, *, by_seed: bool) -> Order:
@@ -100,20 +114,14 @@ class Study:
         for _ in range(_ROUNDS):
             # without the settings, which only the rows need
             results, reasons = self._set_apart(mode, by_state=by_state)
-            order = order_results(results, reasons, mode)
             # a short experiment may be long enough after broken experiments are excluded
-            new = [place for place in order if not reasons[place] and place not in self.breakages]
-            if not new:
+            ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
+            if not await self._health.advance(ranked):
                 break
-            await self.check_places(new)
 
     async def check_places(self, places: Sequence[int]) -> None:
-        """Check which experiments are broken; the first experiments are checked most closely."""
-        experiments = [self.experiments[place] for place in places]
-        summaries = [self.reached.get_summary(place) for place in places]
-        check = await find_breakages(self.client, self.ref, experiments, self.metric, summaries, self.health.points)
-        self.breakages |= dict(zip(places, check.found, strict=True))
-        self.health = self.health.add(check)
+        """Check which of these experiments are broken, by their points."""
+        await self._health.check_closely(places)
 
     async def read_origins(self, order: Order) -> bool:
         """Read the commands and commits of all repeats, or if there are many, only of those in the checked rows.

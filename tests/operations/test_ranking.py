@@ -187,7 +187,8 @@ async def test_summaries_are_requested_while_pages_load(settings: Settings, stat
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "thousands", "metric": "val/acc"})
     assert check_forms(result)["page"]["total"] == 3000
-    assert [fault.hits for fault in state.faults] == [1, 10]
+    # 10 batches, and the first and the leading experiments, whose keys show the training losses
+    assert [fault.hits for fault in state.faults] == [1, 12]
 
 
 @pytest.mark.usefixtures("thousands")
@@ -457,9 +458,7 @@ async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sw
         assert "Checked for NaN and divergence: val/acc, train/loss." in expected["notes"]
 
 
-async def test_many_runs_check_all_summaries_and_a_hundred_series(
-    settings: Settings, state: State, sweep: Sweep
-) -> None:
+async def test_many_runs_check_all_summaries_and_few_series(settings: Settings, state: State, sweep: Sweep) -> None:
     steady = [(step, 2 - step / 40) for step in range(40)]
     grown = [*steady[:30], *((step, 9.0) for step in range(30, 40))]
     for number in range(130):
@@ -467,10 +466,38 @@ async def test_many_runs_check_all_summaries_and_a_hundred_series(
         sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
     reply = await sweep.rank(settings, by_seed=False, size=3)
     assert "Set apart, after the 128 ranked: 2 broken." in reply["notes"]
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, points of 100."
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, points of 4."
     assert note in reply["notes"]
-    sampled = state.get_calls("/metrics/scalar$")
-    assert len(sampled) <= 100
+    # the losses come with the ranked metric; no experiment is looked up
+    assert [len(state.get_calls(path)) for path in ("/metrics/summaries$", "/metrics/scalar$")] == [3, 4]
+    assert not state.get_calls(r"/runs/\w+$")
+
+
+async def test_leader_of_many_runs_never_hides_a_passing_nan(settings: Settings, sweep: Sweep) -> None:
+    steady = [(step, 2 - step / 40) for step in range(40)]
+    passing = [*steady[:20], (20, math.nan), *steady[21:]]
+    for number in range(110):
+        loss = passing if number < 5 else steady
+        sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
+    pages = [await sweep.rank(settings, by_seed=False, page=page, size=55) for page in (1, 2)]
+    assert pages[0]["data"][0]["name"] == "run-005"
+    apart = [row["name"] for reply in pages for row in reply["data"] if "apart" in row]
+    assert apart == [f"run-{number:03d}" for number in range(5)]
+    for reply in pages:
+        assert "Set apart, after the 105 ranked: 5 broken." in reply["notes"]
+
+
+async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settings, sweep: Sweep) -> None:
+    lost = [(0, 1.0), (10, math.nan)]
+    for number in range(110):
+        # neither the newest nor the oldest ones
+        is_leading = 50 <= number < 55
+        more = {"train/loss": lost if number == 51 else [(0, 1.0), (10, 0.5)]} if is_leading else {}
+        sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
+    reply = await sweep.rank(settings, by_seed=False, filters=[{"field": "name", "op": "!=", "value": "run-000"}])
+    assert any(note.startswith("Set apart, after the 108 ranked: 1 broken") for note in reply["notes"])
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 109 experiments, points of 3."
+    assert note in reply["notes"]
 
 
 async def test_values_are_read_at_the_best_step_of_another_metric(settings: Settings, sweep: Sweep) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
 from swanlab_mcp.client.cloud.fields import read_list
+from swanlab_mcp.client.cloud.listed_summaries import SUMMARIES_AT_ONCE, ListedSummaries
 from swanlab_mcp.client.cloud.metrics import MetricQueries
-from swanlab_mcp.client.cloud.paging import LARGEST_PAGE, HandOn
+from swanlab_mcp.client.cloud.paging import HandOn
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.cloud.wire import (
     read_experiment,
@@ -41,7 +43,6 @@ __all__ = ["CloudClient"]
 T = TypeVar("T")
 
 _PROFILES_AT_ONCE = 20
-_SUMMARIES_AT_ONCE = 300
 
 
 class CloudClient(MetricQueries):
@@ -118,7 +119,11 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
     async def narrow_experiments(
-        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
+        self,
+        ref: ProjectRef,
+        filters: Sequence[Filter],
+        keys: Sequence[str] = (),
+        choose: ChooseKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         """Let SwanLab apply the filters that it supports; read missing configs only if the whole list costs more."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
@@ -127,47 +132,29 @@ class CloudClient(MetricQueries):
             if found is not None:
                 applied = [one for one in filters if id(one) in items]
                 reported = await self.get_summaries(ref, found, keys) if keys else ApiResponse(data={})
-                return ApiResponse(data=Narrowed(found, reported.data or {}, applied, is_whole=False))
+                return ApiResponse(data=Narrowed(found, reported.data or {}, applied, is_whole=False, keys=keys))
         if not keys:
             answer = await self.list_experiments(ref)
             return ApiResponse(data=Narrowed(answer.data or (), {}))
-        return ApiResponse(data=await self._list_summarised(ref, keys))
+        return ApiResponse(data=await self._list_summarised(ref, keys, choose))
 
-    async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str]) -> Narrowed:
+    async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str], choose: ChooseKeys | None) -> Narrowed:
         """Return all experiments of a project; fetch summaries while further pages are pending."""
-        summaries: dict[str, Summary] = {}
+        collected = ListedSummaries(self._references, self._summaries, ref, keys, choose)
         experiments: list[Experiment] = []
-        waiting: list[dict[str, Any]] = []
-        stage: progress.Stage | None = None
-
-        async def summarise(items: list[dict[str, Any]], total: int, *, is_last: bool) -> None:
-            nonlocal stage
-            own = stage = stage or progress.Stage("summaries", total)
-            waiting.extend(items)
-            if is_last:
-                # a second reading starts with the first page again
-                stage = None
-            elif len(waiting) <= _SUMMARIES_AT_ONCE - LARGEST_PAGE:
-                return
-            batch = waiting.copy()
-            waiting.clear()
-            if not batch:
-                return
-            project_id = await self._references.find_project_id(ref)
-            summaries.update(await self._summaries.read([read_reference(item, project_id) for item in batch], keys))
-            if total > _SUMMARIES_AT_ONCE:
-                await own.advance(len(batch))
 
         async def read_list_of_all() -> None:
             nonlocal experiments
-            experiments, _ = await self._read_experiments(ref, 0, None, summarise)
+            experiments, _ = await self._read_experiments(ref, 0, None, collected.take)
 
         async def look_up() -> None:
             await self._references.find_project_id(ref)
 
         await gather(read_list_of_all(), look_up())
+        collected.remember()
         # a second reading may lack some experiments of the first
-        return Narrowed(experiments, {one.cuid: summaries[one.cuid] for one in experiments})
+        found = {one.cuid: collected.found[one.cuid] for one in experiments}
+        return Narrowed(experiments, found, keys=collected.keys)
 
     async def _read_experiments(
         self, ref: ProjectRef, offset: int, limit: int | None, hand_on: HandOn | None = None
@@ -217,8 +204,9 @@ class CloudClient(MetricQueries):
         """Fetch 300 experiments per request, in parallel; drop metrics other than the keys."""
         project_id = await self._references.find_project_id(ref)
         references = [read_reference(experiment, project_id) for experiment in experiments]
+        self._references.remember(ref, references)
         batches = [
-            references[start : start + _SUMMARIES_AT_ONCE] for start in range(0, len(references), _SUMMARIES_AT_ONCE)
+            references[start : start + SUMMARIES_AT_ONCE] for start in range(0, len(references), SUMMARIES_AT_ONCE)
         ]
         stage = progress.Stage("summaries", len(references))
 

@@ -8,8 +8,11 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
+from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.cache import CAPACITY, AnswerCache, Part, weigh_parts
 from swanlab_mcp.client.cloud.api import CloudClient
+from swanlab_mcp.client.cloud.listed_summaries import FIRST, add_keys
+from swanlab_mcp.client.cloud.paging import LARGEST_PAGE
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
@@ -101,7 +104,11 @@ class CachedClient(CloudClient):
         )
 
     async def narrow_experiments(
-        self, ref: ProjectRef, filters: Sequence[Filter], keys: Sequence[str] = ()
+        self,
+        ref: ProjectRef,
+        filters: Sequence[Filter],
+        keys: Sequence[str] = (),
+        choose: ChooseKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         """Fetch experiments and summaries together if the list is not cached; otherwise fetch only the missing part."""
         if filters and not self.answers.recall(_name_list(ref), ref):
@@ -116,11 +123,11 @@ class CachedClient(CloudClient):
             narrowed = answer.data or Narrowed((), {})
         elif keys and not self.answers.knows(ref):
             return await self.answers.ask(
-                ("summarised", ref, *keys),
+                ("summarised", ref, *keys, choose),
                 ref,
-                partial(super().narrow_experiments, ref, (), keys),
+                partial(super().narrow_experiments, ref, (), keys, choose),
                 lambda answer, requested: self.answers.see(ref, answer.data.experiments, requested, is_whole=True),
-                lambda answer: _take_apart(ref, answer.data, keys),
+                lambda answer: _take_apart(ref, answer.data),
             )
         else:
             # the whole list includes all matches of any filters
@@ -128,9 +135,12 @@ class CachedClient(CloudClient):
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
             return ApiResponse(data=narrowed, notes=answer.notes)
+        if choose and len(narrowed.experiments) > LARGEST_PAGE:
+            first = await self.get_summaries(ref, narrowed.experiments[:FIRST])
+            keys = add_keys(keys, choose, first.data or {})
         reported = await self.get_summaries(ref, narrowed.experiments, keys)
         return ApiResponse(
-            data=narrowed._replace(summaries=reported.data or {}), notes=[*answer.notes, *reported.notes]
+            data=narrowed._replace(summaries=reported.data or {}, keys=keys), notes=[*answer.notes, *reported.notes]
         )
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
@@ -187,13 +197,13 @@ def _name_summary(ref: ExperimentRef, keys: Sequence[str]) -> Hashable:
     return "summaries", ref, *keys
 
 
-def _take_apart(ref: ProjectRef, narrowed: Narrowed, keys: Sequence[str]) -> Iterable[Part]:
+def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
     """Return the cacheable parts of experiments and summaries fetched together, as if requested separately."""
     experiments = list(narrowed.experiments)
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
     size = weigh_parts(dict(narrowed.summaries))
     for cuid, summary in narrowed.summaries.items():
         one = ref.experiment(cuid)
-        yield Part(_name_summary(one, keys), one, ApiResponse(data=dict(summary)), size)
+        yield Part(_name_summary(one, narrowed.keys), one, ApiResponse(data=dict(summary)), size)
     # the last part is evicted last
     yield Part(_name_list(ref), ref, listed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from cachetools import TTLCache
@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _REMEMBERED = 60.0
 _MOST_REMEMBERED = 1000
+_MOST_LISTED = 20_000
 
 
 class References:
@@ -27,15 +28,23 @@ class References:
         self._transport = transport
         # ids never change, but the project or experiment may be deleted in the meantime
         self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
+        # experiments of listed projects need no lookup
+        self._listed = TTLCache[ProjectRef, dict[str, dict[str, Any]]](_MOST_LISTED, _REMEMBERED, getsizeof=len)
         self._lookups = SharedAnswers[dict[str, Any]]()
+
+    def remember(self, ref: ProjectRef, references: Sequence[dict[str, Any]]) -> None:
+        """Keep the ids of listed experiments of a project, unless they are known or too many."""
+        known = self._listed.get(ref, {})
+        if len(references) <= _MOST_LISTED and not all(one["experimentId"] in known for one in references):
+            self._listed[ref] = {one["experimentId"]: one for one in references}
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Await `question` with an experiment's ids; if the result is empty with cached ids, look them up and retry."""
-        was_known = ref in self._known
+        was_known = ref in self._known or ref.cuid in self._listed.get(ref.parent, {})
         answer = await question(await self.refer(ref))
         if answer or not was_known:
             return answer
-        self._known.pop(ref, None)
+        self.forget(ref)
         return await question(await self.refer(ref))
 
     async def refer(self, ref: ExperimentRef) -> dict[str, Any]:
@@ -48,7 +57,8 @@ class References:
             )
             return read_reference(item, project_id)
 
-        return await self._look_up(ref, look_up)
+        listed = self._listed.get(ref.parent, {}).get(ref.cuid)
+        return listed or await self._look_up(ref, look_up)
 
     async def find_project_id(self, ref: ProjectRef) -> str:
         async def look_up() -> dict[str, Any]:
@@ -70,3 +80,7 @@ class References:
         for known in list(self._known):
             if ref in (known, known.parent):
                 self._known.pop(known, None)
+        if isinstance(ref, ProjectRef):
+            self._listed.pop(ref, None)
+        else:
+            self._listed.get(ref.parent, {}).pop(ref.cuid, None)

@@ -24,7 +24,6 @@ from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
     Experiment,
-    Extreme,
     Filter,
     LogLine,
     MediaItem,
@@ -280,18 +279,21 @@ def _read_metric(entry: Any) -> MetricSummary:
     low, high = (
         cast("list[Any]", bounds) if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 2 else (None, None)
     )
-    return MetricSummary(
-        step=get_integer(entry.get("step", entry.get("index"))),
-        value=get_number(entry.get("value", entry.get("data"))),
-        min=_read_extreme(entry.get("min"), low),
-        max=_read_extreme(entry.get("max"), high),
-        avg=get_number(entry.get("avg")),
-        median=get_number(entry.get("median")),
-        stdDev=get_number(entry.get("stdDev")),
+    # one validation in place of three, because rankings read thousands
+    return MetricSummary.model_validate(
+        {
+            "step": get_integer(entry.get("step", entry.get("index"))),
+            "value": get_number(entry.get("value", entry.get("data"))),
+            "min": _read_extreme(entry.get("min"), low),
+            "max": _read_extreme(entry.get("max"), high),
+            "avg": get_number(entry.get("avg")),
+            "median": get_number(entry.get("median")),
+            "stdDev": get_number(entry.get("stdDev")),
+        }
     )
 
 
-def _read_extreme(extreme: Any, bound: Any) -> Extreme | None:
+def _read_extreme(extreme: Any, bound: Any) -> dict[str, Any] | None:
     if is_object(extreme):
         step = get_integer(extreme.get("step", extreme.get("index")))
         value = get_number(extreme.get("value", extreme.get("data")))
@@ -299,4 +301,4 @@ def _read_extreme(extreme: Any, bound: Any) -> Extreme | None:
         step, value = None, get_number(extreme)
     if value is None:
         value = get_number(bound)
-    return None if value is None else Extreme(step=step, value=value)
+    return None if value is None else {"step": step, "value": value}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
@@ -113,11 +114,13 @@ class OfflineClient:
         ref: ProjectRef,
         filters: Sequence[Filter],  # noqa: ARG002 the caller applies them
         keys: Sequence[str] = (),
+        choose: ChooseKeys | None = None,  # noqa: ARG002 reading summaries later costs the same
     ) -> ApiResponse[Narrowed]:
         answer = await self.list_experiments(ref)
         experiments = answer.data or []
         reported = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
-        return ApiResponse(data=Narrowed(experiments, reported.data or {}), notes=[*answer.notes, *reported.notes])
+        narrowed = Narrowed(experiments, reported.data or {}, keys=keys)
+        return ApiResponse(data=narrowed, notes=[*answer.notes, *reported.notes])
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:
