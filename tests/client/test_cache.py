@@ -311,11 +311,11 @@ async def test_response_in_flight_during_a_reset_is_not_cached(
     client: SwanLabClient, state: State, sweep: Project
 ) -> None:
     arrived, released = hold_list(state, sweep, "RUNNING")
-    asked = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "sweep")))
+    pending = asyncio.ensure_future(client.default.list_experiments(ProjectRef(ME, "sweep")))
     await asyncio.to_thread(arrived.wait)
     client.default.require_writable(WorkspaceRef(ME))
     released.set()
-    assert {one.state for one in (await asked).data or ()} == {"RUNNING"}
+    assert {one.state for one in (await pending).data or ()} == {"RUNNING"}
     assert await read_states(client) == {"FINISHED"}
 
 
@@ -476,14 +476,16 @@ async def test_least_recently_used_response_is_evicted_at_the_limit(settings: Se
 
     async def ask(cuids: str, **options: Any) -> tuple[str, float]:
         """Return the requested experiments and the size of the cache in bytes."""
-        asked = ""
+        requested = ""
         async with aclosing(open_cached(settings, **options)) as client:
             for cuid in cuids:
                 ref = ExperimentRef(ME, "long", cuid)
-                asked += cuid if (await count(state, client.default.read_points(ref, ["loss"], exact=False)))[0] else ""
-            return asked, client.default.answers.size
+                requested += (
+                    cuid if (await count(state, client.default.read_points(ref, ["loss"], exact=False)))[0] else ""
+                )
+            return requested, client.default.answers.size
 
-    asked, size = await ask("aa")
-    assert asked == "a"
+    requested, size = await ask("aa")
+    assert requested == "a"
     assert (await ask("abacab", capacity=2.5 * size))[0] == "abcb"
     assert (await ask("aa", capacity=0.5 * size))[0] == "aa"

@@ -98,8 +98,8 @@ async def test_projects_are_searched_and_sorted(case: Case) -> None:
         backend, workspace = client.at(case.ref), case.ref.parent.parent
         found = await backend.list_projects(workspace, search=case.ref.project[1:4].upper(), sort="name")
         assert case.ref.project in [one.name for one in found.data]
-        nothing = await backend.list_projects(workspace, search="no such name", sort="create")
-    assert (nothing.data, nothing.page.total) == ([], 0)
+        empty = await backend.list_projects(workspace, search="no such name", sort="create")
+    assert (empty.data, empty.page.total) == ([], 0)
 
 
 async def test_local_runs_are_the_default_without_an_account(tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ def test_error_after_the_bar_is_readable(host: str) -> None:
 
 @pytest.mark.parametrize(("language", "columns", "widest"), [("en", 30, 29), ("zh", 38, 37)])
 def test_bar_fits_a_narrow_terminal(host: str, language: str, columns: int, widest: int) -> None:
-    asked = ("--host", host, "--lang", language, "call", "rank_experiments", "project=many", "metric=odd")
-    got = run_on_terminal(*asked, columns=columns)[2]
+    words = ("--host", host, "--lang", language, "call", "rank_experiments", "project=many", "metric=odd")
+    got = run_on_terminal(*words, columns=columns)[2]
     drawn = [part for part in got.split("\r") if part.startswith("[")]
     assert drawn
     assert max(sum(2 if east_asian_width(one) == "W" else 1 for one in part.rstrip()) for part in drawn) == widest
@@ -218,8 +218,8 @@ def test_bar_fits_a_narrow_terminal(host: str, language: str, columns: int, wide
 
 @pytest.mark.parametrize("columns", [40, 45, 80])
 def test_chinese_bar_fits_its_line_and_is_erased(columns: int) -> None:
-    asked = ("--demo", "--lang", "zh", "call", "compare_experiments", "project=digits-mlp", "metrics=val/acc")
-    code, _, got = run_on_terminal(*asked, columns=columns)
+    words = ("--demo", "--lang", "zh", "call", "compare_experiments", "project=digits-mlp", "metrics=val/acc")
+    code, _, got = run_on_terminal(*words, columns=columns)
     drawn = [lay(part) for part in got.split("\r") if part.strip()]
     assert code == 0
     assert "实" in got
@@ -229,8 +229,8 @@ def test_chinese_bar_fits_its_line_and_is_erased(columns: int) -> None:
 
 @pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_plain_output_has_no_bar(host: str, how: dict[str, str]) -> None:
-    asked = ("--host", host, "call", "list_project_exps", "project=many")
-    assert run_on_terminal(*asked, **how)[2] == ""
+    words = ("--host", host, "call", "list_project_exps", "project=many")
+    assert run_on_terminal(*words, **how)[2] == ""
 
 
 def test_export_and_report_show_progress(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ async def test_several_environments_show_only_differences(settings: Settings, st
     arguments = {"project": "project1", "exp_cuids": ["one", "two"]}
     async with session(settings) as client:
         result = await client.call_tool("get_environment", arguments)
-        nothing = await client.call_tool("get_environment", {**arguments, "search": "zzz"})
+        empty = await client.call_tool("get_environment", {**arguments, "search": "zzz"})
         bare = await client.call_tool("get_environment", {**arguments, "exp_cuids": ["bare"]})
     assert result.structured_content["data"] == [
         {"name": "git.commit", "values": {"one1": "a69dddf", "two1": "b7"}},
@@ -170,7 +170,7 @@ async def test_several_environments_show_only_differences(settings: Settings, st
     ]
     assert "name | values.one1 | values.two1\ngit.commit | a69dddf | b7" in text_of(result)
     assert "6 facts are the same in all 2 and left out." in result.structured_content["notes"]
-    assert "None of the 9 facts has 'zzz' in its name." in nothing.structured_content["notes"]
+    assert "None of the 9 facts has 'zzz' in its name." in empty.structured_content["notes"]
     assert bare.structured_content["notes"] == ["No environment was recorded for bare1."]
 
 

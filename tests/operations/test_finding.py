@@ -254,11 +254,11 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
             result = await client.call_tool("find_experiments", {"project": "many", "filters": [condition]})
             assert result.is_error
             assert expected in text_of(result)
-        nothing = await client.call_tool(
+        empty = await client.call_tool(
             "find_experiments",
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
         )
-    assert "note: 0 of the 250 experiments meet the filters, applied here." in text_of(nothing)
+    assert "note: 0 of the 250 experiments meet the filters, applied here." in text_of(empty)
 
 
 @pytest.mark.parametrize(

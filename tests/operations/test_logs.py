@@ -92,7 +92,7 @@ async def test_matching_lines_come_with_context(settings: Settings, state: State
         result = await client.call_tool("get_logs", {**ASK, "search": "nan", "context": 1})
         early = await client.call_tool("get_logs", {**ASK, "search": "nan", "context": 0, "start": 0})
         errors = await client.call_tool("get_logs", {**ASK, "level": "error", "context": 0})
-        nothing = await client.call_tool("get_logs", {**ASK, "search": "zebra"})
+        empty = await client.call_tool("get_logs", {**ASK, "search": "zebra"})
         many = await client.call_tool("get_logs", {**ASK, "search": "line", "context": 0})
     assert [row["number"] for row in result.structured_content["data"]] == [24_999, 25_000, 25_001]
     assert "1 line with 'nan' among the lines 10000 to 29999." in text_of(result)
@@ -100,8 +100,8 @@ async def test_matching_lines_come_with_context(settings: Settings, state: State
     assert [row["number"] for row in early.structured_content["data"]] == [5]
     assert "The search goes on: start=20000." in text_of(early)
     assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
-    assert nothing.structured_content["data"] == []
-    assert "0 lines with 'zebra'" in text_of(nothing)
+    assert empty.structured_content["data"] == []
+    assert "0 lines with 'zebra'" in text_of(empty)
     assert "Only the last 100 of them are shown; start=10000 begins with the first." in text_of(many)
 
 

@@ -268,15 +268,15 @@ async def test_exact_points_continue_without_loss(settings: Settings, experiment
     assert found == [step for step, *_ in experiment.metrics["long"]]
 
 
-@pytest.mark.parametrize(("mode", "asked"), [("exact", 2000), ("exact", 700), ("sampled", 2000)])
+@pytest.mark.parametrize(("mode", "max_points"), [("exact", 2000), ("exact", 700), ("sampled", 2000)])
 async def test_reply_never_holds_more_points_than_fit(
-    settings: Settings, experiment: Experiment, mode: str, asked: int
+    settings: Settings, experiment: Experiment, mode: str, max_points: int
 ) -> None:
     found: list[int] = []
     arguments: dict[str, Any] = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["long"], "mode": mode}
     async with session(settings) as client:
         for _ in range(20):
-            result = await client.call_tool("get_metrics", {**arguments, "max_points": asked, "x_axis": "time"})
+            result = await client.call_tool("get_metrics", {**arguments, "max_points": max_points, "x_axis": "time"})
             assert count_tokens(json.dumps(result.structured_content, separators=(",", ":"))) <= 8000
             row = result.structured_content["data"][0]
             assert len(row["steps"]) == len(row["values"]) == len(row["times"]) > 100
@@ -358,9 +358,9 @@ async def test_experiment_without_the_key_does_not_hide_the_others(settings: Set
 
 @pytest.mark.parametrize("page", [0, 1])
 async def test_missing_key_adds_no_page(settings: Settings, page: int) -> None:
-    asked = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss", "nope"], "page": page}
+    arguments = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss", "nope"], "page": page}
     async with session(settings) as client:
-        result = await client.call_tool("get_metrics", asked)
+        result = await client.call_tool("get_metrics", arguments)
     shown = result.structured_content["page"]
     assert (shown["returned"], shown["total"]) == (1, 2)
     assert "next" not in shown
@@ -460,9 +460,9 @@ async def test_keys_are_listed_by_kind_with_experiments_that_lack_them(settings:
         ]
         assert len((await ask(kind="all"))["data"]) == 4
         assert [row["key"] for row in (await ask(search="val/*"))["data"]] == ["Val/Loss"]
-        nothing = await ask(search="lsos")
-    assert nothing["data"] == []
-    assert nothing["notes"][0].startswith("No custom keys that match 'lsos' among the 4 that were logged.")
+        empty = await ask(search="lsos")
+    assert empty["data"] == []
+    assert empty["notes"][0].startswith("No custom keys that match 'lsos' among the 4 that were logged.")
 
 
 async def test_each_series_reports_its_next_start(settings: Settings, state: State) -> None:

@@ -59,9 +59,9 @@ async def test_demo_lists_events_since_a_time() -> None:
         in reply["notes"]
     )
     assert reply["page"]["next"] == "page=2 size=10"
-    nothing = await ask(DEMO, project="digits-mlp", since=read_cursor(reply))
-    assert nothing["data"] == []
-    assert read_cursor(nothing) == read_cursor(reply) == "2026-11-23T08:02:26.210Z"
+    later = await ask(DEMO, project="digits-mlp", since=read_cursor(reply))
+    assert later["data"] == []
+    assert read_cursor(later) == read_cursor(reply) == "2026-11-23T08:02:26.210Z"
 
 
 async def test_each_experiment_is_reported_once_and_the_cursor_advances(settings: Settings, state: State) -> None:
@@ -89,8 +89,8 @@ async def test_each_experiment_is_reported_once_and_the_cursor_advances(settings
 
 async def test_first_and_equal_results_set_no_record(settings: Settings, state: State) -> None:
     add(state, "first", 5, 0.8)
-    alone = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
-    assert [row["what"] for row in alone["data"]] == ["finished"]
+    first = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z")
+    assert [row["what"] for row in first["data"]] == ["finished"]
     add(state, "equal", 9, 0.8)
     reply = await ask(settings, project="nightly", since="2026-01-01T14:00:00Z", metrics=["val/acc"])
     assert [row["what"] for row in reply["data"]] == ["finished"]
@@ -136,9 +136,9 @@ async def test_stall_is_found_in_a_workspace_without_updates(settings: Settings,
     stuck.state, stuck.finished_at = "RUNNING", None
     stuck.metrics = {"loss": [(step, 1.0) for step in range(100)]}
     since = "2026-01-01T09:05:00Z"
-    alone = await ask(settings, project="live", since=since)
+    single = await ask(settings, project="live", since=since)
     reply = await ask(settings, since=since)
-    for one in (alone, reply):
+    for one in (single, reply):
         assert [row["name"] for row in one["data"] if row["what"] == "stalled"] == ["stuck"]
 
 

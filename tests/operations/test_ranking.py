@@ -179,10 +179,10 @@ async def test_empty_project_needs_no_summary_requests(settings: Settings, state
 
 @pytest.mark.usefixtures("thousands")
 async def test_summaries_are_requested_while_pages_load(settings: Settings, state: State) -> None:
-    asked = threading.Event()
+    requested = threading.Event()
     state.faults = [
-        Fault("/thousands/runs$", query={"page": "30"}, until=asked),
-        Fault("/metrics/summaries$", then=asked.set),
+        Fault("/thousands/runs$", query={"page": "30"}, until=requested),
+        Fault("/metrics/summaries$", then=requested.set),
     ]
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "thousands", "metric": "val/acc"})
@@ -402,9 +402,9 @@ async def test_single_pair_of_repeats_gives_no_verdict(settings: Settings, sweep
     reply = await sweep.rank(settings)
     assert reply["data"][1]["verdict"] == "cannot tell"
     assert reply["data"][1]["why"].startswith("cannot tell: one pair of repeats")
-    alone = await sweep.rank(settings, by_seed=False)
-    assert not any(row.get("within_noise") for row in alone["data"])
-    assert any("cannot tell: one pair of repeats" in note for note in alone["notes"])
+    ungrouped = await sweep.rank(settings, by_seed=False)
+    assert not any(row.get("within_noise") for row in ungrouped["data"])
+    assert any("cannot tell: one pair of repeats" in note for note in ungrouped["notes"])
 
 
 async def test_settings_without_a_difference_get_no_verdict(settings: Settings, sweep: Sweep) -> None:

@@ -543,9 +543,9 @@ async def test_only_the_users_consent_applies_a_change(
         assert questions == []
         result = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
         again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
-    asked = "SwanLab: delete 1 experiment of kites-test2/mnist for ever, with metrics, logs and media?"
+    question = "SwanLab: delete 1 experiment of kites-test2/mnist for ever, with metrics, logs and media?"
     assert len(questions) == 1
-    assert questions[0].startswith(f'{asked}\n"a" (cuid-a, FINISHED, ')
+    assert questions[0].startswith(f'{question}\n"a" (cuid-a, FINISHED, ')
     if answer == "agree":
         assert result.structured_content["data"]["done"] is True
         assert names(project) == ["b", "c"]
@@ -596,8 +596,8 @@ async def test_failed_question_changes_no_data_and_can_be_confirmed_later(
         assert failed.is_error
         assert failed.structured_content["code"] == 503
         assert questions == []
-        asked = await client.call_tool(tool, {**arguments, "confirmation": token})
-    assert "did not agree; nothing was done" in text_of(asked)
+        retried = await client.call_tool(tool, {**arguments, "confirmation": token})
+    assert "did not agree; nothing was done" in text_of(retried)
     assert len(questions) == 1
     assert changes(state) == []
 
@@ -623,11 +623,13 @@ async def test_refused_confirmation_is_void_in_other_clients(writable: Settings,
         return ElicitResult(action="decline")
 
     server = create_server(writable)
-    asked = {"project": "kites-test2/mnist"}
+    arguments = {"project": "kites-test2/mnist"}
     async with Client(server, elicitation_callback=decline) as client, connect(server) as other:
-        token = (await client.call_tool("delete_project", asked)).structured_content["data"]["confirmation"]
-        assert "did not agree" in text_of(await client.call_tool("delete_project", {**asked, "confirmation": token}))
-        again = await other.call_tool("delete_project", {**asked, "confirmation": token})
+        token = (await client.call_tool("delete_project", arguments)).structured_content["data"]["confirmation"]
+        assert "did not agree" in text_of(
+            await client.call_tool("delete_project", {**arguments, "confirmation": token})
+        )
+        again = await other.call_tool("delete_project", {**arguments, "confirmation": token})
     assert "was used before" in text_of(again)
     assert changes(state) == []
 

@@ -187,8 +187,8 @@ def test_any_numbers_can_be_drawn(points: list[tuple[int, float]], log_y: bool) 
 
 
 def test_values_between_two_gaps_are_points() -> None:
-    alone = draw(Curve("a", range(3), [math.nan, 1.0, math.nan]))
-    assert count_pixels(alone, "#0072B2") > count_pixels(draw(Curve("a", range(3), [math.nan] * 3)), "#0072B2")
+    single = draw(Curve("a", range(3), [math.nan, 1.0, math.nan]))
+    assert count_pixels(single, "#0072B2") > count_pixels(draw(Curve("a", range(3), [math.nan] * 3)), "#0072B2")
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.floats(0, 0.999))

@@ -186,16 +186,16 @@ async def test_names_are_bounded_escaped_and_masked(settings: Settings, state: S
     token = "hf_" + "a" * 30
     for number, name in enumerate([f"run {secret}", f"with {token}", "</script>\x1b[31m\u202e", "n" * 5000]):
         state.add_experiment(state.projects[0], name, cuid=f"hostile{number}", metrics={f"loss {secret}": [(0, 1.0)]})
-    asked = {"exp_cuids": [f"hostile{number}" for number in range(4)], "keys": ["loss*"]}
+    given = {"exp_cuids": [f"hostile{number}" for number in range(4)], "keys": ["loss*"]}
     async with showing(replace(settings, api_key=secret), mode) as client:
-        data = await draw(client, **asked)
+        data = await draw(client, **given)
     names = [one["name"] for one in data["experiments"]]
     assert names[:3] == ["run ***", "with ***", "</script>\\x1b[31m\\u202e"]
     assert len(names[3]) == 120
     assert {one["key"] for one in data["curves"]} == {"loss ***"}
     assert "canary" not in json.dumps(data)
     async with showing(replace(settings, api_key=secret, show_secrets=True), mode) as client:
-        data = await draw(client, **asked)
+        data = await draw(client, **given)
     assert [one["name"] for one in data["experiments"]][:2] == ["run ***", f"with {token}"]
 
 
@@ -219,8 +219,8 @@ async def test_chart_data_is_sent_without_matplotlib(monkeypatch: pytest.MonkeyP
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     async with showing(DEMO) as client:
-        asked = {"project": "digits-mlp", "exp_cuids": ["lr-0.1"], "keys": ["val/loss"]}
-        result = await client.call_tool("plot_metrics", asked)
+        given = {"project": "digits-mlp", "exp_cuids": ["lr-0.1"], "keys": ["val/loss"]}
+        result = await client.call_tool("plot_metrics", given)
     assert [block.type for block in result.content] == ["text"]
     assert result.meta
     assert result.meta[DATA]["curves"][0]["total"] == 40

@@ -308,7 +308,7 @@ def collect_texts(value: Any) -> list[str]:
     return [str(value)] if isinstance(value, (str, int, float)) else []
 
 
-def check_requests(calls: Sequence[Call], asked: Sequence[Any], state: State) -> None:
+def check_requests(calls: Sequence[Call], given: Sequence[Any], state: State) -> None:
     """Fail unless every request is for an allowed endpoint and a requested or existing name."""
     known = {"local", "exports", "project1", "cuid1", "odd1"}
     known |= {one.username for one in state.workspaces} | {one.name for one in state.projects}
@@ -327,7 +327,7 @@ def check_requests(calls: Sequence[Call], asked: Sequence[Any], state: State) ->
             assert not any(character < " " or character == "\x7f" for character in name), call.raw_path
             is_known = name in known or call.raw_path.startswith("/storage/")
             assert is_known or any(
-                name in text or name in unquote(text) for one in reversed(asked) for text in collect_texts(one)
+                name in text or name in unquote(text) for one in reversed(given) for text in collect_texts(one)
             ), call.raw_path
 
 

@@ -62,12 +62,12 @@ def test_invalid_key_is_refused_before_the_method_is_checked(url: str) -> None:
 
 
 def preflight(url: str, origin: str) -> httpx.Response:
-    asked = {
+    headers = {
         "origin": origin,
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization,content-type,mcp-protocol-version",
     }
-    return httpx.options(f"{url}/mcp", headers=asked)
+    return httpx.options(f"{url}/mcp", headers=headers)
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:6274", "https://mcp.example.org", "app://obsidian.md", "null"])

@@ -188,12 +188,12 @@ async def test_keystrokes_of_a_name_request_the_list_once(settings: Settings, st
     for number in range(230):
         state.add_experiment(project, f"run-{number}")
     async with session(settings) as client:
-        asked: list[int] = []
+        counts: list[int] = []
         for typed in ("", "r", "run", "run-22"):
             found = await complete(client, "exp_cuid", typed, username="kites-test3", project="many")
-            asked.append(len(state.get_calls("/runs")))
+            counts.append(len(state.get_calls("/runs")))
         assert found.total == 11
-        assert asked == [3, 3, 3, 3]
+        assert counts == [3, 3, 3, 3]
         other = await complete(client, "exp_cuid", "", username="kites-test3", project="project1")
         assert other.values == ["experiment1"]
 

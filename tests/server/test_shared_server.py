@@ -152,14 +152,14 @@ async def test_parallel_callers_get_their_own_replies(url: str, team: State) -> 
         # each key logs in first: more than 8 parallel newcomers have to wait
         for number in range(6):
             names(await http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(f"key-{number}")}))
-        asked = [number % 6 for number in range(48)]
+        callers = [number % 6 for number in range(48)]
         answers = await asyncio.gather(
             *(
                 http.post(f"{url}/mcp", json=message(**CALL), headers={**ACCEPT, **bearer(f"key-{number}")})
-                for number in asked
+                for number in callers
             )
         )
-    assert [names(answer) for answer in answers] == [[f"of-{number}"] for number in asked]
+    assert [names(answer) for answer in answers] == [[f"of-{number}"] for number in callers]
     assert team.logins == 6
 
 
@@ -560,14 +560,14 @@ async def test_confirmation_and_request_state_are_valid_only_for_their_key(setti
             dry = await mine.call_tool("delete_experiments", arguments)
             arguments["confirmation"] = dry.structured_content["data"]["confirmation"]
             call = {"name": "delete_experiments", "arguments": arguments, "allow_input_required": True}
-            asked = await mine.session.call_tool(**call)
-            answers = {name: ElicitResult.model_validate(agreed) for name in asked.input_requests}
+            question = await mine.session.call_tool(**call)
+            answers = {name: ElicitResult.model_validate(agreed) for name in question.input_requests}
             refused = await theirs.session.call_tool(**call)
             assert "given for these arguments by this server and account" in refused.content[0].text
             with pytest.raises(MCPError, match="requestState"):
-                await theirs.session.call_tool(**call, input_responses=answers, request_state=asked.request_state)
+                await theirs.session.call_tool(**call, input_responses=answers, request_state=question.request_state)
             assert len(made.experiments) == 1
-            done = await mine.session.call_tool(**call, input_responses=answers, request_state=asked.request_state)
+            done = await mine.session.call_tool(**call, input_responses=answers, request_state=question.request_state)
             assert done.structured_content["data"]["done"] is True
     assert made.experiments == []
 

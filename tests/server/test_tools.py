@@ -314,9 +314,9 @@ async def test_full_list_reads_only_pages_that_fit_the_reply(settings: Settings,
         # rows of minimum length
         state.add_experiment(many, "", cuid=f"{number:x}", user={}, state="")
         state.add_project(state.workspaces[1], f"{number:x}", cuid="")
-    asked = {"list_project_exps": {"project": "many"}, "list_projects": {"username": state.workspaces[1].username}}
+    calls = {"list_project_exps": {"project": "many"}, "list_projects": {"username": state.workspaces[1].username}}
     async with session(settings) as client:
-        for tool, arguments in asked.items():
+        for tool, arguments in calls.items():
             state.calls.clear()
             result = await client.call_tool(tool, {**arguments, "page": 0})
             page = check_forms(result)["page"]

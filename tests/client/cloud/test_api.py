@@ -445,10 +445,10 @@ async def test_keys_and_points_of_old_servers_are_read(
             keys = (await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))).data
             assert (list(keys.scalars), list(keys.media)) == (list(metrics), ["image"])
             for exact in (True, False):
-                asked = ["a b/准", "loss", "none", "empty"]
+                wanted = ["a b/准", "loss", "none", "empty"]
                 found = (
                     await client.default.read_points(
-                        ExperimentRef("kites-test3", "project1", "old1"), asked, exact=exact
+                        ExperimentRef("kites-test3", "project1", "old1"), wanted, exact=exact
                     )
                 ).data
                 assert list(found) == ["a b/准", "loss", "empty"]

@@ -132,15 +132,15 @@ def state() -> State:
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
     """Serve another host; yield its address and the requested paths."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
-        asked.append(scope["path"])
+        requested.append(scope["path"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
     with serve(app) as url:
-        yield url, asked
+        yield url, requested
 
 
 @pytest.fixture
@@ -334,8 +334,8 @@ def list_contents(state: State) -> list[str]:
 
 def list_changes(state: State) -> list[str]:
     """Return the requests that change data."""
-    asked = [call for call in state.calls if call.method == "DELETE" or call.raw_path == "/api/project"]
-    return [f"{call.method} {call.raw_path}" for call in asked]
+    calls = [call for call in state.calls if call.method == "DELETE" or call.raw_path == "/api/project"]
+    return [f"{call.method} {call.raw_path}" for call in calls]
 
 
 def test_every_write_tool_has_an_example_call() -> None:
@@ -597,9 +597,9 @@ async def test_abandoned_failing_call_leaves_no_warning() -> None:
 async def test_slow_response_ends_the_call_at_its_deadline_and_frees_its_slot(
     settings: Settings, state: State, part: str
 ) -> None:
-    asked = await find_tools_by_path(settings, state)
+    tools_by_path = await find_tools_by_path(settings, state)
     # one server per endpoint, so that all can wait in parallel
-    worlds = [build_world() for _ in asked]
+    worlds = [build_world() for _ in tools_by_path]
 
     async def ask(path: str, tools: list[str], world: State, host: str) -> None:
         gate = threading.Event()
@@ -640,9 +640,9 @@ async def test_slow_response_ends_the_call_at_its_deadline_and_frees_its_slot(
 
     with serve_each(worlds) as hosts:
         async with anyio.create_task_group() as group:
-            for (path, tools), world, host in zip(asked.items(), worlds, hosts, strict=True):
+            for (path, tools), world, host in zip(tools_by_path.items(), worlds, hosts, strict=True):
                 group.start_soon(ask, path, tools, world, host)
-    assert sum(map(len, asked.values())) > 50
+    assert sum(map(len, tools_by_path.values())) > 50
 
 
 async def test_every_tool_reports_a_refused_connection_and_recovers(settings: Settings, state: State) -> None:
