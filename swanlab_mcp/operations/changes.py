@@ -315,7 +315,7 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 
 
 def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
-    """Add to an error which experiments were deleted before the one at `number`, and which were not tried."""
+    """Add to an error the experiments deleted before position `number`, and those not tried."""
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")
     left = say("Not tried: {cuids}.", cuids=after) if after else ""

@@ -1,4 +1,4 @@
-"""Choose the experiments of a question, and read many of them at once."""
+"""Choose the experiments of a question, and read many experiments at once."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ async def list_logged_keys(client: SwanLabClient, ref: ProjectRef, experiments: 
 async def explain_missing_metric(
     client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], metric: str
 ) -> None:
-    """Raise NotFound; its near keys are those of the first few experiments."""
+    """Raise NotFound with similar keys of the first few experiments."""
     raise describe_missing_metric(await list_logged_keys(client, ref, experiments), metric, len(experiments))
 
 
 def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> NotFound:
-    """Return the error about a metric that none of `count` experiments has; `logged` are the keys of some of them."""
+    """Return the error about a metric that all of `count` experiments lack; `logged` are keys of a few experiments."""
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]

@@ -27,7 +27,7 @@ _READ = 100
 
 
 class HealthCheck(NamedTuple):
-    """How many experiments were checked; `total` counts them.
+    """Counts of a check for broken experiments; `total` experiments were checked.
 
     In `summaries` experiments the `losses` were checked by their last values, in `points` experiments by their points.
     """

@@ -39,7 +39,7 @@ def match_keys(
 def match_known_keys(
     logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
 ) -> tuple[list[str], NotFound | None]:
-    """Return the logged keys that match, and the error about the patterns that match none."""
+    """Return the logged keys that match, and an error about the patterns without a match."""
     unmatched = [one for one in patterns if one not in logged and not any(matches_pattern(key, one) for key in logged)]
     found = [key for key in logged if key in patterns or any(matches_pattern(key, one) for one in patterns)]
     return found, _explain(logged, unmatched, what) if unmatched else None

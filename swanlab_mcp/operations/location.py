@@ -49,7 +49,7 @@ async def resolve_project(client: SwanLabClient, project: str, username: str) ->
 
 
 async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return the experiment that the arguments name; `ask_about_experiment` replaces a name by its cuid.
+    """Return a reference from the arguments; `ask_about_experiment` replaces a name by its cuid.
 
     A path or URL may lead to any project and workspace.
     """
@@ -73,7 +73,7 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
 
 
 async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return the experiment that the arguments name; refuse a path or URL to another project."""
+    """Return a reference from the arguments. Raises InvalidArgument for a path or URL to another project."""
     named = parse_experiment(exp_cuid, project, username)
     named = named.fallback or named
     given = parse_project(project, username) if project.strip() else parse_workspace(username)
@@ -171,7 +171,7 @@ async def _find_at_path(client: SwanLabClient, ref: ExperimentRef) -> tuple[Expe
 
 
 def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experiment | None:
-    """Return the only experiment with this id or name; raises InvalidArgument for several."""
+    """Return the only experiment with this id or name. Raises InvalidArgument for an ambiguous name."""
     wanted = ref.cuid
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted

@@ -1,4 +1,4 @@
-"""Answers about several experiments of which some are unknown: the others are answered, and a note names each."""
+"""Answer about the known experiments among several, with a note on each unknown one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 async def read_known(
     names: Sequence[str], question: Callable[[str], Awaitable[T]]
 ) -> tuple[Sequence[T], Sequence[NotFound | PermissionDenied]]:
-    """Return the answers about the known experiments, in order, and an error for each unknown one.
+    """Return the answers about the known experiments, in order, and the errors of the unknown experiments.
 
     Raises the first error if every experiment is unknown.
     """

@@ -138,7 +138,7 @@ async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str
 
 
 def _label(experiments: Sequence[PlottedExperiment]) -> list[PlottedExperiment]:
-    """Return the experiments with labels and names that carry the project, if there are several projects."""
+    """Return the experiments with the project in their labels and names, if there are several projects."""
     distinct = {one.ref: one for one in experiments}
     labels, prefixes = label_experiments(distinct), prefix_names(distinct)
     return [one._replace(label=labels[ref], name=f"{prefixes[ref.parent]}{one.name}") for ref, one in distinct.items()]
