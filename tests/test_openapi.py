@@ -226,7 +226,7 @@ def test_keys_logs_and_finds_are_complete_lists(host: str, state: State) -> None
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"count": 0}, "count=0 is too small. Give 1 or more lines."),
+        ({"count": 0}, "count=0 is too small. Request at least 1 line."),
         ({"start": -1}, "start=-1 is too small. Lines are numbered from 0."),
         ({"level": "warning"}, "There is no level 'warning'. Levels: all, warn, error."),
     ],

@@ -56,7 +56,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
             return 2
         odd = [word for word in words if "=" not in word]
         if odd:
-            report(say("Arguments are written name=value; {word!r} is not.", word=odd[0]))
+            report(say("Write arguments as name=value, not {word!r}.", word=odd[0]))
             return 2
         values = _read_values(words, known[tool].input_schema.get("properties", {}))
         with watch() as bar:

@@ -53,9 +53,7 @@ async def _check(settings: Settings) -> list[bool | None]:
         sys.stdout.flush()
         end(1)
     if not works:
-        show(
-            say("Nothing to answer from: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo.")
-        )
+        show(say("No data source: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo."))
     return works
 
 
@@ -141,10 +139,10 @@ def _explain_folder(folder: Path) -> list[str]:
     if not entries:
         return [say("It is empty.")]
     if any(entry.suffix == ".swanlab" for entry in entries):
-        return [say("It is one run's folder: name the folder above it, {folder}.", folder=folder.parent)]
+        return [say("This is the folder of a single run: use its parent folder, {folder}.", folder=folder.parent)]
     return [
         say_plural(
-            "Its {count} entry is no run: runs are folders named run-…, at most 3 levels below.",
+            "Its {count} entry is not a run: runs are folders named run-…, at most 3 levels below.",
             "None of its {count} entries is a run: runs are folders named run-…, at most 3 levels below.",
             len(entries),
         )

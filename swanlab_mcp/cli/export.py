@@ -63,8 +63,8 @@ def _choose_format(given: str, output: str) -> str:
     suffix = "" if output == "-" else Path(output).suffix.lower().removeprefix(".")
     if given and suffix in FORMATS and suffix != given:
         raise InvalidArgument(
-            say("--format {name} does not fit the suffix of {output}.", name=given, output=output),
-            hint=say("Leave --format out, or name another file with -o."),
+            say("--format {name} does not match the suffix of {output}.", name=given, output=output),
+            hint=say("Omit --format, or name another file with -o."),
         )
     if suffix and not given and suffix not in FORMATS:
         raise InvalidArgument(

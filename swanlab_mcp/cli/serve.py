@@ -115,8 +115,9 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
         problem = say(
-            "Listening on {address} needs --allowed-host NAME: the name or address that callers use. "
-            "Their keys travel with every request: put an HTTPS proxy before it.",
+            "Listening on {address} needs --allowed-host NAME: the name or address that "
+            "clients use. Every request carries a key: put an HTTPS proxy in front of the "
+            "server.",
             address=arguments.http_host,
         )
     if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
@@ -130,11 +131,12 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     for origin in arguments.allowed_origin:
         if origin != "null" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/*\s]+", origin):
             problem = say(
-                "--allowed-origin takes an origin as browsers send it, like app://obsidian.md, not {origin!r}.",
+                "--allowed-origin takes an origin in the form that browsers send, such as "
+                "app://obsidian.md, not {origin!r}.",
                 origin=shorten(origin),
             )
     if arguments.rate < 0:
-        problem = say("--rate is a number of requests a minute, not {rate}.", rate=arguments.rate)
+        problem = say("--rate takes a number of requests per minute, not {rate}.", rate=arguments.rate)
     if problem:
         print(problem, file=sys.stderr)
         return 2

@@ -68,7 +68,7 @@ class SwanLabClient:
             answer = await self._local.list_workspaces()
             if len(self._backends) == 1:
                 return answer
-            note = say("Not signed in to SwanLab: these are the runs on this machine alone.")
+            note = say("Not logged in to SwanLab: only the runs on this machine are shown.")
             return answer.model_copy(update={"notes": [*answer.notes, note]})
         answers = [await backend.list_workspaces() for backend in self._backends]
         workspaces = [workspace for answer in answers for workspace in answer.data or ()]

@@ -49,7 +49,7 @@ def normalise_host(host: str) -> str:
     if not name or parts.scheme not in ("http", "https") or not name.isprintable() or " " in name:
         raise InvalidArgument(
             say("{host!r} is not a usable SwanLab host.", host=shorten(host)),
-            hint=say("Give it like https://swanlab.example.com:8000."),
+            hint=say("Write it like https://swanlab.example.com:8000."),
         )
     if ":" in name:
         name = f"[{name}]"

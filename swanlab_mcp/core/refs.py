@@ -168,7 +168,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
         if not pasted.experiment:
             raise InvalidArgument(
                 say("exp_cuid={exp_cuid!r} is not the address of an experiment.", exp_cuid=shorten(exp_cuid)),
-                hint=say("An experiment's address holds /runs/<id>; use list_project_exps to see the experiments."),
+                hint=say("An experiment's address contains /runs/<id>; list_project_exps lists the experiments."),
             )
         return pasted
     text = exp_cuid.strip()
@@ -181,7 +181,9 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
         if len(path) < 3:
             raise InvalidArgument(
                 say("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
-                hint=say("Give project, or exp_cuid as 'workspace/project/experiment' or as the address of its page."),
+                hint=say(
+                    "Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the address of its page."
+                ),
             )
         return _reference(path)
     given = parse_project(project, username)
@@ -229,7 +231,7 @@ def _agree(pasted: Reference, given: Reference) -> Reference:
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )
-        raise InvalidArgument(reported, hint=say("Give the address alone, or make them agree."))
+        raise InvalidArgument(reported, hint=say("Pass only the address, or make the arguments agree."))
     return pasted
 
 
@@ -257,7 +259,7 @@ def _parse_address(text: str, argument: str) -> Reference | None:
 
 
 def _describe_forms() -> str:
-    return say("Give a name, a path like 'workspace/project/experiment', or the address of a SwanLab page.")
+    return say("Pass a name, a path like 'workspace/project/experiment', or the address of a SwanLab page.")
 
 
 def _check(name: str, argument: str) -> str:

@@ -57,7 +57,7 @@ def find_baseline(
     near = find_near_names(text, known)
     raise InvalidArgument(
         say("No ranked experiment or setting is called {name!r}.", name=shorten(text)),
-        hint=say("Near ones: {names}.", names=", ".join(quote(one) for one in near))
+        hint=say("Similar names: {names}.", names=", ".join(quote(one) for one in near))
         if near
         else say("list_project_exps shows the names and ids of all experiments."),
     )

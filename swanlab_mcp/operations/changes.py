@@ -62,7 +62,8 @@ async def delete_experiments(
     ref = found[0][0]
     if any(one != ref for one, _ in found):
         raise InvalidArgument(
-            say("The experiments are of several projects."), hint=say("Delete those of one project with one call.")
+            say("The experiments are of several projects."),
+            hint=say("Delete the experiments of each project in a separate call."),
         )
     by_cuid = {one.cuid: one for _, one in found}
     experiments = [by_cuid[cuid] for cuid in sorted(by_cuid)]
@@ -163,7 +164,7 @@ async def create_project(
     if not await _is_gone(look):
         raise InvalidArgument(
             say("There is a project {project} already; nothing was done.", project=quote(ref)),
-            hint=say("Choose another name; list_projects shows those that are taken."),
+            hint=say("Choose another name; list_projects lists the names in use."),
             status=409,
         )
     change = Change(
@@ -193,7 +194,7 @@ async def create_project(
     warnings = (
         [
             say(
-                "Careful: there is a project that looks alike: {names}.",
+                "Careful: a project with a similar-looking name exists: {names}.",
                 names=", ".join(quote(name, 300) for name in alike),
             )
         ]
@@ -236,8 +237,8 @@ async def _settle(
         token, ends = tokens.issue(bound, state)
         shown = change.model_copy(update={"confirmation": token, "confirm_before": show_time(ends * 1000)})
         note = say(
-            "Dry run: nothing was done. Show the user what it would do; only if they agree, call again with the same "
-            "arguments and this confirmation."
+            "Dry run: no changes were made. Show the user what the call would do; only if "
+            "they agree, call again with the same arguments and this confirmation."
         )
         return ApiResponse(data=shown, notes=[note, *warn_about_names(change), *warnings])
     tokens.check(confirmation, bound, state)
@@ -280,26 +281,28 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                 is_true = await is_done()
             except SwanLabError as second:
                 message = say(
-                    "It is not known whether {what}. {first} Nor could it be looked up: {second}",
+                    "It is unknown whether {what}. {first} The check failed too: {second}",
                     what=what,
                     first=error.message,
                     second=second.message,
                 )
-                raise _reword(error, message, say("Look whether it was done before anything else.")) from error
+                raise _reword(error, message, say("Check whether it was done before you retry.")) from error
             change.settle()
             if not is_true:
-                message = say("It is not true that {what}, as a look shows. {error}", what=what, error=error.message)
+                message = say(
+                    "A follow-up check showed that this is not true: {what}. {error}", what=what, error=error.message
+                )
                 # the check has settled the doubt
                 raise _reword(error, message, say("SwanLab has a problem of its own; try again later.")) from error
             return say(
-                "SwanLab's answer was lost or an error ({error}), but {what}, as a look shows.",
+                "SwanLab's response was lost or an error ({error}), but a follow-up check confirmed: {what}.",
                 error=error.message,
                 what=what,
             )
     except asyncio.CancelledError as error:
         raise ServerUnavailable(
             say("Time ran out before it was known whether {what}.", what=what),
-            hint=say("Look whether it was done before anything else."),
+            hint=say("Check whether it was done before you retry."),
             status=0,
         ) from error
     change.settle()
@@ -317,7 +320,7 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
     """Add to an error the experiments deleted before position `number`, and those not tried."""
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
-    done = say("Deleted: {cuids}.", cuids=before) if number else say("Nothing else was deleted before.")
+    done = say("Deleted: {cuids}.", cuids=before) if number else say("No experiments were deleted before it.")
     left = say("Not tried: {cuids}.", cuids=after) if after else ""
     hint = join_sentences(error.hint, say("What is left needs a new dry run."))
     return _reword(error, join_sentences(error.message, done, left), hint)

@@ -111,9 +111,9 @@ def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> N
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]
         reported = (
-            say("Near ones: {names}.", names=", ".join(quote(key) for key in near))
+            say("Similar names: {names}.", names=", ".join(quote(key) for key in near))
             if near
-            else say("None has logged a metric (yet).")
+            else say("The experiments have not logged any metrics (yet).")
         )
         return NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
     return NotFound(

@@ -67,8 +67,8 @@ def _note_unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:
             continue
         near = ", ".join(quote(name) for name in find_near_names(key, known))
         notes.append(
-            say("No config here has the key {key!r}. Near ones: {names}.", key=shorten(key), names=near)
+            say("None of these configs has the key {key!r}. Similar keys: {names}.", key=shorten(key), names=near)
             if near
-            else say("No config here has the key {key!r}.", key=shorten(key))
+            else say("None of these configs has the key {key!r}.", key=shorten(key))
         )
     return notes

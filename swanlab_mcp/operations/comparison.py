@@ -138,7 +138,7 @@ async def _choose(
 ) -> tuple[Chosen, list[str]]:
     """Return 2 to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
     if exp_cuids and filters:
-        raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Give one of them."))
+        raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
     if exp_cuids:
         read = partial(_read_whole, client, project=project, username=username)
@@ -156,7 +156,7 @@ async def _choose(
                     count=len(listed),
                     most=_MOST,
                 ),
-                hint=say("Name some in exp_cuids, or narrow the filters; rank_experiments orders them all."),
+                hint=say("List some of them in exp_cuids, or narrow the filters; rank_experiments ranks all of them."),
             )
         whole = await read_all([ref.experiment(one.cuid) for one in listed], client.at(ref).get_experiment)
         chosen = {ref.experiment(one.data.cuid): one.data for one in whole if one.data}
@@ -164,10 +164,12 @@ async def _choose(
         if unknown:
             raise unknown[0]
         raise InvalidArgument(
-            say("A comparison needs 2 experiments or more; 1 is meant.")
+            say("A comparison needs at least 2 experiments; the arguments select 1.")
             if chosen
-            else say("A comparison needs 2 experiments or more; 0 are meant."),
-            hint=say("Name them in exp_cuids, or choose them by filters; get_experiment tells about one."),
+            else say("A comparison needs at least 2 experiments; the arguments select 0."),
+            hint=say(
+                "List them in exp_cuids, or select them with filters; get_experiment describes a single experiment."
+            ),
         )
     return chosen, notes
 

@@ -79,7 +79,7 @@ def _compare_steps(copy: LocalCopy, cloud: int | None, experiment: Experiment) -
     if cloud is not None and cloud > copy.last_step:
         return say("The cloud has up to step {cloud:,}, the disk up to {disk:,}.", cloud=cloud, disk=copy.last_step)
     if cloud == copy.last_step:
-        return say("Both have data up to step {step:,}.", step=cloud)
+        return say("Both copies have data up to step {step:,}.", step=cloud)
     has = (
         say("The cloud has no points, the disk has up to step {disk:,}", disk=copy.last_step)
         if cloud is None

@@ -78,6 +78,6 @@ async def get_experiment(
         lacking = [part for part in profile if parts.get(part) is None]
         answer = answer.model_copy(update={"data": answer.data.model_copy(update={"profile": parts})})
         names = ", ".join(lacking)
-        answer = add_notes(answer, say("Not recorded for it: {names}.", names=names) if lacking else "")
+        answer = add_notes(answer, say("Not recorded: {names}.", names=names) if lacking else "")
     link = client.at(ref).get_link(ref)
     return add_notes(answer, await note_copy(client, ref, answer.data), say("Page: {link}", link=link) if link else "")

@@ -219,9 +219,9 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
         if key not in logged:
             near = find_near_names(key, logged) or logged[:10]
             hint = (
-                say("Near ones: {names}.", names=", ".join(quote(one) for one in near))
+                say("Similar names: {names}.", names=", ".join(quote(one) for one in near))
                 if near
-                else say("None has logged a metric (yet).")
+                else say("The experiments have not logged any metrics (yet).")
             )
             raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(key)), hint=hint)
 

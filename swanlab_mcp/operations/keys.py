@@ -49,7 +49,7 @@ def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["m
     names = ", ".join(repr(shorten(one)) for one in unmatched)
     near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
     shown = ", ".join(quote(key) for key in dict.fromkeys(near))
-    near_ones = say("Near ones of its {total}: {names}.", total=len(logged), names=shown)
+    near_ones = say("Similar names among its {total}: {names}.", total=len(logged), names=shown)
     if what == "media":
         return NotFound(
             say("No media of this experiment matches {names}.", names=names),

@@ -151,7 +151,7 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
                 )
                 if link
                 else say("The address belongs to {theirs}, but this server shows runs on disk alone.", theirs=theirs),
-                hint=say("Give names instead, or start a server for that host with --host."),
+                hint=say("Use names instead, or start a server for that host with --host."),
             )
     return named.username or await client.default.get_username()
 
@@ -189,7 +189,7 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
             project=quote(ref.parent),
             name=shorten(wanted),
         ),
-        hint=say("Give one of their ids: {candidates}.", candidates=candidates),
+        hint=say("Pass one of their ids: {candidates}.", candidates=candidates),
     )
 
 

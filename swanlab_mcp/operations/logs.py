@@ -152,7 +152,7 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
     if begin is None:
         return [], [say("There is no traceback among the lines {first} to {last}.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
-    reported = say("From the first traceback among the lines {first} to {last} on.", **stretch)
+    reported = say("Starts at the first traceback in the lines {first} to {last}.", **stretch)
     return rows, [reported, *_describe_next(part, _find_stop(rows))]
 
 
@@ -202,7 +202,7 @@ def _find_stop(rows: Sequence[LogLine]) -> int:
 def _check(count: int, start: int | None, level: str) -> None:
     """Raise InvalidArgument for values that tools reject but Python callers can pass."""
     if count < 1:
-        raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Give 1 or more lines."))
+        raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Request at least 1 line."))
     if start is not None and start < 0:
         raise InvalidArgument(say("start={start} is too small.", start=start), hint=say("Lines are numbered from 0."))
     if level not in _LEVELS:
@@ -215,11 +215,11 @@ def _check(count: int, start: int | None, level: str) -> None:
 def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool) -> None:
     """Raise InvalidArgument for arguments that exclude each other."""
     if search and pattern:
-        raise InvalidArgument(say("search and pattern cannot go together."), hint=say("Give one of them."))
+        raise InvalidArgument(say("search and pattern cannot go together."), hint=say("Pass only one."))
     if from_traceback and (search or pattern or level != "all"):
         raise InvalidArgument(
             say("from_traceback cannot go together with search, pattern or level."),
-            hint=say("Give from_traceback alone."),
+            hint=say("Pass from_traceback without the others."),
         )
 
 
@@ -247,7 +247,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
                 pattern=shorten(pattern),
                 error=shorten(answer["error"]),
             ),
-            hint=say("Escape special characters with a backslash, or give the text as search."),
+            hint=say("Escape special characters with a backslash, or pass the text as search."),
         )
     return set(answer["places"])
 

@@ -131,7 +131,7 @@ def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not rows:
         return say("No metric has been logged (yet).")
     near = find_near_names(search.strip("*?"), [row.key for row in rows])
-    hint = say("Near: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
+    hint = say("Similar: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
     if not search:
         return join_sentences(
             say("No {kind} keys among the {total} that were logged.", kind=kind, total=len(rows)), hint

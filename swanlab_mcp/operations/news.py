@@ -157,7 +157,7 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
     for key in dict.fromkeys(metrics):
         if key in watched.absent - watched.found:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
-            reported = say("Near ones: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
+            reported = say("Similar names: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
             notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), reported))
         elif not describe_key(key).direction:
             notes.append(say("The direction of {key} is not known, so no records are judged.", key=quote(key)))

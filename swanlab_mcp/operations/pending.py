@@ -26,7 +26,7 @@ class PendingChange:
         # formatted now, in the language of the call
         self.doubt = join_sentences(
             say("The server stopped before it was known whether {what}.", what=what),
-            say("Check whether it was done before anything else; do not repeat it blindly."),
+            say("Check whether it was done before you retry."),
         )
         _in_flight.add(self)
 

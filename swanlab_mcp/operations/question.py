@@ -34,7 +34,7 @@ def describe_change(change: Change) -> str:
         lines.append(say("and {count} more", count=more))
     lines += warn_about_names(change)
     if change.fingerprint:
-        lines.append(say("Fingerprint of all this: {fingerprint}", fingerprint=change.fingerprint))
+        lines.append(say("Fingerprint of everything affected: {fingerprint}", fingerprint=change.fingerprint))
     return "\n".join(lines)
 
 

@@ -86,7 +86,7 @@ async def read_reached(
                 "at={at} is none of best, last, smoothed and step:N, nor a metric whose direction is known.",
                 at=quote(at),
             ),
-            hint=say("Name one such as val/acc: the value of the metric at its best step is then ranked."),
+            hint=say("Name a metric, for example val/acc: the ranking then uses the values at its best step."),
         )
     if len(experiments) > _WHOLE_SERIES:
         raise InvalidArgument(
@@ -96,7 +96,7 @@ async def read_reached(
                 count=len(experiments),
                 most=_WHOLE_SERIES,
             ),
-            hint=say("Choose fewer with filters, or rank with at=best or at=last."),
+            hint=say("Narrow the filters, or rank with at=best or at=last."),
         )
     series = await read_series(client, ref, experiments, [metric, at] if is_key else [metric])
     points = [one.get(metric) for one in series]

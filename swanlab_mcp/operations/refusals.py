@@ -46,7 +46,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
                     op=op,
                     value=shorten(value),
                 ),
-                hint=say("Give one number for numbers, one ISO 8601 time for created and finished."),
+                hint=say("Compare numbers with a number, and created and finished with an ISO 8601 time."),
             )
         case _:
             raise AssertionError("unreachable: every refusal has its words")
@@ -57,18 +57,18 @@ def _word_contradiction(refusal: Contradiction) -> InvalidArgument:
         case "steps":
             return InvalidArgument(
                 say("start={start} lies after end={end}.", start=refusal.start, end=refusal.end),
-                hint=say("Give the smaller step as start."),
+                hint=say("Pass the smaller step as start."),
             )
         case "times":
-            return InvalidArgument(say("start lies after end."), hint=say("Give the earlier time as start."))
+            return InvalidArgument(say("start lies after end."), hint=say("Pass the earlier time as start."))
         case "minutes":
             return InvalidArgument(
-                say("last_minutes and a time as start or end cannot go together."), hint=say("Give one of them.")
+                say("last_minutes and a time as start or end cannot go together."), hint=say("Pass only one.")
             )
         case "places":
             return InvalidArgument(
                 say("{names} cannot go together.", names=say(" and ").join(refusal.names)),
-                hint=say("Give {name} alone.", name=refusal.names[0]),
+                hint=say("Pass only {name}.", name=refusal.names[0]),
             )
 
 
@@ -77,7 +77,7 @@ def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
     if refusal.near:
         hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in refusal.near)))
     elif refusal.held:
-        hints.insert(0, say("Configs have {names}.", names=", ".join(quote(name) for name in refusal.held)))
+        hints.insert(0, say("The configs have {names}.", names=", ".join(quote(name) for name in refusal.held)))
     return InvalidArgument(
         say("There is no field {field!r} here.", field=shorten(refusal.field)), hint=join_sentences(*hints)
     )

@@ -45,7 +45,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         associations=[_describe(one, confounded) for one, confounded in found.associations],
     )
     notes = [
-        "" if found.metrics else say("No metric whose direction is known is logged; name some in metrics."),
+        "" if found.metrics else say("None of the logged metrics has a known direction; name some in metrics."),
         *_list_left_out(found.settings, found.facts),
         *(_list_cautions(found) if found.associations else ()),
         *(say("Pages: {link}", link=link) for link in found.links if link),

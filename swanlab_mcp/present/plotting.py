@@ -100,7 +100,9 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
         return [line._replace(row=row) for line, row in zip(lines, rows, strict=True)], [], [advice, *notes]
     if chart.numbered:
         numbers = ", ".join(f"#{number}" for number in chart.numbered)
-        notes.append(say("In the picture {numbers} stand for names that no installed font can show.", numbers=numbers))
+        notes.append(
+            say("In the picture, {numbers} replace names that no installed font can display.", numbers=numbers)
+        )
     return lines, [Picture(chart.png, "image/png")], notes
 
 
@@ -144,7 +146,7 @@ def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
     if plot.log_y:
         hidden = sum(value <= 0 for line in lines for value in line.points.values)
         if not any(value > 0 for line in lines for value in line.points.values):
-            raise InvalidArgument(say("log_y needs values above 0, and there are none."), hint=say("Leave log_y out."))
+            raise InvalidArgument(say("log_y needs values above 0, and there are none."), hint=say("Omit log_y."))
         return (
             [
                 say_plural(
@@ -165,8 +167,8 @@ def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
     if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
         return []
     reported = say(
-        "Curve {largest} is more than {times} times as large as curve {smallest}, which looks flat beside it: "
-        "draw them apart, or with log_y.",
+        "Curve {largest} is more than {times} times as large as curve {smallest}, which "
+        "therefore looks flat: draw them separately, or use log_y.",
         largest=largest,
         times=_UNLIKE,
         smallest=smallest,
@@ -188,7 +190,8 @@ def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
     if plot.smoothing:
         notes.append(
             say(
-                "Curves are smoothed ({weight:g}), raw values faint; all figures are of raw values.",
+                "The curves are smoothed ({weight:g}) and the raw values are faint; all figures "
+                "come from the raw values.",
                 weight=plot.smoothing,
             )
         )

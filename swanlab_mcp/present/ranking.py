@@ -178,8 +178,9 @@ def _list_notes(ranking: Ranking) -> list[str]:
     field = ranking.parts[0].field
     if ranking.parts[0].end:
         ask = say(
-            "No word of {metric!r} tells whether small or large is good, so nobody is ranked: these are the {count} "
-            "smallest and largest of {total}. Ask the user, then give mode=min or mode=max.",
+            "Cannot tell from the name whether lower or higher {metric!r} is better, so "
+            "nothing is ranked: these are the {count} smallest and largest of {total}. Ask "
+            "the user, then pass mode=min or mode=max.",
             metric=shorten(ranking.metric),
             count=max(len(part.rows) for part in ranking.parts),
             total=len(field.ranked),
@@ -224,11 +225,11 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
     scatter = ranking.scatter
     if scatter is None:
         return say(
-            "Noise: cannot tell; no two ranked experiments differ only in their seed, so no difference here is known "
-            "to be real."
+            "Noise: cannot tell; the ranking has no two experiments that differ only in "
+            "their seed, so no difference here is known to be real."
         )
     if scatter.freedom < 2:
-        return say("Noise: cannot tell: one pair of repeats, so no difference here is known to be real.")
+        return say("Noise: cannot tell: there is only one pair of repeats, so no difference here is known to be real.")
     known = {
         "deviation": scatter.deviation,
         "count": scatter.groups,

@@ -108,7 +108,10 @@ async def write_report(
     keys = list(dict.fromkeys(key for answer in logged if answer.data for key in answer.data.scalars))
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
     if not targets:
-        raise NotFound(say("No metric tells by its key how good a model is."), hint=say("Name one with --metric."))
+        raise NotFound(
+            say("The name of each logged metric leaves open how good a model is."),
+            hint=say("Name a metric with --metric."),
+        )
     ranking = await operations.rank_experiments(client, **where, metric=targets[0], page=0)
     notes: list[str] = []
     rows: list[dict[str, Any]] = page.read(ranking, notes) or []
@@ -281,7 +284,7 @@ def _show_diagnosis(page: _Page, one: Mapping[str, Any]) -> _Markup:
         parts += [_table([say("event"), say("metric"), say("step"), say("detail"), say("rule")], lines)]
     frames = one.get("crash", {}).get("frames", ())
     if frames:
-        parts += [_tag("p", say("How it broke off"), "soft"), _list(frames)]
+        parts += [_tag("p", say("How it ended"), "soft"), _list(frames)]
     return _tag("section", _join(parts), "one")
 
 

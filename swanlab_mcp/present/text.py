@@ -231,7 +231,7 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
                     "{count} further field is cut.", "{count} further fields are cut.", len(reported) - len(notes)
                 )
             )
-        notes.append(say("Ask for less at once, or start the server with a larger --max-output-tokens."))
+        notes.append(say("Request less data at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
 

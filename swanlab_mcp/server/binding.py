@@ -151,7 +151,7 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
     near = find_near_names(name, known)
     raise InvalidArgument(
         say("There is no tool {name!r}.", name=shorten(name)),
-        hint=say("Near ones: {names}.", names=", ".join(near))
+        hint=say("Similar names: {names}.", names=", ".join(near))
         if near
         else say("There are: {names}.", names=", ".join(known)),
     )

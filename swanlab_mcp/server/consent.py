@@ -73,7 +73,7 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
             app.confirmations.spend(given["confirmation"])
             raise PermissionDenied(
                 say("The user was asked and did not agree; nothing was done."),
-                hint=say("Do not try again unless the user asks for it."),
+                hint=say("Do not retry unless the user requests it."),
             )
         return await answer(entry, given, ctx)
 
@@ -85,5 +85,5 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
 
 def _make_form() -> type[Consent]:
     """Return the form shown to the user, in the language of this call."""
-    agreed = Field(title=say("Yes, do this"), description=say("It cannot be undone from here"))
+    agreed = Field(title=say("Yes, do this"), description=say("This server cannot undo it"))
     return create_model("Consent", __base__=Consent, agreed=(bool, agreed))

@@ -60,7 +60,7 @@ class App:
         used = [name for name in ("./.swanlab/.netrc",) if self.settings.key_source == name]
         with suppress(OSError):
             used += ["./swanlog"] if Path.cwd() / "swanlog" in self.settings.log_dirs else []
-        return [say("From the working directory comes: {names}.", names=", ".join(used))] if used else []
+        return [say("Read from the working directory: {names}.", names=", ".join(used))] if used else []
 
     async def aclose(self) -> None:
         """Close the client if it was opened."""

@@ -86,4 +86,4 @@ class Logins:
 
 
 def _describe_busy() -> RateLimited:
-    return RateLimited(say("Many new callers are signing in at this moment."), hint=say("Try again in a second."))
+    return RateLimited(say("Many new clients are logging in right now."), hint=say("Try again in a second."))

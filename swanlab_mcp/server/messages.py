@@ -72,7 +72,7 @@ def _parse(body: bytes) -> Any:
 def _check(value: Any, call: Call) -> bool:
     """Fill `call` from a message and return whether its id was repaired. Raises _Malformed."""
     if not isinstance(value, dict):
-        raise _Malformed(INVALID_REQUEST, say("A JSON-RPC message is an object."))
+        raise _Malformed(INVALID_REQUEST, say("A JSON-RPC message must be an object."))
     message = cast("dict[str, Any]", value)
     is_changed = False
     if "id" in message:
@@ -81,18 +81,18 @@ def _check(value: Any, call: Call) -> bool:
             sent = message["id"] = int(sent)
             is_changed = True
         if not isinstance(sent, (str, int)) or isinstance(sent, bool):
-            raise _Malformed(INVALID_REQUEST, say("The id of a request is a text or a whole number."))
+            raise _Malformed(INVALID_REQUEST, say("The id of a request must be a string or an integer."))
         call.id = sent
     if message.get("jsonrpc") != "2.0":
         raise _Malformed(INVALID_REQUEST, say("The message lacks {field}.", field='"jsonrpc": "2.0"'))
     if "method" not in message and ("result" in message or "error" in message):
         return is_changed
     if not isinstance(message.get("method"), str):
-        raise _Malformed(INVALID_REQUEST, say("The method of a request is a text."))
+        raise _Malformed(INVALID_REQUEST, say("The method of a request must be a string."))
     call.method = message["method"]
     params = message.get("params", {})
     if not isinstance(params, dict):
-        raise _Malformed(INVALID_PARAMS, say("The params of a request are an object."))
+        raise _Malformed(INVALID_PARAMS, say("The params of a request must be an object."))
     if call.method == "tools/call":
         reported = cast("dict[str, Any]", params)
         call.tool = reported["name"] if isinstance(reported.get("name"), str) else ""

@@ -228,7 +228,7 @@ def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
     language = values.pop("language") or spoken.get()
     if language not in LANGUAGES:
         raise InvalidArgument(
-            say("language={language!r} is not known.", language=shorten(language)), hint=say("Give en or zh.")
+            say("language={language!r} is not known.", language=shorten(language)), hint=say("Use en or zh.")
         )
     quoted = {name: _quote(value) for name, value in values.items()}
     quoted["where"] = _describe_where(values["project"], values["username"], language)

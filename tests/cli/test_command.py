@@ -94,7 +94,7 @@ def test_check_fails_for_a_refused_key_or_no_data_source(host: str, tmp_path: Pa
     assert "canary" not in done.stdout + done.stderr
     done = run("check")
     assert done.returncode == 1
-    assert "Nothing to answer from" in done.stdout
+    assert "No data source" in done.stdout
     done = run("check", "--log-dir", str(tmp_path / "missing"), SWANLAB_MCP_MAX_OUTPUT_TOKENS="x")
     assert done.returncode == 1
     assert "problem: SWANLAB_MCP_MAX_OUTPUT_TOKENS='x'" in done.stdout

@@ -42,7 +42,7 @@ def test_suffix_determines_the_format(name: str, start: str, capsys: pytest.Capt
     ("words", "expected"),
     [
         ([*EXPORT, "-o", "x.txt"], "The suffix of x.txt names no format. Use one of: .csv, .json, .parquet, .log."),
-        ([*EXPORT, "-o", "x.parquet", "--format", "csv"], "--format csv does not fit the suffix of x.parquet."),
+        ([*EXPORT, "-o", "x.parquet", "--format", "csv"], "--format csv does not match the suffix of x.parquet."),
         ([*PLOT, "-o", "p.jpg"], "p.jpg has the suffix of another format. Use one of: .png."),
         ([*PLOT, "-o", "p.html"], "p.html has the suffix of another format. Use one of: .bmp, .gif"),
         (["--demo", "report", "digits-mlp", "-o", "r.pdf"], "r.pdf has the suffix of another format."),
@@ -71,7 +71,7 @@ def test_existing_file_is_refused_before_any_read(
         Path(words[words.index("-o") + 1]).write_text("mine", encoding="utf-8")
         code, shown = run(capsys, "--host", host, *words)
         assert code in (1, 2)
-        assert "exists already and is not overwritten" in shown or "does not fit" in shown
+        assert "exists already and is not overwritten" in shown or "does not match" in shown
     assert not state.calls
     assert {path.read_text("utf-8") for path in Path().iterdir()} == {"mine"}
 

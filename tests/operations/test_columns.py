@@ -54,7 +54,7 @@ async def test_fields_choose_config_keys(settings: Settings) -> None:
         whole = await client.call_tool("list_project_exps", {**ASK, "size": 2, "fields": "config"})
     config = chosen.structured_content["data"][1]["profile"]["config"]
     assert set(config) == {"optim", "seed"}
-    assert "No config here has the key 'optim.nme'. Near ones: optim.name." in text_of(unknown)
+    assert "None of these configs has the key 'optim.nme'. Similar keys: optim.name." in text_of(unknown)
     assert set(unknown.structured_content["data"][0]["profile"]["config"]) == {"seed"}
     assert len(whole.structured_content["data"][0]["profile"]["config"]) == 215
 

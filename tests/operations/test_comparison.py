@@ -257,11 +257,11 @@ async def test_invalid_comparisons_are_explained(settings: Settings, state: Stat
     state.add_experiment(state.projects[-1], "their run", cuid="their1")
     async with session(settings) as client:
         for arguments, expected in (
-            ({"exp_cuids": ["run-0"]}, "2 experiments or more; 1 is meant"),
-            ({"exp_cuids": ["run-0", "run00"]}, "2 experiments or more; 1 is meant"),
+            ({"exp_cuids": ["run-0"]}, "at least 2 experiments; the arguments select 1"),
+            ({"exp_cuids": ["run-0", "run00"]}, "at least 2 experiments; the arguments select 1"),
             ({}, "60 experiments are too many to compare; at most 50"),
             ({"exp_cuids": ["run-0", "run-99"]}, "Did you mean"),
-            ({"exp_cuids": ["run-0", "run-1"], "metrics": ["los"]}, "Near ones: loss"),
+            ({"exp_cuids": ["run-0", "run-1"], "metrics": ["los"]}, "Similar names: loss"),
             ({"exp_cuids": ["run-0", "kites-test2/theirs/their1"], "project": ""}, "without a project"),
             (
                 {"exp_cuids": ["run-0"], "filters": [{"field": "name", "op": "=", "value": "run-1"}]},
@@ -279,4 +279,4 @@ async def test_experiments_without_metrics_are_compared_by_their_configs(setting
         experiment.metrics = {}
     reply = await compare(settings, project="study", exp_cuids=["run-0", "run-1"])
     assert "metrics" not in reply["data"]
-    assert any(note.startswith("No metric whose direction is known") for note in reply["notes"])
+    assert any(note.startswith("None of the logged metrics has a known direction") for note in reply["notes"])

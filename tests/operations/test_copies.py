@@ -75,7 +75,7 @@ async def test_runs_without_a_copy_get_no_note(both: Settings, settings: Setting
 
 async def test_identical_copies_are_confirmed(both: Settings, state: State) -> None:
     add(state, 150)
-    expected = f"This run is on this machine, too (local/detector/{RUN}). Both have data up to step 149."
+    expected = f"This run is on this machine, too (local/detector/{RUN}). Both copies have data up to step 149."
     assert await ask(both, "get_experiment", exp_cuid=RUN) == expected
 
 

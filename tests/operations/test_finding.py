@@ -243,8 +243,8 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
         for condition, expected in (
             ({"field": "config.lrr", "op": "=", "value": 1}, "Did you mean config.lr"),
             ({"field": "stat", "op": "=", "value": 1}, "Did you mean state"),
-            ({"field": "config.zzzzzz", "op": "=", "value": 1}, "Configs have config.lr, config.model.depth, "),
-            ({"field": "metric.lss", "op": ">", "value": 1}, "Near ones: loss."),
+            ({"field": "config.zzzzzz", "op": "=", "value": 1}, "The configs have config.lr, config.model.depth, "),
+            ({"field": "metric.lss", "op": ">", "value": 1}, "Similar names: loss."),
             ({"field": "config.lr", "op": ">", "value": "high"}, "compares different kinds"),
             ({"field": "created", "op": ">", "value": "yesterday"}, "'yesterday' is not a time"),
             ({"field": "state", "op": "in", "value": ["failed"]}, "RUNNING, FINISHED, CRASHED, ABORTED, OFFLINE"),

@@ -148,7 +148,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
             {"keys": ["samples/image"], "steps": [120]},
             "no such media at step 120. The nearest steps that have some: 50",
         ),
-        ({"keys": ["smaples/image"]}, "Near ones of its 6: samples/image"),
+        ({"keys": ["smaples/image"]}, "Similar names among its 6: samples/image"),
         ({"keys": ["loss"]}, "'loss' is a metric of numbers, not media. Use get_metrics."),
         ({"keys": ["grid"], "page": -1}, "'page'"),
         ({"keys": ["grid"], "size": 5}, "'size'"),

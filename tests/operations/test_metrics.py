@@ -340,7 +340,7 @@ async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: S
     assert relative.structured_content["data"][0]["x"] == [0, 10, 20]
     assert epoch.structured_content["data"][0]["x"] == [0, "NaN", 1]
     assert "loss of axes1: epoch has no value at 1 of these steps (x is NaN there)." in text_of(epoch)
-    assert "No metric of this experiment matches 'epohc'. Near ones of its 2: epoch" in text_of(wrong)
+    assert "No metric of this experiment matches 'epohc'. Similar names among its 2: epoch" in text_of(wrong)
 
 
 async def test_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
@@ -351,8 +351,9 @@ async def test_experiment_without_the_key_does_not_hide_the_others(settings: Set
         for keys in (["val/loss"], ["val/*"]):
             result = await client.call_tool("get_metrics", {**base, "keys": keys})
             assert [row["exp_cuid"] for row in result.structured_content["data"]] == ["one1"]
-            assert f"two1: No metric of this experiment matches '{keys[0]}'. Near ones of its 1: val_loss." in text_of(
-                result
+            assert (
+                f"two1: No metric of this experiment matches '{keys[0]}'. Similar names among its 1: val_loss."
+                in text_of(result)
             )
 
 
@@ -400,7 +401,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
     base = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["plain"]}
     async with session(settings) as client:
         changes: tuple[tuple[dict[str, Any], str], ...] = (
-            ({"keys": ["plian"]}, "Near ones of its 9: plain"),
+            ({"keys": ["plian"]}, "Similar names among its 9: plain"),
             ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 lies after end=1"),
             ({"head": 1, "tail": 1}, "head and tail cannot go together"),

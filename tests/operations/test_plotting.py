@@ -147,7 +147,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
     async with session(settings) as client:
         _, text = await plot(client, **given)
         assert "Curve 2 is more than 100 times as large as curve 1" in text
-        assert ("#2" in text) == ("no installed font can show" in text)
+        assert ("#2" in text) == ("no installed font can display" in text)
         _, text = await plot(client, **given, log_y=True)
         assert "1 value at or below 0 cannot stand on the logarithmic axis." in text
         assert "100 times" not in text
@@ -160,7 +160,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"keys": ["lsos"]}, "Near ones of its 2: loss"),
+        ({"keys": ["lsos"]}, "Similar names among its 2: loss"),
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),

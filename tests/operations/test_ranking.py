@@ -139,7 +139,7 @@ async def test_unknown_direction_shows_both_ends_and_requests_a_mode() -> None:
     reply = await rank(DEMO, project="digits-mlp", metric="grad_norm")
     assert [row["end"] for row in reply["data"]] == ["smallest"] * 5 + ["largest"] * 5
     assert not any("rank" in row for row in reply["data"])
-    assert any("Ask the user, then give mode=min or mode=max." in note for note in reply["notes"])
+    assert any("Ask the user, then pass mode=min or mode=max." in note for note in reply["notes"])
     decided = await rank(DEMO, project="digits-mlp", metric="grad_norm", mode="min")
     assert decided["data"][0]["rank"] == 1
     assert "Direction: as asked." in decided["notes"]
@@ -227,7 +227,7 @@ async def test_oversized_ranking_is_refused_with_advice(settings: Settings) -> N
             },
         )
     assert result.is_error
-    assert "at most 100 at once. Choose fewer with filters" in text_of(result)
+    assert "at most 100 at once. Narrow the filters" in text_of(result)
     assert check_forms(fewer)["data"][0]["step"] == 500
 
 
@@ -235,8 +235,8 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
     state.add_project(state.workspaces[0], "empty")
     async with session(settings) as client:
         for arguments, expected in (
-            ({"project": "project1", "metric": "los"}, "has a metric 'los'. Near ones: loss."),
-            ({"project": "project1", "metric": "zzz"}, "Near ones: "),
+            ({"project": "project1", "metric": "los"}, "has a metric 'los'. Similar names: loss."),
+            ({"project": "project1", "metric": "zzz"}, "Similar names: "),
             ({"project": "project1", "metric": "loss", "at": "middle"}, "at=middle is none of best, last, smoothed"),
             ({"project": "project1", "metric": "loss", "at": "val/acc"}, "at takes best, last, smoothed, step:N or"),
             ({"project": "project1", "metric": "loss", "baseline": "nobody"}, "setting is called 'nobody'"),
@@ -404,7 +404,7 @@ async def test_single_pair_of_repeats_gives_no_verdict(settings: Settings, sweep
     assert reply["data"][1]["why"].startswith("cannot tell: one pair of repeats")
     ungrouped = await sweep.rank(settings, by_seed=False)
     assert not any(row.get("within_noise") for row in ungrouped["data"])
-    assert any("cannot tell: one pair of repeats" in note for note in ungrouped["notes"])
+    assert any("cannot tell: there is only one pair of repeats" in note for note in ungrouped["notes"])
 
 
 async def test_settings_without_a_difference_get_no_verdict(settings: Settings, sweep: Sweep) -> None:

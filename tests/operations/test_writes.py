@@ -97,7 +97,7 @@ async def test_only_the_second_call_deletes_experiments(
         assert data["action"] == "delete 2 experiments of kites-test2/mnist for ever, with metrics, logs and media"
         assert [one["cuid"] for one in data["experiments"]] == ["cuid-a", "cuid-b"]
         assert data["confirmation"] in text_of(dry)
-        assert "Dry run: nothing was done" in text_of(dry)
+        assert "Dry run: no changes were made" in text_of(dry)
         done = await client.call_tool("delete_experiments", {**arguments, "confirmation": data["confirmation"]})
     assert not done.is_error, text_of(done)
     assert done.structured_content["data"]["done"] is True
@@ -351,7 +351,7 @@ async def test_new_project_resembling_an_existing_name_is_marked(writable: Setti
     state.add_project(state.workspaces[1], "model-l")
     async with session(writable) as client:
         dry = await client.call_tool("create_project", {"project": "model-1", "username": "kites-test2"})
-    assert any("looks alike: model-l" in note for note in dry.structured_content["notes"])
+    assert any("similar-looking name exists: model-l" in note for note in dry.structured_content["notes"])
 
 
 async def test_used_confirmations_are_forgotten_when_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,8 +432,11 @@ async def test_failed_change_is_not_repeated(writable: Settings, state: State, s
     async with session(writable) as client:
         failed = await confirm(client, "delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]})
     assert failed.structured_content["code"] == status
-    assert "Nothing else was deleted before. Not tried: cuid-b." in text_of(failed)
-    assert status == 429 or "It is not true that the experiment cuid-a was deleted, as a look shows" in text_of(failed)
+    assert "No experiments were deleted before it. Not tried: cuid-b." in text_of(failed)
+    assert (
+        status == 429
+        or "A follow-up check showed that this is not true: the experiment cuid-a was deleted" in text_of(failed)
+    )
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist/runs/cuid-a"]
 
 
@@ -444,7 +447,7 @@ async def test_lost_response_is_verified_by_a_read(writable: Settings, state: St
         for name in ("dropped", "truncated"):
             made = await confirm(client, "create_project", {"project": name})
             assert made.structured_content["data"]["done"] is True
-            assert f"but the project kites-test3/{name} was created, as a look shows" in text_of(made)
+            assert f"but a follow-up check confirmed: the project kites-test3/{name} was created" in text_of(made)
     assert [project.name for project in state.projects[-2:]] == ["dropped", "truncated"]
     assert changes(state) == ["POST /api/project"] * 2
 
@@ -458,8 +461,8 @@ async def test_unverifiable_outcome_is_reported_as_unknown(writable: Settings, s
         state.faults.append(Fault("project/kites-test2/mnist$", method="GET", skip=1, status=500))
         failed = await client.call_tool("delete_project", {**arguments, "confirmation": token})
     assert failed.structured_content["code"] == 502
-    assert "It is not known whether the project kites-test2/mnist was deleted" in text_of(failed)
-    assert "Look whether it was done" in text_of(failed)
+    assert "It is unknown whether the project kites-test2/mnist was deleted" in text_of(failed)
+    assert "Check whether it was done" in text_of(failed)
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist"]
 
 
@@ -471,7 +474,7 @@ async def test_already_deleted_experiment_counts_as_deleted(writable: Settings, 
         state.faults.append(Fault("runs/cuid-a$", method="GET", skip=1, status=404))
         done = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
     assert done.structured_content["data"]["done"] is True
-    assert "but the experiment cuid-a was deleted, as a look shows" in text_of(done)
+    assert "but a follow-up check confirmed: the experiment cuid-a was deleted" in text_of(done)
     assert names(project) == ["a", "c"]
 
 

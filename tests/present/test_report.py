@@ -135,7 +135,7 @@ async def test_single_experiment_and_unknown_direction_are_reported(state: State
     state.add_experiment(project, "alone", cuid="a", metrics={"foo": [(step, float(step)) for step in range(30)]})
     page = await make(settings, "one", metric="foo")
     assert len(page.find("img")) == 1
-    assert "nobody is ranked" in page.text
+    assert "nothing is ranked" in page.text
     assert "smallest alone 0 0" in page.text
     assert "What differs" not in page.text
 
@@ -155,7 +155,7 @@ async def test_experiments_without_metrics_do_not_hide_the_others(state: State, 
     assert "Curves: val/loss" not in page.text
     assert "12 of 12 experiments were diagnosed" in page.text
     state.add_experiment(state.add_project(state.workspaces[0], "silent"), "s", cuid="s")
-    with pytest.raises(NotFound, match="No metric tells by its key how good a model is"):
+    with pytest.raises(NotFound, match="The name of each logged metric leaves open how good a model is"):
         await make(settings, "silent")
 
 
@@ -198,7 +198,7 @@ def test_command_writes_a_new_file_and_never_overwrites_a_file(
     for words, why in (
         (["empty"], "holds no experiments yet"),
         (["projekt1"], "Did you mean project1?"),
-        (["project1", "--metric", "los"], "Near ones: loss"),
+        (["project1", "--metric", "los"], "Similar names: loss"),
     ):
         assert report("--host", host, "report", *words, "-o", "other.html") == 1
         assert why in capsys.readouterr().err

@@ -174,8 +174,8 @@ async def test_size_without_a_page_gives_the_first_page(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("list_experiments", "Near ones: find_experiments"),
-        ("swanlab_list_projects", "Near ones: list_projects"),
+        ("list_experiments", "Similar names: find_experiments"),
+        ("swanlab_list_projects", "Similar names: list_projects"),
         ("get_metric", "get_metrics"),
         ("qqqq", "There are: list_workspaces"),
         ("create_project", "start the server with --allow-writes"),

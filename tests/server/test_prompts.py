@@ -100,7 +100,7 @@ async def test_prompts_contain_given_arguments_and_omit_the_others(settings: Set
         ({"project": "p"}, "'exp_cuid' is missing"),
         ({"project": " ", "exp_cuid": "x"}, "'project' is missing"),
         ({"project": "p", "exp_cuid": "x", "exp_cuids": "y"}, "no argument 'exp_cuids' (did you mean 'exp_cuid'?)"),
-        ({"project": "p", "exp_cuid": "x", "language": "fr"}, "language='fr' is not known. Give en or zh."),
+        ({"project": "p", "exp_cuid": "x", "language": "fr"}, "language='fr' is not known. Use en or zh."),
         ({"project": "p" * 3000, "exp_cuid": "x"}, "'project' has more than 2048 characters"),
     ],
 )

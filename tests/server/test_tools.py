@@ -99,7 +99,7 @@ async def test_experiment_shows_its_state_config_and_crash() -> None:
     assert data["error"].rstrip().endswith("'checkpoints/cosine-128-64-ckpt/epoch_37.npz'")
     assert "\n|   File " in text_of(result)
     assert set(check_forms(part)["data"]["profile"]) == {"config"}
-    assert part.structured_content["notes"] == ["Not recorded for it: conda."]
+    assert part.structured_content["notes"] == ["Not recorded: conda."]
 
 
 async def test_summary_shows_non_finite_values() -> None:
@@ -205,7 +205,7 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
             "get_exp_summary",
             {"project": "project1", "exp_cuid": "cuid1", "keys": ["lsos"]},
             404,
-            "Near ones of its 2: loss",
+            "Similar names among its 2: loss",
         ),
         ("get_exp_summary", {"project": "project1", "exp_cuid": "cuid1", "keys": ["zzz*"]}, 404, "its 2: loss, acc"),
         ("list_projects", {"page": -1}, 400, "'page' must be at least 0"),
@@ -484,7 +484,7 @@ async def test_first_reply_names_files_found_in_the_working_directory(
     async with session(found) as client:
         first = await client.call_tool("list_projects", {})
         second = await client.call_tool("list_projects", {})
-    note = "From the working directory comes: ./.swanlab/.netrc, ./swanlog."
+    note = "Read from the working directory: ./.swanlab/.netrc, ./swanlog."
     assert note in first.structured_content["notes"]
     assert note not in second.structured_content.get("notes", [])
     (tmp_path / "elsewhere").mkdir()

@@ -90,7 +90,7 @@ async def read_json(answer: Answer, what: str) -> Any:
         raise UnexpectedResponse(
             message,
             hint=join_sentences(
-                _name_target(answer), say("A redirect is not followed: check the host's scheme and name.")
+                _name_target(answer), say("The server does not follow redirects: check the host's scheme and name.")
             ),
             status=status,
             trace_id=trace_id,
@@ -113,7 +113,7 @@ async def _parse(content: bytes, what: str) -> Any:
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
             say("SwanLab's answer to {what} has too many parts to be read in bounded memory.", what=what),
-            hint=say("Ask for less at once."),
+            hint=say("Request less data at once."),
         )
     # the C parser blocks the event loop even in a thread, except when it calls Python, as this hook makes it do
     return await asyncio.to_thread(parse_json, content, lambda item: item)

@@ -52,7 +52,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
         )
     too_large = UnexpectedResponse(
         say("SwanLab's answer to {what} has more than {size} MB.", what=what, size=limit // 2**20),
-        hint=say("Ask for less at once."),
+        hint=say("Request less data at once."),
     )
     if reported.isdecimal() and int(reported) > limit:
         raise too_large
@@ -72,7 +72,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
             gzip.finish()
     except zlib.error as error:
         raise UnexpectedResponse(
-            say("SwanLab's answer to {what} could not be decompressed.", what=what), hint=say("Ask again.")
+            say("SwanLab's answer to {what} could not be decompressed.", what=what), hint=say("Send the request again.")
         ) from error
 
 

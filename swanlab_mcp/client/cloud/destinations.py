@@ -26,7 +26,7 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
     if hidden and not set(hidden) <= set(await _resolve(own_host, port)):
         raise UnexpectedResponse(
             say("SwanLab named a download at a private address ({host}).", host=host),
-            hint=say("Downloads go to public addresses or to the API host; check the host."),
+            hint=say("Downloads may come only from public addresses or the API host; check the host."),
         )
     # a proxy resolves the name itself
     return [] if getproxies() else addresses

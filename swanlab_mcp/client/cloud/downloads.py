@@ -38,14 +38,14 @@ class Storage:
         async with self._open(url) as response, aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
             headers = response.headers
             if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
-                raise UnexpectedResponse(say("A download from SwanLab's storage does not tell where it ends."))
+                raise UnexpectedResponse(say("SwanLab's storage sent a download without its length."))
             rest = b""
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     yield line.removesuffix(b"\r").decode(errors="replace")
                 if len(rest) > _LONGEST_LINE:
-                    raise UnexpectedResponse(say("A download from SwanLab's storage has a line of more than 1 MB."))
+                    raise UnexpectedResponse(say("A download from SwanLab's storage has a line longer than 1 MB."))
             if rest:
                 yield rest.decode(errors="replace")
 
@@ -102,6 +102,6 @@ class Storage:
         except BrokenConnection as error:
             raise ServerUnavailable(
                 say("The storage of SwanLab broke off a download ({kind}).", kind=error.kind),
-                hint=say("Ask again."),
+                hint=say("Send the request again."),
                 status=0,
             ) from error

@@ -84,7 +84,7 @@ class MetricQueries:
                     first=first,
                     last=stop - 1,
                 ),
-                hint=say("Ask again."),
+                hint=say("Send the request again."),
             )
 
         def read() -> list[LogLine]:
@@ -192,7 +192,8 @@ class MetricQueries:
             lost = [key for key in bare if key in logged and key not in found]
             if lost and exact:
                 raise UnexpectedResponse(
-                    say("SwanLab's export lacks the metric {key!r}.", key=shorten(lost[0])), hint=say("Ask again.")
+                    say("SwanLab's export lacks the metric {key!r}.", key=shorten(lost[0])),
+                    hint=say("Send the request again."),
                 )
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 

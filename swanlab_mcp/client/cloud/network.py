@@ -69,7 +69,7 @@ class Network(httpx.AsyncBaseTransport):
                 assert proxy is not None
                 raise ServerUnavailable(
                     say("{variable} names a SOCKS proxy, which needs the package socksio.", variable=proxy.name),
-                    hint=say("Install it: {command}.", command="pip install 'swanlab-mcp-server[socks]'"),
+                    hint=say("Install it with {command}.", command="pip install 'swanlab-mcp-server[socks]'"),
                     status=0,
                 ) from error
         return self._by_route[route]
@@ -105,12 +105,12 @@ def explain(error: httpx.TransportError) -> Failure:
     if any(isinstance(cause, ssl.SSLError) for cause in causes) and not isinstance(error, httpx.ReadError):
         return Failure(
             say("{server} does not answer over https.", server=server),
-            say("If it serves plain http, give the host as {address}.", address=f"http://{server}"),
+            say("If it serves plain http, use {address} as the host.", address=f"http://{server}"),
         )
     if isinstance(error, httpx.RemoteProtocolError) and url.scheme == "http" and r"\x15\x03" in str(error):
         return Failure(
             say("{server} does not answer over plain http.", server=server),
-            say("Give the host as {address}.", address=f"https://{server}"),
+            say("Use {address} as the host.", address=f"https://{server}"),
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return Failure("", say("The name {name} cannot be resolved: check its spelling and the DNS.", name=url.host))
@@ -122,7 +122,7 @@ def explain(error: httpx.TransportError) -> Failure:
         return Failure(
             "",
             say(
-                "{server} breaks off: if it serves https, give the host as {address}.",
+                "{server} closed the connection: if it serves https, use {address} as the host.",
                 server=server,
                 address=f"https://{server}",
             ),
@@ -165,7 +165,10 @@ def place_download(address: str, api_host: str) -> Place:
                 host=api_host,
                 other=f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "?",
             ),
-            hint=say("Let its storage use https, or the API's own host name: set the storage's public address there."),
+            hint=say(
+                "Configure its storage to use https or the API's own host name: set the "
+                "storage's public address on that server."
+            ),
         )
     port = url.port or _DEFAULT_PORTS["https"]
     if not 0 < port <= _LAST_PORT:
@@ -180,7 +183,7 @@ def refuse_scheme(answer: Answer, address: str) -> None:
         server = rest.partition("/")[0]
         raise ServerUnavailable(
             say("{server} does not answer over plain http.", server=server),
-            hint=say("Give the host as {address}.", address=f"https://{server}"),
+            hint=say("Use {address} as the host.", address=f"https://{server}"),
             status=0,
         )
 
@@ -191,7 +194,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
     )
     chosen = [one for one in read_network_variables().certificates if one.name != "SSLKEYLOGFILE"]
     if error.verify_code in _OTHER_NAME:
-        return Failure(message, say("Give the host by a name that its certificate holds."))
+        return Failure(message, say("Use a host name that its certificate covers."))
     if error.verify_code not in _UNKNOWN_AUTHORITY:
         return Failure(message, say("Check this machine's clock; the server may need a new certificate."))
     if chosen:
@@ -206,7 +209,8 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
     return Failure(
         message,
         say(
-            "If you trust this server, set {variable} to a PEM file that holds its certificate or its authority's.",
+            "If you trust this server, set {variable} to a PEM file with its certificate or "
+            "the certificate of its authority.",
             variable="SSL_CERT_FILE",
         ),
     )
@@ -284,7 +288,7 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
                 variable=proxy.name,
                 value=shorten(hide_password(proxy.value)),
             ),
-            hint=say("Give it like http://127.0.0.1:7890 or socks5://127.0.0.1:1080."),
+            hint=say("Write it like http://127.0.0.1:7890 or socks5://127.0.0.1:1080."),
             status=0,
         ) from error
 
@@ -341,6 +345,6 @@ def _refuse(variable: Variable, why: str) -> ServerUnavailable:
             path=shorten(variable.value, 300),
             why=why,
         ),
-        hint=say("Correct or unset {variable} where the server is started.", variable=variable.name),
+        hint=say("Correct or unset {variable} in the environment that starts the server.", variable=variable.name),
         status=0,
     )

@@ -70,7 +70,7 @@ class PagedLists:
                 what=what,
                 total=total,
             ),
-            hint=say("Ask again."),
+            hint=say("Send the request again."),
         )
 
     async def _read_pages(

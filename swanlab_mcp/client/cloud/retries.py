@@ -47,7 +47,7 @@ async def exchange(
 
 
 def describe_doubt() -> str:
-    return say("It is not known whether this was done: look before you ask again.")
+    return say("It is unknown whether this was done: check before you retry.")
 
 
 def _judge(

@@ -35,7 +35,7 @@ class Summaries:
         }
         if answer and not requested & set(answer):
             raise UnexpectedResponse(
-                say("SwanLab's answer about metrics is about other experiments."), hint=say("Ask again.")
+                say("SwanLab's answer about metrics is about other experiments."), hint=say("Send the request again.")
             )
         summaries: dict[str, Summary] = {}
         for reference in references:

@@ -76,7 +76,7 @@ class Transport:
                 self._session = None
             raise AuthenticationFailed(
                 say("The session with SwanLab had ended: {what} was not done.", what=what),
-                hint=say("Ask again; then it signs in anew."),
+                hint=say("Send the request again; the server then logs in again."),
                 trace_id=read_trace_id(answer),
             )
         if answer.is_success and not answer.content:
@@ -132,7 +132,7 @@ class Transport:
                     host=self._settings.api_host,
                     source=source,
                 ),
-                hint=say("Check that the key is current and belongs to this host, then restart the server."),
+                hint=say("Check that the key is valid and belongs to this host, then restart the server."),
                 trace_id=read_trace_id(answer),
             )
         if answer.status == HTTPStatus.FORBIDDEN:

@@ -77,7 +77,7 @@ class Catalogue:
         if broken:
             raise NotAvailableOffline(
                 say("The run {cuid!r} is there, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
-                hint=say("Look at the permissions and the content of its folder."),
+                hint=say("Check the permissions and the content of its folder."),
             )
         if all(run.project != project for run in opened.runs):
             raise miss_project(project, opened.note())
@@ -229,7 +229,7 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
             project=quote(f"{LOCAL}/{project}"),
             cuid=shorten(exp_cuid),
         ),
-        hint=say("Give the id of one of them: {candidates}.", candidates=candidates),
+        hint=say("Pass one of these ids: {candidates}.", candidates=candidates),
     )
 
 

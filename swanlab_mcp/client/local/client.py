@@ -249,8 +249,8 @@ class OfflineClient:
             notes.insert(
                 0,
                 say(
-                    "Left out, because reading takes too long: {names}. Ask about each by itself; "
-                    "what was read stays read.",
+                    "Omitted, because reading takes too long: {names}. Request each separately; data "
+                    "that was read stays cached.",
                     names=", ".join(overdue[:_NAMED]) + (", …" if len(overdue) > _NAMED else ""),
                 ),
             )

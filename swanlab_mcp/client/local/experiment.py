@@ -256,9 +256,7 @@ class LocalExperiment:
                     for index, log in enumerate(logs)
                 ]
             before += own
-        about = (
-            [say("Lines of each rank: {places}.", places="; ".join(places[-_NAMED:]))] if len(self._ranks) > 1 else []
-        )
+        about = [say("Lines by rank: {places}.", places="; ".join(places[-_NAMED:]))] if len(self._ranks) > 1 else []
         return LogPart(lines, first, total), [*self.note(), *about]
 
     def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:
@@ -337,7 +335,7 @@ class LocalExperiment:
                     name=self._name,
                     problem=self._latest.problem,
                 ),
-                hint=say("Look whether its folder was moved, deleted or locked."),
+                hint=say("Check whether its folder was moved, deleted or locked."),
             )
 
     def note(self) -> list[str]:
@@ -372,8 +370,8 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
     reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
     return [
         say(
-            "Different trainings record the same id ({ids}): {reasons}. "
-            "They are kept apart, and the id of each is the name of its (first) folder.",
+            "Different runs record the same id ({ids}): {reasons}. They are kept separate; "
+            "the id of each is the name of its (first) folder.",
             ids=listed,
             reasons=reasons,
         )

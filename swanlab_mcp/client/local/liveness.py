@@ -69,28 +69,28 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     if process and process.exists:
         if process.began is None:
             return say(
-                "A process with its id {pid} exists on this machine and {seen}: probably still running.",
+                "A process with its id {pid} exists on this machine, and {seen}: probably still running.",
                 pid=pid,
                 seen=seen,
             )
         if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
             return say(
-                "Its process {pid} is alive on this machine: probably still running; {seen}.", pid=pid, seen=seen
+                "Its process {pid} is running on this machine: probably still running; {seen}.", pid=pid, seen=seen
             )
         return say(
-            "Its process id {pid} now belongs to a process that began later: probably killed; {seen}.",
+            "Its process id {pid} now belongs to a process that started later: probably killed; {seen}.",
             pid=pid,
             seen=seen,
         )
     if process:
         if age < _FRESH:
             return say(
-                "Its process {pid} is not to be seen on this machine, but {seen}: just killed, or in a container.",
+                "Its process {pid} is not visible on this machine, but {seen}: just killed, or in a container.",
                 pid=pid,
                 seen=seen,
             )
         return say(
-            "Its process {pid} is gone from this machine (or in a container) and {seen}: probably killed.",
+            "Its process {pid} no longer exists on this machine (or is in a container), and {seen}: probably killed.",
             pid=pid,
             seen=seen,
         )

@@ -397,9 +397,9 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
                 # the second deletion fails if the first one left a broken connection
                 deleted = [one for one in ("small0", "small1") if f"small/{one}" not in there]
                 shown = ["small0"] if "Deleted: small0." in text else []
-                assert there == before or deleted == shown or "not known" in text, said
+                assert there == before or deleted == shown or "It is unknown" in text, said
                 assert deleted == shown or not shown, said
-                assert "as a look shows" not in text or "not known" not in text, said
+                assert "a follow-up check" not in text or "It is unknown" not in text, said
             else:
                 assert result.structured_content["data"]["done"] is True, said
                 assert there == after, said
@@ -781,7 +781,7 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
     assert await read_lines(transport, url) == lines
     for fault, error, said in [
         (Fault(is_dropped=True), ServerUnavailable, "broke off a download"),
-        (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line of more than 1 MB"),
+        (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line longer than 1 MB"),
         (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "more than 1024 MB"),
         (Fault(body=gzip.compress(b"step,a")[:-1], headers=GZIP), UnexpectedResponse, "decompressed"),
         (Fault.redirect("", settings.api_host), UnexpectedResponse, "answered 302"),
@@ -852,7 +852,7 @@ async def test_download_without_a_length_is_an_error(
     start = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
     answers += [start + b"\r\nstep,a\n1,2\n", start + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"step,a\n")]
     transport = Transport(replace(settings, api_host=host))
-    with pytest.raises(UnexpectedResponse, match="where it ends"):
+    with pytest.raises(UnexpectedResponse, match="without its length"):
         await read_lines(transport, f"{host}/x")
     assert await read_lines(transport, f"{host}/x") == ["step,a"]
     await transport.aclose()
@@ -861,13 +861,13 @@ async def test_download_without_a_length_is_an_error(
 @pytest.mark.parametrize(
     ("answer", "error", "said"),
     [
-        (b"", ServerUnavailable, "look before you ask again"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", ServerUnavailable, "look before you ask again"),
-        (write_answer("500 Oh"), ServerUnavailable, "look before you ask again"),
-        (write_answer("503 Busy"), ServerUnavailable, "look before you ask again"),
-        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "look before you ask again"),
+        (b"", ServerUnavailable, "check before you retry"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", ServerUnavailable, "check before you retry"),
+        (write_answer("500 Oh"), ServerUnavailable, "check before you retry"),
+        (write_answer("503 Busy"), ServerUnavailable, "check before you retry"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "check before you retry"),
         (write_answer("429 Slow"), RateLimited, "Wait a minute"),
-        (write_answer("200 OK", b"<html>"), UnexpectedResponse, "look before you ask again"),
+        (write_answer("200 OK", b"<html>"), UnexpectedResponse, "check before you retry"),
         (write_answer("401 No"), AuthenticationFailed, "was not done"),
     ],
 )

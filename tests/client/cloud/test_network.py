@@ -262,7 +262,7 @@ def test_plain_http_needs_no_certificates(
     [
         ("127.0.0.1", 30, "set SSL_CERT_FILE to a PEM file"),
         ("127.0.0.1", -1, "certificate has expired"),
-        ("elsewhere", 30, "Give the host by a name that its certificate holds"),
+        ("elsewhere", 30, "Use a host name that its certificate covers"),
     ],
 )
 def test_rejected_certificate_is_explained_after_a_single_attempt(
@@ -302,7 +302,7 @@ def test_plain_http_host_is_suggested_after_a_single_attempt(
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
     with answering(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n") as (port, seen):
-        assert f"give the host as http://127.0.0.1:{port}." in check(capsys, f"127.0.0.1:{port}")
+        assert f"use http://127.0.0.1:{port} as the host." in check(capsys, f"127.0.0.1:{port}")
         assert len(seen) == 1
         assert b"canary" not in seen[0]
 
@@ -310,10 +310,10 @@ def test_plain_http_host_is_suggested_after_a_single_attempt(
 def test_https_host_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     context, _ = make_certificate(tmp_path)
     with answering(b"", context) as (port, _):
-        assert f"give the host as https://127.0.0.1:{port}." in check(capsys, f"http://127.0.0.1:{port}")
+        assert f"use https://127.0.0.1:{port} as the host." in check(capsys, f"http://127.0.0.1:{port}")
     reply = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 51\r\n\r\nThe plain HTTP request was sent to a HTTPS port    "
     with answering(reply) as (port, _):
-        assert f"Give the host as https://127.0.0.1:{port}." in check(capsys, f"http://127.0.0.1:{port}")
+        assert f"Use https://127.0.0.1:{port} as the host." in check(capsys, f"http://127.0.0.1:{port}")
 
 
 def test_refusing_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:

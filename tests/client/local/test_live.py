@@ -106,14 +106,14 @@ def now() -> str:
 async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now(), age=90_000, legacy=legacy)
     reply = await read_first_note(tmp_path)
-    assert f"Its process {os.getpid()} is alive on this machine: probably still running" in reply
+    assert f"Its process {os.getpid()} is running on this machine: probably still running" in reply
     assert "last written 25 h ago" in reply
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc for the start of a process")
 async def test_process_started_after_the_run_suggests_a_kill(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment="20200101_000000", age=9000)
-    assert "now belongs to a process that began later: probably killed" in await read_first_note(tmp_path)
+    assert "now belongs to a process that started later: probably killed" in await read_first_note(tmp_path)
 
 
 def run_process() -> int:
@@ -123,7 +123,7 @@ def run_process() -> int:
     return ended.pid
 
 
-@pytest.mark.parametrize(("age", "expected"), [(9000, "is gone from this machine"), (5, "is not to be seen")])
+@pytest.mark.parametrize(("age", "expected"), [(9000, "no longer exists on this machine"), (5, "is not visible")])
 async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, expected: str) -> None:
     pid = run_process()
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment=now(), age=age)
