@@ -1,4 +1,4 @@
-"""Find the broken experiments of a ranking by their summaries, and by the points of the most important ones."""
+"""Find the broken experiments of a ranking by their summaries, and by the points of important experiments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HealthReader:
     """Check how each experiment of a ranking broke, by its ranked metric and its training losses.
 
     Up to 100 experiments are checked by their points. If there are more, all are checked by their summaries, and points
-    of at most 100 are read: of the leading ones and of those with suspicious summaries.
+    of at most 100 are read, of leading experiments and of those with suspicious summaries.
     """
 
     def __init__(self, client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str) -> None:
@@ -86,7 +86,7 @@ class HealthReader:
         losses: list[str] = found[-1] or []
         await self._add_losses(ranked, losses)
         if any(self.breakages[place] for place in leaders):
-            # many broken ones may lead
+            # many broken experiments may lead
             self._leaders *= 2
         return bool(losses) or self._count_broken() > known
 
@@ -104,7 +104,7 @@ class HealthReader:
         await self._read_points([one for one in places if not (known := self.breakages[one]) or known.step is None])
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
-        """Return further training losses, of the experiments that lead."""
+        """Return further training losses of the leading experiments."""
         keys = await list_summarised_keys(self._client.at(self._ref), self._ref, self._get(ranked[:_LEADERS]))
         return [key for key in choose_training_losses(keys) if key not in self._losses]
 

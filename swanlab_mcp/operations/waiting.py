@@ -32,7 +32,7 @@ __all__ = ["Awaited", "wait_for_experiments"]
 _USUAL = ("finished", "crashed", "non_finite")
 _FIRST = 1.0
 _GROWTH = 1.5
-_LONGEST = 10.0  # lists are kept for 15 s: a change is noticed within 25 s
+_LONGEST = 10.0  # lists are cached for 15 s, so a change is noticed within 25 s
 _MOST_REPORTED = 50
 _OPEN = ("RUNNING", "UNKNOWN")
 _FROM_SUMMARIES = ("non_finite", "step", "metric")
@@ -41,10 +41,11 @@ _DIGEST = 8
 
 
 class _Cursor(NamedTuple):
-    """What is known from earlier calls.
+    """The state of earlier calls.
 
-    `newest` is when the newest experiment was created (Unix ms), `running` names those that ran, and `reported` what
-    was reported, as "name:number of the condition". Names are digests of cuids, to keep a cursor short.
+    `newest` is the creation time of the newest experiment (Unix ms), `running` names the running experiments, and
+    `reported` the events already reported, as "name:number of the condition". Names are digests of cuids, to keep a
+    cursor short.
     """
 
     newest: int
@@ -57,7 +58,7 @@ class _Cursor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What happened; `watched` experiments are still running, and `cursor` continues the waiting."""
+    """The conditions met; `watched` experiments are still running, and `cursor` continues the wait."""
 
     met: Sequence[Met]
     seconds: float
@@ -77,8 +78,8 @@ async def wait_for_experiments(
 ) -> ApiResponse[Awaited]:
     """Wait until experiments finish, crash, become NaN, reach a step or a value, or a new one starts; then say which.
 
-    Use it instead of calling whats_new again and again. Returns the experiments that met a condition, with value and
-    step, or none when the time is over, and a cursor to wait on without repetitions.
+    Use it instead of repeated calls of whats_new. Returns the experiments that met a condition, with value and step,
+    or no rows at the timeout, and a cursor to continue without repetitions.
     Example: {"project": "mnist", "until": ["crashed", "val/acc >= 0.98"]}.
     """
     conditions = [_parse(text) for text in until or _USUAL]
@@ -126,7 +127,7 @@ async def _find_chosen(client: SwanLabClient, ref: ProjectRef, exp_cuids: Sequen
 
 
 def _start(listed: Sequence[Experiment]) -> _Cursor:
-    """Return the state of the first look: what had ended before is no news."""
+    """Return the state at the start; experiments that ended before are not reported."""
     created = [moment.timestamp() for one in listed if (moment := read_time(one.createdAt))]
     running = frozenset(_digest(one) for one in listed if one.state in _OPEN)
     return _Cursor(int(1000 * max(created, default=0.0)), running, frozenset())
@@ -165,7 +166,7 @@ async def _find_met(
     conditions: Sequence[Condition],
     state: _Cursor,
 ) -> list[Met]:
-    """Return what is met and was not reported before."""
+    """Return the conditions met that were not reported before."""
     pairs = [
         (one, condition)
         for one in watched

@@ -1,4 +1,4 @@
-"""What happened while a call waited, as rows."""
+"""Describe the conditions met during a wait, as rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["publish"]
 
 
 def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]]:
-    """Return the conditions that were met, and the cursor that continues the waiting."""
+    """Return the conditions met, and the cursor that continues the wait."""
     found = answer.data
     assert found is not None
     rows = [
