@@ -13,11 +13,20 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.hosts import NetworkVariables, Variable, find_insecurity, find_placeholder, normalise_host
+from swanlab_mcp.core.hosts import (
+    DEFAULT_API_HOST,
+    DEFAULT_WEB_HOST,
+    Account,
+    NetworkVariables,
+    Variable,
+    choose_host,
+    find_insecurity,
+    find_placeholder,
+    normalise_host,
+)
 from swanlab_mcp.core.i18n import LANGUAGES, language, say, speak
 from swanlab_mcp.core.untrusted import shorten
 
@@ -36,8 +45,6 @@ __all__ = [
     "wants_plain_output",
 ]
 
-DEFAULT_API_HOST = "https://api.swanlab.cn"
-DEFAULT_WEB_HOST = "https://swanlab.cn"
 DEFAULT_TIMEOUT = 45.0
 DEFAULT_MAX_OUTPUT_TOKENS = 8000
 OUTPUTS = ("auto", "text", "both")
@@ -81,15 +88,6 @@ class _Place(NamedTuple):
 
     def read(self, name: str) -> str:
         return self.environ.get(name, "").strip()
-
-
-@dataclass(frozen=True)
-class _Account:
-    api_host: str
-    web_host: str
-    api_key: str = field(default="", repr=False)
-    source: str = ""
-    host_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,12 +193,12 @@ def _find_folder(problems: list[str]) -> Path | None:
     return folder
 
 
-def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> _Account:
+def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> Account:
     """Return the key and hosts; `host_problem` says why requests are blocked."""
-    found = _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
+    found = Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
     name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", place.read("SWANLAB_API_HOST"))
     if wanted:
-        found = _choose_host(name, wanted, problems)
+        found = choose_host(name, wanted, problems)
     key, source = api_key, say("the api_key argument")
     if not key:
         key, source = place.read("SWANLAB_API_KEY"), "SWANLAB_API_KEY"
@@ -241,26 +239,6 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
         )
         found = replace(found, host_problem=problem)
     return replace(found, api_key=key, source=source)
-
-
-def _choose_host(name: str, wanted: str, problems: list[str]) -> _Account:
-    if problem := find_placeholder(name, wanted):
-        return _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=problem)
-    try:
-        api_host = normalise_host(wanted)
-    except InvalidArgument as error:
-        return _Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=str(error))
-    path = urlsplit(wanted if "://" in wanted else f"https://{wanted}").path.strip("/")
-    if path not in ("", "api"):
-        problems.append(
-            say(
-                "The path /{path} of the host {host} is not used: requests go to {address}.",
-                path=shorten(path),
-                host=shorten(wanted),
-                address=f"{api_host}/api",
-            )
-        )
-    return _Account(api_host, DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host)
 
 
 def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkVariables:

@@ -11,7 +11,21 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["NetworkVariables", "Variable", "find_insecurity", "find_placeholder", "hide_password", "normalise_host"]
+__all__ = [
+    "DEFAULT_API_HOST",
+    "DEFAULT_WEB_HOST",
+    "Account",
+    "NetworkVariables",
+    "Variable",
+    "choose_host",
+    "find_insecurity",
+    "find_placeholder",
+    "hide_password",
+    "normalise_host",
+]
+
+DEFAULT_API_HOST = "https://api.swanlab.cn"
+DEFAULT_WEB_HOST = "https://swanlab.cn"
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # placeholders that shells, assistants and people leave in place of a value
@@ -27,6 +41,17 @@ class Variable:
 
     name: str
     value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A key with its hosts; `host_problem` says why no request may be sent to them."""
+
+    api_host: str
+    web_host: str
+    api_key: str = field(default="", repr=False)
+    source: str = ""
+    host_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,3 +108,24 @@ def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
 def hide_password(address: str) -> str:
     """Return a proxy's address without its user and password."""
     return re.sub(r"(?<=//).*@|^[^/]*@", "…@", address)
+
+
+def choose_host(name: str, wanted: str, problems: list[str]) -> Account:
+    """Return the hosts that the setting `name` requests; add what is ignored to `problems`."""
+    if problem := find_placeholder(name, wanted):
+        return Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=problem)
+    try:
+        api_host = normalise_host(wanted)
+    except InvalidArgument as error:
+        return Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=str(error))
+    path = urlsplit(wanted if "://" in wanted else f"https://{wanted}").path.strip("/")
+    if path not in ("", "api"):
+        problems.append(
+            say(
+                "The path /{path} of the host {host} is not used: requests go to {address}.",
+                path=shorten(path),
+                host=shorten(wanted),
+                address=f"{api_host}/api",
+            )
+        )
+    return Account(api_host, DEFAULT_WEB_HOST if api_host == DEFAULT_API_HOST else api_host)
