@@ -77,7 +77,7 @@ async def test_comparison_covers_two_cloud_projects_and_the_disk(across: Setting
     assert len(pages) == 2
 
 
-async def test_comparison_of_one_project_keeps_ids_and_requests(across: Settings, state: State) -> None:
+async def test_comparison_within_a_project_keeps_ids_and_requests(across: Settings, state: State) -> None:
     reply = await call(across, "compare_experiments", project="first", exp_cuids=["run1", "run3"])
     assert [one["cuid"] for one in reply["data"]["experiments"]] == ["run1", "run3"]
     assert len(state.calls) == 15
@@ -135,7 +135,7 @@ async def test_name_without_a_project_is_refused(across: Settings) -> None:
     assert "No project was given" in await refuse(across, "compare_experiments")
 
 
-async def test_unknown_path_says_what_was_tried(across: Settings) -> None:
+async def test_unknown_path_error_names_the_searched_projects(across: Settings) -> None:
     reply = await refuse(across, "get_experiment", project="first", exp_cuid="kites-test2/second/run9")
     assert "no experiment at the path kites-test2/second/run9, and none of that name in kites-test3/first" in reply
     assert "Did you mean alpha (run2)?" in reply

@@ -78,7 +78,7 @@ async def test_statistics_equal_those_of_the_standard_library(settings: Settings
     assert rows == sorted(rows, key=lambda row: -row["mean"])
 
 
-async def test_values_that_do_not_count_are_counted_apart(settings: Settings) -> None:
+async def test_excluded_values_are_counted_separately(settings: Settings) -> None:
     (row,) = await ask(settings, metrics=["val/acc"])
     assert row["left_out"] == "6 not finished, 3 no value, 3 NaN or infinite"
     assert row["n"] == 60 - 12
@@ -98,7 +98,7 @@ async def test_two_fields_make_a_group_for_each_pair(settings: Settings) -> None
     assert sum(row["count"] for row in rows) == 60
 
 
-async def test_unknown_field_or_metric_names_near_ones(settings: Settings) -> None:
+async def test_unknown_field_or_metric_gets_suggestions(settings: Settings) -> None:
     async with session(settings) as client:
         field = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["config.optim.lrr"]})
         metric = await client.call_tool("aggregate_experiments", {"project": "sweep", "metrics": ["val/ac"]})

@@ -81,7 +81,7 @@ async def ask(settings: Settings, **arguments: Any) -> tuple[list[dict[str, Any]
 @pytest.mark.parametrize(
     "config", ["learning_rate=0.0101", '{"optimizer": {"lr": 0.0101}}', {"lr": 0.0101}, {"log10_lr": -2}]
 )
-async def test_planned_config_finds_what_was_tried(settings: Settings, config: Any) -> None:
+async def test_planned_config_finds_tried_settings(settings: Settings, config: Any) -> None:
     rows, notes = await ask(settings, config=config, size=3)
     assert [row["name"] for row in rows if row["near_duplicate"]] == ["lr-0.01"]
     assert len(rows) == 3
@@ -104,13 +104,13 @@ async def test_experiment_is_compared_with_the_others(settings: Settings) -> Non
     assert all("lr" in row["differs"] for row in rows)
 
 
-async def test_setting_that_goes_along_with_the_result_is_named(settings: Settings) -> None:
+async def test_setting_correlated_with_the_result_is_named(settings: Settings) -> None:
     _, notes = await ask(settings, config="lr=0.01")
     assert any("goes along with the result: rho +1.00 (n=6)" in note for note in notes)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"config": "lr=1", "exp_cuid": "lr-0.1"}, {"config": "fast"}])
-async def test_unclear_request_says_what_to_pass(settings: Settings, arguments: dict[str, Any]) -> None:
+async def test_unclear_request_explains_the_arguments(settings: Settings, arguments: dict[str, Any]) -> None:
     async with session(settings) as client:
         result = await client.call_tool("find_similar_experiments", {"project": "sweep", **arguments})
     assert result.is_error

@@ -35,7 +35,7 @@ def state(state: State) -> State:
     return state
 
 
-def after_the_first_look(state: State, change: Callable[[], object]) -> None:
+def after_the_first_poll(state: State, change: Callable[[], object]) -> None:
     """Change the world when the list of experiments is requested for the second time."""
     looks = iter(range(100))
     state.faults = [Fault(LISTED, then=lambda: change() if next(looks) == 1 else None)]
@@ -54,8 +54,8 @@ def find(state: State, cuid: str) -> Any:
     return next(one for one in state.projects[-1].experiments if one.cuid == cuid)
 
 
-async def test_crash_ends_the_waiting(settings: Settings, state: State) -> None:
-    after_the_first_look(state, lambda: setattr(find(state, "first"), "state", "CRASHED"))
+async def test_crash_ends_the_wait(settings: Settings, state: State) -> None:
+    after_the_first_poll(state, lambda: setattr(find(state, "first"), "state", "CRASHED"))
     rows, cursor = await ask(settings)
     assert [(row["cuid"], row["condition"], row["state"]) for row in rows] == [("first", "crashed", "CRASHED")]
     assert cursor
@@ -79,33 +79,33 @@ async def test_cursor_continues_without_repetition(settings: Settings, state: St
     ("until", "cuids"),
     [("val/loss < 0.2", {"first", "second"}), ("step:9", {"first", "second"}), ("val/loss>0.9", {"first", "second"})],
 )
-async def test_value_or_step_that_is_reached_ends_the_waiting(settings: Settings, until: str, cuids: set[str]) -> None:
+async def test_reached_value_or_step_ends_the_wait(settings: Settings, until: str, cuids: set[str]) -> None:
     rows, _ = await ask(settings, until=until)
     assert {row["cuid"] for row in rows} == cuids
     assert all(row["metric"] == "val/loss" for row in rows)
 
 
-async def test_nan_ends_the_waiting(settings: Settings, state: State) -> None:
+async def test_nan_ends_the_wait(settings: Settings, state: State) -> None:
     find(state, "second").metrics["val/loss"].append((10, math.nan))
     rows, _ = await ask(settings)
     assert [(row["cuid"], row["condition"], row["metric"]) for row in rows] == [("second", "non_finite", "val/loss")]
 
 
-async def test_new_experiment_ends_the_waiting(settings: Settings, state: State) -> None:
+async def test_new_experiment_ends_the_wait(settings: Settings, state: State) -> None:
     started = BEGINNING + timedelta(days=2)
-    after_the_first_look(
+    after_the_first_poll(
         state, lambda: state.add_experiment(state.projects[-1], "new", cuid="new", state="RUNNING", created_at=started)
     )
     rows, _ = await ask(settings, until=["any_new"])
     assert [row["cuid"] for row in rows] == ["new"]
 
 
-async def test_named_experiment_that_has_ended_answers_at_once(settings: Settings) -> None:
+async def test_ended_experiment_ends_the_wait_immediately(settings: Settings) -> None:
     rows, _ = await ask(settings, exp_cuids=["ended"])
     assert [(row["cuid"], row["condition"]) for row in rows] == [("ended", "finished")]
 
 
-async def test_nothing_that_runs_ends_the_waiting_at_once(settings: Settings, state: State) -> None:
+async def test_wait_without_running_experiments_ends_immediately(settings: Settings, state: State) -> None:
     find(state, "first").state = find(state, "second").state = "FINISHED"
     rows, _ = await ask(settings)
     assert rows == []
@@ -115,7 +115,9 @@ async def test_nothing_that_runs_ends_the_waiting_at_once(settings: Settings, st
 @pytest.mark.parametrize(
     ("arguments", "words"), [({"until": ["soon"]}, "val/acc >= 0.9"), ({"cursor": "x"}, "not returned by")]
 )
-async def test_unclear_request_says_what_to_pass(settings: Settings, arguments: dict[str, Any], words: str) -> None:
+async def test_unclear_request_explains_the_arguments(
+    settings: Settings, arguments: dict[str, Any], words: str
+) -> None:
     async with session(settings) as client:
         result = await client.call_tool("wait_for_experiments", {"project": "night", **arguments})
     assert result.is_error
@@ -123,6 +125,6 @@ async def test_unclear_request_says_what_to_pass(settings: Settings, arguments: 
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_condition_or_none(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     found = parse_condition(text)
     assert found is None or found.text == text

@@ -207,9 +207,9 @@ async def test_equal_names_are_distinguished(settings: Settings, state: State) -
     async with showing(settings) as client:
         data = await draw(client, project="", exp_cuids=[f"kites-test3/{path}" for path in paths])
     assert [one["name"] for one in data["experiments"]] == [
-        "twin (kites-test3/project1/twin1)",
-        "twin (twin2)",
-        "twin (kites-test3/other/twin1)",
+        "project1/twin (kites-test3/project1/twin1)",
+        "project1/twin (twin2)",
+        "other/twin",
     ]
     assert [one["experiment"] for one in data["curves"]] == [0, 1, 2]
 
