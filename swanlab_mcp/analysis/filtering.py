@@ -27,6 +27,7 @@ _TEXTS = ("name", "description", "state", "group", "job")
 _TIMES = {"created": "createdAt", "finished": "finishedAt"}
 _STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
 _NAMED = 10
+_NEAR = 3
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _FIELDS = (*_TEXTS, "labels", *_TIMES)
@@ -58,17 +59,29 @@ def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) 
     return unknown
 
 
-def check_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> None:
-    """Raise UnknownField with near names for a field that does not exist; metric keys are not checked."""
+def check_fields(fields: Sequence[str], candidates: Sequence[Candidate], logged: Sequence[str] = ()) -> None:
+    """Raise UnknownField with near fields for a field that does not exist; metric keys are not checked.
+
+    `logged` are metric keys, which are suggested too.
+    """
     for field in find_unknown_fields(fields, candidates):
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
-        key = field.partition(".")[2]
-        known = [*_FIELDS, *(f"config.{name}" for name in config_keys)]
-        if field.startswith("config."):
-            near = [f"config.{name}" for name in find_near_names(key, config_keys)]
-        else:
-            near = find_near_names(field, known) or find_near_names(key or field, [*_FIELDS, *config_keys])
+        near = _find_near_fields(field, config_keys, logged)
         raise UnknownField(field, near, [f"config.{name}" for name in config_keys[:_NAMED]], _FIELDS)
+
+
+def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str]) -> list[str]:
+    """Return near fields in full, such as config.lr for lr."""
+    if field.startswith("config."):
+        return [f"config.{name}" for name in find_near_names(field.partition(".")[2], config_keys)]
+    spelled: dict[str, list[str]] = {name: [name] for name in _FIELDS}
+    for kind, keys in (("config", config_keys), ("metric", logged)):
+        for name in keys:
+            spelled.setdefault(name, []).append(f"{kind}.{name}")
+            # lr is found in optim.lr
+            spelled.setdefault(name.rpartition(".")[2], []).append(f"{kind}.{name}")
+    near = find_near_names(field, spelled) or find_near_names(field.partition(".")[2], spelled)
+    return list(dict.fromkeys(full for name in near for full in spelled[name]))[:_NEAR]
 
 
 def normalise_states(condition: Filter) -> Filter:

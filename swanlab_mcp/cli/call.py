@@ -52,7 +52,9 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
     async with connect(server) as client:
         known = {entry.name: entry for entry in (await client.list_tools()).tools}
         if tool not in known:
-            report(say("There is no tool {tool!r}. There are: {names}.", tool=tool, names=", ".join(known)))
+            # the server's error has near names, or the option that enables the tool
+            refused = await client.call_tool(tool, {})
+            report("\n".join(block.text for block in refused.content if block.type == "text"))
             return 2
         odd = [word for word in words if "=" not in word]
         if odd:

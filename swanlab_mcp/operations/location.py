@@ -27,6 +27,7 @@ __all__ = [
     "ask_about_experiment",
     "ask_about_project",
     "ask_about_workspace",
+    "choose_only_project",
     "resolve_experiment",
     "resolve_own_experiment",
     "resolve_project",
@@ -70,6 +71,19 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
             project=quote(name.parent),
         )
         raise NotFound(tried, hint=_suggest_experiments(ref.cuid, listed) if listed else error.hint) from error
+
+
+async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> str:
+    """Return `project`, or the workspace's only project if neither argument names one."""
+    if project.strip():
+        return project
+    try:
+        parse_experiment(exp_cuid)
+    except InvalidArgument:
+        workspace = await resolve_workspace(client, username)
+        projects = (await client.at(workspace).list_projects(workspace, limit=2, detail=False)).data or []
+        return projects[0].name if len(projects) == 1 else ""
+    return ""
 
 
 async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:

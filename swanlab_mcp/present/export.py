@@ -21,7 +21,7 @@ from swanlab_mcp.core.models import Points
 from swanlab_mcp.core.records import show_time, to_json_value
 from swanlab_mcp.core.untrusted import neutralise, quote
 from swanlab_mcp.operations.keys import match_keys
-from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.location import ask_about_experiment, choose_only_project, resolve_experiment
 from swanlab_mcp.present.new_file import open_new, refuse_existing
 
 __all__ = ["FORMATS", "Exported", "export_log", "export_series"]
@@ -65,6 +65,7 @@ async def export_series(
         raise InvalidArgument(say("Parquet cannot go to standard output."), hint=say("Name a file with -o."))
     if output not in ("", "-"):
         refuse_existing(Path(output))
+    project = await choose_only_project(client, exp_cuid, project, username)
     ref = await resolve_experiment(client, exp_cuid, project, username)
     backend = client.at(ref)
     ref, logged = await ask_about_experiment(client, ref, backend.list_keys)
@@ -108,6 +109,7 @@ async def export_log(
     """
     if output not in ("", "-"):
         refuse_existing(Path(output))
+    project = await choose_only_project(client, exp_cuid, project, username)
     ref = await resolve_experiment(client, exp_cuid, project, username)
     backend = client.at(ref)
     ref, answer = await ask_about_experiment(client, ref, backend.read_logs, start=0, count=_LINES)

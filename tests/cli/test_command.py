@@ -61,7 +61,9 @@ def test_failed_call_explains_itself_on_stderr() -> None:
 def test_wrong_usage_is_reported() -> None:
     done = run("--demo", "call", "list_runs")
     assert done.returncode == 2
-    assert "There is no tool 'list_runs'. There are: list_workspaces" in done.stderr
+    assert "There is no tool 'list_runs'. Similar names: list_" in done.stderr
+    assert "Similar names: rank_experiments" in run("--demo", "call", "rank_experiment").stderr
+    assert "start the server with --allow-writes" in run("--demo", "call", "create_project").stderr
     done = run("--demo", "call", "list_projects", "size")
     assert done.returncode == 2
     assert "name=value" in done.stderr

@@ -14,6 +14,7 @@ from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
 from tests.fake_swanlab import BEGINNING, Fault, State
+from tests.server.test_tools import DEMO
 
 pytestmark = pytest.mark.anyio
 
@@ -243,6 +244,9 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
         for condition, expected in (
             ({"field": "config.lrr", "op": "=", "value": 1}, "Did you mean config.lr"),
             ({"field": "stat", "op": "=", "value": 1}, "Did you mean state"),
+            ({"field": "lr", "op": "=", "value": 1}, "Did you mean config.lr"),
+            ({"field": "depth", "op": "=", "value": 1}, "Did you mean config.model.depth"),
+            ({"field": "los", "op": "=", "value": 1}, "Did you mean metric.loss"),
             ({"field": "config.zzzzzz", "op": "=", "value": 1}, "The configs have config.lr, config.model.depth, "),
             ({"field": "metric.lss", "op": ">", "value": 1}, "Similar names: loss."),
             ({"field": "config.lr", "op": ">", "value": "high"}, "compares different kinds"),
@@ -259,6 +263,18 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
         )
     assert "note: 0 of the 250 experiments meet the filters, applied here." in text_of(empty)
+
+
+async def test_unknown_field_suggests_the_metric_before_longer_config_keys() -> None:
+    async with session(DEMO) as client:
+        for tool, arguments in (
+            ("find_experiments", {"filters": [{"field": "vall/acc", "op": ">", "value": 0.9}]}),
+            ("rank_experiments", {"metric": "vall/acc"}),
+        ):
+            result = await client.call_tool(tool, {"project": "digits-mlp", **arguments})
+            assert result.is_error
+            near = text_of(result).split("Did you mean ")[-1].split("Similar names: ")[-1]
+            assert near.removeprefix("metric.").startswith("val/acc")
 
 
 @pytest.mark.parametrize(

@@ -202,3 +202,29 @@ def test_csv_formula_cells_are_escaped_unless_raw(
         assert ended.value.code == 0, shown.err
         found = [row["key"] for row in csv.DictReader(shown.out.splitlines())]
         assert sorted(found) == sorted([*(mark + key for key in keys[:4]), "loss"])
+
+
+def test_only_project_needs_no_name(
+    host: str, state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "test-key")
+
+    def run(*words: str) -> tuple[object, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["export", "experiment1", *words])
+        return ended.value.code, capsys.readouterr().err
+
+    code, reply = run("--host", host, "-o", "one.csv")
+    assert code == 0, reply
+    assert read_rows(Path("one.csv")).keys() == {"loss", "acc"}
+    state.add_project(state.workspaces[0], "another")
+    code, reply = run("--host", host, "-o", "two.csv")
+    assert code == 1
+    assert "exp_cuid='experiment1' was given without a project" in reply
+
+
+def test_only_project_of_the_demo_needs_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--demo", "export", "lr-0.1", "-o", "demo.csv"])
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert "val/acc" in read_rows(Path("demo.csv"))
