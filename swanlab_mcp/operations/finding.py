@@ -16,7 +16,6 @@ from swanlab_mcp.analysis.filtering import (
 )
 from swanlab_mcp.client.base import Backend, ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
@@ -40,9 +39,6 @@ from swanlab_mcp.operations.refusals import word_refusals
 __all__ = ["FEW", "Choice", "choose_experiments", "find_experiments", "list_summarised_keys"]
 
 FEW = 100
-_ASKED_FOR_KEYS = 3
-
-
 _ASKED_FOR_KEYS = 3
 
 
@@ -130,9 +126,11 @@ async def choose_experiments(
         narrowed = answer.data or Narrowed((), {})
         candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
         matching = _select(candidates, filters)
-    near = await _list_keys(backend, ref, candidates) if find_unknown_fields(fields, candidates) else ()
+    near: Sequence[str] = ()
+    if candidates and find_unknown_fields(fields, candidates):
+        near = await list_summarised_keys(backend, ref, narrowed.experiments)
     with word_refusals():
-        check_fields(fields, candidates, near)
+        check_fields(fields, candidates, [key for key in near if not key.startswith("__swanlab__")])
         if candidates:
             _check_keys(_metric_keys(fields), logged)
         for condition in filters:
@@ -184,14 +182,6 @@ async def _read_candidates(
         for experiment in experiments
     ]
     return candidates, logged
-
-
-async def _list_keys(backend: Backend, ref: ProjectRef, candidates: Sequence[Candidate]) -> list[str]:
-    """Return the metric keys of the first few experiments, to suggest them instead of an unknown field."""
-    first = [ref.experiment(one.experiment.cuid) for one in candidates[:_ASKED_FOR_KEYS]]
-    answers = await progress.follow("experiments", *(backend.list_keys(one) for one in first))
-    keys = dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars)
-    return [key for key in keys if not key.startswith("__swanlab__")]
 
 
 def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
