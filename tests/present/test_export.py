@@ -127,7 +127,7 @@ def test_missing_pyarrow_is_reported_before_any_read(
 
 def test_unknown_experiments_and_keys_get_suggestions(capsys: pytest.CaptureFixture[str]) -> None:
     assert export("local/vision-baselines/resnet18-lr1e-4") == 1
-    assert "or resnet18-lr1e-3 (3hzj7gws)?" in capsys.readouterr().err
+    assert "Did you mean resnet18-lr1e-3 (3hzj7gws) or " in capsys.readouterr().err
     assert export(f"local/vision-baselines/{CUID}", "--keys", "val/acccc") == 1
     assert "val/acc" in capsys.readouterr().err
     assert export("local/vision-baselines/ifvx5of8") == 1
