@@ -208,7 +208,7 @@ async def test_equal_names_are_distinguished(settings: Settings, state: State) -
         data = await draw(client, project="", exp_cuids=[f"kites-test3/{path}" for path in paths])
     assert [one["name"] for one in data["experiments"]] == [
         "project1/twin (kites-test3/project1/twin1)",
-        "project1/twin (twin2)",
+        "project1/twin (kites-test3/project1/twin2)",
         "other/twin",
     ]
     assert [one["experiment"] for one in data["curves"]] == [0, 1, 2]
