@@ -79,12 +79,12 @@ async def find_similar_experiments(
     notes name unknown settings, values outside the tried range, and settings that go along with the result.
     Example: {"project": "mnist", "config": "lr=0.01, optimizer=adam"}.
     """
+    ref, choice = await list_chosen(client, project, username, ())
     if bool(config) == bool(exp_cuid):
         raise InvalidArgument(
             say("Pass either config or exp_cuid."),
             hint=say('config is text such as "lr=0.01, optimizer=adam" or JSON.'),
         )
-    ref, choice = await list_chosen(client, project, username, ())
     others, notes = choice.experiments, list(choice.notes)
     sought: Mapping[str, Any] = config or {}
     if exp_cuid:

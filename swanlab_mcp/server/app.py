@@ -26,6 +26,7 @@ from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.binding import call_tool
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import find_form, sends_json
+from swanlab_mcp.server.limits import Limits, Slots
 from swanlab_mcp.server.log_messages import add_log_messages
 from swanlab_mcp.server.prompts import PROMPTS
 from swanlab_mcp.server.resources import TaskPrompt, add_completion, add_resources, to_protocol_error
@@ -37,6 +38,8 @@ __all__ = ["connect", "create_server"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NAME = "swanlab-mcp-server"
+# a quarter of the requests of a shared server may wait for SwanLab to change
+_WAITS = Limits(requests=16, requests_per_caller=2)
 
 _INSTRUCTIONS = """\
 SwanLab is a tracker of machine-learning experiments: a workspace holds projects, a project holds experiments \
@@ -84,7 +87,8 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[App]) -> AsyncGenerator[App, None]:
-        running.append(app := App(settings, tokens))
+        waits = Slots(_WAITS) if is_stateless else None
+        running.append(app := App(settings, tokens, waits))
         try:
             yield app
         finally:

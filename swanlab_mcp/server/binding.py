@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.core.errors import InvalidArgument, RateLimited, SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.refs import find_near_names
@@ -32,8 +33,10 @@ from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.present.text import Reply
 from swanlab_mcp.present.views import DATA
 from swanlab_mcp.present.words import present
+from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.consent import ask_and_answer
 from swanlab_mcp.server.context import App
+from swanlab_mcp.server.limits import Refused
 from swanlab_mcp.server.replies import make_error_result, make_reply, make_result
 from swanlab_mcp.server.schemas import make_arguments
 from swanlab_mcp.server.table import WRITE_TOOLS, ToolEntry
@@ -44,6 +47,7 @@ log = logging.getLogger(__name__)
 
 # charts are drawn one at a time, so replies that wait for the drawer must not occupy the shared threads
 _drawer = ThreadPoolExecutor(1, "drawer")
+_LONGEST_SHARED_WAIT = 60
 
 _MOST_FAULTS = 5
 # names that hosts and frameworks add to calls for their own use, in lower case without - and _
@@ -99,11 +103,10 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
     limit = output_tokens.set(app.settings.max_output_tokens)
     confirming = confirmations.set(app.confirmations)
     try:
-        answer, reply = await keep_deadline(
-            _write_reply(entry, given, app),
-            app.settings.timeout + _get_wait(entry, given),
-            is_write=not entry.read_only,
-        )
+        with _hold_wait(entry, given, app) as wait:
+            answer, reply = await keep_deadline(
+                _write_reply(entry, given, app), app.settings.timeout + wait, is_write=not entry.read_only
+            )
         meta: dict[str, Any] | None = None
         if answer.view and client_supports_apps(ctx):
             # hosts pass `_meta` to the view, never to the model
@@ -115,9 +118,29 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
         confirmations.reset(confirming)
 
 
-def _get_wait(entry: ToolEntry, given: Mapping[str, Any]) -> float:
-    """Return how long a call may wait for SwanLab to change, in seconds, besides what its requests take."""
-    return float(given.get("timeout", entry.wait)) if entry.wait else 0.0
+@contextmanager
+def _hold_wait(entry: ToolEntry, given: Mapping[str, Any], app: App) -> Generator[float, None, None]:
+    """Yield how long a call may wait for SwanLab to change, in seconds, in addition to its requests.
+
+    Raises InvalidArgument or RateLimited for more than a shared server allows.
+    """
+    wait = float(given.get("timeout", entry.wait)) if entry.wait else 0.0
+    if not wait or app.waits is None:
+        yield wait
+        return
+    if wait > _LONGEST_SHARED_WAIT:
+        raise InvalidArgument(
+            say("A shared server waits at most {seconds} seconds.", seconds=_LONGEST_SHARED_WAIT),
+            hint=say("Pass a smaller timeout, and continue with the cursor."),
+        )
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(app.waits.take(caller.get()))
+        except Refused as refused:
+            raise RateLimited(
+                say("Too many calls wait at the same time."), hint=say("Try again after one of yours has ended.")
+            ) from refused
+        yield wait
 
 
 async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tuple[ApiResponse[Any], Reply]:

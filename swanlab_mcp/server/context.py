@@ -14,6 +14,7 @@ from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.server.accounts import caller
+from swanlab_mcp.server.limits import Slots
 from swanlab_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ _LONGEST_NAME = 120  # in a view
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """The settings and clients of a running server; `client` is the caller's own if each caller has a client."""
+    """The settings and clients of a running server; `client` is the caller's own if each caller has a client.
+
+    `waits` bounds the calls that wait for SwanLab to change; None: a server of one user has no bound.
+    """
 
     settings: Settings
     confirmations: Confirmations = field(default_factory=Confirmations, repr=False)
+    waits: Slots | None = None
 
     @cached_property
     def own_client(self) -> SwanLabClient:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -217,3 +218,28 @@ def test_default_limits_withstand_many_slow_connections(settings: Settings, coun
     with serve(settings) as url, opened(url, count, sent):
         assert_served(url, seconds=2)
         assert_served(url, key="other-key", seconds=2)
+
+
+@pytest.mark.usefixtures("team")
+def test_waiting_calls_leave_slots_to_others(settings: Settings, state: State) -> None:
+    state.add_experiment(state.projects[0], "running", cuid="running", state="RUNNING")
+    wait = message(name="wait_for_experiments", arguments={"project": "project1", "timeout": 20})
+    shared = dataclasses.replace(settings, is_cached=False)
+    with serve(shared) as url, ThreadPoolExecutor(2) as threads:
+        first = [threads.submit(ask, url, body=wait) for _ in range(2)]
+        while len(state.get_calls("/project1/runs$")) < 2:
+            time.sleep(0.01)
+        third = ask(url, body=wait).json()["result"]
+        assert third["isError"]
+        assert "Too many calls wait" in third["content"][0]["text"]
+        assert_served(url)
+        state.projects[0].experiments[0].state = "FINISHED"
+        assert all("finished" in one.result().text for one in first)
+
+
+def test_shared_server_bounds_a_wait(settings: Settings) -> None:
+    wait = message(name="wait_for_experiments", arguments={"project": "project1", "timeout": 600})
+    with serve(settings) as url:
+        answer = ask(url, body=wait).json()["result"]
+    assert answer["isError"]
+    assert "at most 60 seconds" in answer["content"][0]["text"]
