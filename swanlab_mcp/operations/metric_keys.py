@@ -81,10 +81,11 @@ async def list_metrics(
         groups = _group(chosen)
         if len(groups) <= _MANY:
             notes.append(
-                say(
-                    "{count} keys in {groups} groups; search for one like {prefix} or give page=1.",
-                    count=len(chosen),
-                    groups=len(groups),
+                say_plural(
+                    "{keys} keys in {count} group; search for one like {prefix} or give page=1.",
+                    "{keys} keys in {count} groups; search for one like {prefix} or give page=1.",
+                    len(groups),
+                    keys=len(chosen),
                     prefix=quote(f"{groups[0].key}*"),
                 )
             )

@@ -232,27 +232,32 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
         return say("Noise: cannot tell: there is only one pair of repeats, so no difference here is known to be real.")
     known = {
         "deviation": scatter.deviation,
-        "count": scatter.groups,
-        "total": len(field.settings),
+        "groups": scatter.groups,
         "freedom": scatter.freedom,
     }
     if ranking.by != "config":
         return say(
-            "Noise: standard deviation {deviation:.3g} between experiments of one {by}, from {count} of {total} (df "
+            "Noise: standard deviation {deviation:.3g} between experiments of one {by}, from {groups} of {total} (df "
             "{freedom}).",
             by=ranking.by,
+            total=len(field.settings),
             **known,
         )
-    note = say(
-        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {count} of "
-        "{total} settings (df {freedom}).",
+    note = say_plural(
+        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {groups} of "
+        "{count} setting (df {freedom}).",
+        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {groups} of "
+        "{count} settings (df {freedom}).",
+        len(field.settings),
         keys=", ".join(quote(key, _TEXT) for key in ranking.ignored[:5]) or say("nothing"),
         **known,
     )
     if not ranking.unread_origins:
         return note
-    unread = say(
-        "Commands and git commits of {count} repeats were not compared: too many.", count=ranking.unread_origins
+    unread = say_plural(
+        "The command and git commit of {count} repeat were not compared: too many.",
+        "Commands and git commits of {count} repeats were not compared: too many.",
+        ranking.unread_origins,
     )
     return join_sentences(note, unread)
 

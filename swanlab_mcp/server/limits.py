@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 
 if TYPE_CHECKING:
     from swanlab_mcp.server.accounts import Account
@@ -108,14 +108,15 @@ class Rates:
         left, since = self._left.get(caller, (float(self._rate), now))
         left = min(self._rate, left + (now - since) * self._rate / 60)
         if left < 1:
-            seconds = str(math.ceil((1 - left) * 60 / self._rate))
+            seconds = math.ceil((1 - left) * 60 / self._rate)
             raise Refused(
                 429,
-                say(
-                    "Your key may send {rate} requests a minute; try again in {seconds} seconds.",
+                say_plural(
+                    "Your key may send {rate} requests a minute; try again in {count} second.",
+                    "Your key may send {rate} requests a minute; try again in {count} seconds.",
+                    seconds,
                     rate=self._rate,
-                    seconds=seconds,
                 ),
-                **{"retry-after": seconds},
+                **{"retry-after": str(seconds)},
             )
         self._left[caller] = (left - 1, now)

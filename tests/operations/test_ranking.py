@@ -500,6 +500,13 @@ async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settin
     assert note in reply["notes"]
 
 
+async def test_noise_of_one_setting_is_singular(settings: Settings, sweep: Sweep) -> None:
+    for number in range(3):
+        sweep.add(f"run-{number}", 0.8 + number / 100, {"lr": 0.1, "seed": number})
+    reply = await sweep.rank(settings)
+    assert any("from 1 of 1 setting (df 2)" in note for note in reply["notes"])
+
+
 async def test_values_are_read_at_the_best_step_of_another_metric(settings: Settings, sweep: Sweep) -> None:
     test = [(0, 0.2), (10, 0.6), (20, 0.9)]
     sweep.add("a", 0.8, {"lr": 0.1}, more={"test/acc": test})

@@ -20,7 +20,7 @@ from swanlab_mcp.core.errors import (
     SwanLabError,
     UnexpectedResponse,
 )
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.untrusted import parse_json, quote, shorten
 
 __all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_after", "read_trace_id"]
@@ -77,7 +77,11 @@ async def read_json(answer: Answer, what: str) -> Any:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         requested = read_retry_after(answer.headers)
         wait = (
-            say("Wait {seconds:.0f} seconds, then ask again.", seconds=requested)
+            say_plural(
+                "Wait {count} second, then ask again.",
+                "Wait {count} seconds, then ask again.",
+                max(1, round(requested)),
+            )
             if requested
             else say("Wait a minute, then ask again.")
         )
