@@ -262,9 +262,10 @@ async def test_every_tool_without_key_and_runs_explains_the_setup() -> None:
     async with session(Settings()) as client:
         for tool in (await client.list_tools()).tools:
             required = {name: [name] if name.endswith("s") else name for name in tool.input_schema.get("required", ())}
-            result = await client.call_tool(tool.name, required)
+            given = {"project": "project"} if "project" in tool.input_schema["properties"] else {}
+            result = await client.call_tool(tool.name, given | required)
             assert result.is_error
-            assert result.structured_content["code"] == 401
+            assert result.structured_content["code"] == 401, tool.name
             assert "SWANLAB_API_KEY" in text_of(result)
             assert "--demo" in text_of(result)
 
