@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.analysis.refusals import BadTime, Incomparable, UnknownField, UnknownState
+from swanlab_mcp.analysis.refusals import BadDuration, BadTime, Incomparable, UnknownField, UnknownState
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import find_near_names
@@ -17,6 +18,7 @@ __all__ = [
     "check_comparable",
     "check_fields",
     "find_unknown_fields",
+    "normalise_period",
     "normalise_states",
     "passes",
     "read_field",
@@ -30,7 +32,10 @@ _NAMED = 10
 _NEAR = 3
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
-_FIELDS = (*_TEXTS, "labels", *_TIMES)
+_NULLS = ("is-null", "not-null")
+_FIELDS = (*_TEXTS, "labels", "user", *_TIMES, "duration")
+_PERIOD = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY, "w": 7 * _DAY}
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">=": lambda left, right: left >= right,
     "<=": lambda left, right: left <= right,
@@ -40,11 +45,15 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Candidate(NamedTuple):
-    """An experiment with its config flattened by dots and the last values of the requested metrics."""
+    """An experiment with its config flattened by dots and the last values of the requested metrics.
+
+    `now` (Unix seconds) ends the duration of a running experiment; 0: its duration is unknown.
+    """
 
     experiment: Experiment
     config: Mapping[str, Any]
     metrics: Mapping[str, float]
+    now: float = 0
 
 
 def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
@@ -95,6 +104,22 @@ def normalise_states(condition: Filter) -> Filter:
     return condition.model_copy(update={"value": states if isinstance(condition.value, list) else states[0]})
 
 
+def normalise_period(condition: Filter, now: float) -> Filter:
+    """Return a condition with a time such as 7d, counted back from `now` (Unix seconds), as an absolute time."""
+    period = _PERIOD.fullmatch(str(condition.value).strip())
+    if condition.field not in _TIMES or condition.op not in _ORDERED or not period:
+        return condition
+    try:
+        moment = datetime.fromtimestamp(now, timezone.utc) - timedelta(seconds=_measure(period))
+    except OverflowError:
+        return condition
+    return condition.model_copy(update={"value": moment.isoformat()})
+
+
+def _measure(period: re.Match[str]) -> float:
+    return float(period[1]) * _UNITS[period[2]]
+
+
 def passes(candidate: Candidate, condition: Filter) -> bool:
     """Return whether a candidate meets a condition; a missing field meets only `!=` and `not-in`.
 
@@ -104,6 +129,8 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
     list. Values of different kinds have no order.
     """
     actual, op = read_field(candidate, condition.field), condition.op
+    if op in _NULLS:
+        return (actual is None) == (op == "is-null")
     wanted = _read_wanted(condition)
     options, held = _to_list(wanted), _to_list(actual)
     if op in _EQUALITY:
@@ -120,9 +147,15 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
 
 def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
-    """Raise Incomparable if no candidate's value can be ordered against the condition's value."""
+    """Raise Incomparable if the type of the condition's value excludes every candidate's value."""
+    if condition.op in _NULLS:
+        return
     if condition.op not in _ORDERED:
-        _read_wanted(condition)
+        wanted = _to_list(_read_wanted(condition))
+        values = [value for one in candidates if (value := read_field(one, condition.field)) is not None]
+        are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+        if condition.op in ("=", "in") and values and wanted and are_numbers and not any(map(_is_number, wanted)):
+            raise Incomparable(condition.field, condition.op, str(condition.value))
         return
     wanted = _to_comparable(_read_wanted(condition))
     held = [value for one in candidates if (value := _to_comparable(read_field(one, condition.field))) is not None]
@@ -137,6 +170,11 @@ def read_field(candidate: Candidate, field: str) -> Any:
         return candidate.config.get(key)
     if kind == "metric":
         return candidate.metrics.get(key)
+    if field == "user":
+        user = candidate.experiment.user
+        return [name for name in (user.get("username"), user.get("name")) if name] or None
+    if field == "duration":
+        return _read_duration(candidate)
     if field in _TIMES:
         text = candidate.experiment[_TIMES[field]]
         return read_time(text) if text else None
@@ -144,9 +182,23 @@ def read_field(candidate: Candidate, field: str) -> Any:
     return value or None
 
 
+def _read_duration(candidate: Candidate) -> float | None:
+    """Return the seconds from creation to the end, or to now if the experiment is running."""
+    one = candidate.experiment
+    began, ended = read_time(one.createdAt), read_time(one.finishedAt or "")
+    if began is None:
+        return None
+    if ended is not None:
+        return max(0.0, (ended - began).total_seconds())
+    return max(0.0, candidate.now - began.timestamp()) if one.state == "RUNNING" and candidate.now else None
+
+
 def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: bool) -> list[Candidate]:
     """Sort by a field, numbers before texts; missing values and NaN come last in either direction."""
-    values = [_to_comparable(read_field(one, field)) for one in candidates]
+    values = [read_field(one, field) for one in candidates]
+    if field == "user":
+        values = [value and value[0] for value in values]  # sorted by the username
+    values = [_to_comparable(value) for value in values]
     present = [place for place, value in enumerate(values) if value is not None]
     present.sort(key=lambda place: (isinstance(values[place], str), values[place]), reverse=descending)
     others = [place for place, value in enumerate(values) if value is None]
@@ -154,6 +206,9 @@ def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: 
 
 
 def _read_wanted(condition: Filter) -> Any:
+    if condition.field == "duration":
+        durations = [_read_seconds(value) for value in _to_list(condition.value)]
+        return durations if isinstance(condition.value, list) else durations[0]
     if condition.field not in _TIMES:
         return condition.value
     times: list[date] = []
@@ -163,6 +218,18 @@ def _read_wanted(condition: Filter) -> Any:
             raise BadTime(str(value))
         times.append(_read_day(str(value)) or moment if condition.op in _EQUALITY else moment)
     return times if isinstance(condition.value, list) else times[0]
+
+
+def _read_seconds(value: Any) -> float:
+    text = str(value).strip()
+    period = _PERIOD.fullmatch(text)
+    try:
+        seconds = _measure(period) if period else float(text)
+    except ValueError:
+        raise BadDuration(text) from None
+    if isinstance(value, bool) or not math.isfinite(seconds):
+        raise BadDuration(text)
+    return seconds
 
 
 def _read_day(text: str) -> date | None:
@@ -193,8 +260,21 @@ def _same(one: Any, other: Any) -> bool:
         return 0 <= one.timestamp() - datetime.combine(other, time(), timezone.utc).timestamp() < _DAY
     if isinstance(one, str) and isinstance(other, str):
         return one == other
+    if _is_nan(one) and _is_nan(other):
+        return True
     left, right = _to_comparable(one), _to_comparable(other)
     return left == right if left is not None and type(left) is type(right) else one == other
+
+
+def _is_nan(value: Any) -> bool:
+    return (
+        value.strip().casefold() == "nan" if isinstance(value, str) else isinstance(value, float) and math.isnan(value)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value can equal a number: a number, a numeric text, or NaN."""
+    return _is_nan(value) or isinstance(value, bool) or isinstance(_to_comparable(value), float)
 
 
 def _to_comparable(value: Any) -> float | str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BadTime", "Contradiction", "Incomparable", "Refusal", "UnknownField", "UnknownState"]
+__all__ = ["BadDuration", "BadTime", "Contradiction", "Incomparable", "Refusal", "UnknownField", "UnknownState"]
 
 
 class Refusal(Exception):
@@ -44,6 +44,13 @@ class UnknownState(Refusal):
 @dataclass(eq=False)
 class BadTime(Refusal):
     """A text that cannot be read as a time."""
+
+    text: str
+
+
+@dataclass(eq=False)
+class BadDuration(Refusal):
+    """A text that is not a duration."""
 
     text: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from swanlab_mcp.core.records import (
@@ -154,17 +154,17 @@ class Filter(Record):
     model_config = ConfigDict(extra="forbid")
 
     field: str = Field(max_length=512, description="Field to test, such as state, config.lr or metric.val/acc")
-    op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains"] = Field(
+    op: Literal["=", "!=", ">=", "<=", ">", "<", "in", "not-in", "contains", "is-null", "not-null"] = Field(
         description="How the field is compared with the value"
     )
     value: str | int | float | bool | Annotated[list[str | int | float | bool], _AS_TEXTS] = Field(
-        description="Value to compare with; a list for in and not-in"
+        default=None, validate_default=True, description="Value to compare with; a list for in and not-in"
     )
 
     @field_validator("value", mode="wrap")
     @classmethod
-    def _read_value(cls, value: Any, validate: Any) -> Any:
-        return read_filter_value(value, validate)
+    def _read_value(cls, value: Any, validate: Any, info: ValidationInfo) -> Any:
+        return read_filter_value(value, validate, needs_value=info.data.get("op") not in ("is-null", "not-null"))
 
 
 class Narrowed(NamedTuple):

@@ -87,8 +87,14 @@ def _parse_word(text: str) -> Any:
         return text
 
 
-def read_filter_value(value: Any, validate: Any) -> Any:
+def read_filter_value(value: Any, validate: Any, *, needs_value: bool) -> Any:
     """Validate a value of several types, with one error instead of one for each type."""
+    if not needs_value:
+        if value in (None, ""):
+            return ""
+        raise PydanticCustomError("no_filter_value", "no value")
+    if value is None:
+        raise PydanticCustomError("missing", "missing")
     try:
         return validate(value)
     except ValueError as error:
@@ -146,6 +152,8 @@ def describe_fault(fault: ErrorDetails) -> str:
             return say("must be a step like 1000 or a time like 2026-11-23T08:00")
         case "config":
             return say("must be JSON or text like lr=0.01, optimizer=adam")
+        case "no_filter_value":
+            return say("must be left out with is-null and not-null")
         case "filter_value":
             return say("must be text, a number, true or false, or a list of these")
         case _:

@@ -10,6 +10,7 @@ from swanlab_mcp.analysis.filtering import (
     check_comparable,
     check_fields,
     find_unknown_fields,
+    normalise_period,
     normalise_states,
     passes,
     sort_candidates,
@@ -70,8 +71,9 @@ async def find_experiments(
     """Find the experiments of a project that meet all filters, sorted by any field.
 
     Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
-    labels, created, finished, config.<key> (nested keys with dots), or metric.<key> (the last value). An experiment
-    without the field meets only != and not-in. Returns rows like list_project_exps, with the metrics used in filters
+    labels, user (username, name or me), created, finished (7d means 7 days ago), duration (such as 12h), config.<key>
+    (nested keys with dots), or metric.<key> (the last value, also NaN). An experiment without the field meets only !=,
+    not-in and is-null. Returns rows like list_project_exps, with the metrics used in filters
     and sort.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
@@ -109,8 +111,10 @@ async def choose_experiments(
     NotFound for a wrong filter. SwanLab narrows the list if it can; if the narrowed list is empty or has an unknown
     field, all experiments are read before this is reported.
     """
+    now = client.now() / 1000
     with word_refusals():
-        filters = [normalise_states(condition) for condition in filters]
+        filters = [normalise_period(normalise_states(condition), now) for condition in filters]
+    filters = [await _name_user(client, ref, condition) for condition in filters]
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     # experiments that the filters exclude need no summary
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
@@ -118,13 +122,13 @@ async def choose_experiments(
     listing = partial(backend.narrow_experiments, choose=None if filters else choose)
     answer = await ask_about_project(client, ref, listing, filters, requested)
     narrowed = answer.data or Narrowed((), {})
-    candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
+    candidates, logged = await _read_candidates(backend, ref, narrowed, fields, now)
     matching = _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
         answer = await ask_about_project(client, ref, backend.narrow_experiments, (), requested)
         narrowed = answer.data or Narrowed((), {})
-        candidates, logged = await _read_candidates(backend, ref, narrowed, fields)
+        candidates, logged = await _read_candidates(backend, ref, narrowed, fields, now)
         matching = _select(candidates, filters)
     near: Sequence[str] = ()
     if candidates and find_unknown_fields(fields, candidates):
@@ -148,6 +152,17 @@ async def choose_experiments(
     return Choice(matching, list(dict.fromkeys(notes)), summaries, known)
 
 
+async def _name_user(client: SwanLabClient, ref: ProjectRef, condition: Filter) -> Filter:
+    """Return a condition with the signed-in user's name instead of me."""
+    value = condition.value
+    if condition.field != "user" or "me" not in (value if isinstance(value, list) else [value]):
+        return condition
+    user = (await client.at(ref).get_user()).data
+    me = user.username if user else "me"
+    names = [me if one == "me" else one for one in value] if isinstance(value, list) else me
+    return condition.model_copy(update={"value": names})
+
+
 async def _add_keys(
     backend: Backend, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str], choose: ChooseKeys
 ) -> Sequence[str]:
@@ -163,7 +178,7 @@ async def list_summarised_keys(backend: Backend, ref: ProjectRef, experiments: S
 
 
 async def _read_candidates(
-    backend: Backend, ref: ProjectRef, narrowed: Narrowed, fields: Sequence[str]
+    backend: Backend, ref: ProjectRef, narrowed: Narrowed, fields: Sequence[str], now: float
 ) -> tuple[list[Candidate], list[str]]:
     """Return the experiments with the values of the fields, and the logged metric keys among them."""
     keys = _metric_keys(fields)
@@ -178,6 +193,7 @@ async def _read_candidates(
             experiment,
             _flatten(experiment.profile.get("config"), "") if fields else {},
             _read_last(summaries.get(experiment.cuid, {}), keys),
+            now,
         )
         for experiment in experiments
     ]

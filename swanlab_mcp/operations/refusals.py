@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from swanlab_mcp.analysis.refusals import BadTime, Contradiction, Incomparable, Refusal, UnknownField, UnknownState
+from swanlab_mcp.analysis.refusals import (
+    BadDuration,
+    BadTime,
+    Contradiction,
+    Incomparable,
+    Refusal,
+    UnknownField,
+    UnknownState,
+)
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -36,7 +44,12 @@ def _word(refusal: Refusal) -> InvalidArgument:
         case BadTime(text):
             return InvalidArgument(
                 say("{text!r} is not a time.", text=shorten(text)),
-                hint=say("Write it like 2026-11-23 or 2026-11-23T08:00:00+08:00."),
+                hint=say("Write it like 2026-11-23, 2026-11-23T08:00:00+08:00, or with < and > like 7d (7 days ago)."),
+            )
+        case BadDuration(text):
+            return InvalidArgument(
+                say("{text!r} is not a duration.", text=shorten(text)),
+                hint=say("Write it like 90m, 12h or 2d, or as a number of seconds."),
             )
         case Incomparable(field, op, value):
             return InvalidArgument(
