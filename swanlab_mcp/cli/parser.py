@@ -18,7 +18,7 @@ __all__ = ["find_language_option", "read_arguments", "repeat_options"]
 def find_language_option(argv: Sequence[str] | None) -> str:
     """Return the value of --lang before the arguments are parsed, because it sets the language of the help."""
     words = sys.argv[1:] if argv is None else list(argv)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == "--lang" or word.startswith("--lang="):
             return word.partition("=")[2] or following
     return ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from swanlab_mcp.cli.main import main
+from swanlab_mcp.cli.parser import find_language_option
 from swanlab_mcp.settings import DEFAULT_API_HOST, load_settings
 from tests.cli.test_command import ROOT
 from tests.conftest import RUNS
@@ -129,3 +130,11 @@ def test_unknown_user_without_home_can_load_settings(tmp_path: Path) -> None:
     shown = run(f"{code}found = load_settings(log_dirs=['~/x']); print(found.problems, found.key_source)", tmp_path)
     assert "The working directory cannot be read" in shown
     assert "~/x is not used" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "language"),
+    [([], ""), (["check"], ""), (["--lang", "zh"], "zh"), (["--lang=en", "check"], "en"), (["--lang"], "")],
+)
+def test_language_option_is_found_in_any_arguments(words: list[str], language: str) -> None:
+    assert find_language_option(words) == language
