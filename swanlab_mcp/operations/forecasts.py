@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -38,10 +39,10 @@ _USUAL = 0.95  # of the cohort's median length: runs of one length often stop a 
 
 @dataclass(frozen=True, slots=True)
 class ForecastExperiment:
-    """A forecast, and what its advice rests on.
+    """A forecast and the facts behind its advice.
 
-    `rank` of `among`: the place of the present value among the cohort's at the same step. `pace`: seconds for each
-    step of late, 0 where no times are recorded. `actual`: the value at the horizon where the experiment reached it.
+    `rank` of `among`: the place of the present value among those of the cohort at the same step. `pace`: recent seconds
+    per step, 0 if no times are recorded. `actual`: the value at the horizon if the experiment reached it.
     """
 
     experiment: Experiment
@@ -136,12 +137,12 @@ async def forecast_experiment(
             ),
         )
     reaching = [one for one, last in zip(cohort, lengths, strict=True) if last >= _USUAL * horizon]
-    nearest = _choose_nearest(experiment, reaching)
+    nearest = await asyncio.to_thread(_choose_nearest, experiment, reaching)
     series = await read_series(client, ref.parent, nearest, [metric], exact=False)
     courses = [_make_course(one.get(metric), other) for one, other in zip(series, nearest, strict=True)]
     pairs = [(one, other) for one, other in zip(courses, nearest, strict=True) if one.steps and one.steps[0] <= step]
     course = _make_course(shown, experiment)
-    found = forecast(course, [one for one, _ in pairs], horizon, wanted)
+    found = await asyncio.to_thread(forecast, course, [one for one, _ in pairs], horizon, wanted)
     levels = [get_value(one, step) for one, _ in pairs]
     now = course.values[-1]
     better = sum(level < now if wanted == "min" else level > now for level in levels)
@@ -190,7 +191,7 @@ def _find_usual_end(experiments: Sequence[Experiment], lengths: Sequence[int]) -
 
 
 def _choose_nearest(experiment: Experiment, others: Sequence[Experiment]) -> list[Experiment]:
-    """Return the experiments whose configs are most like that of the forecast one."""
+    """Return the experiments with the most similar configs."""
     if len(others) <= MOST:
         return list(others)
     space = build_space([one.profile.get("config") for one in [experiment, *others]])
@@ -218,7 +219,7 @@ def _make_course(points: Points | None, experiment: Experiment) -> Course:
 
 
 def _measure_pace(points: Points) -> float:
-    """Return the seconds for each step over the last half of the points; 0 where no times are recorded."""
+    """Return the seconds per step over the last half of the points; 0 if no times are recorded."""
     middle = len(points.times) // 2
     if len(points.times) < 2 or not points.times[middle] or points.steps[-1] <= points.steps[middle]:
         return 0.0

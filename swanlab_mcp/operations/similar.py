@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swanlab_mcp.analysis.config_distances import Difference, build_space, list_unknown
+from swanlab_mcp.analysis.config_distances import ConfigSpace, Difference, build_space, list_unknown
 from swanlab_mcp.analysis.differences import Association, associate, find_confounded, flatten
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
@@ -33,7 +34,7 @@ _ASSOCIATIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """One experiment like the sought config; `result` is what it reached, `health` what its curves show."""
+    """An experiment like the sought config; `result` is its value of the metric, `health` the verdict on its curves."""
 
     experiment: Experiment
     differences: Sequence[Difference]
@@ -47,9 +48,9 @@ class Similar:
 class SimilarExperiments:
     """The nearest experiments; `duplicates` of `compared` are near-duplicates.
 
-    `unknown` are sought keys that no experiment records, `constant` those that all record with one other value.
-    `outside` are sought numbers beyond all recorded ones, with these. `associations`: the settings that go along with
-    the result, each with those that vary together with it.
+    `unknown` are sought keys that no experiment records. `outside` are sought numbers outside the recorded range: key,
+    number, smallest and largest recorded value. `associations` are the settings most associated with the result, each
+    with the settings that vary together with it.
     """
 
     rows: Sequence[Similar]
@@ -100,10 +101,9 @@ async def find_similar_experiments(
     logged = Counter(key for summary in summaries.values() for key in summary)
     metric = metric or next(iter(choose_targets([key for key, _ in logged.most_common()], 1)), "")
     direction = describe_key(metric).direction if metric else ""
-    space = build_space([sought, *(one.profile.get("config") for one in others)])
     is_part = not exp_cuid
-    near = [space.is_near_duplicate(0, place + 1, only_first=is_part) for place in range(len(others))]
-    distances = [space.measure(0, place + 1, only_first=is_part) for place in range(len(others))]
+    # thousands of configs take seconds
+    space, near, distances = await asyncio.to_thread(_compare, sought, others, is_part=is_part)
     order = sorted(range(len(others)), key=lambda place: (not near[place], distances[place]))
     shown = order[:size]
     healths = await _read_health(client, ref, [others[place] for place in shown])
@@ -126,9 +126,19 @@ async def find_similar_experiments(
         sum(near),
         list_unknown(space) if is_part else [],
         space.find_outside(),
-        _find_associations(others, summaries, metric, str(direction)),
+        await asyncio.to_thread(_find_associations, others, summaries, metric, str(direction)),
     )
     return ApiResponse(data=found, page=Page(returned=len(rows), total=len(others)), notes=notes)
+
+
+def _compare(
+    sought: Mapping[str, Any], others: Sequence[Experiment], *, is_part: bool
+) -> tuple[ConfigSpace, list[bool], list[float]]:
+    """Return for each experiment whether it is a near-duplicate of the sought config, and its distance."""
+    space = build_space([sought, *(one.profile.get("config") for one in others)])
+    places = range(1, len(others) + 1)
+    near = [space.is_near_duplicate(0, place, only_first=is_part) for place in places]
+    return space, near, [space.measure(0, place, only_first=is_part) for place in places]
 
 
 async def _read_health(client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment]) -> list[str]:
