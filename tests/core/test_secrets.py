@@ -85,6 +85,8 @@ def choose_arguments(tool: Any) -> dict[str, Any]:
     given = {name: GIVEN[name] for name in tool.input_schema.get("required", ())}
     if tool.name == "compare_experiments":
         given["exp_cuids"] = GIVEN["exp_cuids"]
+    if given and "project" in tool.input_schema["properties"]:
+        given["project"] = GIVEN["project"]
     return given | ({"mode": "exact"} if tool.name == "get_metrics" else {})
 
 

@@ -266,7 +266,10 @@ def make_calls(tool: Any, luck: random.Random, count: int, host: str) -> Iterato
     properties, required = tool.input_schema.get("properties", {}), tool.input_schema.get("required", ())
     for _ in range(count):
         optional = [name for name in properties if name not in required]
-        names = [*required, *luck.sample(optional, min(len(optional), luck.randint(0, 3)))]
+        # without a project, most calls would end at the first check
+        named = ["project"] if "project" in optional and luck.random() < 0.9 else []
+        optional = [name for name in optional if name not in named]
+        names = [*required, *named, *luck.sample(optional, min(len(optional), luck.randint(0, 3)))]
         bad = names if luck.random() < 0.6 else luck.sample(names, min(len(names), luck.choice([0, 1, 1, 1, 2])))
         arguments = {name: pick_good(tool.name, name, properties[name], luck) for name in names}
         arguments |= {name: pick_hostile(properties[name], luck) for name in bad}

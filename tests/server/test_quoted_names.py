@@ -100,6 +100,7 @@ def list_calls(tools: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     }
     for tool in tools:
         required = tool.input_schema.get("required", [])
+        required = [*required, "project"] if required and "project" in tool.input_schema["properties"] else required
         arguments = {key: value for key, value in good.items() if key in required}
         if tool.name == "get_media":
             arguments["keys"] = [name("image")]

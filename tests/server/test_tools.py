@@ -465,7 +465,9 @@ async def test_key_and_session_occur_in_no_reply_or_log(
                     "keys": ["loss"],
                     "metric": "loss",
                 }
-                arguments = {name: given[name] for name in tool.input_schema.get("required", ())}
+                names = tool.input_schema.get("required", [])
+                names = [*names, "project"] if names and "project" in tool.input_schema["properties"] else names
+                arguments = {name: given[name] for name in names}
                 result = await client.call_tool(tool.name, arguments)
                 seen += result.model_dump_json()
     assert "canary" not in seen
