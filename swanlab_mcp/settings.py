@@ -233,7 +233,8 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
     if other:
         # a key for that host must not be sent to another
         problem = say(
-            "SWANLAB_HOST={value} is not read. Nothing is sent to {host} instead: set SWANLAB_API_HOST, or unset it.",
+            "SWANLAB_HOST={value} is not supported, and the server sends no requests to "
+            "{host} in its place: set SWANLAB_API_HOST, or unset SWANLAB_HOST.",
             value=shorten(other),
             host=found.api_host,
         )

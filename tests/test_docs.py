@@ -151,7 +151,7 @@ def test_demo_has_news_a_year_from_now(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert run_command("swanlab-mcp-server --demo call whats_new project=digits-mlp since=7d") == 0
     shown = capsys.readouterr().out
     assert shown.startswith("10 of 19")
-    assert "note: The demo's clock is at 2026-11-23T09:00:00.000Z." in shown
+    assert "note: The demo's clock shows 2026-11-23T09:00:00.000Z." in shown
 
 
 @pytest.mark.exhaustive

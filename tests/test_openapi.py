@@ -149,7 +149,7 @@ def test_single_users_workspaces_and_projects_are_read(host: str, state: State) 
         assert "Did you mean project1" in api.get_project("project2").errmsg
     local = OpenApi(log_dir=RUNS / "0.10.3-offline")
     assert local.get_user().code == 501
-    assert "Runs on disk do not tell who is signed in" in local.get_user().errmsg
+    assert "Runs on disk do not record the SwanLab user" in local.get_user().errmsg
     assert local.get_workspace().data["role"] == "OWNER"
     assert local.get_project("nlp-finetune").data["count"] == {"experiments": 1}
 
@@ -228,7 +228,7 @@ def test_keys_logs_and_finds_are_complete_lists(host: str, state: State) -> None
     [
         ({"count": 0}, "count=0 is too small. Request at least 1 line."),
         ({"start": -1}, "start=-1 is too small. Lines are numbered from 0."),
-        ({"level": "warning"}, "There is no level 'warning'. Levels: all, warn, error."),
+        ({"level": "warning"}, "Unknown level 'warning'. Levels: all, warn, error."),
     ],
 )
 def test_invalid_log_requests_return_400(host: str, arguments: dict[str, Any], expected: str) -> None:

@@ -65,7 +65,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
             result = await client.call_tool(tool, values, progress_callback=bar)
     text = "\n".join(block.text for block in result.content if block.type == "text")
     if as_json and result.structured_content is None:
-        report(say("{tool} answers with pictures and text; leave --json out.", tool=tool))
+        report(say("{tool} returns pictures and text; omit --json.", tool=tool))
         return 2
     if as_json:
         value = neutralise_value(result.structured_content)

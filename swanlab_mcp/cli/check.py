@@ -126,7 +126,7 @@ def _explain_folder(folder: Path) -> list[str]:
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:
-        return [say("There is no such folder.")]
+        return [say("The folder does not exist.")]
     except NotADirectoryError:
         return [say("It is a file, not a folder.")]
     except OSError as error:

@@ -21,7 +21,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     unit = found[1] if (found := re.search(r"^([ \t]+)\S", text, re.MULTILINE)) else "  "
     servers = None if whole is None else whole.get(table, {})
     if whole is None or not isinstance(servers, dict):
-        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+        raise NotEditable(say("it has no servers under {table!r}", table=table))
     known = cast("dict[str, Any]", servers).get(name)
     new = cast("dict[str, Any]", make(known))
     if known == new:
@@ -36,7 +36,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
         if name in inner:
             begin, end = inner[name]
             if text[begin:end] != plain[begin:end]:
-                raise NotEditable(say("the entry {name!r} holds comments, which would be lost", name=name))
+                raise NotEditable(say("the entry {name!r} contains comments, which would be lost", name=name))
             edited = text[:begin] + _to_json(new, unit, 2) + text[end:]
         else:
             edited = _insert(text, start, bool(inner), f'"{name}": {_to_json(new, unit, 2)}', unit, 2)
@@ -82,7 +82,7 @@ def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
         begin = skip(place, " \t\r\n:")
         _, place = decoder.raw_decode(text, begin)
         if name in found:
-            raise NotEditable(say("it holds {name!r} twice", name=name))
+            raise NotEditable(say("it contains {name!r} twice", name=name))
         found[name] = (begin, place)
         place = skip(place, " \t\r\n,")
     return found

@@ -24,7 +24,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     before: dict[str, Any] = document.unwrap()
     servers: Any = document.get(table, {})
     if not isinstance(servers, Mapping):
-        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+        raise NotEditable(say("it has no servers under {table!r}", table=table))
     known = before.get(table, {}).get(name)
     new = cast("dict[str, Any]", make(known))
     if new == known:

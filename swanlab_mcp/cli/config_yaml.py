@@ -20,14 +20,14 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     before = _load(text)
     servers = before.get(table)
     if not isinstance(servers, (dict, type(None))):
-        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+        raise NotEditable(say("it has no servers under {table!r}", table=table))
     known = cast("dict[str, Any]", servers or {}).get(name)
     new = cast("dict[str, Any]", make(known))
     if new == known:
         return text, known, new
     if known is not None:
         # the end of a block with comments and anchors is uncertain
-        raise NotEditable(say("it holds another entry {name!r}", name=name))
+        raise NotEditable(say("it has another entry {name!r}", name=name))
     heading = re.search(rf"^{table}:[ \t]*(?:#[^\n]*)?\n", text, re.MULTILINE)
     if heading and servers:
         unit = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*( +)", text[heading.end() :])
@@ -37,7 +37,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
         gap = "" if not text or text.endswith("\n") else "\n"
         edited = f"{text}{gap}{table}:\n{write_block(name, new, '  ')}"
     else:
-        raise NotEditable(say("it does not hold servers under {table!r}", table=table))
+        raise NotEditable(say("it has no servers under {table!r}", table=table))
     if _load(edited) != {**before, table: {**(servers or {}), name: new}}:
         raise NotEditable(say("it could not be edited without changing other parts"))
     return edited, known, new
@@ -58,5 +58,5 @@ def _load(text: str) -> dict[str, Any]:
     if read is None:
         return {}
     if not isinstance(read, dict):
-        raise NotEditable(say("it does not hold settings"))
+        raise NotEditable(say("it contains no settings"))
     return cast("dict[str, Any]", read)

@@ -68,7 +68,7 @@ def _choose_format(given: str, output: str) -> str:
         )
     if suffix and not given and suffix not in FORMATS:
         raise InvalidArgument(
-            say("The suffix of {output} names no format.", output=output),
+            say("The suffix of {output} is not a known format.", output=output),
             hint=say("Use one of: {names}.", names=", ".join(f".{name}" for name in FORMATS)),
         )
     return given or suffix or "csv"

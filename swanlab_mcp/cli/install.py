@@ -33,12 +33,12 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
         names = ", ".join(ASSISTANTS)
-        report(say("{name!r} is not known. There are: {names}.", name=arguments.assistant, names=names))
+        report(say("Unknown assistant {name!r}. Known assistants: {names}.", name=arguments.assistant, names=names))
         return 2
     missing = [folder for folder in settings.log_dirs if not folder.is_dir()]
     problem = settings.host_problem
     if missing:
-        problem = say("{folder} is no folder; nothing was written.", folder=missing[0])
+        problem = say("{folder} is not a folder; no file was written.", folder=missing[0])
     if problem:
         # every call would fail
         report(problem)
@@ -47,16 +47,14 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     home = find_home(get_environment())
     if home is None:
         print(write_snippet(assistant, entry), end="")
-        report(
-            say("There is no home folder to write to; put this into {assistant} by hand.", assistant=assistant.title)
-        )
+        report(say("No home folder was found; add this to {assistant} by hand.", assistant=assistant.title))
         return 1
     path = assistant.find_file(home)
     if path is None:
         print(write_snippet(assistant, entry), end="")
         report(
             say(
-                "{assistant} keeps its servers itself: import this in its settings, under MCP.",
+                "{assistant} manages its own server list: import this in its settings, under MCP.",
                 assistant=assistant.title,
             )
         )
@@ -72,7 +70,7 @@ def _change(assistant: Assistant, entry: Entry, path: Path, notes: list[str], *,
     try:
         change: Change = plan_change(assistant, entry, path)
         if not change.difference:
-            report(say("{path} has this entry already.", path=path))
+            report(say("{path} already has this entry.", path=path))
             return 0
         print(change.difference, flush=True)
         if only_shows:
@@ -82,7 +80,7 @@ def _change(assistant: Assistant, entry: Entry, path: Path, notes: list[str], *,
         report(str(error))
         return 1
     report(
-        say("{path}: written. What was there is in {backup}.", path=path, backup=backup)
+        say("{path}: written. The previous content is in {backup}.", path=path, backup=backup)
         if backup
         else say("{path}: written.", path=path)
     )

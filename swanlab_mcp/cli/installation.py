@@ -61,12 +61,12 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
 
     Raises InvalidArgument in doubt: a missing folder, invalid contents, or another entry that cannot be edited.
     """
-    advice = say("Put this there by hand:") + f"\n{write_snippet(assistant, entry)}"
+    advice = say("Add this by hand:") + f"\n{write_snippet(assistant, entry)}"
     try:
         if not path.parent.is_dir():
             raise InvalidArgument(
                 say(
-                    "{assistant} seems not to be installed: there is no folder {folder}.",
+                    "{assistant} does not seem to be installed: the folder {folder} does not exist.",
                     assistant=assistant.title,
                     folder=path.parent,
                 ),
@@ -86,7 +86,7 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
         edited, known, new = editor.edit(text, assistant.table, NAME, partial(assistant.describe, entry))
     except (ValueError, RecursionError) as error:
         why = say("it is nested too deeply") if isinstance(error, RecursionError) else neutralise(str(error))
-        raise InvalidArgument(say("{path} is left as it is: {why}.", path=path, why=why), hint=advice) from error
+        raise InvalidArgument(say("{path} was not changed: {why}.", path=path, why=why), hint=advice) from error
     if before is not None and edited == text:
         return Change(path, before, before, "")
     return Change(path, before, mark + edited.replace("\n", newline), _compare(path, known, new, entry))

@@ -78,4 +78,4 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
 
 def _stop(number: int) -> None:
     remove_unfinished()
-    report(say("Stopped by {signal}; no file was left half written.", signal=signal.Signals(number).name))
+    report(say("Stopped by {signal}; no file was left incomplete.", signal=signal.Signals(number).name))

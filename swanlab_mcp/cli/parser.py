@@ -136,7 +136,7 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_install(commands: Any) -> None:
-    text = say("write the server, with the options given here, into an assistant's configuration")
+    text = say("write the server, with these options, into an assistant's configuration")
     install = _add_command(commands, "install", text)
     text = say("for example claude-desktop, cursor or vscode; an unknown name lists all")
     _add_positionals(commands, "install").add_argument("assistant", help=text)
@@ -166,7 +166,7 @@ def _add_options(parser: Any, default: str | None = None) -> None:
     text = say("use the embedded demo runs only, without an account")
     add("--demo", fallback=False, action="store_true", help=text)
     add("--log-dir", [], action="append", metavar="FOLDER", help=say("folder of runs on disk; repeatable"))
-    text = say("read saved files that are links into this folder; repeatable")
+    text = say("also read saved files that link into this folder; repeatable")
     add("--allow-link-targets", [], action="append", metavar="FOLDER", help=text)
     add("--host", "", metavar="HOST", help=say("SwanLab's API host, e.g. https://swanlab.example.com"))
     add("--allow-insecure-host", fallback=False, action="store_true", help=say("accept an http:// host"))

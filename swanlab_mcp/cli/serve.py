@@ -33,10 +33,9 @@ def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
 
     if sys.stdin.isatty():
         text = say(
-            "swanlab-mcp-server {version} is waiting on standard input for an MCP client (Claude, Cursor, VS Code, …) "
-            "to speak to it.\n"
-            "To ask something by hand instead:  swanlab-mcp-server --demo call list_project_exps project=digits-mlp\n"
-            "Ctrl-C ends it.",
+            "swanlab-mcp-server {version} is waiting for an MCP client (Claude, Cursor, VS "
+            "Code, …) on standard input.\nTo call a tool by hand instead:  swanlab-mcp-server "
+            "--demo call list_project_exps project=digits-mlp\nCtrl-C stops the server.",
             version=__version__,
         )
         print(text, file=sys.stderr)
@@ -122,8 +121,8 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         )
     if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
         problem = say(
-            "With --allow-writes, SWANLAB_MCP_CONFIRMATION_SECRET must hold at least "
-            "{count} random characters, the same for all workers: it signs the confirmations.",
+            "With --allow-writes, set SWANLAB_MCP_CONFIRMATION_SECRET to at least {count} "
+            "random characters, the same for all workers: it signs the confirmations.",
             count=_SHORTEST_SECRET,
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):

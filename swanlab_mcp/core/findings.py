@@ -49,33 +49,35 @@ class RankedExperiment(Record):
     """A row of a ranking: an experiment or the repeats of a setting; without `rank` it is not ranked."""
 
     rank: int | None = None
-    end: str | None = Field(default=None, description="smallest or largest, where the direction is not known")
-    name: str = Field(description="Of a setting: the config keys that distinguish it")
-    best: str | None = Field(default=None, description="Of a setting: the name of its best member")
-    cuid: str = Field(description="Of a setting: its best member")
+    end: str | None = Field(default=None, description="smallest or largest, if the direction is unknown")
+    name: str = Field(description="For a setting: the config keys that distinguish it")
+    best: str | None = Field(default=None, description="For a setting: the name of its best member")
+    cuid: str = Field(description="For a setting: its best member")
     value: Number | None = None
     step: int | None = None
-    n: int | None = Field(default=None, description="Repeats that count; value is then their mean")
+    n: int | None = Field(default=None, description="Number of repeats; value is then their mean")
     deviation: Number | None = Field(default=None, description="Standard deviation between repeats")
-    best_value: Number | None = Field(default=None, description="Of the best member")
-    within_noise: bool = Field(default=False, exclude_if=is_empty, description="Of the first")
+    best_value: Number | None = Field(default=None, description="Value of the best member")
+    within_noise: bool = Field(
+        default=False, exclude_if=is_empty, description="Whether noise explains its difference from the first"
+    )
     verdict: str | None = Field(
         default=None,
-        description="Against the first: real, within noise, cannot tell; against a baseline: better, worse, no "
-        "difference shown",
+        description="Compared with the first: real, within noise, cannot tell; compared with a baseline: better, "
+        "worse, no difference shown",
     )
     difference: Number | None = Field(default=None, description="Mean minus the mean of the first or the baseline")
     low: Number | None = Field(default=None, description="low to high: the 95 % interval for all differences together")
     high: Number | None = None
-    why: str | None = Field(default=None, description="Why no difference is shown, and what would decide")
+    why: str | None = Field(default=None, description="Why no difference is shown, and which runs would decide")
     state: str
     apart: str | None = Field(default=None, description="Why it is not ranked")
     warning: str | None = Field(default=None, description="How the experiment, or a member, broke")
     clone_of: str | None = Field(default=None, description="The experiment whose data a clone shows")
-    config: Settings = Field(default_factory=dict, exclude_if=is_empty, description="What varies")
+    config: Settings = Field(default_factory=dict, exclude_if=is_empty, description="The config keys that vary")
     cuids: list[str] = Field(default_factory=list, exclude_if=is_empty, description="All members of a setting")
     clones: list[str] = Field(
-        default_factory=list, exclude_if=is_empty, description="Members that are clones and do not count"
+        default_factory=list, exclude_if=is_empty, description="Members that are clones and are not counted"
     )
 
 
@@ -102,7 +104,7 @@ class ComparedMetric(Record):
     last: Values
     best: Values = Field(default_factory=list, exclude_if=is_empty)
     best_step: Values = Field(default_factory=list, exclude_if=is_empty)
-    common_step: int | None = Field(default=None, description="The last step that all reached")
+    common_step: int | None = Field(default=None, description="The last step that all experiments reached")
     at_common_step: Values = Field(default_factory=list, exclude_if=is_empty)
 
 
@@ -113,7 +115,11 @@ class Association(Record):
     strength: float
     n: int
     how: str
-    varies_with: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Cannot be told apart from")
+    varies_with: list[str] = Field(
+        default_factory=list,
+        exclude_if=is_empty,
+        description="Keys that vary together with it, so their effects cannot be separated",
+    )
 
 
 class Comparison(Record):
@@ -151,11 +157,11 @@ class Crash(Record):
     """How an experiment crashed, as recorded: the texts are data."""
 
     error: str
-    frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="The innermost last")
+    frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Stack frames, the innermost last")
     last_step: int | None = None
     last_values: Settings = Field(default_factory=dict, exclude_if=is_empty)
     similar: list[str] = Field(
-        default_factory=list, exclude_if=is_empty, description="Crashed with the same error line"
+        default_factory=list, exclude_if=is_empty, description="Experiments that crashed with the same error line"
     )
 
 
@@ -177,7 +183,7 @@ class NewsItem(Record):
 
     time: str
     what: str = Field(description="new, finished, crashed, aborted, stalled, problem, no end or record")
-    project: str | None = Field(default=None, description="Where there are several")
+    project: str | None = Field(default=None, description="The project, if the reply covers several")
     name: str
     cuid: str
     detail: str = Field(default="", exclude_if=is_empty)
@@ -196,13 +202,15 @@ class ExperimentForecast(Record):
     low: Number = Field(description="low to high: 90 % interval of that value")
     high: Number
     best: Number | None = Field(default=None, description="The best value of the cohort at `until_step`")
-    chance_best: float | None = Field(default=None, description="To end better than the best of the cohort, 0 to 1")
+    chance_best: float | None = Field(
+        default=None, description="Chance to end better than the best of the cohort, 0 to 1"
+    )
     rank_now: str | None = Field(default=None, description="Place among the cohort at `step`")
     advice: Literal["keep", "kill", "cannot tell"]
     reason: str
-    time_left: str | None = Field(default=None, description="Until `until_step` at the present pace")
-    actual: Number | None = Field(default=None, description="The value that it reached, where it has ended")
-    cohort: list[str] = Field(description="Some of the finished experiments that the forecast rests on")
+    time_left: str | None = Field(default=None, description="Time until `until_step` at the present pace")
+    actual: Number | None = Field(default=None, description="The value that it reached, if it has ended")
+    cohort: list[str] = Field(description="Some of the finished experiments behind the forecast")
     cohort_size: int
 
 
@@ -212,22 +220,22 @@ class SimilarExperiment(Record):
     name: str
     cuid: str
     near_duplicate: bool = Field(description="The same settings, or numbers within 10 %")
-    differs: str = Field(description="Settings that differ, sought -> its own, most distant first")
-    value: Number | None = Field(default=None, description="What it reached in the metric")
+    differs: str = Field(description="Settings that differ, requested -> its own, most distant first")
+    value: Number | None = Field(default=None, description="The value that it reached in the metric")
     state: str
-    health: str = Field(description="What its curves show, as in diagnose_experiment")
+    health: str = Field(description="The state of its curves, as in diagnose_experiment")
     created: str
 
 
 class AggregatedGroup(Record):
     """Experiments that share the values of one or two fields, and the statistics of one metric over them."""
 
-    group: Settings = Field(description="The fields with their values; null where an experiment lacks the field")
+    group: Settings = Field(description="The fields with their values; null if an experiment lacks the field")
     metric: str | None = Field(default=None, exclude_if=is_empty)
     count: int
-    states: str = Field(description="How many are in each state")
-    hours: float = Field(description="Time that all of them ran, of those whose end is recorded")
-    n: int | None = Field(default=None, description="Values that count; the next columns are statistics of these")
+    states: str = Field(description="Number of experiments in each state")
+    hours: float = Field(description="Total run time of the experiments with a recorded end")
+    n: int | None = Field(default=None, description="Number of values behind the statistics in the next columns")
     mean: Number | None = None
     sd: Number | None = None
     sem: Number | None = None
@@ -235,7 +243,9 @@ class AggregatedGroup(Record):
     median: Number | None = None
     max: Number | None = None
     best: str | None = Field(default=None, description="The experiment with the best value")
-    left_out: str | None = Field(default=None, description="How many have no value, a NaN or infinite one, or no end")
+    left_out: str | None = Field(
+        default=None, description="Number of experiments with no value, a NaN or infinite value, or no end"
+    )
 
 
 class AwaitedExperiment(Record):

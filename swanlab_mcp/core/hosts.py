@@ -87,8 +87,8 @@ def find_insecurity(api_host: str) -> str:
     if parts.scheme == "https" or parts.hostname in _LOOPBACK:
         return ""
     return say(
-        "{host} is not encrypted, so the API key would travel readable. "
-        "Use https, or start with --allow-insecure-host if that network is yours.",
+        "{host} is not encrypted, so others could read the API key in transit. Use "
+        "https, or start with --allow-insecure-host if you trust that network.",
         host=api_host,
     )
 

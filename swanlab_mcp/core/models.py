@@ -97,19 +97,21 @@ class Experiment(Record):
     cuid: str
     name: Text = ""
     description: Text = ""
-    state: Text = Field("", description="RUNNING, FINISHED, CRASHED, ABORTED or OFFLINE; UNKNOWN: no end is recorded")
+    state: Text = Field(
+        "", description="RUNNING, FINISHED, CRASHED, ABORTED or OFFLINE; UNKNOWN: it has no recorded end"
+    )
     show: bool = True
     createdAt: Text = Field("", description="UTC, like 2024-11-23T12:28:04.286Z")
     finishedAt: str | None = None
     user: Texts = Field(default_factory=dict, description="The creator: username, name")
     profile: JsonObject = Field(default_factory=dict, description="config, metadata, requirements, conda")
-    slug: str | None = Field(default=None, exclude_if=is_none, description="The id in web addresses, where it differs")
+    slug: str | None = Field(default=None, exclude_if=is_none, description="The id in web addresses, if it differs")
     labels: list[str] = Field(default_factory=list, exclude_if=is_empty)
     group: str | None = Field(default=None, exclude_if=is_none)
     job: str | None = Field(default=None, exclude_if=is_none)
     error: str | None = Field(default=None, exclude_if=is_none, description="The recorded traceback of a crash")
     metrics: dict[str, Number] = Field(
-        default_factory=dict, exclude_if=is_empty, description="Last values of the metrics that were asked about"
+        default_factory=dict, exclude_if=is_empty, description="Last values of the requested metrics"
     )
     # set on a clone: the project and experiment that hold its metrics
     rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
@@ -128,20 +130,24 @@ class AffectedExperiment(Record):
 class Change(Record):
     """The effect of a write: planned (`done` is False; `confirmation` is required to apply it) or applied."""
 
-    action: str = Field(description="In words")
+    action: str = Field(description="The action as a sentence")
     done: bool
     username: str
     project: str
     experiments: list[AffectedExperiment] = Field(
-        default_factory=list["AffectedExperiment"], exclude_if=is_empty, description="Up to 20 of them"
+        default_factory=list["AffectedExperiment"], exclude_if=is_empty, description="Up to 20 affected experiments"
     )
     experiment_count: int | None = Field(default=None, exclude_if=is_none)
-    running_count: int | None = Field(default=None, exclude_if=is_none, description="Of them in state RUNNING")
+    running_count: int | None = Field(
+        default=None, exclude_if=is_none, description="Affected experiments in state RUNNING"
+    )
     visibility: str | None = Field(default=None, exclude_if=is_none)
     description: str | None = Field(default=None, exclude_if=is_none)
-    fingerprint: str | None = Field(default=None, exclude_if=is_none, description="Of everything that is affected")
-    confirmation: str | None = Field(default=None, exclude_if=is_none, description="For the call that does it")
-    confirm_before: str | None = Field(default=None, exclude_if=is_none, description="UTC")
+    fingerprint: str | None = Field(default=None, exclude_if=is_none, description="Fingerprint of everything affected")
+    confirmation: str | None = Field(
+        default=None, exclude_if=is_none, description="Token for the call that applies the change"
+    )
+    confirm_before: str | None = Field(default=None, exclude_if=is_none, description="Expiry of the token, UTC")
 
 
 # published as a list of texts to save tokens; numbers and booleans are read too
@@ -194,11 +200,15 @@ class MetricSummary(Record):
     value: Number | None = Field(default=None, exclude_if=is_none, description="The value at the last step")
     min: Extreme | None = Field(default=None, exclude_if=is_none)
     max: Extreme | None = Field(default=None, exclude_if=is_none)
-    avg: Number | None = Field(default=None, exclude_if=is_none, description="avg, median, stdDev: where SwanLab tells")
+    avg: Number | None = Field(
+        default=None, exclude_if=is_none, description="avg, median, stdDev: if SwanLab reports them"
+    )
     median: Number | None = Field(default=None, exclude_if=is_none)
     stdDev: Number | None = Field(default=None, exclude_if=is_none)
-    count: int | None = Field(default=None, exclude_if=is_none, description="Points; computed, runs on disk only")
-    non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many of them are NaN or infinite")
+    count: int | None = Field(
+        default=None, exclude_if=is_none, description="Number of points, computed for runs on disk only"
+    )
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
 
 
@@ -220,9 +230,9 @@ class LogLine(Record):
 
     number: int
     message: str
-    level: str | None = Field(default=None, exclude_if=is_none, description="Where it is not INFO")
+    level: str | None = Field(default=None, exclude_if=is_none, description="The level, unless it is INFO")
     time: str | None = Field(default=None, exclude_if=is_none, description="UTC")
-    repeated: int | None = Field(default=None, exclude_if=is_none, description="How often it was printed in a row")
+    repeated: int | None = Field(default=None, exclude_if=is_none, description="How often it was printed consecutively")
 
 
 class LogPart(NamedTuple):
@@ -239,9 +249,9 @@ class MetricKey(Record):
     key: str
     type: str = Field(description="SCALAR or MEDIA")
     system: bool = Field(default=False, exclude_if=is_empty, description="Logged by the SDK itself")
-    count: int | None = Field(default=None, exclude_if=is_none, description="Keys in the group")
+    count: int | None = Field(default=None, exclude_if=is_none, description="Number of keys in the group")
     missing_in: list[str] = Field(
-        default_factory=list, exclude_if=is_empty, description="Asked experiments that do not have it"
+        default_factory=list, exclude_if=is_empty, description="Requested experiments that lack the key"
     )
 
 
@@ -252,9 +262,9 @@ class Media(Record):
     step: int
     type: str = Field(description="image, text, table, chart, audio, video, object3d, molecule, html or file")
     name: str | None = Field(default=None, exclude_if=is_none)
-    size: int | None = Field(default=None, exclude_if=is_none, description="Bytes")
+    size: int | None = Field(default=None, exclude_if=is_none, description="Size in bytes")
     caption: str | None = Field(default=None, exclude_if=is_none)
-    picture: int | None = Field(default=None, exclude_if=is_none, description="Which of the pictures, from 1")
+    picture: int | None = Field(default=None, exclude_if=is_none, description="Number of its picture, from 1")
     text: str | None = Field(default=None, exclude_if=is_none)
 
 
@@ -310,21 +320,23 @@ class Series(Record):
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=is_none, description="UTC")
     x: list[Number] | None = Field(
-        default=None, exclude_if=is_none, description="Seconds since the start, or the metric asked as x_axis"
+        default=None, exclude_if=is_none, description="Seconds since the start, or the metric requested as x_axis"
     )
-    source: str = Field(description="'all points', or 'sample' where SwanLab sent a sample")
-    returned: int = Field(description="Points here")
+    source: str = Field(description="'all points', or 'sample' if SwanLab sent a sample")
+    returned: int = Field(description="Number of points returned")
     total: int | None = Field(
-        default=None, exclude_if=is_none, description="Points in the asked range; absent when not known"
+        default=None, exclude_if=is_none, description="Points in the requested range; absent if unknown"
     )
     series_total: int | None = Field(
-        default=None, exclude_if=is_none, description="Points of the whole series, if the range leaves some out"
+        default=None, exclude_if=is_none, description="Points of the whole series, if the range excludes some"
     )
-    first_step: int | None = Field(default=None, exclude_if=is_none, description="Of the asked range")
+    first_step: int | None = Field(default=None, exclude_if=is_none, description="First step of the requested range")
     last_step: int | None = Field(default=None, exclude_if=is_none)
-    non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many are NaN or infinite")
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
-    next_start: int | None = Field(default=None, exclude_if=is_none, description="Where exact points go on")
+    next_start: int | None = Field(
+        default=None, exclude_if=is_none, description="The start of the call that continues with exact points"
+    )
 
 
 class PlottedCurve(Record):
@@ -338,13 +350,15 @@ class PlottedCurve(Record):
     last: Extreme | None = Field(default=None, exclude_if=is_none)
     min: Extreme | None = Field(default=None, exclude_if=is_none)
     max: Extreme | None = Field(default=None, exclude_if=is_none)
-    best: str | None = Field(default=None, exclude_if=is_none, description="min or max, by the key's words")
-    non_finite: int | None = Field(default=None, exclude_if=is_none, description="How many are NaN or infinite")
+    best: str | None = Field(default=None, exclude_if=is_none, description="min or max, derived from the key")
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
     worse_since: int | None = Field(
-        default=None, exclude_if=is_none, description="The step since when it is worse than its best for good"
+        default=None, exclude_if=is_none, description="The step after which it stays worse than its best"
     )
-    sparkline: str | None = Field(default=None, exclude_if=is_none, description="The course, where nothing is drawn")
+    sparkline: str | None = Field(
+        default=None, exclude_if=is_none, description="The curve as text, if no picture is drawn"
+    )
 
 
 class Picture(NamedTuple):
@@ -376,7 +390,7 @@ class Page(Record):
 
     returned: int
     total: int
-    order: str | None = Field(default=None, exclude_if=is_none, description="What comes first")
+    order: str | None = Field(default=None, exclude_if=is_none, description="The order of the rows")
     next: str | None = Field(
         default=None, exclude_if=is_none, description="Arguments of the call that continues the list"
     )

@@ -47,13 +47,13 @@ def prepare_picture(content: bytes) -> Picture | str:
         size = _read_png_size(content) if kind == "image/png" else (0, 0)
         if not kind:
             return say(
-                "its format is not one that assistants can see; `pip install 'swanlab-mcp-server[plot]'` adds what "
-                "scales it down"
+                "assistants cannot display its format; `pip install 'swanlab-mcp-server[plot]'` "
+                "adds the libraries that convert it"
             )
         if len(content) > LARGEST_BYTES or max(size) > LARGEST_SIDE:
             return say(
-                "it is too large to be shown as it is; `pip install 'swanlab-mcp-server[plot]'` adds what scales it "
-                "down"
+                "it is too large to be shown at full size; `pip install "
+                "'swanlab-mcp-server[plot]'` adds the libraries that scale it down"
             )
         return Picture(content, kind)
     return _scale(content, kind)
@@ -72,7 +72,7 @@ def _scale(content: bytes, kind: str) -> Picture | str:
             opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
             if opened.width * opened.height > _MOST_PIXELS:
                 return say(
-                    "it has {width} x {height} pixels, more than is opened here",
+                    "it has {width} x {height} pixels, more than this server opens",
                     width=opened.width,
                     height=opened.height,
                 )

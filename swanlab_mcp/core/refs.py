@@ -142,13 +142,13 @@ def parse_project(project: str, username: str = "") -> Reference:
         if not pasted.project:
             raise InvalidArgument(
                 say("project={project!r} is the address of a workspace, not of a project.", project=shorten(project)),
-                hint=say("Use list_projects to see its projects."),
+                hint=say("list_projects lists its projects."),
             )
         return _agree(pasted, workspace)
     text = project.strip()
     if not text:
         raise InvalidArgument(
-            say("No project was given."), hint=say("Use list_projects to see the projects of a workspace.")
+            say("No project was given."), hint=say("list_projects lists the projects of a workspace.")
         )
     path = _split(text)
     if len(path) >= 2 and (not workspace.username or path[0] == workspace.username):
@@ -174,7 +174,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
     text = exp_cuid.strip()
     if not text:
         raise InvalidArgument(
-            say("No exp_cuid was given."), hint=say("Use list_project_exps to see a project's experiments.")
+            say("No exp_cuid was given."), hint=say("list_project_exps lists a project's experiments.")
         )
     path = _split(text)
     if not project.strip():
@@ -227,7 +227,7 @@ def _reference(path: list[str]) -> Reference:
 def _agree(pasted: Reference, given: Reference) -> Reference:
     if given.username and given.username != pasted.username:
         reported = say(
-            "The address names the workspace {theirs!r}, the other arguments say {ours!r}.",
+            "The address names the workspace {theirs!r}, but the other arguments say {ours!r}.",
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )
@@ -268,12 +268,12 @@ def _check(name: str, argument: str) -> str:
     except UnicodeEncodeError:
         name = name.encode(errors="replace").decode()
         raise InvalidArgument(
-            say("{argument}={name!r} holds a broken character.", argument=argument, name=shorten(name)),
+            say("{argument}={name!r} contains a broken character.", argument=argument, name=shorten(name)),
             hint=_describe_forms(),
         ) from None
     if name in (".", "..") or any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
         raise InvalidArgument(
-            say("{argument}={name!r} cannot be a name in SwanLab.", argument=argument, name=shorten(name)),
+            say("SwanLab does not allow the name {argument}={name!r}.", argument=argument, name=shorten(name)),
             hint=_describe_forms(),
         )
     return name

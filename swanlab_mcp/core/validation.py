@@ -155,7 +155,7 @@ def describe_fault(fault: ErrorDetails) -> str:
         case "no_filter_value":
             return say("must be left out with is-null and not-null")
         case "filter_value":
-            return say("must be text, a number, true or false, or a list of these")
+            return say("must be text, a number, true, false, or a list of such values")
         case _:
             return say("has a wrong form")
 

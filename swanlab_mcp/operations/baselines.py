@@ -37,8 +37,8 @@ def find_baseline(
     for places in (by_id, by_name):
         if places and not any(place in numbers for place in places):
             raise InvalidArgument(
-                say("The baseline {name} is set apart, so nothing is compared with it.", name=quote(text)),
-                hint=say("unfinished=true ranks experiments that are running or broke off, too."),
+                say("The baseline {name} is not ranked, so the others are not compared with it.", name=quote(text)),
+                hint=say("unfinished=true also ranks running and interrupted experiments."),
             )
     for found in (
         [numbers[place] for place in by_id if place in numbers],

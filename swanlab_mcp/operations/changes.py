@@ -114,8 +114,8 @@ async def delete_project(
     experiments = (await backend.list_experiments(ref)).data or []
     change = Change(
         action=say_plural(
-            "delete the project {project} for ever, with its {count} experiment",
-            "delete the project {project} for ever, with its {count} experiments",
+            "permanently delete the project {project} with its {count} experiment",
+            "permanently delete the project {project} with its {count} experiments",
             len(experiments),
             project=quote(ref),
         ),
@@ -163,7 +163,7 @@ async def create_project(
     look = partial(backend.get_project, ref)
     if not await _is_gone(look):
         raise InvalidArgument(
-            say("There is a project {project} already; nothing was done.", project=quote(ref)),
+            say("The project {project} already exists; no changes were made.", project=quote(ref)),
             hint=say("Choose another name; list_projects lists the names in use."),
             status=409,
         )
@@ -259,7 +259,7 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
                     role=workspace.role,
                     username=shorten(username),
                 ),
-                hint=say("Only its owner and members may create and delete; ask them."),
+                hint=say("Only its owner and members may create and delete; request it from them."),
             )
 
 
@@ -293,7 +293,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                     "A follow-up check showed that this is not true: {what}. {error}", what=what, error=error.message
                 )
                 # the check has settled the doubt
-                raise _reword(error, message, say("SwanLab has a problem of its own; try again later.")) from error
+                raise _reword(error, message, say("SwanLab has an internal problem; try again later.")) from error
             return say(
                 "SwanLab's response was lost or an error ({error}), but a follow-up check confirmed: {what}.",
                 error=error.message,
@@ -322,7 +322,7 @@ def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> Sw
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("No experiments were deleted before it.")
     left = say("Not tried: {cuids}.", cuids=after) if after else ""
-    hint = join_sentences(error.hint, say("What is left needs a new dry run."))
+    hint = join_sentences(error.hint, say("The remaining experiments need a new dry run."))
     return _reword(error, join_sentences(error.message, done, left), hint)
 
 
@@ -347,8 +347,8 @@ def _sign(experiments: Sequence[Experiment]) -> list[Any]:
 
 def _describe_deletion(ref: ProjectRef, count: int) -> str:
     return say_plural(
-        "delete {count} experiment of {project} for ever, with metrics, logs and media",
-        "delete {count} experiments of {project} for ever, with metrics, logs and media",
+        "permanently delete {count} experiment of {project} with metrics, logs and media",
+        "permanently delete {count} experiments of {project} with metrics, logs and media",
         count,
         project=quote(ref),
     )

@@ -32,8 +32,8 @@ def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[li
     if columns.constant:
         notes.append(
             say_plural(
-                "{count} config key has the same value in all of these and is left out; fields=config shows all.",
-                "{count} config keys have the same value in all of these and are left out; fields=config shows all.",
+                "{count} config key has the same value in all rows and is omitted; fields=config shows all.",
+                "{count} config keys have the same value in all rows and are omitted; fields=config shows all.",
                 columns.constant,
             )
         )

@@ -138,7 +138,7 @@ async def _choose(
 ) -> tuple[Chosen, list[str]]:
     """Return 2 to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
     if exp_cuids and filters:
-        raise InvalidArgument(say("exp_cuids and filters cannot go together."), hint=say("Pass only one."))
+        raise InvalidArgument(say("exp_cuids and filters cannot be combined."), hint=say("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
     if exp_cuids:
         read = partial(_read_whole, client, project=project, username=username)

@@ -56,8 +56,8 @@ class Confirmations:
         if not hmac.compare_digest(signed, self._sign(salt, request)):
             raise InvalidArgument(
                 say(
-                    "The confirmation is not one that was given for these arguments by this server and account; "
-                    "nothing was done."
+                    "The confirmation was not issued for these arguments, this server and this "
+                    "account; no changes were made."
                 ),
                 hint=_advise(),
             )
@@ -66,16 +66,18 @@ class Confirmations:
         is_from_future = salt not in self._deadlines and left > LIFETIME + _LARGEST_SKEW
         if left <= 0 or is_from_future or self._note_deadline(salt, min(left, LIFETIME)) <= time.monotonic():
             raise InvalidArgument(
-                say("The confirmation is older than {minutes} minutes; nothing was done.", minutes=LIFETIME // 60),
+                say("The confirmation is older than {minutes} minutes; no changes were made.", minutes=LIFETIME // 60),
                 hint=_advise(),
             )
         if salt in self._spent:
-            raise InvalidArgument(say("The confirmation was used before; nothing was done this time."), hint=_advise())
+            raise InvalidArgument(
+                say("The confirmation was used before; no changes were made this time."), hint=_advise()
+            )
         if not hmac.compare_digest(signed_state, self._sign(salt, [request, state])):
             raise InvalidArgument(
                 say(
-                    "What this is about has changed since the dry run, so the confirmation does not hold; "
-                    "nothing was done."
+                    "The affected data has changed since the dry run, so the confirmation is "
+                    "invalid; no changes were made."
                 ),
                 hint=_advise(),
             )

@@ -59,9 +59,9 @@ async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experi
         return ""
     summary = (await backend.get_summary(cloud)).data or {}
     where = (
-        say("This run is in the cloud, too ({ref}).", ref=cloud)
+        say("This run is also in the cloud ({ref}).", ref=cloud)
         if ref.workspace == LOCAL
-        else say("This run is on this machine, too ({ref}).", ref=copy.ref)
+        else say("This run is also on this machine ({ref}).", ref=copy.ref)
     )
     return join_sentences(
         where, _compare_steps(copy, _find_last_step(summary), experiment), _compare_state(copy, experiment)
@@ -98,7 +98,7 @@ def _compare_state(copy: LocalCopy, experiment: Experiment) -> str:
         if state in _ENDED and copy.is_fresh:
             return say("The cloud says {state}, but the process still writes to the disk.", state=state)
         if state in _ENDED:
-            return say("The cloud says {state}; on disk no end is recorded.", state=state)
+            return say("The cloud says {state}; the files on disk have no recorded end.", state=state)
         return ""
     if state == copy.state:
         return ""

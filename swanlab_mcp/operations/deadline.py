@@ -21,9 +21,9 @@ async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError as error:
         raise ServerUnavailable(
-            say("There was no whole answer within {seconds:g} seconds. Nothing was changed.", seconds=seconds)
+            say("The call did not finish within {seconds:g} seconds. No changes were made.", seconds=seconds)
             if is_write
-            else say("There was no whole answer within {seconds:g} seconds.", seconds=seconds),
-            hint=say("Try again, ask for less at once, or start the server with a longer --timeout."),
+            else say("The call did not finish within {seconds:g} seconds.", seconds=seconds),
+            hint=say("Try again, request less data at once, or start the server with a longer --timeout."),
             status=0,
         ) from error

@@ -85,8 +85,8 @@ async def get_environment(
         same = len(facts) - len(differing)
         notes.append(
             say_plural(
-                "{count} fact is the same in all {total} and left out.",
-                "{count} facts are the same in all {total} and left out.",
+                "{count} fact is the same in all {total} experiments and omitted.",
+                "{count} facts are the same in all {total} experiments and omitted.",
                 same,
                 total=len(found),
             )

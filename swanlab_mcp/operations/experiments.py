@@ -50,7 +50,7 @@ async def list_project_exps(
     rows, columns = choose_config(answer.data or [], fields)
     answer = answer.model_copy(update={"data": rows})
     total = answer.page.total if answer.page else 0
-    note = "" if total else say("The project {project} holds no experiments yet.", project=quote(ref))
+    note = "" if total else say("The project {project} has no experiments yet.", project=quote(ref))
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
     pages = say("Pages: {link}", link=link) if link and total else ""

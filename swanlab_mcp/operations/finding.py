@@ -212,8 +212,8 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
         total = len(narrowed.experiments)
         return [
             say_plural(
-                "{count} of the {total} experiments meets the filters, applied here.",
-                "{count} of the {total} experiments meet the filters, applied here.",
+                "{count} of the {total} experiments matches the filters; this server applied them.",
+                "{count} of the {total} experiments match the filters; this server applied them.",
                 count,
                 total=total,
             )
@@ -221,8 +221,8 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
     theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
     return [
         say_plural(
-            "{count} experiment meets the filters: SwanLab narrowed by {fields}; all were applied here.",
-            "{count} experiments meet the filters: SwanLab narrowed by {fields}; all were applied here.",
+            "{count} experiment matches the filters: SwanLab applied those on {fields}; this server applied all.",
+            "{count} experiments match the filters: SwanLab applied those on {fields}; this server applied all.",
             count,
             fields=theirs,
         )

@@ -164,7 +164,7 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
                     ours=urlsplit(link).netloc,
                 )
                 if link
-                else say("The address belongs to {theirs}, but this server shows runs on disk alone.", theirs=theirs),
+                else say("The address belongs to {theirs}, but this server shows only runs on disk.", theirs=theirs),
                 hint=say("Use names instead, or start a server for that host with --host."),
             )
     return named.username or await client.default.get_username()
@@ -221,7 +221,7 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
     if not experiments:
         raise NotFound(
             say(
-                "There is no experiment {name!r}: the project {project} holds no experiments yet.",
+                "There is no experiment {name!r}: the project {project} has no experiments yet.",
                 name=shorten(wanted),
                 project=quote(ref.parent),
             )
@@ -253,7 +253,7 @@ async def _explain_project(client: SwanLabClient, ref: ProjectRef, error: NotFou
         )
         return NotFound(message, hint=hint)
     if not names:
-        return NotFound(message, hint=say("That workspace holds no projects; list_workspaces shows the others."))
+        return NotFound(message, hint=say("That workspace has no projects; list_workspaces shows the others."))
     return NotFound(
         message, hint=_suggest(map(quote, find_near_names(ref.project, names)), [*map(quote, names)], "list_projects")
     )
@@ -303,5 +303,5 @@ def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
     listed = ", ".join(names[:_NAMED])
     if len(names) > _NAMED:
         left = len(names) - _NAMED
-        return say("There are: {names} and {count} more ({tool} shows them).", names=listed, count=left, tool=tool)
-    return say("There are: {names}.", names=listed)
+        return say("Known names: {names} and {count} more ({tool} shows them).", names=listed, count=left, tool=tool)
+    return say("Known names: {names}.", names=listed)

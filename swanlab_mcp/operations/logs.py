@@ -78,7 +78,7 @@ async def get_logs(
         reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
         if part.total:
             reported = say(
-                "start={start} lies beyond the end: the log has the lines 0 to {last}.",
+                "start={start} is past the end: the log has lines 0 to {last}.",
                 start=start,
                 last=part.total - 1,
             )
@@ -119,7 +119,12 @@ async def get_logs(
     else:
         rows, notes = _show_part(part, count, is_tail=start is None)
     if part.start and start is None and (is_search or from_traceback):
-        notes.append(say("The lines before {line} were not searched; give start=0 to begin there.", line=part.start))
+        notes.append(
+            say(
+                "The lines before {line} were not searched; pass start=0 to search from the first line.",
+                line=part.start,
+            )
+        )
     return _answer(rows, [*answer.notes, *notes])
 
 
@@ -150,7 +155,7 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
     stretch = {"first": part.start, "last": part.start + len(part.lines) - 1}
     begin = find_first_traceback([line.message for line in part.lines])
     if begin is None:
-        return [], [say("There is no traceback among the lines {first} to {last}.", **stretch)]
+        return [], [say("The lines {first} to {last} contain no traceback.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
     reported = say("Starts at the first traceback in the lines {first} to {last}.", **stretch)
     return rows, [reported, *_describe_next(part, _find_stop(rows))]
@@ -175,17 +180,17 @@ def _show_found(
             return rows, []
         return rows, [
             say(
-                "Only the last {count} of them are shown; start={start} begins with the first.",
+                "Only the last {count} lines are shown; start={start} returns the first.",
                 count=shown,
                 start=part.start,
             )
         ]
     following = next((place for place in places if place >= stop), len(part.lines)) + part.start
-    return rows, [say("The search goes on: start={start}.", start=following)] if following < part.total else []
+    return rows, [say("To continue the search, pass start={start}.", start=following)] if following < part.total else []
 
 
 def _describe_next(part: LogPart, stop: int) -> list[str]:
-    return [say("The log goes on: start={start}.", start=stop)] if stop < part.total else []
+    return [say("The log continues: start={start}.", start=stop)] if stop < part.total else []
 
 
 def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
@@ -207,7 +212,7 @@ def _check(count: int, start: int | None, level: str) -> None:
         raise InvalidArgument(say("start={start} is too small.", start=start), hint=say("Lines are numbered from 0."))
     if level not in _LEVELS:
         raise InvalidArgument(
-            say("There is no level {level!r}.", level=shorten(level)),
+            say("Unknown level {level!r}.", level=shorten(level)),
             hint=say("Levels: {names}.", names=", ".join(_LEVELS)),
         )
 
@@ -215,10 +220,10 @@ def _check(count: int, start: int | None, level: str) -> None:
 def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool) -> None:
     """Raise InvalidArgument for arguments that exclude each other."""
     if search and pattern:
-        raise InvalidArgument(say("search and pattern cannot go together."), hint=say("Pass only one."))
+        raise InvalidArgument(say("search and pattern cannot be combined."), hint=say("Pass only one."))
     if from_traceback and (search or pattern or level != "all"):
         raise InvalidArgument(
-            say("from_traceback cannot go together with search, pattern or level."),
+            say("from_traceback cannot be combined with search, pattern or level."),
             hint=say("Pass from_traceback without the others."),
         )
 
@@ -237,7 +242,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
     if done is None or done.returncode:
         raise InvalidArgument(
             say("The pattern {pattern!r} takes too much time or memory.", pattern=shorten(pattern)),
-            hint=say("Write it without repetitions inside repetitions, or give a plain text as search."),
+            hint=say("Write it without nested repetitions, or pass plain text as search."),
         )
     answer = json.loads(done.stdout)
     if "error" in answer:

@@ -105,7 +105,7 @@ async def get_media(
         following += ", …" if len(left) > _NAMED else ""
         notes.append(
             say(
-                "Only the first {count} of {total} keys were looked at; go on with {names} as keys.",
+                "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
                 count=len(chosen),
                 total=len(chosen) + len(left),
                 names=following,
@@ -148,8 +148,8 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
             place = bisect.bisect_left(known, step)
             near = known[max(0, place - 2) : place + 2]
             raise NotFound(
-                say("There is no such media at step {step}.", step=step),
-                hint=say("The nearest steps that have some: {steps}.", steps=", ".join(map(str, near))) if near else "",
+                say("This media was not logged at step {step}.", step=step),
+                hint=say("The nearest steps with media: {steps}.", steps=", ".join(map(str, near))) if near else "",
             )
 
 
@@ -220,11 +220,11 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
     end = text_start + len(part)
     row = row.model_copy(update={"type": kind, "text": part})
     cut = table.left_out if table else ""
-    notes = [say("{name} at step {step}: {left_out} left out.", left_out=cut, **where)] if cut else []
+    notes = [say("{name} at step {step}: {left_out} omitted.", left_out=cut, **where)] if cut else []
     if end < total:
         notes.append(
             say(
-                "{name} at step {step}: {total} characters in all; go on with text_start={end}.",
+                "{name} at step {step}: {total} characters in all; continue with text_start={end}.",
                 total=total,
                 end=end,
                 **where,

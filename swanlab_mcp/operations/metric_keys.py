@@ -82,8 +82,8 @@ async def list_metrics(
         if len(groups) <= _MANY:
             notes.append(
                 say_plural(
-                    "{keys} keys in {count} group; search for one like {prefix} or give page=1.",
-                    "{keys} keys in {count} groups; search for one like {prefix} or give page=1.",
+                    "{keys} keys in {count} group; search for a group like {prefix} or pass page=1.",
+                    "{keys} keys in {count} groups; search for a group like {prefix} or pass page=1.",
                     len(groups),
                     keys=len(chosen),
                     prefix=quote(f"{groups[0].key}*"),

@@ -135,7 +135,7 @@ async def get_metrics(
             if gaps:
                 notes.append(
                     say(
-                        "{key} of {cuid}: {axis} has no value at {count} of these steps (x is NaN there).",
+                        "{key} of {cuid}: {axis} has no value at {count} steps (x is NaN there).",
                         key=quote(key),
                         cuid=quote(one.label),
                         axis=quote(x_axis),
@@ -147,7 +147,7 @@ async def get_metrics(
     copies = [await note_copy(client, ref) for ref in refs[:1] if len(refs) == 1]
     notes = [_note_cuts(series, head), *notes, *copies, *(str(error) for error in missing)]
     whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
-    return add_notes(describe_page(whole, page, size, say("in the order asked")), *dict.fromkeys(notes))
+    return add_notes(describe_page(whole, page, size, say("in the requested order")), *dict.fromkeys(notes))
 
 
 def read_selection(
@@ -174,7 +174,7 @@ def _read_bound(bound: int | str | None) -> _Bound:
     moment = read_time(bound)
     if moment is None:
         raise InvalidArgument(
-            say("{text!r} is neither a step nor a time.", text=shorten(bound)),
+            say("{text!r} is not a step or a time.", text=shorten(bound)),
             hint=say("Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00."),
         )
     return _Bound(time=int(moment.timestamp() * 1000))
@@ -249,7 +249,7 @@ async def _read(
         began = read_time(experiment.createdAt) if experiment else None
         if began is None:
             raise InvalidArgument(
-                say("When {cuid} began is not known.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
+                say("The start of {cuid} is unknown.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
             )
         axis = {-1: began.timestamp() * 1000}
     return _Found(cuid, {key: points[key] for key in keys if key in points}, axis, notes, missing)
@@ -298,7 +298,7 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
 def _note_points(cuid: str, key: str, part: Points) -> list[str]:
     which = {"key": quote(key), "cuid": quote(cuid)}
     if not part.steps:
-        return [say("{key} of {cuid}: no points in the asked part.", **which)]
+        return [say("{key} of {cuid}: no points in the requested range.", **which)]
     if not part.is_whole:
         sampled = say(
             "{key} of {cuid}: from a sample; NaN between its points may be missing. mode=exact reads them all.", **which
@@ -325,11 +325,11 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
         )
     if head is None:
         return say(
-            "{count} series are cut at different steps: ask for each again with its next_start as start.",
+            "{count} series are cut at different steps: request each again with its next_start as start.",
             count=len(cut),
         )
     return say(
-        "{count} series are cut at different steps: ask for each again with its next_start as start, and head less "
-        "what was returned.",
+        "{count} series are cut at different steps: request each again with its "
+        "next_start as start, and head reduced by its returned points.",
         count=len(cut),
     )

@@ -208,8 +208,8 @@ async def _list_projects(
         left = ", ".join(quote(one.name, _NAME) for one in changed[_PROJECTS:][:10])
         notes.append(
             say(
-                "Only the {count} most recently updated of {total} changed or running projects were looked at; "
-                "left out: {names}.",
+                "Only the {count} most recently updated of {total} changed or running projects "
+                "were checked; skipped: {names}.",
                 count=_PROJECTS,
                 total=len(changed),
                 names=left,

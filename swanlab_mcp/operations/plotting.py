@@ -95,7 +95,7 @@ async def plot_metrics(
     if count > MOST_CURVES:
         raise InvalidArgument(
             say(
-                "That makes {count} curves; at most {most} can be told apart in one picture.",
+                "The arguments select {count} curves; one picture can show at most {most} distinctly.",
                 count=count,
                 most=MOST_CURVES,
             ),

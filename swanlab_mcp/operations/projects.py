@@ -57,12 +57,12 @@ async def list_projects(
     if not total:
         note = (
             say(
-                "The workspace {username!r} holds no project with {text!r} in its name.",
+                "The workspace {username!r} has no project with {text!r} in its name.",
                 username=str(ref),
                 text=shorten(search),
             )
             if search
-            else say("The workspace {username!r} holds no project.", username=str(ref))
+            else say("The workspace {username!r} has no projects.", username=str(ref))
         )
     link = client.at(ref).get_link(ref.project("<name>"))
     by_update = say("most recently updated first")

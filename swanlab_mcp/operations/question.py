@@ -21,7 +21,7 @@ def describe_change(change: Change) -> str:
     """Return the question for the user before a change is made."""
     lines = [say("SwanLab: {action}?", action=change.action)]
     if change.visibility == "PUBLIC":
-        lines.append(say("Visibility: PUBLIC, everybody can see it"))
+        lines.append(say("Visibility: PUBLIC, everyone can see it"))
     elif change.visibility:
         lines.append(say("Visibility: {visibility}", visibility=shorten(change.visibility)))
     if change.description:

@@ -83,7 +83,7 @@ async def read_reached(
     if is_key and not describe_key(at).direction:
         raise InvalidArgument(
             say(
-                "at={at} is none of best, last, smoothed and step:N, nor a metric whose direction is known.",
+                "at={at} is not best, last, smoothed, step:N or a metric with a known direction.",
                 at=quote(at),
             ),
             hint=say("Name a metric, for example val/acc: the ranking then uses the values at its best step."),

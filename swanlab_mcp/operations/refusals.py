@@ -38,7 +38,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
             return _word_unknown_field(refusal)
         case UnknownState(state, known):
             return InvalidArgument(
-                say("There is no state {state!r}.", state=shorten(state)),
+                say("Unknown state {state!r}.", state=shorten(state)),
                 hint=say("States: {names}.", names=", ".join(known)),
             )
         case BadTime(text):
@@ -69,18 +69,18 @@ def _word_contradiction(refusal: Contradiction) -> InvalidArgument:
     match refusal.kind:
         case "steps":
             return InvalidArgument(
-                say("start={start} lies after end={end}.", start=refusal.start, end=refusal.end),
+                say("start={start} is after end={end}.", start=refusal.start, end=refusal.end),
                 hint=say("Pass the smaller step as start."),
             )
         case "times":
-            return InvalidArgument(say("start lies after end."), hint=say("Pass the earlier time as start."))
+            return InvalidArgument(say("start is after end."), hint=say("Pass the earlier time as start."))
         case "minutes":
             return InvalidArgument(
-                say("last_minutes and a time as start or end cannot go together."), hint=say("Pass only one.")
+                say("last_minutes cannot be combined with a time as start or end."), hint=say("Pass only one.")
             )
         case "places":
             return InvalidArgument(
-                say("{names} cannot go together.", names=say(" and ").join(refusal.names)),
+                say("{names} cannot be combined.", names=say(" and ").join(refusal.names)),
                 hint=say("Pass only {name}.", name=refusal.names[0]),
             )
 
@@ -91,6 +91,4 @@ def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
         hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in refusal.near)))
     elif refusal.held:
         hints.insert(0, say("The configs have {names}.", names=", ".join(quote(name) for name in refusal.held)))
-    return InvalidArgument(
-        say("There is no field {field!r} here.", field=shorten(refusal.field)), hint=join_sentences(*hints)
-    )
+    return InvalidArgument(say("Unknown field {field!r}.", field=shorten(refusal.field)), hint=join_sentences(*hints))

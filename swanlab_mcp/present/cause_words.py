@@ -37,7 +37,7 @@ def describe_trouble(name: str) -> str:
 _TROUBLES: Mapping[str, Callable[[], str]] = {
     "host_memory": lambda: say("the machine ran out of memory"),
     "gpu_memory": lambda: say("the GPU ran out of memory"),
-    "killed": lambda: say("a process was killed from outside, often for want of memory"),
+    "killed": lambda: say("a process was killed from outside, often because memory ran out"),
     "ended_outside": lambda: say("it was ended from outside: time limit, pre-emption or a stop"),
     "disk_full": lambda: say("the disk is full"),
     "missing_file": lambda: say("a file or its folder does not exist"),
@@ -47,9 +47,9 @@ _TROUBLES: Mapping[str, Callable[[], str]] = {
     "native_code": lambda: say("the GPU, its driver or native code failed"),
     "non_finite": lambda: say("a value was NaN or infinite"),
     "shapes": lambda: say("shapes do not fit together"),
-    "missing_module": lambda: say("a module is missing or does not fit"),
+    "missing_module": lambda: say("a module is missing or incompatible"),
     "stopped_by_hand": lambda: say("it was stopped by hand (Ctrl-C or a signal)"),
-    "code": lambda: say("a mistake in the code, its settings or its data"),
+    "code": lambda: say("an error in the code, its settings or its data"),
 }
 
 _CAUSES: Mapping[str, Callable[[], str]] = {
@@ -59,23 +59,23 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
     "gradient_exploded": lambda: say("the gradient exploded"),
     "single_bad_value": lambda: say("a single bad value: a batch, a division, a logarithm of 0, or half precision"),
     "bad_values": lambda: say(
-        "bad values without growth before: a batch, a division, a logarithm of 0, or half precision"
+        "bad values without earlier growth: a batch, a division, a logarithm of 0, or half precision"
     ),
     "rate_too_high": lambda: say("learning rate too high: the first updates made it worse, and it never recovered"),
     "no_signal": lambda: say(
         "inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)"
     ),
-    "flat": lambda: say("not enough evidence: learning rate, data or a loss that need not fall"),
-    "reward_never_found": lambda: say("not enough evidence: exploration, learning rate or a reward that is too rare"),
+    "flat": lambda: say("not enough evidence: learning rate, data or a loss that does not have to fall"),
+    "reward_never_found": lambda: say("not enough evidence: exploration, learning rate or too rare a reward"),
     "memorises": lambda: say("the model memorises its training data"),
     "rate_jumped": lambda: say("the learning rate jumped: a resumed or restarted schedule"),
-    "unstable": lambda: say("training became unstable: learning rate too high, or bad data from there on"),
-    "policy_collapsed": lambda: say("the policy collapsed: updates too large, or a reward that was exploited"),
+    "unstable": lambda: say("training became unstable: learning rate too high, or bad data from that step"),
+    "policy_collapsed": lambda: say("the policy collapsed: updates too large, or an exploited reward"),
     "gpu_waits": lambda: say("the GPU waits: data loading or the CPU"),
-    "hangs": lambda: say("it hangs, or was killed without a word (SIGKILL, lack of memory, pre-emption)"),
+    "hangs": lambda: say("it hangs, or was killed without a message (SIGKILL, lack of memory, pre-emption)"),
     "silence": lambda: say(
-        "its data simply stop: SwanLab marks a run as CRASHED after 30 minutes of silence; it was killed, lost its "
-        "connection, or still trains"
+        "its data stop without an error: SwanLab marks a run as CRASHED after 30 minutes "
+        "of silence; it was killed, lost its connection, or still trains"
     ),
 }
 
@@ -115,11 +115,11 @@ _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
     ),
     "at_chance": lambda one: say("{key} stays at chance, ln({classes})", key=_key(one), classes=one.facts["classes"]),
     "also_flat": lambda one: say("{key} does not change either", key=_key(one)),
-    "check_batch": lambda _: say("look at a batch and its labels"),
+    "check_batch": lambda _: say("inspect a batch and its labels"),
     "is_flat": lambda one: say("{key} is flat", key=_key(one)),
     "training_improves": lambda one: say("{key} worsens while training still improves", key=_key(one)),
     "training_level": lambda one: say("{key} worsens while training does not worsen", key=_key(one)),
-    "worsens_from": lambda one: say("{key} worsens from step {step} on", key=_key(one), step=one.facts["step"]),
+    "worsens_from": lambda one: say("{key} worsens from step {step}", key=_key(one), step=one.facts["step"]),
     "jump_before": lambda one: say(
         "learning rate {detail} at step {step}, before step {later}",
         detail=describe_event(one.facts["event"]),
@@ -127,7 +127,7 @@ _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
         later=one.facts["later"],
     ),
     "rate": lambda one: f"{shorten(one.facts['key'], _KEY)}={one.facts['value']:.4g}",
-    "no_end": lambda _: say("no end is recorded"),
+    "no_end": lambda _: say("no recorded end"),
     "still_running": lambda _: say("its state is still RUNNING"),
     "no_error": lambda one: say_plural(
         "no error in the last {count} log line", "no error in the last {count} log lines", one.facts["count"]

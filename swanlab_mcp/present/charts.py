@@ -215,7 +215,7 @@ def _word_mark(kind: str) -> str:
     words = {
         "best": say("best"),
         "non-finite": say("first NaN or infinite value"),
-        "worsening": say("worse for good from here"),
+        "worsening": say("worse from here, without recovery"),
     }
     return words[kind]
 

@@ -65,8 +65,8 @@ def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
     if settings.others:
         notes.append(
             say_plural(
-                "{count} config key that is no setting differs too: {names}.",
-                "{count} config keys that are no settings differ too: {names}.",
+                "{count} config key differs too, but is not a setting: {names}.",
+                "{count} config keys differ too, but are not settings: {names}.",
                 len(settings.others),
                 names=_join(settings.others),
             )
@@ -107,8 +107,8 @@ def _list_cautions(found: Compared) -> list[str]:
     if found.without_value:
         notes.append(
             say_plural(
-                "{count} experiment has no finite value of it and does not count there.",
-                "{count} experiments have no finite value of it and do not count there.",
+                "{count} experiment has no finite value of it and is not counted there.",
+                "{count} experiments have no finite value of it and are not counted there.",
                 found.without_value,
             )
         )

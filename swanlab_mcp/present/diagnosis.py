@@ -57,8 +57,8 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
     if found.left:
         notes.append(
             say_plural(
-                "{count} further key that may say something was not read.",
-                "{count} further keys that may say something were not read.",
+                "{count} further key that may be relevant was not read.",
+                "{count} further keys that may be relevant were not read.",
                 found.left,
             )
         )
@@ -141,7 +141,7 @@ def _word_health(found: DiagnosedExperiment) -> str:
             return say("healthy until then")
         return say("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
     if not judgement.is_measured:
-        return say("cannot tell: no metric was logged that is known to improve as a model learns")
+        return say("cannot tell: none of the logged metrics is known to improve as a model learns")
     sizes = {curve.key: len(curve.costs) for curve in found.curves}
     longest = max((sizes[key] for key in judgement.judged), default=0)
     if not longest:

@@ -78,12 +78,12 @@ def _describe_never_learned(event: Event) -> str:
     classes = event.facts["classes"]
     if classes:
         return say(
-            "began at {first:.4g}, best level {best:.4g}, ended at {last:.4g}, the chance level ln({classes}) of "
-            "{classes} classes",
+            "started at {first:.4g}, best level {best:.4g}, ended at {last:.4g}, the chance "
+            "level ln({classes}) of {classes} classes",
             classes=classes,
             **levels,
         )
-    return say("began at {first:.4g}, best level {best:.4g}, ended at {last:.4g}", **levels)
+    return say("started at {first:.4g}, best level {best:.4g}, ended at {last:.4g}", **levels)
 
 
 def _describe_worsening(event: Event) -> str:
@@ -91,10 +91,14 @@ def _describe_worsening(event: Event) -> str:
     best, final = facts["best"], facts["last"]
     course = {"best": best, "at": facts["best_step"], "since": event.step, "final": final}
     text = (
-        say("best {best:.4g} at step {at}, falls for good from step {since} on, level at the end {final:.4g}", **course)
+        say(
+            "best {best:.4g} at step {at}, falls from step {since} without recovery, level at the end {final:.4g}",
+            **course,
+        )
         if facts["falls"]
         else say(
-            "best {best:.4g} at step {at}, worse for good from step {since} on, level at the end {final:.4g}", **course
+            "best {best:.4g} at step {at}, worse from step {since} without recovery, level at the end {final:.4g}",
+            **course,
         )
     )
     change = (final - best) / abs(best) if best else math.inf
@@ -164,7 +168,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     ),
     "entropy_collapse": lambda event: say("fell from {early:.3g} to {late:.3g}", **event.facts),
     "length_explosion": lambda event: say("grew from {early:.4g} to {late:.4g}", **event.facts),
-    "all_clipped": lambda event: say("{late:.0%} of the answers are cut off at the end", **event.facts),
+    "all_clipped": lambda event: say("{late:.0%} of the answers are truncated at the end", **event.facts),
     "shock": lambda event: say(
         "from {before:.4g} to {value:.4g} at step {peak}, back at step {end}",
         before=event.facts["before"],
@@ -173,9 +177,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
         end=event.end,
     ),
     "spike": _describe_spike,
-    "plateau": lambda event: say(
-        "the last {share:.0%} of the points gained next to nothing", share=event.facts["share"]
-    ),
+    "plateau": lambda event: say("the last {share:.0%} of the points added almost no gain", share=event.facts["share"]),
     "not_judged": lambda event: say_plural(
         "only {count} point: not judged", "only {count} points: not judged", event.facts["count"]
     ),
@@ -187,7 +189,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
         last=event.facts["last"],
         usual=event.facts["usual"],
     ),
-    "resumed": lambda _: say("was recorded before the steps in front of it, which were then logged again"),
+    "resumed": lambda _: say("was recorded before the preceding steps, which were then logged again"),
     "stalled": _describe_stall,
     "gpu_idle": lambda event: say("median load {load:.3g} % of {count} samples", **event.facts),
     "gpu_memory_full": _describe_full,
@@ -201,7 +203,7 @@ _WORSENING: Mapping[str, float] = {
 }
 
 _RULES: Mapping[str, Callable[[], str]] = {
-    "non_finite": lambda: say("any value that is NaN or infinite"),
+    "non_finite": lambda: say("any NaN or infinite value"),
     "never_learned": lambda: say(
         "best level < {sigmas:g} sigmas of noise better than any start, and no falling trend",
         sigmas=DEFAULTS.learned_sigmas,
@@ -230,14 +232,16 @@ _RULES: Mapping[str, Callable[[], str]] = {
     ),
     "spike": lambda: say("excess > {sigmas:g} robust sigmas", sigmas=DEFAULTS.spike_sigmas),
     "plateau": lambda: say("gain < {share:.0%} of the whole", share=DEFAULTS.plateau_share),
-    "few_points": lambda: say("fewer than {needed} points, and their order is no proof", needed=DEFAULTS.fewest_points),
+    "few_points": lambda: say(
+        "fewer than {needed} points, and their order is not evidence enough", needed=DEFAULTS.fewest_points
+    ),
     "jump": lambda: say(
         "rises more than x{factor:g} at once, fewer than {count} times",
         factor=DEFAULTS.jump_factor,
         count=DEFAULTS.restarts,
     ),
     "gap": lambda: say(
-        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval of rank {rank}",
+        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval at rank {rank}",
         factor=DEFAULTS.gap_factor,
         outstanding=DEFAULTS.gap_outstanding,
         rank=DEFAULTS.gap_rank,

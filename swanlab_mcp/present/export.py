@@ -62,7 +62,7 @@ async def export_series(
             say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
         )
     if form == "parquet" and output == "-":
-        raise InvalidArgument(say("Parquet cannot go to standard output."), hint=say("Name a file with -o."))
+        raise InvalidArgument(say("Parquet cannot be written to standard output."), hint=say("Name a file with -o."))
     if output not in ("", "-"):
         refuse_existing(Path(output))
     project = await choose_only_project(client, exp_cuid, project, username)
@@ -83,7 +83,7 @@ async def export_series(
     samples = [quote(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
-        notes.append(say("Only a sample of the points was sent for: {keys}.", keys=", ".join(samples)))
+        notes.append(say("SwanLab sent only a sample of the points of {keys}.", keys=", ".join(samples)))
     about = {"username": ref.workspace, "project": ref.project, "exp_cuid": ref.cuid}
     stage = progress.Stage("metrics written", len(series))
     with _open(path, output, is_text=form != "parquet") as file:

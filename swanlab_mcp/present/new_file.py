@@ -31,11 +31,11 @@ def refuse_existing(path: Path) -> None:
         raise _refuse(path, error) from error
     if is_taken:
         raise InvalidArgument(
-            say("{path} exists already and is not overwritten.", path=path), hint=say("Name another file with -o.")
+            say("{path} already exists and was not overwritten.", path=path), hint=say("Name another file with -o.")
         )
     if not is_possible or not os.access(path.parent, os.W_OK):
         raise InvalidArgument(
-            say("{path} cannot be written: there is no folder {folder} to write to.", path=path, folder=path.parent),
+            say("{path} cannot be written: the folder {folder} does not exist.", path=path, folder=path.parent),
             hint=say("Name another file with -o."),
         )
 

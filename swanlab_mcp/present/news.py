@@ -43,8 +43,8 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
         else "",
         say("Since {time}: {counts}.", time=since, counts=happened)
         if happened
-        else say("Since {time}: nothing.", time=since),
-        "" if news.stopped_clock is None else say("The demo's clock is at {time}.", time=show_time(news.stopped_clock)),
+        else say("Since {time}: no events.", time=since),
+        "" if news.stopped_clock is None else say("The demo's clock shows {time}.", time=show_time(news.stopped_clock)),
         say("Cursor for the next call: since={cursor}", cursor=show_time(news.cursor)),
     )
 

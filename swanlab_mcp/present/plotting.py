@@ -72,12 +72,12 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
         else:
             which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.label)}
             notes.append(
-                say("{key} of {name} ({cuid}): no points in the asked part.", **which)
+                say("{key} of {name} ({cuid}): no points in the requested range.", **which)
                 if points.steps
                 else say("{key} of {name} ({cuid}): no points yet.", **which)
             )
     if not lines:
-        raise NotFound(say("There is nothing to draw."), hint=join_sentences(*notes))
+        raise NotFound(say("There are no points to draw."), hint=join_sentences(*notes))
     notes += _compare_sizes(lines, plot)
     try:
         chart = _draw(lines, plot, notes)
@@ -146,12 +146,14 @@ def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
     if plot.log_y:
         hidden = sum(value <= 0 for line in lines for value in line.points.values)
         if not any(value > 0 for line in lines for value in line.points.values):
-            raise InvalidArgument(say("log_y needs values above 0, and there are none."), hint=say("Omit log_y."))
+            raise InvalidArgument(
+                say("log_y needs values above 0, but all values are 0 or less."), hint=say("Omit log_y.")
+            )
         return (
             [
                 say_plural(
-                    "{count} value at or below 0 cannot stand on the logarithmic axis.",
-                    "{count} values at or below 0 cannot stand on the logarithmic axis.",
+                    "{count} value at or below 0 is not shown on the logarithmic axis.",
+                    "{count} values at or below 0 are not shown on the logarithmic axis.",
                     hidden,
                 )
             ]
@@ -209,7 +211,7 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
     unknown = [line.experiment.label for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
-            say("When {cuid} began is not known.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
+            say("The start of {cuid} is unknown.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
         )
     places = [
         {

@@ -55,7 +55,7 @@ def describe_breakage(breakage: Breakage) -> str:
     """Return how a run broke, e.g. "train/loss became NaN or infinite at step 12"."""
     known = {"key": shorten(breakage.key), "step": breakage.step}
     if breakage.kind == "diverged":
-        return say("{key} rose for good after step {step}", **known)
+        return say("{key} rose after step {step} without recovery", **known)
     if breakage.step is None:
         return say("{key} has NaN or infinite values", **known)
     return say("{key} became NaN or infinite at step {step}", **known)
@@ -64,10 +64,10 @@ def describe_breakage(breakage: Breakage) -> str:
 def _name_reason(reason: Reason) -> str:
     names = {
         "missing": say("without the metric"),
-        "no extremes": say("no extremes told; at=last has a value"),
+        "no extremes": say("SwanLab returned no extremes; at=last has a value"),
         "not there yet": say("not there yet"),
-        "begins later": say("begins later"),
-        "not at that step": say("without a best step"),
+        "begins later": say("starts later"),
+        "not at that step": say("has no best step"),
         "non-finite": say("NaN or infinite"),
         "broken": say("broken"),
         "short": say("short"),
@@ -148,7 +148,7 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 def _explain(judged: Judgement, name: str, *, is_split: bool) -> str:
     """Return why no difference is shown, and how many more seeds would show one of this size."""
     if judged.verdict == "different":
-        return say("one seed, judged by the noise of the noisiest setting") if judged.rule == "borrowed" else ""
+        return say("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {
         "borrowed": say("one seed only"),
         "one seed each": say("one seed each"),
@@ -186,7 +186,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
             total=len(field.ranked),
         )
         return [ask, *_note_apart(ranking, field), _note_health(ranking)]
-    why = say("as asked") if ranking.is_direction_requested else describe_direction(ranking.kind)
+    why = say("as requested") if ranking.is_direction_requested else describe_direction(ranking.kind)
     return [
         say("Direction: {reason}.", reason=why),
         *_note_reading(ranking),
@@ -201,14 +201,17 @@ def _note_reading(ranking: Ranking) -> list[str]:
     reached, notes = ranking.reached, list[str]()
     if reached.window:
         text = say(
-            "Single values of {metric} scatter, so the best mean of {count} points in a row counts.",
+            "Single values of {metric} scatter, so the ranking uses the best mean of {count} consecutive points.",
             metric=quote(ranking.metric),
             count=reached.window,
         )
         notes.append(text)
     elif reached.is_batch:
         notes.append(
-            say("The best single value may be luck: it may be of one training batch. Filter to 100 for smoothed ones.")
+            say(
+                "The best single value may be luck: it may come from a single training batch. "
+                "Filter to 100 experiments for smoothed values."
+            )
         )
     if reached.decided_mode:
         notes.append(
@@ -268,26 +271,27 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
         return ""
     if not ranking.names:
         return say(
-            "within_noise: no further from the first than noise explains among all {count} (studentised range, 95 %).",
+            "within_noise: noise among all {count} explains the difference from the first (studentised range, 95 %).",
             count=len(field.ranked),
         )
     rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
     name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or say("named")
     test = (
         say(
-            "Verdicts: against the first, chosen by these values (studentised range, 95 % for all {count} together).",
+            "Verdicts: compared with the first, which these values selected (studentised "
+            "range, 95 % for all {count} together).",
             count=len(field.settings),
         )
         if ranking.baseline is None
         else say(
-            "Verdicts: against the baseline {name} (t tests by Holm and Sidak, 95 % for all {count} together).",
+            "Verdicts: compared with the baseline {name} (t tests by Holm and Sidak, 95 % for all {count} together).",
             name=quote(name, _NAME),
             count=len(field.settings) - 1,
         )
     )
     paired = say("Settings with the same seeds or folds are compared in pairs.") if "paired" in rules else ""
     sizes = [len(setting.counted) for setting in field.settings if len(setting.counted) > 1]
-    weak = say("Weak: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
+    weak = say("Weak evidence: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
     return join_sentences(test, paired, weak)
 
 
@@ -298,13 +302,13 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
     shown = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts.most_common())
     notes = [
         say_plural(
-            "Set apart, after the {count} ranked setting: {counts}.",
-            "Set apart, after the {count} ranked settings: {counts}.",
+            "Listed after the {count} ranked setting: {counts}.",
+            "Listed after the {count} ranked settings: {counts}.",
             len(field.settings),
             counts=shown,
         )
         if ranking.names
-        else say("Set apart, after the {count} ranked: {counts}.", count=len(field.ranked), counts=shown)
+        else say("Listed after the {count} ranked experiments: {counts}.", count=len(field.ranked), counts=shown)
     ]
     best = _find_better_apart(field)
     if best is not None:
@@ -312,7 +316,7 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
         assert reason
         notes.append(
             say(
-                "Of these {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
+                "Among these, {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
                 name=quote(experiment.name),
                 cuid=quote(experiment.cuid),
                 reason=describe_reason(reason),

@@ -94,7 +94,7 @@ async def write_report(
     ref, choice = await list_chosen(client, project, username, ())
     experiments = choice.experiments
     if not experiments:
-        raise NotFound(say("The project holds no experiments yet, so there is nothing to report."))
+        raise NotFound(say("The project has no experiments yet, so there are no results to report."))
     page = _Page(client, ref, show_secrets)
     where: dict[str, Any] = {"project": ref.project, "username": ref.workspace}
     logged = await read_all(
@@ -242,7 +242,7 @@ def _show_comparison(page: _Page, found: Mapping[str, Any]) -> _Markup:
             for one in found["associations"]
         ]
         parts += [
-            _tag("h3", say("What goes along with the result")),
+            _tag("h3", say("Settings associated with the result")),
             _tag("p", say("No proof of an effect. Strength runs from 0 to 1."), "soft"),
             _table(heads, lines),
         ]

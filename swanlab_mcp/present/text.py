@@ -207,7 +207,7 @@ def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
     if len(notes) <= most:
         return payload
     # the last notes explain how to continue
-    left = say_plural("{count} further note is left out.", "{count} further notes are left out.", len(notes) - most + 1)
+    left = say_plural("{count} further note is omitted.", "{count} further notes are omitted.", len(notes) - most + 1)
     return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 

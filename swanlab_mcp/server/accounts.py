@@ -72,7 +72,7 @@ class Accounts:
         Raises AuthenticationFailed, RateLimited when `address` logs in too often, and the errors of the login.
         """
         if not (key and key.isascii() and key.isprintable()):
-            raise AuthenticationFailed(say("The Authorization header holds no SwanLab API key."))
+            raise AuthenticationFailed(say("The Authorization header contains no SwanLab API key."))
         digest = hmac.digest(self._salt, key.encode(), hashlib.sha256)
         account = await self._find(digest, key, address)
         account.calls += 1

@@ -139,8 +139,8 @@ class _Server(MCPServer[App]):
         names = [entry.name for entry in PROMPTS]
         if name not in names:
             reported = InvalidArgument(
-                say("There is no prompt {name!r}.", name=shorten(name)),
-                hint=say("There are: {names}.", names=", ".join(names)),
+                say("Unknown prompt {name!r}.", name=shorten(name)),
+                hint=say("Known names: {names}.", names=", ".join(names)),
             )
             raise to_protocol_error(reported)
         return await super().get_prompt(name, arguments, context)

@@ -168,15 +168,15 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
         return known[name]
     if name in {entry.name for entry in WRITE_TOOLS}:
         raise InvalidArgument(
-            say("The tool {name!r} is off: this server only reads.", name=name),
-            hint=say("The user can start the server with --allow-writes to offer it."),
+            say("The tool {name!r} is disabled: this server is read-only.", name=name),
+            hint=say("The user can start the server with --allow-writes to enable it."),
         )
     near = find_near_names(name, known)
     raise InvalidArgument(
-        say("There is no tool {name!r}.", name=shorten(name)),
+        say("Unknown tool {name!r}.", name=shorten(name)),
         hint=say("Similar names: {names}.", names=", ".join(near))
         if near
-        else say("There are: {names}.", names=", ".join(known)),
+        else say("Known names: {names}.", names=", ".join(known)),
     )
 
 
@@ -213,14 +213,14 @@ def _explain_fault(fault: ErrorDetails, names: Sequence[str]) -> str:
     if fault["type"] != "extra_forbidden":
         return say("{name!r} {fault}", name=path, fault=describe_fault(fault))
     if len(fault["loc"]) > 1:
-        return say("there is no field {name!r}", name=path)
+        return say("unknown field {name!r}", name=path)
     plain = path.casefold().replace("_", "").replace("-", "")
     if path.startswith("_") or plain in _ADDED_BY_HOSTS:
         return say(
-            "{name!r} is not an argument of this tool (some hosts add it for themselves): drop it and call again",
+            "{name!r} is not an argument of this tool (some hosts add it for themselves): omit it and call again",
             name=path,
         )
     near = find_near_names(path, names, 1)
     if near:
-        return say("there is no argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
-    return say("there is no argument {name!r}", name=path)
+        return say("unknown argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+    return say("unknown argument {name!r}", name=path)

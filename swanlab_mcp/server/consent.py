@@ -72,7 +72,7 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
             app: App = ctx.request_context.lifespan_context
             app.confirmations.spend(given["confirmation"])
             raise PermissionDenied(
-                say("The user was asked and did not agree; nothing was done."),
+                say("The user was asked and did not agree; no changes were made."),
                 hint=say("Do not retry unless the user requests it."),
             )
         return await answer(entry, given, ctx)

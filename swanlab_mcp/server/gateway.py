@@ -159,7 +159,7 @@ class Gateway:
                 # no status or header may invite a proxy or a client to repeat the change
                 await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
-                await exchange.refuse(Refused(503, say("The server is ending."), **{"retry-after": RETRY_AFTER}))
+                await exchange.refuse(Refused(503, say("The server is shutting down."), **{"retry-after": RETRY_AFTER}))
         finally:
             pending.reset(token)
             if exchange.entry:
@@ -168,11 +168,11 @@ class Gateway:
     async def _serve(self, exchange: _Exchange) -> None:
         scope = exchange.scope
         if scope["path"].startswith(_OAUTH_PATHS):
-            advice = say("There is no OAuth here; send your SwanLab API key as bearer token.")
+            advice = say("OAuth is not supported; send your SwanLab API key as bearer token.")
             await _answer(exchange.send, 404, {"error": "not_supported", "error_description": advice}, {})
             return
         if scope["path"].rstrip("/") != PATH:
-            raise Refused(404, say("There is nothing here; the MCP endpoint is {path}.", path=PATH))
+            raise Refused(404, say("Unknown path; the MCP endpoint is {path}.", path=PATH))
         if scope["method"] == "OPTIONS":
             await _answer(exchange.send, 204, None, {"allow": "POST, OPTIONS"})
             return
@@ -196,7 +196,9 @@ class Gateway:
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse unknown hosts and origins, against pages whose host name resolves to this server. Raises Refused."""
         if _read_host(f"//{headers.get('host', '')}") not in self._hosts:
-            raise Refused(421, say("This Host is not served; the operator allows one with --allowed-host."))
+            raise Refused(
+                421, say("The server does not accept this Host; the operator can allow a host with --allowed-host.")
+            )
         origin = headers.get("origin")
         if origin is None or origin in self._origins:
             return
@@ -204,12 +206,15 @@ class Gateway:
             raise Refused(
                 403,
                 say(
-                    "The Origin {origin!r} may not call; the operator allows it with --allowed-origin.",
+                    "The Origin {origin!r} may not send requests; the operator can allow it with --allowed-origin.",
                     origin=neutralise(origin[:100]),
                 ),
             )
         if _read_host(origin) not in self._hosts:
-            raise Refused(403, say("Pages of this Origin may not call; the operator allows one with --allowed-host."))
+            raise Refused(
+                403,
+                say("Pages of this Origin may not send requests; the operator can allow a host with --allowed-host."),
+            )
 
     async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:
         """Return a request's account, or None for the server's own; the account stays open as long as `stack`."""
@@ -220,7 +225,9 @@ class Gateway:
             account = await self._sign_in(self._accounts, key.strip(), exchange.address, stack)
         elif self._accounts and (sent or not self._shares_key):
             # no WWW-Authenticate: it would make clients start OAuth
-            raise Refused(401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. There is no OAuth."))
+            raise Refused(
+                401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. OAuth is not supported.")
+            )
         if exchange.entry:
             exchange.entry.account = account.name if account else "shared"
         return account
@@ -240,7 +247,7 @@ class Gateway:
     async def _read_body(self, exchange: _Exchange) -> bytes:
         length = exchange.headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > self.limits.body):
-            raise Refused(413, say("The body has more than {size} bytes.", size=self.limits.body))
+            raise Refused(413, say("The body is larger than {size} bytes.", size=self.limits.body))
         try:
             return await asyncio.wait_for(self._collect(exchange.receive), self.limits.body_seconds)
         except asyncio.TimeoutError as error:
@@ -255,10 +262,10 @@ class Gateway:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused(400, say("The caller has gone."))
+                    raise Refused(400, say("The client has disconnected."))
                 body += message.get("body", b"")
                 if len(body) > self.limits.body:
-                    raise Refused(413, say("The body has more than {size} bytes.", size=self.limits.body))
+                    raise Refused(413, say("The body is larger than {size} bytes.", size=self.limits.body))
                 if not message.get("more_body"):
                     return bytes(body)
                 if len(body) > self.limits.large_body and not is_large:

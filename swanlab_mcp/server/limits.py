@@ -79,7 +79,7 @@ class Slots:
         if account is not None and own >= limits.requests_per_caller:
             raise Refused(
                 503,
-                say("Too many of your calls are busy; try again in {seconds} seconds.", seconds=RETRY_AFTER),
+                say("Too many of your calls are running; try again in {seconds} seconds.", seconds=RETRY_AFTER),
                 **{"retry-after": RETRY_AFTER},
             )
         self._taken[account] = own + 1

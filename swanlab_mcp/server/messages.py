@@ -60,7 +60,7 @@ def read_message(body: bytes) -> tuple[bytes, Call, Any]:
 
 def _parse(body: bytes) -> Any:
     if _LONG_NUMBER.search(body):
-        raise _Malformed(INVALID_PARAMS, say("The message holds a number with hundreds of digits."))
+        raise _Malformed(INVALID_PARAMS, say("The message contains a number with hundreds of digits."))
     if _measure_depth(body) > _DEEPEST:
         raise _Malformed(INVALID_PARAMS, say("The message is nested more than {depth} levels deep.", depth=_DEEPEST))
     try:
@@ -84,7 +84,7 @@ def _check(value: Any, call: Call) -> bool:
             raise _Malformed(INVALID_REQUEST, say("The id of a request must be a string or an integer."))
         call.id = sent
     if message.get("jsonrpc") != "2.0":
-        raise _Malformed(INVALID_REQUEST, say("The message lacks {field}.", field='"jsonrpc": "2.0"'))
+        raise _Malformed(INVALID_REQUEST, say("The message has no {field}.", field='"jsonrpc": "2.0"'))
     if "method" not in message and ("result" in message or "error" in message):
         return is_changed
     if not isinstance(message.get("method"), str):

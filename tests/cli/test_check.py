@@ -67,7 +67,7 @@ def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: st
 def test_folder_without_runs_is_explained(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "place"
     reasons = {
-        "missing": "There is no such folder.",
+        "missing": "The folder does not exist.",
         "a file": "It is a file, not a folder.",
         "empty": "It is empty.",
         "others": "None of its 2 entries is a run",

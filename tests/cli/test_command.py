@@ -61,7 +61,7 @@ def test_failed_call_explains_itself_on_stderr() -> None:
 def test_wrong_usage_is_reported() -> None:
     done = run("--demo", "call", "list_runs")
     assert done.returncode == 2
-    assert "There is no tool 'list_runs'. Similar names: list_" in done.stderr
+    assert "Unknown tool 'list_runs'. Similar names: list_" in done.stderr
     assert "Similar names: rank_experiments" in run("--demo", "call", "rank_experiment").stderr
     assert "start the server with --allow-writes" in run("--demo", "call", "create_project").stderr
     done = run("--demo", "call", "list_projects", "size")
@@ -155,7 +155,7 @@ def test_terminal_users_get_an_explanation() -> None:
     ) as server:
         assert server.stderr is not None
         assert server.stdout is not None
-        assert "is waiting on standard input for an MCP client" in server.stderr.readline()
+        assert "is waiting for an MCP client" in server.stderr.readline()
         assert "list_project_exps project=digits-mlp" in server.stderr.readline()
         server.terminate()
         assert server.stdout.read() == ""

@@ -84,7 +84,7 @@ def test_swanlab_host_is_reported_and_the_key_is_not_sent(
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
     monkeypatch.setenv("SWANLAB_HOST", value)
     shown = check(capsys)
-    assert f"login: failed. SWANLAB_HOST={value} is not read." in shown
+    assert f"login: failed. SWANLAB_HOST={value} is not supported, and the server sends no requests to " in shown
     assert "set SWANLAB_API_HOST" in shown
     monkeypatch.setenv("SWANLAB_API_HOST", "https://swan.example.com")
     assert load_settings().host_problem == ""

@@ -41,7 +41,10 @@ def test_suffix_determines_the_format(name: str, start: str, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([*EXPORT, "-o", "x.txt"], "The suffix of x.txt names no format. Use one of: .csv, .json, .parquet, .log."),
+        (
+            [*EXPORT, "-o", "x.txt"],
+            "The suffix of x.txt is not a known format. Use one of: .csv, .json, .parquet, .log.",
+        ),
         ([*EXPORT, "-o", "x.parquet", "--format", "csv"], "--format csv does not match the suffix of x.parquet."),
         ([*PLOT, "-o", "p.jpg"], "p.jpg has the suffix of another format. Use one of: .png."),
         ([*PLOT, "-o", "p.html"], "p.html has the suffix of another format. Use one of: .bmp, .gif"),
@@ -71,7 +74,7 @@ def test_existing_file_is_refused_before_any_read(
         Path(words[words.index("-o") + 1]).write_text("mine", encoding="utf-8")
         code, shown = run(capsys, "--host", host, *words)
         assert code in (1, 2)
-        assert "exists already and is not overwritten" in shown or "does not match" in shown
+        assert "already exists and was not overwritten" in shown or "does not match" in shown
     assert not state.calls
     assert {path.read_text("utf-8") for path in Path().iterdir()} == {"mine"}
 
@@ -164,7 +167,7 @@ def test_signal_during_a_report_leaves_no_partial_file(name: str) -> None:
         [sys.executable, "-c", code, name], capture_output=True, text=True, env=environ(), timeout=60, check=False
     )
     assert done.returncode == 128 + getattr(signal, name), done.stderr
-    assert f"Stopped by {name}; no file was left half written." in done.stderr
+    assert f"Stopped by {name}; no file was left incomplete." in done.stderr
     assert list(Path().iterdir()) == []
 
 
@@ -182,7 +185,7 @@ def test_signal_ends_with_a_message_and_leaves_no_partial_file(name: str) -> Non
         [sys.executable, "-c", code, name], capture_output=True, text=True, env=environ(), timeout=60, check=False
     )
     assert done.returncode == 128 + getattr(signal, name)
-    assert f"Stopped by {name}; no file was left half written." in done.stderr
+    assert f"Stopped by {name}; no file was left incomplete." in done.stderr
     assert "Traceback" not in done.stderr
     assert list(Path().iterdir()) == []
 

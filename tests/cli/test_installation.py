@@ -76,7 +76,7 @@ def test_installation_writes_a_new_file_and_is_idempotent(
     entry = load(assistant, written)["swanlab"]
     assert read_command(entry) == [*find_command(), "--demo"]
     assert install(assistant.name, "--demo") == 0
-    assert "has this entry already" in capsys.readouterr().err
+    assert "already has this entry" in capsys.readouterr().err
     assert path.read_text("utf-8") == written
     assert not list(path.parent.glob("*backup*"))
 
@@ -154,18 +154,18 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
 @pytest.mark.parametrize(
     ("assistant", "text", "why"),
     [
-        (CURSOR, "{not json", "is left as it is"),
-        (CURSOR, "[]", "does not hold servers under 'mcpServers'"),
-        (CURSOR, '{"mcpServers": []}', "does not hold servers"),
+        (CURSOR, "{not json", "was not changed"),
+        (CURSOR, "[]", "has no servers under 'mcpServers'"),
+        (CURSOR, '{"mcpServers": []}', "has no servers"),
         (CURSOR, '{"mcpServers": {}, "mcpServers": {}}', "holds 'mcpServers' twice"),
-        (CURSOR, '{"mcpServers": {"swanlab": {"command": "x" /* mine */}}}', "holds comments, which would be lost"),
-        (CODEX, "mcp_servers = 1\n", "does not hold servers"),
-        (GOOSE, "extensions:\n  swanlab:\n    cmd: x\n", "holds another entry 'swanlab'"),
-        (GOOSE, "extensions: {other: {cmd: x}}\n", "does not hold servers"),
-        (GOOSE, "- 1\n", "does not hold settings"),
-        (GOOSE, "a: [", "is left as it is"),
+        (CURSOR, '{"mcpServers": {"swanlab": {"command": "x" /* mine */}}}', "contains comments, which would be lost"),
+        (CODEX, "mcp_servers = 1\n", "has no servers"),
+        (GOOSE, "extensions:\n  swanlab:\n    cmd: x\n", "has another entry 'swanlab'"),
+        (GOOSE, "extensions: {other: {cmd: x}}\n", "has no servers"),
+        (GOOSE, "- 1\n", "contains no settings"),
+        (GOOSE, "a: [", "was not changed"),
         (CURSOR, "[" * 100_000, "is nested too deeply"),
-        (CODEX, "= 1", "is left as it is"),
+        (CODEX, "= 1", "was not changed"),
         (CURSOR, "\udcff", "cannot be read"),
     ],
 )
@@ -178,7 +178,7 @@ def test_ambiguous_files_are_left_unchanged(
     assert install(assistant.name, "--demo") == 1
     shown = capsys.readouterr()
     assert why in shown.err
-    assert "Put this there by hand:" in shown.err
+    assert "Add this by hand:" in shown.err
     assert "swanlab" in shown.err
     assert path.read_bytes() == before
     assert sorted(path.parent.iterdir()) == [path]
@@ -186,9 +186,9 @@ def test_ambiguous_files_are_left_unchanged(
 
 def test_missing_and_unknown_assistants_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert install("windsurf") == 1
-    assert "Windsurf seems not to be installed" in capsys.readouterr().err
+    assert "Windsurf does not seem to be installed" in capsys.readouterr().err
     assert install("emacs") == 2
-    assert "There are: claude-desktop, claude-code, cursor" in capsys.readouterr().err
+    assert "Known names: claude-desktop, claude-code, cursor" in capsys.readouterr().err
 
 
 def test_unwritable_file_is_reported(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_broken_entry_is_not_written(capsys: pytest.CaptureFixture[str], monkeyp
     path = place(CURSOR)
     for words, expected in (
         (["--host", "http://swan.example.com"], "--allow-insecure-host"),
-        (["--log-dir", "missing"], "missing is no folder; nothing was written."),
+        (["--log-dir", "missing"], "missing is not a folder; no file was written."),
     ):
         assert install("cursor", *words) == 1
         assert expected in capsys.readouterr().err

@@ -110,7 +110,7 @@ async def test_local_runs_are_the_default_without_an_account(tmp_path: Path) -> 
         projects = await client.default.list_projects(WorkspaceRef("local"))
     assert [one.username for one in workspaces.data] == ["local"]
     assert "Not logged in" in workspaces.notes[-1]
-    assert projects.notes == ["The log folder 'missing' does not exist or is no folder."]
+    assert projects.notes == ["The log folder 'missing' does not exist or is not a folder."]
 
 
 async def test_local_runs_are_added_to_an_account(settings: Settings) -> None:

@@ -69,7 +69,7 @@ def test_experiment_is_an_id_a_path_or_a_url(arguments: tuple[str, ...], expecte
         (("e", f"{URL}/@t/p", "u"), "names the workspace 't', the other arguments say 'u'"),
         (("https://[bad/@t", ""), "not a readable address"),
         ((f"{URL}/settings", ""), "not the address of a SwanLab page"),
-        ((f"{URL}/@t/p/runs/%00", ""), "cannot be a name"),
+        ((f"{URL}/@t/p/runs/%00", ""), "does not allow the name"),
         (("a\ud800b", "p"), "broken character"),
         (("e", f"{URL}/@t"), "address of a workspace"),
     ],

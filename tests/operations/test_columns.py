@@ -42,7 +42,7 @@ async def test_lists_show_differing_config_keys(settings: Settings, tool: str) -
     assert len(flatten(rows[0]["profile"]["config"])) == 8
     row = next(row for row in rows if row["cuid"] == "large3")
     assert row["profile"]["config"]["learning_rate"] == 0.001
-    assert "200 config keys have the same value in all of these and are left out" in text_of(result)
+    assert "200 config keys have the same value in all rows and are omitted" in text_of(result)
     assert "7 further config keys differ: " in text_of(result)
 
 

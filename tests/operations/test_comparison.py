@@ -177,7 +177,7 @@ async def test_comparison_of_two_shows_only_differences() -> None:
     ]
     assert "associations" not in data
     assert "The same in all: 13 config keys and 61 facts of the environment." in reply["notes"]
-    assert "2 config keys that are no settings differ too: best_epoch, best_val_acc." in reply["notes"]
+    assert "2 config keys differ too, but are not settings: best_epoch, best_val_acc." in reply["notes"]
     assert "\n  config.lr | [0.1,1]\n" in reply["text"]
 
 
@@ -199,7 +199,7 @@ async def test_filters_choose_the_compared_experiments() -> None:
     reply = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
     assert len(reply["data"]["experiments"]) == 6
     assert reply["data"]["metrics"][0]["last"][0] == "NaN"
-    assert any("do not count there" in note for note in reply["notes"]) or reply["data"]["associations"][0]["n"] == 6
+    assert any("are not counted there" in note for note in reply["notes"]) or reply["data"]["associations"][0]["n"] == 6
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ async def test_associations_report_their_sample_size(settings: Settings) -> None
     first = reply["data"]["associations"][0]
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 7, 3)
     assert "secret" not in reply["text"]
-    assert "1 experiment has no finite value of it and does not count there." in reply["notes"]
+    assert "1 experiment has no finite value of it and is not counted there." in reply["notes"]
 
 
 @pytest.mark.usefixtures("study")
@@ -265,7 +265,7 @@ async def test_invalid_comparisons_are_explained(settings: Settings, state: Stat
             ({"exp_cuids": ["run-0", "kites-test2/theirs/their1"], "project": ""}, "without a project"),
             (
                 {"exp_cuids": ["run-0"], "filters": [{"field": "name", "op": "=", "value": "run-1"}]},
-                "cannot go together",
+                "cannot be combined",
             ),
         ):
             result = await client.call_tool("compare_experiments", {"project": "study", **arguments})

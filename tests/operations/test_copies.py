@@ -50,7 +50,7 @@ async def ask(settings: Settings, tool: str, **arguments: Any) -> str:
 async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: State) -> None:
     add(state, 20, state="CRASHED")
     expected = (
-        f"This run is on this machine, too (local/detector/{RUN}). The cloud has up to step 19, the disk up to 149: "
+        f"This run is also on this machine (local/detector/{RUN}). The cloud has up to step 19, the disk up to 149: "
     )
     for tool, arguments in (
         ("get_experiment", {"exp_cuid": RUN}),
@@ -75,7 +75,7 @@ async def test_runs_without_a_copy_get_no_note(both: Settings, settings: Setting
 
 async def test_identical_copies_are_confirmed(both: Settings, state: State) -> None:
     add(state, 150)
-    expected = f"This run is on this machine, too (local/detector/{RUN}). Both copies have data up to step 149."
+    expected = f"This run is also on this machine (local/detector/{RUN}). Both copies have data up to step 149."
     assert await ask(both, "get_experiment", exp_cuid=RUN) == expected
 
 
@@ -89,7 +89,7 @@ async def test_crashed_cloud_run_that_still_writes_is_reported(both: Settings, s
     assert note.endswith("The cloud says CRASHED, but the process still writes to the disk.")
     age(both.log_dirs[0], 7200)
     note = await ask(both, "get_experiment", exp_cuid=RUN)
-    assert note.endswith("The cloud says CRASHED; on disk no end is recorded.")
+    assert note.endswith("The cloud says CRASHED; the files on disk have no recorded end.")
 
 
 async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) -> None:
@@ -99,7 +99,7 @@ async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) ->
     metrics = {"loss": [(step, 1.0) for step in range(200)]}
     state.add_experiment(project, "yolo-finished", cuid=RUN, metrics=metrics)
     note = await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN)
-    assert note.startswith(f"This run is in the cloud, too (lab-team/detector/{RUN}). ")
+    assert note.startswith(f"This run is also in the cloud (lab-team/detector/{RUN}). ")
     assert note.endswith("The cloud has up to step 199, the disk up to 149.")
     state.projects.remove(project)
     assert await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN) == ""

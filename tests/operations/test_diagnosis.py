@@ -56,7 +56,7 @@ OOM = [
         ("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x3 and 5x6)", "shapes"),
         ("ModuleNotFoundError: No module named 'apex'", "module"),
         ("KeyboardInterrupt", "stopped by hand"),
-        ("KeyError: 'lr'", "mistake in the code"),
+        ("KeyError: 'lr'", "error in the code"),
         ("MyOwnError: something", ""),
     ],
 )
@@ -223,8 +223,8 @@ async def test_stopped_and_killed_runs_are_distinguished() -> None:
     assert stopped["causes"][0]["cause"].startswith("it was stopped by hand")
     killed = await diagnose(DEMO, project="digits-mlp", exp_cuid="aug-256-128-long")
     assert killed["verdict"].startswith("stalled in ")
-    assert "killed without a word" in killed["causes"][0]["cause"]
-    assert "no end is recorded" in killed["causes"][0]["evidence"]
+    assert "killed without a message" in killed["causes"][0]["cause"]
+    assert "no recorded end" in killed["causes"][0]["evidence"]
 
 
 async def test_runs_of_other_sdk_versions_are_diagnosed() -> None:
@@ -248,7 +248,7 @@ async def test_late_nan_is_found_in_all_points(settings: Settings, state: State)
     add(state, "late", {"train/loss": series([*learn(6000), *[math.nan] * 4000])}, config={"lr": 0.1})
     reply = await diagnose(settings, project="study", exp_cuid="late")
     assert reply["verdict"] == "non_finite in train/loss from step 6000"
-    assert reply["causes"][0]["cause"].startswith("bad values without growth")
+    assert reply["causes"][0]["cause"].startswith("bad values without earlier growth")
     assert "Analyzed all 10,000 points of train/loss." in reply["notes"]
     assert reply["notes"][-1] == f"Page: {settings.web_host}/@kites-test3/study/runs/cuid-late/chart"
 
@@ -301,17 +301,17 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
     )}  # fmt: skip
     detail = {name: {one["kind"]: one["detail"] for one in found["events"]} for name, found in reply.items()}
     assert detail["slow"]["overfitting"] == (
-        "best 0.9291 at step 160, falls for good from step 184 on, level at the end 0.8071; "
+        "best 0.9291 at step 160, falls from step 184 without recovery, level at the end 0.8071; "
         "train/acc does not worsen, ends at 0.9046"
     )
     assert reply["slow"]["causes"][0]["evidence"] == "val/acc worsens while training does not worsen"
     assert reply["slow"]["events"][0]["rule"].startswith("fall > 5% of the gain")
     assert detail["fast"]["overfitting"].endswith("; train/acc still improves, ends at 0.9975")
     assert reply["fast"]["causes"][0]["evidence"] == "val/acc worsens while training still improves"
-    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse for good from step 1840 on, ")
+    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse from step 1840 without recovery, ")
     assert detail["below"]["divergence"].endswith("level at the end -4.204 (+10%)")
     assert reply["below"]["events"][0]["rule"].startswith("rise > 5% of the gain")
-    assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls for good from step 899 on")
+    assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls from step 899 without recovery")
     assert detail["reward"]["collapse"].endswith("level at the end -79.8")
     assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
     assert reply["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"
@@ -335,7 +335,7 @@ async def test_loss_flat_at_ln_10_never_learned(settings: Settings, state: State
     assert reward["events"][0]["detail"].startswith("began at -197.7, best level -197.7")
     assert (await diagnose(settings, project="study", exp_cuid="tuned"))["verdict"] == "healthy"
     assert (await diagnose(settings, project="study", exp_cuid="policy"))["verdict"].startswith(
-        "cannot tell: no metric"
+        "cannot tell: none of the logged metrics"
     )
 
 
@@ -383,7 +383,7 @@ async def test_cloud_crash_is_explained_by_its_log(settings: Settings, state: St
     silent = await diagnose(settings, project="study", exp_cuid="silent")
     assert silent["verdict"] == "crashed; healthy until then"
     assert silent["causes"][0]["cause"].startswith(
-        "its data simply stop: SwanLab marks a run as CRASHED after 30 minutes"
+        "its data stop without an error: SwanLab marks a run as CRASHED after 30 minutes"
     )
     assert "crash" not in silent
 
@@ -482,7 +482,7 @@ async def test_too_few_points_or_unknown_metrics_give_no_verdict(settings: Setti
     verdicts = [
         (await diagnose(settings, project="study", exp_cuid=name))["verdict"] for name in ("empty", "short", "other")
     ]
-    assert verdicts[0] == verdicts[2] == "cannot tell: no metric was logged that is known to improve as a model learns"
+    assert verdicts[0] == verdicts[2] == "cannot tell: none of the logged metrics is known to improve as a model learns"
     assert verdicts[1] == "cannot tell: only 2 points were logged, 12 are needed"
 
 
@@ -505,7 +505,7 @@ async def test_most_informative_of_many_keys_are_read(settings: Settings, state:
     metrics = {f"layer{number}/loss": series([*spikes[: 250 + number], math.nan]) for number in range(60)}
     add(state, "wide", {**metrics, "train/loss": series(learn(300)), "val/loss": series(learn(300))})
     reply = await diagnose(settings, project="study", exp_cuid="wide")
-    assert "22 further keys that may say something were not read." in reply["notes"]
+    assert "22 further keys that may be relevant were not read." in reply["notes"]
     assert any("val/loss, train/loss, layer0/loss" in note for note in reply["notes"])
     assert len(reply["events"]) <= 10
     assert reply["verdict"].count("non_finite") == 3

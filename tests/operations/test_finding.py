@@ -206,8 +206,8 @@ async def test_server_side_filtering_gives_the_same_result(
     conditions = [{"field": field, "op": op, "value": value} for field, op, value in filters]
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "many", "filters": conditions})
-    count = "1 experiment meets" if len(expected) == 1 else f"{len(expected)} experiments meet"
-    output = f"{count} the filters: SwanLab narrowed by {narrowed}; all were applied here."
+    count = "1 experiment matches" if len(expected) == 1 else f"{len(expected)} experiments match"
+    output = f"{count} the filters: SwanLab applied those on {narrowed}; this server applied all."
     assert output in text_of(result)
     assert all(set(row["profile"]) == {"config"} for row in result.structured_content["data"])
 
@@ -262,7 +262,7 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
             "find_experiments",
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
         )
-    assert "note: 0 of the 250 experiments meet the filters, applied here." in text_of(empty)
+    assert "note: 0 of the 250 experiments match the filters; this server applied them." in text_of(empty)
 
 
 async def test_unknown_field_suggests_the_metric_before_longer_config_keys() -> None:

@@ -66,7 +66,7 @@ async def test_log_pages_continue_without_loss(settings: Settings, state: State)
                 break
         beyond = await client.call_tool("get_logs", {**ASK, "start": 9999})
     assert seen == [f"line {number}" for number in range(2500)]
-    assert "start=9999 lies beyond the end: the log has the lines 0 to 2499." in text_of(beyond)
+    assert "start=9999 is past the end: the log has lines 0 to 2499." in text_of(beyond)
 
 
 async def test_terminal_escapes_and_repeats_are_folded(settings: Settings, state: State) -> None:
@@ -96,13 +96,13 @@ async def test_matching_lines_come_with_context(settings: Settings, state: State
         many = await client.call_tool("get_logs", {**ASK, "search": "line", "context": 0})
     assert [row["number"] for row in result.structured_content["data"]] == [24_999, 25_000, 25_001]
     assert "1 line with 'nan' among the lines 10000 to 29999." in text_of(result)
-    assert "The lines before 10000 were not searched; give start=0" in text_of(result)
+    assert "The lines before 10000 were not searched; pass start=0" in text_of(result)
     assert [row["number"] for row in early.structured_content["data"]] == [5]
-    assert "The search goes on: start=20000." in text_of(early)
+    assert "To continue the search, pass start=20000." in text_of(early)
     assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
     assert empty.structured_content["data"] == []
     assert "0 lines with 'zebra'" in text_of(empty)
-    assert "Only the last 100 of them are shown; start=10000 begins with the first." in text_of(many)
+    assert "Only the last 100 lines are shown; start=10000 returns the first." in text_of(many)
 
 
 async def test_truncated_log_continues_in_both_directions(settings: Settings, state: State) -> None:
@@ -113,7 +113,7 @@ async def test_truncated_log_continues_in_both_directions(settings: Settings, st
         while arguments:
             result = await client.call_tool("get_logs", arguments)
             forward += [row["number"] for row in result.structured_content["data"]]
-            on = re.search(r"The log goes on: start=(\d+)\.", text_of(result))
+            on = re.search(r"The log continues: start=(\d+)\.", text_of(result))
             arguments = {**ASK, "start": int(on[1]), "count": 800} if on else {}
         tail = await client.call_tool("get_logs", {**ASK, "count": 300})
     backward = [row["number"] for row in tail.structured_content["data"]]
@@ -134,7 +134,7 @@ async def test_every_match_can_be_paged_to(settings: Settings, state: State) -> 
             rows = [row["number"] for row in result.structured_content["data"]]
             assert len(rows) <= 90
             found += rows
-            on = re.search(r"The search goes on: start=(\d+)\.", text_of(result))
+            on = re.search(r"To continue the search, pass start=(\d+)\.", text_of(result))
             arguments = {**arguments, "start": int(on[1])} if on else {}
     assert found == [number for number in range(2500) if "7" in str(number)]
 
@@ -156,7 +156,7 @@ async def test_regular_expression_finds_lines(settings: Settings, state: State) 
         both = await client.call_tool("get_logs", {**ASK, "pattern": "a", "search": "b"})
     assert [row["number"] for row in result.structured_content["data"]] == [1234]
     assert "'(loss' is not a regular expression" in text_of(wrong)
-    assert "search and pattern cannot go together" in text_of(both)
+    assert "search and pattern cannot be combined" in text_of(both)
 
 
 @pytest.mark.parametrize(
@@ -211,11 +211,11 @@ async def test_log_is_shown_from_its_first_traceback(settings: Settings, state: 
         result = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "count": 3})
         both = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "search": "x"})
     assert none.structured_content["data"] == []
-    assert "There is no traceback among the lines 5000 to 24999." in text_of(none)
-    assert "The lines before 5000 were not searched; give start=0" in text_of(none)
+    assert "The lines 5000 to 24999 contain no traceback." in text_of(none)
+    assert "The lines before 5000 were not searched; pass start=0" in text_of(none)
     assert [row["number"] for row in result.structured_content["data"]] == [24_000, 24_001, 24_002]
-    assert "The log goes on: start=24003." in text_of(result)
-    assert "from_traceback cannot go together with search" in text_of(both)
+    assert "The log continues: start=24003." in text_of(result)
+    assert "from_traceback cannot be combined with search" in text_of(both)
 
 
 async def test_overlong_tail_keeps_its_end(settings: Settings, state: State) -> None:

@@ -114,7 +114,7 @@ async def test_texts_and_tables_are_read_and_long_texts_continue(settings: Setti
         result = await ask(settings, keys=["notes"], steps=[100], text_start=start)
         assert count_tokens(words(result)) <= 8000
         whole += words(result).splitlines()[2].split(" | ")[-1]
-        going_on = [line for line in words(result).splitlines() if "go on with text_start=" in line]
+        going_on = [line for line in words(result).splitlines() if "continue with text_start=" in line]
         if not going_on:
             break
         start = int(going_on[0].rstrip(".").rpartition("=")[2])
@@ -146,7 +146,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
     for arguments, expected in (
         (
             {"keys": ["samples/image"], "steps": [120]},
-            "no such media at step 120. The nearest steps that have some: 50",
+            "media was not logged at step 120. The nearest steps with media: 50",
         ),
         ({"keys": ["smaples/image"]}, "Similar names among its 6: samples/image"),
         ({"keys": ["loss"]}, "'loss' is a metric of numbers, not media. Use get_metrics."),
@@ -158,11 +158,11 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
         assert result.is_error
         assert expected in words(result)
     beyond = await ask(settings, keys=["grid"], page=9)
-    assert "Page 9 lies beyond the end: there are 6" in words(beyond)
+    assert "Page 9 does not exist: the total is 6" in words(beyond)
     state.faults = [Fault(path="/metrics/media$", body=b"[]")]
     assert "media steps is not a list" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="/resources/presigned/", body=b'{"urls": []}')]
-    assert "lacks its address" in text_of(await ask(settings, keys=["grid"]))
+    assert "has no address" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="^/storage/", status=404)]
     assert "storage has no file 100.wav" in text_of(await ask(settings, keys=["voice"]))
 
@@ -217,7 +217,7 @@ async def test_many_keys_are_truncated_with_a_note(settings: Settings, state: St
     result = await ask(settings, keys=["*"])
     assert len(state.get_calls("house/metrics/media$")) == 16
     assert "4 of 16" in words(result)
-    assert "Only the first 16 of 300 keys were looked at; go on with view/016, view/017, " in words(result)
+    assert "Only the first 16 of 300 keys were checked; continue with view/016, view/017, " in words(result)
     result = await ask(settings, keys=["view/299"])
     assert "1 of 1" in words(result)
 
@@ -250,7 +250,7 @@ def test_other_formats_are_converted_to_png() -> None:
 
 def test_decompression_bomb_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_MOST_PIXELS", 100)
-    assert prepare_picture(draw(2000)) == "it has 2000 x 1000 pixels, more than is opened here"
+    assert prepare_picture(draw(2000)) == "it has 2000 x 1000 pixels, more than this server opens"
 
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{ } loop\n"
@@ -286,7 +286,7 @@ def test_image_of_many_pixels_takes_little_memory() -> None:
     bomb = BytesIO()
     Image.new("L", (10_000, 8_000)).save(bomb, "PNG")
     code = "print(prepare_picture(sys.stdin.buffer.read()))"
-    assert run_in_child(code, 250, bomb.getvalue()) == "it has 10000 x 8000 pixels, more than is opened here\n"
+    assert run_in_child(code, 250, bomb.getvalue()) == "it has 10000 x 8000 pixels, more than this server opens\n"
 
 
 def test_large_photo_is_decoded_at_reduced_size() -> None:
@@ -319,8 +319,8 @@ def test_only_small_images_are_shown_without_pillow(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pictures, "find_spec", lambda _name: None)
     assert prepare_picture(small) == Picture(small, "image/png")
     large, other = prepare_picture(wide), prepare_picture(bitmap)
-    assert "too large to be shown as it is; `pip install 'swanlab-mcp-server[plot]'`" in str(large)
-    assert "its format is not one that assistants can see" in str(other)
+    assert "too large to be shown at full size; `pip install 'swanlab-mcp-server[plot]'`" in str(large)
+    assert "assistants cannot display its format" in str(other)
 
 
 @given(st.lists(st.integers(0, 300), unique=True, max_size=80).map(sorted))

@@ -157,11 +157,11 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
         download = state.get_calls("^/storage/")[0]
         assert not {"cookie", "authorization"} & set(download.headers)
         for fault, expected in (
-            (Fault(path="^/storage/", is_dropped=True), "broke off a download"),
+            (Fault(path="^/storage/", is_dropped=True), "closed the connection during a download"),
             (Fault(path="^/storage/", status=403), "answered 403 to a download"),
             (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table by steps"),
             (Fault(path="^/storage/", body=b"step\n"), "lacks the metric 'long'"),
-            (Fault(path="/presigned/", body=b'{"urls": []}'), "lacks its address"),
+            (Fault(path="/presigned/", body=b'{"urls": []}'), "has no address"),
             (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "not encrypted"),
             (Fault(path="/scalar/export", body=b"{}"), "lacks its cosKey"),
             (Fault(path="/scalar/keys", body=b"[]"), "not a list"),
@@ -319,9 +319,9 @@ async def test_time_range_and_last_minutes_select_points(settings: Settings, sta
         assert await ask(start="60", end="120") == [60, 120]
         assert await ask(last_minutes=2) == [3420, 3480, 3540]
         for arguments, expected in (
-            ({"start": "soon"}, "'soon' is neither a step nor a time"),
-            ({"start": "2026-01-02", "end": "2026-01-01"}, "start lies after end"),
-            ({"start": "2026-01-02", "last_minutes": 3}, "cannot go together"),
+            ({"start": "soon"}, "'soon' is not a step or a time"),
+            ({"start": "2026-01-02", "end": "2026-01-01"}, "start is after end"),
+            ({"start": "2026-01-02", "last_minutes": 3}, "cannot be combined"),
             ({"last_minutes": -1}, "'last_minutes'"),
         ):
             result = await client.call_tool("get_metrics", {**base, **arguments})
@@ -339,7 +339,7 @@ async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: S
         wrong = await client.call_tool("get_metrics", {**base, "x_axis": "epohc"})
     assert relative.structured_content["data"][0]["x"] == [0, 10, 20]
     assert epoch.structured_content["data"][0]["x"] == [0, "NaN", 1]
-    assert "loss of axes1: epoch has no value at 1 of these steps (x is NaN there)." in text_of(epoch)
+    assert "loss of axes1: epoch has no value at 1 steps (x is NaN there)." in text_of(epoch)
     assert "No metric of this experiment matches 'epohc'. Similar names among its 2: epoch" in text_of(wrong)
 
 
@@ -404,7 +404,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
             ({"keys": ["plian"]}, "Similar names among its 9: plain"),
             ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 lies after end=1"),
-            ({"head": 1, "tail": 1}, "head and tail cannot go together"),
+            ({"head": 1, "tail": 1}, "head and tail cannot be combined"),
             ({"head": -1}, "'head'"),
             ({"exp_cuids": []}, "'exp_cuids'"),
             ({"exp_cuids": ["cruves"]}, "Did you mean curves (curves1)?"),
@@ -415,8 +415,8 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
             assert expected in text_of(result)
         outside = await client.call_tool("get_metrics", {**base, "start": 100})
         empty = await client.call_tool("get_metrics", {**base, "keys": ["empty"]})
-    assert "note: plain of curves1: no points in the asked part." in text_of(outside)
-    assert "note: empty of curves1: no points in the asked part." in text_of(empty)
+    assert "note: plain of curves1: no points in the requested range." in text_of(outside)
+    assert "note: empty of curves1: no points in the requested range." in text_of(empty)
 
 
 async def test_runs_on_disk_give_the_same_results() -> None:
@@ -475,7 +475,7 @@ async def test_each_series_reports_its_next_start(settings: Settings, state: Sta
         head = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 40})
         rest = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 10, "start": 30})
     assert [row["next_start"] for row in both.structured_content["data"]] == [30, 300]
-    assert "2 series are cut at different steps: ask for each again with its next_start as start." in text_of(both)
+    assert "2 series are cut at different steps: request each again with its next_start as start." in text_of(both)
     assert "1 of 1 series is cut; continue with start=30 head=10." in text_of(head)
     assert "next_start" not in rest.structured_content["data"][0]
 

@@ -119,7 +119,9 @@ async def test_only_the_requested_range_is_drawn(settings: Settings) -> None:
             "plot_metrics", {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"], "start": 900}
         )
     assert result.is_error
-    assert "There is nothing to draw. loss of experiment1 (cuid1): no points in the asked part." in text_of(result)
+    assert "There are no points to draw. loss of experiment1 (cuid1): no points in the requested range." in text_of(
+        result
+    )
 
 
 async def test_axes_smoothing_and_scale_change_the_picture_but_not_the_figures(settings: Settings) -> None:
@@ -149,7 +151,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
         assert "Curve 2 is more than 100 times as large as curve 1" in text
         assert ("#2" in text) == ("no installed font can display" in text)
         _, text = await plot(client, **given, log_y=True)
-        assert "1 value at or below 0 cannot stand on the logarithmic axis." in text
+        assert "1 value at or below 0 is not shown on the logarithmic axis." in text
         assert "100 times" not in text
         _, text = await plot(client, **given, smoothing=0.5)
         assert "smoothed (0.5)" in text
@@ -166,7 +168,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
         ({"keys": ["loss"], "x_axis": "epoch"}, "'x_axis' must be one of: step, time, relative_time"),
         ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 lies after end=1"),
-        ({"keys": ["loss"], "start": "soon"}, "neither a step nor a time"),
+        ({"keys": ["loss"], "start": "soon"}, "not a step or a time"),
         ({"keys": ["minus"], "log_y": True}, "log_y needs values above 0"),
         ({"keys": ["k*"]}, "That makes 25 curves; at most 20 can be told apart"),
     ],
@@ -197,7 +199,7 @@ async def test_points_without_a_time_are_counted_and_not_drawn(settings: Setting
         one.wire["createdAt"] = None
         state.variants.needs_created_at = False
         result = await client.call_tool("plot_metrics", {**given, "keys": ["loss"], "x_axis": "relative_time"})
-        assert "When cuid1 began is not known." in text_of(result)
+        assert "The start of cuid1 is unknown." in text_of(result)
 
 
 async def test_missing_key_is_reported_and_the_others_are_drawn(settings: Settings, state: State) -> None:
@@ -276,10 +278,10 @@ def test_command_writes_the_picture_and_never_overwrites_a_file(tmp_path: Path) 
     again = run(*call, "-o", str(file))
     assert (again.returncode, again.stderr) == (
         2,
-        f"{file} exists already and is not overwritten. Name another file with -o.\n",
+        f"{file} already exists and was not overwritten. Name another file with -o.\n",
     )
     assert file.read_bytes() == written
-    assert "there is no folder" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
+    assert "the folder" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
 
 
 def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
@@ -287,4 +289,4 @@ def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "There is no picture in this answer.\n")
     done = run("--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=lr", "--json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "leave --json out" in done.stderr
+    assert "omit --json" in done.stderr

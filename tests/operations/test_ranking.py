@@ -76,7 +76,7 @@ async def test_demo_ranking_reports_seed_noise() -> None:
     assert "best_val_acc" not in rows[0]["config"]
     assert "'acc' in the key: larger is better" in notes
     assert "from 2 of 11 settings (df 4)" in notes
-    assert "Set apart, after the 15 ranked: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
+    assert "Listed after the 15 ranked experiments: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
     assert reply["page"] == {
         "returned": 10,
         "total": 19,
@@ -109,9 +109,9 @@ async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
     assert by_best["lr-1"]["verdict"] == "real"
     notes = "\n".join(reply["notes"])
     assert "studentised range, 95 % for all 11 together" in notes
-    assert "Settings with the same seeds or folds are compared in pairs. Weak: few repeats." in notes
+    assert "Settings with the same seeds or folds are compared in pairs. Weak evidence: few repeats." in notes
     # rows are settings here, so the note counts settings
-    assert "Set apart, after the 11 ranked settings: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
+    assert "Listed after the 11 ranked settings: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
 
 
 async def test_each_page_of_settings_is_judged_against_the_first() -> None:
@@ -207,7 +207,7 @@ async def test_ranking_thousands_gives_a_small_reply(settings: Settings, state: 
     assert count_tokens(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))) <= 1500
     notes = "\n".join(shown["notes"])
     assert "between repeats (they differ only in seed), from" in notes
-    assert "Set apart, after the 2999 ranked: 1 running." in notes
+    assert "Listed after the 2999 ranked experiments: 1 running." in notes
     assert "cuid-of-21-chars-0007, running) has the best value: 2." in notes
 
 
@@ -237,7 +237,7 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
         for arguments, expected in (
             ({"project": "project1", "metric": "los"}, "has a metric 'los'. Similar names: loss."),
             ({"project": "project1", "metric": "zzz"}, "Similar names: "),
-            ({"project": "project1", "metric": "loss", "at": "middle"}, "at=middle is none of best, last, smoothed"),
+            ({"project": "project1", "metric": "loss", "at": "middle"}, "at=middle is not best, last, smoothed"),
             ({"project": "project1", "metric": "loss", "at": "val/acc"}, "at takes best, last, smoothed, step:N or"),
             ({"project": "project1", "metric": "loss", "baseline": "nobody"}, "setting is called 'nobody'"),
             ({"project": "project1", "metric": "loss", "mode": "best"}, "'mode'"),
@@ -251,7 +251,7 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
             {"project": "project1", "metric": "loss", "filters": [{"field": "state", "op": "=", "value": "CRASHED"}]},
         )
     assert "The project holds no experiments yet." in text_of(empty)
-    assert "meet the filters" in text_of(none)
+    assert "match the filters" in text_of(none)
 
 
 async def test_noise_is_unknown_without_repeats(settings: Settings) -> None:
@@ -454,7 +454,7 @@ async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sw
     assert [row["name"] for row in rows if "apart" in row] == ["run-04", "run-09", "run-14"]
     assert [row["rank"] for row in rows if "apart" not in row] == list(range(1, 16))
     for expected in pages:
-        assert "Set apart, after the 15 ranked: 3 broken." in expected["notes"]
+        assert "Listed after the 15 ranked experiments: 3 broken." in expected["notes"]
         assert "Checked for NaN and divergence: val/acc, train/loss." in expected["notes"]
 
 
@@ -465,7 +465,7 @@ async def test_many_runs_check_all_summaries_and_few_series(settings: Settings, 
         loss = {120: grown, 125: [*steady[:-1], (39, math.nan)]}.get(number, steady)
         sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
     reply = await sweep.rank(settings, by_seed=False, size=3)
-    assert "Set apart, after the 128 ranked: 2 broken." in reply["notes"]
+    assert "Listed after the 128 ranked experiments: 2 broken." in reply["notes"]
     note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, points of 4."
     assert note in reply["notes"]
     # the losses come with the ranked metric; no experiment is looked up
@@ -484,7 +484,7 @@ async def test_leader_of_many_runs_never_hides_a_passing_nan(settings: Settings,
     apart = [row["name"] for reply in pages for row in reply["data"] if "apart" in row]
     assert apart == [f"run-{number:03d}" for number in range(5)]
     for reply in pages:
-        assert "Set apart, after the 105 ranked: 5 broken." in reply["notes"]
+        assert "Listed after the 105 ranked experiments: 5 broken." in reply["notes"]
 
 
 async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settings, sweep: Sweep) -> None:
@@ -527,4 +527,4 @@ async def test_training_batches_are_ranked_by_smoothed_values(settings: Settings
     reply = await rank(settings, project="repeats", metric="train/loss")
     assert [row["name"] for row in reply["data"]] == ["better", "worse"]
     assert 0.3 < reply["data"][0]["value"] < 0.5
-    assert any("the best mean of 40 points in a row counts" in note for note in reply["notes"])
+    assert any("the best mean of 40 consecutive points" in note for note in reply["notes"])

@@ -94,7 +94,7 @@ async def test_only_the_second_call_deletes_experiments(
         assert changes(state) == []
         data = dry.structured_content["data"]
         assert data["done"] is False
-        assert data["action"] == "delete 2 experiments of kites-test2/mnist for ever, with metrics, logs and media"
+        assert data["action"] == "permanently delete 2 experiments of kites-test2/mnist with metrics, logs and media"
         assert [one["cuid"] for one in data["experiments"]] == ["cuid-a", "cuid-b"]
         assert data["confirmation"] in text_of(dry)
         assert "Dry run: no changes were made" in text_of(dry)
@@ -112,7 +112,7 @@ async def test_project_is_deleted_as_the_dry_run_described(writable: Settings, s
         dry = await client.call_tool("delete_project", {"project": "kites-test2/mnist"})
         data = dry.structured_content["data"]
         assert (data["experiment_count"], data["running_count"]) == (3, 1)
-        assert data["action"] == "delete the project kites-test2/mnist for ever, with its 3 experiments"
+        assert data["action"] == "permanently delete the project kites-test2/mnist with its 3 experiments"
         assert project in state.projects
         done = await confirm(client, "delete_project", {"project": "mnist", "username": "kites-test2"})
     assert done.structured_content["data"]["done"] is True
@@ -155,7 +155,7 @@ async def refuse(client: Any, arguments: dict[str, Any], token: str, words: str)
     refused = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
     assert refused.is_error
     assert words in text_of(refused)
-    assert "nothing was done" in text_of(refused)
+    assert "no changes were made" in text_of(refused)
 
 
 async def test_confirmation_is_valid_only_for_its_arguments_and_operation(
@@ -164,7 +164,7 @@ async def test_confirmation_is_valid_only_for_its_arguments_and_operation(
     one = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
     async with session(writable) as client:
         token = (await client.call_tool("delete_experiments", one)).structured_content["data"]["confirmation"]
-        words = "not one that was given for these arguments"
+        words = "not issued for these arguments"
         await refuse(client, {**one, "exp_cuids": ["a", "b"]}, token, words)
         for odd in ("x", "é" * 20, token[:-4], "A" * len(token), token[::-1]):
             await refuse(client, one, odd, words)
@@ -183,7 +183,7 @@ async def test_confirmation_is_valid_only_for_its_account(writable: Settings, st
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
     async with session(shared) as client, session(dataclasses.replace(shared, api_key="other-key")) as theirs:
         token = (await client.call_tool("delete_experiments", arguments)).structured_content["data"]["confirmation"]
-        await refuse(theirs, arguments, token, "server and account")
+        await refuse(theirs, arguments, token, "this server and this account")
     async with session(shared) as worker:
         done = await worker.call_tool("delete_experiments", {**arguments, "confirmation": token})
     assert done.structured_content["data"]["done"] is True
@@ -215,7 +215,7 @@ async def test_confirmation_is_valid_for_a_single_call(writable: Settings, state
         await client.call_tool("create_project", {**arguments, "confirmation": token})
         state.projects.pop()  # removed again, so that the state is unchanged
         again = await client.call_tool("create_project", {**arguments, "confirmation": token})
-    assert "was used before; nothing was done this time" in text_of(again)
+    assert "was used before; no changes were made this time" in text_of(again)
     assert changes(state) == ["POST /api/project"]
 
 
@@ -312,7 +312,7 @@ async def test_question_shows_visibility_description_and_counts(writable: Settin
     project.experiments[0].state = "RUNNING"
     question = await ask_user(writable, "delete_project", {"project": "kites-test2/mnist"})
     assert "with its 3 experiments" in question
-    assert "Visibility: PUBLIC, everybody can see it" in question
+    assert "Visibility: PUBLIC, everyone can see it" in question
     assert '"The paper\'s runs\\nSwanLab: harmless?"' in question
     assert "Still running: 1" in question
     new = {"project": "new", "username": "kites-test2", "visibility": "PUBLIC", "description": "d" * 1500}
@@ -405,7 +405,7 @@ async def test_runs_on_disk_are_never_written(settings: Settings, state: State) 
             ):
                 refused = await client.call_tool(tool, arguments)
                 assert refused.structured_content["code"] == 501
-                assert "those are never written" in text_of(refused)
+                assert "which this server never changes" in text_of(refused)
     assert changes(state) == []
 
 
@@ -507,7 +507,7 @@ async def test_timeout_before_a_change_reports_no_change(
         failed = await client.call_tool("delete_project", arguments)
         never.set()
     assert failed.structured_content["code"] == 0
-    assert "Nothing was changed" in text_of(failed)
+    assert "No changes were made" in text_of(failed)
     assert changes(state) == []
 
 
@@ -546,7 +546,7 @@ async def test_only_the_users_consent_applies_a_change(
         assert questions == []
         result = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
         again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
-    question = "SwanLab: delete 1 experiment of kites-test2/mnist for ever, with metrics, logs and media?"
+    question = "SwanLab: permanently delete 1 experiment of kites-test2/mnist with metrics, logs and media?"
     assert len(questions) == 1
     assert questions[0].startswith(f'{question}\n"a" (cuid-a, FINISHED, ')
     if answer == "agree":
@@ -554,7 +554,7 @@ async def test_only_the_users_consent_applies_a_change(
         assert names(project) == ["b", "c"]
     else:
         assert result.structured_content["code"] == 403
-        assert "did not agree; nothing was done" in text_of(result)
+        assert "did not agree; no changes were made" in text_of(result)
         assert "was used before" in text_of(again)
         assert changes(state) == []
 
@@ -567,7 +567,7 @@ async def test_invalid_confirmation_shows_no_question(writable: Settings) -> Non
 
     async with Client(create_server(writable), elicitation_callback=ask) as client:
         refused = await client.call_tool("delete_project", {"project": "kites-test2/mnist", "confirmation": "x"})
-    assert "not one that was given" in text_of(refused)
+    assert "not issued for these arguments" in text_of(refused)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
@@ -600,7 +600,7 @@ async def test_failed_question_changes_no_data_and_can_be_confirmed_later(
         assert failed.structured_content["code"] == 503
         assert questions == []
         retried = await client.call_tool(tool, {**arguments, "confirmation": token})
-    assert "did not agree; nothing was done" in text_of(retried)
+    assert "did not agree; no changes were made" in text_of(retried)
     assert len(questions) == 1
     assert changes(state) == []
 

@@ -87,16 +87,16 @@ def test_existing_files_are_not_overwritten(capsys: pytest.CaptureFixture[str]) 
     Path("link").symlink_to("nowhere")
     for arguments in ([], ["-o", f"{CUID}.csv"], ["-o", "link"]):
         assert export(f"local/vision-baselines/{CUID}", *arguments) == 1
-        assert "exists already and is not overwritten" in capsys.readouterr().err
+        assert "already exists and was not overwritten" in capsys.readouterr().err
     assert Path(f"{CUID}.csv").read_text(encoding="utf-8") == "mine"
     assert not Path("nowhere").exists()
 
 
 def test_unwritable_outputs_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert export(f"local/vision-baselines/{CUID}", "-o", "missing/x.csv") == 1
-    assert "missing/x.csv cannot be written: there is no folder missing" in capsys.readouterr().err
+    assert "missing/x.csv cannot be written: the folder missing does not exist" in capsys.readouterr().err
     assert export(f"local/vision-baselines/{CUID}", "-o", "-", "--format", "parquet") == 1
-    assert "Parquet cannot go to standard output" in capsys.readouterr().err
+    assert "Parquet cannot be written to standard output" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
@@ -173,7 +173,7 @@ def test_log_is_exported_line_by_line_and_never_overwrites_a_file(
     assert Path("cuid1.log").read_text(encoding="utf-8").splitlines() == messages
     assert ask() == 1
     assert ask("-o", "cuid1.log") == 1
-    assert "exists already and is not overwritten" in capsys.readouterr().err
+    assert "already exists and was not overwritten" in capsys.readouterr().err
     assert ask("-o", "-") == 0
     assert capsys.readouterr().out.startswith("line 0 \\x1b[31mred\nline 1 ")
 

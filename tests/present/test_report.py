@@ -192,11 +192,11 @@ def test_command_writes_a_new_file_and_never_overwrites_a_file(
     assert "test-key" not in written
     assert re.fullmatch(r"report\.html：\d+ 字节\n", capsys.readouterr().err)
     assert report("--host", host, "report", "project1") == 1
-    assert "exists already and is not overwritten" in capsys.readouterr().err
+    assert "already exists and was not overwritten" in capsys.readouterr().err
     assert Path("report.html").read_text("utf-8") == written
     state.add_project(state.workspaces[0], "empty")
     for words, why in (
-        (["empty"], "holds no experiments yet"),
+        (["empty"], "has no experiments yet"),
         (["projekt1"], "Did you mean project1?"),
         (["project1", "--metric", "los"], "Similar names: loss"),
     ):

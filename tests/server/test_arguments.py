@@ -144,12 +144,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "find_experiments",
         {**PROJECT, "filters": [{"field": "state", "op": "=", "value": {}}]},
-        "'filters.0.value' must be text, a number, true or false, or a list of these",
+        "'filters.0.value' must be text, a number, true, false, or a list of such values",
     ),
     (
         "find_experiments",
         {**PROJECT, "filters": [{"field": "state", "op": "=", "value": 1, "case": 1}]},
-        "there is no field 'filters.0.case'",
+        "unknown field 'filters.0.case'",
     ),
     ("list_project_exps", {"project": None}, "'project' must be text"),
 ]
@@ -194,4 +194,4 @@ async def test_extra_host_arguments_are_named_with_advice(name: str) -> None:
         result = await ask(tool.name, {**NEEDED.get(tool.name, {}), name: "call-1"})
         assert result.is_error
         assert f"{name!r} is not an argument of this tool" in text_of(result)
-        assert "drop it and call again" in text_of(result)
+        assert "omit it and call again" in text_of(result)

@@ -282,7 +282,7 @@ def test_notes_are_bounded() -> None:
     }
     notes = fit(payload, BUDGET).structured["notes"]
     assert [note.partition(":")[0] for note in notes[:37]] == [str(number) for number in range(37)]
-    assert notes[37] == "261 further notes are left out."
+    assert notes[37] == "261 further notes are omitted."
     assert [note.partition(":")[0] for note in notes[38:]] == ["298", "299"]
 
 

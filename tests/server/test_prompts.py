@@ -100,7 +100,7 @@ async def test_prompts_contain_given_arguments_and_omit_the_others(settings: Set
         ({"project": "p"}, "'exp_cuid' is missing"),
         ({"project": " ", "exp_cuid": "x"}, "'project' is missing"),
         ({"project": "p", "exp_cuid": "x", "exp_cuids": "y"}, "no argument 'exp_cuids' (did you mean 'exp_cuid'?)"),
-        ({"project": "p", "exp_cuid": "x", "language": "fr"}, "language='fr' is not known. Use en or zh."),
+        ({"project": "p", "exp_cuid": "x", "language": "fr"}, "Unknown language='fr'. Use en or zh."),
         ({"project": "p" * 3000, "exp_cuid": "x"}, "'project' has more than 2048 characters"),
     ],
 )
@@ -120,7 +120,7 @@ async def test_unknown_prompt_lists_the_available_prompts(settings: Settings, mo
         with pytest.raises(MCPError) as caught:
             await read(client, "explain_crashes")
     assert caught.value.error.code == INVALID_PARAMS
-    assert caught.value.error.message.startswith("There is no prompt 'explain_crashes'. There are: triage_project, ")
+    assert caught.value.error.message.startswith("Unknown prompt 'explain_crashes'. Known names: triage_project, ")
 
 
 async def test_prompt_arguments_are_completed_like_resource_parts(settings: Settings, state: State) -> None:

@@ -286,7 +286,7 @@ def test_excess_parallel_calls_get_retry_after(settings: Settings, team: State) 
         team.arrived.wait()
         busy = ask(url)
         assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
-        assert "Too many of your calls are busy" in busy.json()["error"]["message"]
+        assert "Too many of your calls are running" in busy.json()["error"]["message"]
         team.arrived.clear()
         threads[1].start()
         team.arrived.wait()
@@ -563,7 +563,7 @@ async def test_confirmation_and_request_state_are_valid_only_for_their_key(setti
             question = await mine.session.call_tool(**call)
             answers = {name: ElicitResult.model_validate(agreed) for name in question.input_requests}
             refused = await theirs.session.call_tool(**call)
-            assert "given for these arguments by this server and account" in refused.content[0].text
+            assert "not issued for these arguments, this server and this account" in refused.content[0].text
             with pytest.raises(MCPError, match="requestState"):
                 await theirs.session.call_tool(**call, input_responses=answers, request_state=question.request_state)
             assert len(made.experiments) == 1
@@ -582,7 +582,7 @@ def refuse(*arguments: str, **more: str) -> str:
 def test_insecure_configurations_do_not_start() -> None:
     assert "0.0.0.0 needs --allowed-host NAME" in refuse("--http-host", "0.0.0.0")
     assert "needs --allowed-host" in refuse("--http-host", "mcp.example.org")
-    assert "SWANLAB_MCP_CONFIRMATION_SECRET must hold" in refuse("--allow-writes")
+    assert "set SWANLAB_MCP_CONFIRMATION_SECRET to at least" in refuse("--allow-writes")
     weak = refuse("--allow-writes", SWANLAB_MCP_CONFIRMATION_SECRET="short-canary")
     assert "at least 32 random characters" in weak
     assert "canary" not in weak

@@ -61,7 +61,7 @@ async def test_both_protocol_eras_list_and_call_tools(settings: Settings, mode: 
         refused = await client.call_tool("list_projects", {"user_name": "x"})
     assert refused.is_error
     assert text_of(refused) == (
-        "Invalid arguments: there is no argument 'user_name' (did you mean 'username'?). "
+        "Invalid arguments: unknown argument 'user_name' (did you mean 'username'?). "
         "Accepted arguments: username, detail, search, sort, page, size."
     )
 
@@ -85,7 +85,7 @@ async def test_experiment_list_is_a_table_of_differences() -> None:
     assert "group seeds" in lines[1] or "job train" in lines[1]
     assert lines[2].startswith("cuid | name | description | ")
     assert lines[3].startswith("5jfgvjth | lr-0.1-seed1 | Baseline again with seed 1 | ")
-    assert any("the same value in all of these" in line for line in lines)
+    assert any("the same value in all rows" in line for line in lines)
 
 
 async def test_experiment_shows_its_state_config_and_crash() -> None:
@@ -140,7 +140,7 @@ async def test_summary_is_paged_by_keys() -> None:
         "next": "page=3 size=3",
     }
     assert beyond.structured_content["data"] == {}
-    assert "Page 9 lies beyond the end: there are 7, so the last page of 3 is 3." in beyond.structured_content["notes"]
+    assert "Page 9 does not exist: the total is 7, so the last page of 3 is 3." in beyond.structured_content["notes"]
 
 
 async def test_workspaces_are_listed_with_roles(settings: Settings) -> None:
@@ -182,9 +182,9 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
     ("tool", "arguments", "code", "expected"),
     [
         ("list_project_exps", {"project": "Project-1"}, 404, "Did you mean project1?"),
-        ("list_project_exps", {"project": "zzz"}, 404, "There are: project1."),
-        ("list_project_exps", {"project": ""}, 400, "Use list_projects"),
-        ("list_project_exps", {"project": "a\x00b"}, 400, "cannot be a name"),
+        ("list_project_exps", {"project": "zzz"}, 404, "Known names: project1."),
+        ("list_project_exps", {"project": ""}, 400, "list_projects lists"),
+        ("list_project_exps", {"project": "a\x00b"}, 400, "does not allow the name"),
         (
             "list_project_exps",
             {"project": "https://elsewhere.example.com/@u/p"},
@@ -200,7 +200,7 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
             "Did you mean experiment1 (cuid1)?",
         ),
         ("get_experiment", {"project": "", "exp_cuid": "cuid1"}, 400, "was given without a project"),
-        ("get_experiment", {"project": "project1", "exp_cuid": ".."}, 400, "cannot be a name"),
+        ("get_experiment", {"project": "project1", "exp_cuid": ".."}, 400, "does not allow the name"),
         (
             "get_exp_summary",
             {"project": "project1", "exp_cuid": "cuid1", "keys": ["lsos"]},
@@ -242,10 +242,10 @@ async def test_empty_list_explains_why_it_is_empty(settings: Settings, state: St
         projects = await client.call_tool("list_projects", {"username": "kites-test2"})
         searched = await client.call_tool("list_projects", {"search": "zebra"})
         summary = await client.call_tool("get_exp_summary", {"project": "project1", "exp_cuid": "cuid1"})
-    assert text_of(experiments) == "0 of 0\nnote: The project kites-test3/empty holds no experiments yet."
-    assert "holds no experiments yet" in text_of(missing)
-    assert text_of(projects) == "0 of 0\nnote: The workspace 'kites-test2' holds no project."
-    assert text_of(searched) == "0 of 0\nnote: The workspace 'kites-test3' holds no project with 'zebra' in its name."
+    assert text_of(experiments) == "0 of 0\nnote: The project kites-test3/empty has no experiments yet."
+    assert "has no experiments yet" in text_of(missing)
+    assert text_of(projects) == "0 of 0\nnote: The workspace 'kites-test2' has no projects."
+    assert text_of(searched) == "0 of 0\nnote: The workspace 'kites-test3' has no project with 'zebra' in its name."
     assert "No metric has been logged" in text_of(summary)
 
 

@@ -52,17 +52,17 @@ async def read_json(answer: Answer, what: str) -> Any:
             return await _parse(answer.content, what)
         except (ValueError, RecursionError) as error:
             raise UnexpectedResponse(
-                say("SwanLab's answer to {what} is not JSON.", what=what)
+                say("SwanLab's response to {what} is not JSON.", what=what)
                 if answer.content
-                else say("SwanLab's answer to {what} is empty.", what=what),
+                else say("SwanLab's response to {what} is empty.", what=what),
                 hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
                 trace_id=trace_id,
             ) from error
     why = read_message(answer)
     message = (
-        say("SwanLab answered {status} to {what}: {why}.", status=status, what=what, why=quote(why, 200))
+        say("SwanLab returned status {status} for {what}: {why}.", status=status, what=what, why=quote(why, 200))
         if why
-        else say("SwanLab answered {status} to {what}.", status=status, what=what)
+        else say("SwanLab returned status {status} for {what}.", status=status, what=what)
     )
     if status == HTTPStatus.UNAUTHORIZED:
         raise AuthenticationFailed(
@@ -78,17 +78,17 @@ async def read_json(answer: Answer, what: str) -> Any:
         requested = read_retry_after(answer.headers)
         wait = (
             say_plural(
-                "Wait {count} second, then ask again.",
-                "Wait {count} seconds, then ask again.",
+                "Wait {count} second, then try again.",
+                "Wait {count} seconds, then try again.",
                 max(1, round(requested)),
             )
             if requested
-            else say("Wait a minute, then ask again.")
+            else say("Wait a minute, then try again.")
         )
         raise RateLimited(message, hint=wait, trace_id=trace_id)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServerUnavailable(
-            message, hint=say("SwanLab has a problem of its own; try again later."), status=status, trace_id=trace_id
+            message, hint=say("SwanLab has an internal problem; try again later."), status=status, trace_id=trace_id
         )
     if status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(
@@ -116,7 +116,7 @@ async def _parse(content: bytes, what: str) -> Any:
     size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
-            say("SwanLab's answer to {what} has too many parts to be read in bounded memory.", what=what),
+            say("SwanLab's response to {what} has too many parts to be read in bounded memory.", what=what),
             hint=say("Request less data at once."),
         )
     # the C parser blocks the event loop even in a thread, except when it calls Python, as this hook makes it do

@@ -48,10 +48,10 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity", "gzip"):
         raise UnexpectedResponse(
-            say("SwanLab's answer to {what} is compressed in a way that was not asked for.", what=what)
+            say("SwanLab's response to {what} uses a compression that the request does not accept.", what=what)
         )
     too_large = UnexpectedResponse(
-        say("SwanLab's answer to {what} has more than {size} MB.", what=what, size=limit // 2**20),
+        say("SwanLab's response to {what} is larger than {size} MB.", what=what, size=limit // 2**20),
         hint=say("Request less data at once."),
     )
     if reported.isdecimal() and int(reported) > limit:
@@ -72,7 +72,8 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
             gzip.finish()
     except zlib.error as error:
         raise UnexpectedResponse(
-            say("SwanLab's answer to {what} could not be decompressed.", what=what), hint=say("Send the request again.")
+            say("SwanLab's response to {what} could not be decompressed.", what=what),
+            hint=say("Send the request again."),
         ) from error
 
 

@@ -101,7 +101,7 @@ class Storage:
                 yield answer.opened
         except BrokenConnection as error:
             raise ServerUnavailable(
-                say("The storage of SwanLab broke off a download ({kind}).", kind=error.kind),
+                say("SwanLab's storage closed the connection during a download ({kind}).", kind=error.kind),
                 hint=say("Send the request again."),
                 status=0,
             ) from error

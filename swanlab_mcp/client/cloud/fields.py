@@ -33,12 +33,14 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
     items: Any = answer.get("list") if is_object(answer) else answer
     if not isinstance(items, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} is not a list.", what=what), hint=say("Try again; then report it.")
+            say("SwanLab's list of {what} is not a list.", what=what),
+            hint=say("Try again; if the error remains, report it."),
         )
     objects = [item for item in cast("list[Any]", items) if is_object(item)]
     if len(objects) != len(cast("list[Any]", items)):
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} holds something else.", what=what), hint=say("Try again; then report it.")
+            say("SwanLab's list of {what} contains something else.", what=what),
+            hint=say("Try again; if the error remains, report it."),
         )
     return objects
 
@@ -47,8 +49,8 @@ def require(item: Mapping[str, Any], field: str, what: str) -> str:
     value = item.get(field)
     if not isinstance(value, str) or not value:
         raise UnexpectedResponse(
-            say("SwanLab's answer about {what} lacks its {field}.", what=what, field=field),
-            hint=say("Try again; then report it."),
+            say("SwanLab's response about {what} has no {field}.", what=what, field=field),
+            hint=say("Try again; if the error remains, report it."),
         )
     return value
 
@@ -80,8 +82,8 @@ def get_object(value: Any) -> dict[str, Any]:
 def refuse(value: Any, wanted: str) -> UnexpectedResponse:
     kind = type(value).__name__
     return UnexpectedResponse(
-        say("SwanLab's answer holds {kind} where {wanted} belongs.", kind=kind, wanted=wanted),
-        hint=say("Try again; then report it."),
+        say("SwanLab's response contains {kind} instead of {wanted}.", kind=kind, wanted=wanted),
+        hint=say("Try again; if the error remains, report it."),
     )
 
 

@@ -325,7 +325,8 @@ def _describe_old(error: SwanLabError, what: str) -> SwanLabError:
     return type(error)(
         error.message,
         hint=say(
-            "This SwanLab server does not tell {what}, it may be too old; get_exp_summary and get_experiment work.",
+            "This SwanLab server does not return {what}; it may be too old. get_exp_summary "
+            "and get_experiment still work.",
             what=what,
         ),
         status=error.status,

@@ -68,7 +68,7 @@ class Network(httpx.AsyncBaseTransport):
             except ImportError as error:
                 assert proxy is not None
                 raise ServerUnavailable(
-                    say("{variable} names a SOCKS proxy, which needs the package socksio.", variable=proxy.name),
+                    say("{variable} is a SOCKS proxy, which needs the package socksio.", variable=proxy.name),
                     hint=say("Install it with {command}.", command="pip install 'swanlab-mcp-server[socks]'"),
                     status=0,
                 ) from error
@@ -190,7 +190,7 @@ def refuse_scheme(answer: Answer, address: str) -> None:
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Failure:
     message = say(
-        "The certificate of {server} is not accepted: {why}.", server=server, why=error.verify_message.rstrip(".")
+        "The certificate of {server} is not trusted: {why}.", server=server, why=error.verify_message.rstrip(".")
     )
     chosen = [one for one in read_network_variables().certificates if one.name != "SSLKEYLOGFILE"]
     if error.verify_code in _OTHER_NAME:
@@ -201,7 +201,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
         return Failure(
             message,
             say(
-                "{variable}={path} does not hold the certificate of the authority that signed it: add it there.",
+                "{variable}={path} does not contain the certificate of the authority that signed it: add it there.",
                 variable=chosen[0].name,
                 path=chosen[0].value,
             ),
@@ -305,7 +305,7 @@ def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
         return ssl.create_default_context(**places) if places else httpx.create_ssl_context(trust_env=False)
     except ssl.SSLError as error:
         named = next(iter(where.values()), Variable("SSL_CERT_FILE", ""))
-        raise _refuse(named, say("it holds no PEM certificate")) from error
+        raise _refuse(named, say("it contains no PEM certificate")) from error
     except OSError as error:
         named = key_log or next(iter(where.values()), Variable("SSL_CERT_FILE", error.filename or ""))
         raise _refuse(named, error.strerror or type(error).__name__) from error

@@ -65,8 +65,8 @@ class PagedLists:
                 return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
             say(
-                "SwanLab's list of {what} changed while it was read, "
-                "or its pages do not add up to the {total} it tells.",
+                "SwanLab's list of {what} changed while it was read, or its pages do not match "
+                "the reported total ({total}).",
                 what=what,
                 total=total,
             ),
@@ -143,6 +143,6 @@ def _require_total(answer: Any, what: str) -> int:
     total = read_total(answer)
     if total is None:
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} does not tell how long it is.", what=what), hint=say("Try again.")
+            say("SwanLab's list of {what} does not report its length.", what=what), hint=say("Try again.")
         )
     return total

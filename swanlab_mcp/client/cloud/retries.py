@@ -58,7 +58,7 @@ def _judge(
     if failure.message:
         return ServerUnavailable(failure.message, hint=failure.hint, status=0)
     if not is_repeatable and not error.is_unsent:
-        message = say("{place} broke off {what} ({kind}).", place=place, what=what, kind=error.kind)
+        message = say("{place} closed the connection during {what} ({kind}).", place=place, what=what, kind=error.kind)
         return ServerUnavailable(message, hint=describe_doubt(), status=0)
     if is_last:
         message = say("{place} did not answer in {tries} tries ({kind}).", place=place, tries=_TRIES, kind=error.kind)

@@ -65,7 +65,8 @@ class PointsTable:
             places, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
             if cells[0] != "step":
                 raise UnexpectedResponse(
-                    say("SwanLab's export is not a table by steps."), hint=say("Try again; then report it.")
+                    say("SwanLab's export is not a table by steps."),
+                    hint=say("Try again; if the error remains, report it."),
                 )
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
             self._width = len(cells)

@@ -28,14 +28,15 @@ class Summaries:
         answer = await self._query(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
-                say("SwanLab's answer about metrics is not an object."), hint=say("Try again; then report it.")
+                say("SwanLab's response about metrics is not an object."),
+                hint=say("Try again; if the error remains, report it."),
             )
         requested = {
             reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
         }
         if answer and not requested & set(answer):
             raise UnexpectedResponse(
-                say("SwanLab's answer about metrics is about other experiments."), hint=say("Send the request again.")
+                say("SwanLab's response about metrics is about other experiments."), hint=say("Send the request again.")
             )
         summaries: dict[str, Summary] = {}
         for reference in references:

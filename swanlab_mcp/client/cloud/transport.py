@@ -75,7 +75,7 @@ class Transport:
             if self._session is session:
                 self._session = None
             raise AuthenticationFailed(
-                say("The session with SwanLab had ended: {what} was not done.", what=what),
+                say("The session with SwanLab had expired: {what} was not done.", what=what),
                 hint=say("Send the request again; the server then logs in again."),
                 trace_id=read_trace_id(answer),
             )
@@ -110,19 +110,19 @@ class Transport:
             raise NotLoggedIn(
                 join_sentences(say("No SwanLab API key was found."), *self._settings.problems),
                 hint=say(
-                    "Sign in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run `swanlab login`, "
-                    "then restart the server. "
-                    "Without an account: start it with --demo, or with --log-dir FOLDER for runs on this machine."
+                    "Log in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run "
+                    "`swanlab login`, then restart the server. Without an account: start the server "
+                    "with --demo, or with --log-dir FOLDER for runs on this machine."
                 ),
             )
         if not (key.isascii() and key.isprintable()):
             raise AuthenticationFailed(
-                say("The API key from {source} holds characters that no key has.", source=source),
+                say("The API key from {source} contains characters that are invalid in a key.", source=source),
                 hint=say("Copy it again from SwanLab's settings page."),
             )
         request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
         # include the URL, because a proxy or a path prefix may lead elsewhere
-        what = say("signing in at {address}", address=request.url)
+        what = say("logging in at {address}", address=request.url)
         answer = await self._exchange(lambda: self._send(request, what), what)
         refuse_scheme(answer, str(request.url))
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -138,9 +138,9 @@ class Transport:
         if answer.status == HTTPStatus.FORBIDDEN:
             host, why = self._settings.api_host, read_message(answer)
             raise PermissionDenied(
-                say("SwanLab at {host} does not let this account in: {why}.", host=host, why=why)
+                say("SwanLab at {host} denies access to this account: {why}.", host=host, why=why)
                 if why
-                else say("SwanLab at {host} does not let this account in.", host=host),
+                else say("SwanLab at {host} denies access to this account.", host=host),
                 hint=say("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
                 trace_id=read_trace_id(answer),
             )
@@ -198,5 +198,5 @@ def _doubt() -> Generator[None, None, None]:
 def _encode(path: Sequence[str]) -> str:
     for part in path:
         if part in (".", ".."):
-            raise InvalidArgument(say("{name!r} cannot be a name in SwanLab.", name=part))
+            raise InvalidArgument(say("SwanLab does not allow the name {name!r}.", name=part))
     return "/".join(quote(part, safe="") for part in path)

@@ -77,7 +77,7 @@ def read_total(answer: Any) -> int | None:
 
 def read_workspace(item: Any) -> Workspace:
     if not is_object(item):
-        raise UnexpectedResponse(say("SwanLab's answer about a workspace is not an object."))
+        raise UnexpectedResponse(say("SwanLab's response about a workspace is not an object."))
     username = require(item, "username", say("a workspace"))
     return Workspace(name=get_text(item.get("name")), username=username, role=get_text(item.get("role")))
 
@@ -90,7 +90,7 @@ def read_user(item: Any, username: str, name: str) -> User:
 
 def read_project(item: Any) -> Project:
     if not is_object(item):
-        raise UnexpectedResponse(say("SwanLab's answer about a project is not an object."))
+        raise UnexpectedResponse(say("SwanLab's response about a project is not an object."))
     return Project(
         cuid=get_text(item.get("cuid")),
         name=require(item, "name", say("a project")),
@@ -106,7 +106,7 @@ def read_project(item: Any) -> Project:
 def read_experiment(item: Any) -> Experiment:
     """Return an experiment with its config unwrapped (see `unwrap_config`)."""
     if not is_object(item):
-        raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
+        raise UnexpectedResponse(say("SwanLab's response about an experiment is not an object."))
     cuid = require(item, "cuid", say("an experiment"))
     profile = {
         key: unwrap_config(get_object(value)) if key == "config" and value is not None else limit_value(value)
@@ -138,7 +138,7 @@ def read_reference(item: Any, project_id: str) -> dict[str, Any]:
     `item` is an Experiment, or SwanLab's JSON of an experiment.
     """
     if not isinstance(item, (dict, Experiment)):
-        raise UnexpectedResponse(say("SwanLab's answer about an experiment is not an object."))
+        raise UnexpectedResponse(say("SwanLab's response about an experiment is not an object."))
     found = cast("Mapping[str, Any]", item)
     reference = {
         "projectId": project_id,
@@ -223,7 +223,7 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of metric keys is not a list."), hint=say("Try again; then report it.")
+            say("SwanLab's list of metric keys is not a list."), hint=say("Try again; if the error remains, report it.")
         )
     cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
     return [get_text(key) for key in cast("list[Any]", keys)], get_text(cursor)
@@ -239,7 +239,7 @@ def read_media(answer: Any, key: str) -> MediaPart:
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of media steps is not a list."), hint=say("Try again; then report it.")
+            say("SwanLab's list of media steps is not a list."), hint=say("Try again; if the error remains, report it.")
         )
     known = sorted({step for one in cast("list[Any]", steps) if (step := get_integer(one)) is not None})
     metrics = read_list(answer.get("metrics") or [], say("media"))
@@ -262,7 +262,7 @@ def read_urls(answer: Any, count: int) -> list[str]:
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
-        raise UnexpectedResponse(say("SwanLab's answer about a download lacks its address."), hint=say("Try again."))
+        raise UnexpectedResponse(say("SwanLab's response about a download has no address."), hint=say("Try again."))
     return found
 
 

@@ -76,7 +76,7 @@ class Catalogue:
             raise _refuse_ambiguous(exp_cuid, project, found)
         if broken:
             raise NotAvailableOffline(
-                say("The run {cuid!r} is there, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
+                say("The run {cuid!r} exists, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
                 hint=say("Check the permissions and the content of its folder."),
             )
         if all(run.project != project for run in opened.runs):
@@ -168,7 +168,7 @@ class _Opened(NamedTuple):
 
     def note(self) -> list[str]:
         problems = [
-            say("The run in {folder!r} is left out: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
+            say("The run in {folder!r} is skipped: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
             for run in self.runs
             if run.problem
         ]

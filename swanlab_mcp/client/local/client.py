@@ -61,7 +61,7 @@ class OfflineClient:
 
     async def get_user(self) -> ApiResponse[User]:
         raise NotAvailableOffline(
-            say("Runs on disk do not tell who is signed in to SwanLab."),
+            say("Runs on disk do not record the SwanLab user."),
             hint=say("Set SWANLAB_API_KEY or run `swanlab login`."),
         )
 
@@ -181,7 +181,7 @@ class OfflineClient:
     def require_writable(self, ref: WorkspaceRef) -> NoReturn:
         raise NotAvailableOffline(
             say(
-                "The workspace {username!r} holds runs on this machine's disk, and those are never written.",
+                "The workspace {username!r} contains runs on this machine's disk, which this server never changes.",
                 username=shorten(ref.workspace),
             ),
             hint=say("Name a workspace of SwanLab in username, or delete the run's folder by hand."),
@@ -275,7 +275,7 @@ def _check_workspace(username: str) -> None:
     if username != LOCAL:
         raise NotFound(
             say(
-                "There is no workspace {username!r} here: only runs on this machine are open.",
+                "There is no workspace {username!r}: only runs on this machine are available.",
                 username=shorten(username),
             )
         )
@@ -321,7 +321,7 @@ def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
     return [
         say(
             "{count} runs have no recorded end: still running, or killed ({names}, …). "
-            "Asked about one of them, get_experiment tells what speaks for which.",
+            "get_experiment shows the evidence for a single run.",
             count=len(some),
             names=names,
         )

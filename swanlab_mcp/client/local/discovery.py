@@ -60,7 +60,9 @@ class RunFinder:
                 notes += search.note(folder)
             else:
                 seen[folder] = _stamp_of(folder)
-                notes.append(say("The log folder {name!r} does not exist or is no folder.", name=shorten(folder.name)))
+                notes.append(
+                    say("The log folder {name!r} does not exist or is not a folder.", name=shorten(folder.name))
+                )
         # a folder that just changed may change again within the resolution of its timestamp
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
         self._seen = seen if is_settled else {}
@@ -133,10 +135,10 @@ class _Search:
         if self._without_record:
             notes.append(
                 say_plural(
-                    "{count} run folder holds no record: recorded in the cloud by an SDK before 0.6.2, "
-                    "without a backup, or only just begun (e.g. {name!r}).",
-                    "{count} run folders hold no record: recorded in the cloud by an SDK before 0.6.2, "
-                    "without a backup, or only just begun (e.g. {name!r}).",
+                    "{count} run folder contains no record: recorded in the cloud by an SDK before "
+                    "0.6.2, without a backup, or only just started (e.g. {name!r}).",
+                    "{count} run folders contain no record: recorded in the cloud by an SDK before "
+                    "0.6.2, without a backup, or only just started (e.g. {name!r}).",
                     len(self._without_record),
                     name=shorten(self._without_record[0]),
                 )
@@ -144,8 +146,8 @@ class _Search:
         if self._folders > _MOST_FOLDERS:
             notes.append(
                 say(
-                    "Only the first {count} folders below {name!r} were searched; "
-                    "give a folder that holds runs as --log-dir.",
+                    "Only the first {count} folders below {name!r} were searched; pass a folder that "
+                    "contains runs as --log-dir.",
                     count=_MOST_FOLDERS,
                     name=shorten(folder.name),
                 )

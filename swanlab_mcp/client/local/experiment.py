@@ -207,8 +207,8 @@ class LocalExperiment:
         same = recorded - sum(len(series) for series in merged.values())
         # a resumed run may restart from its last checkpoint, and ranks may log the same metric
         note = say_plural(
-            "{name}: {count} point has the same step in several folders; the one of the later folder counts.",
-            "{name}: {count} points have the same step in several folders; the one of the later folder counts.",
+            "{name}: {count} point has the same step in several folders; the point of the later folder is used.",
+            "{name}: {count} points have the same step in several folders; the points of the later folder are used.",
             same,
             name=self._name,
         )
@@ -285,7 +285,7 @@ class LocalExperiment:
         if problems and len(problems) == len(items):
             raise NotAvailableOffline(
                 join_sentences(*dict.fromkeys(problems)),
-                hint=say("That it was logged is recorded; its file may have been moved or deleted."),
+                hint=say("The run records that it was logged; its file may have been moved or deleted."),
             )
         files = [MediaFile(None, None) if isinstance(answer, str) else answer for answer in answers]
         return files, [*note_problems(self._name, [*self.runs, *self._broken]), *problems]
@@ -317,7 +317,7 @@ class LocalExperiment:
                             "{key} at step {step}: {problem}.", key=key, step=step, problem=shorten(str(error), 200)
                         )
         raise NotFound(
-            say("{key} at step {step} has no such item as {path!r}.", key=key, step=step, path=shorten(item.path)),
+            say("{key} at step {step} has no item {path!r}.", key=key, step=step, path=shorten(item.path)),
             hint=say("List the media of that step first."),
         )
 
@@ -331,7 +331,7 @@ class LocalExperiment:
         if all(run.problem for run in self.runs):
             raise NotAvailableOffline(
                 say(
-                    "The run {name} cannot be read any more: {problem}.",
+                    "The run {name} can no longer be read: {problem}.",
                     name=self._name,
                     problem=self._latest.problem,
                 ),
@@ -361,11 +361,11 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
     ids = {one.runs[0].run_id for one in split}
     listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
     why = {
-        "seeded": say("SDKs before 0.8 draw it from Python's random numbers, which the script seeds"),
+        "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, which the script seeds"),
         "name": say("their names differ"),
         "config": say("their configs differ"),
         "command": say("their commands differ"),
-        "steps": say("their steps start again at the beginning"),
+        "steps": say("their steps start again from the first"),
     }
     reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
     return [

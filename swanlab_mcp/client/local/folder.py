@@ -49,7 +49,7 @@ def is_plain_name(name: str) -> bool:
 
 def refuse(*parts: str) -> Refused:
     path = quote("/".join(parts[-2:]))
-    return Refused(say("{path} leads out of the run's folder or is no plain file, and was not read", path=path))
+    return Refused(say("{path} is outside the run's folder or is not a regular file, and was not read", path=path))
 
 
 def open_inside(root: Path, *parts: str) -> BinaryIO:

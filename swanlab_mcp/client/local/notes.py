@@ -26,7 +26,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
     if not run.start.run_id and not run.start.project:
         return [
             say(
-                "{name}: its file holds no record yet: it has just begun, or was killed at once. {fate}",
+                "{name}: its file has no record yet: it has just started, or was killed at once. {fate}",
                 name=name,
                 fate=fate,
             )
@@ -34,14 +34,14 @@ def note_open(name: str, run: RunBase) -> list[str]:
     last = show_time(run.ending.last_time)
     if last:
         reported = say(
-            "{name}: no end is recorded. A guess: {fate} "
-            "Data up to {last}; the SDK buffers, so later ones may not be on disk yet.",
+            "{name} has no recorded end. {fate} Data up to {last}; the SDK buffers, so later "
+            "data may not be on disk yet.",
             name=name,
             fate=fate,
             last=last,
         )
     else:
-        reported = say("{name}: no end is recorded. A guess: {fate}", name=name, fate=fate)
+        reported = say("{name} has no recorded end. {fate}", name=name, fate=fate)
     return [reported]
 
 
@@ -102,15 +102,15 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
         if not run.is_marked:
             notes.append(
                 say(
-                    "{name}: the beginning of its file is damaged, so name, project and start may be missing.",
+                    "{name}: the start of its file is damaged, so name, project and start time may be missing.",
                     name=name,
                 )
             )
         if run.version not in _FORMATS:
             notes.append(
                 say(
-                    "{name}: its file says that it has format {version}, which is not known here; "
-                    "what is told of it may be wrong or incomplete.",
+                    "{name}: its file says that it has the unknown format {version}; its data may be "
+                    "wrong or incomplete.",
                     name=name,
                     version=run.version,
                 )
@@ -118,8 +118,8 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
         if damage.oversized:
             notes.append(
                 say_plural(
-                    "{name}: {count} record is larger than any that is read, and left out.",
-                    "{name}: {count} records are larger than any that is read, and left out.",
+                    "{name}: {count} record exceeds the size limit and is skipped.",
+                    "{name}: {count} records exceed the size limit and are skipped.",
                     damage.oversized,
                     name=name,
                 )
@@ -139,8 +139,8 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
         if damage.repaired:
             parts.append(
                 say_plural(
-                    "{count} that the SDK wrote into one another was put together again",
-                    "{count} that the SDK wrote into one another were put together again",
+                    "{count} that the SDK had interleaved was restored",
+                    "{count} that the SDK had interleaved were restored",
                     damage.repaired,
                 )
             )
@@ -178,7 +178,7 @@ def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
     """Return notes on unreadable folders, with the reasons."""
     return [
         say(
-            "{name}: of its {count} folders {folder!r} is left out: {problem}.",
+            "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",
             name=name,
             count=len(every),
             folder=shorten(run.folder.name),

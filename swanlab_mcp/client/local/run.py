@@ -219,7 +219,7 @@ class Run(RunBase):
 
     def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
         if not reader.is_marked and not any(map(self._is_record, payloads)):
-            raise NotARunFile(say("the file does not begin with SwanLab's mark, and no record follows"))
+            raise NotARunFile(say("the file does not start with SwanLab's signature and contains no record"))
 
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):

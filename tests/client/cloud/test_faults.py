@@ -708,7 +708,7 @@ async def test_wrong_clock_changes_no_response_and_adds_no_login(
 
 @pytest.mark.parametrize("name", [".", ".."])
 async def test_name_of_dots_reaches_no_endpoint(transport: Transport, state: State, name: str) -> None:
-    with pytest.raises(InvalidArgument, match="cannot be a name"):
+    with pytest.raises(InvalidArgument, match="does not allow the name"):
         await transport.get("project", ME, name, "runs")
     assert state.calls == []
 
@@ -780,7 +780,7 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
     state.faults = [Fault("/storage", body=gzip.compress(state.exports["x.csv"].encode()), headers=GZIP)]
     assert await read_lines(transport, url) == lines
     for fault, error, said in [
-        (Fault(is_dropped=True), ServerUnavailable, "broke off a download"),
+        (Fault(is_dropped=True), ServerUnavailable, "closed the connection during a download"),
         (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line longer than 1 MB"),
         (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "more than 1024 MB"),
         (Fault(body=gzip.compress(b"step,a")[:-1], headers=GZIP), UnexpectedResponse, "decompressed"),

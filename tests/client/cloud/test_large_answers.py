@@ -144,7 +144,7 @@ async def test_2100_keys_are_grouped_with_advice_to_narrow(settings: Settings) -
     async with session(settings) as client:
         listed = await client.call_tool("list_metrics", {"project": "large", "exp_cuids": ["wide1"]})
     assert len(listed.structured_content["data"]) == 70 + 8
-    assert "2108 keys in 78 groups; search for one like" in text_of(listed)
+    assert "2108 keys in 78 groups; search for a group like" in text_of(listed)
 
 
 async def test_log_pages_cover_every_long_line(settings: Settings) -> None:

@@ -203,7 +203,7 @@ def test_missing_socksio_names_the_extra(
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "socksio", None)
     shown = check(capsys, host)
-    assert "ALL_PROXY names a SOCKS proxy" in shown
+    assert "ALL_PROXY is a SOCKS proxy" in shown
     assert "pip install 'swanlab-mcp-server[socks]'" in shown
 
 
@@ -278,7 +278,7 @@ def test_rejected_certificate_is_explained_after_a_single_attempt(
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with answering(b"", context) as (port, seen):
         shown = check(capsys, f"https://127.0.0.1:{port}")
-        assert f"The certificate of 127.0.0.1:{port} is not accepted" in shown
+        assert f"The certificate of 127.0.0.1:{port} is not trusted" in shown
         assert expected in shown
         assert seen == [b""]
 
@@ -291,10 +291,10 @@ def test_missing_certificate_names_the_file_that_should_hold_it(
     context, path = make_certificate(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
     with answering(b"", context) as (port, _):
-        assert f"REQUESTS_CA_BUNDLE={other} does not hold" in check(capsys, f"https://127.0.0.1:{port}")
+        assert f"REQUESTS_CA_BUNDLE={other} does not contain" in check(capsys, f"https://127.0.0.1:{port}")
         # a self-signed certificate is its own authority
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
-        assert "is not accepted" not in check(capsys, f"https://127.0.0.1:{port}")
+        assert "is not trusted" not in check(capsys, f"https://127.0.0.1:{port}")
 
 
 def test_plain_http_host_is_suggested_after_a_single_attempt(

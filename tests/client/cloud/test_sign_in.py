@@ -232,7 +232,7 @@ async def test_unverified_account_is_reported(settings: Settings, state: State) 
 async def test_key_with_invalid_characters_is_not_sent(settings: Settings, state: State) -> None:
     odd = Settings(api_host=settings.api_host, api_key="clé\n", key_source="SWANLAB_API_KEY")
     async with opened(odd) as client:
-        with pytest.raises(AuthenticationFailed, match="characters that no key has"):
+        with pytest.raises(AuthenticationFailed, match="characters that are invalid in a key"):
             await client.list_workspaces()
     assert state.calls == []
 
@@ -248,5 +248,5 @@ async def test_missing_key_fails_before_any_request(settings: Settings, state: S
 async def test_login_response_without_a_session_is_an_error(settings: Settings, state: State, body: bytes) -> None:
     state.faults.append(Fault(path="/login", body=body))
     async with opened(settings) as client:
-        with pytest.raises(UnexpectedResponse, match="lacks the session"):
+        with pytest.raises(UnexpectedResponse, match="has no session"):
             await client.list_workspaces()

@@ -188,7 +188,7 @@ async def test_damaged_file_header_loses_only_the_damaged_records(copied: Path, 
     assert answer.data is not None
     lost = sum(counts.values()) - sum(summary.count or 0 for summary in answer.data.values())
     assert (lost > 0) == (size > 7)
-    assert any("the beginning of its file is damaged" in note for note in answer.notes)
+    assert any("the start of its file is damaged" in note for note in answer.notes)
 
 
 async def test_unknown_format_is_reported(copied: Path) -> None:
@@ -198,7 +198,7 @@ async def test_unknown_format_is_reported(copied: Path) -> None:
     answer = await OfflineClient([copied.parent.parent]).get_summary(
         ExperimentRef("local", "vision-baselines", Run(copied).run_id)
     )
-    assert "has format 3, which is not known here" in answer.notes[0]
+    assert "has the unknown format 3" in answer.notes[0]
 
 
 def test_halves_of_damaged_records_are_not_joined() -> None:

@@ -143,7 +143,7 @@ async def test_forbidden_run_is_omitted_from_lists_and_fails_when_requested(
     client = OfflineClient([copied.parent])
     answer = await client.list_projects(WorkspaceRef("local"))
     assert [project.name for project in answer.data or []] == ["made"]
-    assert answer.notes == [f"The run in {NAME!r} is left out: its file cannot be read (Permission denied)."]
+    assert answer.notes == [f"The run in {NAME!r} is skipped: its file cannot be read (Permission denied)."]
     with pytest.raises(NotAvailableOffline, match="is there, but its file cannot be read"):
         await client.get_summary(ExperimentRef("local", "made", CUID))
     # the run is read once access is allowed
@@ -181,7 +181,7 @@ async def test_removed_folder_is_not_found_until_it_returns(copied: Path, tmp_pa
     assert summary["train/loss"].count == 240
     shutil.rmtree(copied.parent)
     assert (await client.list_projects(WorkspaceRef("local"))).notes == [
-        "The log folder 'runs' does not exist or is no folder."
+        "The log folder 'runs' does not exist or is not a folder."
     ]
 
 
@@ -205,7 +205,7 @@ async def test_folder_removed_during_the_search_is_no_error(copied: Path, monkey
     client = OfflineClient([copied.parent])
     assert await list_cuids(client) == ["stays"]
     assert (await client.list_projects(WorkspaceRef("local"))).notes == [
-        f"The run in {gone.parent.name!r} is left out: its file cannot be read (No such file or directory)."
+        f"The run in {gone.parent.name!r} is skipped: its file cannot be read (No such file or directory)."
     ]
 
 
@@ -223,7 +223,7 @@ async def test_empty_run_folders_are_reported(tmp_path: Path) -> None:
     (tmp_path / "run-20240101_000000-abc" / "logs").mkdir(parents=True)
     write_run(tmp_path, "one", [])
     (note,) = (await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))).notes
-    assert note.startswith("1 run folders hold no record: recorded in the cloud by an SDK before 0.6.2")
+    assert note.startswith("1 run folders contain no record: recorded in the cloud by an SDK before 0.6.2")
     assert "run-20240101_000000-abc" in note
 
 
@@ -246,7 +246,7 @@ async def test_folders_of_the_same_run_form_an_experiment(tmp_path: Path) -> Non
         ExperimentRef("local", "vision-baselines", CUID), ["train/loss", "lr"], exact=True
     )
     (note,) = (note for note in points.notes if "several folders" in note)
-    assert note.endswith("252 points have the same step in several folders; the one of the later folder counts.")
+    assert note.endswith("252 points have the same step in several folders; the points of the later folder are used.")
     assert (
         await client.read_logs(ExperimentRef("local", "vision-baselines", CUID), start=18, count=4)
     ).data.total == 40  # type: ignore[union-attr]
@@ -296,7 +296,7 @@ async def test_resumed_run_reports_an_unreadable_folder(tmp_path: Path, monkeypa
 
 async def test_unrecorded_fields_are_not_available_offline(copied: Path) -> None:
     client = OfflineClient([copied.parent])
-    with pytest.raises(NotAvailableOffline, match="do not tell who is signed in"):
+    with pytest.raises(NotAvailableOffline, match="do not record the SwanLab user"):
         await client.get_user()
     for answer in (
         await client.get_workspace(WorkspaceRef("local")),
@@ -365,4 +365,4 @@ async def test_resumed_run_reports_a_foreign_file_in_a_folder(tmp_path: Path) ->
     answer = await OfflineClient([tmp_path]).get_summary(ExperimentRef("local", "made", "same"))
     assert answer.data is not None
     assert answer.data["loss"].count == 1
-    assert any(f"of its 2 folders {odd.name!r} is left out" in note for note in answer.notes)
+    assert any(f"of its 2 folders, {odd.name!r} is skipped" in note for note in answer.notes)

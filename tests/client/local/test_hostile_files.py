@@ -209,10 +209,10 @@ async def test_linked_folder_within_a_run_is_not_followed(tmp_path: Path, part: 
         experiment = await client.call_tool("get_experiment", given)
         media = await client.call_tool("get_media", {**given, "keys": ["*"]})
     if part == "files":
-        assert "is no plain file" in text_of(experiment)
+        assert "is not a regular file" in text_of(experiment)
         assert "profile.config" not in text_of(experiment)
     else:
-        assert "is no plain file" in text_of(media)
+        assert "is not a regular file" in text_of(media)
 
 
 async def test_huge_sparse_run_does_not_hide_the_other_runs(tmp_path: Path) -> None:

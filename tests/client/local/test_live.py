@@ -39,7 +39,7 @@ async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
             found = reply.structured_content["data"]["loss"]
             assert found["value"] == 1 / (found["step"] + 1)
             counts.append(found["count"])
-            (note,) = (one for one in reply.structured_content["notes"] if "no end is recorded" in one)
+            (note,) = (one for one in reply.structured_content["notes"] if "no recorded end" in one)
             last = found["step"]
             assert f"Data up to 2026-11-23T08:0{last // 60}:{last % 60:02d}.000Z; the SDK buffers" in note
         assert counts == sorted(set(counts))
@@ -59,7 +59,7 @@ async def test_new_run_is_listed_before_its_first_record(tmp_path: Path) -> None
     assert [project.name for project in (await client.list_projects(WorkspaceRef("local"))).data or []] == ["(unknown)"]
     file.write_bytes(content[:20])
     answer = await client.get_experiment(ExperimentRef("local", "(unknown)", "new"))
-    assert "its file holds no record yet" in answer.notes[0]
+    assert "its file has no record yet" in answer.notes[0]
     file.write_bytes(content)
     assert [project.name for project in (await client.list_projects(WorkspaceRef("local"))).data or []] == ["made"]
 

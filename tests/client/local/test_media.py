@@ -95,7 +95,7 @@ async def test_key_or_step_without_media_has_no_items(copied: Path) -> None:
 async def test_unrecorded_paths_are_not_read(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     for path in ("../../etc/passwd", "/etc/passwd", f"{copied.name}/0/../../files/config.yaml"):
-        with pytest.raises(NotFound, match="no such item"):
+        with pytest.raises(NotFound, match="has no item"):
             await client.read_media(ExperimentRef("local", PROJECT, CUID), [MediaItem(IMAGE, 0, path)], limit=1 << 20)
 
 
@@ -117,7 +117,7 @@ async def test_media_outside_the_run_are_not_available(copied: Path, tmp_path: P
         file.mkdir()
     elif how == "pipe":
         os.mkfifo(file)
-    with pytest.raises(NotAvailableOffline, match=r"not in the run's folder|leads out of the run's folder"):
+    with pytest.raises(NotAvailableOffline, match=r"not in the run's folder|is outside the run's folder"):
         await client.read_media(ExperimentRef("local", PROJECT, CUID), [item], limit=1 << 20)
     text = await find_item(client, "sample/answer")
     answer = await client.read_media(ExperimentRef("local", PROJECT, CUID), [item, text], limit=1 << 20)
@@ -147,7 +147,7 @@ async def test_recorded_name_outside_the_run_is_refused(copied: Path, name: str)
     run: Run = next(iter(client._catalogue.runs))
     entry = run.media[IMAGE][0][0]
     run.media[IMAGE][0] = (entry._replace(filename=name),)
-    with pytest.raises(NotAvailableOffline, match="leads out of the run's folder"):
+    with pytest.raises(NotAvailableOffline, match="is outside the run's folder"):
         await client.read_media(ExperimentRef("local", PROJECT, CUID), [await find_item(client)], limit=1 << 20)
 
 

@@ -93,7 +93,7 @@ async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any])
 async def test_interleaved_records_are_joined_and_reported() -> None:
     client = OfflineClient([RUNS / "0.10.3-interleaved"])
     answer = await client.get_summary(ExperimentRef("local", "stress", "0fixrilp"))
-    assert sum("put together again" in note for note in answer.notes) == 1
+    assert sum("restored" in note for note in answer.notes) == 1
     assert not any("damaged" in note for note in answer.notes)
 
 
@@ -102,7 +102,7 @@ async def test_truncated_run_reports_its_last_data() -> None:
     answer = await client.get_experiment(ExperimentRef("local", "nlp-finetune", "olgjvudz"))
     assert answer.data is not None
     assert (answer.data.state, answer.data.finishedAt) == ("UNKNOWN", None)
-    assert "no end is recorded" in answer.notes[0]
+    assert "no recorded end" in answer.notes[0]
     assert "Data up to 2026-11-23T08:05:0" in answer.notes[0]
 
 
@@ -160,7 +160,7 @@ async def test_empty_file_is_a_run_without_records(tmp_path: Path) -> None:
     assert answer.data is not None
     assert answer.data.profile["config"] == {"lr": 0.1}
     assert answer.data.createdAt.startswith("2026-11-2")
-    assert "holds no record yet" in answer.notes[0]
+    assert "has no record yet" in answer.notes[0]
 
 
 async def test_unreadable_runs_are_reported_and_the_others_listed(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ async def test_unreadable_runs_are_reported_and_the_others_listed(tmp_path: Path
     answer = await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))
     assert [one.name for one in answer.data or []] == ["vision-baselines"]
     assert answer.notes == [
-        "The run in 'foreign' is left out: the file does not begin with SwanLab's mark, and no record follows."
+        "The run in 'foreign' is skipped: the file does not start with SwanLab's signature and contains no record."
     ]
 
 
@@ -218,7 +218,7 @@ async def test_links_out_of_the_run_are_not_followed(copied: Path, tmp_path: Pat
         os.mkfifo(copied / "files" / "requirements.txt")
     answer = await OfflineClient([copied.parent]).get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     assert "canary" not in answer.model_dump_json()
-    assert any("leads out of the run's folder" in note for note in answer.notes)
+    assert any("is outside the run's folder" in note for note in answer.notes)
 
 
 async def test_log_folders_are_never_written(copied: Path) -> None:
