@@ -49,7 +49,7 @@ def test_suffix_determines_the_format(name: str, start: str, capsys: pytest.Capt
         ([*PLOT, "-o", "p.jpg"], "p.jpg has the suffix of another format. Use one of: .png."),
         ([*PLOT, "-o", "p.html"], "p.html has the suffix of another format. Use one of: .bmp, .gif"),
         (["--demo", "report", "digits-mlp", "-o", "r.pdf"], "r.pdf has the suffix of another format."),
-        (["--demo", "report", "digits-mlp", "-o", "no/folder.html"], "there is no folder no to write to"),
+        (["--demo", "report", "digits-mlp", "-o", "no/folder.html"], "the folder no does not exist"),
         ([*EXPORT, "-o", "n" * 300 + ".csv"], "cannot be written (File name too long)"),
         ([*PLOT, "-o", "n" * 300 + ".png"], "cannot be written (File name too long)"),
         (["--demo", "report", "digits-mlp", "-o", "n" * 300 + ".html"], "cannot be written (File name too long)"),

@@ -157,7 +157,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
         (CURSOR, "{not json", "was not changed"),
         (CURSOR, "[]", "has no servers under 'mcpServers'"),
         (CURSOR, '{"mcpServers": []}', "has no servers"),
-        (CURSOR, '{"mcpServers": {}, "mcpServers": {}}', "holds 'mcpServers' twice"),
+        (CURSOR, '{"mcpServers": {}, "mcpServers": {}}', "contains 'mcpServers' twice"),
         (CURSOR, '{"mcpServers": {"swanlab": {"command": "x" /* mine */}}}', "contains comments, which would be lost"),
         (CODEX, "mcp_servers = 1\n", "has no servers"),
         (GOOSE, "extensions:\n  swanlab:\n    cmd: x\n", "has another entry 'swanlab'"),
@@ -188,7 +188,7 @@ def test_missing_and_unknown_assistants_are_reported(capsys: pytest.CaptureFixtu
     assert install("windsurf") == 1
     assert "Windsurf does not seem to be installed" in capsys.readouterr().err
     assert install("emacs") == 2
-    assert "Known names: claude-desktop, claude-code, cursor" in capsys.readouterr().err
+    assert "Known assistants: claude-desktop, claude-code, cursor" in capsys.readouterr().err
 
 
 def test_unwritable_file_is_reported(tmp_path: Path) -> None:

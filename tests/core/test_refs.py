@@ -66,7 +66,7 @@ def test_experiment_is_an_id_a_path_or_a_url(arguments: tuple[str, ...], expecte
         (("e",), "without a project"),
         (("t/p",), "without a project"),
         ((f"{URL}/@t/p", ""), "not the address of an experiment"),
-        (("e", f"{URL}/@t/p", "u"), "names the workspace 't', the other arguments say 'u'"),
+        (("e", f"{URL}/@t/p", "u"), "names the workspace 't', but the other arguments say 'u'"),
         (("https://[bad/@t", ""), "not a readable address"),
         ((f"{URL}/settings", ""), "not the address of a SwanLab page"),
         ((f"{URL}/@t/p/runs/%00", ""), "does not allow the name"),

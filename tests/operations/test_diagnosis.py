@@ -188,7 +188,7 @@ async def test_healthy_run_has_no_events_or_causes(name: str) -> None:
     ("name", "kind", "step", "detail", "cause", "evidence"),
     [
         ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points, to the end", "training exploded", "lr=100"),
-        ("lr-1", "never_learned", 1, "began at 2.33", "learning rate too high", "lr=1"),
+        ("lr-1", "never_learned", 1, "started at 2.33", "learning rate too high", "lr=1"),
         ("uint8-input", "never_learned", 1, "ln(10) of 10 classes", "carry no signal", "grad_norm does not change"),
         ("tiny-40-images", "overfitting", 50, "best 0.7398 at step 20", "memorises", "val/loss worsens"),
     ],
@@ -332,7 +332,7 @@ async def test_loss_flat_at_ln_10_never_learned(settings: Settings, state: State
     assert "ln(10)" in reply["causes"][0]["evidence"]
     assert (await diagnose(settings, project="study", exp_cuid="odd"))["causes"][0]["cause"].startswith("not enough")
     reward = await diagnose(settings, project="study", exp_cuid="reward")
-    assert reward["events"][0]["detail"].startswith("began at -197.7, best level -197.7")
+    assert reward["events"][0]["detail"].startswith("started at -197.7, best level -197.7")
     assert (await diagnose(settings, project="study", exp_cuid="tuned"))["verdict"] == "healthy"
     assert (await diagnose(settings, project="study", exp_cuid="policy"))["verdict"].startswith(
         "cannot tell: none of the logged metrics"

@@ -158,12 +158,12 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
         assert not {"cookie", "authorization"} & set(download.headers)
         for fault, expected in (
             (Fault(path="^/storage/", is_dropped=True), "closed the connection during a download"),
-            (Fault(path="^/storage/", status=403), "answered 403 to a download"),
+            (Fault(path="^/storage/", status=403), "returned status 403 for a download"),
             (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table by steps"),
             (Fault(path="^/storage/", body=b"step\n"), "lacks the metric 'long'"),
             (Fault(path="/presigned/", body=b'{"urls": []}'), "has no address"),
             (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "not encrypted"),
-            (Fault(path="/scalar/export", body=b"{}"), "lacks its cosKey"),
+            (Fault(path="/scalar/export", body=b"{}"), "has no cosKey"),
             (Fault(path="/scalar/keys", body=b"[]"), "not a list"),
         ):
             state.faults = [fault]
@@ -172,7 +172,7 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
                 await read_points(client, CURVES, [key], exact=True)
             assert "canary" not in str(caught.value)
         state.faults = [Fault(path="/metrics/scalar$", body=b'[{"metrics": []}]')]
-        with pytest.raises(UnexpectedResponse, match="lacks its key"):
+        with pytest.raises(UnexpectedResponse, match="has no key"):
             await read_points(client, CURVES, ["long"], exact=False)
 
 
@@ -403,7 +403,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
         changes: tuple[tuple[dict[str, Any], str], ...] = (
             ({"keys": ["plian"]}, "Similar names among its 9: plain"),
             ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
-            ({"start": 5, "end": 1}, "start=5 lies after end=1"),
+            ({"start": 5, "end": 1}, "start=5 is after end=1"),
             ({"head": 1, "tail": 1}, "head and tail cannot be combined"),
             ({"head": -1}, "'head'"),
             ({"exp_cuids": []}, "'exp_cuids'"),

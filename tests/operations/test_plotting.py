@@ -167,10 +167,10 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
         ({"keys": ["loss"], "x_axis": "epoch"}, "'x_axis' must be one of: step, time, relative_time"),
-        ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 lies after end=1"),
+        ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 is after end=1"),
         ({"keys": ["loss"], "start": "soon"}, "not a step or a time"),
         ({"keys": ["minus"], "log_y": True}, "log_y needs values above 0"),
-        ({"keys": ["k*"]}, "That makes 25 curves; at most 20 can be told apart"),
+        ({"keys": ["k*"]}, "The arguments select 25 curves; one picture can show at most 20"),
     ],
 )
 async def test_impossible_plots_are_explained(

@@ -130,7 +130,7 @@ async def test_progress_is_compared_at_the_same_step() -> None:
     smoothed = await rank(DEMO, project="digits-mlp", metric="val/loss", at="smoothed", size=1)
     assert smoothed["data"][0]["value"] == 0.0690151
     early = await rank(DEMO, project="digits-mlp", metric="val/loss", at="step:0", size=1)
-    assert early["data"][0]["apart"].startswith("begins later: at step 1")
+    assert early["data"][0]["apart"].startswith("starts later: at step 1")
     last = await rank(DEMO, project="digits-mlp", metric="val/loss", at="last", size=1, unfinished=True)
     assert last["data"][0]["value"] == 0.0708036
 
@@ -142,7 +142,7 @@ async def test_unknown_direction_shows_both_ends_and_requests_a_mode() -> None:
     assert any("Ask the user, then pass mode=min or mode=max." in note for note in reply["notes"])
     decided = await rank(DEMO, project="digits-mlp", metric="grad_norm", mode="min")
     assert decided["data"][0]["rank"] == 1
-    assert "Direction: as asked." in decided["notes"]
+    assert "Direction: as requested." in decided["notes"]
 
 
 @pytest.fixture
@@ -379,7 +379,7 @@ async def test_every_setting_is_compared_with_a_baseline(settings: Settings, swe
     async with session(settings) as client:
         arguments = {"project": "repeats", "metric": "val/acc", "baseline": "stopped"}
         result = await client.call_tool("rank_experiments", arguments)
-    assert "The baseline stopped is set apart" in text_of(result)
+    assert "The baseline stopped is not ranked" in text_of(result)
 
 
 async def test_more_seeds_are_advised_if_they_would_decide(settings: Settings, sweep: Sweep) -> None:
@@ -495,7 +495,7 @@ async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settin
         more = {"train/loss": lost if number == 51 else [(0, 1.0), (10, 0.5)]} if is_leading else {}
         sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
     reply = await sweep.rank(settings, by_seed=False, filters=[{"field": "name", "op": "!=", "value": "run-000"}])
-    assert any(note.startswith("Set apart, after the 108 ranked: 1 broken") for note in reply["notes"])
+    assert any(note.startswith("Listed after the 108 ranked experiments: 1 broken") for note in reply["notes"])
     note = "Checked for NaN and divergence: val/acc, train/loss; last values of 109 experiments, points of 3."
     assert note in reply["notes"]
 

@@ -135,7 +135,7 @@ async def test_project_is_created_as_described(writable: Settings, state: State)
         "PUBLIC",
     )
     assert again.structured_content["code"] == 409
-    assert "There is a project kites-test2/mnist-v2 already" in text_of(again)
+    assert "The project kites-test2/mnist-v2 already exists" in text_of(again)
     assert odd.is_error
     assert "'project'" in text_of(odd)
 

@@ -177,7 +177,7 @@ async def test_size_without_a_page_gives_the_first_page(name: str) -> None:
         ("list_experiments", "Similar names: find_experiments"),
         ("swanlab_list_projects", "Similar names: list_projects"),
         ("get_metric", "get_metrics"),
-        ("qqqq", "There are: list_workspaces"),
+        ("qqqq", "Known names: list_workspaces"),
         ("create_project", "start the server with --allow-writes"),
         ("delete_experiments", "start the server with --allow-writes"),
     ],

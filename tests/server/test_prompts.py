@@ -99,7 +99,10 @@ async def test_prompts_contain_given_arguments_and_omit_the_others(settings: Set
         ({}, "'project' and 'exp_cuid' are missing"),
         ({"project": "p"}, "'exp_cuid' is missing"),
         ({"project": " ", "exp_cuid": "x"}, "'project' is missing"),
-        ({"project": "p", "exp_cuid": "x", "exp_cuids": "y"}, "no argument 'exp_cuids' (did you mean 'exp_cuid'?)"),
+        (
+            {"project": "p", "exp_cuid": "x", "exp_cuids": "y"},
+            "Unknown argument 'exp_cuids' (did you mean 'exp_cuid'?)",
+        ),
         ({"project": "p", "exp_cuid": "x", "language": "fr"}, "Unknown language='fr'. Use en or zh."),
         ({"project": "p" * 3000, "exp_cuid": "x"}, "'project' has more than 2048 characters"),
     ],

@@ -170,7 +170,7 @@ def test_http_server_exits_silently_with_its_code_during_calls(
                 for caller in (unfinished, under_way):
                     answer = caller.recv(10_000)
                     assert answer.startswith(b"HTTP/1.1 503 ")
-                    assert b"The server is ending" in answer + caller.recv(10_000)
+                    assert b"The server is shutting down" in answer + caller.recv(10_000)
             assert server.wait(PATIENCE) == code
             assert server.stderr.read() == ""
         finally:

@@ -167,9 +167,9 @@ async def test_long_retry_after_is_reported_without_waiting(settings: Settings, 
         (Fault(path="/runs/", status=200), "is empty"),
         (Fault(path="/runs/", is_truncated=True), "not JSON"),
         (Fault(path="/runs/", body=b"[1, 2]"), "not an object"),
-        (Fault(path="/runs/", body=b'{"name": "x"}'), "lacks its cuid"),
+        (Fault(path="/runs/", body=b'{"name": "x"}'), "has no cuid"),
         (Fault(path="/runs/", body=b"x" * 30, headers={"content-encoding": "gzip"}), "could not be decompressed"),
-        (Fault(path="/runs/", status=302, headers={"location": "https://evil.example.com"}), "answered 302"),
+        (Fault(path="/runs/", status=302, headers={"location": "https://evil.example.com"}), "returned status 302"),
     ],
 )
 async def test_invalid_response_is_an_error(settings: Settings, state: State, fault: Fault, message: str) -> None:
@@ -457,11 +457,11 @@ async def test_keys_and_points_of_old_servers_are_read(
         state.calls.clear()
         await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))
         assert not state.get_calls("/house/")
-        with pytest.raises(SwanLabError, match="does not tell log lines, it may be too old"):
+        with pytest.raises(SwanLabError, match="does not return log lines; it may be too old"):
             await client.default.read_logs(ExperimentRef("kites-test3", "project1", "old1"), start=None, count=5)
         state.variants.lacking = (*state.variants.lacking, "/column")
     async with opened(settings) as client:
-        with pytest.raises(SwanLabError, match="does not tell metric keys, it may be too old; get_exp_summary"):
+        with pytest.raises(SwanLabError, match=r"does not return metric keys; it may be too old\. get_exp_summary"):
             await client.default.list_keys(ExperimentRef("kites-test3", "project1", "old1"))
 
 

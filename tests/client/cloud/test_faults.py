@@ -784,8 +784,8 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
         (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line longer than 1 MB"),
         (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "more than 1024 MB"),
         (Fault(body=gzip.compress(b"step,a")[:-1], headers=GZIP), UnexpectedResponse, "decompressed"),
-        (Fault.redirect("", settings.api_host), UnexpectedResponse, "answered 302"),
-        (Fault(status=403), SwanLabError, "answered 403"),
+        (Fault.redirect("", settings.api_host), UnexpectedResponse, "returned status 302"),
+        (Fault(status=403), SwanLabError, "returned status 403"),
     ]:
         state.faults = [fault]
         with pytest.raises(error, match=said):

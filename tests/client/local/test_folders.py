@@ -144,7 +144,7 @@ async def test_forbidden_run_is_omitted_from_lists_and_fails_when_requested(
     answer = await client.list_projects(WorkspaceRef("local"))
     assert [project.name for project in answer.data or []] == ["made"]
     assert answer.notes == [f"The run in {NAME!r} is skipped: its file cannot be read (Permission denied)."]
-    with pytest.raises(NotAvailableOffline, match="is there, but its file cannot be read"):
+    with pytest.raises(NotAvailableOffline, match="exists, but its file cannot be read"):
         await client.get_summary(ExperimentRef("local", "made", CUID))
     # the run is read once access is allowed
     del forbidden["error"]
@@ -223,7 +223,7 @@ async def test_empty_run_folders_are_reported(tmp_path: Path) -> None:
     (tmp_path / "run-20240101_000000-abc" / "logs").mkdir(parents=True)
     write_run(tmp_path, "one", [])
     (note,) = (await OfflineClient([tmp_path]).list_projects(WorkspaceRef("local"))).notes
-    assert note.startswith("1 run folders contain no record: recorded in the cloud by an SDK before 0.6.2")
+    assert note.startswith("1 run folder contains no record: recorded in the cloud by an SDK before 0.6.2")
     assert "run-20240101_000000-abc" in note
 
 
@@ -291,7 +291,7 @@ async def test_resumed_run_reports_an_unreadable_folder(tmp_path: Path, monkeypa
     answer = await client.get_summary(ExperimentRef("local", "made", "same"))
     assert answer.data is not None
     assert answer.data["loss"].count == 1
-    assert any("of its 2 folders 'run-20261123_090000-same' is left out" in note for note in answer.notes)
+    assert any("of its 2 folders, 'run-20261123_090000-same' is skipped" in note for note in answer.notes)
 
 
 async def test_unrecorded_fields_are_not_available_offline(copied: Path) -> None:
@@ -328,7 +328,7 @@ async def test_settled_folders_are_searched_again_only_when_they_change(
     assert searched
     searched.clear()
     notes = (await client.list_projects(WorkspaceRef("local"))).notes
-    assert [note[:23] for note in notes] == ["1 run folders hold no r", "The log folder 'later' "]
+    assert [note[:23] for note in notes] == ["1 run folder contains n", "The log folder 'later' "]
     assert searched == []
     # a new record file in an empty folder, a run in a nested folder, a new log folder
     shutil.copy(next((runs / "nested").glob("*/run-one.swanlab")), runs / "run-20261123_090000-two" / "backup.swanlab")
