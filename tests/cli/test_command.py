@@ -75,7 +75,7 @@ def test_wrong_usage_is_reported() -> None:
 def test_tools_and_version_are_listed() -> None:
     done = run("tools")
     assert done.returncode == 0
-    assert "get_exp_summary project exp_cuid [username] [keys] [page] [size]\n    Get what" in done.stdout
+    assert "get_exp_summary [project] exp_cuid [username] [keys] [page] [size]\n    Get one" in done.stdout
     assert run("--version").stdout == f"swanlab-mcp-server {swanlab_mcp.__version__}\n"
 
 
