@@ -607,4 +607,64 @@ _TRIAGE = (
     ),
 )
 
-CASES: Sequence[Case] = (*_READING, *_MEASURING, *_PLOTTING, *_DISK, *_TRIAGE)
+# what to do next: forecasts, earlier attempts, waiting, sums
+_LOOP = (
+    Case(
+        "keep-or-kill",
+        "lr-1 is at step 16. Is it worth running to the end, judged by val/loss?",
+        [("forecast_experiment", _digits("lr-1", metric="val/loss", as_of_step=16))],
+        ["advice: kill", r"until_step: 40", r"rank_now: 1\d/17", "misses the best tenth"],
+        most_tokens=500,
+    ),
+    Case(
+        "where-will-it-end-zh",
+        "lr-0.3 训练到第 16 步时，预计最后的 val/loss 是多少？",
+        [("forecast_experiment", _digits("lr-0.3", metric="val/loss", as_of_step=16))],
+        ["advice: keep", r"low: ", r"high: ", r"actual: 0\.0", "90 % interval"],
+        most_tokens=500,
+    ),
+    Case(
+        "tried-before",
+        "Did we already try lr 0.3, under any name of the setting?",
+        [("find_similar_experiments", {**_LOCAL, "config": "learning_rate=0.3"})],
+        [r"^lr-0\.3 \| ri5khld5 \| true", "1 of the 19 experiments has the same settings"],
+        most_tokens=700,
+    ),
+    Case(
+        "never-tried-zh",
+        "学习率 1000 加 dropout 试过吗？",
+        [("find_similar_experiments", {**_LOCAL, "config": {"lr": 1000, "dropout": 0.1}})],
+        ["0 of the 19 experiments", "outside the tried range", "dropout.*nothing is known"],
+        most_tokens=700,
+    ),
+    Case(
+        "wake-me-when-it-ended",
+        "Tell me when lr-1 has ended.",
+        [("wait_for_experiments", {**_LOCAL, "exp_cuids": ["lr-1"]})],
+        [r"finished", "lr-1", "w3e6axyt"],
+        most_tokens=300,
+    ),
+    Case(
+        "wait-for-a-value-zh",
+        "等到 lr-0.1 的 val/acc 超过 0.9 再告诉我。",
+        [("wait_for_experiments", {**_LOCAL, "exp_cuids": ["lr-0.1"], "until": ["val/acc > 0.9"]})],
+        [r"val/acc > 0\.9", "lr-0.1"],
+        most_tokens=300,
+    ),
+    Case(
+        "how-many-in-each-state",
+        "How many of the local runs finished, crashed or were aborted?",
+        [("aggregate_experiments", {**_LOCAL, "group_by": ["state"]})],
+        [r"FINISHED \| 16", r"CRASHED \| 1", r"ABORTED \| 1", "4 groups of 19 experiments"],
+        most_tokens=400,
+    ),
+    Case(
+        "mean-by-learning-rate-zh",
+        "按学习率分组，平均 val/acc 是多少？",
+        [("aggregate_experiments", {**_LOCAL, "group_by": ["config.lr"], "metrics": ["val/acc"]})],
+        [r"^0\.1 \| 13 \|", "7 groups of 19 experiments", "not finished"],
+        most_tokens=600,
+    ),
+)
+
+CASES: Sequence[Case] = (*_READING, *_MEASURING, *_PLOTTING, *_DISK, *_TRIAGE, *_LOOP)
