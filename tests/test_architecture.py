@@ -152,3 +152,7 @@ def test_demo_contains_runs_and_no_links() -> None:
     files = list((PACKAGE / "demo").rglob("*"))
     assert len([file for file in files if file.suffix == ".swanlab"]) == 19
     assert not any(file.is_symlink() for file in files)
+
+
+def test_modules_stay_short() -> None:
+    assert not [path for path in PACKAGE.rglob("*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 400]

@@ -14,21 +14,16 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.records import read_time
-from swanlab_mcp.operations.arguments import (
-    AggregatedMetrics,
-    AggregatedValue,
-    FurtherFilters,
-    GroupBy,
-    PageNumber,
-    PageSize,
-    ProjectName,
-    Statistic,
-    Unfinished,
-    Username,
-    WantedStatistics,
-)
+from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, ProjectName, Unfinished, Username
 from swanlab_mcp.operations.choice import explain_missing_metric, list_chosen
 from swanlab_mcp.operations.listing import get_slice
+from swanlab_mcp.operations.planning_arguments import (
+    AggregatedMetrics,
+    AggregatedValue,
+    GroupBy,
+    Statistic,
+    WantedStatistics,
+)
 from swanlab_mcp.operations.refusals import word_refusals
 
 __all__ = ["Aggregation", "Group", "aggregate_experiments"]

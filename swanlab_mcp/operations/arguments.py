@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from swanlab_mcp.core.models import Filter
-from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, read_config, read_objects, read_words
+from swanlab_mcp.core.validation import ZERO_IS_ABSENT, Inlined, read_bound, read_objects, read_words
 
 __all__ = [
-    "AggregatedMetrics",
-    "AggregatedValue",
+    "AS_TEXT",
+    "WORDS",
     "AnyProject",
     "Around",
-    "AsOfStep",
     "Baseline",
     "Better",
     "BySeed",
@@ -30,10 +29,9 @@ __all__ = [
     "ExpCuids",
     "Fields",
     "Filters",
-    "ForecastMetric",
     "FurtherFilters",
-    "GroupBy",
     "Head",
+    "Key",
     "KeyKind",
     "KeySearch",
     "Keys",
@@ -53,10 +51,10 @@ __all__ = [
     "MediaSteps",
     "MetricKeys",
     "Mode",
+    "Name",
     "NewDescription",
     "NewProjectName",
     "OptionalProject",
-    "OutcomeMetric",
     "PageNumber",
     "PageSize",
     "PlotAxis",
@@ -66,37 +64,27 @@ __all__ = [
     "ProjectSort",
     "RepeatsBy",
     "Search",
-    "SimilarCount",
     "Since",
     "Smoothing",
     "SortField",
-    "SoughtConfig",
-    "SoughtExperiment",
     "Start",
-    "Statistic",
     "StepsOnly",
     "Tail",
     "TargetMetric",
     "TextStart",
     "Unfinished",
-    "UntilStep",
     "Username",
     "ValueAt",
     "Visibility",
-    "WaitCursor",
-    "WaitSeconds",
-    "WaitUntil",
-    "WaitedExperiments",
-    "WantedStatistics",
     "WatchedMetrics",
     "XAxis",
 ]
 
 # published as text, because some hosts do not support several types; numbers are accepted too
-_AS_TEXT = WithJsonSchema({"type": "string"})
-_WORDS = BeforeValidator(read_words)
-_Key = Annotated[str, Field(min_length=1, max_length=512)]
-_Name = Annotated[str, Field(max_length=2048)]
+AS_TEXT = WithJsonSchema({"type": "string"})
+WORDS = BeforeValidator(read_words)
+Key = Annotated[str, Field(min_length=1, max_length=512)]
+Name = Annotated[str, Field(max_length=2048)]
 
 Username = Annotated[str, Field(max_length=512, description="Workspace that owns the project. Default: your own")]
 ProjectName = Annotated[
@@ -132,30 +120,30 @@ Detail = Annotated[bool, Field(description="Also count each project's experiment
 ProfilePart = Literal["config", "metadata", "requirements", "conda"]
 ProfileParts = Annotated[
     Sequence[ProfilePart],
-    _WORDS,
+    WORDS,
     Field(max_length=4, description="Parts of the profile to return, to keep the reply small. Default: all"),
 ]
 Keys = Annotated[
-    Sequence[_Key],
-    _WORDS,
+    Sequence[Key],
+    WORDS,
     Field(max_length=100, description="Metric keys to return; * and ? are wildcards. Default: all keys"),
 ]
 Fields = Annotated[
-    Sequence[_Key],
-    _WORDS,
+    Sequence[Key],
+    WORDS,
     Field(
         max_length=50,
         description="Config keys to show, such as lr or model.depth; config shows all. Default: those that differ most",
     ),
 ]
 ExpCuids = Annotated[
-    Sequence[_Name],
-    _WORDS,
+    Sequence[Name],
+    WORDS,
     Field(min_length=1, max_length=20, description="1 to 20 experiments, each by id, unique name, path, or URL"),
 ]
 MetricKeys = Annotated[
-    Sequence[_Key],
-    _WORDS,
+    Sequence[Key],
+    WORDS,
     Field(
         min_length=1,
         max_length=100,
@@ -169,13 +157,13 @@ Mode = Annotated[
 Start = Annotated[
     int | str | None,
     BeforeValidator(read_bound),
-    _AS_TEXT,
+    AS_TEXT,
     Field(description="First step, such as 1000, or first UTC time, such as 2026-11-23T08:00. Default: the beginning"),
 ]
 End = Annotated[
     int | str | None,
     BeforeValidator(read_bound),
-    _AS_TEXT,
+    AS_TEXT,
     Field(description="Last step or UTC time to include, in the same form as start. Default: the end"),
 ]
 LastMinutes = Annotated[
@@ -191,7 +179,7 @@ Tail = Annotated[
 ]
 Around = Annotated[
     int | None,
-    _AS_TEXT,
+    AS_TEXT,
     Field(description="Return the points near this step, such as 500. Empty: not used"),
 ]
 MaxPoints = Annotated[
@@ -212,13 +200,13 @@ XAxis = Annotated[
     Field(max_length=512, description="Horizontal axis: step (default), time, relative_time, or a metric key"),
 ]
 MediaKeys = Annotated[
-    Sequence[_Key],
-    _WORDS,
+    Sequence[Key],
+    WORDS,
     Field(min_length=1, max_length=16, description="Media keys as logged, such as samples; * and ? are wildcards"),
 ]
 MediaSteps = Annotated[
     Sequence[int],
-    _WORDS,
+    WORDS,
     Field(max_length=16, description="Steps whose media are returned. Default: the last step that has media"),
 ]
 MediaPage = Annotated[
@@ -252,7 +240,7 @@ LogTail = Annotated[
 ]
 LogStart = Annotated[
     int | None,
-    _AS_TEXT,
+    AS_TEXT,
     Field(ge=0, description="First line to read, counted from 0. Empty: read the end of the log"),
 ]
 LogSearch = Annotated[
@@ -294,83 +282,6 @@ TargetMetric = Annotated[
         examples=["val/acc"],
     ),
 ]
-SoughtConfig = Annotated[
-    dict[str, Any] | None,
-    BeforeValidator(read_config),
-    _AS_TEXT,
-    Field(description='Planned settings, such as "lr=0.01, optimizer=adam", or a config as JSON'),
-]
-SoughtExperiment = Annotated[
-    str,
-    Field(max_length=2048, description="Experiment whose config is compared, instead of a planned config"),
-]
-OutcomeMetric = Annotated[
-    str,
-    Field(max_length=512, description="Metric key of the result. Default: the main validation metric"),
-]
-SimilarCount = Annotated[
-    int, ZERO_IS_ABSENT, Field(ge=1, le=10, description="How many of the nearest experiments to return, at most 10")
-]
-GroupBy = Annotated[
-    Sequence[_Key],
-    _WORDS,
-    Field(
-        max_length=2,
-        description="One or two of config.<key>, state, user, group, job, labels, day, week and month. Default: none",
-        examples=[["config.lr"]],
-    ),
-]
-AggregatedMetrics = Annotated[
-    Sequence[_Key],
-    _WORDS,
-    Field(max_length=4, description="Metric keys whose values are averaged. Default: only count, states and hours"),
-]
-Statistic = Literal["mean", "sd", "sem", "min", "median", "max"]
-WantedStatistics = Annotated[
-    Sequence[Statistic],
-    _WORDS,
-    Field(max_length=6, description="Statistics to return. Default: all but sem, the standard error of the mean"),
-]
-AggregatedValue = Annotated[
-    Literal["best", "last"],
-    Field(description="Value of each experiment: its best one (default, by the metric's direction) or its last one"),
-]
-WaitedExperiments = Annotated[
-    Sequence[_Name],
-    _WORDS,
-    Field(max_length=50, description="Experiments to watch, by id or unique name. Default: all running and new ones"),
-]
-WaitUntil = Annotated[
-    Sequence[_Key],
-    _WORDS,
-    Field(
-        max_length=10,
-        description="Any of finished, crashed, non_finite (the default), any_new, step:1000, or a comparison such as "
-        "val/acc >= 0.9",
-    ),
-]
-WaitSeconds = Annotated[
-    int,
-    ZERO_IS_ABSENT,
-    Field(ge=1, le=1800, description="Longest time to wait, in seconds; many hosts end calls after 60"),
-]
-WaitCursor = Annotated[str, Field(max_length=4000, description="Cursor of an earlier reply, to continue after it")]
-ForecastMetric = Annotated[
-    str,
-    Field(min_length=1, max_length=512, description="Metric key to forecast, as logged, such as val/loss"),
-]
-UntilStep = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=2**53,
-        description="Step at which it will end; 0 means the usual last step of finished experiments",
-    ),
-]
-AsOfStep = Annotated[
-    int,
-    Field(ge=0, le=2**53, description="Forecast from the points up to this step; 0 means all points"),
-]
 Better = Annotated[
     Literal["auto", "min", "max"],
     Field(description="Whether small or large values are better; auto infers it from the key"),
@@ -400,13 +311,13 @@ Unfinished = Annotated[
     bool, Field(description="Also rank running, crashed and aborted experiments instead of listing them separately")
 ]
 ComparedExperiments = Annotated[
-    Sequence[_Name],
-    _WORDS,
+    Sequence[Name],
+    WORDS,
     Field(max_length=50, description="2 to 50 experiments, by id, unique name, path, or URL; or give filters"),
 ]
 ComparedMetrics = Annotated[
-    Sequence[_Key],
-    _WORDS,
+    Sequence[Key],
+    WORDS,
     Field(
         max_length=8,
         description="Metric keys to compare, most important first. Default: the main losses and scores",
@@ -440,7 +351,7 @@ AnyProject = Annotated[
     Field(max_length=1024, description="Project name, path or URL. Default: all projects of the workspace"),
 ]
 WatchedMetrics = Annotated[
-    Sequence[_Key],
-    _WORDS,
+    Sequence[Key],
+    WORDS,
     Field(max_length=4, description="Metric keys whose new records are reported. Default: the main loss or score"),
 ]

@@ -17,18 +17,11 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.untrusted import shorten
-from swanlab_mcp.operations.arguments import (
-    AsOfStep,
-    Better,
-    ExpCuid,
-    ForecastMetric,
-    OptionalProject,
-    UntilStep,
-    Username,
-)
+from swanlab_mcp.operations.arguments import Better, ExpCuid, OptionalProject, Username
 from swanlab_mcp.operations.choice import explain_missing_metric, read_series
 from swanlab_mcp.operations.finding import choose_experiments
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.planning_arguments import AsOfStep, ForecastMetric, UntilStep
 
 __all__ = ["ForecastExperiment", "forecast_experiment"]
 
@@ -106,36 +99,11 @@ async def forecast_experiment(
     logged = series[0][metric]
     seen = _cut_points(logged, as_of_step or logged.steps[-1])
     own, shown = _keep_finite(logged), _keep_finite(seen)
-    if len(shown.steps) < _FEWEST_POINTS:
-        raise InvalidArgument(
-            say_plural(
-                "{metric} has {count} finite point up to step {step}; a forecast needs at least {needed}.",
-                "{metric} has {count} finite points up to step {step}; a forecast needs at least {needed}.",
-                len(shown.steps),
-                metric=shorten(metric),
-                step=as_of_step or (own.steps[-1] if own.steps else 0),
-                needed=_FEWEST_POINTS,
-            ),
-            hint=say("Wait until more is logged, or pass a larger as_of_step."),
-        )
+    _check_length(shown, metric, as_of_step or (own.steps[-1] if own.steps else 0))
     cohort, lengths = _choose_cohort(experiment, choice.experiments, choice.summaries, metric)
     horizon = until_step or _find_usual_end(cohort, lengths)
-    if not horizon:
-        raise InvalidArgument(
-            say(
-                "No other experiment of the project has finished with {metric}: until_step is needed.",
-                metric=shorten(metric),
-            ),
-            hint=say("Pass until_step, the step at which this experiment will end."),
-        )
     step = shown.steps[-1]
-    if horizon <= step:
-        raise InvalidArgument(
-            say("The experiment is at step {step} already, and until_step is {until}.", step=step, until=horizon),
-            hint=say(
-                "Pass a larger until_step, or as_of_step to see what a forecast at an earlier step would have said."
-            ),
-        )
+    _check_horizon(horizon, step, metric)
     reaching = [one for one, last in zip(cohort, lengths, strict=True) if last >= _USUAL * horizon]
     nearest = await asyncio.to_thread(_choose_nearest, experiment, reaching)
     series = await read_series(client, ref.parent, nearest, [metric], exact=False)
@@ -165,6 +133,39 @@ async def forecast_experiment(
         link=client.at(ref).get_link(ref),
     )
     return ApiResponse(data=result, notes=[*answer.notes, *choice.notes])
+
+
+def _check_length(shown: Points, metric: str, step: int) -> None:
+    if len(shown.steps) < _FEWEST_POINTS:
+        raise InvalidArgument(
+            say_plural(
+                "{metric} has {count} finite point up to step {step}; a forecast needs at least {needed}.",
+                "{metric} has {count} finite points up to step {step}; a forecast needs at least {needed}.",
+                len(shown.steps),
+                metric=shorten(metric),
+                step=step,
+                needed=_FEWEST_POINTS,
+            ),
+            hint=say("Wait until more is logged, or pass a larger as_of_step."),
+        )
+
+
+def _check_horizon(horizon: int, step: int, metric: str) -> None:
+    if not horizon:
+        raise InvalidArgument(
+            say(
+                "No other experiment of the project has finished with {metric}: until_step is needed.",
+                metric=shorten(metric),
+            ),
+            hint=say("Pass until_step, the step at which this experiment will end."),
+        )
+    if horizon <= step:
+        raise InvalidArgument(
+            say("The experiment is at step {step} already, and until_step is {until}.", step=step, until=horizon),
+            hint=say(
+                "Pass a larger until_step, or as_of_step to see what a forecast at an earlier step would have said."
+            ),
+        )
 
 
 def _choose_cohort(

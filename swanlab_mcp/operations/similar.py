@@ -14,16 +14,10 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.refs import ProjectRef
-from swanlab_mcp.operations.arguments import (
-    OutcomeMetric,
-    ProjectName,
-    SimilarCount,
-    SoughtConfig,
-    SoughtExperiment,
-    Username,
-)
+from swanlab_mcp.operations.arguments import ProjectName, Username
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.planning_arguments import OutcomeMetric, SimilarCount, SoughtConfig, SoughtExperiment
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.operations.verdicts import read_verdict
 

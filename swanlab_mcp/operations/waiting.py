@@ -17,15 +17,9 @@ from swanlab_mcp.core.progress import Stage
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import shorten
-from swanlab_mcp.operations.arguments import (
-    ProjectName,
-    Username,
-    WaitCursor,
-    WaitedExperiments,
-    WaitSeconds,
-    WaitUntil,
-)
+from swanlab_mcp.operations.arguments import ProjectName, Username
 from swanlab_mcp.operations.location import ask_about_experiment, ask_about_project, resolve_experiment, resolve_project
+from swanlab_mcp.operations.planning_arguments import WaitCursor, WaitedExperiments, WaitSeconds, WaitUntil
 
 __all__ = ["Awaited", "wait_for_experiments"]
 
