@@ -14,6 +14,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.operations.arguments import ProjectName, Username
 from swanlab_mcp.operations.choice import list_chosen, read_all
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -160,6 +161,8 @@ def _find_associations(
     results = [_get_result(summaries.get(one.cuid, {}).get(metric), direction) for one in experiments]
     pairs = [(row, result) for row, result in zip(rows.rows, results, strict=True) if result is not None]
     configs = [{rows.keys[name]: value for name, value in row.items()} for row, _ in pairs]
-    keys = [rows.keys[name] for name in rows.scales]
+    # the means of groups would show the values of secrets
+    known = [rows.keys[name] for name in rows.scales]
+    keys = [key for key in known if all(mask_secrets(one.get(key), key) == one.get(key) for one in configs)]
     found = associate(configs, [result for _, result in pairs], keys)[:_ASSOCIATIONS]
     return [(one, find_confounded(configs, one.key, keys)) for one in found]

@@ -9,6 +9,7 @@ from swanlab_mcp.analysis.config_distances import Difference
 from swanlab_mcp.core.findings import SimilarExperiment, round_number
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.similar import SimilarExperiments
 
@@ -41,17 +42,20 @@ def publish(answer: ApiResponse[SimilarExperiments]) -> ApiResponse[list[Similar
 
 
 def _write_differences(differences: Sequence[Difference]) -> str:
-    shown = [f"{shorten(one.key)}: {_write(one.first)} -> {_write(one.second)}" for one in differences[:_DIFFERENCES]]
+    shown = [
+        f"{shorten(one.key)}: {_write(one.first, one.key)} -> {_write(one.second, one.key)}"
+        for one in differences[:_DIFFERENCES]
+    ]
     more = len(differences) - _DIFFERENCES
     return "; ".join([*shown, *([say("{count} more", count=more)] if more > 0 else [])])
 
 
-def _write(value: Any) -> str:
+def _write(value: Any, key: str = "") -> str:
     if value is None:
         return say("not recorded")
     if isinstance(value, float):
         return f"{round_number(value, 4):g}"
-    return shorten(str(value), _VALUE)
+    return shorten(str(mask_secrets(value, key)), _VALUE)
 
 
 def _list_notes(found: SimilarExperiments) -> list[str]:

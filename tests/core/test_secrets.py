@@ -85,6 +85,12 @@ def choose_arguments(tool: Any) -> dict[str, Any]:
     given = {name: GIVEN[name] for name in tool.input_schema.get("required", ())}
     if tool.name == "compare_experiments":
         given["exp_cuids"] = GIVEN["exp_cuids"]
+    if tool.name == "find_similar_experiments":
+        given["exp_cuid"] = GIVEN["exp_cuid"]
+    if tool.name == "forecast_experiment":
+        given["until_step"] = 10**6
+    if tool.name == "wait_for_experiments":
+        given["timeout"] = 1
     if given and "project" in tool.input_schema["properties"]:
         given["project"] = GIVEN["project"]
     return given | ({"mode": "exact"} if tool.name == "get_metrics" else {})

@@ -115,3 +115,14 @@ async def test_unclear_request_explains_the_arguments(settings: Settings, argume
         result = await client.call_tool("find_similar_experiments", {"project": "sweep", **arguments})
     assert result.is_error
     assert "lr=0.01" in text_of(result)
+
+
+async def test_secrets_of_configs_are_masked(settings: Settings, state: State) -> None:
+    for number, one in enumerate(state.projects[-1].experiments):
+        one.config["api_key"] = f"hidden-{number % 2}"
+    async with session(settings) as client:
+        result = await client.call_tool("find_similar_experiments", {"project": "sweep", "exp_cuid": "lr-0.03"})
+        groups = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["config.api_key"]})
+    assert "api_key: *** -> ***" in text_of(result)
+    assert "hidden" not in result.model_dump_json()
+    assert "hidden" not in groups.model_dump_json()
