@@ -20,7 +20,6 @@ from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.models import (
     ApiResponse,
-    Change,
     Experiment,
     Filter,
     LogLine,
@@ -32,6 +31,7 @@ from swanlab_mcp.core.models import (
     User,
     Workspace,
 )
+from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.core.validation import describe_fault
 from swanlab_mcp.operations.columns import WHOLE_CONFIG
 from swanlab_mcp.operations.deadline import keep_deadline

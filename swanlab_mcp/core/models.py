@@ -21,9 +21,7 @@ from swanlab_mcp.core.records import (
 from swanlab_mcp.core.validation import read_filter_value
 
 __all__ = [
-    "AffectedExperiment",
     "ApiResponse",
-    "Change",
     "EnvironmentFact",
     "Experiment",
     "Extreme",
@@ -116,38 +114,6 @@ class Experiment(Record):
     # set on a clone: the project and experiment that hold its metrics
     rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
     rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
-
-
-class AffectedExperiment(Record):
-    """An experiment affected by a change."""
-
-    cuid: str
-    name: Text = ""
-    state: Text = ""
-    createdAt: Text = ""
-
-
-class Change(Record):
-    """The effect of a write: planned (`done` is False; `confirmation` is required to apply it) or applied."""
-
-    action: str = Field(description="The action as a sentence")
-    done: bool
-    username: str
-    project: str
-    experiments: list[AffectedExperiment] = Field(
-        default_factory=list["AffectedExperiment"], exclude_if=is_empty, description="Up to 20 affected experiments"
-    )
-    experiment_count: int | None = Field(default=None, exclude_if=is_none)
-    running_count: int | None = Field(
-        default=None, exclude_if=is_none, description="Affected experiments in state RUNNING"
-    )
-    visibility: str | None = Field(default=None, exclude_if=is_none)
-    description: str | None = Field(default=None, exclude_if=is_none)
-    fingerprint: str | None = Field(default=None, exclude_if=is_none, description="Fingerprint of everything affected")
-    confirmation: str | None = Field(
-        default=None, exclude_if=is_none, description="Token for the call that applies the change"
-    )
-    confirm_before: str | None = Field(default=None, exclude_if=is_none, description="Expiry of the token, UTC")
 
 
 # published as a list of texts to save tokens; numbers and booleans are read too

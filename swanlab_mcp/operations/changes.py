@@ -11,7 +11,8 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
-from swanlab_mcp.core.models import AffectedExperiment, ApiResponse, Change, Experiment
+from swanlab_mcp.core.models import ApiResponse, Experiment
+from swanlab_mcp.core.planned_changes import AffectedExperiment, Change
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten

@@ -9,7 +9,7 @@ from typing import Any
 
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.lookalikes import find_oddities, make_skeleton
-from swanlab_mcp.core.models import Change
+from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.core.untrusted import neutralise_value, shorten
 
 __all__ = ["describe_change", "find_lookalikes", "make_fingerprint", "warn_about_names"]

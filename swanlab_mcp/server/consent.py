@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, create_model
 
 from swanlab_mcp.core.errors import PermissionDenied, SwanLabError
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import Change
+from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.confirmation import confirmations, is_rehearsal
 from swanlab_mcp.operations.deadline import keep_deadline
