@@ -737,7 +737,7 @@ async def test_requested_waits_do_not_add_up(transport: Transport, state: State)
 
 async def test_response_without_a_length_is_bounded_while_it_is_read(transport: Transport, state: State) -> None:
     state.faults = [Fault("/group", padding=2**26)]
-    with pytest.raises(UnexpectedResponse, match="more than 64 MB"):
+    with pytest.raises(UnexpectedResponse, match="larger than 64 MB"):
         await transport.get("group", "")
     state.faults = [Fault("/group", padding=3 * 2**20)]
     assert (await transport.get("group", ""))["list"]
@@ -749,7 +749,7 @@ async def test_response_with_an_excessive_length_is_not_read(
     host, answers, _ = raw
     answers += [SIGNED_IN, b"HTTP/1.1 200 OK\r\ncontent-length: 67108865\r\n\r\n{"]
     transport = Transport(replace(settings, api_host=host))
-    with pytest.raises(UnexpectedResponse, match="more than 64 MB"):
+    with pytest.raises(UnexpectedResponse, match="larger than 64 MB"):
         await transport.get("group", "")
     await transport.aclose()
 
@@ -782,7 +782,7 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
     for fault, error, said in [
         (Fault(is_dropped=True), ServerUnavailable, "closed the connection during a download"),
         (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line longer than 1 MB"),
-        (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "more than 1024 MB"),
+        (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "larger than 1024 MB"),
         (Fault(body=gzip.compress(b"step,a")[:-1], headers=GZIP), UnexpectedResponse, "decompressed"),
         (Fault.redirect("", settings.api_host), UnexpectedResponse, "returned status 302"),
         (Fault(status=403), SwanLabError, "returned status 403"),
