@@ -281,7 +281,7 @@ def test_command_writes_the_picture_and_never_overwrites_a_file(tmp_path: Path) 
         f"{file} already exists and was not overwritten. Name another file with -o.\n",
     )
     assert file.read_bytes() == written
-    assert "the folder" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
+    assert f"the folder {tmp_path / 'no'} does not exist" in run(*call, "-o", str(tmp_path / "no" / "x.png")).stderr
 
 
 def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
