@@ -65,11 +65,11 @@ async def follow(settings: Settings, tool: str, arguments: dict[str, Any]) -> li
 LONG = {
     "list_project_exps": ({"project": "many", "page": 0}, ["3 of 3 pages"]),
     "rank_experiments": ({"project": "many", "metric": "loss"}, ["5 of 5 pages", "410 of 410 summaries"]),
-    "get_metrics": ({**THREE, "keys": ["*"], "mode": "exact"}, ["3 of 3 experiments"] * 2),
+    "get_metrics": ({**THREE, "keys": ["*"], "mode": "exact"}, ["3 of 3 experiments"] * 3),
     "plot_metrics": ({**THREE, "keys": ["loss"]}, ["3 of 3 experiments"] * 2),
     "list_metrics": (THREE, ["3 of 3 experiments"]),
     "get_environment": (THREE, ["3 of 3 experiments"]),
-    "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"] * 2),
+    "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"]),
     "get_logs": (
         {"project": "small", "exp_cuid": "small0", "start": 0, "search": "line 4"},
         ["4 of 4 parts of the log"],
