@@ -12,6 +12,7 @@ import re
 __all__ = ["extract_text"]
 
 _TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)", re.IGNORECASE)
+_TAG_END = re.compile("[>\"']")
 _SILENT = ("script", "style", "template", "noscript", "title", "textarea")
 _BLOCKS = frozenset(
     ("p", "div", "br", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "section", "hr")
@@ -43,7 +44,7 @@ def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
         parts.append("<")
         return start + 1
     name = found[2].lower()
-    end = _find_after(page, ">", start)
+    end = _find_tag_end(page, found.end())
     if name in _SILENT and not found[1]:
         return _find_after(page, ">", _find_after(lowered, f"</{name}", end))
     if name in _CELLS and found[1]:
@@ -51,6 +52,18 @@ def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
     elif name in _BLOCKS:
         parts.append("\n")
     return end
+
+
+def _find_tag_end(page: str, start: int) -> int:
+    """Return the position after a tag; a `>` inside a quoted attribute does not end it."""
+    while found := _TAG_END.search(page, start):
+        if found[0] == ">":
+            return found.end()
+        closing = page.find(found[0], found.end())
+        if closing < 0:
+            return _find_after(page, ">", found.end())
+        start = closing + 1
+    return len(page)
 
 
 def _find_after(page: str, mark: str, start: int) -> int:

@@ -36,8 +36,9 @@ async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experi
         names += [one for one in (experiment.cuid, experiment.slug) if one and one not in names]
     for name in names:
         copies = await client.find_copies(name)
+        # SDKs before 0.8 gave different trainings one id: only a copy of the same project can be this run
+        copies = [one for one in copies if not one.is_legacy or one.ref.project == ref.project]
         if len(copies) > 1:
-            # a seeded id, or copies from several projects
             copies = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
         if copies:
             break

@@ -35,3 +35,15 @@ def test_any_html_is_read(page: str) -> None:
 @pytest.mark.parametrize("piece", ["<", "<!--", "<a ", "&", "</", "<![", "<script>", "<template>", '<a b="', "</td>"])
 def test_hostile_page_is_read_in_linear_time(piece: str) -> None:
     assert len(extract_text(piece * 300_000)) <= 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ('<div title="x > y" onclick="if(1>0){alert(1)}">hi</div>', "hi"),
+        ("<iframe srcdoc='<p>inner</p>'></iframe>after", "after"),
+        ('<a href="open>text', "text"),
+    ],
+)
+def test_quoted_attributes_are_markup(page: str, text: str) -> None:
+    assert extract_text(page) == text

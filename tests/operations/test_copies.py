@@ -103,3 +103,12 @@ async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) ->
     assert note.endswith("The cloud has up to step 199, the disk up to 149.")
     state.projects.remove(project)
     assert await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN) == ""
+
+
+async def test_seeded_id_of_another_project_is_no_copy(settings: Settings, state: State, tmp_path: Path) -> None:
+    name = "yiojj5h7cbmp6aug1vgng"
+    shutil.copytree(RUNS / "0.7.20-offline", tmp_path / "swanlog")
+    project = state.add_project(state.workspaces[0], "sweep")
+    state.add_experiment(project, "other", cuid=name, metrics={"other": [(0, 1.0)]})
+    found = replace(settings, log_dirs=(tmp_path / "swanlog",))
+    assert not await ask(found, "get_experiment", exp_cuid=name)

@@ -147,7 +147,8 @@ def _restarts(parts: Sequence[RunBase], run: RunBase) -> bool:
             first[key] = min(step, first.get(key, step))
     again = {key: about for key, about in _read_opening(run).items() if key in first}
     repeated = {key: about for key, about in again.items() if about[1] > 1} or again
-    return any(step <= first[key] for key, (step, _) in repeated.items())
+    # an evaluation at the checkpoint is often repeated after a resume, but then the training metrics continue
+    return 2 * sum(step <= first[key] for key, (step, _) in repeated.items()) > len(repeated)
 
 
 def _read_opening(run: RunBase) -> Mapping[str, tuple[int, int]]:

@@ -122,6 +122,15 @@ async def test_metric_logged_once_per_start_does_not_split_a_resumed_run(tmp_pat
     assert list(series["loss"].steps) == list(range(9))
 
 
+async def test_evaluation_repeated_after_a_resume_does_not_split_a_run(tmp_path: Path) -> None:
+    same: dict[str, Any] = {"config": {"lr": 0.1}, "command": "train.py"}
+    first = [encode_point(90, "eval", 4, 0.5)]
+    again = [encode_point(91, "eval", 4, 0.5), encode_point(92, "eval", 8, 0.4)]
+    describe(write_run(tmp_path, "same", [*points(0, 6), *first], moment=FIRST), **same)
+    describe(write_run(tmp_path, "same", [*points(4, 9), *again, encode_finish()], moment=SECOND), **same)
+    assert await list_cuids(tmp_path) == ["same"]
+
+
 @pytest.mark.parametrize(
     ("line", "start", "count"),
     [
