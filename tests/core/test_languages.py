@@ -145,7 +145,7 @@ def chinese(settings: Settings) -> Settings:
         (
             "get_experiment",
             {"project": "c", "exp_cuid": "https://swanlab.cn/@a/b/runs/x"},
-            "网址指向项目 'b'，其他参数却是",
+            "这个网址属于 swanlab.cn，而本服务器连接的是",
         ),
     ],
 )

@@ -80,7 +80,7 @@ async def test_comparison_covers_two_cloud_projects_and_the_disk(across: Setting
 async def test_comparison_within_a_project_keeps_ids_and_requests(across: Settings, state: State) -> None:
     reply = await call(across, "compare_experiments", project="first", exp_cuids=["run1", "run3"])
     assert [one["cuid"] for one in reply["data"]["experiments"]] == ["run1", "run3"]
-    assert len(state.calls) == 15
+    assert len(state.calls) == 13
 
 
 async def test_series_of_several_projects_carry_their_paths(across: Settings) -> None:
@@ -131,7 +131,7 @@ async def test_name_without_a_project_is_refused(across: Settings) -> None:
         ("compare_experiments", {"exp_cuids": ["alpha", SECOND]}),
     ):
         reply = await refuse(across, tool, **arguments)
-        assert "exp_cuid='alpha' was given without a project. Give project, or exp_cuid as" in reply
+        assert "exp_cuid='alpha' was given without a project. Pass project, or pass exp_cuid as" in reply
     assert "No project was given" in await refuse(across, "compare_experiments")
 
 
