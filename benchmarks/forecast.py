@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 def draw_trainings(seed: int, count: int = 40, steps: int = 80) -> list[Course]:
     """Draw power-law losses whose rate, floor and noise depend on the config."""
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)  # noqa: S311 no secret
     drawn: list[Course] = []
     for _ in range(count):
         rate, width = 10 ** source.uniform(-4, -1), source.choice((16, 64, 256))

@@ -111,7 +111,7 @@ class Run(RunBase):
         return self.reader.is_marked
 
     @property
-    def version(self) -> int | None:  # type: ignore[override]  # as above
+    def version(self) -> int | None:  # type: ignore[override]  # the base class has a plain field
         return self.reader.version
 
     def identify(self) -> tuple[Any, ...] | None:
