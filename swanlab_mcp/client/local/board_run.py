@@ -70,10 +70,10 @@ class BoardRun(RunBase):
     def is_current(self) -> bool:
         return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
 
-    def identify(self) -> tuple[Any, ...] | None:
+    def identify(self, size: int | None = None) -> tuple[Any, ...] | None:  # noqa: ARG002 copies share the start
         """Return values that only a copy of the folder shares, or `None` if the database does not list it."""
         entry = self._entry
-        return (self.folder.name, entry.project, entry.name, entry.created, entry.finished) if entry else None
+        return (self.folder.name, entry.project, entry.name, entry.created) if entry else None
 
     def outline(self) -> None:
         self._entry = entry = self._board.read().get(self.folder.name)
@@ -102,9 +102,6 @@ class BoardRun(RunBase):
         # since 0.5, a crashed run has the status of a finished run
         state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
         self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
-
-    def read_opening(self) -> dict[str, tuple[int, int]]:
-        return {}
 
     def assess_damage(self) -> Damage:
         read = self._read_tags.values()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from swanlab_mcp.client.local.board import Board
 from swanlab_mcp.client.local.board_run import BoardRun
 from swanlab_mcp.client.local.discovery import Found, RunFinder
 from swanlab_mcp.client.local.experiment import LocalExperiment
-from swanlab_mcp.client.local.grouping import Group, group_runs, list_names, name_groups
+from swanlab_mcp.client.local.grouping import Group, drop_copies, group_runs, is_named, name_groups
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
@@ -66,9 +65,9 @@ class Catalogue:
         opened = self._open_runs(exp_cuid, work)
         groups = _group_all(opened.runs).get(project, [])
         found = [group for group in groups if group.cuid == exp_cuid] or [
-            group for group in groups if any(exp_cuid in list_names(run) for run in group.runs)
+            group for group in groups if any(is_named(run, exp_cuid) for run in group.runs)
         ]
-        broken = [run for run in opened.runs if run.problem and exp_cuid in list_names(run)]
+        broken = [run for run in opened.runs if run.problem and is_named(run, exp_cuid)]
         if len(found) == 1:
             (group,) = found
             return LocalExperiment(group, [run for run in broken if run.run_id == group.runs[0].run_id])
@@ -88,13 +87,13 @@ class Catalogue:
     def find_recorded(self, run_id: str) -> list[LocalExperiment]:
         """Return the experiments with a recorded id; opens only folders named after it."""
         with self._lock:
-            paths = {path: about for path, about in self._finder.find().runs.items() if _is_named(path, run_id)}
+            paths = {path: about for path, about in self._finder.find().runs.items() if _is_folder_of(path, run_id)}
             runs = [self._runs.get(path) or self._create(path, about) for path, about in paths.items()]
             self._runs |= {run.file: run for run in runs}
         for run in runs:
             if not run.is_current():
                 run.outline()
-        groups = _group_all(_drop_copies([run for run in runs if run.run_id == run_id]))
+        groups = _group_all(drop_copies([run for run in runs if run.run_id == run_id]))
         return [LocalExperiment(group) for of_project in groups.values() for group in of_project]
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
@@ -140,7 +139,7 @@ class Catalogue:
             runs = [self._runs[path] for path in found.runs]
         if exp_cuid:
             # folders with the same recorded id may belong to the experiment
-            recorded = {run.run_id for run in runs if exp_cuid in list_names(run)}
+            recorded = {run.run_id for run in runs if is_named(run, exp_cuid)}
             meant = [run for run in runs if not run.is_known or run.run_id in recorded]
         else:
             meant = runs
@@ -149,7 +148,7 @@ class Catalogue:
         if len(stale) < _READERS:
             for run in stale:
                 run.outline()
-            return _Opened(_drop_copies(runs), found.notes)
+            return _Opened(drop_copies(runs), found.notes)
         # these threads need the language of this call for messages about a run
         with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
             try:
@@ -157,7 +156,7 @@ class Catalogue:
                     work.advance(1)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        return _Opened(_drop_copies(runs), found.notes)
+        return _Opened(drop_copies(runs), found.notes)
 
 
 class _Opened(NamedTuple):
@@ -190,7 +189,7 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
     ]
 
 
-def _is_named(path: Path, run_id: str) -> bool:
+def _is_folder_of(path: Path, run_id: str) -> bool:
     return any(name.endswith(f"-{run_id}") or f"-{run_id}-" in name for name in (path.name, path.parent.name))
 
 
@@ -222,29 +221,18 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
     )
     if len(found) > _CANDIDATES:
         candidates += say(" and {count} more", count=len(found) - _CANDIDATES)
+    place, cuid = quote(f"{LOCAL}/{project}"), shorten(exp_cuid)
+    is_recorded = any(run.run_id == exp_cuid for group in found for run in group.runs)
     return InvalidArgument(
         say(
             "{count} experiments of {project} have the recorded id {cuid!r}.",
             count=len(found),
-            project=quote(f"{LOCAL}/{project}"),
-            cuid=shorten(exp_cuid),
+            project=place,
+            cuid=cuid,
+        )
+        if is_recorded
+        else say(
+            "{count} experiments of {project} have a folder {cuid!r}.", count=len(found), project=place, cuid=cuid
         ),
         hint=say("Pass one of these ids: {candidates}.", candidates=candidates),
     )
-
-
-def _drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
-    """Return the runs without copies of another run with the same recorded id."""
-    counts = Counter(run.run_id for run in runs)
-    if len(counts) == len(runs):
-        return list(runs)
-    seen: set[tuple[object, ...]] = set()
-    kept: list[RunBase] = []
-    for run in runs:
-        if counts[run.run_id] > 1 and not run.problem and (identity := run.identify()):
-            mark = (run.run_id, *identity)
-            if mark in seen:
-                continue
-            seen.add(mark)
-        kept.append(run)
-    return kept

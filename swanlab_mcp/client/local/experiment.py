@@ -9,7 +9,7 @@ from typing import Any
 from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.grouping import Group, split_sessions
-from swanlab_mcp.client.local.notes import note_damage, note_open, note_problems, note_ranks
+from swanlab_mcp.client.local.notes import note_damage, note_earlier, note_open, note_problems, note_ranks
 from swanlab_mcp.client.local.records import MediaEntry
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.local.series import Series, Tally
@@ -54,7 +54,7 @@ class LocalExperiment:
         self.cuid = group.cuid
         self.reason = group.reason
         self.started_at = self.runs[0].started_at
-        self._ranks = split_sessions(self.runs)[-1]
+        *self._earlier, self._ranks = split_sessions(self.runs)
 
     @property
     def _latest(self) -> RunBase:
@@ -154,6 +154,7 @@ class LocalExperiment:
                     count=len(self.runs),
                     ranks=len(self._ranks),
                 ),
+                *note_earlier(self._name, self._earlier),
                 *note_shared_ids([self]),
             ]
         if len(self.runs) > 1:
@@ -362,16 +363,28 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
     listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
     why = {
         "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, which the script seeds"),
+        "workspace": say("their workspaces differ"),
+        "address": say("their pages in the cloud differ"),
         "name": say("their names differ"),
         "config": say("their configs differ"),
         "command": say("their commands differ"),
-        "steps": say("their steps start again from the first"),
+        "metrics": say("they have no metric in common"),
+        "steps": say("their steps start again"),
     }
     reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
+    if all(one.cuid == one.runs[0].folder.name for one in split):
+        return [
+            say(
+                "Different runs record the same id ({ids}): {reasons}. They are kept separate; "
+                "the id of each is the name of its (first) folder.",
+                ids=listed,
+                reasons=reasons,
+            )
+        ]
     return [
         say(
             "Different runs record the same id ({ids}): {reasons}. They are kept separate; "
-            "the id of each is the name of its (first) folder.",
+            "the id of each is the name of its (first) folder and a hash of its path.",
             ids=listed,
             reasons=reasons,
         )

@@ -6,25 +6,30 @@ joined only if the SDK could have resumed the run, and no recorded fact shows th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
+from swanlab_mcp.client.local.extremes import Extremes
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.values import is_object
 
-__all__ = ["Group", "group_runs", "list_names", "name_groups", "split_sessions"]
+__all__ = ["Group", "drop_copies", "group_runs", "is_named", "name_groups", "split_sessions"]
 
-_SYSTEM = "__swanlab__."
 _PAUSE = 60_000
-_PER_RANK = ("rank", "device", "gpu", "host", "pid", "port")
+_PER_RANK = ("rank", "device", "gpu", "host", "pid", "port", "seed")
+_DIGITS = 8
+_WITH_PATH = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}")
 
 
 class Group(NamedTuple):
     """The folders of one experiment, in order of their start.
 
-    `reason` says why other folders with the same recorded id are excluded: `seeded`, `name`, `config`, `command` or
-    `steps`; it is "" if there are none.
+    `reason` says why other folders with the same recorded id are excluded: `seeded`, `workspace`, `address`, `name`,
+    `config`, `command`, `metrics` or `steps`; it is "" if there are none.
     """
 
     cuid: str
@@ -57,20 +62,56 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
 
 
 def name_groups(groups: Iterable[Group]) -> list[Group]:
-    """Return the groups of a project with unique ids that can be given as an argument."""
-    named: dict[str, Group] = {}
-    for group in groups:
-        cuid = group.cuid if _can_be_given(group.cuid) else group.runs[0].folder.name
-        if cuid in named or not _can_be_given(cuid):
-            # several log folders contain a folder with this name
-            cuid = f"run-{sha256(str(group.runs[0].folder).encode(errors='replace')).hexdigest()[:12]}"
-        named[cuid] = group._replace(cuid=cuid)
-    return list(named.values())
+    """Return the groups of a project with unique ids that can be given as an argument.
+
+    An id that several groups would have gets the hash of each folder's path, so it does not depend on their order.
+    """
+    chosen = [
+        group if _can_be_given(group.cuid) else group._replace(cuid=group.runs[0].folder.name) for group in groups
+    ]
+    counts = Counter(group.cuid for group in chosen)
+    return [
+        group
+        if counts[group.cuid] == 1 and _can_be_given(group.cuid)
+        else group._replace(cuid=_name_by_path(group.runs[0]))
+        for group in chosen
+    ]
 
 
-def list_names(run: RunBase) -> tuple[str, str, str]:
-    """Return the names of a folder that users may give: its recorded id, and its name with and without `run-`."""
-    return run.run_id, run.folder.name, run.folder.name.removeprefix("run-")
+def is_named(run: RunBase, name: str) -> bool:
+    """Return whether users may give this name for a folder.
+
+    These are its recorded id, its name with and without `run-`, and its name with the hash of its path.
+    """
+    folder = run.folder.name
+    if name in (run.run_id, folder, folder.removeprefix("run-")):
+        return True
+    return _WITH_PATH.fullmatch(name) is not None and name == _name_by_path(run)
+
+
+def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
+    """Return the runs without copies of another run with the same recorded id.
+
+    A copy made while the run grew contains the start of the other record, and has the same folder name.
+    """
+    counts = Counter(run.run_id for run in runs)
+    if len(counts) == len(runs):
+        return list(runs)
+    seen: set[tuple[object, ...]] = set()
+    kept: dict[tuple[str, str], list[RunBase]] = {}
+    dropped: set[int] = set()
+    # the record with the most data first; else the order of the log folders decides
+    for run in sorted(runs, key=lambda one: (one.finish is None, -one.size)):
+        if counts[run.run_id] == 1 or run.problem or (identity := run.identify()) is None:
+            continue
+        mark = (run.run_id, *identity)
+        same = kept.setdefault((run.run_id, run.folder.name), [])
+        if mark in seen or any(one.identify(run.size) == identity for one in same if one.size > run.size):
+            dropped.add(id(run))
+            continue
+        seen.add(mark)
+        same.append(run)
+    return [run for run in runs if id(run) not in dropped]
 
 
 def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
@@ -81,15 +122,27 @@ def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
             sessions[-1].append(run)
         else:
             sessions.append([run])
-    return sessions
+    joined = sessions[:1]
+    for session in sessions[1:]:
+        if session[0].is_rank and joined[-1][0].is_rank and not _is_new_start(joined[-1], session):
+            joined[-1] += session
+        else:
+            joined.append(session)
+    return joined
 
 
-def _order(run: RunBase) -> tuple[int, str]:
-    return run.started_at, run.folder.name
+def _order(run: RunBase) -> tuple[int, str, str]:
+    return run.started_at, run.folder.name, str(run.folder)
 
 
 def _can_be_given(cuid: str) -> bool:
     return bool(cuid.strip()) and cuid not in (".", "..") and "/" not in cuid and cuid.isprintable()
+
+
+def _name_by_path(run: RunBase) -> str:
+    path = sha256(os.path.realpath(run.folder).encode(errors="replace")).hexdigest()[:_DIGITS]
+    name = run.folder.name
+    return f"{name if _can_be_given(name) else 'run'}-{path}"
 
 
 def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
@@ -98,36 +151,58 @@ def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
     return run.started_at > ended + _PAUSE
 
 
+def _is_new_start(earlier: Sequence[RunBase], later: Sequence[RunBase]) -> bool:
+    """Return whether later ranks are a new start of the whole job, so the end of the earlier ranks no longer counts.
+
+    A single rank may fail while the others are still starting; then no later rank continues its metrics.
+    """
+    return 2 <= len(earlier) <= len(later) or any(
+        key in before.first and step > before.first[key].step
+        for before in map(_read_extremes, earlier)
+        for after in map(_read_extremes, later)
+        for key, (step, _) in after.first.items()
+    )
+
+
 def _find_difference(parts: Sequence[RunBase], run: RunBase) -> str:
     latest = parts[-1]
     if not (run.can_resume and latest.can_resume):
         return "seeded"
     ranks = run.is_rank and latest.is_rank
-    if run.start.name and latest.start.name and run.start.name != latest.start.name:
-        return "name"
-    config, known = (_read(one.files.read_config, is_rank=ranks) for one in (run, latest))
-    if config and known and config != known:
-        return "config"
-    if not ranks and _differ(_read_command(run), _read_command(latest)):
-        return "command"
+    config, known = (_read_config(one, is_rank=ranks) for one in (run, latest))
+    facts = {
+        "workspace": (run.start.workspace, latest.start.workspace),
+        "address": (run.address, latest.address),
+        # the SDK records which folders are ranks; each may have its own name and command
+        "name": ("", "") if ranks else (run.start.name, latest.start.name),
+        "config": (config, known),
+        "command": ("", "") if ranks else (_read_command(run), _read_command(latest)),
+    }
+    for reason, (one, other) in facts.items():
+        if one and other and one != other:
+            return reason
     if ranks and not _is_later(parts, run):
         return ""
-    return "steps" if _restarts(parts, run) else ""
+    return _compare_metrics(parts, run, is_rank=ranks)
 
 
-def _differ(one: Any, other: Any) -> bool:
-    return bool(one) and bool(other) and one != other
-
-
-def _read(read: Any, *, is_rank: bool) -> dict[str, Any]:
+def _read_config(run: RunBase, *, is_rank: bool) -> Any:
     try:
-        config = cast("dict[str, Any]", read())
+        config = run.files.read_config()
     except (OSError, ValueError):
         return {}
-    if not is_rank:
+    return _drop_per_rank(config) if is_rank else config
+
+
+def _drop_per_rank(config: Any) -> Any:
+    """Return a config without the settings that each rank may have for itself."""
+    if not is_object(config):
         return config
-    # each rank may record its own rank
-    return {key: value for key, value in config.items() if not any(part in str(key).lower() for part in _PER_RANK)}
+    return {
+        key: _drop_per_rank(value)
+        for key, value in config.items()
+        if not any(part in str(key).lower() for part in _PER_RANK)
+    }
 
 
 def _read_command(run: RunBase) -> Any:
@@ -139,21 +214,31 @@ def _read_command(run: RunBase) -> Any:
     return (runtime if is_object(runtime) else metadata).get("command")
 
 
-def _restarts(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether the run logs a metric from its start again; a metric logged once per start is no proof."""
+def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -> str:
+    """Return why the run does not continue the metrics of the parts (`metrics`, `steps`), or ""."""
+    before, after = [_read_extremes(part) for part in parts], _read_extremes(run)
+    counts: Counter[str] = Counter()
     first: dict[str, int] = {}
-    for one in parts:
-        for key, (step, _) in _read_opening(one).items():
-            first[key] = min(step, first.get(key, step))
-    again = {key: about for key, about in _read_opening(run).items() if key in first}
-    repeated = {key: about for key, about in again.items() if about[1] > 1} or again
-    # an evaluation at the checkpoint is often repeated after a resume, but then the training metrics continue
-    return 2 * sum(step <= first[key] for key, (step, _) in repeated.items()) > len(repeated)
+    for extremes in before:
+        for key, opening in extremes.first.items():
+            counts[key] += opening.points
+            first[key] = min(opening.step, first.get(key, opening.step))
+    known = first.keys() | {key for extremes in before for key in extremes.last}
+    logged = after.first.keys() | after.last.keys()
+    if not is_rank and known and logged and not known & logged:
+        return "metrics"
+    again = {key: opening for key, opening in after.first.items() if key in first}
+    repeated = [key for key, opening in again.items() if opening.points > 1] or list(again)
+    # the densest metrics decide: an evaluation is often repeated after a resume, a constant logged at each start
+    dense = [key for key in repeated if 2 * counts[key] >= max(counts[one] for one in repeated)]
+    # a finished run is resumed after its last step; another may restart at an earlier checkpoint
+    latest = before[-1].last if parts[-1].state == "FINISHED" else {}
+    restarted = [key for key in dense if again[key].step <= max(first[key], latest.get(key, first[key]))]
+    return "steps" if 2 * len(restarted) > len(dense) else ""
 
 
-def _read_opening(run: RunBase) -> Mapping[str, tuple[int, int]]:
+def _read_extremes(run: RunBase) -> Extremes:
     try:
-        opening = run.read_opening()
+        return run.read_extremes()
     except (OSError, ValueError):
-        return {}
-    return {key: about for key, about in opening.items() if not key.startswith(_SYSTEM)}
+        return Extremes({}, {})

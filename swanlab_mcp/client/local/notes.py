@@ -13,7 +13,7 @@ from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["note_damage", "note_open", "note_problems", "note_ranks"]
+__all__ = ["note_damage", "note_earlier", "note_open", "note_problems", "note_ranks"]
 
 # 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the start of the file cannot be read
 _FORMATS = (None, 0, 1, 2)
@@ -73,6 +73,22 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
             )
         )
     return notes
+
+
+def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
+    """Return notes on the failed ranks of earlier starts, which no longer determine the state."""
+    failed = [run for session in sessions for run in session if run.state in ("CRASHED", "ABORTED")]
+    if not failed:
+        return []
+    return [
+        say_plural(
+            "{name}: in earlier starts, {count} rank failed ({folders}).",
+            "{name}: in earlier starts, {count} ranks failed ({folders}).",
+            len(failed),
+            name=name,
+            folders=", ".join(quote(run.folder.name) for run in failed[:_NAMED]),
+        )
+    ]
 
 
 def _guess_fate(run: RunBase) -> str:

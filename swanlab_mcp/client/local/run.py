@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.extremes import Extremes, read_extremes
 from swanlab_mcp.client.local.folder import Refused
 from swanlab_mcp.client.local.framing import FragmentReader
 from swanlab_mcp.client.local.log_lines import LogLines, cut_line, order_lines
@@ -36,8 +37,6 @@ __all__ = ["Damage", "Ending", "Run"]
 
 _CHUNK = 1 << 18
 _ENDS = (1 << 13, 1 << 17)
-_OPENING = 1 << 18
-_ADDRESS = b"View run at http"  # printed if the cloud accepted the run
 _FIRST_RECORDS, _ERROR_LINES = 20, 20
 _KEPT_POINTS = 2_000_000
 _MOST_KEYS, _MOST_MEDIA = 100_000, 1_000_000
@@ -64,8 +63,7 @@ class Run(RunBase):
         self._decode = decode_json if self.is_legacy else decode_protobuf
         self._is_record = is_json if self.is_legacy else is_protobuf
         self._outline_stamp: STAMP | None = None
-        self._opening: tuple[tuple[int, int], dict[str, tuple[int, int]]] | None = None
-        self._has_address = False
+        self._extremes: tuple[STAMP, Extremes] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -100,11 +98,13 @@ class Run(RunBase):
 
     @property
     def can_resume(self) -> bool:
-        if not self.is_legacy or self.start.workspace:
-            return True
-        with suppress(OSError, ValueError):  # before 0.8, only a run known to the cloud
-            self.read_opening()
-        return self._has_address
+        return not self.is_legacy or bool(self.address)  # before 0.8, only a run known to the cloud
+
+    @property
+    def address(self) -> str:
+        with suppress(OSError, ValueError):
+            return self.read_extremes().address
+        return ""
 
     @property
     def is_marked(self) -> bool:  # type: ignore[override]  # the base class has a plain field
@@ -114,9 +114,9 @@ class Run(RunBase):
     def version(self) -> int | None:  # type: ignore[override]  # the base class has a plain field
         return self.reader.version
 
-    def identify(self) -> tuple[Any, ...] | None:
+    def identify(self, size: int | None = None) -> tuple[Any, ...] | None:
         with suppress(OSError, Refused):  # the reason is reported when it is read
-            return self.files.sample(self.file.name)
+            return self.files.sample(self.file.name, size=size)
         return None
 
     def _find_last_time(self) -> int:
@@ -200,22 +200,13 @@ class Run(RunBase):
             if self.finish:
                 return
 
-    def read_opening(self) -> dict[str, tuple[int, int]]:
-        """Return the first step of each metric at the start of the file, and its number of points there.
-
-        Raises OSError.
-        """
+    def read_extremes(self) -> Extremes:
+        """Return the metrics at the start and the end of the file; raises OSError."""
         stamp = self.files.stamp(self.file.name)
-        seen = min(stamp[0], _OPENING), stamp[2]
-        if self._opening is None or self._opening[0] != seen:
+        if self._extremes is None or self._extremes[0] != stamp:
             with self.files.open(self.file.name) as file:
-                head = file.read(_OPENING)
-            self._has_address = _ADDRESS in head
-            begun = Run(self.file, self.files.root)
-            begun._take_outline(FragmentReader(self._is_record).feed(head, at_end=True))
-            series = {key: one.to_points().steps for key, one in begun.series.items()}
-            self._opening = seen, {key: (steps[0], len(steps)) for key, steps in series.items() if steps}
-        return self._opening[1]
+                self._extremes = stamp, read_extremes(file, stamp[0], is_legacy=self.is_legacy)
+        return self._extremes[1]
 
     def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
         if not reader.is_marked and not any(map(self._is_record, payloads)):

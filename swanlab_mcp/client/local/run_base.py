@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from swanlab_mcp.client.local.background import Work
+from swanlab_mcp.client.local.extremes import Extremes
 from swanlab_mcp.client.local.log_lines import LogLines
 from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start
 from swanlab_mcp.client.local.run_files import STAMP, RunFiles
@@ -100,6 +101,11 @@ class RunBase(ABC):
         return False
 
     @property
+    def address(self) -> str:
+        """Return the page in the cloud of a run of SDK 0.6 and 0.7, or "" if the SDK printed none."""
+        return ""
+
+    @property
     def project(self) -> str:
         return self.start.project or "(unknown)"
 
@@ -135,6 +141,11 @@ class RunBase(ABC):
         return self._stamp[1] / 1e9 if self._stamp else 0
 
     @property
+    def size(self) -> int:
+        """Return the size of the record in bytes when it was last checked."""
+        return self._stamp[0] if self._stamp else 0
+
+    @property
     def unread(self) -> int:
         """Return the number of bytes not yet read."""
         return 0
@@ -149,16 +160,19 @@ class RunBase(ABC):
         """Return whether the record is unchanged since it was last read."""
 
     @abstractmethod
-    def identify(self) -> tuple[Any, ...] | None:
-        """Return values that only a copy of the run shares, or `None` if they are unknown."""
+    def identify(self, size: int | None = None) -> tuple[Any, ...] | None:
+        """Return values that only a copy of the run shares, or `None` if they are unknown.
+
+        With `size`, return the values that a copy made at this size of the record file has.
+        """
 
     @abstractmethod
     def outline(self) -> None:
         """Read project, name, times and end cheaply, unless they are known."""
 
-    @abstractmethod
-    def read_opening(self) -> dict[str, tuple[int, int]]:
-        """Return the first step of each metric, and its number of points (at the start of the file). Raises OSError."""
+    def read_extremes(self) -> Extremes:
+        """Return the metrics at the start and the end of the record; raises OSError."""
+        return Extremes({}, {})
 
     def assess_damage(self) -> Damage:
         return Damage()

@@ -61,14 +61,15 @@ class RunFiles:
         """Return the content and size of a file; the content is `None` if it is larger than `limit` bytes."""
         return read_inside(self.root, *self._parts, *parts, limit=limit)
 
-    def sample(self, *parts: str) -> tuple[int, bytes]:
-        """Return a file's size, and a hash of its start and end."""
+    def sample(self, *parts: str, size: int | None = None) -> tuple[int, bytes]:
+        """Return a file's size, and a hash of its start and end; with `size`, of its first `size` bytes."""
         with self.open(*parts) as opened:
-            size = opened.seek(0, os.SEEK_END)
+            whole = opened.seek(0, os.SEEK_END)
+            size = whole if size is None else min(size, whole)
             digest = sha256()
             for start in (0, max(0, size - _SAMPLED)):
                 opened.seek(start)
-                digest.update(opened.read(_SAMPLED))
+                digest.update(opened.read(min(_SAMPLED, size)))
         return size, digest.digest()
 
     def read_config(self) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
-from tests.run_files import build_file, encode_finish, encode_point, encode_start, write_run
+from tests.run_files import BEGAN, build_file, encode_finish, encode_point, encode_start, write_run
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +35,60 @@ async def list_cuids(folder: Path, project: str = "made") -> list[str]:
 
 def points(start: int, stop: int, key: str = "loss") -> list[bytes]:
     return [encode_point(step - start + 1, key, step, 10.0 - step) for step in range(start, stop)]
+
+
+def is_in(folder: Path, cuid: str) -> bool:
+    """Return whether the id has the hash of a folder's path."""
+    path = os.path.realpath(folder / f"run-{FIRST}-same")
+    return cuid == f"run-{FIRST}-same-{sha256(path.encode()).hexdigest()[:8]}"
+
+
+def write_legacy(
+    folder: Path,
+    moment: str,
+    opening: Sequence[str],
+    start: int,
+    *,
+    workspace: str | None = None,
+    key: str = "loss",
+    printed: str = "",
+) -> None:
+    """Write a run like SDK 0.7.20: the lines of `init`, then the script's line and eight points."""
+    time = "2026-11-23T08:00:00+00:00"
+    records: list[tuple[str, dict[str, Any]]] = [
+        ("Header", {"backup_type": moment, "create_time": time}),
+        ("Project", {"name": "made", "workspace": workspace, "public": None}),
+        ("Experiment", {"id": "x", "name": "one"}),
+    ]
+    lines = [*opening, printed] if printed else opening
+    for number, line in enumerate(lines, 1):
+        if line is printed:
+            records.append(("Runtime", {"config_filename": "config.yaml"}))
+        records.append(("Log", {"message": line, "epoch": number, "level": "INFO", "create_time": time}))
+    for step in range(start, start + 8):
+        metric = {"index": step, "data": 1.0, "create_time": time}
+        records.append(("Scalar", {"metric": metric, "key": key, "step": step, "epoch": step - start + 1}))
+    run = folder / f"run-{moment}-x"
+    run.mkdir()
+    content = [json.dumps({"model_type": kind, "data": data}, ensure_ascii=False).encode() for kind, data in records]
+    (run / "backup.swanlab").write_bytes(build_file(content))
+
+
+def write_rank(
+    folder: Path,
+    number: int,
+    records: list[bytes],
+    *,
+    moment: str = FIRST,
+    began: int = BEGAN,
+    name: str = "job",
+    config: dict[str, Any] | None = None,
+) -> None:
+    run = folder / f"run-{moment}-job-node-{number}"
+    run.mkdir(parents=True)
+    file = run / "run-job.swanlab"
+    file.write_bytes(build_file([encode_start("job", began=began, name=name), *records]))
+    describe(file, config=config, command=f"train.py --rank {number}")
 
 
 def describe(file: Path, *, config: dict[str, Any] | None = None, command: str = "") -> None:
@@ -131,31 +188,94 @@ async def test_evaluation_repeated_after_a_resume_does_not_split_a_run(tmp_path:
     assert await list_cuids(tmp_path) == ["same"]
 
 
+PAGE = "swanlab: 🚀 View run at https://swanlab.cn/@a/made/runs/x"
+OFFLINE = "swanlab: Backing up run one locally"
+
+
 @pytest.mark.parametrize(
-    ("line", "start", "count"),
+    ("lines", "start", "count"),
     [
-        ("swanlab: 🚀 View run at https://swanlab.cn/@a/made/runs/x", 8, 1),
-        ("swanlab: 🚀 View run at https://swanlab.cn/@a/made/runs/x", 0, 2),
-        ("swanlab: Backing up run one locally", 8, 2),
+        ([PAGE], 8, 1),
+        ([PAGE], 0, 2),
+        ([OFFLINE], 8, 2),
+        (["swanlab: 🚀 View run at ", "https://swanlab.cn/@a/made/", "runs/x", "swanlab: Hi"], 8, 1),
+        (["swanlab: Syncing run View run at https://x to the cloud"], 8, 2),
     ],
-    ids=["resumed in the cloud", "started again", "offline"],
+    ids=["resumed in the cloud", "started again", "offline", "wrapped address", "odd name"],
 )
-async def test_only_cloud_runs_are_resumed_before_0_8(tmp_path: Path, line: str, start: int, count: int) -> None:
+async def test_only_cloud_runs_are_resumed_before_0_8(tmp_path: Path, lines: list[str], start: int, count: int) -> None:
     for moment, first in ((FIRST, 0), (SECOND, start)):
-        records: list[tuple[str, dict[str, Any]]] = [
-            ("Header", {"backup_type": moment, "create_time": "2026-11-23T08:00:00+00:00"}),
-            ("Project", {"name": "made", "workspace": None, "public": None}),
-            ("Experiment", {"id": "x", "name": "one"}),
-            ("Log", {"message": line, "epoch": 1, "level": "INFO", "create_time": "2026-11-23T08:00:00+00:00"}),
-        ]
-        for step in range(first, first + 8):
-            metric = {"index": step, "data": 1.0, "create_time": "2026-11-23T08:00:00+00:00"}
-            records.append(("Scalar", {"metric": metric, "key": "loss", "step": step, "epoch": step}))
-        folder = tmp_path / f"run-{moment}-x"
-        folder.mkdir()
-        lines = [json.dumps({"model_type": kind, "data": data}, ensure_ascii=False).encode() for kind, data in records]
-        (folder / "backup.swanlab").write_bytes(build_file(lines))
+        write_legacy(tmp_path, moment, lines, first)
     assert len(await list_cuids(tmp_path)) == count
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ({"opening": [PAGE]}, {"opening": [f"{PAGE}/other"]}, "their pages in the cloud differ"),
+        ({"opening": [PAGE], "workspace": "a"}, {"opening": [PAGE], "workspace": "b"}, "their workspaces differ"),
+        ({"opening": [PAGE], "key": "round1"}, {"opening": [PAGE], "key": "round2"}, "they have no metric in common"),
+        ({"opening": [OFFLINE], "workspace": "a"}, {"opening": [OFFLINE], "workspace": "a"}, "seeds"),
+        ({"opening": [OFFLINE], "printed": PAGE}, {"opening": [OFFLINE], "printed": PAGE}, "seeds"),
+    ],
+    ids=["pages", "workspaces", "metrics", "offline with a workspace", "printed address"],
+)
+async def test_seeded_ids_of_different_trainings_are_separate(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], why: str
+) -> None:
+    write_legacy(tmp_path, FIRST, start=0, **first)
+    write_legacy(tmp_path, SECOND, start=8, **second)
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        listed = await client.call_tool("list_project_exps", {"project": "local/made"})
+    assert listed.structured_content is not None
+    assert {one["cuid"] for one in listed.structured_content["data"]} == {f"run-{FIRST}-x", f"run-{SECOND}-x"}
+    assert why in text_of(listed)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        ([*points(0, 50), encode_finish()], [*points(1, 50), encode_finish()], 2),
+        ([*points(0, 50), encode_finish()], [*points(50, 90), encode_finish()], 1),
+        ([*points(0, 50, "r1"), encode_finish()], [*points(0, 50, "r2"), encode_finish()], 2),
+        (points(0, 50), [*points(30, 90), encode_finish()], 1),
+    ],
+    ids=["overlapping", "continued", "other metrics", "from a checkpoint"],
+)
+async def test_finished_run_is_only_continued_after_its_last_step(
+    tmp_path: Path, first: list[bytes], second: list[bytes], count: int
+) -> None:
+    same: dict[str, Any] = {"config": {"lr": 0.1}, "command": "train.py"}
+    describe(write_run(tmp_path, "same", first, moment=FIRST), **same)
+    describe(write_run(tmp_path, "same", second, moment=SECOND), **same)
+    cuids = await list_cuids(tmp_path)
+    assert len(cuids) == count
+    if count == 2:
+        client = OfflineClient([tmp_path])
+        for cuid in cuids:
+            read = await client.read_points(ExperimentRef("local", "made", cuid), ["loss"], exact=True)
+            assert not any("several folders" in note for note in read.notes)
+
+
+async def test_many_sparse_evaluations_do_not_split_a_resumed_run(tmp_path: Path) -> None:
+    scores = [encode_point(200 + number, f"eval/{number}", 100, 1.0) for number in range(6)]
+    write_run(tmp_path, "same", [*points(0, 130), *scores], moment=FIRST)
+    write_run(tmp_path, "same", [*points(80, 300), *scores, encode_finish()], moment=SECOND)
+    assert await list_cuids(tmp_path) == ["same"]
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("end", [[], [encode_finish()]], ids=["growing", "finished"])
+async def test_older_copy_of_a_growing_run_is_a_copy(tmp_path: Path, order: tuple[str, str], end: list[bytes]) -> None:
+    write_run(tmp_path / "a", "same", [*points(0, 9), *end], moment=FIRST)
+    write_run(tmp_path / "b", "same", points(0, 5), moment=FIRST)
+    async with session(Settings(log_dirs=tuple(tmp_path / one for one in order))) as client:
+        listed = await client.call_tool("list_project_exps", {"project": "local/made"})
+        summary = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": "same"})
+    assert listed.structured_content is not None
+    assert [one["cuid"] for one in listed.structured_content["data"]] == ["same"]
+    assert summary.structured_content is not None
+    assert summary.structured_content["data"]["loss"]["count"] == 9
 
 
 async def test_system_metrics_do_not_split_a_resumed_run(tmp_path: Path) -> None:
@@ -182,15 +302,24 @@ async def test_resumed_run_and_another_training_are_two_experiments(tmp_path: Pa
 
 async def test_equal_folder_names_in_several_log_folders_have_different_ids(tmp_path: Path) -> None:
     for number, place in enumerate(("a", "b")):
-        write_run(tmp_path / place, "same", points(0, 5 + number), moment=FIRST)
-    cuids = await list_cuids(tmp_path)
-    assert len(set(cuids)) == 2
-    assert await list_cuids(tmp_path) == cuids
-    client = OfflineClient([tmp_path])
-    for cuid in cuids:
-        experiment = (await client.get_experiment(ExperimentRef("local", "made", cuid))).data
-        assert experiment is not None
-        assert experiment.cuid == cuid
+        write_run(tmp_path / place, "same", [encode_point(1, "loss", 0, number), *points(1, 5)], moment=FIRST)
+    both = [tmp_path / "a", tmp_path / "b"]
+    cuids: dict[Path, str] = {}
+    for folder in both:
+        (cuid,) = [one for one in await list_cuids(tmp_path) if is_in(folder, one)]
+        cuids[folder] = cuid
+    assert len({*cuids.values()}) == 2
+    # neither the order of the log folders nor the absence of the other changes the meaning of an id
+    for folders in (both, both[::-1], both[:1], both[1:]):
+        client = OfflineClient(folders)
+        for folder in folders:
+            points_read = await client.read_points(ExperimentRef("local", "made", cuids[folder]), ["loss"], exact=True)
+            assert points_read.data is not None
+            assert points_read.data["loss"].values[0] == both.index(folder)
+    name = f"run-{FIRST}-same"
+    for given, message in (("same", "have the recorded id 'same'"), (name, f"have a folder '{name}'")):
+        with pytest.raises(InvalidArgument, match=message):
+            await OfflineClient(both).get_summary(ExperimentRef("local", "made", given))
 
 
 @pytest.mark.parametrize("run_id", ["..", "a/b", " ", "tab\there"])
@@ -249,18 +378,60 @@ async def test_name_like_a_path_is_found_by_its_last_part(
 
 
 async def test_newest_start_of_a_distributed_job_determines_its_state(tmp_path: Path) -> None:
-    def write_rank(moment: str, number: int, records: list[bytes]) -> None:
-        file = write_run(tmp_path, "job", records, moment=moment)
-        file.parent.rename(tmp_path / f"run-{moment}-job-node-{number}")
-
-    write_rank(FIRST, 1, [*points(0, 5), encode_finish(2)])
-    write_rank(FIRST, 2, [*points(0, 5, "other"), encode_finish()])
-    began = 1_795_424_400_000
+    write_rank(tmp_path, 1, [*points(0, 5), encode_finish(2)])
+    write_rank(tmp_path, 2, [*points(0, 5, "other"), encode_finish()])
     for number, key in ((3, "loss"), (4, "other")):
-        write_rank(SECOND, number, [])
-        file = tmp_path / f"run-{SECOND}-job-node-{number}" / "run-job.swanlab"
-        file.write_bytes(build_file([encode_start("job", began=began), *points(5, 9, key), encode_finish()]))
+        records = [*points(5, 9, key), encode_finish()]
+        write_rank(tmp_path, number, records, moment=SECOND, began=BEGAN + 3_600_000)
     answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "job"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
     assert any("Recorded in 4 folders (started several times, 2 ranks the last time)" in note for note in answer.notes)
+    assert any(f"in earlier starts, 1 rank failed (run-{FIRST}-job-node-1)" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"name": "rank0"}, {"name": "rank1"}),
+        (
+            {"config": {"lr": 1, "local_rank": 0, "seed": 1, "ddp": {"rank": 0}}},
+            {"config": {"lr": 1, "local_rank": 1, "seed": 2, "ddp": {"rank": 1}}},
+        ),
+    ],
+    ids=["names", "config"],
+)
+async def test_ranks_may_have_their_own_name_and_settings(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    write_rank(tmp_path, 1, [*points(0, 5), encode_finish()], **first)
+    write_rank(tmp_path, 2, [*points(0, 5, "other"), encode_finish(2)], **second)
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        answer = await client.call_tool("get_experiment", {"project": "local/made", "exp_cuid": "job"})
+    assert "1 of 2 ranks CRASHED" in text_of(answer)
+
+
+@pytest.mark.parametrize("records", [points(0, 3, "own"), []], ids=["with points", "without points"])
+@pytest.mark.parametrize("count", [1, 3])
+async def test_crash_of_an_eager_rank_is_not_hidden_by_slow_ranks(
+    tmp_path: Path, records: list[bytes], count: int
+) -> None:
+    write_rank(tmp_path, 1, [*records, encode_finish(2)])
+    for number in range(2, 2 + count):
+        later = [*points(0, 5, f"loss{number}"), encode_finish()]
+        write_rank(tmp_path, number, later, moment=SECOND, began=BEGAN + 130_000)
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        listed = await client.call_tool("list_project_exps", {"project": "local/made"})
+        diagnosis = await client.call_tool("diagnose_experiment", {"project": "local/made", "exp_cuid": "job"})
+    assert listed.structured_content is not None
+    assert [one["state"] for one in listed.structured_content["data"]] == ["CRASHED"]
+    for answer in (listed, diagnosis):
+        assert f"1 of {1 + count} ranks CRASHED" in text_of(answer)
+
+
+async def test_single_rank_that_continues_after_its_crash_is_finished(tmp_path: Path) -> None:
+    write_rank(tmp_path, 1, [*points(0, 5), encode_finish(2)])
+    write_rank(tmp_path, 2, [*points(5, 9), encode_finish()], moment=SECOND, began=BEGAN + 3_600_000)
+    answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "job"))
+    assert answer.data is not None
+    assert answer.data.state == "FINISHED"

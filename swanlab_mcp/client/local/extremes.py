@@ -1,0 +1,105 @@
+"""Read the start and the end of a record file: the facts that show whether two folders are one training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+from swanlab_mcp.client.local.framing import FragmentReader
+from swanlab_mcp.client.local.points import JsonPoints, ProtobufPoints
+from swanlab_mcp.client.local.records import (
+    Log,
+    Record,
+    Scalar,
+    Start,
+    decode_json,
+    decode_protobuf,
+    is_json,
+    is_protobuf,
+)
+from swanlab_mcp.client.local.series import Series
+
+__all__ = ["Extremes", "Opening", "read_extremes"]
+
+_PART = 1 << 18
+_SYSTEM = "__swanlab__."
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+_WIDEST = range(-(1 << 63), 1 << 63)
+# SDK 0.6 and 0.7 print it in `init`, if the cloud accepted the run
+_ADDRESS = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?View run at\s*(\S*)\s*")
+
+
+class Opening(NamedTuple):
+    """The first step of a metric, and its number of points at the start of the file."""
+
+    step: int
+    points: int
+
+
+class Extremes(NamedTuple):
+    """The metrics (without system metrics) at the start of a file, and the last step of each at its end.
+
+    `address` is the page in the cloud of a run of SDK 0.6 and 0.7, or "" if the SDK printed none.
+    """
+
+    first: dict[str, Opening]
+    last: dict[str, int]
+    address: str = ""
+
+
+def read_extremes(file: BinaryIO, size: int, *, is_legacy: bool) -> Extremes:
+    """Return the facts at the start and the end of a file of `size` bytes; raises OSError."""
+    check = is_json if is_legacy else is_protobuf
+    payloads = FragmentReader(check).feed(file.read(_PART), at_end=True)
+    opening = _read_series(payloads, is_legacy=is_legacy)
+    address = _find_address(payloads) if is_legacy else ""
+    closing = opening
+    if size > _PART:
+        file.seek(size - _PART)
+        payloads = FragmentReader(check, at_start=False).feed(file.read(_PART), at_end=True)
+        closing = _read_series(payloads, is_legacy=is_legacy)
+    first = {key: Opening(series.to_points().steps[0], len(series)) for key, series in opening.items()}
+    return Extremes(first, {key: series.newest for key, series in closing.items()}, address)
+
+
+def _decode(payload: bytes, *, is_legacy: bool) -> Record | None:
+    try:
+        return decode_json(payload) if is_legacy else decode_protobuf(payload)
+    except _UNREADABLE:
+        return None
+
+
+def _read_series(payloads: Sequence[bytes], *, is_legacy: bool) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+
+    def find_series(key: str) -> Series:
+        return found.setdefault(key, Series())
+
+    points = (JsonPoints if is_legacy else ProtobufPoints)(find_series)
+    for payload in points.take(payloads):
+        record = _decode(payload, is_legacy=is_legacy)
+        if isinstance(record, Scalar) and record.step in _WIDEST and record.time in _WIDEST:
+            find_series(record.key).add(record.step, record.value, record.time)
+    return {key: series for key, series in found.items() if len(series) and not key.startswith(_SYSTEM)}
+
+
+def _find_address(payloads: Sequence[bytes]) -> str:
+    """Return the address that the SDK printed before `init` returned; lines that a script prints follow later."""
+    lines: list[str] = []
+    for payload in payloads:
+        record = _decode(payload, is_legacy=True)
+        if isinstance(record, Log):
+            lines.append(record.line)
+        elif not isinstance(record, Start):
+            break
+    for place, line in enumerate(lines):
+        if found := _ADDRESS.fullmatch(line):
+            # long addresses continue on the next lines
+            address = found[1]
+            for further in lines[place + 1 :]:
+                if further.startswith("swanlab:"):
+                    break
+                address += further.strip()
+            return address if address.startswith(("http://", "https://")) else ""
+    return ""
