@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-__all__ = ["SharedAnswers", "gather"]
+__all__ = ["SharedAnswers", "gather", "yield_often"]
 
 T = TypeVar("T")
+
+_SLICE = 500
 
 
 async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
@@ -21,6 +23,14 @@ async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
+    """Yield all items, and let other calls run after every 500 of them."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if not number % _SLICE:
+            await asyncio.sleep(0)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from swanlab_mcp.core.errors import ServerUnavailable
+from swanlab_mcp.core.full_collections import limit_postponement
 from swanlab_mcp.core.i18n import say
 
 __all__ = ["keep_deadline"]
@@ -18,7 +19,8 @@ async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_
     `is_write` marks a change. After its request is sent, the operation raises its own error about the change instead.
     """
     try:
-        return await asyncio.wait_for(question, seconds)
+        with limit_postponement():
+            return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError as error:
         raise ServerUnavailable(
             say("The call did not finish within {seconds:g} seconds. No changes were made.", seconds=seconds)

@@ -17,6 +17,7 @@ from swanlab_mcp.analysis.filtering import (
 )
 from swanlab_mcp.client.base import Backend, ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import yield_often
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
@@ -123,13 +124,13 @@ async def choose_experiments(
     answer = await ask_about_project(client, ref, listing, filters, requested)
     narrowed = answer.data or Narrowed((), {})
     candidates, logged = await _read_candidates(backend, ref, narrowed, fields, now)
-    matching = _select(candidates, filters)
+    matching = await _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
         answer = await ask_about_project(client, ref, backend.narrow_experiments, (), requested)
         narrowed = answer.data or Narrowed((), {})
         candidates, logged = await _read_candidates(backend, ref, narrowed, fields, now)
-        matching = _select(candidates, filters)
+        matching = await _select(candidates, filters)
     near: Sequence[str] = ()
     if candidates and find_unknown_fields(fields, candidates):
         near = await list_summarised_keys(backend, ref, narrowed.experiments)
@@ -195,14 +196,14 @@ async def _read_candidates(
             _read_last(summaries.get(experiment.cuid, {}), keys),
             now,
         )
-        for experiment in experiments
+        async for experiment in yield_often(experiments)
     ]
     return candidates, logged
 
 
-def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
+async def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
     with word_refusals():
-        return [one for one in candidates if all(passes(one, condition) for condition in filters)]
+        return [one async for one in yield_often(candidates) if all(passes(one, condition) for condition in filters)]
 
 
 def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> list[str]:

@@ -20,6 +20,7 @@ from swanlab_mcp.core.errors import (
     SwanLabError,
     UnexpectedResponse,
 )
+from swanlab_mcp.core.full_collections import postpone
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.untrusted import parse_json, quote, shorten
 
@@ -119,6 +120,7 @@ async def _parse(content: bytes, what: str) -> Any:
             say("SwanLab's response to {what} has too many parts to be read in bounded memory.", what=what),
             hint=say("Request less data at once."),
         )
+    postpone()
     # the C parser blocks the event loop even in a thread, except when it calls Python, as this hook makes it do
     return await asyncio.to_thread(parse_json, content, lambda item: item)
 

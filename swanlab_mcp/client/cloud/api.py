@@ -22,7 +22,7 @@ from swanlab_mcp.client.cloud.wire import (
     write_filter,
 )
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.concurrency import gather, yield_often
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
@@ -43,6 +43,8 @@ __all__ = ["CloudClient"]
 T = TypeVar("T")
 
 _PROFILES_AT_ONCE = 20
+# a longer response is read in pages instead, which hold up other calls less
+_MOST_SHOWN = 50_000
 
 
 class CloudClient(MetricQueries):
@@ -176,9 +178,9 @@ class CloudClient(MetricQueries):
             return None
         items = {str(item.get("cuid")): item for item in read_list(answer, say("experiments"))}
         bare = [item for item in items.values() if "profile" not in item]
-        if len(bare) > _PROFILES_AT_ONCE:
+        if len(bare) > _PROFILES_AT_ONCE or len(items) > _MOST_SHOWN:
             return None
-        found = {cuid: read_experiment(item) for cuid, item in items.items()}
+        found = {cuid: read_experiment(item) async for cuid, item in yield_often(items.items())}
         for one in await progress.follow(
             "experiments", *(self.get_experiment(ref.experiment(str(item["cuid"]))) for item in bare)
         ):

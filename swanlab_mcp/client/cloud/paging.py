@@ -113,16 +113,16 @@ class PagedLists:
             nonlocal is_steady, left
             is_steady = is_steady and read_total(answer) in (None, total)
             items = read_list(answer, what)
+            if len(items) > size:
+                raise _refuse_long_page(len(items), size, what)
             left -= 1
             rows: list[tuple[str, T]] = []
 
             async def read_items() -> None:
                 async with turn:
-                    # one page at a time, in slices, to keep the event loop free: a server may send more than requested
-                    for start in range(0, max(1, len(items)), LARGEST_PAGE):
-                        part = items[start : start + LARGEST_PAGE]
-                        rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in part)
-                        await asyncio.sleep(0)
+                    # one page at a time, to keep the event loop free
+                    rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in items)
+                    await asyncio.sleep(0)
                 await stage.advance()
 
             await (gather(hand_on(items, total, is_last=not left), read_items()) if hand_on else read_items())
@@ -146,3 +146,10 @@ def _require_total(answer: Any, what: str) -> int:
             say("SwanLab's list of {what} does not report its length.", what=what), hint=say("Try again.")
         )
     return total
+
+
+def _refuse_long_page(count: int, size: int, what: str) -> UnexpectedResponse:
+    return UnexpectedResponse(
+        say("SwanLab's list of {what} has {count} items on a page of {size}.", what=what, count=count, size=size),
+        hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
+    )

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import environ
+from tests.conftest import session, text_of
 from tests.fake_swanlab import Fault, State
 from tests.server.test_shared_server import ask, message, serve, team
 
@@ -57,31 +59,56 @@ def test_60_mb_of_containers_take_little_memory(host: str, state: State, part: b
     assert int(peak) < 60 + 2 * 60 + MEMORY // 2**20
 
 
-@pytest.mark.exhaustive
-def test_health_responds_within_a_second_during_a_large_parse(settings: Settings, team: State) -> None:
-    one = {"cuid": "x" * 20, "name": "y" * 20, "description": "z" * 20, "labels": ["a", "b"]}
-    body = json.dumps({"list": [one] * 100_000, "total": 100_000}).encode()
-    served = threading.Event()
+def measure_health(settings: Settings, team: State, tool: str, arguments: Any, fault: Fault) -> tuple[list[float], str]:
+    """Return the seconds of each request for /health during a call, and the call's text."""
     arrived = threading.Event()
+    answers: list[Any] = []
     waits: list[float] = []
+    fault.then = arrived.set
     with serve(settings) as url:
         ask(url)
-        team.faults.append(Fault("/runs", body=body, then=arrived.set, times=1))
-
-        def call() -> None:
-            ask(url, body=message(name="list_project_exps", arguments={"project": "project1"}))
-            served.set()
-
-        caller = threading.Thread(target=call)
+        team.faults.append(fault)
+        caller = threading.Thread(target=lambda: answers.append(ask(url, body=message(name=tool, arguments=arguments))))
         caller.start()
         arrived.wait(30)
         with httpx.Client(timeout=30) as http:
-            while not served.is_set():
+            while not answers:
                 started = time.monotonic()
                 assert http.get(f"{url}/health").status_code == 200
                 waits.append(time.monotonic() - started)
         caller.join()
-    assert max(waits) < 1, f"{len(body)} bytes, {len(waits)} checks"
+    return waits, answers[0].json()["result"]["content"][0]["text"]
+
+
+def make_items(count: int) -> list[dict[str, Any]]:
+    one = {"name": "y" * 20, "description": "z" * 20, "labels": ["a", "b"], "state": "FINISHED", "profile": {}}
+    return [{**one, "cuid": f"c{number:019}"} for number in range(count)]
+
+
+@pytest.mark.exhaustive
+def test_health_responds_within_a_second_during_a_page_of_300000_items(settings: Settings, team: State) -> None:
+    fault = Fault("/runs", body=json.dumps({"list": make_items(300_000), "total": 300_000}).encode())
+    waits, text = measure_health(settings, team, "list_project_exps", {"project": "project1"}, fault)
+    assert "300000 items on a page of 20" in text
+    assert max(waits) < 1, f"{len(fault.body)} bytes, {len(waits)} checks"
+
+
+@pytest.mark.exhaustive
+def test_health_responds_within_a_second_during_a_list_of_50000_items(settings: Settings, team: State) -> None:
+    fault = Fault("/runs/shows", body=json.dumps(make_items(50_000)).encode())
+    arguments = {"project": "project1", "filters": [{"field": "state", "op": "=", "value": "FINISHED"}]}
+    waits, text = measure_health(settings, team, "find_experiments", arguments, fault)
+    assert "of 50000" in text
+    assert max(waits) < 1, f"{len(fault.body)} bytes, {len(waits)} checks"
+
+
+async def test_page_with_more_items_than_requested_is_an_error(settings: Settings, state: State) -> None:
+    state.faults = [Fault("/runs", body=json.dumps({"list": make_items(21), "total": 21}).encode())]
+    async with session(settings) as client:
+        result = await client.call_tool("list_project_exps", {"project": "project1"})
+    assert result.is_error
+    assert "has 21 items on a page of 20" in text_of(result)
+    assert len([call for call in state.calls if call.raw_path.endswith("/runs")]) == 1
 
 
 class CountingServer:

@@ -1,0 +1,44 @@
+"""Postpone full garbage collections while a call holds a large response: each would stop all other calls."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["limit_postponement", "postpone"]
+
+# Python postpones a full collection until this many collections of younger objects; no call makes as many
+_NEVER = 1 << 30
+
+_holders = set[object]()
+_holder: ContextVar[object | None] = ContextVar("holder", default=None)
+_usual = gc.get_threshold()
+
+
+@contextmanager
+def limit_postponement() -> Generator[None]:
+    """Allow full collections again at the end of a call, unless another call postpones them."""
+    holder = object()
+    token = _holder.set(holder)
+    try:
+        yield
+    finally:
+        _holder.reset(token)
+        if holder in _holders:
+            _holders.discard(holder)
+            if not _holders:
+                gc.set_threshold(*_usual)
+
+
+def postpone() -> None:
+    """Postpone full collections until the end of the current call; outside a call, change nothing."""
+    global _usual  # noqa: PLW0603 the collector is global, too
+    holder = _holder.get()
+    if holder is None:
+        return
+    if not _holders:
+        _usual = gc.get_threshold()
+    _holders.add(holder)
+    gc.set_threshold(*_usual[:2], _NEVER)
