@@ -25,6 +25,7 @@ Request = httpx.Request
 # enough for the pages of a list of 3,000, or 50 concurrent calls, in one round trip
 _AT_ONCE = 64
 _AT_ONCE_IN_ALL = 1024
+_IDLE_IN_ALL = 256
 _IDLE = 5.0
 _LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
 
@@ -80,10 +81,12 @@ class Connections:
 
         Raises BrokenConnection, also for an incomplete body.
         """
-        async with self._slots, _get_shared_slots():
+        shared = _get_shared()
+        async with self._slots, shared.slots:
             if not self._free:
                 self._add()
             number = heappop(self._free)
+            shared.idle.pop((self, number), None)
             client = self._clients[number]
             is_whole = False
             try:
@@ -99,6 +102,10 @@ class Connections:
                     self._replace(number)
                 heappush(self._free, number)
                 self._used[number] = time.monotonic()
+                shared.idle[self, number] = None
+                while len(shared.idle) > _IDLE_IN_ALL:
+                    oldest, its_number = next(iter(shared.idle))
+                    oldest.close(its_number)
                 if self._idle is None:
                     self._idle = asyncio.create_task(self._close_idle())
 
@@ -106,7 +113,7 @@ class Connections:
         if self._idle:
             self._idle.cancel()
         for number in range(len(self._clients)):
-            self._replace(number)
+            self.close(number)
         await asyncio.gather(*self._closing)
 
     async def _close_idle(self) -> None:
@@ -114,9 +121,14 @@ class Connections:
         while self._used:
             await asyncio.sleep(_IDLE / 5)
             for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:
-                del self._used[number]
-                self._replace(number)
+                self.close(number)
         self._idle = None
+
+    def close(self, number: int) -> None:
+        """Close the connection of an idle client."""
+        self._used.pop(number, None)
+        _get_shared().idle.pop((self, number), None)
+        self._replace(number)
 
     def _replace(self, number: int) -> None:
         """Close a client with its connections in a separate task, because the current task may be cancelled again."""
@@ -130,15 +142,22 @@ class Connections:
         self._free.append(len(self._clients) - 1)
 
 
-def _get_shared_slots() -> asyncio.Semaphore:
-    """Return the limit on concurrent requests of all accounts in this event loop."""
+class _Shared:
+    """The limit on concurrent requests of all accounts, and their idle connections, the longest idle first."""
+
+    def __init__(self) -> None:
+        self.slots = asyncio.Semaphore(_AT_ONCE_IN_ALL)
+        self.idle: dict[tuple[Connections, int], None] = {}
+
+
+def _get_shared() -> _Shared:
     loop = asyncio.get_running_loop()
-    if loop not in _shared_slots:
-        _shared_slots[loop] = asyncio.Semaphore(_AT_ONCE_IN_ALL)
-    return _shared_slots[loop]
+    if loop not in _shared:
+        _shared[loop] = _Shared()
+    return _shared[loop]
 
 
-_shared_slots = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
+_shared = WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared]()
 
 
 def _make_client(base_url: str = "") -> httpx.AsyncClient:

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.anyio
 
 MEMORY = 400 * 2**20
 AT_ONCE = 64
+AT_ONCE_IN_ALL = 1024
+IDLE_IN_ALL = 256
 
 
 @pytest.mark.exhaustive
@@ -117,6 +119,9 @@ class CountingServer:
     def __init__(self) -> None:
         self.open = 0
         self.most = 0
+        self.gate: asyncio.Event | None = None
+        self.wanted = 0
+        self.waiting = 0
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
@@ -127,6 +132,12 @@ class CountingServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
                 await reader.readexactly(length)
+                if self.gate:
+                    # respond when as many requests wait as are expected at once
+                    self.waiting += 1
+                    if self.waiting >= self.wanted:
+                        self.gate.set()
+                    await self.gate.wait()
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -146,6 +157,46 @@ async def test_connections_are_bounded_for_each_account(settings: Settings) -> N
         await gather(*(transport.get("project", str(number)) for number in range(4 * AT_ONCE)))
         assert 1 < counting.most <= AT_ONCE
         await transport.aclose()
+
+
+async def open_many(settings: Settings, accounts: int) -> tuple[CountingServer, int]:
+    """Send 64 requests at once for each account; return the server's counts and the connections that stay open."""
+    counting = CountingServer()
+    async with await asyncio.start_server(counting.play, "127.0.0.1", 0, backlog=4096) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        transports = [Transport(replace(settings, api_host=address)) for _ in range(accounts)]
+        await gather(*(one.sign_in() for one in transports))
+        counting.gate = asyncio.Event()
+        counting.wanted = min(accounts * AT_ONCE, AT_ONCE_IN_ALL)
+        await gather(*(one.get("project", str(number)) for one in transports for number in range(AT_ONCE)))
+        started = time.monotonic()
+        while counting.open > IDLE_IN_ALL:
+            await asyncio.sleep(0.01)
+            assert time.monotonic() - started < 3
+        left = counting.open
+        for one in transports:
+            await one.aclose()
+    return counting, left
+
+
+async def test_idle_connections_of_all_accounts_are_bounded(settings: Settings) -> None:
+    counting, left = await open_many(settings, 6)
+    assert counting.most == 6 * AT_ONCE
+    assert 0 < left <= IDLE_IN_ALL
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="raises the limit of open files")
+async def test_connections_of_all_accounts_are_bounded(settings: Settings) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("the system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    counting, left = await open_many(settings, 20)
+    assert counting.most <= AT_ONCE_IN_ALL + IDLE_IN_ALL
+    assert left <= IDLE_IN_ALL
 
 
 @pytest.mark.exhaustive
