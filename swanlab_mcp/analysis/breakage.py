@@ -29,9 +29,9 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
     return sorted(losses, key=len)[:_LOSSES]
 
 
-def find_reported_breakage(metric: str, summary: Summary, losses: Sequence[str]) -> Breakage | None:
+def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
     """Return how a run broke according to its summaries: a non-finite last value, or a count of non-finite values."""
-    for key in dict.fromkeys([metric, *losses]):
+    for key in keys:
         one = summary.get(key)
         if one is None:
             continue

@@ -23,6 +23,7 @@ _STAMP = re.compile(
 )
 _NUMBER = re.compile(r"(?:[-_ #(]+|(?<=[a-z])\.?|^)\d{1,5}\)?$", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[-_ .:#()]+")
+_SAME_DIGITS = str.maketrans("123456789", "000000000")
 # an integer after one of these words is a setting, not the number of a run
 _SETTING_WORDS = re.compile(
     r"(?<![a-z])(?:lr|wd|bs|batch|size|width|depth|layers?|heads?|dim|hidden|epochs?|steps?|rank|top|k|n|gpus?|nodes?|channels?|"
@@ -83,7 +84,23 @@ def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config
         groups.setdefault(mark or place, []).append(place)
     if by != "config":
         return [Setting(_merge(runs, group, [None] * len(group))) for group in groups.values()]
-    return [setting for group in groups.values() for setting in _split(runs, group)]
+    names = _NameReader()
+    return [setting for group in groups.values() for setting in _split(runs, group, names)]
+
+
+class _NameReader:
+    """Simplify thousands of names: those that differ only in removed digits are simplified once."""
+
+    def __init__(self) -> None:
+        self._simple: dict[str, str] = {}
+
+    def simplify(self, name: str) -> str:
+        # the patterns do not distinguish digits
+        shape = name.translate(_SAME_DIGITS)
+        simple = self._simple.get(shape)
+        if simple is None:
+            simple = self._simple[shape] = simplify_name(shape)
+        return simplify_name(name) if "0" in simple else simple
 
 
 def simplify_name(name: str) -> str:
@@ -118,7 +135,7 @@ def simplify_command(command: str, name: str) -> str:
     return " ".join(kept)
 
 
-def _split(runs: Sequence[Run], places: list[int]) -> list[Setting]:
+def _split(runs: Sequence[Run], places: list[int], reader: _NameReader) -> list[Setting]:
     """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
     if len(places) < 2:
         return [Setting([[*places]])]
@@ -129,15 +146,15 @@ def _split(runs: Sequence[Run], places: list[int]) -> list[Setting]:
     started = [origins.get(runs[place].root, runs[place]) for place in places]
     commands = [_simplify(run) for run in started]
     commits = [run.commit for run in started]
-    names = [simplify_name(run.name) or None for run in started]
+    names = [reader.simplify(run.name) or None for run in started]
     known = [several for several in (names, commands, commits) if len({*several} - {None}) > 1]
     for number, place in enumerate(places):
         kinds.setdefault(tuple(several[number] for several in known), []).append(place)
     settings: list[Setting] = []
     for kind in kinds.values():
-        labels = [_find_label(runs[place]) for place in kind]
-        merged = _merge(runs, kind, labels)
-        settings.append(Setting(merged, _label(runs, [one[0] for one in merged]), len(kinds) > 1))
+        labels = {place: _find_label(runs[place]) for place in kind}
+        merged = _merge(runs, kind, list(labels.values()))
+        settings.append(Setting(merged, _label([labels[one[0]] for one in merged]), len(kinds) > 1))
     return settings
 
 
@@ -172,17 +189,16 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
     return [sorted(one) for one in merged.values()]
 
 
-def _label(runs: Sequence[Run], places: Sequence[int]) -> tuple[str, ...]:
-    labels = [_find_label(runs[place]) for place in places]
+def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
     known = [label for label in labels if label]
-    return tuple(known) if len({*known}) == len(places) else ()
+    return tuple(known) if len({*known}) == len(labels) else ()
 
 
 def _find_label(run: Run) -> str | None:
     """Return the seed and fold of a run from its config, otherwise from its name."""
-    seeds = [f"{key}={freeze(run.config[key])}" for key in sorted(run.config) if is_seed(key)]
+    seeds = [key for key in run.config if is_seed(key)]
     if seeds:
-        return " ".join(seeds)
+        return " ".join(f"{key}={freeze(run.config[key])}" for key in sorted(seeds))
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
     found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
     return re.sub(r"[-_=: ]+", "", "".join(found)) or None

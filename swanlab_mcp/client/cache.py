@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -177,11 +177,18 @@ class AnswerCache:
 
     def begin(self, ref: Ref | None) -> Start:
         """Return the current state of knowledge about the subject of a request."""
+        if isinstance(ref, ExperimentRef):
+            return self.begin_all(ref.parent, (ref.cuid,))[ref.cuid]
         self._requested += 1
-        now = self._clock()
-        if not isinstance(ref, ExperimentRef):
-            return Start(self._changes, now, _SHORT, self._requested)
-        seen = self._get_sightings(ref.parent).get(ref.cuid)
+        return Start(self._changes, self._clock(), _SHORT, self._requested)
+
+    def begin_all(self, ref: ProjectRef, cuids: Iterable[str]) -> dict[str, Start]:
+        """Return the current state of knowledge about experiments of a project."""
+        self._requested += 1
+        now, seen = self._clock(), self._get_sightings(ref)
+        return {cuid: self._start(seen.get(cuid), now) for cuid in cuids}
+
+    def _start(self, seen: _Sighting | None, now: float) -> Start:
         # the last points of an experiment may arrive after its end
         is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
         return Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._requested)
@@ -193,10 +200,16 @@ class AnswerCache:
 
     def find(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
         """Return the cached response itself, which the caller must not change."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return None
-        now = self.begin(ref)
+        return self._find(name, self.begin(ref)) if name in self._entries else None
+
+    def find_all(self, ref: ProjectRef, names: Mapping[str, Hashable]) -> dict[str, ApiResponse[Any]]:
+        """Return the cached responses about experiments of a project by cuid, which the caller must not change."""
+        cached = {cuid: name for cuid, name in names.items() if name in self._entries}
+        found = {cuid: self._find(cached[cuid], now) for cuid, now in self.begin_all(ref, cached).items()}
+        return {cuid: answer for cuid, answer in found.items() if answer is not None}
+
+    def _find(self, name: Hashable, now: Start) -> ApiResponse[Any] | None:
+        entry = self._entries[name]
         age = now.at - entry.start.at
         if now.look != entry.start.look or not 0 <= age < min(entry.start.lifetime, now.lifetime):
             del self._entries[name]

@@ -126,11 +126,10 @@ class HealthReader:
             self._summaries[cuid] = {**self._summaries[cuid], **summary}
 
     def _judge_summaries(self, places: Sequence[int]) -> None:
+        keys = list(dict.fromkeys([self._metric, *self._losses]))
         for place in places:
             summary = self._summaries[self._experiments[place].cuid]
-            self.breakages[place] = find_reported_breakage(self._metric, summary, self._losses) or self.breakages.get(
-                place
-            )
+            self.breakages[place] = find_reported_breakage(keys, summary) or self.breakages.get(place)
             if may_have_broken(self._metric, summary, self._losses):
                 self._suspicious.add(place)
 

@@ -117,8 +117,10 @@ async def read_reached(
 def fingerprint(read: MetricSummary | Points | None) -> Hashable:
     """Return a value that is equal for two experiments only if they recorded the same series."""
     if isinstance(read, MetricSummary):
-        ends = [(one.step, one.value) if one else None for one in (read.min, read.max)]
-        return (read.step, read.value, *ends) if read.value is not None and any(ends) else None
+        low, high = read.min, read.max
+        if read.value is None or not (low or high):
+            return None
+        return read.step, read.value, low and (low.step, low.value), high and (high.step, high.value)
     return (tuple(read.steps), tuple(read.values)) if read else None
 
 

@@ -155,29 +155,26 @@ class CachedClient(CloudClient):
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         """Fetch only the summaries missing from the cache."""
-        refs = {one.cuid: ref.experiment(one.cuid) for one in experiments}
+        names = {one.cuid: _name_summary(ref, one.cuid, keys) for one in experiments}
         known: dict[str, Summary] = {
-            cuid: dict(answer.data or {})
-            for cuid, one in refs.items()
-            if (answer := self.answers.find(_name_summary(one, keys), one)) is not None
+            cuid: dict(answer.data or {}) for cuid, answer in self.answers.find_all(ref, names).items()
         }
         lacking = [one for one in experiments if one.cuid not in known]
         notes: list[str] = []
         if lacking:
-            starts = {one.cuid: self.answers.begin(refs[one.cuid]) for one in lacking}
+            starts = self.answers.begin_all(ref, [one.cuid for one in lacking])
             fresh = await self.answers.share(
                 ("summaries", ref, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
                 partial(super().get_summaries, ref, lacking, keys),
             )
             notes += fresh.notes
             size = weigh_parts(fresh.data or {})
+            now = self.answers.begin_all(ref, starts)
             for cuid, summary in (fresh.data or {}).items():
                 known[cuid] = summary
-                is_newest = cuid in starts and self.answers.begin(refs[cuid]).look == starts[cuid].look
-                if is_newest and not fresh.notes:
-                    name = _name_summary(refs[cuid], keys)
-                    self.answers.keep(name, ApiResponse(data=dict(summary)), starts[cuid], size)
-        return ApiResponse(data={cuid: known[cuid] for cuid in refs if cuid in known}, notes=notes)
+                if cuid in starts and now[cuid].look == starts[cuid].look and not fresh.notes:
+                    self.answers.keep(names[cuid], ApiResponse(data=dict(summary)), starts[cuid], size)
+        return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
 
     def require_writable(self, ref: WorkspaceRef) -> None:
         """Clear the cache first: a change must be based on the current state."""
@@ -193,8 +190,9 @@ def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Ha
     return "experiments", ref, offset, limit
 
 
-def _name_summary(ref: ExperimentRef, keys: Sequence[str]) -> Hashable:
-    return "summaries", ref, *keys
+def _name_summary(ref: ProjectRef, cuid: str, keys: Sequence[str]) -> Hashable:
+    # texts, because thousands of references are slow to hash
+    return "summaries", ref.workspace, ref.project, cuid, *keys
 
 
 def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
@@ -203,7 +201,7 @@ def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
     size = weigh_parts(dict(narrowed.summaries))
     for cuid, summary in narrowed.summaries.items():
-        one = ref.experiment(cuid)
-        yield Part(_name_summary(one, narrowed.keys), one, ApiResponse(data=dict(summary)), size)
+        name = _name_summary(ref, cuid, narrowed.keys)
+        yield Part(name, ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
     # the last part is evicted last
     yield Part(_name_list(ref), ref, listed)

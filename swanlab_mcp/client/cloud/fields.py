@@ -56,7 +56,7 @@ def require(item: Mapping[str, Any], field: str, what: str) -> str:
 
 
 def get_text(value: Any) -> str:
-    return get_optional_text(value) or ""
+    return value if type(value) is str else get_optional_text(value) or ""
 
 
 def get_optional_text(value: Any) -> str | None:
