@@ -79,6 +79,11 @@ def test_analysis_makes_no_sentences() -> None:
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),
         ("yaml", {"swanlab_mcp.client.local.yaml_subset", "swanlab_mcp.cli.config_yaml"}),
         ("tomlkit", {"swanlab_mcp.cli.config_toml"}),
+        ("jinja2", {"swanlab_mcp.present.report.page"}),
+        (
+            "markupsafe",
+            {f"swanlab_mcp.present.report.{name}" for name in ("blocks", "evidence", "findings", "sections")},
+        ),
     ],
 )
 def test_libraries_are_imported_only_by_their_modules(library: str, modules: set[str]) -> None:

@@ -40,12 +40,15 @@ def refuse_suffix(path: Path, known: Sequence[str]) -> None:
         )
 
 
-def write(output: Path, contents: Sequence[bytes]) -> int:
-    """Write the first content to `output` and the others to numbered files next to it; never overwrite a file."""
+def write(output: Path, contents: Sequence[bytes], *, is_forced: bool = False) -> int:
+    """Write the first content to `output` and the others to numbered files next to it.
+
+    Existing files are only replaced if `is_forced`.
+    """
     for number, content in enumerate(contents, 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")
         try:
-            with open_new(path, is_text=False) as file:
+            with open_new(path, is_text=False, is_forced=is_forced) as file:
                 file.write(content)
         except InvalidArgument as error:
             report(str(error))

@@ -133,6 +133,8 @@ def _add_report(commands: Any) -> None:
     report.add_argument("--metric", default="", metavar="KEY", help=text)
     text = say("a new file")
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help=text)
+    text = say("replace the file if it exists")
+    report.add_argument("-f", "--force", action="store_true", default=False, help=text)
 
 
 def _add_install(commands: Any) -> None:

@@ -7,6 +7,7 @@ import asyncio
 
 from swanlab_mcp.cli.output import refuse_suffix, report, watch, write
 from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
 from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
 
@@ -17,7 +18,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the page: exit code 0 done, 1 the page could not be written."""
     try:
         refuse_suffix(arguments.output, (".html", ".htm"))
-        refuse_existing(arguments.output)
+        if not (arguments.force and arguments.output.is_file()):
+            refuse_existing(arguments.output, say("Pass --force to replace it, or name another file with -o."))
     except InvalidArgument as error:
         report(str(error))
         return 1
@@ -45,4 +47,4 @@ async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
         return 1
     finally:
         await client.aclose()
-    return write(arguments.output, [page.encode("utf-8")])
+    return write(arguments.output, [page.encode("utf-8")], is_forced=arguments.force)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from swanlab_mcp.core.i18n import language, say
 
-__all__ = ["word_code"]
+__all__ = ["name_code", "word_code"]
 
 _STATES: Mapping[str, Callable[[], str]] = {
     "FINISHED": lambda: say("finished"),
@@ -94,6 +94,12 @@ _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "sample": lambda: say("sample"),
     },
 }
+
+
+def name_code(column: str, value: str) -> str:
+    """Return the words for a column's code, also in English: "never learned" for never_learned."""
+    word = _CODES.get(column, {}).get(value)
+    return word() if word else value
 
 
 def word_code(column: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""New files: written under a temporary name and renamed when complete; an existing file is never replaced."""
+"""New files: written under a temporary name and renamed when complete; existing files stay unless `is_forced`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["open_new", "refuse_existing", "remove_unfinished"]
 _unfinished: set[Path] = set()
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise InvalidArgument if a new file cannot be made at `path`; call this before other work."""
+def refuse_existing(path: Path, advice: str = "") -> None:
+    """Raise InvalidArgument if a new file cannot be made at `path`, with advice; call this before other work."""
     try:
         is_taken = path.exists() or path.is_symlink()
         is_possible = path.parent.is_dir()
@@ -31,7 +31,8 @@ def refuse_existing(path: Path) -> None:
         raise _refuse(path, error) from error
     if is_taken:
         raise InvalidArgument(
-            say("{path} already exists and was not overwritten.", path=path), hint=say("Name another file with -o.")
+            say("{path} already exists and was not overwritten.", path=path),
+            hint=advice or say("Name another file with -o."),
         )
     if not is_possible or not os.access(path.parent, os.W_OK):
         raise InvalidArgument(
@@ -41,8 +42,11 @@ def refuse_existing(path: Path) -> None:
 
 
 @contextmanager
-def open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
-    """Open a file that gets its name once it is complete; a failure leaves no file. Raises InvalidArgument."""
+def open_new(path: Path, *, is_text: bool, is_forced: bool = False) -> Generator[Any, None, None]:
+    """Open a file that gets its name once it is complete; a failure leaves no new file. Raises InvalidArgument.
+
+    An existing file of this name is only replaced if `is_forced`.
+    """
     part = path.with_name(f".swanlab-{secrets.token_hex(4)}.part")
     try:
         with (
@@ -52,7 +56,10 @@ def open_new(path: Path, *, is_text: bool) -> Generator[Any, None, None]:
         ):
             _unfinished.add(part)
             yield file
-        _publish(part, path)
+        if is_forced:
+            part.replace(path)
+        else:
+            _publish(part, path)
     except OSError as error:
         raise _refuse(path, error) from error
     finally:

@@ -1,0 +1,88 @@
+"""The mean curve of a group of repeats and its band, and the limits of an axis that a few extreme points do not set."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+__all__ = ["Band", "Spread", "choose_limits", "measure_band"]
+
+Spread = Literal["sd", "minmax"]
+
+_MOST_PLACES = 1000
+_SHARE = 0.02  # of the points on each side may lie outside the limits
+_WORTH = 2  # limits are cut only if this makes the other points this many times as high
+
+
+class Band(NamedTuple):
+    """Mean, lower and upper bound, and number of curves at each place of the x axis."""
+
+    xs: list[float]
+    means: list[float]
+    lows: list[float]
+    highs: list[float]
+    counts: list[int]
+
+
+def measure_band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], spread: Spread = "sd") -> Band:
+    """Return the mean of the curves and its band, at the places of all curves.
+
+    Between its finite points a curve is a straight line; before its first and after its last, it does not count. `sd`
+    is the sample standard deviation, 0 for a single curve. Each curve's places must increase.
+    """
+    finite = [_keep_finite(xs, ys) for xs, ys in curves]
+    places = sorted({x for xs, _ in finite for x in xs})
+    if len(places) > _MOST_PLACES:
+        last = len(places) - 1
+        places = [places[round(number * last / (_MOST_PLACES - 1))] for number in range(_MOST_PLACES)]
+    band = Band([], [], [], [], [])
+    for x in places:
+        values = [value for xs, ys in finite if (value := _interpolate(xs, ys, x)) is not None]
+        mean = fmean(values)
+        deviation = stdev(values) if spread == "sd" and len(values) > 1 else 0.0
+        band.xs.append(x)
+        band.means.append(mean)
+        band.lows.append(mean - deviation if spread == "sd" else min(values))
+        band.highs.append(mean + deviation if spread == "sd" else max(values))
+        band.counts.append(len(values))
+    return band
+
+
+def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[float, float]:
+    """Return the smallest and largest value to show: without the most extreme points, if they would squash the others.
+
+    The limits always include `kept`, such as the last and best values. Without finite values, return 0 and 1.
+    """
+    ordered = sorted(value for value in values if math.isfinite(value))
+    if not ordered:
+        return 0.0, 1.0
+    cut = math.ceil(len(ordered) * _SHARE)
+    wanted = [value for value in kept if math.isfinite(value)]
+    inner = ordered[cut : len(ordered) - cut] or ordered
+    low, high = min([inner[0], *wanted]), max([inner[-1], *wanted])
+    if ordered[-1] - ordered[0] < _WORTH * (high - low) or low == high:
+        return ordered[0], ordered[-1]
+    # a side without extreme points is shown to its end
+    reach = (high - low) / 10
+    return (
+        ordered[0] if low - ordered[0] <= reach else low,
+        ordered[-1] if ordered[-1] - high <= reach else high,
+    )
+
+
+def _keep_finite(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float]]:
+    kept = [place for place, y in enumerate(ys) if math.isfinite(y) and math.isfinite(xs[place])]
+    return [xs[place] for place in kept], [ys[place] for place in kept]
+
+
+def _interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float | None:
+    if not xs or not xs[0] <= x <= xs[-1]:
+        return None
+    place = bisect_left(xs, x)
+    if xs[place] == x:
+        return ys[place]
+    share = (x - xs[place - 1]) / (xs[place] - xs[place - 1])
+    return ys[place - 1] + share * (ys[place] - ys[place - 1])

@@ -1,0 +1,32 @@
+"""A project as one self-contained HTML page: findings first, then their evidence, from the tools' operations.
+
+All external text is escaped, and the page's own policy forbids scripts and network access.
+"""
+
+from __future__ import annotations
+
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.present.report.evidence import gather_evidence
+from swanlab_mcp.present.report.findings import describe_findings
+from swanlab_mcp.present.report.page import render
+from swanlab_mcp.present.report.sections import describe_evidence
+
+__all__ = ["write_report"]
+
+
+async def write_report(
+    client: SwanLabClient,
+    *,
+    project: str,
+    metric: str = "",
+    username: str = "",
+    show_secrets: bool = False,
+) -> str:
+    """Return the page as HTML; without `metric`, the keys decide which metric best measures model quality.
+
+    Raises NotFound for a project without experiments, or if no `metric` is given and no key measures quality.
+    """
+    evidence = await gather_evidence(
+        client, project=project, metric=metric, username=username, show_secrets=show_secrets
+    )
+    return render(evidence, [describe_findings(evidence), *describe_evidence(evidence)])

@@ -1,0 +1,94 @@
+"""The parts of a report's sections; the template gives them their markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from swanlab_mcp.core.untrusted import shorten
+
+__all__ = ["NONE", "Card", "Figures", "Heading", "Items", "Section", "Table", "Text", "fill", "link_to", "show"]
+
+_LONGEST = 320  # characters of a value
+NONE = "—"  # a cell without a value
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; a soft one explains."""
+
+    content: str
+    is_soft: bool = False
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Heading:
+    content: str
+    kind: str = "heading"
+
+
+@dataclass(frozen=True)
+class Items:
+    content: Sequence[str]
+    kind: str = "items"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with as many cells as there are heads; columns of numbers are aligned to the right."""
+
+    heads: Sequence[Any]
+    rows: Sequence[Sequence[Any]]
+    kind: str = "table"
+
+    @property
+    def styles(self) -> list[str]:
+        return ["number" if all(map(_is_figure, column)) else "" for column in zip(*self.rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Panels side by side, below each other on a phone."""
+
+    panels: Sequence[Any]
+    kind: str = "figures"
+
+
+@dataclass(frozen=True)
+class Card:
+    title: str
+    blocks: Sequence[Any]
+    kind: str = "card"
+
+
+@dataclass(frozen=True)
+class Section:
+    id: str
+    title: str
+    blocks: Sequence[Any] = field(default_factory=tuple)
+
+
+def _is_figure(value: Any) -> bool:
+    return value == NONE or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def show(value: Any) -> str:
+    """Return a value as text or markup: numbers with six digits, recorded text without control characters."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return shorten(value if isinstance(value, str) else "" if value is None else str(value), _LONGEST)
+
+
+def link_to(text: str, address: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, show(text)) if address else escape(show(text))
+
+
+def fill(text: str, **values: Any) -> Markup:
+    """Return a translated text with values in its places; markup stays, everything else is escaped."""
+    return escape(text).format(**{name: show(value) for name, value in values.items()})

@@ -1,0 +1,57 @@
+"""Render a report's sections with its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from swanlab_mcp import __version__
+from swanlab_mcp.core.i18n import language, say
+from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.present.report import panels
+from swanlab_mcp.present.report.blocks import Section, link_to, show
+from swanlab_mcp.present.report.evidence import Evidence
+
+__all__ = ["render"]
+
+
+def render(evidence: Evidence, sections: Sequence[Section]) -> str:
+    """Return the whole page in the language of the call."""
+    ref = evidence.source.ref
+    address = evidence.source.client.at(ref).get_link(ref)
+    made = say(
+        "Made {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
+        time=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        version=__version__,
+        username=shorten(ref.workspace),
+    )
+    return (
+        _open_templates()
+        .get_template("report.html")
+        .render(
+            language=language.get(),
+            title=say("Report on {project}", project=shorten(ref.project)),
+            made=made,
+            link=link_to(say("Open in SwanLab"), address) if address else "",
+            contents=say("Contents"),
+            sections=sections,
+            panel=panels,
+        )
+    )
+
+
+@cache
+def _open_templates() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["show"] = show
+    return environment

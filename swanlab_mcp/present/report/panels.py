@@ -1,0 +1,227 @@
+"""Geometry of a report's SVG pictures: ticks, curves with bands, and hours over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.bands import choose_limits, measure_band
+from swanlab_mcp.analysis.selection import reduce_points
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Points
+
+__all__ = ["BOTTOM", "HEIGHT", "LEFT", "RIGHT", "TOP", "WIDTH", "Panel", "Series", "draw_curves", "draw_hours"]
+
+WIDTH, HEIGHT = 360, 236
+LEFT, RIGHT, TOP, BOTTOM = 52, 350, 12, 196
+_POINTS = 300  # of a curve
+_BINS = 24
+_BEYOND = 50  # heights of the picture
+_UNITS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 91 * 86400, 365 * 86400)  # seconds
+
+
+class Series(NamedTuple):
+    """Curves of one setting; `number` is its colour."""
+
+    number: int
+    label: str
+    curves: Sequence[Points]
+    best: tuple[int, float] | None = None
+
+
+class Shape(NamedTuple):
+    """A path of the picture, with the class of its style and a text to show for it."""
+
+    path: str
+    kind: str
+    text: str = ""
+
+
+class Panel(NamedTuple):
+    """A picture with its axes; ticks are positions with labels."""
+
+    title: str
+    y_label: str
+    x_label: str
+    x_ticks: Sequence[tuple[float, str]]
+    y_ticks: Sequence[tuple[float, str]]
+    shapes: Sequence[Shape]
+    note: str = ""
+
+    @property
+    def lines(self) -> list[Shape]:
+        """Return what is cut at the edge of the axes."""
+        return [shape for shape in self.shapes if not shape.kind.startswith("star")]
+
+    @property
+    def marks(self) -> list[Shape]:
+        return [shape for shape in self.shapes if shape.kind.startswith("star")]
+
+
+class _Axes(NamedTuple):
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        up = (y - self.y0) / (self.y1 - self.y0)
+        # the picture cuts lines that leave it; finite coordinates keep their slope at the edge
+        return (
+            LEFT + (x - self.x0) / (self.x1 - self.x0) * (RIGHT - LEFT),
+            BOTTOM - max(-_BEYOND, min(_BEYOND, up)) * (BOTTOM - TOP),
+        )
+
+
+def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
+    """Draw a metric over steps: single curves, and the mean with its band (one standard deviation) of several."""
+    values = [y for one in series for curve in one.curves for y in curve.values if math.isfinite(y)]
+    steps = [x for one in series for curve in one.curves for x in curve.steps]
+    ends = [_find_last(curve) for one in series for curve in one.curves]
+    kept = [*ends, *(one.best[1] for one in series if one.best)]
+    low, high = choose_limits(values, kept)
+    hidden = sum(not low <= y <= high for y in values)
+    axes = _Axes(*_widen(min(steps, default=0), max(steps, default=1), 0.0), *_widen(low, high, 0.05))
+    shapes: list[Shape] = []
+    for one in series:
+        if len(one.curves) > 1:
+            shapes += _draw_group(axes, one)
+    for one in series:
+        if len(one.curves) == 1:
+            curve = reduce_points(one.curves[0], _POINTS)
+            shapes.append(Shape(_trace(axes, curve.steps, curve.values), f"line c{one.number}", one.label))
+    for one in series:
+        if one.best and math.isfinite(one.best[1]):
+            shapes.append(Shape(_draw_star(*axes.place(*one.best)), f"star c{one.number}", f"{one.best[1]:.6g}"))
+    shapes += _mark_cut(axes, series, low, high)
+    note = say("{count} points lie outside the picture (▲▼).", count=hidden) if hidden else ""
+    x_ticks = [(axes.place(x, axes.y0)[0], _show_tick(x)) for x in _choose_ticks(axes.x0, axes.x1)]
+    y_ticks = [(axes.place(axes.x0, y)[1], _show_tick(y)) for y in _choose_ticks(axes.y0, axes.y1)]
+    return Panel(title, key, say("step"), x_ticks, y_ticks, shapes, note)
+
+
+def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], names: Mapping[str, str]) -> Panel:
+    """Draw how many hours ran in each interval, stacked by kind; `names` lists the kinds from below."""
+    first, last = min(span[0] for span in spans), max(span[1] for span in spans)
+    length = max((last - first).total_seconds(), 1)
+    unit = next((unit for unit in _UNITS if length / unit <= _BINS), _UNITS[-1])
+    start = math.floor(first.timestamp() / unit) * unit
+    count = math.floor((last.timestamp() - start) / unit) + 1
+    hours = {kind: [0.0] * count for kind in names}
+    for begun, ended, kind in spans:
+        place = int((begun.timestamp() - start) // unit)
+        while place < count and start + place * unit < ended.timestamp():
+            overlap = min(ended.timestamp(), start + (place + 1) * unit) - max(begun.timestamp(), start + place * unit)
+            hours[kind][place] += overlap / 3600
+            place += 1
+    highest = max(sum(hours[kind][place] for kind in names) for place in range(count))
+    is_short = highest < 1
+    scale = 60 if is_short else 1
+    axes = _Axes(0, count, 0, max(highest * scale * 1.05, 1e-9))
+    shapes: list[Shape] = []
+    for place in range(count):
+        height = 0.0
+        for kind, name in names.items():
+            part = hours[kind][place] * scale
+            if part:
+                (x0, y0), (x1, y1) = axes.place(place + 0.08, height), axes.place(place + 0.92, height + part)
+                path = f"M{x0:.1f} {y0:.1f}V{y1:.1f}H{x1:.1f}V{y0:.1f}Z"
+                shapes.append(Shape(path, f"bar {kind}", f"{name}: {part:.3g}"))
+                height += part
+    x_ticks = [
+        (axes.place(place, 0)[0], _show_moment(start + place * unit, unit)) for place in range(0, count, -(-count // 4))
+    ]
+    y_ticks = [(axes.place(0, y)[1], _show_tick(y)) for y in _choose_ticks(axes.y0, axes.y1)]
+    label = say("minutes of running") if is_short else say("hours of running")
+    return Panel(title, label, say("start of the interval (UTC)"), x_ticks, y_ticks, shapes)
+
+
+def _draw_group(axes: _Axes, one: Series) -> list[Shape]:
+    band = measure_band([(curve.steps, curve.values) for curve in one.curves])
+    if not band.xs:
+        return []
+    stride = -(-len(band.xs) // _POINTS)
+    places = [*range(0, len(band.xs), stride)]
+    if places[-1] != len(band.xs) - 1:
+        places.append(len(band.xs) - 1)
+    upper = [axes.place(band.xs[place], band.highs[place]) for place in places]
+    lower = [axes.place(band.xs[place], band.lows[place]) for place in reversed(places)]
+    outline = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in [*upper, *lower]) + "Z"
+    mean = _trace(axes, [band.xs[place] for place in places], [band.means[place] for place in places])
+    return [
+        Shape(outline, f"band c{one.number}", one.label),
+        Shape(mean, f"line c{one.number}", one.label),
+    ]
+
+
+def _trace(axes: _Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
+    """Return a path with gaps at values that are not finite; a value between two gaps is a dot."""
+    parts: list[str] = []
+    is_open = False
+    for x, y in zip(xs, ys, strict=True):
+        if math.isfinite(y):
+            across, up = axes.place(x, y)
+            parts.append(f"{'L' if is_open else 'M'}{across:.1f} {up:.1f}")
+            if not is_open:
+                parts.append("h0")
+        is_open = math.isfinite(y)
+    return "".join(parts)
+
+
+def _draw_star(x: float, y: float) -> str:
+    corners = [
+        (x + radius * math.sin(math.pi * corner / 5), y - radius * math.cos(math.pi * corner / 5))
+        for corner, radius in enumerate((6.0, 2.5) * 5)
+    ]
+    return "M" + "L".join(f"{across:.1f} {up:.1f}" for across, up in corners) + "Z"
+
+
+def _mark_cut(axes: _Axes, series: Sequence[Series], low: float, high: float) -> list[Shape]:
+    """Return a triangle at the edge where a curve leaves the picture."""
+    shapes: list[Shape] = []
+    for one in series:
+        for curve in one.curves:
+            outside = [(1 if y > high else -1 if y < low else 0) for y in curve.values]
+            for place, (before, after) in enumerate(pairwise([0, *outside])):
+                if after and before != after:
+                    x = axes.place(curve.steps[place], low)[0]
+                    y = TOP + 1 if after > 0 else BOTTOM - 1
+                    path = f"M{x - 4:.1f} {y + 6 * after:.1f}h8L{x:.1f} {y:.1f}Z"
+                    shapes.append(Shape(path, f"star c{one.number}", f"{curve.values[place]:.6g}"))
+    return shapes[:50]
+
+
+def _find_last(curve: Points) -> float:
+    return next((y for y in reversed(curve.values) if math.isfinite(y)), math.nan)
+
+
+def _widen(low: float, high: float, share: float) -> tuple[float, float]:
+    if high > low and math.isfinite(high - low):
+        margin = (high - low) * share
+        return low - margin, high + margin
+    margin = max(abs(high) * 0.05, 0.5)
+    return low - margin, high + margin
+
+
+def _choose_ticks(low: float, high: float) -> list[float]:
+    """Return about four multiples of 1, 2 or 5 times a power of ten."""
+    size = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= (high - low) / 4.5)
+    first = math.ceil(low / step)
+    return [number * step for number in range(first, math.floor(high / step) + 1)]
+
+
+def _show_tick(value: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if limit <= abs(value) < 1e12:
+            factor = {"G": 1e9, "M": 1e6, "k": 1e3}[unit]
+            return f"{value / factor:.4g}{unit}".replace("-", "\u2212")
+    return f"{value:.4g}".replace("-", "\u2212")
+
+
+def _show_moment(seconds: float, unit: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+    return f"{moment:%H:%M}" if unit < 3600 else f"{moment:%m-%d %H:%M}" if unit < 86400 else f"{moment:%Y-%m-%d}"
