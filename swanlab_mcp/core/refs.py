@@ -19,8 +19,10 @@ __all__ = [
     "LOCAL",
     "ExperimentRef",
     "ProjectRef",
+    "ProjectSet",
     "Ref",
     "Reference",
+    "Scope",
     "WorkspaceRef",
     "find_near_names",
     "label_experiments",
@@ -32,6 +34,7 @@ __all__ = [
 
 LOCAL = "local"  # the workspace of the runs on this machine
 _SHORTEST_PART = 3
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,24 @@ class ExperimentRef:
         return f"{shorten(self.workspace)}/{shorten(self.project)}/{shorten(self.cuid)}"
 
 
+@dataclass(frozen=True)
+class ProjectSet:
+    """Identify several projects; the id of an experiment is its path."""
+
+    projects: tuple[ProjectRef, ...]
+
+    def experiment(self, cuid: str) -> ExperimentRef:
+        """Return the experiment with this path."""
+        parent, _, name = cuid.rpartition("/")
+        workspace, _, project = parent.partition("/")
+        return ExperimentRef(workspace, project, name)
+
+    def __str__(self) -> str:
+        """Return the paths, shortened and safe to show in a message."""
+        shown = ", ".join(map(str, self.projects[:_NAMED]))
+        return f"{shown}, …" if len(self.projects) > _NAMED else shown
+
+
 def label_experiments(refs: Iterable[ExperimentRef]) -> dict[ExperimentRef, str]:
     """Return a name for each row: the id, or the path if the experiments are of several projects."""
     several = list(refs)
@@ -106,6 +127,8 @@ def prefix_names(refs: Iterable[ExperimentRef]) -> dict[ProjectRef, str]:
 
 
 Ref = WorkspaceRef | ProjectRef | ExperimentRef
+# the projects of a question
+Scope = ProjectRef | ProjectSet
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.records import read_time
-from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, ProjectName, Unfinished, Username
-from swanlab_mcp.operations.choice import explain_missing_metric, list_chosen
+from swanlab_mcp.core.refs import Scope
+from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, Projects, Unfinished, Username
+from swanlab_mcp.operations.choice import choose_in_scope, explain_missing_metric
 from swanlab_mcp.operations.listing import get_slice
 from swanlab_mcp.operations.planning_arguments import (
     AggregatedMetrics,
@@ -69,7 +70,7 @@ class Aggregation:
 async def aggregate_experiments(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: Projects,
     group_by: GroupBy = (),
     metrics: AggregatedMetrics = (),
     stats: WantedStatistics = (),
@@ -80,25 +81,27 @@ async def aggregate_experiments(
     page: PageNumber = 1,
     size: PageSize = 20,
 ) -> ApiResponse[Aggregation]:
-    """Count and average a project's experiments by one or two fields: how many crashed by user, mean accuracy by lr.
+    """Count and average experiments of one or many projects by fields: how many crashed by user, mean accuracy by lr.
 
     Use rank_experiments to judge whether differences are noise. Returns per group and metric count, states, hours, n,
     mean, sd, min, median, max and the best member, from finished experiments; others are counted separately.
     Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
     """
-    ref, choice = await list_chosen(client, project, username, filters, metrics)
+    ref, choice = await choose_in_scope(client, project, username, filters, metrics)
     experiments, summaries = choice.experiments, choice.summaries
     for metric in metrics:
         if experiments and not any(metric in summaries.get(one.cuid, {}) for one in experiments):
             await explain_missing_metric(client, ref, experiments, metric)
     candidates = [Candidate(one, flatten(one.profile.get("config")), {}) for one in experiments]
     with word_refusals():
-        check_fields([field for field in group_by if field not in (*_PERIODS, "user")], candidates)
+        check_fields([field for field in group_by if field not in (*_PERIODS, "user", "project")], candidates)
     members: dict[tuple[str, ...], list[Candidate]] = {}
     for one in candidates:
-        members.setdefault(tuple(freeze(_read(one, field)) for field in group_by), []).append(one)
+        members.setdefault(tuple(freeze(_read(one, field, ref)) for field in group_by), []).append(one)
     groups = [
-        _aggregate(some, [_read(some[0], field) for field in group_by], metric, summaries, at, unfinished=unfinished)
+        _aggregate(
+            some, [_read(some[0], field, ref) for field in group_by], metric, summaries, at, unfinished=unfinished
+        )
         for some in members.values()
         for metric in (metrics or [""])
     ]
@@ -110,8 +113,10 @@ async def aggregate_experiments(
     return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=list(choice.notes))
 
 
-def _read(candidate: Candidate, field: str) -> Any:
+def _read(candidate: Candidate, field: str, ref: Scope) -> Any:
     """Return a field of an experiment; day, week (ISO) and month refer to its creation, in UTC."""
+    if field == "project":
+        return str(ref.experiment(candidate.experiment.cuid).parent)
     if field == "user":
         return candidate.experiment.user.get("username") or None
     if field not in _PERIODS:

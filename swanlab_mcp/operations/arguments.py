@@ -62,6 +62,7 @@ __all__ = [
     "ProfileParts",
     "ProjectName",
     "ProjectSort",
+    "Projects",
     "RepeatsBy",
     "Search",
     "Since",
@@ -90,6 +91,8 @@ Username = Annotated[str, Field(max_length=512, description="Workspace that owns
 ProjectName = Annotated[
     str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
 ]
+_SEVERAL = "Project name, path or URL; several with commas, 'team/*' for a workspace, '*' for all"
+Projects = Annotated[Sequence[Name], WORDS, AS_TEXT, Field(min_length=1, max_length=100, description=_SEVERAL)]
 OptionalProject = Annotated[
     str,
     Field(
@@ -347,8 +350,10 @@ Visibility = Annotated[
     Literal["PRIVATE", "PUBLIC"], Field(description="PRIVATE: members of the workspace only; PUBLIC: everybody")
 ]
 AnyProject = Annotated[
-    str,
-    Field(max_length=1024, description="Project name, path or URL. Default: all projects of the workspace"),
+    Sequence[Name],
+    WORDS,
+    AS_TEXT,
+    Field(max_length=100, description=f"{_SEVERAL}. Default: all of the workspace"),
 ]
 WatchedMetrics = Annotated[
     Sequence[Key],

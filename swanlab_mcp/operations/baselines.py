@@ -26,7 +26,9 @@ def find_baseline(
     text = wanted.strip()
     numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
     last = text.rstrip("/").removesuffix("/chart").rsplit("/", 1)[-1]
-    by_id = [place for place, one in enumerate(experiments) if last in (one.cuid, one.slug)]
+    by_id = [place for place, one in enumerate(experiments) if text == one.cuid] or [
+        place for place, one in enumerate(experiments) if last in (one.cuid.rpartition("/")[2], one.slug)
+    ]
     by_name = [place for place, one in enumerate(experiments) if one.name == text]
     by_stem = [
         place

@@ -1,36 +1,31 @@
-"""Choose the experiments of a question, and read many experiments at once."""
+"""Choose the experiments of a question, and read their series and keys."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Experiment, Filter, Points
-from swanlab_mcp.core.refs import ProjectRef, find_near_names
+from swanlab_mcp.core.refs import ProjectRef, Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import resolve_project
+from swanlab_mcp.operations.reading import read_all
+from swanlab_mcp.operations.scope import resolve_scope
 
 __all__ = [
+    "choose_in_scope",
     "describe_missing_metric",
     "explain_missing_metric",
-    "link_pages",
+    "leave_out_projects",
     "list_chosen",
     "list_logged_keys",
-    "read_all",
     "read_series",
 ]
 
-Item = TypeVar("Item")
-T = TypeVar("T")
-
-_AT_ONCE = 32
 _SERIES_AT_ONCE = 8
 _ASKED_FOR_KEYS = 3
 _NAMED = 10
@@ -49,33 +44,48 @@ async def list_chosen(
     return ref, await choose_experiments(client, ref, filters, keys=keys, choose=choose)
 
 
-def link_pages(client: SwanLabClient, ref: ProjectRef) -> str:
-    link = client.at(ref).get_link(ref.experiment("<cuid>"))
-    return say("Pages: {link}", link=link) if link else ""
+async def choose_in_scope(
+    client: SwanLabClient,
+    project: Sequence[str],
+    username: str,
+    filters: Sequence[Filter],
+    keys: Sequence[str] = (),
+    choose: ChooseKeys | None = None,
+) -> tuple[Scope, Choice]:
+    """Return one or several projects, their experiments that meet the filters, and their summaries of `keys`."""
+    ref, notes = await resolve_scope(client, project, username)
+    choice = await choose_experiments(client, ref, filters, keys=keys, choose=choose)
+    return ref, choice._replace(notes=[*notes, *choice.notes])
 
 
-async def read_all(
-    items: Sequence[Item],
-    question: Callable[[Item], Awaitable[T]],
-    what: str = "experiments",
-    at_once: int = _AT_ONCE,
-) -> list[T]:
-    """Call `question` for each item, `at_once` at a time, and return the answers in order.
-
-    The first failure stops the other calls. `what` names the items in progress messages.
-    """
-    room = asyncio.Semaphore(at_once)
-
-    async def ask(item: Item) -> T:
-        async with room:
-            return await question(item)
-
-    return await progress.follow(what, *(ask(item) for item in items))
+def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
+    """Return the choice without the projects in which no experiment has the metric, and a note that names them."""
+    if isinstance(ref, ProjectRef):
+        return choice
+    places = [ref.experiment(one.cuid).parent for one in choice.experiments]
+    having = {
+        place
+        for place, one in zip(places, choice.experiments, strict=True)
+        if metric in choice.summaries.get(one.cuid, {})
+    }
+    lacking = [one for one in dict.fromkeys(places) if one not in having]
+    if not having or not lacking:
+        return choice
+    names = ", ".join(map(quote, lacking[:_NAMED])) + (", …" if len(lacking) > _NAMED else "")
+    note = say_plural(
+        "{count} project without the metric {key} is left out: {names}.",
+        "{count} projects without the metric {key} are left out: {names}.",
+        len(lacking),
+        key=quote(metric),
+        names=names,
+    )
+    kept = [one for place, one in zip(places, choice.candidates, strict=True) if place in having]
+    return choice._replace(candidates=kept, notes=[*choice.notes, note])
 
 
 async def read_series(
     client: SwanLabClient,
-    ref: ProjectRef,
+    ref: Scope,
     experiments: Sequence[Experiment],
     keys: Sequence[str],
     *,
@@ -84,22 +94,22 @@ async def read_series(
     """Return every point (else up to 1,500) of the keys, per experiment; keys without points are absent."""
 
     async def ask(experiment: Experiment) -> dict[str, Points]:
-        answer = await client.at(ref).read_points(ref.experiment(experiment.cuid), keys, exact=exact)
+        one = ref.experiment(experiment.cuid)
+        answer = await client.at(one).read_points(one, keys, exact=exact)
         return answer.data or {}
 
     return await read_all(experiments, ask, at_once=_SERIES_AT_ONCE)
 
 
-async def list_logged_keys(client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment]) -> list[str]:
+async def list_logged_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
     """Return the keys of the scalar metrics of the first few experiments."""
-    answers = await read_all(
-        [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]], client.at(ref).list_keys
-    )
+    refs = [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]]
+    answers = await read_all(refs, lambda one: client.at(one).list_keys(one))
     return list(dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars))
 
 
 async def explain_missing_metric(
-    client: SwanLabClient, ref: ProjectRef, experiments: Sequence[Experiment], metric: str
+    client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], metric: str
 ) -> None:
     """Raise NotFound with similar keys of the first few experiments."""
     raise describe_missing_metric(await list_logged_keys(client, ref, experiments), metric, len(experiments))

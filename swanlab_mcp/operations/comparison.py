@@ -35,12 +35,12 @@ from swanlab_mcp.operations.choice import (
     describe_missing_metric,
     list_chosen,
     list_logged_keys,
-    read_all,
     read_series,
 )
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.partial import read_known
+from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.targets import choose_targets
 
 __all__ = ["Compared", "Difference", "Differing", "compare_experiments"]

@@ -15,9 +15,9 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
-from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
+from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.verdicts import read_verdict
 
 __all__ = ["DiagnosedExperiment", "diagnose_experiment"]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.differences import flatten
@@ -15,13 +14,13 @@ from swanlab_mcp.analysis.filtering import (
     passes,
     sort_candidates,
 )
-from swanlab_mcp.client.base import Backend, ChooseKeys
+from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import yield_often
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
-from swanlab_mcp.core.refs import ProjectRef, find_near_names
+from swanlab_mcp.core.refs import ProjectRef, Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     Descending,
@@ -29,14 +28,15 @@ from swanlab_mcp.operations.arguments import (
     Filters,
     PageNumber,
     PageSize,
-    ProjectName,
+    Projects,
     SortField,
     Username,
 )
 from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
-from swanlab_mcp.operations.location import ask_about_project, resolve_project
+from swanlab_mcp.operations.reading import read_narrowed, read_summaries
 from swanlab_mcp.operations.refusals import word_refusals
+from swanlab_mcp.operations.scope import link_scope, resolve_scope
 
 __all__ = ["FEW", "Choice", "choose_experiments", "find_experiments", "list_summarised_keys"]
 
@@ -60,7 +60,7 @@ class Choice(NamedTuple):
 async def find_experiments(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: Projects,
     filters: Filters = (),
     sort: SortField = "",
     descending: Descending = False,
@@ -69,16 +69,16 @@ async def find_experiments(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[Experiment]]:
-    """Find the experiments of a project that meet all filters, sorted by any field.
+    """Find the experiments of one or many projects that meet all filters, sorted by any field.
 
     Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
     labels, user (username, name or me), created, finished (7d means 7 days ago), duration (such as 12h), config.<key>
     (nested keys with dots), or metric.<key> (the last value, also NaN). An experiment without the field meets only !=,
-    not-in and is-null. Returns rows like list_project_exps, with the metrics used in filters
-    and sort.
+    not-in and is-null. Returns rows like list_project_exps, with the metrics used in filters and sort; for several
+    projects, cuid is a path.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
-    ref = await resolve_project(client, project, username)
+    ref, left = await resolve_scope(client, project, username)
     choice = await choose_experiments(client, ref, filters, sort, descending=descending)
     chosen = choice.candidates
     offset, limit = get_showable_stretch(page, size)
@@ -90,15 +90,13 @@ async def find_experiments(
         order = say("by {field}, largest first", field=quote(sort))
     elif sort:
         order = say("by {field}, smallest first", field=quote(sort))
-    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=choice.notes)
-    link = client.at(ref).get_link(ref.experiment("<cuid>"))
-    pages = say("Pages: {link}", link=link) if link and chosen else ""
-    return add_notes(describe_page(whole, page, size, order), *columns, pages)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=[*left, *choice.notes])
+    return add_notes(describe_page(whole, page, size, order), *columns, *(link_scope(client, ref) if chosen else ()))
 
 
 async def choose_experiments(
     client: SwanLabClient,
-    ref: ProjectRef,
+    ref: Scope,
     filters: Sequence[Filter],
     sort: str = "",
     *,
@@ -119,21 +117,19 @@ async def choose_experiments(
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     # experiments that the filters exclude need no summary
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
-    backend = client.at(ref)
-    listing = partial(backend.narrow_experiments, choose=None if filters else choose)
-    answer = await ask_about_project(client, ref, listing, filters, requested)
+    answer = await read_narrowed(client, ref, filters, requested, None if filters else choose)
     narrowed = answer.data or Narrowed((), {})
-    candidates, logged = await _read_candidates(backend, ref, narrowed, fields, now)
+    candidates, logged = await _read_candidates(client, ref, narrowed, fields, now)
     matching = await _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
-        answer = await ask_about_project(client, ref, backend.narrow_experiments, (), requested)
+        answer = await read_narrowed(client, ref, (), requested)
         narrowed = answer.data or Narrowed((), {})
-        candidates, logged = await _read_candidates(backend, ref, narrowed, fields, now)
+        candidates, logged = await _read_candidates(client, ref, narrowed, fields, now)
         matching = await _select(candidates, filters)
     near: Sequence[str] = ()
     if candidates and find_unknown_fields(fields, candidates):
-        near = await list_summarised_keys(backend, ref, narrowed.experiments)
+        near = await list_summarised_keys(client, ref, narrowed.experiments)
     with word_refusals():
         check_fields(fields, candidates, [key for key in near if not key.startswith("__swanlab__")])
         if candidates:
@@ -146,40 +142,40 @@ async def choose_experiments(
     summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
-        known = await _add_keys(backend, ref, chosen, keys, choose) if choose else keys
-        reported = await backend.get_summaries(ref, chosen, known)
+        known = await _add_keys(client, ref, chosen, keys, choose) if choose else keys
+        reported = await read_summaries(client, ref, chosen, known)
         summaries = reported.data or {}
         notes += reported.notes
     return Choice(matching, list(dict.fromkeys(notes)), summaries, known)
 
 
-async def _name_user(client: SwanLabClient, ref: ProjectRef, condition: Filter) -> Filter:
+async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Filter:
     """Return a condition with the signed-in user's name instead of me."""
     value = condition.value
     if condition.field != "user" or "me" not in (value if isinstance(value, list) else [value]):
         return condition
-    user = (await client.at(ref).get_user()).data
+    user = (await (client.at(ref) if isinstance(ref, ProjectRef) else client.default).get_user()).data
     me = user.username if user else "me"
     names = [me if one == "me" else one for one in value] if isinstance(value, list) else me
     return condition.model_copy(update={"value": names})
 
 
 async def _add_keys(
-    backend: Backend, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str], choose: ChooseKeys
+    client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], keys: Sequence[str], choose: ChooseKeys
 ) -> Sequence[str]:
     if len(experiments) <= FEW:
         return keys
-    return list(dict.fromkeys([*keys, *choose(await list_summarised_keys(backend, ref, experiments))]))
+    return list(dict.fromkeys([*keys, *choose(await list_summarised_keys(client, ref, experiments))]))
 
 
-async def list_summarised_keys(backend: Backend, ref: ProjectRef, experiments: Sequence[Experiment]) -> list[str]:
+async def list_summarised_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
     """Return the metric keys of the first few experiments, at the cost of one request."""
-    answer = await backend.get_summaries(ref, experiments[:_ASKED_FOR_KEYS])
+    answer = await read_summaries(client, ref, experiments[:_ASKED_FOR_KEYS])
     return list(dict.fromkeys(key for summary in (answer.data or {}).values() for key in summary))
 
 
 async def _read_candidates(
-    backend: Backend, ref: ProjectRef, narrowed: Narrowed, fields: Sequence[str], now: float
+    client: SwanLabClient, ref: Scope, narrowed: Narrowed, fields: Sequence[str], now: float
 ) -> tuple[list[Candidate], list[str]]:
     """Return the experiments with the values of the fields, and the logged metric keys among them."""
     keys = _metric_keys(fields)
@@ -187,7 +183,7 @@ async def _read_candidates(
     logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
     if experiments and not all(key in logged for key in keys):
         # whole summaries provide similar keys for the error
-        found = await backend.get_summaries(ref, experiments)
+        found = await read_summaries(client, ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     candidates = [
         Candidate(

@@ -15,9 +15,10 @@ from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.models import Experiment, Summary
-from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.operations.choice import list_logged_keys, read_series
 from swanlab_mcp.operations.finding import FEW, Choice, list_summarised_keys
+from swanlab_mcp.operations.reading import read_summaries
 
 __all__ = ["HealthCheck", "HealthReader"]
 
@@ -45,7 +46,7 @@ class HealthReader:
     of at most 100 are read, of leading experiments and of those with suspicious summaries.
     """
 
-    def __init__(self, client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str) -> None:
+    def __init__(self, client: SwanLabClient, ref: Scope, choice: Choice, metric: str) -> None:
         self._client, self._ref, self._metric = client, ref, metric
         self._experiments = choice.experiments
         self._summaries: dict[str, Summary] = {
@@ -105,7 +106,7 @@ class HealthReader:
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
         """Return further training losses of the leading experiments."""
-        keys = await list_summarised_keys(self._client.at(self._ref), self._ref, self._get(ranked[:_LEADERS]))
+        keys = await list_summarised_keys(self._client, self._ref, self._get(ranked[:_LEADERS]))
         return [key for key in choose_training_losses(keys) if key not in self._losses]
 
     async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:
@@ -121,7 +122,7 @@ class HealthReader:
             return
         self._bare.update(places[_SUMMARISED:])
         listed = self._get(places[:_SUMMARISED])
-        answer = await self._client.at(self._ref).get_summaries(self._ref, listed, losses)
+        answer = await read_summaries(self._client, self._ref, listed, losses)
         for cuid, summary in (answer.data or {}).items():
             self._summaries[cuid] = {**self._summaries[cuid], **summary}
 

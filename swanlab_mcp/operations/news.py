@@ -15,16 +15,16 @@ from swanlab_mcp.analysis.operation import choose_densest
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
-from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Summary
+from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Project, Summary
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
-from swanlab_mcp.operations.choice import list_chosen, read_all
-from swanlab_mcp.operations.finding import Choice
+from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.listing import describe_page, get_slice
-from swanlab_mcp.operations.location import ask_about_workspace, resolve_workspace
+from swanlab_mcp.operations.reading import note_failures, read_all, read_projects
 from swanlab_mcp.operations.records import Record, find_record, make_field, read_studies
+from swanlab_mcp.operations.scope import list_located, note_skipped
 from swanlab_mcp.operations.study import Study
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.operations.verdicts import Verdict, read_verdict
@@ -39,7 +39,6 @@ _JUDGED = 10
 _READ_AT_ONCE = 4
 _TARGETS = 2
 _ASKED_FOR_KEYS = 3
-_NAME = 40
 _NAMED = 10
 _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
@@ -97,11 +96,11 @@ async def whats_new(
     moment = _read_since(since, now)
     notes: list[str] = []
     watched = _Watched(set(), set(), {})
-    listed = await _list_projects(client, project, username, moment, notes)
+    listed, is_whole = await _list_projects(client, project, username, moment, notes)
 
-    async def look_at(named: tuple[str, str]) -> tuple[int, list[Happening]]:
+    async def look_at(ref: ProjectRef) -> tuple[int, list[Happening]]:
         """Return the latest moment that SwanLab reports for a project, and the project's events."""
-        ref, choice = await list_chosen(client, *named, ())
+        choice = await choose_experiments(client, ref, ())
         experiments = choice.experiments
         notes.extend(choice.notes)
         latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
@@ -113,10 +112,12 @@ async def whats_new(
             *await _find_records(ref, choice, studies, moment),
         ]
 
-    looked = await read_all(listed, look_at, "projects")
-    notes += _explain_watched(metrics, watched)
-    happenings = [one for _, found in looked for one in found]
-    latest = max([moment, *(last for last, _ in looked), *(one.moment for one in happenings)])
+    looked, failed = await read_projects(listed, look_at)
+    notes += [*note_failures(failed, len(listed)), *_explain_watched(metrics, watched)]
+    happenings = [one for _, found in looked.values() for one in found]
+    latest = max([moment, *(last for last, _ in looked.values()), *(one.moment for one in happenings)])
+    # the next call must still report the events of projects that could not be read
+    latest = latest if is_whole and not failed else moment
     happenings.sort(key=lambda one: (one.what == "record", one.moment), reverse=True)
     shown, unjudged = await _judge(client, happenings[get_slice(page, size)])
     whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
@@ -184,38 +185,23 @@ def _read_moment(text: str | None) -> int:
 
 
 async def _list_projects(
-    client: SwanLabClient, project: str, username: str, moment: int, notes: list[str]
-) -> list[tuple[str, str]]:
-    """Return (project, workspace) of the projects that may have changed since, the most recently updated first."""
-    if project:
-        return [(project, username)]
-    ref = await resolve_workspace(client, username)
-    answer = await ask_about_workspace(client, ref, client.at(ref).list_projects)
-    notes += answer.notes
-    listed = answer.data or []
-    # a project without an update time may have changed
-    # a stall updates no time, and on disk a running experiment updates none
-    changed = [
-        one
-        for one in listed
-        if ref.workspace == LOCAL
-        or not one.updatedAt
-        or _read_moment(one.updatedAt) >= moment
-        or one.count.get("runningExps")
-    ]
-    changed.sort(key=lambda one: one.updatedAt or "9", reverse=True)
-    if len(changed) > _PROJECTS:
-        left = ", ".join(quote(one.name, _NAME) for one in changed[_PROJECTS:][:10])
-        notes.append(
-            say(
-                "Only the {count} most recently updated of {total} changed or running projects "
-                "were checked; skipped: {names}.",
-                count=_PROJECTS,
-                total=len(changed),
-                names=left,
-            )
-        )
-    return [(one.name, ref.workspace) for one in changed[:_PROJECTS]]
+    client: SwanLabClient, project: Sequence[str], username: str, moment: int, notes: list[str]
+) -> tuple[list[ProjectRef], bool]:
+    """Return the projects that may have changed since, the last updated first, and whether all could be listed."""
+    if not project:
+        project, username = ["*"], username or await client.default.get_username()
+    located, failures = await list_located(client, project, username)
+    notes += failures
+    changed = [one for one in located if one.listed is None or _may_have_changed(one.ref, one.listed, moment)]
+    changed.sort(key=lambda one: (one.listed.updatedAt if one.listed else None) or "9", reverse=True)
+    notes += note_skipped(_PROJECTS, changed)
+    return [one.ref for one in changed[:_PROJECTS]], not failures
+
+
+def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
+    """Return whether a project may have changed; a stall updates no time, and on disk a running experiment neither."""
+    is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
+    return not is_dated or _read_moment(listed.updatedAt) >= moment
 
 
 async def _read_targets(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from swanlab_mcp.core.errors import NotFound, PermissionDenied
-from swanlab_mcp.operations.choice import read_all
+from swanlab_mcp.operations.reading import read_all
 
 __all__ = ["read_known"]
 

@@ -87,7 +87,7 @@ GroupBy = Annotated[
     WORDS,
     Field(
         max_length=2,
-        description="One or two of config.<key>, state, user, group, job, labels, day, week and month. Default: none",
+        description="One or two of config.<key>, project, state, user, group, job, labels, day, week, month",
         examples=[["config.lr"]],
     ),
 ]

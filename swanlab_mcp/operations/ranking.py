@@ -21,17 +21,18 @@ from swanlab_mcp.operations.arguments import (
     FurtherFilters,
     PageNumber,
     PageSize,
-    ProjectName,
+    Projects,
     RepeatsBy,
     TargetMetric,
     Unfinished,
     Username,
     ValueAt,
 )
-from swanlab_mcp.operations.choice import link_pages, list_chosen
+from swanlab_mcp.operations.choice import choose_in_scope, leave_out_projects
 from swanlab_mcp.operations.health import HealthCheck
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.reached import Reached, read_reached
+from swanlab_mcp.operations.scope import link_scope
 from swanlab_mcp.operations.study import Study
 
 __all__ = ["Part", "Ranking", "rank_experiments"]
@@ -70,7 +71,7 @@ class Ranking(NamedTuple):
 async def rank_experiments(
     client: SwanLabClient,
     *,
-    project: ProjectName,
+    project: Projects,
     metric: TargetMetric,
     mode: Better = "auto",
     at: ValueAt = "best",
@@ -83,7 +84,7 @@ async def rank_experiments(
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[Ranking]:
-    """Rank a project's experiments by a metric, and show which differences exceed seed noise.
+    """Rank the experiments of one or many projects by a metric, and show which differences exceed seed noise.
 
     Use compare_experiments to see how the best ones differ. Returns rank, name, cuid, value, step,
     `within_noise` of the first, and the config keys that vary; then, without a rank, running, crashed, broken, NaN and
@@ -93,14 +94,15 @@ async def rank_experiments(
     """
     kind = describe_key(metric)
     keys = [metric] if at in ("best", "last") else ()
-    ref, choice = await list_chosen(client, project, username, filters, keys, choose_training_losses)
+    ref, choice = await choose_in_scope(client, project, username, filters, keys, choose_training_losses)
+    choice = leave_out_projects(ref, choice, metric) if keys else choice
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
     if not experiments:
         none = ApiResponse[Any](data=[], page=Page(returned=0, total=0), notes=notes)
         return add_notes(none, "" if filters else say("The project holds no experiments yet."))
     reached = await read_reached(client, ref, choice, metric, at)
     study = Study(client, ref, choice, reached, metric, repeats_by)
-    link = link_pages(client, ref)
+    links = link_scope(client, ref)
     wanted = mode if mode != "auto" else kind.direction
     ends: Sequence[Literal["min", "max"]] = [wanted] if wanted else ["min", "max"]
     for end in ends:
@@ -110,7 +112,7 @@ async def rank_experiments(
         count = sum(len(part.rows) for part in parts)
         shown = Page(returned=count, total=count, order=say("both ends"))
         both = Ranking(metric, reached, experiments, parts, kind, health=study.health)
-        return add_notes(ApiResponse(data=both, page=shown, notes=notes), link)
+        return add_notes(ApiResponse(data=both, page=shown, notes=notes), *links)
     by_seed = by_seed or bool(baseline)
     stretch = get_slice(page, size)
     order = study.order(study.make_field(wanted, by_state=not unfinished), stretch, baseline, by_seed=by_seed)
@@ -141,7 +143,7 @@ async def rank_experiments(
         else say("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
     )
     paged = describe_page(whole, page, size, words)
-    return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes), link)
+    return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes), *links)
 
 
 def _show_end(field: Field) -> Part:

@@ -15,7 +15,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import MetricSummary, Points
-from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.choice import explain_missing_metric, read_series
 from swanlab_mcp.operations.finding import Choice
@@ -58,7 +58,7 @@ class Reached(NamedTuple):
 
 
 async def read_reached(
-    client: SwanLabClient, ref: ProjectRef, choice: Choice, metric: str, at: str, *, may_read: bool = True
+    client: SwanLabClient, ref: Scope, choice: Choice, metric: str, at: str, *, may_read: bool = True
 ) -> Reached:
     """Read the metric of all chosen experiments. Raises NotFound if it is missing in all, InvalidArgument for too many.
 

@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.standings import Field, rank_each
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import Experiment, Points, Summary
-from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.reached import read_reached
 from swanlab_mcp.operations.study import Study
@@ -38,7 +38,7 @@ class Record(NamedTuple):
 
 async def read_studies(
     client: SwanLabClient,
-    ref: ProjectRef,
+    ref: Scope,
     choice: Choice,
     targets: Sequence[str],
     summaries: Mapping[str, Summary],
@@ -96,9 +96,8 @@ async def _describe(study: Study, field: Field, places: tuple[int, int], since: 
     result, holder = field.results[top], study.experiments[top]
     known = study.reached.read[top]
     if not isinstance(known, Points):
-        answer = await study.client.at(study.ref).read_points(
-            study.ref.experiment(holder.cuid), [study.metric], exact=True
-        )
+        one = study.ref.experiment(holder.cuid)
+        answer = await study.client.at(one).read_points(one, [study.metric], exact=True)
         known = (answer.data or {}).get(study.metric, Points())
     moment = _find_time(known, result.step, field.get_value(top), field.sign)
     if moment <= since:

@@ -16,9 +16,10 @@ from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.operations.arguments import ProjectName, Username
-from swanlab_mcp.operations.choice import list_chosen, read_all
+from swanlab_mcp.operations.choice import list_chosen
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.planning_arguments import OutcomeMetric, SimilarCount, SoughtConfig, SoughtExperiment
+from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.operations.verdicts import read_verdict
 

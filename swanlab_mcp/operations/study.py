@@ -10,13 +10,13 @@ from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, order_res
 from swanlab_mcp.analysis.repeats import Run, group_settings
 from swanlab_mcp.analysis.standings import Field, Standing, name_settings, rank_each, rank_settings
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.core.refs import ProjectRef, Scope
 from swanlab_mcp.operations.baselines import find_baseline
-from swanlab_mcp.operations.choice import read_all
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.health import HealthCheck, HealthReader
 from swanlab_mcp.operations.reached import Reached, fingerprint
+from swanlab_mcp.operations.reading import read_all
 
 __all__ = ["Order", "Study"]
 
@@ -40,7 +40,7 @@ class Study:
     def __init__(
         self,
         client: SwanLabClient,
-        ref: ProjectRef,
+        ref: Scope,
         choice: Choice,
         reached: Reached,
         metric: str,
@@ -51,19 +51,21 @@ class Study:
         self.metric = metric
         self._health = HealthReader(client, ref, choice, metric)
         self.configs = [flatten(one.profile.get("config")) for one in experiments]
+        # experiments of different projects are never repeats
+        homes = ["" if isinstance(ref, ProjectRef) else f"{ref.experiment(one.cuid).parent}/" for one in experiments]
         self.runs = [
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
-                key,
+                (home, key) if key is not None else None,
                 config,
                 fingerprint(read),
-                group=one.group,
-                job=one.job,
+                group=one.group and home + one.group,
+                job=one.job and home + one.job,
                 is_clone=bool(one.rootExpId),
             )
-            for one, key, config, read in zip(
-                experiments, identify_settings(self.configs), self.configs, reached.read, strict=True
+            for home, one, key, config, read in zip(
+                homes, experiments, identify_settings(self.configs), self.configs, reached.read, strict=True
             )
         ]
         self._apart: tuple[Hashable, tuple[list[Result], list[Reason | None]]] | None = None
@@ -136,7 +138,7 @@ class Study:
             shown = {place for row in order.checked if row.setting for place in row.setting.places}
             wanted = [place for place in wanted if place in shown][:_ORIGINS]
         refs = [self.ref.experiment(self.experiments[place].cuid) for place in wanted]
-        answers = await read_all(refs, self.client.at(self.ref).get_experiment)
+        answers = await read_all(refs, lambda one: self.client.at(one).get_experiment(one))
         for place, answer in zip(wanted, answers, strict=True):
             facts = read_facts(answer.data) if answer.data else {}
             command, commit = (str(facts.get(name) or "") or None for name in ("runtime.command", "git.commit"))

@@ -66,7 +66,7 @@ def _publish_row(one: Happening, *, is_one: bool) -> NewsItem:
     return NewsItem(
         time=show_time(one.moment),
         what=one.what,
-        project=None if is_one else shorten(one.ref.project),
+        project=None if is_one else shorten(str(one.ref)),
         name=shorten(one.experiment.name, _NAME),
         cuid=one.experiment.cuid,
         detail=_word_record(one.record) if one.record else _word_detail(one),

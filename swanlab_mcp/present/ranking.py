@@ -21,6 +21,7 @@ from swanlab_mcp.present.direction_words import describe_direction
 __all__ = ["publish"]
 
 _NAME = 60
+_ID = 400
 _TEXT = 30
 _DIGITS = 4
 _FEW = 4
@@ -89,7 +90,7 @@ def _publish_row(ranking: Ranking, part: Part, standing: Standing) -> RankedExpe
         rank=standing.rank,
         end={"min": "smallest", "max": "largest"}.get(part.end),
         name=shorten(experiment.name, _NAME),
-        cuid=quote(experiment.cuid),
+        cuid=quote(experiment.cuid, _ID),
         value=None if result.value is None else round_number(result.value),
         step=result.step,
         within_noise=standing.within_noise,

@@ -124,10 +124,10 @@ async def test_whole_workspace_is_searched(settings: Settings, state: State) -> 
         project = state.add_project(state.workspaces[0], f"p{number:02d}", updated_at=MORNING + timedelta(hours=number))
         state.add_experiment(project, "one", created_at=MORNING + timedelta(hours=number))
     reply = await ask(settings, since="2026-01-01T07:00:00Z", size=5)
-    assert reply["data"][0]["project"] == "p24"
-    assert any(note.startswith("Only the 20 most recently updated of ") for note in reply["notes"])
+    assert reply["data"][0]["project"] == "kites-test3/p24"
+    assert any(note.startswith("Incomplete: only the first 20 of ") for note in reply["notes"])
     recent = await ask(settings, since="2026-01-02T06:00:00Z")
-    assert [row["project"] for row in recent["data"]] == ["p24", "p23"]
+    assert [row["project"] for row in recent["data"]] == ["kites-test3/p24", "kites-test3/p23"]
 
 
 async def test_stall_is_found_in_a_workspace_without_updates(settings: Settings, state: State) -> None:

@@ -16,7 +16,8 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
-from swanlab_mcp.operations.choice import list_chosen, read_all, read_series
+from swanlab_mcp.operations.choice import list_chosen, read_series
+from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.present.report.blocks import link_to
 from swanlab_mcp.present.words import present

@@ -1,0 +1,189 @@
+"""Read many experiments or projects at once; the failure of a project is named, and the others are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Summary
+from swanlab_mcp.core.refs import LOCAL, ProjectRef, Scope
+from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.operations.location import ask_about_project
+
+__all__ = ["note_failures", "read_all", "read_narrowed", "read_projects", "read_summaries"]
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+_AT_ONCE = 32
+_PROJECTS_AT_ONCE = 8
+_NAMED = 10
+
+
+async def read_all(
+    items: Sequence[Item],
+    question: Callable[[Item], Awaitable[T]],
+    what: str = "experiments",
+    at_once: int = _AT_ONCE,
+) -> list[T]:
+    """Call `question` for each item, `at_once` at a time, and return the answers in order.
+
+    The first failure stops the other calls. `what` names the items in progress messages.
+    """
+    room = asyncio.Semaphore(at_once)
+
+    async def ask(item: Item) -> T:
+        async with room:
+            return await question(item)
+
+    return await progress.follow(what, *(ask(item) for item in items))
+
+
+async def read_projects(
+    projects: Sequence[ProjectRef], question: Callable[[ProjectRef], Awaitable[T]]
+) -> tuple[dict[ProjectRef, T], dict[ProjectRef, SwanLabError]]:
+    """Return the answers about the projects, and the errors of the others. Raises the first error if all fail."""
+
+    async def ask(ref: ProjectRef) -> T | SwanLabError:
+        try:
+            return await question(ref)
+        except SwanLabError as error:
+            return error
+
+    answers = await read_all(projects, ask, "projects", _PROJECTS_AT_ONCE)
+    pairs = list(zip(projects, answers, strict=True))
+    found = {ref: one for ref, one in pairs if not isinstance(one, SwanLabError)}
+    failed = {ref: one for ref, one in pairs if isinstance(one, SwanLabError)}
+    if failed and not found:
+        raise next(iter(failed.values()))
+    return found, failed
+
+
+def note_failures(failed: dict[ProjectRef, SwanLabError], total: int) -> list[str]:
+    """Return a note that names the projects whose experiments are missing in an answer, with the reasons."""
+    if not failed:
+        return []
+    reasons = [f"{quote(ref)}: {error}" for ref, error in list(failed.items())[:_NAMED]]
+    if len(failed) > _NAMED:
+        reasons.append(say("{count} more", count=len(failed) - _NAMED))
+    return [
+        say_plural(
+            "Incomplete: {count} of {total} projects could not be read ({reasons}).",
+            "Incomplete: {count} of {total} projects could not be read ({reasons}).",
+            len(failed),
+            total=total,
+            reasons=say("; ").join(reasons),
+        )
+    ]
+
+
+async def read_narrowed(
+    client: SwanLabClient,
+    ref: Scope,
+    filters: Sequence[Filter],
+    keys: Sequence[str] = (),
+    choose: ChooseKeys | None = None,
+) -> ApiResponse[Narrowed]:
+    """Return the experiments that the backends narrow by the filters; those of several projects have paths as ids."""
+
+    async def ask(one: ProjectRef) -> ApiResponse[Narrowed]:
+        return await ask_about_project(
+            client, one, partial(client.at(one).narrow_experiments, choose=choose), filters, keys
+        )
+
+    if isinstance(ref, ProjectRef):
+        return await ask(ref)
+    found, failed = await read_projects(ref.projects, ask)
+    parts = {one: answer.data or Narrowed((), {}) for one, answer in found.items()}
+    kept, dropped = _drop_copies(parts)
+    notes = note_failures(failed, len(ref.projects))
+    if dropped:
+        notes.append(
+            say_plural(
+                "{count} run is in the cloud and on this machine; the cloud's copy counts.",
+                "{count} runs are in the cloud and on this machine; the cloud's copies count.",
+                dropped,
+            )
+        )
+    notes += [note for answer in found.values() for note in answer.notes]
+    return ApiResponse(data=_merge(kept), notes=list(dict.fromkeys(notes)))
+
+
+async def read_summaries(
+    client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], keys: Sequence[str] = ()
+) -> ApiResponse[dict[str, Summary]]:
+    """Return the summaries of experiments by id; those of several projects have paths as ids."""
+    if isinstance(ref, ProjectRef):
+        return await client.at(ref).get_summaries(ref, experiments, keys)
+    members: dict[ProjectRef, list[Experiment]] = {}
+    for one in experiments:
+        members.setdefault(ref.experiment(one.cuid).parent, []).append(_strip_paths(one))
+
+    async def ask(project: ProjectRef) -> ApiResponse[dict[str, Summary]]:
+        return await client.at(project).get_summaries(project, members[project], keys)
+
+    answers = await read_all(list(members), ask, "projects", _PROJECTS_AT_ONCE)
+    found = {
+        project.experiment(cuid).path: summary
+        for project, answer in zip(members, answers, strict=True)
+        for cuid, summary in (answer.data or {}).items()
+    }
+    return ApiResponse(data=found, notes=list(dict.fromkeys(note for one in answers for note in one.notes)))
+
+
+def _drop_copies(parts: dict[ProjectRef, Narrowed]) -> tuple[dict[ProjectRef, Narrowed], int]:
+    """Return the parts without the local runs that are in the cloud too, and how many were dropped."""
+    uploaded = {
+        (ref.project, name)
+        for ref, part in parts.items()
+        if ref.workspace != LOCAL
+        for one in part.experiments
+        for name in (one.cuid, one.slug)
+    }
+    kept: dict[ProjectRef, Narrowed] = {}
+    dropped = 0
+    for ref, part in parts.items():
+        own = part.experiments
+        if ref.workspace == LOCAL:
+            own = [one for one in own if (ref.project, one.cuid) not in uploaded]
+            dropped += len(part.experiments) - len(own)
+        kept[ref] = part._replace(experiments=own)
+    return kept, dropped
+
+
+def _merge(parts: dict[ProjectRef, Narrowed]) -> Narrowed:
+    paths = {one.cuid: ref.experiment(one.cuid).path for ref, part in parts.items() for one in part.experiments}
+    experiments = [
+        one.model_copy(
+            update={
+                "cuid": ref.experiment(one.cuid).path,
+                "rootExpId": paths.get(one.rootExpId, one.rootExpId) if one.rootExpId else one.rootExpId,
+            }
+        )
+        for ref, part in parts.items()
+        for one in part.experiments
+    ]
+    summaries = {
+        ref.experiment(cuid).path: summary for ref, part in parts.items() for cuid, summary in part.summaries.items()
+    }
+    return Narrowed(
+        experiments,
+        summaries,
+        list({id(one): one for part in parts.values() for one in part.applied}.values()),
+        all(part.is_whole for part in parts.values()),
+        list(dict.fromkeys(key for part in parts.values() for key in part.keys)),
+    )
+
+
+def _strip_paths(experiment: Experiment) -> Experiment:
+    """Return an experiment with the ids that its backend knows."""
+    root = experiment.rootExpId
+    bare = {"cuid": experiment.cuid.rpartition("/")[2], "rootExpId": root.rpartition("/")[2] if root else root}
+    return experiment.model_copy(update=bare)

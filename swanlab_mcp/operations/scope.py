@@ -1,0 +1,145 @@
+"""Find the projects of a question: one, several, a whole workspace, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.errors import NotFound, SwanLabError
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Project
+from swanlab_mcp.core.refs import ProjectRef, ProjectSet, Scope, WorkspaceRef
+from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.location import ask_about_workspace, resolve_project, resolve_workspace
+from swanlab_mcp.operations.reading import read_all
+
+__all__ = ["Located", "link_scope", "list_located", "note_skipped", "resolve_scope"]
+
+_MOST_PROJECTS = 100
+_MOST_EXPERIMENTS = 30_000
+_NAMED = 10
+_LINKS = 3
+
+
+class Located(NamedTuple):
+    """A project of a question; `listed` is its record if a whole workspace was listed."""
+
+    ref: ProjectRef
+    listed: Project | None = None
+
+    @property
+    def experiments(self) -> int | None:
+        """Return the number of its experiments, if known."""
+        count = self.listed.count.get("experiments") if self.listed else None
+        return count if isinstance(count, int) else None
+
+
+async def resolve_scope(client: SwanLabClient, project: Sequence[str], username: str) -> tuple[Scope, list[str]]:
+    """Return the projects that `project` names, and notes on those that are not read.
+
+    `project` is one or several names, paths or URLs (also separated by commas); `*` in a name or path selects all that
+    match. Raises NotFound if no project matches.
+    """
+    located, notes = await list_located(client, project, username)
+    chosen: list[Located] = []
+    total = 0
+    listed = [one for one in located if one.experiments != 0] or located[:1]
+    for one in listed[:_MOST_PROJECTS]:
+        total += one.experiments or 0
+        if chosen and total > _MOST_EXPERIMENTS:
+            break
+        chosen.append(one)
+    notes += note_skipped(len(chosen), listed)
+    refs = tuple(one.ref for one in chosen)
+    return (refs[0] if len(refs) == 1 and not notes else ProjectSet(refs)), notes
+
+
+async def list_located(client: SwanLabClient, project: Sequence[str], username: str) -> tuple[list[Located], list[str]]:
+    """Return all projects that `project` names, those of a workspace in SwanLab's order, and notes on failures."""
+    texts = [project] if isinstance(project, str) else list(project)
+    if len(texts) == 1:
+        texts = texts[0].split(",")
+    names = [text.strip() for text in texts if text.strip()] or [""]
+    found: dict[ProjectRef, Located] = {}
+    notes: list[str] = []
+    for name in names:
+        if "*" in name:
+            located, failures = await _expand(client, name, username)
+            notes += failures
+        else:
+            located = [Located(await resolve_project(client, name, username))]
+        for one in located:
+            found.setdefault(one.ref, one)
+    return list(found.values()), list(dict.fromkeys(notes))
+
+
+def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
+    """Return a note that names the projects after the first `count`, which are not read."""
+    skipped = [quote(one.ref) for one in located[count:]]
+    if not skipped:
+        return []
+    names = ", ".join(skipped[:_NAMED]) + (", …" if len(skipped) > _NAMED else "")
+    return [
+        say(
+            "Incomplete: only the first {count} of {total} projects were read; skipped: {names}.",
+            count=count,
+            total=len(located),
+            names=names,
+        )
+    ]
+
+
+def link_scope(client: SwanLabClient, ref: Scope) -> list[str]:
+    """Return notes with the form of the links to experiments."""
+    if isinstance(ref, ProjectRef):
+        links = [client.at(ref).get_link(ref.experiment("<cuid>"))]
+    else:
+        spaces = dict.fromkeys(one.parent for one in ref.projects)
+        links = [client.at(one).get_link(one.project("<project>").experiment("<cuid>")) for one in spaces]
+    return [say("Pages: {link}", link=link) for link in links[:_LINKS] if link]
+
+
+async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list[Located], list[str]]:
+    """Return the projects whose path matches a text with `*`, and notes on workspaces that cannot be listed."""
+    workspace, slash, pattern = text.removeprefix("@").rpartition("/")
+    if not slash:
+        workspace = username or ("*" if pattern == "*" else "")
+    if "*" in workspace:
+        known = (await client.list_workspaces()).data or []
+        spaces = [WorkspaceRef(one.username) for one in known if _matches(one.username, workspace)]
+    else:
+        spaces = [await resolve_workspace(client, workspace)]
+
+    async def ask(ref: WorkspaceRef) -> list[Project] | SwanLabError:
+        try:
+            return (await ask_about_workspace(client, ref, client.at(ref).list_projects)).data or []
+        except SwanLabError as error:
+            return error
+
+    answers = await read_all(spaces, ask, "projects")
+    failed = [(ref, one) for ref, one in zip(spaces, answers, strict=True) if isinstance(one, SwanLabError)]
+    if failed and len(failed) == len(spaces):
+        raise failed[0][1]
+    located = [
+        Located(ref.project(one.name), one)
+        for ref, answer in zip(spaces, answers, strict=True)
+        if not isinstance(answer, SwanLabError)
+        for one in answer
+        if _matches(one.name, pattern)
+    ]
+    notes = [
+        say("Incomplete: the workspace {username} could not be listed ({error}).", username=quote(ref), error=error)
+        for ref, error in failed
+    ]
+    if not located and not notes:
+        raise NotFound(
+            say("No project matches {text!r}.", text=shorten(text)),
+            hint=say("list_workspaces and list_projects show the names."),
+        )
+    return located, notes
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name.casefold(), pattern.casefold().replace("[", "[[]"))
