@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from swanlab_mcp import __version__
+from swanlab_mcp.cli.usage import Parser
 from swanlab_mcp.core.i18n import LANGUAGES, say
 from swanlab_mcp.settings import OUTPUTS
 
@@ -25,7 +27,7 @@ def find_language_option(argv: Sequence[str] | None) -> str:
 
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _make_parser(
+    parser = Parser(
         prog="swanlab-mcp-server",
         description=say("MCP server for SwanLab. Without a command it serves MCP on standard input and output."),
         epilog=say(
@@ -58,20 +60,9 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-class _Formatter(argparse.HelpFormatter):
-    """Print argparse's own labels in the language of the call."""
-
-    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
-
-
-def _make_parser(**how: Any) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(formatter_class=_Formatter, add_help=False, **how)
-
-
 def _add_command(commands: Any, name: str, text: str) -> Any:
     """Add a command and return the group of its options; positional arguments go to the command itself."""
-    command = commands.add_parser(name, help=text, description=text, formatter_class=_Formatter, add_help=False)
+    command = commands.add_parser(name, help=text, description=text)
     group = command.add_argument_group(say("options"))
     _add_help(group)
     # a default after the command must not reset an option given before it
@@ -85,7 +76,7 @@ def _add_serve(commands: Any) -> None:
     text = say("address to listen on (default: 127.0.0.1)")
     serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help=text)
     text = say("default: 8000; 0 takes a free port")
-    serve.add_argument("--http-port", default=8000, type=int, metavar="PORT", help=text)
+    serve.add_argument("--http-port", default=8000, type=_whole, metavar="PORT", help=text)
     text = say("host name that callers use; repeatable")
     serve.add_argument("--allowed-host", default=[], action="append", metavar="NAME", help=text)
     text = say("callers without a key use the server's key")
@@ -95,7 +86,7 @@ def _add_serve(commands: Any) -> None:
     text = say("write a JSON line for each call; - for standard error")
     serve.add_argument("--audit", default="", metavar="FILE", help=text)
     text = say("requests per minute of each key (default: no limit)")
-    serve.add_argument("--rate", default=0, type=int, metavar="N", help=text)
+    serve.add_argument("--rate", default=0, type=_whole, metavar="N", help=text)
     _add_output(serve, default=argparse.SUPPRESS)
 
 
@@ -193,25 +184,36 @@ class _NoKey(argparse.Action):
     """Refuse a key on the command line, which every user of the machine can read, without repeating the key."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        parser.error("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`")
+        parser.error(say("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`"))
 
 
 def _positive(kind: type[float | int]) -> Any:
     def read(text: str) -> float | None:
         if not text.strip():  # a field left empty in an assistant's form
             return None
-        number = kind(text)
-        if not 0 < number < float("inf"):
-            raise ValueError(text)
-        return number
+        with suppress(ValueError):
+            number = kind(text)
+            if 0 < number < float("inf"):
+                return number
+        raise argparse.ArgumentTypeError(
+            say("{text!r} is not a number above 0", text=text)
+            if kind is float
+            else say("{text!r} is not a whole number above 0", text=text)
+        )
 
-    read.__name__ = "number above 0"
     return read
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(say("{text!r} is not a whole number", text=text)) from None
 
 
 def repeat_options(arguments: argparse.Namespace) -> list[str]:
     """Return the given options as command-line arguments, with full paths of folders."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser()
     _add_options(parser)
     words: list[str] = []
     for name, fallback in vars(parser.parse_args([])).items():

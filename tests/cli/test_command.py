@@ -13,6 +13,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 import swanlab_mcp
+from swanlab_mcp.cli import main as cli
+from swanlab_mcp.cli.usage import Parser
+from swanlab_mcp.core.i18n import speak
 from swanlab_mcp.server.table import TOOLS
 from tests.conftest import RUNS, text_of
 from tests.fake_swanlab import State
@@ -68,8 +71,52 @@ def test_wrong_usage_is_reported() -> None:
     assert done.returncode == 2
     assert "name=value" in done.stderr
     assert run("--timeout", "-1", "check").returncode == 2
-    assert "unrecognized arguments: --odd" in run("check", "--odd").stderr
+    assert "swanlab-mcp-server: error: unrecognized arguments: --odd\n" in run("check", "--odd").stderr
     assert run("--max-output-tokens", "x", "check").returncode == 2
+
+
+WRONG_USAGE = [
+    ("chek", "swanlab-mcp-server: 错误：参数 {serve,call,tools,check,export,report,install}：取值 'chek' 无效（"),
+    ("call", "swanlab-mcp-server call: 错误：缺少参数：tool"),
+    ("check --odd", "swanlab-mcp-server: 错误：无法识别的参数：--odd"),
+    ("check --timeout", "swanlab-mcp-server check: 错误：参数 --timeout：需要一个值"),
+    ("--timeout soon check", "swanlab-mcp-server: 错误：参数 --timeout：'soon' 不是大于 0 的数"),
+    ("--max-output-tokens 0.5 check", "swanlab-mcp-server: 错误：参数 --max-output-tokens：'0.5' 不是大于 0 的整数"),
+    ("serve --http-port x", "swanlab-mcp-server serve: 错误：参数 --http-port：'x' 不是整数"),
+    ("--demo=3 check", "swanlab-mcp-server: 错误：参数 --demo：不接受值 '3'"),
+    ("--l check", "swanlab-mcp-server: 错误：选项 --l 有歧义，可能是 --log-dir, --lang, --log-level"),
+    ("--api-key canary check", "swanlab-mcp-server: 错误：API key 不从命令行参数读取"),
+]
+
+
+@pytest.mark.parametrize(("words", "problem"), WRONG_USAGE, ids=[words for words, _ in WRONG_USAGE])
+@pytest.mark.parametrize("by_option", [True, False], ids=["option", "locale"])
+def test_wrong_usage_is_chinese_for_chinese_readers(
+    words: str,
+    problem: str,
+    by_option: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "SWANLAB_MCP_LANG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8" if by_option else "zh_CN.UTF-8")
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*(["--lang", "zh"] if by_option else []), *words.split()])
+    shown = capsys.readouterr()
+    assert (ended.value.code, shown.out) == (2, "")
+    assert shown.err.startswith("用法：swanlab-mcp-server ")
+    assert shown.err.splitlines()[-1].startswith(problem)
+    assert "canary" not in shown.err
+
+
+def test_suggested_choice_of_newer_pythons_is_chinese(capsys: pytest.CaptureFixture[str]) -> None:
+    with speak("zh"), pytest.raises(SystemExit):
+        Parser(prog="swan").error(
+            "argument tool: invalid choice: 'chek', maybe you meant 'check'? (choose from call, check)"
+        )
+    expected = "swan: 错误：参数 tool：取值 'chek' 无效（是不是 'check'？可选：call, check）\n"
+    assert capsys.readouterr().err.endswith(expected)
 
 
 def test_tools_and_version_are_listed() -> None:

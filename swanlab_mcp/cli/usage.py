@@ -1,0 +1,69 @@
+"""argparse's own texts (usage and errors) in the language of the call.
+
+argparse builds its errors from templates of its gettext domain, whose language is that of the process and not that of
+`--lang`. So finished errors are matched here and written again; unknown ones stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["Parser"]
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Print the label of the usage in the language of the call."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose usage and errors are in the language of the call; its commands are parsers of this class, too."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(formatter_class=_Formatter, add_help=False, **how)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and exit with 2."""
+        self.print_usage(sys.stderr)
+        self.exit(2, say("{program}: error: {problem}", program=self.prog, problem=_translate(message)) + "\n")
+
+
+def _translate(message: str) -> str:
+    argument = re.fullmatch(r"argument (\S+): (.*)", message, re.DOTALL)
+    if argument is not None:
+        return say("argument {name}: {problem}", name=argument[1], problem=_translate(argument[2]))
+    for pattern, write in _ERRORS.items():
+        found = re.fullmatch(pattern, message, re.DOTALL)
+        if found is not None:
+            return write(found)
+    return message
+
+
+def _write_choice(found: re.Match[str]) -> str:
+    texts = {"value": found[1], "similar": found[2], "choices": found[3]}
+    if texts["similar"]:  # Python 3.15 suggests a choice
+        return say("invalid choice: {value} (did you mean {similar}? choose from {choices})", **texts)
+    return say("invalid choice: {value} (choose from {choices})", value=found[1], choices=found[3])
+
+
+# the messages of Python 3.10 to 3.15 that the options of this package can cause
+_ERRORS: Mapping[str, Callable[[re.Match[str]], str]] = {
+    r"invalid choice: (.+?)(?:, maybe you meant (.+?)\?)? \(choose from (.*)\)": _write_choice,
+    r"the following arguments are required: (.+)": lambda found: say(
+        "the following arguments are required: {names}", names=found[1]
+    ),
+    r"unrecognized arguments: (.+)": lambda found: say("unrecognized arguments: {names}", names=found[1]),
+    r"expected one argument": lambda _: say("expected one argument"),
+    r"ignored explicit argument (.+)": lambda found: say("ignored explicit argument {value}", value=found[1]),
+    r"ambiguous option: (.+?) could match (.+)": lambda found: say(
+        "ambiguous option: {option} could match {names}", option=found[1], names=found[2]
+    ),
+}
