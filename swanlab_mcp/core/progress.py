@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, TypeVar
 
 from swanlab_mcp.core.concurrency import gather
@@ -62,7 +63,13 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
         await report(stage)
         return answer
 
-    return await gather(*map(ask, questions))
+    try:
+        return await gather(*map(ask, questions))
+    finally:
+        for question in questions:
+            # a task that is cancelled before its first step never awaits its question
+            if getcoroutinestate(question) == CORO_CREATED:
+                question.close()
 
 
 class Course:

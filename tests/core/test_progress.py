@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import pty
 import re
@@ -141,6 +143,21 @@ async def test_several_tasks_report_their_count_and_a_single_task_its_own_progre
     assert received == ["1 of 1 pages"]
     assert await progress.follow("experiments", ask(1), ask(2)) == [1, 2]
     assert received[1:] == ["1 of 2 experiments", "2 of 2 experiments"]
+
+
+async def test_cancelled_questions_are_not_left_unstarted() -> None:
+    async def listen(_: progress.Stage) -> None: ...
+
+    async def ask() -> None: ...
+
+    progress.listener.set(listen)
+    questions = [ask(), ask()]
+    following = asyncio.ensure_future(progress.follow("experiments", *questions))
+    await asyncio.sleep(0)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert [inspect.getcoroutinestate(one) for one in questions] == [inspect.CORO_CLOSED] * 2
 
 
 # --- terminal ---

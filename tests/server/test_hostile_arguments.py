@@ -35,7 +35,8 @@ from tests.fake_swanlab import Call, LogLine, Media, State
 
 pytestmark = pytest.mark.anyio
 
-CALLS = 1350  # of each tool
+CALLS = 270  # of each tool in one portion
+PORTIONS = [0, *(pytest.param(number, marks=pytest.mark.exhaustive) for number in range(1, 5))]
 OTHERS = 700  # of prompts, resources and completion each
 BUDGET = 3000
 LONGEST_ERROR = 4000
@@ -228,6 +229,7 @@ GOOD: dict[str, Sequence[Any]] = {
     "at": ["best", "last", "smoothed", "step:5"],
     "pattern": ["", "err.*"],
     "search": ["", "e"],
+    "timeout": [1],
 }
 
 
@@ -266,8 +268,8 @@ def make_calls(tool: Any, luck: random.Random, count: int, host: str) -> Iterato
     properties, required = tool.input_schema.get("properties", {}), tool.input_schema.get("required", ())
     for _ in range(count):
         optional = [name for name in properties if name not in required]
-        # without a project, most calls would end at the first check
-        named = ["project"] if "project" in optional and luck.random() < 0.9 else []
+        # without a project, most calls would end at the first check; a wait would last
+        named = [name for name in ("project", "timeout") if name in optional and luck.random() < 0.9]
         optional = [name for name in optional if name not in named]
         names = [*required, *named, *luck.sample(optional, min(len(optional), luck.randint(0, 3)))]
         bad = names if luck.random() < 0.6 else luck.sample(names, min(len(names), luck.choice([0, 1, 1, 1, 2])))
@@ -366,8 +368,11 @@ def check_result(result: Any, check: Any) -> None:
             assert count_tokens(json.dumps(result.structured_content, ensure_ascii=False)) <= BUDGET * 1.2
 
 
+@pytest.mark.parametrize("portion", PORTIONS)
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda entry: entry.name)
-async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settings, state: State, tool: Any) -> None:
+async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(
+    crowded: Settings, state: State, tool: Any, portion: int
+) -> None:
     # a request of an abandoned call can still arrive during later calls
     recent: deque[Any] = deque(maxlen=100)
     async with session(crowded) as client:
@@ -375,7 +380,7 @@ async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(crowded: Settin
         check = jsonschema.Draft202012Validator(listed.output_schema) if listed.output_schema else None
         # a picture is as expensive as a hundred other calls
         count = CALLS // 5 if tool.name == "plot_metrics" else CALLS
-        for arguments in make_calls(listed, random.Random(tool.name), count, crowded.web_host):
+        for arguments in make_calls(listed, random.Random(f"{tool.name} {portion}"), count, crowded.web_host):
             recent.append(arguments)
             before = len(state.calls)
             result = await client.call_tool(tool.name, arguments)

@@ -79,6 +79,8 @@ def choose_arguments(tool: Any) -> dict[str, Any]:
         given["keys"] = ["m"]
     if tool.name == "forecast_experiment":
         given["until_step"] = 2**53
+    if tool.name == "wait_for_experiments":
+        given["timeout"] = 1
     if tool.name == "find_similar_experiments":
         given = {"project": given["project"], "config": {"lr": 1, "x": "y"}}
     return given
