@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ import hypothesis
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import swanlab_mcp
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
@@ -17,6 +20,10 @@ from tests.fake_swanlab import State, build_sample_state, create_app, serve
 # the same examples in every run: the gate must be deterministic
 hypothesis.settings.register_profile("gate", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
+# hypothesis also draws the constants of modules that happen to be loaded
+for found in pkgutil.walk_packages(swanlab_mcp.__path__, "swanlab_mcp."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
 
 RUNS = Path(__file__).parent / "offline_runs"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The gate: format, lint, types, tests with branch coverage.
-# --all adds the exhaustive tests: full fault matrices, slow attacks, and the tools in other frameworks (installed from
-# an index). Other arguments go to pytest.
+# The gate: format, lint, types, tests.
+# --all adds the exhaustive tests (full fault matrices, slow attacks), branch coverage, which doubles the time, and the
+# tools in other frameworks (installed from an index). Other arguments go to pytest.
 # Installs into the active virtual environment, or into .venv in this folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,14 +13,14 @@ selection=(-m "not exhaustive")
 all=""
 if [ "${1:-}" = --all ]; then
   all=yes
-  selection=()
+  selection=(--cov --cov-report=term)
   shift
 fi
 python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 ruff format --check .
 ruff check .
 pyright
-pytest -n auto --cov --cov-report=term "${selection[@]}" "$@"
+pytest -n auto --dist worksteal "${selection[@]}" "$@"
 if [ -n "$all" ]; then
   bash scripts/hosts.sh
 fi

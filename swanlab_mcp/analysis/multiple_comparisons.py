@@ -29,7 +29,12 @@ def compute_t_cdf(t: float, freedom: float) -> float:
     """Return P(T <= t) of Student's distribution by the incomplete beta function."""
     if math.isinf(t):
         return 1.0 if t > 0 else 0.0
-    tail = 0.5 * compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    square = t * t
+    if square < freedom:
+        # a tail next to one half would lose the digits of a small t
+        centre = compute_incomplete_beta(0.5, freedom / 2, square / (freedom + square))
+        return 0.5 + math.copysign(centre / 2, t)
+    tail = 0.5 * compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square))
     return 1 - tail if t > 0 else tail
 
 
