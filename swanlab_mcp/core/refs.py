@@ -30,6 +30,7 @@ __all__ = [
     "parse_project",
     "parse_workspace",
     "prefix_names",
+    "read_bare_name",
 ]
 
 LOCAL = "local"  # the workspace of the runs on this machine
@@ -216,6 +217,14 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
         return replace(_reference(path), host=given.host)
     name = Reference(given.username, given.project, _check(text, "exp_cuid"), given.host)
     return replace(_reference(path), fallback=name)
+
+
+def read_bare_name(exp_cuid: str) -> str:
+    """Return an id or name of an experiment, or "" for a path or URL that includes its project, and for no text."""
+    text = exp_cuid.strip()
+    if not text or _parse_address(text, "exp_cuid") or len(_split(text)) == 3:
+        return ""
+    return _check(text, "exp_cuid")
 
 
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:

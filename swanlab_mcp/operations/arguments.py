@@ -97,7 +97,7 @@ OptionalProject = Annotated[
     str,
     Field(
         max_length=1024,
-        description="Project name, path or URL; not needed where the experiment is given as a path or URL",
+        description="Project name, path or URL; not needed for a path, URL, id, or a name that no other project has",
     ),
 ]
 ExpCuid = Annotated[

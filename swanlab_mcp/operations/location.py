@@ -20,8 +20,10 @@ from swanlab_mcp.core.refs import (
     parse_experiment,
     parse_project,
     parse_workspace,
+    read_bare_name,
 )
 from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.anywhere import find_anywhere
 
 __all__ = [
     "ask_about_experiment",
@@ -52,8 +54,11 @@ async def resolve_project(client: SwanLabClient, project: str, username: str) ->
 async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
     """Return a reference from the arguments; `ask_about_experiment` replaces a name by its cuid.
 
-    A path or URL may lead to any project and workspace.
+    A path or URL may lead to any project and workspace; without a project, an id or unique name is searched in all.
     """
+    name = "" if project.strip() else read_bare_name(exp_cuid)
+    if name:
+        return await find_anywhere(client, name, username)
     named = parse_experiment(exp_cuid, project, username)
     ref = ExperimentRef(await _resolve(client, named), named.project, named.experiment)
     if not named.fallback:
@@ -61,14 +66,14 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
     found, listed = await _find_at_path(client, ref)
     if found:
         return found
-    name = ExperimentRef(await _resolve(client, named.fallback), named.fallback.project, named.fallback.experiment)
+    other = ExperimentRef(await _resolve(client, named.fallback), named.fallback.project, named.fallback.experiment)
     try:
-        return (await ask_about_experiment(client, name, client.at(name).get_experiment))[0]
+        return (await ask_about_experiment(client, other, client.at(other).get_experiment))[0]
     except NotFound as error:
         tried = say(
             "There is no experiment at the path {path}, and none of that name in {project}.",
             path=quote(ref),
-            project=quote(name.parent),
+            project=quote(other.parent),
         )
         raise NotFound(tried, hint=_suggest_experiments(ref.cuid, listed) if listed else error.hint) from error
 

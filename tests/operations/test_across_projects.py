@@ -11,7 +11,7 @@ import pytest
 import swanlab_mcp
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
-from tests.fake_swanlab import State
+from tests.fake_swanlab import Fault, State
 
 pytestmark = pytest.mark.anyio
 
@@ -124,15 +124,32 @@ async def test_name_with_slashes_is_still_found(across: Settings) -> None:
     assert [one["cuid"] for one in reply["data"]["experiments"]] == ["kites-test3/first/run3", FIRST, SECOND]
 
 
-async def test_name_without_a_project_is_refused(across: Settings) -> None:
+async def test_id_or_unique_name_needs_no_project(across: Settings, state: State) -> None:
+    state.add_experiment(state.projects[-1], "only one", cuid="run8")
+    for reference in ("run2", "only one", "batch-8"):
+        assert (await call(across, "get_experiment", exp_cuid=reference))["code"] == 200
+    reply = await call(across, "get_metrics", exp_cuids=["run1", "run2"], keys=["val/acc"])
+    assert [one["exp_cuid"] for one in reply["data"]] == [FIRST, SECOND]
+
+
+async def test_ambiguous_name_lists_the_paths(across: Settings) -> None:
     for tool, arguments in (
         ("get_experiment", {"exp_cuid": "alpha"}),
-        ("get_metrics", {"exp_cuids": ["alpha", SECOND], "keys": ["val/acc"]}),
+        ("get_metrics", {"exp_cuids": ["alpha"], "keys": ["val/acc"]}),
         ("compare_experiments", {"exp_cuids": ["alpha", SECOND]}),
     ):
         reply = await refuse(across, tool, **arguments)
-        assert "exp_cuid='alpha' was given without a project. Pass project, or pass exp_cuid as" in reply
+        assert f"2 experiments are named 'alpha'. Pass one of their paths: {FIRST}, {SECOND}." in reply
+    assert (await call(across, "get_experiment", exp_cuid="alpha", username="kites-test2"))["data"]["cuid"] == "run2"
     assert "No project was given" in await refuse(across, "compare_experiments")
+
+
+async def test_unknown_name_counts_the_searched_projects(across: Settings, state: State) -> None:
+    assert "No experiment of the 4 projects of this account" in await refuse(across, "get_logs", exp_cuid="nothing")
+    state.faults.append(Fault("/first/runs", status=500, times=None))
+    reply = await refuse(across, "get_experiment", exp_cuid="nothing")
+    assert "No experiment" not in reply
+    assert (await call(across, "get_experiment", exp_cuid="run2"))["data"]["cuid"] == "run2"
 
 
 async def test_unknown_path_error_names_the_searched_projects(across: Settings) -> None:

@@ -217,10 +217,10 @@ def test_only_project_needs_no_name(
     code, reply = run("--host", host, "-o", "one.csv")
     assert code == 0, reply
     assert read_rows(Path("one.csv")).keys() == {"loss", "acc"}
-    state.add_project(state.workspaces[0], "another")
+    state.add_experiment(state.add_project(state.workspaces[0], "another"), "experiment1")
     code, reply = run("--host", host, "-o", "two.csv")
     assert code == 1
-    assert "exp_cuid='experiment1' was given without a project" in reply
+    assert "2 experiments are named 'experiment1'" in reply
 
 
 def test_only_project_of_the_demo_needs_no_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,8 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
             404,
             "Did you mean experiment1 (cuid1)?",
         ),
-        ("get_experiment", {"project": "", "exp_cuid": "cuid1"}, 400, "was given without a project"),
+        ("get_experiment", {"project": "", "exp_cuid": "cuid9"}, 404, "has the id or name 'cuid9'"),
+        ("get_experiment", {"exp_cuid": ".."}, 400, "does not allow the name"),
         ("get_experiment", {"project": "project1", "exp_cuid": ".."}, 400, "does not allow the name"),
         (
             "get_exp_summary",

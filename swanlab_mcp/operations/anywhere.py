@@ -1,0 +1,101 @@
+"""Find an experiment by its id or name in all projects of the account."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound, SwanLabError
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import Filter, Project
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, WorkspaceRef
+from swanlab_mcp.core.untrusted import quote, shorten
+
+__all__ = ["find_anywhere"]
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+_MOST_PROJECTS = 100
+_NAMED = 10
+_ABSENT = (NotFound, NotAvailableOffline)
+
+
+async def find_anywhere(client: SwanLabClient, name: str, username: str) -> ExperimentRef:
+    """Return the only experiment with this id, or else this name, in the account's projects or those of `username`.
+
+    Raises InvalidArgument with the paths of several, NotFound for none, and the error of a project that cannot be read
+    unless an id is found.
+    """
+    projects, failures = await _list_projects(client, username)
+    searched = projects[:_MOST_PROJECTS]
+
+    async def find_id(ref: ProjectRef) -> list[ExperimentRef]:
+        one = (await client.at(ref).get_experiment(ref.experiment(name))).data
+        return [ref.experiment(one.cuid)] if one else []
+
+    async def find_name(ref: ProjectRef) -> list[ExperimentRef]:
+        answer = await client.at(ref).narrow_experiments(ref, [Filter(field="name", op="=", value=name)])
+        listed = answer.data.experiments if answer.data else ()
+        return [ref.experiment(one.cuid) for one in listed if one.name == name]
+
+    found, further = await _read(searched, find_id)
+    if not found:
+        found, more = await _read(searched, find_name)
+        failures = [*failures, *further, *more]
+        if failures:
+            raise failures[0]
+    found = _drop_copies(found)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidArgument(
+            say("{count} experiments are named {name!r}.", count=len(found), name=shorten(name)),
+            hint=say("Pass one of their paths: {paths}.", paths=", ".join(quote(one.path) for one in found[:_NAMED])),
+        )
+    skipped = len(projects) - len(searched)
+    raise NotFound(
+        say_plural(
+            "No experiment of the {count} project of this account has the id or name {name!r}.",
+            "No experiment of the {count} projects of this account has the id or name {name!r}.",
+            len(searched),
+            name=shorten(name),
+        ),
+        hint=say("{count} further projects were not searched; pass project.", count=skipped)
+        if skipped
+        else say("find_experiments with project=* and contains finds parts of names."),
+    )
+
+
+async def _list_projects(client: SwanLabClient, username: str) -> tuple[list[ProjectRef], Sequence[SwanLabError]]:
+    names = [username] if username.strip() else [one.username for one in (await client.list_workspaces()).data or []]
+
+    async def ask(ref: WorkspaceRef) -> list[ProjectRef]:
+        listed: Sequence[Project] = (await client.at(ref).list_projects(ref, detail=False)).data or []
+        return [ref.project(one.name) for one in listed]
+
+    return await _read([WorkspaceRef(one) for one in names], ask)
+
+
+async def _read(
+    items: Sequence[Item], question: Callable[[Item], Awaitable[list[T]]]
+) -> tuple[list[T], Sequence[SwanLabError]]:
+    """Return what the items contain, and the errors other than that nothing exists."""
+
+    async def ask(item: Item) -> list[T] | SwanLabError:
+        try:
+            return await question(item)
+        except SwanLabError as error:
+            return error
+
+    answers = await gather(*map(ask, items))
+    found = [one for answer in answers if not isinstance(answer, SwanLabError) for one in answer]
+    return found, [one for one in answers if isinstance(one, SwanLabError) and not isinstance(one, _ABSENT)]
+
+
+def _drop_copies(found: Sequence[ExperimentRef]) -> list[ExperimentRef]:
+    """Return the experiments without the local copy of a run in the cloud."""
+    cloud = {(one.project, one.cuid) for one in found if one.workspace != LOCAL}
+    return [one for one in found if one.workspace != LOCAL or (one.project, one.cuid) not in cloud]
