@@ -75,7 +75,10 @@ def test_analysis_makes_no_sentences() -> None:
                 )
             },
         ),
-        ("matplotlib", {"swanlab_mcp.present.charts", "swanlab_mcp.present.fonts"}),
+        (
+            "matplotlib",
+            {f"swanlab_mcp.present.{name}" for name in ("charts", "chart_axes", "chart_margins", "fonts")},
+        ),
         ("PIL", {"swanlab_mcp.present.charts", "swanlab_mcp.core.pictures"}),
         ("yaml", {"swanlab_mcp.client.local.yaml_subset", "swanlab_mcp.cli.config_yaml"}),
         ("tomlkit", {"swanlab_mcp.cli.config_toml"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +20,8 @@ from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, Plotted
 from swanlab_mcp.core.records import is_moment
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.plotting import Plot, PlottedExperiment
-from swanlab_mcp.present.charts import Chart, Curve, Mark, draw_chart
+from swanlab_mcp.present.chart_panels import divide_keys, name_panel
+from swanlab_mcp.present.charts import Chart, Curve, Mark, NameAxis, Panel, draw_chart
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.present.sparklines import draw_sparkline
 
@@ -78,7 +80,7 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
             )
     if not lines:
         raise NotFound(say("There are no points to draw."), hint=join_sentences(*notes))
-    notes += _compare_sizes(lines, plot)
+    notes += _check_log_axis(lines, plot)
     try:
         chart = _draw(lines, plot, notes)
     except (ImportError, OSError) as error:
@@ -142,7 +144,7 @@ def _find_worse_since(key: str, part: Points) -> int | None:
     return worse.onset_step if worse else None
 
 
-def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
+def _check_log_axis(lines: Sequence[_Line], plot: Plot) -> list[str]:
     if plot.log_y:
         hidden = sum(value <= 0 for line in lines for value in line.points.values)
         if not any(value > 0 for line in lines for value in line.points.values):
@@ -160,26 +162,30 @@ def _compare_sizes(lines: Sequence[_Line], plot: Plot) -> list[str]:
             if hidden
             else []
         )
+    return [note for key in dict.fromkeys(line.key for line in lines) if (note := _compare_sizes(lines, key))]
+
+
+def _compare_sizes(lines: Sequence[_Line], key: str) -> str:
+    """Return a note if a curve of the key looks flat next to another."""
     sizes = {
         line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
         for line in lines
-        if line.row.min and line.row.max
+        if line.key == key and line.row.min and line.row.max
     }
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
     if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
-        return []
-    reported = say(
+        return ""
+    return say(
         "Curve {largest} is more than {times} times as large as curve {smallest}, which "
         "therefore looks flat: draw them separately, or use log_y.",
         largest=largest,
         times=_UNLIKE,
         smallest=smallest,
     )
-    return [reported]
 
 
 def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
-    label, places = _place(lines, plot.x_axis)
+    name_x, places = _place(lines, plot.x_axis)
     lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(lines, places, strict=True))
     if lost:
         notes.append(
@@ -192,22 +198,48 @@ def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
     if plot.smoothing:
         notes.append(
             say(
-                "The curves are smoothed ({weight:g}) and the raw values are faint; all figures "
-                "come from the raw values.",
+                "The curves are smoothed ({weight:g}) and the raw values are faint; stars mark the best smoothed "
+                "value. The figures of the table come from the raw values.",
                 weight=plot.smoothing,
             )
         )
-    curves = [_to_curve(line, xs, label, plot) for line, xs, label in zip(lines, places, _name(lines), strict=True)]
-    keys, names = {line.key for line in lines}, {line.experiment.name for line in lines}
-    title = lines[0].key if len(keys) == 1 else lines[0].experiment.name if len(names) == 1 else ""
-    return draw_chart(curves, title=title, x_label=label, is_time=plot.x_axis == "time", log_y=plot.log_y)
+    panels = _divide(lines, places, plot)
+    chart = draw_chart(panels, name_x=name_x, is_time=plot.x_axis == "time", log_y=plot.log_y)
+    if chart.hidden:
+        notes.append(
+            say_plural(
+                "{count} extreme point lies outside the picture; small triangles at its edge mark the place.",
+                "{count} extreme points lie outside the picture; small triangles at its edge mark the places.",
+                chart.hidden,
+            )
+        )
+    return chart
 
 
-def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, float]]]:
-    """Return the x axis' label, and for each curve the place of each step; steps without a recorded time are absent."""
-    # English, like all text in the picture
+def _divide(lines: Sequence[_Line], places: Sequence[Mapping[int, float]], plot: Plot) -> list[Panel]:
+    """Return the panels; a run has one colour in all of them."""
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        values.setdefault(line.key, []).extend(line.points.values)
+    layouts = divide_keys(values)
+    runs = list(dict.fromkeys(line.experiment.ref for line in lines))
+    names = _name(lines) if len(layouts) == 1 else _name_runs(lines)
+    panels: list[Panel] = []
+    for layout in layouts:
+        curves = [
+            _to_curve(line, xs, label, plot, (runs.index(line.experiment.ref), layout.keys.index(line.key)))
+            for line, xs, label in zip(lines, places, names, strict=True)
+            if line.key in layout.keys
+        ]
+        unit = layout.keys[0] if len(layout.keys) == 1 else " ".join(describe_key(layout.keys[0]).family)
+        panels.append(Panel(name_panel(layout.keys), unit, curves))
+    return panels
+
+
+def _place(lines: Sequence[_Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
+    """Return the x axis' name, and for each curve the place of each step; steps without a recorded time are absent."""
     if x_axis == "step":
-        return "step", [{step: step for step in line.points.steps} for line in lines]
+        return lambda: say("step"), [{step: step for step in line.points.steps} for line in lines]
     unknown = [line.experiment.label for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
@@ -224,37 +256,54 @@ def _place(lines: Sequence[_Line], x_axis: str) -> tuple[str, list[dict[int, flo
     if not any(places):
         raise InvalidArgument(say("No times are recorded for these points."), hint=say("Use x_axis='step'."))
     if x_axis == "time":
-        return "time (UTC)", places
+        first = datetime.fromtimestamp(min(x for xs in places for x in xs.values()), timezone.utc)
+        return lambda: say("time (UTC), from {date}", date=f"{first:%Y-%m-%d}"), places
     longest = max(abs(x) for xs in places for x in xs.values())
-    unit, seconds = ("hours", 3600) if longest > 3 * 3600 else ("minutes", 60) if longest > 300 else ("seconds", 1)
-    return f"{unit} since the start", [{step: x / seconds for step, x in xs.items()} for xs in places]
+    names = {
+        3600: lambda: say("hours since the start"),
+        60: lambda: say("minutes since the start"),
+        1: lambda: say("seconds since the start"),
+    }
+    seconds = 3600 if longest > 3 * 3600 else 60 if longest > 300 else 1
+    return names[seconds], [{step: x / seconds for step, x in xs.items()} for xs in places]
 
 
 def _name(lines: Sequence[_Line]) -> list[str]:
-    """Return labels that distinguish the lines by experiment, key, or both; equal names get the experiment's id."""
+    """Return labels that distinguish the lines by experiment, key, or both."""
+    names = _name_runs(lines)
+    if len({line.key for line in lines}) == 1:
+        return names
+    if len({line.experiment.label for line in lines}) == 1:
+        return [line.key for line in lines]
+    return [f"{name} {line.key}" for name, line in zip(names, lines, strict=True)]
+
+
+def _name_runs(lines: Sequence[_Line]) -> list[str]:
+    """Return the name of each line's experiment; equal names get the experiment's id."""
     ids = {line.experiment.label: line.experiment.name for line in lines}
     holders = Counter(ids.values())
-    names = [
+    return [
         line.experiment.name
         if holders[line.experiment.name] == 1
         else f"{line.experiment.name} ({line.experiment.label})"
         for line in lines
     ]
-    if len({line.key for line in lines}) == 1:
-        return names
-    if len(ids) == 1:
-        return [line.key for line in lines]
-    return [f"{name} {line.key}" for name, line in zip(names, lines, strict=True)]
 
 
-def _to_curve(line: _Line, xs: Mapping[int, float], label: str, plot: Plot) -> Curve:
+def _to_curve(line: _Line, xs: Mapping[int, float], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
     kept = [place for place, step in enumerate(line.points.steps) if step in xs]
     steps = [line.points.steps[place] for place in kept]
     values = [line.points.values[place] for place in kept]
-    drawn, raw = _thin(steps, smooth(values, plot.smoothing) if plot.smoothing else values, xs), None
-    if plot.smoothing:
-        raw = _thin(steps, values, xs)
-    return Curve(label, *drawn, raw, _mark(line.row, steps, values, xs, plot.x_axis))
+    smoothed = smooth(values, plot.smoothing) if plot.smoothing else values
+    return Curve(
+        label,
+        *_thin(steps, smoothed, xs),
+        raw=_thin(steps, values, xs) if plot.smoothing else None,
+        marks=_mark(line.row, steps, smoothed, xs),
+        number=line.row.number,
+        colour=style[0],
+        dash=style[1],
+    )
 
 
 def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> tuple[list[float], list[float]]:
@@ -262,20 +311,19 @@ def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]
     return [xs[step] for step in kept.steps], list(kept.values)
 
 
-def _mark(
-    row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float], x_axis: str
-) -> list[Mark]:
-    at = "@" if x_axis == "step" else "@ step"
+def _mark(row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> list[Mark]:
+    """Return the events of a curve; `values` are those that are drawn, smoothed or not."""
     marks: list[Mark] = []
-    best = row[row.best] if row.best else None
-    if best and best.step in xs:
-        marks.append(Mark("best", xs[best.step], best.value, f"{best.value:.4g} {at} {best.step}"))
+    finite = [place for place, value in enumerate(values) if math.isfinite(value)]
+    if row.best and finite:
+        place = (min if row.best == "min" else max)(finite, key=values.__getitem__)
+        marks.append(Mark("best", xs[steps[place]], values[place], f"{values[place]:.4g} @ {steps[place]}"))
     odd = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
     if odd is not None:
         near = next((value for value in [*reversed(values[:odd]), *values[odd:]] if math.isfinite(value)), None)
-        word = "NaN" if math.isnan(values[odd]) else "infinite"
-        marks.append(Mark("non-finite", xs[steps[odd]], near, f"{word} {at} {steps[odd]}"))
+        word = "NaN" if math.isnan(values[odd]) else "inf"
+        marks.append(Mark("non-finite", xs[steps[odd]], near, f"{word} @ {steps[odd]}"))
     if row.worse_since is not None and row.worse_since in xs:
         value = values[steps.index(row.worse_since)]
-        marks.append(Mark("worsening", xs[row.worse_since], value, f"worse {at} {row.worse_since}"))
+        marks.append(Mark("worsening", xs[row.worse_since], value, f"@ {row.worse_since}"))
     return marks

@@ -18,20 +18,22 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from matplotlib import font_manager
+from matplotlib.text import Text
 from PIL import Image
 
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.operations.plotting import MOST_CURVES
-from swanlab_mcp.present.charts import LARGEST, Chart, Curve, Mark, draw_chart
+from swanlab_mcp.present.charts import LARGEST, Chart, Curve, Mark, Panel, compose, draw_chart
 from swanlab_mcp.present.sparklines import draw_sparkline
 
 Number = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def draw(*curves: Curve, **how: Any) -> Chart:
-    options: dict[str, Any] = {"x_label": "step", **how}
-    return draw_chart(curves, **options)
+    options: dict[str, Any] = {"name_x": lambda: "step", **how}
+    title = options.pop("title", "")
+    return draw_chart([Panel(title, "", curves)], **options)
 
 
 def open_picture(chart: Chart) -> Image.Image:
@@ -89,21 +91,105 @@ def test_noisiest_chart_stays_within_the_size_limit() -> None:
     open_picture(draw(*curves))
 
 
-def test_marks_are_drawn_and_unlabelled_with_many_curves() -> None:
+def test_marks_are_drawn_and_their_figures_are_outside_the_axes() -> None:
     line = Curve("a", range(10), [1.0] * 10)
     best = Mark("best", 5, 1.0, "1 @ 5")
     assert draw(line).png != draw(line._replace(marks=[best])).png
     assert draw(line._replace(marks=[best])).png != draw(line._replace(marks=[best._replace(text="")])).png
-    many = [line] * 7
+    many = [line] * 8
     assert (
-        draw(*many[1:], line._replace(marks=[best])).png
-        == draw(*many[1:], line._replace(marks=[best._replace(text="")])).png
+        draw(*many, line._replace(marks=[best])).png == draw(*many, line._replace(marks=[best._replace(text="")])).png
     )
 
 
-def test_labels_without_room_are_omitted() -> None:
-    marks = [Mark("best", 5, 1.0, f"words {number}") for number in range(30)]
-    open_picture(draw(Curve("a", range(10), [1.0] * 10, marks=marks)))
+def test_points_that_squash_the_others_are_counted_and_marked() -> None:
+    flat = [1000.0, 500.0, *(1 + step % 7 / 10 for step in range(300))]
+    chart = draw(Curve("a", range(302), flat))
+    assert chart.hidden == 2
+    assert draw(Curve("a", range(302), flat), log_y=True).hidden == 0
+    assert draw(Curve("a", range(302), [float(step) for step in range(302)])).hidden == 0
+
+
+def test_band_lies_around_its_mean() -> None:
+    steps = range(20)
+    band = ([*steps], [0.0] * 20, [2.0] * 20)
+    shaded = count_pixels(draw(Curve("a", steps, [1.0] * 20, band=band)), "#D1E6F1")
+    assert shaded > 200_000
+    assert count_pixels(draw(Curve("a", steps, [1.0] * 20)), "#D1E6F1") < 20_000
+
+
+def measure_overlaps(figure: Any) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the pairs of texts whose boxes overlap, and the texts that are inside axes or leave the picture."""
+    renderer = figure.canvas.get_renderer()
+    texts = [one for one in figure.findobj(Text) if one.get_visible() and one.get_text().strip()]
+    boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts if is_drawn(one)]
+    pairs = [
+        (one, other)
+        for place, (one, box) in enumerate(boxes)
+        for other, second in boxes[:place]
+        if box.overlaps(second)
+    ]
+    areas = [axes.bbox for axes in figure.axes]
+    lost = [text for text, box in boxes if box.x0 < 0 or box.y0 < 0 or box.x1 > 1000 or box.y1 > 560]
+    return pairs, lost + [text for text, box in boxes if any(box.padded(-1).overlaps(area) for area in areas)]
+
+
+def is_drawn(text: Any) -> bool:
+    """Return whether a text is not the label of a tick outside the limits."""
+    for axes in text.figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if text in (tick.label1, tick.label2):
+                    return bool(low <= tick.get_loc() <= high)
+    return True
+
+
+def make_family(name: str) -> tuple[list[Panel], dict[str, Any]]:
+    """Return curves like those of real projects, of one kind."""
+    steps = [float(step) for step in range(1, 201)]
+    decay = [2.5 * math.exp(-step / 40) + 0.1 for step in steps]
+    noisy = [[one + noise / 20 for one, noise in zip(decay, make_noise(seed, 200), strict=True)] for seed in range(20)]
+    best = [Mark("best", 180, min(decay), "0.1279 @ 180"), Mark("non-finite", 190, None, "NaN @ 190")]
+    several = [Curve(f"run-{number}", steps, line, marks=best) for number, line in enumerate(noisy)]
+    tiny = [Curve(f"run-{number}", steps, [one * 1e-5 + 1 for one in line]) for number, line in enumerate(noisy[:4])]
+    huge = [Curve("perplexity of a model with a very long name indeed", steps, [10**one for one in noisy[0]])]
+    early = [Curve(f"early-{end}", steps[:end], decay[:end], marks=best[:1]) for end in (20, 60, 120, 200)]
+    panels = {
+        "five runs": [Panel("val/loss", "val/loss", several[:5])],
+        "eight equal runs": [Panel("val/acc", "val/acc", [Curve(f"r{n}", steps, decay, marks=best) for n in range(8)])],
+        "twenty runs": [Panel("train/loss", "train/loss", several)],
+        "early ends": [Panel("val/loss", "val/loss", early)],
+        "tiny differences": [Panel("val/acc", "val/acc", tiny)],
+        "log axes": [Panel("perplexity", "perplexity", huge)],
+        "clock": [Panel("loss", "loss", [Curve("a", [1.79e9 + 600 * step for step in steps], decay)])],
+        "two panels": [Panel("loss (solid), val/loss (dashed)", "loss", several[:4]), Panel("wer", "wer", early)],
+        "small multiples": [Panel(f"metric/{n}", f"metric/{n}", several[n : n + 1]) for n in range(20)],
+        "bands": [
+            Panel("loss", "loss", [
+                Curve(f"lr=0.{n} (n=5)", steps, decay, band=(steps, [y - 0.1 for y in decay], [y + 0.1 for y in decay]))
+                for n in range(10)
+            ])
+        ],
+        "scatter": [Panel("val/acc", "val/acc", [
+            Curve(f"batch={n}", steps[:9], noisy[n][:9], dots=True) for n in range(4)
+        ])],
+    }  # fmt: skip
+    how = {"log axes": {"log_x": True, "log_y": True}, "clock": {"is_time": True}}
+    return panels[name], how.get(name, {})
+
+
+FAMILIES = (
+    "five runs", "eight equal runs", "twenty runs", "early ends", "tiny differences", "log axes", "clock", "two panels",
+    "small multiples", "bands", "scatter",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_texts_overlap_neither_each_other_nor_the_axes(name: str) -> None:
+    panels, how = make_family(name)
+    figure = compose(panels, name_x=lambda: "step", **how).figure
+    assert measure_overlaps(figure) == ([], [])
 
 
 @pytest.fixture
@@ -171,7 +257,7 @@ def test_long_labels_keep_both_ends() -> None:
 def test_time_axis_and_smoothed_curve_are_drawn() -> None:
     times = [1.79e9 + 60 * minute for minute in range(100)]
     noise = make_noise(1, 100)
-    chart = draw(Curve("a", times, smooth(noise, 0.9), raw=(times, noise)), x_label="time (UTC)", is_time=True)
+    chart = draw(Curve("a", times, smooth(noise, 0.9), raw=(times, noise)), is_time=True)
     assert count_pixels(chart, "#0072B2") > 300
 
 

@@ -1,0 +1,107 @@
+"""Axes of a chart: scales, limits and tick labels."""
+
+# matplotlib's types leave keyword arguments open
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from swanlab_mcp.present.chart_margins import Writer
+from swanlab_mcp.present.fonts import SANS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["LOG_ENDS", "Scales", "hide_overlapping_ticks", "set_axes", "widen"]
+
+# larger magnitudes are drawn at these limits, because margins and ticks would overflow
+_ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
+
+
+class Scales(NamedTuple):
+    """The axes of a chart: the name of the horizontal one, and how values are placed."""
+
+    x_label: str
+    is_time: bool
+    log_x: bool
+    log_y: bool
+
+    def place(self, x: float) -> float:
+        """Return x in the unit of the axis: days for moments."""
+        return x / 86_400 if self.is_time else x if x > 0 or not self.log_x else math.nan
+
+    def keep(self, ys: Sequence[float]) -> list[float]:
+        """Return the values that can be drawn; the others are NaN."""
+        low, high = LOG_ENDS if self.log_y else _ENDS
+        return [max(low, min(high, y)) if math.isfinite(y) and (y > 0 or not self.log_y) else math.nan for y in ys]
+
+
+def set_axes(axes: Axes, scales: Scales, size: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if scales.log_x:
+        axes.set_xscale("log")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(max(2, round(axes.bbox.width / 80))))
+    if scales.log_y:
+        axes.set_yscale("log")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(max(2, round(axes.bbox.height / 45))))
+    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(which="both", labelsize=size, labelfontfamily=SANS)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(_show_number)
+    if scales.log_x:
+        axes.xaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_xlim()))
+    if scales.log_y:
+        axes.yaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_ylim()))
+    if scales.is_time:
+        _show_times(axes)
+
+
+def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float, float]:
+    """Return limits with a margin, also around a single value."""
+    if is_log:
+        bottom, top = widen(math.log10(low), math.log10(high), share, is_log=False)
+        return 10**bottom, 10**top
+    margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else max(abs(high) * 0.05, 0.05)
+    return low - margin, high + margin
+
+
+def _show_number(value: float, _place: float | None) -> str:
+    return (f"{value:.10g}" if abs(value) < 1e7 else f"{value:.4g}").replace("-", "\u2212")
+
+
+def _show_minor(value: float, limits: tuple[float, float]) -> str:
+    """Label 2, 3 and 5 times a power of ten if whole powers would be too few labels."""
+    is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
+    return _show_number(value, None) if is_shown else ""
+
+
+def _show_times(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(tz=timezone.utc, minticks=3, maxticks=max(4, round(axes.bbox.width / 90)))
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=timezone.utc, show_offset=False))
+
+
+def hide_overlapping_ticks(axes: Axes, writer: Writer) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        # sets the ticks and their labels
+        axis.get_tightbbox(writer.renderer)
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            label = tick.label1
+            if label.get_text() and low <= tick.get_loc() <= high:
+                box = label.get_window_extent(writer.renderer)
+                if box.count_overlaps(writer.boxes):
+                    label.set_visible(False)
+                else:
+                    writer.boxes.append(box)

@@ -1,0 +1,59 @@
+"""Divide the curves of a plot into panels: one for each unit, so that different quantities never share an axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["Layout", "divide_keys", "name_panel"]
+
+_UNLIKE = 100  # keys whose usual values differ by this factor have panels of their own
+_KEYS = 3  # as many as there are line styles
+_SPLITS = {"train": 0, "": 0, "validation": 1, "test": 2}
+
+
+class Layout(NamedTuple):
+    """A panel's keys, the training data's first, in the order of the line styles."""
+
+    keys: Sequence[str]
+
+
+def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
+    """Return the panels of the metrics with these values: keys of one family and size share a panel."""
+    panels: list[list[str]] = []
+    for key in values:
+        panel = next((panel for panel in panels if _fits(key, panel, values)), None)
+        if panel is None:
+            panels.append([key])
+        else:
+            panel.append(key)
+    return [Layout(sorted(panel, key=lambda key: _SPLITS.get(describe_key(key).split, 0))) for panel in panels]
+
+
+def name_panel(keys: Sequence[str]) -> str:
+    """Return the panel's title, with the line style of each key."""
+    styles = (say("solid"), say("dashed"), say("dotted"))
+    if len(keys) == 1:
+        return keys[0]
+    return say(", ").join(
+        say("{key} ({style})", key=key, style=style) for key, style in zip(keys, styles, strict=False)
+    )
+
+
+def _fits(key: str, panel: Sequence[str], values: Mapping[str, Sequence[float]]) -> bool:
+    kind, other = describe_key(key), describe_key(panel[0])
+    if len(panel) == _KEYS or (kind.family, kind.role) != (other.family, other.role):
+        return False
+    sizes = [_measure(values[one]) for one in (key, *panel)]
+    return max(sizes) <= _UNLIKE * min(sizes)
+
+
+def _measure(values: Sequence[float]) -> float:
+    """Return the usual magnitude of values."""
+    finite = [abs(value) for value in values if math.isfinite(value)]
+    return (median(finite) if finite else 0.0) or max(finite, default=0.0) or 1.0
