@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from swanlab_mcp.core.models import (
     ApiResponse,
@@ -24,6 +24,8 @@ from swanlab_mcp.core.models import (
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
 
 __all__ = ["Backend", "ChooseKeys"]
+
+T = TypeVar("T")
 
 # returns further metric keys whose summaries are needed, among those that the first experiments logged
 ChooseKeys = Callable[[Sequence[str]], Sequence[str]]
@@ -133,6 +135,19 @@ class Backend(Protocol):
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         """Return the files of listed items in their order, without the content of files above `limit` bytes."""
+        ...
+
+    async def keep(
+        self,
+        ref: ExperimentRef,
+        name: Hashable,
+        question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
+        weigh: Callable[[T], int],
+    ) -> ApiResponse[T]:
+        """Return what `question` derives from an experiment that ended; cached until the experiment changes, or not.
+
+        `name` is unique among the derived answers about an experiment; `weigh` returns the bytes to cache.
+        """
         ...
 
     def require_writable(self, ref: WorkspaceRef) -> None:

@@ -10,10 +10,14 @@ from typing import NamedTuple
 from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
 from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from swanlab_mcp.client.base import Backend
-from swanlab_mcp.core.models import Points
+from swanlab_mcp.core.models import ApiResponse, Points
 from swanlab_mcp.core.refs import ExperimentRef
 
 __all__ = ["Verdict", "read_verdict"]
+
+# estimated bytes in memory, with the series that are derived from a curve
+_CURVE = 5000
+_POINT = 150
 
 
 class Verdict(NamedTuple):
@@ -35,6 +39,27 @@ async def read_verdict(
 
     With `exact` False, at most 1,500 points per curve are read.
     """
+
+    async def judge_curves() -> ApiResponse[Verdict]:
+        curves, left = await _read_curves(backend, ref, exact=exact, with_hardware=with_hardware)
+        # in a thread, so that other calls continue meanwhile
+        judgement = await asyncio.to_thread(partial(judge, curves, is_running=is_running, now=now))
+        return ApiResponse(data=Verdict(judgement, curves, left))
+
+    is_running = state in ("RUNNING", "UNKNOWN")
+    if is_running:
+        # the judgement depends on the time
+        answer = await judge_curves()
+    else:
+        answer = await backend.keep(ref, ("verdict", exact, with_hardware), judge_curves, _weigh)
+    assert answer.data is not None
+    return answer.data
+
+
+async def _read_curves(
+    backend: Backend, ref: ExperimentRef, *, exact: bool, with_hardware: bool
+) -> tuple[list[Curve], int]:
+    """Return the curves that decide a verdict, and how many relevant keys were not read."""
     logged = await backend.list_keys(ref)
     keys, left = choose_keys(logged.data.scalars if logged.data else ())
     keys = [key for key in keys if with_hardware or not key.startswith("__swanlab__")]
@@ -47,6 +72,8 @@ async def read_verdict(
         for key in keys
         if (one := points.get(key)) is not None and one.steps
     ]
-    # in a thread, so that other calls continue meanwhile
-    judgement = await asyncio.to_thread(partial(judge, curves, is_running=state in ("RUNNING", "UNKNOWN"), now=now))
-    return Verdict(judgement, curves, left)
+    return curves, left
+
+
+def _weigh(verdict: Verdict) -> int:
+    return sum(_CURVE + _POINT * len(curve.steps) for curve in verdict.curves)

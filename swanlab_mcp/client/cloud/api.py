@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -227,6 +227,15 @@ class CloudClient(MetricQueries):
 
     def get_secrets(self) -> tuple[str, ...]:
         return self._transport.secrets
+
+    async def keep(
+        self,
+        ref: ExperimentRef,  # noqa: ARG002 nothing is cached
+        name: Hashable,  # noqa: ARG002
+        question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
+        weigh: Callable[[T], int],  # noqa: ARG002
+    ) -> ApiResponse[T]:
+        return await question()
 
     def require_writable(self, ref: WorkspaceRef) -> None:
         """Accept every workspace: SwanLab checks the permission."""

@@ -19,6 +19,7 @@ from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 
 __all__ = ["CachedClient"]
 
+T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
@@ -175,6 +176,18 @@ class CachedClient(CloudClient):
                 if cuid in starts and now[cuid].look == starts[cuid].look and not fresh.notes:
                     self.answers.keep(names[cuid], ApiResponse(data=dict(summary)), starts[cuid], size)
         return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
+
+    async def keep(
+        self,
+        ref: ExperimentRef,
+        name: Hashable,
+        question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
+        weigh: Callable[[T], int],
+    ) -> ApiResponse[T]:
+        whole = ("kept", ref, name)
+        return await self.answers.ask(
+            whole, ref, question, take_apart=lambda answer: (Part(whole, ref, answer, weigh(answer.data)),)
+        )
 
     def require_writable(self, ref: WorkspaceRef) -> None:
         """Clear the cache first: a change must be based on the current state."""

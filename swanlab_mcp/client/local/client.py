@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+from cachetools import LRUCache
 
 from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.copies import LocalCopy
@@ -42,6 +44,15 @@ T = TypeVar("T")
 _NAMED = 5
 _FOR_ALL = 20.0
 _LEAST_SHARE = 1.0
+_KEPT = 32_000_000  # bytes
+
+
+class _Kept(NamedTuple):
+    """An answer derived from files with these stamps; `size` is in bytes."""
+
+    stamps: tuple[Hashable, ...]
+    answer: ApiResponse[Any]
+    size: int
 
 
 class OfflineClient:
@@ -52,6 +63,7 @@ class OfflineClient:
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
         self._catalogue = Catalogue(log_dirs, link_targets)
+        self._kept = LRUCache[Hashable, _Kept](_KEPT, getsizeof=lambda kept: kept.size)
 
     async def get_username(self) -> str:
         return LOCAL
@@ -178,6 +190,28 @@ class OfflineClient:
     def get_secrets(self) -> tuple[str, ...]:
         return ()
 
+    async def keep(
+        self,
+        ref: ExperimentRef,
+        name: Hashable,
+        question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
+        weigh: Callable[[T], int],
+    ) -> ApiResponse[T]:
+        def look(*, work: Work) -> tuple[Hashable, ...]:
+            return tuple((run.file, run.stamp) for run in self._find_experiment(ref, work=work).runs)
+
+        # before the question, so that an answer about a file that changes meanwhile is dropped
+        stamps = await run_in_thread(look)
+        kept = self._kept.get((ref, name))
+        if kept and kept.stamps == stamps:
+            return kept.answer
+        answer = await question()
+        if answer.data is not None:
+            size = weigh(answer.data)
+            if size <= _KEPT:
+                self._kept[ref, name] = _Kept(stamps, answer, size)
+        return answer
+
     def require_writable(self, ref: WorkspaceRef) -> NoReturn:
         raise NotAvailableOffline(
             say(
@@ -204,20 +238,28 @@ class OfflineClient:
 
     async def aclose(self) -> None:
         self._catalogue.clear()
+        self._kept.clear()
 
     async def _ask(
         self,
         ref: ExperimentRef,
         question: Callable[[LocalExperiment, Work], tuple[T, list[str]]],
     ) -> ApiResponse[T]:
-        experiment = await self._find_experiment(ref)
-
-        def answer(*, work: Work) -> tuple[T, list[str]]:
+        def answer(experiment: LocalExperiment, *, work: Work) -> tuple[T, list[str]]:
             found = question(experiment, work)
             self._catalogue.bound_memory(experiment.runs)
             return found
 
-        data, about = await run_in_thread(answer)
+        def find_and_answer(*, work: Work) -> LocalExperiment | tuple[T, list[str]]:
+            experiment = self._find_experiment(ref, work=work)
+            if work.done:
+                # progress in runs is complete; progress in bytes needs its own work
+                return experiment
+            work.what, work.total = "bytes", 0
+            return answer(experiment, work=work)
+
+        found = await run_in_thread(find_and_answer)
+        data, about = await run_in_thread(answer, found) if isinstance(found, LocalExperiment) else found
         return ApiResponse(data=data, notes=about)
 
     def _summarise_all(
@@ -256,9 +298,9 @@ class OfflineClient:
             )
         return summaries, [*cap_notes(notes), *_note_open(experiments)]
 
-    async def _find_experiment(self, ref: ExperimentRef) -> LocalExperiment:
+    def _find_experiment(self, ref: ExperimentRef, *, work: Work) -> LocalExperiment:
         _check_workspace(ref.workspace)
-        return await run_in_thread(self._catalogue.find_experiment, ref.project, ref.cuid)
+        return self._catalogue.find_experiment(ref.project, ref.cuid, work=work)
 
     async def _find_project(self, ref: ProjectRef) -> tuple[list[LocalExperiment], list[str]]:
         groups, notes = await self._find(ref.parent)

@@ -146,6 +146,11 @@ class RunBase(ABC):
         return self._stamp[0] if self._stamp else 0
 
     @property
+    def stamp(self) -> STAMP | None:
+        """Return size, time and inode of the record when it was last checked."""
+        return self._stamp
+
+    @property
     def unread(self) -> int:
         """Return the number of bytes not yet read."""
         return 0
