@@ -37,7 +37,7 @@ from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.consent import ask_and_answer
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.limits import Refused
-from swanlab_mcp.server.replies import make_error_result, make_reply, make_result
+from swanlab_mcp.server.replies import is_small, make_error_result, make_reply, make_result
 from swanlab_mcp.server.schemas import make_arguments
 from swanlab_mcp.server.table import WRITE_TOOLS, ToolEntry
 
@@ -156,6 +156,8 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
             answer = answer.model_copy(update={"notes": [*first, *answer.notes]})
         return answer, make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
 
+    if not entry.view and is_small(found):
+        return write()
     # masking and truncating run in a thread: other calls continue meanwhile, and the deadline includes this time
     threads = _drawer if entry.view else None
     return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, write))

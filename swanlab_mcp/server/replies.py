@@ -16,9 +16,31 @@ from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import KEEPS_RECORDS, sends_json, tabulate
 from swanlab_mcp.server.table import ToolEntry
 
-__all__ = ["describe_error", "make_error_result", "make_reply", "make_result"]
+__all__ = ["describe_error", "is_small", "make_error_result", "make_reply", "make_result"]
 
 _LONGEST_ERROR = 4000
+_FEW = 200
+_SHORT = 10_000
+
+
+def is_small(answer: ApiResponse[Any]) -> bool:
+    """Return whether writing the answer is quicker than starting a thread: few plain values with short texts."""
+    values: list[Any] = [answer.data, answer.notes]
+    characters = 0
+    for value in values:
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, BaseModel):
+            values.extend(vars(value).values())
+        elif isinstance(value, dict) and len(fields := cast("dict[str, Any]", value)) <= _FEW:
+            values += [*fields, *fields.values()]
+        elif isinstance(value, list) and len(items := cast("list[Any]", value)) <= _FEW:
+            values += items
+        elif value is not None and not isinstance(value, (bool, int, float)):
+            return False
+        if len(values) > _FEW or characters > _SHORT:
+            return False
+    return True
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 from contextlib import aclosing
 from dataclasses import replace
@@ -225,6 +226,23 @@ async def test_state_change_drops_all_cached_data_of_an_experiment(
     assert list(points.steps) == [40]
     assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.state == "RUNNING"
     assert await read_states(client) == {"FINISHED", "RUNNING"}
+
+
+async def test_changed_experiment_gets_a_new_verdict(client: SwanLabClient, clock: Clock, sweep: Project) -> None:
+    async def diagnose() -> Any:
+        answer = await operations.diagnose_experiment(client, project="sweep", exp_cuid="run1")
+        assert answer.data is not None
+        return answer.data.judgement.health
+
+    assert await diagnose() != "problem"
+    one = find(sweep, "run1")
+    one.metrics = {"val/loss": [(step, math.nan if step > 50 else 1.0 / (1 + step)) for step in range(100)]}
+    assert await diagnose() != "problem"
+    clock.now += 15
+    # a changed name shows that SwanLab's data changed
+    one.name = "renamed"
+    await client.default.list_experiments(ProjectRef(ME, "sweep"))
+    assert await diagnose() == "problem"
 
 
 async def test_state_change_of_an_experiment_drops_the_cached_list(client: SwanLabClient, sweep: Project) -> None:

@@ -326,6 +326,7 @@ async def test_clones_equal_seeds_and_identical_series_count_once(settings: Sett
         {"metadata": {"command": "python train.py --lr 0.{number}"}},
         {"metadata": {"git": {"commit": "c{number}"}}},
         {"name": "variant-{letter}"},
+        {"name": "depth-{number}-seed-7"},
     ],
 )
 async def test_equal_configs_with_other_commands_commits_or_names_are_not_repeats(

@@ -63,7 +63,7 @@ class Catalogue:
         Raises NotFound, InvalidArgument if several match, and NotAvailableOffline if its files cannot be read.
         """
         opened = self._open_runs(exp_cuid, work)
-        groups = _group_all(opened.runs).get(project, [])
+        groups = _group_all([run for run in opened.runs if run.project == project]).get(project, [])
         found = [group for group in groups if group.cuid == exp_cuid] or [
             group for group in groups if any(is_named(run, exp_cuid) for run in group.runs)
         ]
@@ -131,11 +131,12 @@ class Catalogue:
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
-            # in order of use, because the least recently used points are released first
-            kept = {file: run for file, run in self._runs.items() if file in found.runs}
-            self._runs = kept | {
-                path: self._create(path, about) for path, about in found.runs.items() if path not in kept
-            }
+            if self._runs.keys() != found.runs.keys():
+                # in order of use, because the least recently used points are released first
+                kept = {file: run for file, run in self._runs.items() if file in found.runs}
+                self._runs = kept | {
+                    path: self._create(path, about) for path, about in found.runs.items() if path not in kept
+                }
             runs = [self._runs[path] for path in found.runs]
         if exp_cuid:
             # folders with the same recorded id may belong to the experiment

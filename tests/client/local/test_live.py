@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -49,6 +50,19 @@ async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
         assert "notes" not in reply.structured_content
         reply = await client.call_tool("get_logs", {"project": "local/made", "exp_cuid": "grows"})
         assert reply.structured_content["data"][0]["message"] == "done"
+
+
+async def test_verdict_follows_a_record_that_grows_after_its_end(tmp_path: Path) -> None:
+    healthy = [encode_point(step + 1, "val/loss", step, 1 / (step + 1), BEGAN + 1000 * step) for step in range(60)]
+    broken = [encode_point(step + 1, "val/loss", step, math.nan, BEGAN + 1000 * step) for step in range(60, 99)]
+    file = write_run(tmp_path, "resumed", [])
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        for records, has_problem in ((healthy, False), (healthy, False), ([*healthy, *broken], True)):
+            content = build_file([encode_start("resumed"), *records, encode_finish()])
+            if content != file.read_bytes():
+                file.write_bytes(content)
+            reply = await client.call_tool("diagnose_experiment", {"project": "local/made", "exp_cuid": "resumed"})
+            assert ("non_finite" in reply.structured_content["data"]["verdict"]) is has_problem
 
 
 async def test_new_run_is_listed_before_its_first_record(tmp_path: Path) -> None:
