@@ -122,12 +122,20 @@ class RecordReader:
     async def call_tool(self, *given: Any, **named: Any) -> Any:
         result = await self._client.call_tool(*given, **named)
         structured: Any = result.structured_content
-        data: Any = structured.get("data") if structured else None
-        columns, rows = get_table(data)
-        if not columns:
+        if not structured:
             return result
-        records = [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]
-        return result.model_copy(update={"structured_content": {**structured, "data": records}})
+        data: Any = structured.get("data")
+        is_record = isinstance(data, dict) and not get_table(data)[0]
+        read = {name: get_records(one) for name, one in data.items()} if is_record else get_records(data)
+        return result.model_copy(update={"structured_content": {**structured, "data": read}})
+
+
+def get_records(data: Any) -> Any:
+    """Return tabular data as records, without the fields that are null; return other data unchanged."""
+    columns, rows = get_table(data)
+    if not columns:
+        return data
+    return [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]
 
 
 def get_table(data: Any) -> tuple[list[str], list[list[Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -26,14 +26,21 @@ def find_form(output: str, client: str) -> bool:
 
 
 def tabulate(structured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a reply whose list of records is split into `columns` and `rows`, so that each field is named once.
+    """Return a reply whose lists of records are split into `columns` and `rows`, so that each field is named once.
 
-    A field missing from a record is null in its row. Other data is unchanged.
+    These are its `data`, or the fields of a single record. A field missing from a record is null in its row. Recorded
+    values inside the records are unchanged.
     """
     data = structured.get("data")
-    records = cast("Sequence[Any]", data) if isinstance(data, list) else ()
+    if isinstance(data, dict):
+        return {**structured, "data": {name: _split(value) for name, value in cast("dict[str, Any]", data).items()}}
+    return {**structured, "data": _split(data)}
+
+
+def _split(value: Any) -> Any:
+    records = cast("list[Any]", value) if isinstance(value, list) else []
     if not records or not all(isinstance(one, dict) for one in records):
-        return dict(structured)
-    columns = list(dict.fromkeys(name for one in records for name in one))
-    rows = [[one.get(name) for name in columns] for one in records]
-    return {**structured, "data": {"columns": columns, "rows": rows}}
+        return cast("Any", value)
+    rows = cast("list[dict[str, Any]]", records)
+    columns = list(dict.fromkeys(name for one in rows for name in one))
+    return {"columns": columns, "rows": [[one.get(name) for name in columns] for one in rows]}

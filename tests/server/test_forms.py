@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from mcp import Client
 from mcp.types import Implementation
+from pydantic import BaseModel
 
 import swanlab_mcp
+from swanlab_mcp.core import findings
+from swanlab_mcp.core.findings import Comparison, Crash, Diagnosis
 from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings, load_settings
@@ -21,6 +24,10 @@ from tests.server.test_arguments import NEEDED
 pytestmark = pytest.mark.anyio
 
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
+# the least number of tables in a reply to the demo calls
+TABLES = {"compare_experiments": 3, "diagnose_experiment": 0, "forecast_experiment": 0, "wait_for_experiments": 0}
+FLAT = [getattr(findings, name) for name in findings.__all__ if name not in ("Comparison", "Diagnosis", "Crash")]
+FLAT = [one for one in FLAT if isinstance(one, type)]
 RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experiment", "get_exp_summary"}
 
 
@@ -60,9 +67,35 @@ async def test_lists_of_analysis_tools_are_columns_and_rows(tool: str) -> None:
     data: Any = result.structured_content["data"]
     if tool in RECORDS:
         assert isinstance(data, dict) or all(isinstance(one, dict) for one in data)
-    elif tool not in ("compare_experiments", "diagnose_experiment", "forecast_experiment", "wait_for_experiments"):
-        assert all(len(row) == len(data["columns"]) for row in data["rows"])
-        assert json.dumps(data, allow_nan=False)
+        return
+    lists = [data, *data.values()] if isinstance(data, dict) else [data]
+    assert not any(isinstance(one, list) and any(isinstance(row, dict) for row in one) for one in lists)
+    tables = [one for one in lists if isinstance(one, dict) and {*one} == {"columns", "rows"}]
+    assert all(len(row) == len(table["columns"]) for table in tables for row in table["rows"])
+    assert len(tables) >= TABLES.get(tool, 1)
+    assert json.dumps(data, allow_nan=False)
+
+
+async def test_events_and_causes_of_a_diagnosis_are_tables() -> None:
+    given = {"project": "digits-mlp", "exp_cuid": "q4r4e5tb"}
+    async with connect(create_server(DEMO)) as client:
+        result = await client.call_tool("diagnose_experiment", given)
+    data: Any = result.structured_content["data"]
+    assert data["events"]["columns"][:3] == ["kind", "severity", "key"]
+    assert data["causes"]["columns"] == ["cause", "confidence", "evidence"]
+
+
+@pytest.mark.parametrize("record", [Comparison, Diagnosis, Crash, *FLAT])
+def test_only_single_records_hold_lists_of_records(record: type[BaseModel]) -> None:
+    """The lists of a single record become tables, so no row of a table may hold another list of records."""
+    held = [
+        part
+        for field in record.model_fields.values()
+        for part in get_args(field.annotation)
+        if isinstance(part, type) and issubclass(part, BaseModel) and get_origin(field.annotation) is list
+    ]
+    assert not held or record in (Comparison, Diagnosis)
+    assert all(one in FLAT for one in held)
 
 
 def test_environment_sets_the_reply_form_and_an_invalid_value_is_a_problem() -> None:
