@@ -17,6 +17,7 @@ from swanlab_mcp.operations.arguments import (
     PageSize,
     Username,
 )
+from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.partial import read_known
@@ -69,7 +70,8 @@ async def get_environment(
     # an experiment without facts would make all facts of the others differ
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
-    matching = [name for name in names if search.casefold() in name.casefold()]
+    hide = make_hide()
+    matching = [name for name in names if search.casefold() in hide(name, "").casefold()]
     if names and not matching:
         notes.append(
             say_plural(

@@ -33,6 +33,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.columns import choose_config
+from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.reading import read_narrowed, read_summaries
 from swanlab_mcp.operations.refusals import word_refusals
@@ -42,6 +43,7 @@ __all__ = ["FEW", "Choice", "choose_experiments", "find_experiments", "list_summ
 
 FEW = 100
 _ASKED_FOR_KEYS = 3
+_MASKABLE = ("name", "description", "group", "job", "labels")
 
 
 class Choice(NamedTuple):
@@ -119,13 +121,13 @@ async def choose_experiments(
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     answer = await read_narrowed(client, ref, filters, requested, None if filters else choose)
     narrowed = answer.data or Narrowed((), {})
-    candidates, logged = await _read_candidates(client, ref, narrowed, fields, now)
+    candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
     matching = await _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
         answer = await read_narrowed(client, ref, (), requested)
         narrowed = answer.data or Narrowed((), {})
-        candidates, logged = await _read_candidates(client, ref, narrowed, fields, now)
+        candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
         matching = await _select(candidates, filters)
     near: Sequence[str] = ()
     if candidates and find_unknown_fields(fields, candidates):
@@ -139,6 +141,9 @@ async def choose_experiments(
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
     notes = [*answer.notes, *_note_filters(filters, narrowed, len(matching))]
+    if hidden:
+        names = ", ".join(quote(field) for field in fields if field in hidden)
+        notes.append(say("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))
     summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
@@ -176,8 +181,11 @@ async def list_summarised_keys(client: SwanLabClient, ref: Scope, experiments: S
 
 async def _read_candidates(
     client: SwanLabClient, ref: Scope, narrowed: Narrowed, fields: Sequence[str], now: float
-) -> tuple[list[Candidate], list[str]]:
-    """Return the experiments with the values of the fields, and the logged metric keys among them."""
+) -> tuple[list[Candidate], list[str], set[str]]:
+    """Return the experiments with the values of the fields, the logged metric keys, and the fields with masked values.
+
+    Filters and sorting compare values as the reply shows them, because they could find out a masked secret.
+    """
     keys = _metric_keys(fields)
     experiments, summaries = narrowed.experiments, narrowed.summaries
     logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
@@ -185,16 +193,25 @@ async def _read_candidates(
         # whole summaries provide similar keys for the error
         found = await read_summaries(client, ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
-    candidates = [
-        Candidate(
-            experiment,
-            _flatten(experiment.profile.get("config"), "") if fields else {},
-            _read_last(summaries.get(experiment.cuid, {}), keys),
-            now,
-        )
-        async for experiment in yield_often(experiments)
-    ]
-    return candidates, logged
+    hide = make_hide()
+    hidden = set[str]()
+    candidates: list[Candidate] = []
+    async for listed in yield_often(experiments):
+        experiment = listed
+        config = _flatten(experiment.profile.get("config"), "") if fields else {}
+        for field in fields:
+            value = _read_maskable(experiment, config, field)
+            if (masked := hide(value, field)) == value:
+                continue
+            hidden.add(field)
+            kind, _, key = field.partition(".")
+            if kind == "config":
+                config[key] = masked
+            else:
+                experiment = experiment.model_copy(update={field: masked})
+        last = _read_last(summaries.get(experiment.cuid, {}), keys)
+        candidates.append(Candidate(experiment, config, last, now))
+    return candidates, logged, hidden
 
 
 async def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
@@ -240,6 +257,15 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
                 else say("The experiments have not logged any metrics (yet).")
             )
             raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(key)), hint=hint)
+
+
+def _read_maskable(experiment: Experiment, config: Mapping[str, Any], field: str) -> Any:
+    """Return the value of a field that can hold a secret, otherwise None."""
+    kind, _, key = field.partition(".")
+    if kind == "config":
+        value = config.get(key)
+        return None if isinstance(value, float) else value
+    return experiment[field] if field in _MASKABLE else None
 
 
 def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.hiding import make_hide
 
 __all__ = ["has_pattern", "match_keys", "match_known_keys", "matches_pattern"]
 
@@ -40,8 +41,14 @@ def match_known_keys(
     logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
 ) -> tuple[list[str], NotFound | None]:
     """Return the logged keys that match, and an error about the patterns without a match."""
-    unmatched = [one for one in patterns if one not in logged and not any(matches_pattern(key, one) for key in logged)]
-    found = [key for key in logged if key in patterns or any(matches_pattern(key, one) for one in patterns)]
+    hide = make_hide()
+    shown = {key: hide(key, "") for key in logged} if has_pattern(patterns) else {key: key for key in logged}
+    unmatched = [
+        one for one in patterns if one not in shown and not any(matches_pattern(key, one) for key in shown.values())
+    ]
+    found = [
+        key for key, name in shown.items() if key in patterns or any(matches_pattern(name, one) for one in patterns)
+    ]
     return found, _explain(logged, unmatched, what) if unmatched else None
 
 

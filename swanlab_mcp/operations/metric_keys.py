@@ -18,6 +18,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.copies import note_copy
+from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -67,7 +68,8 @@ async def list_metrics(
         )
         for (key, type_of), holders in found.items()
     ]
-    chosen = [row for row in rows if _is_of(row, kind) and _matches(row.key, search)]
+    hide = make_hide()
+    chosen = [row for row in rows if _is_of(row, kind) and _matches(hide(row.key, ""), search)]
     if not chosen:
         notes.append(_explain_none(rows, kind, search))
     media = sum(row.type == "MEDIA" for row in rows)

@@ -29,6 +29,7 @@ from swanlab_mcp.core.validation import describe_fault
 from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.confirmation import confirmations
 from swanlab_mcp.operations.deadline import keep_deadline
+from swanlab_mcp.operations.hiding import hiding
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.present.text import Reply
 from swanlab_mcp.present.views import DATA
@@ -102,6 +103,7 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
     token = progress.listener.set(progress.Course(ctx.report_progress))
     limit = output_tokens.set(app.settings.max_output_tokens)
     confirming = confirmations.set(app.confirmations)
+    hidden = hiding.set(app.make_hide)
     try:
         with _hold_wait(entry, given, app) as wait:
             answer, reply = await keep_deadline(
@@ -116,6 +118,7 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
         progress.listener.reset(token)
         output_tokens.reset(limit)
         confirmations.reset(confirming)
+        hiding.reset(hidden)
 
 
 @contextmanager

@@ -6,13 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
+from swanlab_mcp.core.secret_masking import make_mask, mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
+from swanlab_mcp.operations.hiding import Hide
 from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.limits import Slots
 from swanlab_mcp.settings import Settings
@@ -79,6 +80,17 @@ class App:
 
     def mask(self, text: str) -> str:
         return mask_exactly(text, self.secrets)
+
+    def make_hide(self) -> Hide:
+        """Return the function that masks values before they are compared, as replies mask them."""
+        secrets = self.secrets
+        hide_text = make_mask(secrets)
+
+        def hide(value: Any, name: str) -> Any:
+            masked = hide_text(value) if isinstance(value, str) else mask_exactly(value, secrets)
+            return masked if self.settings.show_secrets else mask_secrets(masked, name)
+
+        return hide
 
     def clean(self, text: str) -> str:
         """Return a name in the form that a view may show."""

@@ -472,3 +472,60 @@ for part in {HOSTILE!r}:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+async def find_names(client: Any, field: str, op: str, value: str) -> list[str]:
+    filters = [{"field": field, "op": op, "value": value}]
+    result = await client.call_tool("find_experiments", {"project": "project1", "filters": filters})
+    assert not result.is_error, text_of(result)
+    return [one["cuid"] for one in result.structured_content["data"]]
+
+
+@pytest.mark.parametrize("show_secrets", [False, True])
+@pytest.mark.parametrize("field", ["config.note", "config.deep.note", "name", "description", "group", "job"])
+async def test_filters_do_not_find_out_the_users_key(
+    settings: Settings, state: State, field: str, *, show_secrets: bool
+) -> None:
+    first = state.projects[0].experiments[0]
+    state.projects[0].experiments = [first]
+    first.config = {"note": KEY, "deep": {"note": KEY}}
+    first.name = first.description = first.cluster = first.job = KEY
+    async with session(replace(settings, show_secrets=show_secrets)) as client:
+        assert await find_names(client, field, "contains", KEY[:4]) == []
+        # the answer is the same on both sides of the key
+        assert await find_names(client, field, ">=", KEY[:4]) == await find_names(client, field, ">=", f"{KEY}z")
+        assert await find_names(client, field, "<=", KEY[:4]) == await find_names(client, field, "<=", f"{KEY}z")
+
+
+async def test_filters_compare_masked_values_unless_secrets_are_shown(settings: Settings, state: State) -> None:
+    record_secrets(state)
+    filters = {"filters": [{"field": "config.hf_token", "op": "contains", "value": f"{RECORDED}-0"}]}
+    async with session(settings) as client:
+        hidden = await client.call_tool("find_experiments", {"project": "project1", **filters})
+        masked = await find_names(client, "config.hf_token", "=", "***")
+    assert hidden.structured_content["data"] == []
+    assert "compare secret values as shown (masked): config.hf_token." in text_of(hidden)
+    assert len(masked) == len(state.projects[0].experiments)
+    async with session(replace(settings, show_secrets=True)) as client:
+        shown = await client.call_tool("find_experiments", {"project": "project1", **filters})
+    assert len(shown.structured_content["data"]) == 1
+
+
+async def test_key_searches_do_not_find_out_the_users_key(settings: Settings, state: State) -> None:
+    one = state.projects[0].experiments[0]
+    one.metrics = {f"a {KEY} b": [(0, 1.0)], "loss": [(0, 1.0)]}
+    one.metadata = {f"x {KEY}": 1, "y": 2}
+    about = {"project": "project1", "exp_cuids": [one.cuid]}
+    guess = KEY[:5]
+    async with session(settings) as client:
+        listed = await client.call_tool("list_metrics", {**about, "search": guess})
+        by_pattern = await client.call_tool("list_metrics", {**about, "search": f"a {guess}*"})
+        facts = await client.call_tool("get_environment", {**about, "search": guess})
+        summary = await client.call_tool(
+            "get_exp_summary", {"project": "project1", "exp_cuid": one.cuid, "keys": [f"a {guess}*"]}
+        )
+        series = await client.call_tool("get_metrics", {**about, "keys": [f"a {guess}*"]})
+    for result in (listed, by_pattern, facts):
+        assert result.structured_content["data"] == []
+    assert summary.is_error
+    assert series.is_error
