@@ -145,7 +145,7 @@ def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Grou
         if (found := evidence.summaries.get(cuid, {}).get(key))
     ]
     lines.sort(key=lambda line: _sink(line[2].value))
-    names = {one.cuid: shorten(one.name) for one in evidence.experiments}
+    names = {one.cuid: shorten(evidence.source.clean(one.name)) for one in evidence.experiments}
     heads = [say("experiment"), say("setting"), say("last"), say("smallest"), say("largest")]
     rows = [
         [
