@@ -11,10 +11,11 @@ from typing import NamedTuple
 from swanlab_mcp.core.models import Experiment, MetricSummary
 from swanlab_mcp.core.records import read_time
 
-__all__ = ["Condition", "Met", "find_met", "parse_condition"]
+__all__ = ["PLAIN", "Condition", "Met", "find_met", "parse_condition"]
 
+PLAIN = ("finished", "crashed", "non_finite", "stalled", "any_new")
 _STATES = {"finished": ("FINISHED",), "crashed": ("CRASHED", "ABORTED")}
-_PLAIN = ("finished", "crashed", "non_finite", "any_new")
+_NUMBERED = re.compile(r"(?P<kind>step|stalled)\s*:\s*(?P<value>[0-9]{1,15})")
 _COMPARED: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -25,7 +26,10 @@ _METRIC = re.compile(r"\s*(?P<key>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<value>[-+]?[0-9
 
 
 class Condition(NamedTuple):
-    """`text` as it was given; `kind` is finished, crashed, non_finite, any_new, step or metric."""
+    """`text` as it was given; `kind` is finished, crashed, non_finite, stalled, any_new, step or metric.
+
+    `value` of a stall is the number of usual intervals, or 0 for the rule that all verdicts use.
+    """
 
     text: str
     kind: str
@@ -35,22 +39,27 @@ class Condition(NamedTuple):
 
 
 class Met(NamedTuple):
-    """An experiment that meets a condition; `key`, `value` and `step` of the metric that decided, if one did."""
+    """An experiment that meets a condition; `key`, `value` and `step` of the metric that decided, if one did.
+
+    `silent` is the time since the last point of a stalled experiment, in seconds.
+    """
 
     condition: Condition
     experiment: Experiment
     key: str = ""
     value: float | None = None
     step: int | None = None
+    silent: float | None = None
 
 
 def parse_condition(text: str) -> Condition | None:
     """Return what a text such as "finished", "step:1000" or "val/acc >= 0.9" means; None if it has another form."""
     plain = text.strip().casefold()
-    if plain in _PLAIN:
+    if plain in PLAIN:
         return Condition(text, plain)
-    if plain.startswith("step:") and plain[5:].strip().isdecimal():
-        return Condition(text, "step", value=float(plain[5:]))
+    numbered = _NUMBERED.fullmatch(plain)
+    if numbered:
+        return Condition(text, numbered["kind"], value=float(numbered["value"]))
     found = _METRIC.fullmatch(text)
     if not found:
         return None
@@ -65,13 +74,14 @@ def find_met(
 ) -> Met | None:
     """Return how an experiment meets a condition; an experiment created after `newest` (Unix milliseconds) is new.
 
-    Values are those of the last step, or the extreme ones where the summary has them.
+    Values are those of the last step, or the extreme ones where the summary has them. A stall needs the times of
+    points, so it is not found here.
     """
     if condition.kind in _STATES:
         return Met(condition, experiment) if experiment.state in _STATES[condition.kind] else None
     if condition.kind == "any_new":
         created = read_time(experiment.createdAt)
-        return Met(condition, experiment) if created and 1000 * created.timestamp() > newest else None
+        return Met(condition, experiment) if created and round(1000 * created.timestamp()) > newest else None
     if condition.kind == "non_finite":
         return _find_non_finite(condition, experiment, summary)
     if condition.kind == "step":

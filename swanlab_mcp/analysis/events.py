@@ -16,6 +16,7 @@ __all__ = [
     "Kind",
     "Severity",
     "find_chance_classes",
+    "find_due",
     "find_full_memory",
     "find_gaps",
     "find_idle",
@@ -126,19 +127,33 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
 
     Return `None` if it is not overdue. `times` are in Unix milliseconds, as logged.
     """
+    known = find_due(times, thresholds=thresholds)
+    if known is None or now <= known[0]:
+        return None
+    due, usual = known
+    return int(due), (now - max(times[-1], times[0])) / 1000, usual
+
+
+def find_due(
+    times: Sequence[int], factor: float | None = None, thresholds: Thresholds = DEFAULTS
+) -> tuple[float, float] | None:
+    """Return when the next point of a series becomes overdue (Unix ms), and its usual interval in seconds.
+
+    `factor` is how many usual intervals without a point make a stall; a pause as long as an earlier one does not.
+    """
     if len(times) < 2 or not times[-1]:
         return None
     waits = [later - earlier for earlier, later in pairwise(times) if later >= earlier]
-    usual = median(waits) if waits else 0
-    allowed = max(
-        thresholds.stall_factor * usual,
-        1000 * thresholds.stall_seconds,
-        thresholds.gap_outstanding * max(waits, default=0),
-    )
-    silent = now - max(times[-1], times[0])
-    if silent <= allowed:
-        return None
-    return int(now - silent + allowed), silent / 1000, usual / 1000
+    usual, longest = median(waits) if waits else 0, max(waits, default=0)
+    if factor is None:
+        limits = (
+            thresholds.stall_factor * usual,
+            1000 * thresholds.stall_seconds,
+            thresholds.gap_outstanding * longest,
+        )
+    else:
+        limits = (factor * usual, longest)
+    return max(times[-1], times[0]) + max(limits), usual / 1000
 
 
 def find_full_memory(

@@ -258,3 +258,6 @@ class AwaitedExperiment(Record):
     metric: str | None = Field(default=None, exclude_if=is_empty)
     value: Number | None = Field(default=None, description="Of the metric that decided")
     step: int | None = None
+    silent: str | None = Field(
+        default=None, exclude_if=is_empty, description="Time since its last point, if it stalled"
+    )

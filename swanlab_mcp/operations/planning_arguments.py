@@ -72,8 +72,8 @@ WaitUntil = Annotated[
     WORDS,
     Field(
         max_length=10,
-        description="Any of finished, crashed, non_finite (the default), any_new, step:1000, or a comparison such as "
-        "val/acc >= 0.9",
+        description="Any of finished, crashed, non_finite (the default), stalled, any_new, step:1000, or a comparison "
+        "such as val/acc >= 0.9",
     ),
 ]
 WaitSeconds = Annotated[

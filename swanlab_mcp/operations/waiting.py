@@ -1,25 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.conditions import Condition, Met, find_met, parse_condition
+from swanlab_mcp.analysis.conditions import PLAIN, Condition, Met, find_met, parse_condition
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import ApiResponse, Experiment
+from swanlab_mcp.core.errors import InvalidArgument, NotFound, RateLimited, ServerUnavailable
+from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.models import ApiResponse, Experiment, Summary
 from swanlab_mcp.core.progress import Stage
-from swanlab_mcp.core.records import read_time
-from swanlab_mcp.core.refs import ProjectRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.refs import ProjectRef, find_near_names
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import ProjectName, Username
+from swanlab_mcp.operations.choice import list_logged_keys
 from swanlab_mcp.operations.location import ask_about_experiment, ask_about_project, resolve_experiment, resolve_project
 from swanlab_mcp.operations.planning_arguments import WaitCursor, WaitedExperiments, WaitSeconds, WaitUntil
+from swanlab_mcp.operations.stalls import StallWatch
+from swanlab_mcp.operations.wait_cursor import OPEN, Cursor, read_cursor, start_cursor
 
 __all__ = ["Awaited", "wait_for_experiments"]
 
@@ -28,36 +28,39 @@ _FIRST = 1.0
 _GROWTH = 1.5
 _LONGEST = 10.0  # lists are cached for 15 s, so a change is noticed within 25 s
 _MOST_REPORTED = 50
-_OPEN = ("RUNNING", "UNKNOWN")
 _FROM_SUMMARIES = ("non_finite", "step", "metric")
-_CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]*)\.([0-9a-f:,]*)")
-_DIGEST = 8
-
-
-class _Cursor(NamedTuple):
-    """The state of earlier calls.
-
-    `newest` is the creation time of the newest experiment (Unix ms), `running` names the running experiments, and
-    `reported` the events already reported, as "name:number of the condition". Names are digests of cuids, to keep a
-    cursor short.
-    """
-
-    newest: int
-    running: frozenset[str]
-    reported: frozenset[str]
-
-    def __str__(self) -> str:
-        return f"{self.newest}.{''.join(sorted(self.running))}.{','.join(sorted(self.reported))}"
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The conditions met; `watched` experiments are still running, and `cursor` continues the wait."""
+    """The conditions met; `watched` experiments are still running, and `cursor` continues the wait.
 
+    `unclear` experiments have too few points for a stall. `trouble` is the error of the last poll, if it failed.
+    """
+
+    ref: ProjectRef
     met: Sequence[Met]
     seconds: float
     watched: int
     cursor: str
+    unclear: Sequence[Experiment] = ()
+    trouble: str = ""
+
+
+class _Poll(NamedTuple):
+    """A poll: the listed and the watched experiments, and the conditions met that were not reported before.
+
+    The conditions of `left` are reported by the next calls.
+    """
+
+    listed: Sequence[Experiment]
+    watched: Sequence[Experiment]
+    met: Sequence[Met]
+    left: Sequence[Met]
+
+    @property
+    def running(self) -> list[Experiment]:
+        return [one for one in self.watched if one.state in OPEN]
 
 
 async def wait_for_experiments(
@@ -77,36 +80,101 @@ async def wait_for_experiments(
     Example: {"project": "mnist", "until": ["crashed", "val/acc >= 0.98"]}.
     """
     conditions = [_parse(text) for text in until or _USUAL]
+    state = read_cursor(cursor) if cursor else None
     ref = await resolve_project(client, project, username)
-    chosen = await _find_chosen(client, ref, exp_cuids)
-    state = _read_cursor(cursor) if cursor else None
+    wait = _Wait(client, ref, conditions, await _find_chosen(client, ref, exp_cuids), state)
     clock = asyncio.get_running_loop().time
     started = clock()
     stage = Stage("seconds", timeout)
     pause = _FIRST
+    poll = await wait.poll()
+    await wait.check_metrics(poll.listed)
+    trouble = ""
     while True:
-        listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
-        state = state or _start(listed)
-        watched = [one for one in listed if _is_watched(one, chosen, state)]
-        met = await _find_met(client, ref, watched, conditions, state)
-        running = [one for one in watched if one.state in _OPEN]
-        is_idle = not running and not any(one.kind == "any_new" for one in conditions)
+        is_idle = not poll.running and not any(one.kind == "any_new" for one in conditions)
         passed = clock() - started
-        if met or is_idle or passed >= timeout:
-            reported = {_name(one.experiment, conditions.index(one.condition)) for one in met}
-            state = _Cursor(state.newest, state.running | {_digest(one) for one in running}, state.reported | reported)
-            return ApiResponse(data=Awaited(met, passed, len(running), str(state)))
+        if poll.met or is_idle or passed >= timeout:
+            after = str(wait.state.advance(*poll))
+            unclear = wait.stalls.unclear
+            return ApiResponse(data=Awaited(ref, poll.met, passed, len(poll.running), after, unclear, trouble))
         await asyncio.sleep(min(pause, timeout - passed))
         pause = min(_LONGEST, pause * _GROWTH)
         await stage.advance(max(0, min(timeout, int(clock() - started)) - stage.done))
+        try:
+            poll, trouble = await wait.poll(), ""
+        except (ServerUnavailable, RateLimited) as error:
+            # a long wait outlives a short outage
+            trouble = str(error)
+
+
+class _Wait:
+    """The conditions of a call, and what is known about the experiments that it watches."""
+
+    def __init__(
+        self,
+        client: SwanLabClient,
+        ref: ProjectRef,
+        conditions: Sequence[Condition],
+        chosen: frozenset[str],
+        state: Cursor | None,
+    ) -> None:
+        self._client, self._ref, self._conditions, self._chosen = client, ref, conditions, chosen
+        self._state = state
+        self._summaries: dict[str, Summary] = {}
+        self.stalls = StallWatch(client, ref, conditions)
+
+    @property
+    def state(self) -> Cursor:
+        assert self._state is not None
+        return self._state
+
+    async def poll(self) -> _Poll:
+        """List the experiments, and read as little else as the conditions need."""
+        client, ref = self._client, self._ref
+        listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
+        self._state = self._state or start_cursor(listed)
+        watched = [one for one in listed if (one.cuid in self._chosen if self._chosen else self.state.covers(one))]
+        pairs = [
+            (one, condition)
+            for one in watched
+            for condition in self._conditions
+            if not self.state.has_reported(one, condition)
+        ]
+        needed = list({one.cuid: one for one, condition in pairs if condition.kind in _FROM_SUMMARIES}.values())
+        self._summaries = (await client.at(ref).get_summaries(ref, needed)).data or {} if needed else {}
+        found = (find_met(one, each, self._summaries.get(each.cuid, {}), self.state.newest) for each, one in pairs)
+        stalled = await self.stalls.find([one for one in watched if one.state in OPEN])
+        met = [one for one in found if one]
+        met += [one for one in stalled if not self.state.has_reported(one.experiment, one.condition)]
+        return _Poll(listed, watched, met[:_MOST_REPORTED], met[_MOST_REPORTED:])
+
+    async def check_metrics(self, listed: Sequence[Experiment]) -> None:
+        """Raise NotFound for a metric that no experiment has, if it resembles one that exists."""
+        keys = {one.key for one in self._conditions if one.kind == "metric"}
+        missing = [key for key in keys if not any(key in summary for summary in self._summaries.values())]
+        if not missing or not listed:
+            return
+        backend = self._client.at(self._ref)
+        logged = (await backend.get_summaries(self._ref, listed, missing)).data or {}
+        for key in missing:
+            if any(key in summary for summary in logged.values()):
+                continue
+            near = find_near_names(key, await list_logged_keys(self._client, self._ref, listed))
+            if near:
+                raise NotFound(
+                    say("No experiment of the project has a metric {key!r}.", key=shorten(key)),
+                    hint=say("Similar names: {names}.", names=", ".join(map(quote, near))),
+                )
 
 
 def _parse(text: str) -> Condition:
     condition = parse_condition(text)
     if condition is None:
+        near = find_near_names(text.partition(":")[0].strip(), [*PLAIN, "step"], 1)
+        forms = say('Conditions: finished, crashed, non_finite, stalled, any_new, step:1000, "val/acc >= 0.9".')
         raise InvalidArgument(
             say("until={text!r} is no condition.", text=shorten(text)),
-            hint=say('Conditions: finished, crashed, non_finite, any_new, step:1000, "val/acc >= 0.9".'),
+            hint=join_sentences(say("Did you mean {names}?", names=near[0]) if near else "", forms),
         )
     return condition
 
@@ -118,56 +186,3 @@ async def _find_chosen(client: SwanLabClient, ref: ProjectRef, exp_cuids: Sequen
         return found.cuid
 
     return frozenset(await gather(*(find(text) for text in exp_cuids)))
-
-
-def _start(listed: Sequence[Experiment]) -> _Cursor:
-    """Return the state at the start; experiments that ended before are not reported."""
-    created = [moment.timestamp() for one in listed if (moment := read_time(one.createdAt))]
-    running = frozenset(_digest(one) for one in listed if one.state in _OPEN)
-    return _Cursor(int(1000 * max(created, default=0.0)), running, frozenset())
-
-
-def _read_cursor(text: str) -> _Cursor:
-    found = _CURSOR.fullmatch(text.strip())
-    if not found:
-        raise InvalidArgument(
-            say("This cursor was not returned by wait_for_experiments."), hint=say("Leave it out to start again.")
-        )
-    names = found[2]
-    running = (names[place : place + _DIGEST] for place in range(0, len(names), _DIGEST))
-    return _Cursor(int(found[1]), frozenset(running), frozenset(filter(None, found[3].split(","))))
-
-
-def _digest(experiment: Experiment) -> str:
-    return hashlib.sha256(experiment.cuid.encode()).hexdigest()[:_DIGEST]
-
-
-def _name(experiment: Experiment, condition: int) -> str:
-    return f"{_digest(experiment)}:{condition:x}"
-
-
-def _is_watched(experiment: Experiment, chosen: frozenset[str], state: _Cursor) -> bool:
-    if chosen:
-        return experiment.cuid in chosen
-    created = read_time(experiment.createdAt)
-    return _digest(experiment) in state.running or bool(created and 1000 * created.timestamp() > state.newest)
-
-
-async def _find_met(
-    client: SwanLabClient,
-    ref: ProjectRef,
-    watched: Sequence[Experiment],
-    conditions: Sequence[Condition],
-    state: _Cursor,
-) -> list[Met]:
-    """Return the conditions met that were not reported before."""
-    pairs = [
-        (one, condition)
-        for one in watched
-        for place, condition in enumerate(conditions)
-        if _name(one, place) not in state.reported
-    ]
-    asked = list({one.cuid: one for one, condition in pairs if condition.kind in _FROM_SUMMARIES}.values())
-    summaries = (await client.at(ref).get_summaries(ref, asked)).data or {} if asked else {}
-    found = (find_met(condition, one, summaries.get(one.cuid, {}), state.newest) for one, condition in pairs)
-    return [one for one in found if one][:_MOST_REPORTED]

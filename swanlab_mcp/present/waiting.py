@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.findings import AwaitedExperiment, round_number
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.waiting import Awaited
 
 __all__ = ["publish"]
+
+_NAMED = 5
 
 
 def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]]:
@@ -24,6 +28,7 @@ def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]
             metric=shorten(one.key) if one.key else None,
             value=None if one.value is None else round_number(one.value, 5),
             step=one.step,
+            silent=None if one.silent is None else show_duration(one.silent),
         )
         for one in found.met
     ]
@@ -36,6 +41,19 @@ def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]
             found.watched,
         ),
     ]
+    if found.unclear:
+        names = ", ".join(quote(one.name) for one in found.unclear[:_NAMED])
+        notes.append(
+            say_plural(
+                "Cannot tell whether {count} experiment stalled: it has fewer than {needed} points ({names}).",
+                "Cannot tell whether {count} experiments stalled: they have fewer than {needed} points ({names}).",
+                len(found.unclear),
+                needed=DEFAULTS.few_points,
+                names=names,
+            )
+        )
+    if found.trouble:
+        notes.append(say("The last request failed, so newer changes are unknown. {error}", error=found.trouble))
     if found.watched or not rows:
         notes.append(say("Wait on with cursor={cursor}", cursor=found.cursor))
     return ApiResponse(data=rows, notes=[*answer.notes, *notes])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -113,7 +114,14 @@ async def test_wait_without_running_experiments_ends_immediately(settings: Setti
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [({"until": ["soon"]}, "val/acc >= 0.9"), ({"cursor": "x"}, "not returned by")]
+    ("arguments", "words"),
+    [
+        ({"until": ["soon"]}, "val/acc >= 0.9"),
+        ({"until": ["crash"]}, "Did you mean crashed?"),
+        ({"until": ["stall:5"]}, "Did you mean stalled?"),
+        ({"until": ["val/los < 1"]}, "Similar names: val/loss"),
+        ({"cursor": "x"}, "not returned by"),
+    ],
 )
 async def test_unclear_request_explains_the_arguments(
     settings: Settings, arguments: dict[str, Any], words: str
@@ -122,6 +130,85 @@ async def test_unclear_request_explains_the_arguments(
         result = await client.call_tool("wait_for_experiments", {"project": "night", **arguments})
     assert result.is_error
     assert words in text_of(result)
+
+
+def log_every(seconds: int, count: int, silent: int) -> list[tuple[int, float, int]]:
+    """Return points at regular times, the last of them `silent` seconds ago."""
+    last = int(time.time()) - silent
+    return [(step, 0.5, 1000 * (last - seconds * (count - 1 - step))) for step in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("until", "stalled"), [("stalled", {"second"}), ("stalled:3", {"first", "second"}), ("stalled:100", set())]
+)
+async def test_stall_is_measured_in_own_intervals(
+    settings: Settings, state: State, until: str, stalled: set[str]
+) -> None:
+    find(state, "first").metrics = {"val/loss": log_every(3600, 20, 5 * 3600)}
+    find(state, "second").metrics = {"val/loss": log_every(3600, 20, 50 * 3600)}
+    rows, _ = await ask(settings, until=until, timeout=1)
+    assert {row["cuid"] for row in rows} == stalled
+    assert all((row["metric"], row["step"]) == ("val/loss", 19) for row in rows)
+
+
+async def test_stall_of_few_points_is_unclear(settings: Settings, state: State) -> None:
+    find(state, "first").metrics = {"val/loss": log_every(60, 3, 90_000)}
+    find(state, "second").metrics = {"val/loss": log_every(60, 20, 90_000)}
+    async with session(settings) as client:
+        result = await client.call_tool("wait_for_experiments", {"project": "night", "until": "stalled"})
+    assert [(row["cuid"], row["silent"]) for row in result.structured_content["data"]] == [("second", "25 h 0 min")]
+    assert "Cannot tell whether 1 experiment stalled: it has fewer than 5 points (first)." in text_of(result)
+
+
+async def test_healthy_rhythm_is_read_once_in_a_wait(settings: Settings, state: State) -> None:
+    for name in ("first", "second"):
+        find(state, name).metrics = {"val/loss": log_every(3600, 20, 0)}
+    after_the_first_poll(state, lambda: setattr(find(state, "first"), "state", "CRASHED"))
+    await ask(settings, until=["stalled", "crashed"])
+    assert len(state.get_calls(LISTED)) == 2
+    assert len(state.get_calls("/house/metrics/scalar/keys$")) == 2
+
+
+@pytest.mark.usefixtures("state")
+async def test_stall_is_reported_once(settings: Settings) -> None:
+    rows, cursor = await ask(settings, until="stalled")
+    assert {row["cuid"] for row in rows} == {"first", "second"}
+    rows, _ = await ask(settings, until=["crashed", "stalled"], cursor=cursor, timeout=1)
+    assert rows == []
+
+
+async def test_short_outage_does_not_end_the_wait(settings: Settings, state: State) -> None:
+    looks = iter(range(100))
+    crash = Fault(LISTED, then=lambda: setattr(find(state, "first"), "state", "CRASHED") if next(looks) == 1 else None)
+    state.faults = [Fault(LISTED, skip=1, times=4, status=503), crash]
+    rows, _ = await ask(settings)
+    assert [row["cuid"] for row in rows] == ["first"]
+
+
+async def test_outage_at_the_end_is_reported(settings: Settings, state: State) -> None:
+    state.faults = [Fault(LISTED, skip=1, status=503)]
+    async with session(settings) as client:
+        result = await client.call_tool("wait_for_experiments", {"project": "night", "timeout": 1})
+    assert not result.is_error
+    assert "The last request failed, so newer changes are unknown." in text_of(result)
+    assert "cursor=" in text_of(result)
+
+
+async def test_long_cursor_drops_ended_experiments_and_repeats_nothing(settings: Settings, state: State) -> None:
+    project = state.projects[-1]
+    for number in range(300):
+        state.add_experiment(project, f"many-{number}", cuid=f"many{number}", state="RUNNING", metrics={})
+    _, cursor = await ask(settings, timeout=1)
+    for one in project.experiments:
+        one.state = "FINISHED" if one.cuid.startswith("many") else one.state
+    seen: list[str] = []
+    while True:
+        rows, cursor = await ask(settings, cursor=cursor, timeout=1)
+        assert len(cursor) <= 4000
+        seen += [row["cuid"] for row in rows]
+        if not rows:
+            break
+    assert len(seen) == len(set(seen)) == 300
 
 
 @given(st.text(max_size=40))

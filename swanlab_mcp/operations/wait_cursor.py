@@ -1,0 +1,89 @@
+"""The state of a wait between calls, as a short text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.conditions import Condition, Met
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Experiment
+from swanlab_mcp.core.records import read_time
+
+__all__ = ["OPEN", "Cursor", "read_cursor", "start_cursor"]
+
+OPEN = ("RUNNING", "UNKNOWN")
+_CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]*)\.([0-9a-f:,]*)")
+_DIGEST = 8
+_LONGEST = 3500
+
+
+class Cursor(NamedTuple):
+    """The state of earlier calls.
+
+    `newest` is the creation time of the newest experiment (Unix ms), `running` names the running experiments, and
+    `reported` the events already reported, as "experiment:condition". Names are digests, to keep a cursor short and
+    independent of the order of the conditions.
+    """
+
+    newest: int
+    running: frozenset[str]
+    reported: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.newest}.{''.join(sorted(self.running))}.{','.join(sorted(self.reported))}"
+
+    def covers(self, experiment: Experiment) -> bool:
+        """Return whether an experiment ran or did not exist yet when the wait started."""
+        return _digest(experiment.cuid) in self.running or _get_creation(experiment) > self.newest
+
+    def has_reported(self, experiment: Experiment, condition: Condition) -> bool:
+        return _name(experiment, condition) in self.reported
+
+    def advance(
+        self, listed: Sequence[Experiment], watched: Sequence[Experiment], met: Sequence[Met], left: Sequence[Met]
+    ) -> Cursor:
+        """Return the state after a reply that reports `met` and not yet `left`; a long cursor drops old experiments."""
+        open_now = frozenset(_digest(one.cuid) for one in watched if one.state in OPEN)
+        reported = self.reported | {_name(one.experiment, one.condition) for one in met}
+        after = Cursor(self.newest, self.running | open_now, reported)
+        if len(str(after)) <= _LONGEST:
+            return after
+        running = open_now | {_digest(one.experiment.cuid) for one in left}
+        newest = self.newest if left else start_cursor(listed).newest
+        kept = running | {_digest(one.cuid) for one in watched if _get_creation(one) > newest}
+        return Cursor(newest, running, frozenset(one for one in reported if one.partition(":")[0] in kept))
+
+
+def start_cursor(listed: Sequence[Experiment]) -> Cursor:
+    """Return the state at the start; experiments that ended before are not reported."""
+    newest = max(map(_get_creation, listed), default=0)
+    running = frozenset(_digest(one.cuid) for one in listed if one.state in OPEN)
+    return Cursor(newest, running, frozenset())
+
+
+def read_cursor(text: str) -> Cursor:
+    found = _CURSOR.fullmatch(text.strip())
+    if not found:
+        raise InvalidArgument(
+            say("This cursor was not returned by wait_for_experiments."), hint=say("Leave it out to start again.")
+        )
+    names = found[2]
+    running = (names[place : place + _DIGEST] for place in range(0, len(names), _DIGEST))
+    return Cursor(int(found[1]), frozenset(running), frozenset(filter(None, found[3].split(","))))
+
+
+def _get_creation(experiment: Experiment) -> int:
+    created = read_time(experiment.createdAt)
+    return round(1000 * created.timestamp()) if created else 0
+
+
+def _digest(text: str, length: int = _DIGEST) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _name(experiment: Experiment, condition: Condition) -> str:
+    return f"{_digest(experiment.cuid)}:{_digest(repr(condition[1:]), 4)}"
