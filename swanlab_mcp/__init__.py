@@ -8,37 +8,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from swanlab_mcp.core.errors import (
-        AuthenticationFailed,
-        InvalidArgument,
-        NotAvailableOffline,
-        NotFound,
-        NotLoggedIn,
-        PermissionDenied,
-        RateLimited,
-        ServerUnavailable,
-        SwanLabError,
-        UnexpectedResponse,
-    )
-    from swanlab_mcp.core.models import (
-        ApiResponse,
-        Experiment,
-        Extreme,
-        Filter,
-        LogLine,
-        Media,
-        MetricKey,
-        MetricSummary,
-        Page,
-        Picture,
-        Project,
-        Series,
-        Summary,
-        User,
-        Workspace,
-    )
-    from swanlab_mcp.core.records import Record
-    from swanlab_mcp.openapi import OpenApi
+    from swanlab_mcp.core.errors import *
+    from swanlab_mcp.core.models import *
+    from swanlab_mcp.core.records import *
+    from swanlab_mcp.openapi import *
 
 __all__ = [
     "ApiResponse",

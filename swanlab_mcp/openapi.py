@@ -6,15 +6,12 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from swanlab_mcp import operations
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, speak
@@ -27,15 +24,27 @@ from swanlab_mcp.core.models import (
     MetricKey,
     Project,
     RecordList,
-    Series,
     User,
     Workspace,
 )
 from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.core.validation import describe_fault
+from swanlab_mcp.operations import (
+    changes,
+    experiments,
+    finding,
+    logs,
+    media,
+    metric_keys,
+    metrics,
+    projects,
+    summaries,
+    workspaces,
+)
 from swanlab_mcp.operations.columns import WHOLE_CONFIG
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.own_metrics import use_own_metrics
+from swanlab_mcp.present.frames import join_by_step
 from swanlab_mcp.present.words import present
 from swanlab_mcp.settings import Settings, load_settings
 
@@ -73,32 +82,30 @@ class OpenApi:
 
     def list_workspaces(self) -> ApiResponse[list[dict[str, str]]]:
         """List the user's workspaces as dicts of name, username and role."""
-        answer = self._ask(operations.list_workspaces, page=0)
+        answer = self._ask(workspaces.list_workspaces, page=0)
         found = None if answer.data is None else [workspace.model_dump() for workspace in answer.data]
         return _replace(answer, found)
 
     def get_user(self) -> ApiResponse[User]:
         """Get the logged-in user: username, name and profile."""
-        return self._ask(operations.get_user)
+        return self._ask(workspaces.get_user)
 
     def get_workspace(self, username: str = "") -> ApiResponse[Workspace]:
         """Get one workspace (default: the user's own) with the user's role there."""
-        return self._ask(operations.get_workspace, username=_text(username, "username"))
+        return self._ask(workspaces.get_workspace, username=_text(username, "username"))
 
     def get_project(self, project: str, username: str = "") -> ApiResponse[Project]:
         """Get one project with its statistics."""
-        return self._ask(
-            operations.get_project, project=_text(project, "project"), username=_text(username, "username")
-        )
+        return self._ask(projects.get_project, project=_text(project, "project"), username=_text(username, "username"))
 
     def list_projects(self, username: str = "", detail: bool = True) -> ApiResponse[RecordList[Project]]:
         """List all projects of a workspace (default: the user's own), with statistics if `detail`."""
-        return self._ask_list(operations.list_projects, username=_text(username, "username"), detail=detail, page=0)
+        return self._ask_list(projects.list_projects, username=_text(username, "username"), detail=detail, page=0)
 
     def list_project_exps(self, project: str, username: str = "") -> ApiResponse[RecordList[Experiment]]:
         """List all experiments of a project; `profile` holds the config only."""
         return self._ask_list(
-            operations.list_project_exps,
+            experiments.list_project_exps,
             project=_text(project, "project"),
             username=_text(username, "username"),
             fields=WHOLE_CONFIG,
@@ -110,7 +117,7 @@ class OpenApi:
     ) -> ApiResponse[Experiment]:
         """Get one experiment with its whole profile; `user` and `exp_id` are aliases of `username` and `exp_cuid`."""
         return self._ask(
-            operations.get_experiment,
+            experiments.get_experiment,
             project=_text(project, "project"),
             exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
             username=_choose(username, user, "username", "user", needed=False),
@@ -124,7 +131,7 @@ class OpenApi:
         `keys` (also with wildcards) chooses metrics. `avg`, `median` and `stdDev` are present if SwanLab returns them.
         """
         answer = self._ask(
-            operations.get_exp_summary,
+            summaries.get_exp_summary,
             project=_text(project, "project"),
             exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
             username=_text(username, "username"),
@@ -151,7 +158,7 @@ class OpenApi:
             with speak(self._settings.language):
                 return ApiResponse(code=400, errmsg=say("{name} {problem}.", name=where, problem=describe_fault(wrong)))
         return self._ask_list(
-            operations.find_experiments,
+            finding.find_experiments,
             project=_text(project, "project"),
             filters=conditions,
             sort=_text(sort, "sort"),
@@ -165,7 +172,7 @@ class OpenApi:
     ) -> ApiResponse[RecordList[MetricKey]]:
         """List all keys of an experiment: scalars, system metrics and media."""
         return self._ask_list(
-            operations.list_metrics,
+            metric_keys.list_metrics,
             project=_text(project, "project"),
             exp_cuids=[_choose(exp_cuid, exp_id, "exp_cuid", "exp_id")],
             username=_text(username, "username"),
@@ -191,7 +198,7 @@ class OpenApi:
     ) -> ApiResponse[RecordList[LogLine]]:
         """Get the last `count` log lines, the lines from `start` on, or the lines that match a text or pattern."""
         return self._ask_list(
-            operations.get_logs,
+            logs.get_logs,
             project=_text(project, "project"),
             exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
             username=_text(username, "username"),
@@ -221,7 +228,7 @@ class OpenApi:
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         return self._ask_list(
-            operations.get_media,
+            media.get_media,
             project=_text(project, "project"),
             exp_cuid=_choose(exp_cuid, exp_id, "exp_cuid", "exp_id"),
             keys=[_text(key, "keys") for key in wanted],
@@ -247,14 +254,14 @@ class OpenApi:
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         answer = self._ask(
-            operations.get_metrics,
+            metrics.get_metrics,
             project=_text(project, "project"),
             exp_cuids=[_choose(exp_cuid, exp_id, "exp_cuid", "exp_id")],
             keys=[_text(key, "keys") for key in wanted],
             username=_text(username, "username"),
             mode="exact",
         )
-        return _replace(answer, None if answer.data is None else _join_by_step(answer.data))
+        return _replace(answer, None if answer.data is None else join_by_step(answer.data))
 
     def get_exp_state(
         self, project: str, exp_id: str = "", username: str = "", *, exp_cuid: str = ""
@@ -268,7 +275,7 @@ class OpenApi:
     ) -> ApiResponse[Project]:
         """Create an empty project, PRIVATE or PUBLIC, and return it."""
         answer = self._change(
-            operations.create_project,
+            changes.create_project,
             project=_text(name, "name"),
             username=_text(username, "username"),
             description=_text(description, "description"),
@@ -281,7 +288,7 @@ class OpenApi:
     ) -> ApiResponse[dict[str, Any]]:
         """Delete an experiment permanently and without confirmation; after success `data` is an empty dict."""
         return self._change(
-            operations.delete_experiments,
+            changes.delete_experiments,
             project=_text(project, "project"),
             exp_cuids=[_choose(exp_cuid, exp_id, "exp_cuid", "exp_id")],
             username=_choose(username, user, "username", "user", needed=False),
@@ -290,7 +297,7 @@ class OpenApi:
     def delete_project(self, project: str, username: str = "") -> ApiResponse[dict[str, Any]]:
         """Delete a project and its experiments permanently, without confirmation; then `data` is an empty dict."""
         return self._change(
-            operations.delete_project, project=_text(project, "project"), username=_text(username, "username")
+            changes.delete_project, project=_text(project, "project"), username=_text(username, "username")
         )
 
     list_experiments = list_project_exps
@@ -364,19 +371,6 @@ async def _open(settings: Settings) -> SwanLabClient:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
     loop.close()
-
-
-def _join_by_step(series: Sequence[Series]) -> Any:
-    """Join metrics by step: a DataFrame if pandas is installed, else a dict; a metric named step is `metric/step`."""
-    steps = sorted({step for one in series for step in one.steps})
-    columns: dict[str, list[Any]] = {"step": steps}
-    for one in series:
-        values = dict(zip(one.steps, one.values, strict=True))
-        columns["metric/step" if one.key == "step" else one.key] = [values.get(step) for step in steps]
-    if find_spec("pandas") is None:
-        return columns
-    pandas: Any = import_module("pandas")
-    return pandas.DataFrame(columns).set_index("step")
 
 
 def _replace(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:

@@ -13,7 +13,6 @@ from mcp.server.mcpserver.prompts.base import Message, PromptArgument, UserMessa
 from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, Completion, CompletionArgument, CompletionContext
 
-from swanlab_mcp import operations
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.core.i18n import LANGUAGES
 from swanlab_mcp.operations.budget import output_tokens
@@ -21,7 +20,7 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.prompts import PromptEntry, write_prompt
 from swanlab_mcp.server.replies import describe_error, make_reply
-from swanlab_mcp.server.table import Operation
+from swanlab_mcp.server.table import TOOLS
 
 __all__ = ["TaskPrompt", "add_completion", "add_resources", "to_protocol_error"]
 
@@ -34,8 +33,9 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
     # names are validated when they are read, with an error that explains the problem
     security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
 
-    async def read(operation: Operation, **arguments: Any) -> str:
+    async def read(name: str, **arguments: Any) -> str:
         app = running[-1]
+        (operation,) = (entry.operation for entry in TOOLS if entry.name == name)
         limit = output_tokens.set(app.settings.max_output_tokens)
         try:
             answer = await keep_deadline(operation(app.client, **arguments), app.settings.timeout)
@@ -49,7 +49,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
 
     @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
     async def workspaces() -> str:
-        return await read(operations.list_workspaces, page=0)
+        return await read("list_workspaces", page=0)
 
     @server.resource(
         "swanlab://{username}/{project}",
@@ -58,7 +58,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
         security=security,
     )
     async def project(username: str, project: str) -> str:
-        return await read(operations.list_project_exps, username=username, project=project, page=0)
+        return await read("list_project_exps", username=username, project=project, page=0)
 
     @server.resource(
         "swanlab://{username}/{project}/{exp_cuid}",
@@ -67,7 +67,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
         security=security,
     )
     async def experiment(username: str, project: str, exp_cuid: str) -> str:
-        return await read(operations.get_experiment, username=username, project=project, exp_cuid=exp_cuid)
+        return await read("get_experiment", username=username, project=project, exp_cuid=exp_cuid)
 
 
 def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:

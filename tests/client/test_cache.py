@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from swanlab_mcp import operations
 from swanlab_mcp.client.cloud.cached import CachedClient
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.routing import SwanLabClient
@@ -22,6 +21,8 @@ from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.models import Experiment as Record
 from swanlab_mcp.core.models import Filter
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
+from swanlab_mcp.operations.diagnosis import diagnose_experiment
+from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import BEGINNING, Experiment, Fault, LogLine, Project, State
@@ -105,7 +106,7 @@ async def count(state: State, question: Any) -> tuple[int, Any]:
 async def test_repeated_verdict_is_cached_and_later_costs_at_most_a_request(
     client: SwanLabClient, clock: Clock, state: State, operation: str, arguments: Any, later: int
 ) -> None:
-    ask = getattr(operations, operation)
+    (ask,) = (entry.operation for entry in TOOLS if entry.name == operation)
     first = await ask(client, project="sweep", **arguments)
     for seconds, most in ((0, 0), (14, 0), (60, later)):
         clock.now += seconds
@@ -230,7 +231,7 @@ async def test_state_change_drops_all_cached_data_of_an_experiment(
 
 async def test_changed_experiment_gets_a_new_verdict(client: SwanLabClient, clock: Clock, sweep: Project) -> None:
     async def diagnose() -> Any:
-        answer = await operations.diagnose_experiment(client, project="sweep", exp_cuid="run1")
+        answer = await diagnose_experiment(client, project="sweep", exp_cuid="run1")
         assert answer.data is not None
         return answer.data.judgement.health
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from swanlab_mcp import operations
 from swanlab_mcp.analysis.coverage import Coverage, measure_coverage
 from swanlab_mcp.analysis.differences import flatten
 from swanlab_mcp.client.routing import SwanLabClient
@@ -17,6 +16,9 @@ from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
 from swanlab_mcp.operations.choice import list_chosen, read_series
+from swanlab_mcp.operations.comparison import compare_experiments
+from swanlab_mcp.operations.diagnosis import diagnose_experiment
+from swanlab_mcp.operations.ranking import rank_experiments
 from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.targets import choose_targets
 from swanlab_mcp.present.report.blocks import link_to
@@ -102,7 +104,7 @@ async def gather_evidence(
     where: dict[str, Any] = {"project": ref.project, "username": ref.workspace}
     targets = await _choose_targets(source, experiments, metric)
     notes: list[str] = []
-    ranking = await operations.rank_experiments(client, **where, metric=targets[0], by_seed=True, page=0)
+    ranking = await rank_experiments(client, **where, metric=targets[0], by_seed=True, page=0)
     rows: list[Mapping[str, Any]] = source.read(ranking, notes) or []
     ranked = [row for row in rows if "apart" not in row]
     drawn = _list_unlike(ranked or rows)[:DRAWN]
@@ -119,7 +121,7 @@ async def gather_evidence(
     order = list(dict.fromkeys(row["cuid"] for row in rows))
     compared: Mapping[str, Any] = {}
     if len(order) > 1:
-        answer = await operations.compare_experiments(client, **where, exp_cuids=order[:_COMPARED], metrics=targets[:1])
+        answer = await compare_experiments(client, **where, exp_cuids=order[:_COMPARED], metrics=targets[:1])
         compared = source.read(answer, notes)
     diagnoses = await _diagnose(source, ranked, [row for row in rows if "apart" in row])
     # the page has its own link to every experiment
@@ -166,9 +168,7 @@ async def _diagnose(
     ref = source.ref
     answers = await read_all(
         requested,
-        lambda cuid: operations.diagnose_experiment(
-            source.client, project=ref.project, exp_cuid=cuid, username=ref.workspace
-        ),
+        lambda cuid: diagnose_experiment(source.client, project=ref.project, exp_cuid=cuid, username=ref.workspace),
     )
     return {cuid: source.read(one, []) for cuid, one in zip(requested, answers, strict=True)}
 

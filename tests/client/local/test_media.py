@@ -17,7 +17,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.models import MediaItem
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
-from swanlab_mcp.operations import get_media
+from swanlab_mcp.operations.media import get_media
 from swanlab_mcp.settings import Settings
 from tests.client.local.test_runs import read_truth
 from tests.conftest import RUNS, session
