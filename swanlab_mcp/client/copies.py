@@ -13,14 +13,17 @@ class LocalCopy(NamedTuple):
     """The cheap facts about a run's folder; `last_step` is `None` if the run has no points or is too large to read.
 
     `run_id` is the recorded id; `workspace` is the SwanLab workspace it was recorded for, or "". `folder` is the path
-    relative to the parent of the log folder; `is_fresh`: its file was written within the last 10 minutes.
+    relative to the parent of the log folder; `is_fresh`: its file was written within the last 10 minutes;
+    `may_be_seeded`: another training may have the same id.
     """
 
     ref: ExperimentRef
     run_id: str
+    name: str
     state: str
     last_step: int | None
     workspace: str
     folder: str
     is_fresh: bool
     is_legacy: bool
+    may_be_seeded: bool

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import SwanLabError
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef
-from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["note_copy"]
 
 _SECONDS = 5.0
+_CANDIDATES = 5
 _ENDED = ("CRASHED", "ABORTED", "FINISHED")
 
 
@@ -38,15 +40,12 @@ async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experi
         copies = await client.find_copies(name)
         # SDKs before 0.8 gave different trainings one id: only a copy of the same project can be this run
         copies = [one for one in copies if not one.is_legacy or one.ref.project == ref.project]
-        if len(copies) > 1:
-            copies = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
         if copies:
             break
     else:
         return ""
-    if len(copies) != 1:
-        return ""
-    (copy,) = copies
+    own = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
+    copy = own[0] if ref.workspace == LOCAL and own else copies[0]
     cloud = ref
     if ref.workspace == LOCAL:
         if not copy.workspace:
@@ -58,6 +57,8 @@ async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experi
         experiment = (await backend.get_experiment(cloud)).data
     if experiment is None:
         return ""
+    if len(copies) > 1 or (copy.may_be_seeded and copy.name != experiment.name):
+        return _list_candidates(ref, cloud, copies)
     summary = (await backend.get_summary(cloud)).data or {}
     where = (
         say("This run is also in the cloud ({ref}).", ref=cloud)
@@ -66,6 +67,24 @@ async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experi
     )
     return join_sentences(
         where, _compare_steps(copy, _find_last_step(summary), experiment), _compare_state(copy, experiment)
+    )
+
+
+def _list_candidates(ref: ExperimentRef, cloud: ExperimentRef, copies: Sequence[LocalCopy]) -> str:
+    """Return a note on the folders that may be copies, because different trainings can record one id."""
+    if ref.workspace == LOCAL:
+        return say(
+            "The cloud has a run with the same recorded id ({ref}); it may be this run or another one.", ref=cloud
+        )
+    listed = say(", ").join(
+        say("{ref} (name {name})", ref=one.ref, name=quote(one.name, 40)) for one in copies[:_CANDIDATES]
+    )
+    return say_plural(
+        "{count} run on this machine records this id: {listed}. It may be a copy of this run or another run.",
+        "{count} runs on this machine record this id: {listed}. At most one is a copy of this run; "
+        "which one cannot be determined.",
+        len(copies),
+        listed=listed + (", …" if len(copies) > _CANDIDATES else ""),
     )
 
 

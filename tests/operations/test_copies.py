@@ -40,6 +40,14 @@ def add(world: State, steps: int, **fields: Any) -> Experiment:
     return world.add_experiment(project, "both", cuid=RUN, metrics=metrics, **fields)
 
 
+async def read_notes(settings: Settings, **arguments: Any) -> list[str]:
+    async with session(settings) as client:
+        result = await client.call_tool("get_experiment", arguments)
+    assert not result.is_error, text_of(result)
+    notes: list[str] = result.structured_content["notes"]
+    return notes
+
+
 async def ask(settings: Settings, tool: str, **arguments: Any) -> str:
     async with session(settings) as client:
         result = await client.call_tool(tool, {"project": "sweep"} | arguments)
@@ -112,3 +120,39 @@ async def test_seeded_id_of_another_project_is_no_copy(settings: Settings, state
     state.add_experiment(project, "other", cuid=name, metrics={"other": [(0, 1.0)]})
     found = replace(settings, log_dirs=(tmp_path / "swanlog",))
     assert not await ask(found, "get_experiment", exp_cuid=name)
+
+
+SEEDED = "e0ifd0tvbdivuzzpqk51f"
+
+
+@pytest.mark.parametrize("kept", ["run-*", "run-20261128_122742-*"], ids=["three folders", "one folder"])
+async def test_folders_of_a_seeded_id_are_named_as_possible_copies(
+    settings: Settings, state: State, tmp_path: Path, kept: str
+) -> None:
+    folders = sorted((RUNS / "0.7.20-seeded").glob(kept))
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "swanlog" / folder.name)
+    project = state.add_project(state.workspaces[0], "sft-rounds")
+    state.add_experiment(project, "another", cuid=SEEDED, metrics={"loss": [(0, 1.0)]})
+    found = replace(settings, log_dirs=(tmp_path / "swanlog",))
+    (note,) = [one for one in await read_notes(found, project="sft-rounds", exp_cuid=SEEDED) if "this id" in one]
+    if len(folders) == 1:
+        assert note == (
+            f"1 run on this machine records this id: local/sft-rounds/{SEEDED} (name round1). "
+            "It may be a copy of this run or another run."
+        )
+    else:
+        assert note.startswith("3 runs on this machine record this id: ")
+        assert note.endswith("At most one is a copy of this run; which one cannot be determined.")
+        for number, folder in enumerate(folders, 1):
+            assert f"local/sft-rounds/{folder.name} (name round{number})" in note
+
+
+async def test_single_folder_with_the_same_name_is_the_copy(settings: Settings, state: State, tmp_path: Path) -> None:
+    (folder,) = (RUNS / "0.7.20-seeded").glob("run-20261128_122742-*")
+    shutil.copytree(folder, tmp_path / "swanlog" / folder.name)
+    project = state.add_project(state.workspaces[0], "sft-rounds")
+    state.add_experiment(project, "round1", cuid=SEEDED, metrics={"loss": [(0, 1.0)]})
+    found = replace(settings, log_dirs=(tmp_path / "swanlog",))
+    notes = await read_notes(found, project="sft-rounds", exp_cuid=SEEDED)
+    assert any(note.startswith("This run is also on this machine") for note in notes)

@@ -24,9 +24,14 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
     addresses = await _resolve(host, port)
     hidden = [address for address in addresses if not _is_public(address)]
     if hidden and not set(hidden) <= set(await _resolve(own_host, port)):
+        storage = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise UnexpectedResponse(
-            say("SwanLab named a download at a private address ({host}).", host=host),
-            hint=say("Downloads may come only from public addresses or the API host; check the host."),
+            say("SwanLab at {host} named a download at the private address {other}.", host=own_host, other=storage),
+            hint=say(
+                "Downloads may come only from public addresses or the API host. On that server, set the "
+                "storage's public address to the host name {host} (any port) or to a public one.",
+                host=own_host,
+            ),
         )
     # a proxy resolves the name itself
     return [] if getproxies() else addresses

@@ -27,6 +27,8 @@ __all__ = ["Failure", "Network", "explain", "is_exempt", "place_download", "refu
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
+# an address without a scheme: a name and a port, or an IPv6 address in brackets
+_HOST_AND_PORT = re.compile(r"(?:[\w.-]+:\d+|\[[\da-fA-F:.%]+\](?::\d+)?)(?:[/?#]|$)")
 # OpenSSL's codes for a certificate that no known authority signed
 _UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 63, 64}
@@ -150,7 +152,7 @@ def place_download(address: str, api_host: str) -> Place:
     Raises UnexpectedResponse for an invalid URL, and for plain HTTP unless the API host itself uses it.
     """
     own = httpx.URL(api_host)
-    if re.match(r"[\w.-]+:\d+(?:/|$)", address):
+    if _HOST_AND_PORT.match(address):
         address = f"//{address}"
     bad = UnexpectedResponse(say("SwanLab named a download whose address is not valid."), hint=say("Check the host."))
     try:

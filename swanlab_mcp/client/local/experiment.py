@@ -136,12 +136,14 @@ class LocalExperiment:
         return LocalCopy(
             ProjectRef(LOCAL, latest.project).experiment(self.cuid),
             latest.run_id,
+            latest.name,
             self._deciding.ending.state,
             last_step,
             latest.start.workspace,
             str(latest.folder.relative_to(root.parent)) if latest.folder.is_relative_to(root.parent) else "",
             time.time() - max(run.written_at for run in self.runs) < _FRESH,
             latest.is_legacy,
+            not latest.can_resume,
         )
 
     def _note_folders(self) -> list[str]:

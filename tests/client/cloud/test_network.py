@@ -339,6 +339,10 @@ def test_relative_download_url_of_a_self_hosted_server_is_resolved(address: str,
 @pytest.mark.parametrize(
     ("address", "api_host", "other"),
     [
+        ("minio:9000?x=1", "http://10.0.0.5:8000", "http://minio:9000"),
+        ("minio:9000#x", "http://10.0.0.5:8000", "http://minio:9000"),
+        ("[::1]:9000/b", "http://10.0.0.5:8000", "http://[::1]:9000"),
+        ("[::1]/b", "http://10.0.0.5:8000", "http://[::1]"),
         ("http://minio:9000/x", "http://10.0.0.5:8000", "http://minio:9000"),
         ("//minio:9000/x", "http://10.0.0.5:8000", "http://minio:9000"),
         ("http://swan.example.com/x", "https://swan.example.com", "http://swan.example.com"),
@@ -350,6 +354,30 @@ def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: s
         place_download(address, api_host)
     assert f"SwanLab at {api_host} named a download at {other}, which is not encrypted." in str(caught.value)
     assert "set the storage's public address" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("[::1]:9000/b", "http://[::1]:9000/b"),
+        ("[::1]:9000?x=1", "http://[::1]:9000?x=1"),
+        ("b/[::1]:9000", "http://[::1]:8000/b/[::1]:9000"),
+    ],
+)
+def test_ipv6_storage_without_a_scheme_is_a_host(address: str, expected: str) -> None:
+    assert str(place_download(address, "http://[::1]:8000").url) == expected
+
+
+@pytest.mark.parametrize("storage", ["10.1.2.3:9000", "[fd00::1]:9000", "192.168.7.7"])
+def test_private_storage_is_refused_with_both_hosts_and_the_fix(
+    storage: str, host: str, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.faults = [Fault(path="/presigned/", body=json.dumps({"urls": [f"https://{storage}/x"]}).encode())]
+    assert run_export(host) == 1
+    error = capsys.readouterr().err
+    place = storage if storage.endswith(":9000") else f"{storage}:443"
+    assert f"SwanLab at 127.0.0.1 named a download at the private address {place}." in error
+    assert "set the storage's public address to the host name 127.0.0.1 (any port)" in error
 
 
 def test_download_urls_without_a_host_use_the_api_host(
