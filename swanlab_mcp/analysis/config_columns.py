@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple, cast
 
-from swanlab_mcp.analysis.differences import find_varying, flatten
+from swanlab_mcp.analysis.differences import find_varying, flatten, order_settings
 
-__all__ = ["MOST_COLUMNS", "ConfigColumns", "choose_columns", "list_keys", "pick_keys"]
+__all__ = ["MOST_COLUMNS", "ConfigColumns", "choose_columns", "list_keys", "pick_in_order", "pick_keys"]
 
 MOST_COLUMNS = 8
 _NAMED = 8
+# longer texts, such as chat templates, would fill the page
+_LONGEST = 200
 
 
 class ConfigColumns(NamedTuple):
@@ -26,17 +29,20 @@ class ConfigColumns(NamedTuple):
 
 
 def choose_columns(configs: Sequence[Any], most: int = MOST_COLUMNS) -> ConfigColumns:
-    """Return the keys in which configs differ: settings before seeds and paths, most varying first.
+    """Return the keys in which configs differ, most informative first (find_varying), without long texts.
 
-    If there are at most `most` keys, all are returned; for a single config, the first `most`.
+    If there are at most `most` keys and no long texts, all are returned; for a single config, its `most` most
+    informative keys.
     """
     flat = [flatten(config) for config in configs]
     known = list_keys(configs)
-    if len(known) <= most:
+    long = {key for config in flat for key, value in config.items() if isinstance(value, str) and len(value) > _LONGEST}
+    if len(known) <= most and not long:
         return ConfigColumns(tuple(known), (), 0, 0)
-    differing = find_varying(flat) if len(flat) > 1 else known
-    left = differing[most:]
-    return ConfigColumns(tuple(differing[:most]), tuple(left[:_NAMED]), len(left), len(known) - len(differing))
+    differing = find_varying(flat) if len(flat) > 1 else order_settings(flat[0])
+    shown = [key for key in differing if key not in long][:most]
+    left = [key for key in differing if key not in shown]
+    return ConfigColumns(tuple(shown), tuple(left[:_NAMED]), len(left), len(known) - len(differing))
 
 
 def list_keys(configs: Sequence[Any]) -> list[str]:
@@ -44,17 +50,55 @@ def list_keys(configs: Sequence[Any]) -> list[str]:
     return list(dict.fromkeys(key for config in configs for key in flatten(config)))
 
 
+def pick_in_order(config: Any, keys: Sequence[str]) -> Any:
+    """Return the part of a nested config that these dotted keys name (pick_keys), in their order."""
+    if not isinstance(config, Mapping):
+        return config
+    picked: dict[Any, Any] = {}
+    for key in keys:
+        _merge(picked, pick_keys(cast("Any", config), (key,)))
+    return picked
+
+
+def _merge(target: dict[Any, Any], part: Mapping[Any, Any]) -> None:
+    for key, value in part.items():
+        known = target.get(key)
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            _merge(cast("dict[Any, Any]", known), cast("Mapping[Any, Any]", value))
+        else:
+            # the config itself must not change
+            target[key] = deepcopy(value)
+
+
 def pick_keys(config: Any, keys: Collection[str], prefix: str = "") -> Any:
-    """Return the part of a nested config that these dotted keys name; a key includes everything below it."""
+    """Return the part of a nested config that these dotted keys name; a key includes everything below it.
+
+    A key that contains a dot may be quoted (a."b.c"). It must be quoted if it differs from the nested key of the same
+    spelling.
+    """
     if not isinstance(config, Mapping):
         return config
     kept: dict[Any, Any] = {}
-    for key, value in cast("Mapping[Any, Any]", config).items():
-        path = f"{prefix}.{key}" if prefix else str(key)
-        if path in keys:
+    fields = cast("Mapping[Any, Any]", config)
+    leaves = flatten(dict(fields), prefix) if any("." in str(key) for key in fields) else {}
+    for key, value in fields.items():
+        paths = _spell(str(key), prefix, leaves)
+        if any(path in keys for path in paths):
             kept[key] = value
-        elif isinstance(value, Mapping) and any(one.startswith(f"{path}.") for one in keys):
-            part = pick_keys(cast("Any", value), keys, path)
-            if part:
-                kept[key] = part
+        elif isinstance(value, Mapping):
+            for path in paths:
+                if any(one.startswith(f"{path}.") for one in keys):
+                    part = pick_keys(cast("Any", value), keys, path)
+                    if part:
+                        kept[key] = part
     return kept
+
+
+def _spell(key: str, prefix: str, leaves: Collection[str]) -> list[str]:
+    """Return the paths by which users may name a key."""
+    before = f"{prefix}." if prefix else ""
+    if "." not in key:
+        return [before + key]
+    quoted = f'{before}"{key}"'
+    is_quoted = any(leaf == quoted or leaf.startswith(f"{quoted}.") for leaf in leaves)
+    return [quoted] if is_quoted else [quoted, before + key]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from statistics import pstdev
 from typing import Any, NamedTuple, TypeGuard
 
 from swanlab_mcp.analysis.differences import flatten, freeze, is_setting
-from swanlab_mcp.analysis.metric_catalogue import split_words
+from swanlab_mcp.analysis.setting_names import LOGARITHM, simplify_key, split_key
 
 __all__ = ["ConfigSpace", "Difference", "build_space", "list_unknown", "measure_distances"]
 
@@ -19,79 +18,6 @@ _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
 _RARE = 0.2  # share of the configs
-# different names for the same setting; the first name in each list is the canonical one
-_SYNONYMS = (
-    (
-        "lr",
-        "learning rate",
-        "base lr",
-        "init lr",
-        "initial lr",
-        "lr init",
-        "base learning rate",
-        "eta",
-        "step size",
-        "lr0",
-    ),
-    ("weight decay", "wd", "l2", "l2 reg", "l2 penalty", "reg lambda", "lambda l2"),
-    (
-        "batch size",
-        "bs",
-        "bsz",
-        "batchsize",
-        "batch",
-        "train batch size",
-        "per device train batch size",
-        "minibatch size",
-    ),
-    ("epochs", "num epochs", "n epochs", "max epochs", "num train epochs", "epoch", "nepochs"),
-    ("steps", "max steps", "num steps", "total steps", "train steps", "max iters", "iterations", "num iterations"),
-    ("dropout", "dropout rate", "drop rate", "p drop", "dropout p", "dropout prob"),
-    ("optimizer", "optim", "optimiser", "opt", "optimizer name", "optimizer type", "optim name", "optim type"),
-    (
-        "scheduler",
-        "lr scheduler",
-        "lr scheduler type",
-        "schedule",
-        "sched",
-        "lr schedule",
-        "scheduler name",
-        "scheduler type",
-    ),
-    ("warmup steps", "warmup", "num warmup steps", "warmup iters"),
-    ("hidden size", "hidden dim", "hidden", "d model", "width", "dim", "embed dim", "n embd", "hidden units"),
-    ("layers", "num layers", "n layers", "n layer", "depth", "num hidden layers", "num blocks"),
-    ("heads", "num heads", "n heads", "n head", "num attention heads"),
-    ("model", "model name", "arch", "architecture", "backbone", "model type", "network", "model name or path"),
-    ("dataset", "data", "dataset name", "task", "data name"),
-    ("clip", "grad clip", "clip grad", "max grad norm", "gradient clip val", "gradient clipping", "clip norm"),
-    ("momentum", "mom"),
-    ("activation", "act", "act fn", "activation function", "hidden act"),
-    ("label smoothing", "smoothing", "label smoothing factor"),
-    ("accumulation", "gradient accumulation steps", "grad accum", "accum steps", "accumulate grad batches"),
-    ("loss", "loss fn", "criterion", "loss name", "loss type", "objective"),
-)
-_NAMES = {other: names[0] for names in _SYNONYMS for other in names}
-_WRAPPERS = frozenset(
-    {
-        "config",
-        "cfg",
-        "args",
-        "arg",
-        "hparams",
-        "hparam",
-        "params",
-        "hyperparameters",
-        "hyperparams",
-        "hyper",
-        "parameters",
-    }
-)
-# last parts of keys that mean little without their parent
-_VAGUE = frozenset(
-    {"name", "type", "kind", "value", "size", "rate", "dim", "num", "n", "p", "class", "class path", "target"}
-)
-_LOGS = re.compile(r"^(?:neg )?(?:log10|log2|log|ln)\b ?|\b(?:log10|log2|log|ln)$")
 
 
 class Difference(NamedTuple):
@@ -213,11 +139,11 @@ def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return one name for all keys of a setting; keys that occur together in one config stay separate."""
     known = list(dict.fromkeys(key for config in configs for key in config))
-    common = {key: _simplify(key) for key in known}
+    common = {key: simplify_key(key) for key in known}
     together = {
         name for config in configs for name, count in Counter(common[key] for key in config).items() if count > 1
     }
-    return {key: " ".join(_split(key)) if name in together else name for key, name in common.items()}
+    return {key: " ".join(split_key(key)) if name in together else name for key, name in common.items()}
 
 
 def _find_renamed(rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, str]:
@@ -250,30 +176,9 @@ def _covers(usual: Sequence[Any], values: Sequence[Any]) -> bool:
     }
 
 
-def _simplify(key: str) -> str:
-    parts = [
-        " ".join(words)
-        for part in key.split(".")
-        if (words := [word for word in _split(part) if word not in _WRAPPERS])
-    ]
-    if not parts:
-        return key
-    last = _LOGS.sub("", parts[-1]).strip() or parts[-1]
-    if last in _VAGUE and len(parts) > 1:
-        last = _NAMES.get(
-            f"{parts[-2]} {last}",
-            parts[-2] if last in ("name", "type", "kind", "value", "class") else f"{parts[-2]} {last}",
-        )
-    return _NAMES.get(last, last)
-
-
-def _split(key: str) -> list[str]:
-    return [word for word in split_words(key) if word]
-
-
 def _undo_logarithm(key: str, value: Any) -> Any:
-    last = " ".join(_split(key.rsplit(".", 1)[-1]))
-    found = _LOGS.search(last)
+    last = " ".join(split_key(key.rsplit(".", 1)[-1]))
+    found = LOGARITHM.search(last)
     if not found or not _is_number(value) or abs(value) > 300:
         return value
     base = 2.0 if "log2" in found[0] else 10.0 if "log10" in found[0] or "ln" not in found[0] else math.e

@@ -12,6 +12,7 @@ from statistics import correlation, fmean
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key, split_words
+from swanlab_mcp.analysis.setting_names import is_bookkeeping, is_known_setting
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "identify_settings",
     "is_seed",
     "is_setting",
+    "order_settings",
 ]
 
 _LARGEST = 1e300
@@ -121,9 +123,17 @@ def is_setting(key: str) -> bool:
 def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys whose value differs or is missing in some configs.
 
-    Settings come first; among these, keys that differ in the most configs.
+    Settings come first: usual names of settings, then keys whose values repeat, then keys that differ in the most
+    configs. Records of a run (hosts, times, paths, counts of parameters, notes) follow the other settings.
     """
     return _order_varying(configs, _list_keys(configs))
+
+
+def order_settings(config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a single config: usual names of settings first, seeds, results and records last."""
+    return sorted(
+        config, key=lambda key: (not is_setting(key), is_bookkeeping(key, [config[key]]), not is_known_setting(key))
+    )
 
 
 def find_ignored(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -137,10 +147,21 @@ def _list_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
     counts = {key: Counter(freeze(config.get(key)) for config in configs) for key in keys}
-    others = {key: len(configs) - max(count.values()) for key, count in counts.items() if len(count) > 1}
+    return sorted(
+        (key for key in keys if len(counts[key]) > 1), key=lambda key: _rank_information(configs, key, counts[key])
+    )
+
+
+def _rank_information(
+    configs: Sequence[Mapping[str, Any]], key: str, count: Counter[str]
+) -> tuple[bool, bool, bool, bool, int]:
+    """Return the sort key of a varying key: chosen settings first, then values that repeat, then the most differing."""
+    is_known = is_known_setting(key)
     # texts that differ in every config are names or notes and say least about which setting matters
-    notes = {key for key in others if len(counts[key]) == len(configs) > 2 and not _is_numeric(configs, key)}
-    return sorted(others, key=lambda key: (not is_setting(key), key in notes, -others[key]))
+    is_note = not is_known and len(count) == len(configs) > 2 and not _is_numeric(configs, key)
+    is_record = is_note or is_bookkeeping(key, [config.get(key) for config in configs])
+    is_repeated = 2 * len(count) <= len(configs)
+    return not is_setting(key), is_record, not is_known, not is_repeated, max(count.values()) - len(configs)
 
 
 def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:

@@ -18,6 +18,7 @@ __all__ = [
     "check_comparable",
     "check_fields",
     "find_unknown_fields",
+    "normalise_field",
     "normalise_period",
     "normalise_states",
     "passes",
@@ -91,6 +92,11 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
             spelled.setdefault(name.rpartition(".")[2], []).append(f"{kind}.{name}")
     near = find_near_names(field, spelled) or find_near_names(field.partition(".")[2], spelled)
     return list(dict.fromkeys(full for name in near for full in spelled[name]))[:_NEAR]
+
+
+def normalise_field(field: str) -> str:
+    """Return a field with the prefix of filters instead of that of a list's heading."""
+    return field.removeprefix("profile.") if field.startswith("profile.config.") else field
 
 
 def normalise_states(condition: Filter) -> Filter:

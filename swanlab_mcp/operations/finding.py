@@ -9,6 +9,7 @@ from swanlab_mcp.analysis.filtering import (
     check_comparable,
     check_fields,
     find_unknown_fields,
+    normalise_field,
     normalise_period,
     normalise_states,
     passes,
@@ -113,6 +114,8 @@ async def choose_experiments(
     field, all experiments are read before this is reported.
     """
     now = client.now() / 1000
+    sort = normalise_field(sort)
+    filters = [one.model_copy(update={"field": normalise_field(one.field)}) for one in filters]
     with word_refusals():
         filters = [normalise_period(normalise_states(condition), now) for condition in filters]
     filters = [await _name_user(client, ref, condition) for condition in filters]

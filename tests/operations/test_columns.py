@@ -106,3 +106,94 @@ async def test_dotted_keys_differ_from_nested_keys(settings: Settings, state: St
     assert 'profile.config."opt.lr": 0.1' in text_of(shown)
     assert "profile.config.opt.lr: 0.5" in text_of(shown)
     assert [row["cuid"] for row in found.structured_content["data"]] == ["two"]
+
+
+@pytest.mark.parametrize("field", ['"opt.lr"', 'config."opt.lr"', 'profile.config."opt.lr"'])
+async def test_quoted_fields_choose_the_key_with_a_dot(settings: Settings, state: State, field: str) -> None:
+    assert await pick(settings, state, field) == {"opt.lr": 0.1}
+
+
+@pytest.mark.parametrize("field", ["opt.lr", "config.opt.lr", "profile.config.opt.lr"])
+async def test_headings_of_a_list_are_fields(settings: Settings, state: State, field: str) -> None:
+    assert await pick(settings, state, field) == {"opt": {"lr": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("field", "part"),
+    [
+        ('profile.config.deep."a.b"', {"deep": {"a.b": 1}}),
+        ("config.only.dot", {"only.dot": 2}),
+        ('"only.dot"', {"only.dot": 2}),
+        ("config.config.lr", {"config": {"lr": 3}}),
+        ("profile.config", {"opt.lr", "opt", "deep", "only.dot", "config"}),
+    ],
+)
+async def test_fields_accept_every_spelling_of_a_key(settings: Settings, state: State, field: str, part: Any) -> None:
+    picked = await pick(settings, state, field)
+    assert (set(picked) if isinstance(part, set) else picked) == part
+
+
+async def pick(settings: Settings, state: State, field: str) -> dict[str, Any]:
+    project = state.add_project(state.workspaces[0], "dotted")
+    deep = {"a.b": 1, "a": {"b": 9}}
+    config = {"opt.lr": 0.1, "opt": {"lr": 0.5}, "deep": deep, "only.dot": 2, "config": {"lr": 3}}
+    state.add_experiment(project, "one", cuid="one", config=config)
+    async with session(settings) as client:
+        for tool in ("list_project_exps", "find_experiments"):
+            listed = await client.call_tool(tool, {"project": "dotted", "fields": [field]})
+            assert not any("None of these configs" in note for note in listed.structured_content["notes"])
+    picked: dict[str, Any] = listed.structured_content["data"][0]["profile"]["config"]
+    return picked
+
+
+async def test_filters_accept_headings(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "dotted")
+    for number in range(3):
+        state.add_experiment(project, f"run{number}", cuid=f"run{number}", config={"opt": {"lr": number}})
+    given = {"project": "dotted", "filters": [{"field": "profile.config.opt.lr", "op": ">", "value": 0}]}
+    async with session(settings) as client:
+        found = await client.call_tool("find_experiments", {**given, "sort": "profile.config.opt.lr"})
+    assert [row["cuid"] for row in found.structured_content["data"]] == ["run1", "run2"]
+
+
+async def test_settings_that_decide_a_training_come_first(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "mixed")
+    for number in range(4):
+        config: dict[str, Any] = {
+            **{f"count_{place}": number * place for place in range(1, 4)},
+            "started_at": 1_790_000_000 + 977 * number,
+            "launch": 1_790_000_000.5 + 977 * number,
+            "dist": {"master_port": 29_500 + number},
+            "node": f"gpu{number % 2}",
+            "n_params": 7_000_000 + number,
+            "cache": f"/scratch/{number % 2}",
+            "template": "x" * 5_000 + str(number),
+            "augment": ("none", "mixup")[number // 2],
+            "optim": {"name": ("adam", "sgd")[number % 2], "learning_rate": (1e-3, 1e-4)[number // 2]},
+            "per_device_train_batch_size": (8, 16)[number % 2],
+            "model_name_or_path": f"/models/{number}",
+            **CONSTANT,
+        }
+        state.add_experiment(project, f"run{number}", cuid=f"mixed{number}", config=config)
+    async with session(settings) as client:
+        listed = await client.call_tool("list_project_exps", {"project": "mixed"})
+    rows = listed.structured_content["data"]
+    assert len(rows) == 4
+    shown = list(flatten(rows[0]["profile"]["config"]))
+    assert set(shown[:4]) == {
+        *("optim.name", "optim.learning_rate"),
+        *("per_device_train_batch_size", "model_name_or_path"),
+    }
+    assert shown[4:] == ["augment", "count_1", "count_2", "count_3"]
+    for key in ("started_at", "launch", "dist.master_port", "node", "n_params", "cache", "template"):
+        assert key in text_of(listed)
+
+
+async def test_single_run_shows_usual_settings_and_counts_the_rest(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "single")
+    state.add_experiment(project, "one", cuid="one", config={**CONSTANT, "lr": 0.1, "batch_size": 8})
+    async with session(settings) as client:
+        listed = await client.call_tool("list_project_exps", {"project": "single"})
+    assert list(listed.structured_content["data"][0]["profile"]["config"])[:2] == ["lr", "batch_size"]
+    assert "194 further config keys are omitted; fields=config shows all." in text_of(listed)
+    assert "differ" not in text_of(listed)
