@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -195,8 +196,9 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
-    # a name like sweeps/lr/0.1 is also found by its last part
-    found = found or [one for one in experiments if "/" in one.name and one.name.rsplit("/", 1)[1] == wanted]
+    # a name like sweeps/lr/0.1 is also found by its last parts: 0.1 or lr/0.1
+    parts = _split_path(wanted)
+    found = found or [one for one in experiments if parts and _split_path(one.name)[-len(parts) :] == parts]
     if len(found) < 2:
         return found[0] if found else None
     candidates = "; ".join(f"{quote(one.cuid)} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
@@ -210,6 +212,10 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
         ),
         hint=say("Pass one of their ids: {candidates}.", candidates=candidates),
     )
+
+
+def _split_path(name: str) -> list[str]:
+    return [part for part in re.split(r"[/\\]", name) if part]
 
 
 async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFound) -> ExperimentRef:

@@ -39,6 +39,8 @@ __all__ = ["get_media"]
 _LARGEST_FILE = 20_000_000
 _SHOWN_TEXT = 4000
 _LARGEST_TABLE = 4_000_000
+# saved files of other types are read up to this size, and shown if they are text
+_LARGEST_UNKNOWN = 1_000_000
 _MOST_COLUMNS = 200
 _MOST_CELLS = 100_000
 _KEYS_AT_ONCE = 16
@@ -53,7 +55,9 @@ _TYPES = {
     "molecule": ("pdb", "mol", "mol2", "sdf", "xyz", "cif"),
     "html": ("html", "htm"),
 }
-_READ = ("image", "text", "chart", "html")
+_READ = ("image", "text", "chart", "html", "notebook")
+# keys of files that `swanlab.save` stored
+_SAVED = "files/"
 
 
 class _Shown(NamedTuple):
@@ -157,12 +161,12 @@ async def _show(
     client: SwanLabClient, ref: ExperimentRef, items: Sequence[MediaItem], text_start: int
 ) -> tuple[list[_Shown], list[str]]:
     """Return the display of each item, and the client's notes on their files; sends one request per size limit."""
-    kinds = [_find_kind(item.path) for item in items]
+    kinds = [_find_kind(item) for item in items]
     files: dict[MediaItem, MediaFile] = {}
     notes: list[str] = []
 
     async def read(limit: int) -> None:
-        group = [item for item, kind in zip(items, kinds, strict=True) if bool(limit) == (kind in _READ)]
+        group = [item for item, kind in zip(items, kinds, strict=True) if _limit_size(kind) == limit]
         if group:
             try:
                 answer = await client.at(ref).read_media(ref, group, limit=limit)
@@ -174,7 +178,7 @@ async def _show(
             files.update(zip(group, answer.data or (), strict=False))
             notes.extend(answer.notes)
 
-    await gather(read(_LARGEST_FILE), read(0))
+    await gather(read(_LARGEST_FILE), read(_LARGEST_UNKNOWN), read(0))
     hide = make_mask(client.get_secrets())
     shown: list[_Shown] = []
     pictures = 0
@@ -193,6 +197,8 @@ async def _show(
 
 def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide: Callable[[str], str]) -> _Shown:
     name = PurePosixPath(item.path).name
+    if kind == "unknown":
+        kind = "text" if file.content is not None and _is_text(file.content) else "file"
     row = Media(
         key=item.key, step=item.step, type=kind, name=name or None, size=file.size, caption=item.caption or None
     )
@@ -212,6 +218,8 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
     text = hide(file.content.decode("utf-8", errors="replace"))
     if kind == "html":
         text = extract_text(text)
+    elif kind == "notebook":
+        kind, text = "text", _read_notebook(text) or text
     table = _read_table(text) if kind == "chart" and len(text) <= _LARGEST_TABLE else None
     if table:
         kind, part, total = "table", *_slice(table.write_lines(), text_start, text_start + _SHOWN_TEXT)
@@ -233,9 +241,38 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
     return _Shown(row, note=join_sentences(*notes))
 
 
-def _find_kind(path: str) -> str:
-    suffix = PurePosixPath(path).suffix.lower().removeprefix(".")
-    return next((kind for kind, suffixes in _TYPES.items() if suffix in suffixes), "file")
+def _find_kind(item: MediaItem) -> str:
+    suffix = PurePosixPath(item.path).suffix.lower().removeprefix(".")
+    kind = next((kind for kind, suffixes in _TYPES.items() if suffix in suffixes), "file")
+    if not item.key.startswith(_SAVED):
+        return kind
+    # the user's own files: only the SDK records charts as JSON
+    return "notebook" if suffix == "ipynb" else {"chart": "text", "file": "unknown"}.get(kind, kind)
+
+
+def _limit_size(kind: str) -> int:
+    return _LARGEST_FILE if kind in _READ else _LARGEST_UNKNOWN if kind == "unknown" else 0
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
+def _read_notebook(text: str) -> str:
+    """Return the sources of a Jupyter notebook's cells without outputs, or "" if it is none."""
+    try:
+        notebook: Any = json.loads(text) if len(text) <= _LARGEST_TABLE else None
+    except (ValueError, RecursionError):
+        return ""
+    cells: list[str] = []
+    for cell in _get_objects(notebook, "cells") if isinstance(notebook, dict) else ():
+        source: Any = cell.get("source")
+        lines = cast("list[Any]", source) if isinstance(source, list) else [source]
+        cells.append(f"# {cell.get('cell_type')}\n{''.join(line for line in lines if isinstance(line, str))}")
+    return "\n\n".join(cells)
 
 
 class _Table(NamedTuple):

@@ -364,6 +364,13 @@ async def test_empty_dict_of_new_sdks_becomes_null(tmp_path: Path) -> None:
         (["sweeps/lr/0.1", "sweeps/lr/0.2"], "0.1", True),
         (["a/0.1", "b/0.1"], "0.1", False),
         (["a/0.1", "0.1"], "0.1", True),
+        (["sweeps/lr/0.1", "sweeps/wd/0.1"], "lr/0.1", True),
+        (["sweeps/lr/0.1", "other/lr/0.1"], "lr/0.1", False),
+        (["C:\\runs\\x", "C:\\runs\\y"], "x", True),
+        (["C:\\runs\\x", "D:\\tests\\x"], "runs\\x", True),
+        (["a/b/", "a/c/"], "b", True),
+        (["a/b/", "a/c/"], "a/b", True),
+        (["a/b"], "/", False),
     ],
 )
 async def test_name_like_a_path_is_found_by_its_last_part(

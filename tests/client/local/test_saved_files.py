@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -116,3 +117,58 @@ async def test_unusual_log_folder_name_limits_links_to_the_run(tmp_path: Path) -
 async def test_saved_pipe_is_not_listed(linked: Path) -> None:
     os.mkfifo(linked / "swanlog" / RUN.name / "files" / "notes.md")
     assert "notes.md" not in (await show(linked / "swanlog", ["*"])).replace("notes.md'", "")
+
+
+NOTEBOOK: dict[str, Any] = {
+    "cells": [
+        {"cell_type": "markdown", "source": ["# Title\n", "text"]},
+        {"cell_type": "code", "source": "train(lr=0.1)", "outputs": [{"data": {"image/png": "iVBORw0KGgo" * 50}}]},
+    ],
+    "nbformat": 4,
+}
+
+
+@pytest.fixture
+async def saved(tmp_path: Path) -> str:
+    """Return the rows of saved files of many types."""
+    folder = tmp_path / "swanlog" / RUN.name
+    shutil.copytree(RUN, folder)
+    contents: dict[str, bytes] = {
+        "README": b"read me",
+        "Dockerfile": b"FROM python",
+        "Makefile": b"all:\n\ttrue",
+        "train.slurm": "#SBATCH 第一".encode(),
+        "metrics.json": b'{"acc": 0.9}',
+        "broken.ipynb": b"{",
+        "study.ipynb": json.dumps(NOTEBOOK).encode(),
+        "weights.pt": b"PK\x03\x04\x00\x00",
+        "latin.dat": b"caf\xe9",
+        "large.unknown": b"x" * 1_000_001,
+    }
+    for name, content in contents.items():
+        (folder / "files" / name).write_bytes(content)
+    keys = [f"files/{name}" for name in contents]
+    output = ""
+    async with session(Settings(log_dirs=(tmp_path / "swanlog",))) as client:
+        for page in (1, 2, 3):
+            output += text_of(await client.call_tool("get_media", {**GIVEN, "keys": keys, "page": page}))
+    return output
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "README | 7 | read me",
+        "Dockerfile | 11 | FROM python",
+        r"Makefile | 10 | all:\n\ttrue",
+        "train.slurm | 14 | #SBATCH 第一",
+        'metrics.json | text | metrics.json | 12 | {"acc": 0.9}',
+        "broken.ipynb | 1 | {",
+        r"# markdown\n# Title\ntext\n\n# code\ntrain(lr=0.1)",
+        "weights.pt | file | weights.pt | 6",
+        "latin.dat | file | latin.dat | 4",
+        "large.unknown | file | large.unknown | 1000001",
+    ],
+)
+async def test_saved_files_are_shown_if_they_are_text(saved: str, row: str) -> None:
+    assert row in saved
