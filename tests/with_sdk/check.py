@@ -30,11 +30,11 @@ WAYS = [
     *(("offline", end) for end in (*ENDS, "files")),
     ("local", "finish"),
     ("disabled", "finish"),
-    *(("online", end) for end in ("finish", "resume", "share")),
+    *(("online", end) for end in ("finish", "resume", "share", "rank-crash")),
 ]
 # before 0.6.2 only the local mode stores points on disk
 OLDEST_WAYS = [("local", end) for end in ENDS]
-STATES = {"crash": "CRASHED", "interrupt": "ABORTED", "kill": "UNKNOWN"}
+STATES = {"crash": "CRASHED", "rank-crash": "CRASHED", "interrupt": "ABORTED", "kill": "UNKNOWN"}
 
 
 def record(python: str, folder: Path, mode: str, end: str, host: str) -> dict[str, Any] | None:

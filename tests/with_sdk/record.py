@@ -1,8 +1,8 @@
 """Record a run with the real SDK and save the logged data; check.py starts this with the SDK's Python.
 
 record.py FOLDER MODE END: MODE is offline, local, online or disabled; END is finish, exit, crash, interrupt, kill,
-files (with swanlab.save), resume (one run in two parts), share (one run by two processes) or seeded (a script that
-seeds Python's random numbers, run twice). The runs are in FOLDER/swanlog.
+files (with swanlab.save), resume (one run in two parts), share (one run by two processes), rank-crash (the same, but
+one process crashes) or seeded (a script that seeds Python's random numbers, run twice). The runs are in FOLDER/swanlog.
 """
 
 # the SDK is in another environment
@@ -25,6 +25,7 @@ from typing import Any
 import swanlab
 
 STEPS = 400
+SHARED = ("share", "rank-crash")
 VERSION = tuple(map(int, swanlab.__version__.split(".")[:3]))
 IS_LEGACY = VERSION < (0, 8)
 # these versions record only in local mode, into a database
@@ -84,7 +85,7 @@ def main() -> None:
         "texts": {},
         "files": {},
         "error": "",
-        "folders": 2 if end in ("resume", "share") else 1,
+        "folders": 2 if end in ("resume", *SHARED) else 1,
     }
     given: dict[str, Any] = {"project": truth["project"], "mode": mode, "config": truth["config"]}
     given |= (
@@ -96,14 +97,16 @@ def main() -> None:
         given["mode"] = "cloud"
     if end == "resume":
         given |= {"id": "resumed" * 3, "resume": "allow"}
-    elif end == "share":
+    elif end in SHARED:
         given |= {"id": "shared0" * 3, "resume": "allow", "parallel": "shared"}
+    if end == "rank-crash" and IS_LEGACY:
+        sys.exit("this SDK has no ranks")
     other: Any = None
     is_second = "SECOND" in os.environ
-    if end == "share" and not is_second:
-        # the second process has the same command, like a rank; it prints its logged data
+    if end in SHARED and not is_second:
+        # the second process has the same command, like a rank; it saves its logged data
         environment = {**os.environ, "SECOND": "1"}
-        other = subprocess.Popen([sys.executable, *sys.argv], stdout=subprocess.PIPE, text=True, env=environment)
+        other = subprocess.Popen([sys.executable, *sys.argv], stdout=subprocess.DEVNULL, env=environment)
 
     if end == "files" and not hasattr(swanlab, "save"):
         sys.exit("this SDK has no swanlab.save")
@@ -121,14 +124,20 @@ def main() -> None:
     def save_truth() -> None:
         (folder / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
 
-    if end == "share":
+    if end in SHARED:
         log_steps(truth, prefix="second/" if is_second else "")
+        if end == "rank-crash":
+            truth["error"] = "the second rank failed (made up)"
+        if is_second:
+            (folder / "second.json").write_text(json.dumps(truth["points"]), encoding="utf-8")
+            if truth["error"]:
+                raise RuntimeError(truth["error"])
+        else:
+            other.wait(timeout=120)  # ranks record at the same time
         swanlab.finish()
         if is_second:
-            print("\n" + json.dumps({"points": truth["points"]}))
             return
-        shown = json.loads(other.communicate(timeout=120)[0].splitlines()[-1])
-        truth["points"] |= shown["points"]
+        truth["points"] |= json.loads((folder / "second.json").read_text(encoding="utf-8"))
         save_truth()
         return
     if end == "resume":

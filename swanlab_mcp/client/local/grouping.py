@@ -225,7 +225,8 @@ def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -
             first[key] = min(opening.step, first.get(key, opening.step))
     known = first.keys() | {key for extremes in before for key in extremes.last}
     logged = after.first.keys() | after.last.keys()
-    if not is_rank and known and logged and not known & logged:
+    is_parallel = is_rank or _runs_parallel(parts, run)
+    if not is_parallel and known and logged and not known & logged:
         return "metrics"
     again = {key: opening for key, opening in after.first.items() if key in first}
     repeated = [key for key, opening in again.items() if opening.points > 1] or list(again)
@@ -235,6 +236,13 @@ def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -
     latest = before[-1].last if parts[-1].state == "FINISHED" else {}
     restarted = [key for key in dense if again[key].step <= max(first[key], latest.get(key, first[key]))]
     return "steps" if 2 * len(restarted) > len(dense) else ""
+
+
+def _runs_parallel(parts: Sequence[RunBase], run: RunBase) -> bool:
+    """Return whether another process of SDK 0.6 or 0.7 recorded to the same page in the cloud at the same time."""
+    return bool(run.address) and any(
+        one.address == run.address and one.started_at < run.started_at < one.ending.last_time for one in parts
+    )
 
 
 def _read_extremes(run: RunBase) -> Extremes:

@@ -52,9 +52,10 @@ def write_legacy(
     workspace: str | None = None,
     key: str = "loss",
     printed: str = "",
+    minutes: tuple[int, int] = (0, 0),
 ) -> None:
     """Write a run like SDK 0.7.20: the lines of `init`, then the script's line and eight points."""
-    time = "2026-11-23T08:00:00+00:00"
+    time, end = (f"2026-11-23T08:{minute:02}:00+00:00" for minute in minutes)
     records: list[tuple[str, dict[str, Any]]] = [
         ("Header", {"backup_type": moment, "create_time": time}),
         ("Project", {"name": "made", "workspace": workspace, "public": None}),
@@ -66,7 +67,7 @@ def write_legacy(
             records.append(("Runtime", {"config_filename": "config.yaml"}))
         records.append(("Log", {"message": line, "epoch": number, "level": "INFO", "create_time": time}))
     for step in range(start, start + 8):
-        metric = {"index": step, "data": 1.0, "create_time": time}
+        metric = {"index": step, "data": 1.0, "create_time": end}
         records.append(("Scalar", {"metric": metric, "key": key, "step": step, "epoch": step - start + 1}))
     run = folder / f"run-{moment}-x"
     run.mkdir()
@@ -230,6 +231,12 @@ async def test_seeded_ids_of_different_trainings_are_separate(
     assert listed.structured_content is not None
     assert {one["cuid"] for one in listed.structured_content["data"]} == {f"run-{FIRST}-x", f"run-{SECOND}-x"}
     assert why in text_of(listed)
+
+
+async def test_processes_with_the_same_page_at_the_same_time_are_one_run(tmp_path: Path) -> None:
+    write_legacy(tmp_path, FIRST, [PAGE], 0, key="rank0/loss", minutes=(0, 50))
+    write_legacy(tmp_path, SECOND, [PAGE], 0, key="rank1/loss", minutes=(1, 50))
+    assert await list_cuids(tmp_path) == ["x"]
 
 
 @pytest.mark.parametrize(
