@@ -28,6 +28,8 @@ _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
 # SDK 0.6 and 0.7 print it in `init`, if the cloud accepted the run
 _ADDRESS = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?View run at\s*(\S*)\s*")
+# printed instead in the offline and local modes
+_OFFLINE = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?(?:Backing up run|Run `swanlab (?:sync|watch))")
 
 
 class Opening(NamedTuple):
@@ -94,6 +96,8 @@ def _find_address(payloads: Sequence[bytes]) -> str:
         elif not isinstance(record, Start):
             break
     for place, line in enumerate(lines):
+        if _OFFLINE.match(line):
+            return ""
         if found := _ADDRESS.fullmatch(line):
             # long addresses continue on the next lines
             address = found[1]

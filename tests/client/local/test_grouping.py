@@ -201,8 +201,10 @@ OFFLINE = "swanlab: Backing up run one locally"
         ([OFFLINE], 8, 2),
         (["swanlab: 🚀 View run at ", "https://swanlab.cn/@a/made/", "runs/x", "swanlab: Hi"], 8, 1),
         (["swanlab: Syncing run View run at https://x to the cloud"], 8, 2),
+        ([OFFLINE, PAGE], 8, 2),
+        (["swanlab:  ☁️ Run `swanlab sync ", "swanlog/x`", PAGE], 8, 2),
     ],
-    ids=["resumed in the cloud", "started again", "offline", "wrapped address", "odd name"],
+    ids=["resumed in the cloud", "started again", "offline", "wrapped address", "odd name", "backup", "sync"],
 )
 async def test_only_cloud_runs_are_resumed_before_0_8(tmp_path: Path, lines: list[str], start: int, count: int) -> None:
     for moment, first in ((FIRST, 0), (SECOND, start)):
