@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Summary
+from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import LOCAL, ProjectRef, Scope
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.location import ask_about_project
@@ -25,6 +27,8 @@ T = TypeVar("T")
 _AT_ONCE = 32
 _PROJECTS_AT_ONCE = 8
 _NAMED = 10
+# the cloud records a run's start when it accepts the run
+_SAME_START = timedelta(minutes=5)
 
 
 async def read_all(
@@ -139,23 +143,34 @@ async def read_summaries(
 
 
 def _drop_copies(parts: dict[ProjectRef, Narrowed]) -> tuple[dict[ProjectRef, Narrowed], int]:
-    """Return the parts without the local runs that are in the cloud too, and how many were dropped."""
-    uploaded = {
-        (ref.project, name)
+    """Return the parts without the local runs that are in the cloud too, and how many were dropped.
+
+    SDKs before 0.8 gave different trainings one id, so a copy also has the same name or start.
+    """
+    uploaded: dict[tuple[str, str], Experiment] = {
+        (ref.project, name): one
         for ref, part in parts.items()
         if ref.workspace != LOCAL
         for one in part.experiments
         for name in (one.cuid, one.slug)
+        if name
     }
     kept: dict[ProjectRef, Narrowed] = {}
     dropped = 0
     for ref, part in parts.items():
         own = part.experiments
         if ref.workspace == LOCAL:
-            own = [one for one in own if (ref.project, one.cuid) not in uploaded]
+            own = [one for one in own if not _is_same_run(one, uploaded.get((ref.project, one.cuid)))]
             dropped += len(part.experiments) - len(own)
         kept[ref] = part._replace(experiments=own)
     return kept, dropped
+
+
+def _is_same_run(local: Experiment, uploaded: Experiment | None) -> bool:
+    if uploaded is None or local.name == uploaded.name:
+        return uploaded is not None
+    start, created = read_time(local.createdAt or ""), read_time(uploaded.createdAt or "")
+    return start is not None and created is not None and abs(start - created) < _SAME_START
 
 
 def _merge(parts: dict[ProjectRef, Narrowed]) -> Narrowed:

@@ -237,6 +237,15 @@ async def test_run_in_cloud_and_on_disk_counts_once(world: Settings, state: Stat
     assert "1 run is in the cloud and on this machine; the cloud's copy counts." in reply["notes"]
 
 
+async def test_other_training_with_the_same_id_is_not_hidden(world: Settings, state: State) -> None:
+    disk = replace(world, log_dirs=(DEMO,))
+    local = await call(disk, "find_experiments", project="local/digits-mlp")
+    project = state.add_project(state.workspaces[0], "digits-mlp")
+    state.add_experiment(project, "another training", cuid=local["data"][0]["cuid"])
+    reply = await call(disk, "aggregate_experiments", project="*/digits-mlp")
+    assert [row["count"] for row in reply["data"]] == [len(local["data"]) + 1]
+
+
 async def test_equal_configs_of_two_projects_are_no_repeats(world: Settings) -> None:
     reply = await call(
         world,
