@@ -43,16 +43,23 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
         return [Group(runs[0].run_id, list(runs))]
     groups: list[list[RunBase]] = []
     reasons: list[str] = []
+    joinable: list[list[RunBase]] = []
     for run in sorted(runs, key=_order):
-        reason = ""
-        for parts in reversed(groups):
+        # before the comparisons, because a seeded script may record one id a thousand times
+        if not run.can_resume:
+            groups.append([run])
+            reasons.append("seeded")
+            continue
+        reason = "" if len(joinable) == len(groups) else "seeded"
+        for parts in reversed(joinable):
             found = _find_difference(parts, run)
             if not found:
                 parts.append(run)
                 break
             reason = reason or found
         else:
-            groups.append([run])
+            joinable.append([run])
+            groups.append(joinable[-1])
             reasons.append(reason)
     if len(groups) == 1:
         return [Group(groups[0][0].run_id, groups[0])]
@@ -166,8 +173,6 @@ def _is_new_start(earlier: Sequence[RunBase], later: Sequence[RunBase]) -> bool:
 
 def _find_difference(parts: Sequence[RunBase], run: RunBase) -> str:
     latest = parts[-1]
-    if not (run.can_resume and latest.can_resume):
-        return "seeded"
     ranks = run.is_rank and latest.is_rank
     config, known = (_read_config(one, is_rank=ranks) for one in (run, latest))
     facts = {
