@@ -282,7 +282,8 @@ def _describe(
         "falls": curve.sign < 0,
     }
     last = curve.finite_steps[-1]
-    return Event(kind, how, worse.onset_step, "fall" if curve.sign < 0 else "rise", (curve.key,), end=last, facts=facts)
+    rule = f"worse_{worse.rule}"
+    return Event(kind, how, worse.onset_step, rule, (curve.key,), end=last, facts=facts)
 
 
 def _starts_good(curve: Curve) -> bool:
@@ -308,7 +309,7 @@ def _describe_rise(curve: Curve) -> Event:
     place = min(len(curve.costs) - 1, course.lowest * course.width)
     best = min(range(len(curve.costs)), key=lambda place: curve.costs[place])
     final = median(curve.costs[-max(1, course.width * DEFAULTS.smoothing) :])
-    worse = Worsening(curve.finite_steps[best], curve.costs[best], curve.finite_steps[place], final, math.inf)
+    worse = Worsening(curve.finite_steps[best], curve.costs[best], curve.finite_steps[place], final, math.inf, "start")
     return _describe(curve, worse, "divergence", "problem")
 
 

@@ -9,6 +9,7 @@ from swanlab_mcp.analysis.curves import Outline
 from swanlab_mcp.analysis.deciding import Curve
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+from swanlab_mcp.analysis.trends import compute_drift, exclude_short_noise, measure_steps
 
 __all__ = ["count_falls", "find_policy_signs"]
 
@@ -17,22 +18,25 @@ _CUT = {"clip", "clipped", "truncated"}
 
 
 def count_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> int:
-    """Return how often a course lost a large share of its improvement, far beyond noise, and recovered."""
+    """Return how often a course lost a large share of its improvement, faster than noise drifts, and recovered."""
     gained = max(course.first, course.levels[0]) - course.best
+    if gained <= 0:
+        return 0
     least = max(thresholds.unstable_share * gained, thresholds.worse_sigmas * course.scatter)
-    falls = 0
-    low = high = course.levels[0]
-    is_down = False
-    for level in course.levels:
-        if is_down:
+    # the scatter already covers noise that does not last
+    steps = exclude_short_noise(measure_steps(course.medians))
+    drifts = [compute_drift(steps, length, thresholds.smoothing - 1) for length in range(len(course.levels))]
+    limits = [max(least, thresholds.sure_drift * drift) for drift in drifts]
+    falls = start = 0
+    high: float | None = None
+    for place, level in enumerate(course.levels):
+        if high is not None:
             high = max(high, level)
             if high - level >= least:
-                is_down, low = False, level
-        else:
-            low = min(low, level)
-            if level - low >= least:
-                falls, is_down, high = falls + 1, True, level
-    return falls if gained > 0 else 0
+                start, high = place, None
+        elif any(level - course.levels[before] >= limits[place - before] for before in range(start, place)):
+            falls, high = falls + 1, level
+    return falls
 
 
 def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS) -> list[Event]:

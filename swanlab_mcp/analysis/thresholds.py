@@ -35,6 +35,7 @@ class Thresholds:
     stays_scatter: float = 10.0
     worse_drift: float = 1.6
     few_drift: float = 2.5
+    sure_drift: float = 3.2
     slight_share: float = 0.15
     worse_order: float = 0.9
     worse_trend: float = 5.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from swanlab_mcp.analysis.curves import SIGMA, Outline, outline, to_scale
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
@@ -16,20 +16,28 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 __all__ = [
     "Plateau",
     "Worsening",
+    "compute_drift",
+    "exclude_short_noise",
     "find_plateau",
     "find_worsening",
     "fit_rising",
     "has_improved",
     "measure_drift",
     "measure_left",
+    "measure_steps",
     "measure_trend",
 ]
+
+
+# beyond scatter; never back after a calm fall; the last quarter and a trend; the order of few points; since the start
+WorseningRule = Literal["scatter", "stays", "trend", "order", "start"]
 
 
 class Worsening(NamedTuple):
     """A series that was better before: its best point, the step at which it leaves its noise for good, its last level.
 
-    `lost` is the rise as a share of the earlier improvement (above 1: it ends worse than it started).
+    `lost` is the rise as a share of the earlier improvement (above 1: it ends worse than it started); `rule` names the
+    evidence.
     """
 
     best_step: int
@@ -37,6 +45,7 @@ class Worsening(NamedTuple):
     onset_step: int
     final: float
     lost: float
+    rule: WorseningRule
 
 
 class Plateau(NamedTuple):
@@ -105,11 +114,13 @@ def find_worsening(
     if rise <= doubt * thresholds.worse_drift * measure_drift(course.medians, len(after)):
         return None
     stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
-    if not (
-        stands_out
-        or _stays_above(course, doubt, thresholds)
-        or _rises_surely(course.medians, lowest, doubt, thresholds)
-    ):
+    if stands_out:
+        rule: WorseningRule = "scatter"
+    elif _stays_above(course, doubt, thresholds):
+        rule = "stays"
+    elif _rises_surely(course.medians, lowest, doubt, thresholds):
+        rule = "trend"
+    else:
         return None
     limit = best + max(thresholds.onset_share * rise, min(rise / 2, thresholds.onset_sigmas * course.scatter))
     # from a rising fit through the levels, because it excludes the noise
@@ -117,16 +128,16 @@ def find_worsening(
     lowest_cost = min(costs)
     place = min(len(steps) - 1, (onset + 1) * course.width)
     final = costs[-1] if len(levels) < 2 else median(costs[-max(1, course.width * (thresholds.smoothing // 2 + 1)) :])
-    return Worsening(
-        steps[costs.index(lowest_cost)], lowest_cost, steps[place], final, rise / drop if drop > 0 else math.inf
-    )
+    lost = rise / drop if drop > 0 else math.inf
+    return Worsening(steps[costs.index(lowest_cost)], lowest_cost, steps[place], final, lost, rule)
 
 
 def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None) -> bool:
     """Return whether a series improved on its start, at least temporarily. `costs` must be finite.
 
     Either its best level is below one of its starts (the first 1, 2, 4, … values, at most a quarter) by more than the
-    noise of both and the residuals of a falling fit; or it falls beyond doubt.
+    noise of both and the residuals of a falling fit; or it falls beyond doubt; or it leaves its first level faster than
+    noise drifts, even if it swings later.
     """
     scaled = to_scale(costs, thresholds)
     if course is None:
@@ -149,7 +160,20 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
         if gain > max(sigmas * noise, drift) and gain > 0:
             return True
         size *= 2
-    return len(fall) >= thresholds.few_points and measure_trend(fall) > thresholds.learned_trend
+    if len(fall) >= thresholds.few_points and measure_trend(fall) > thresholds.learned_trend:
+        return True
+    return _leaves_start(course, thresholds)
+
+
+def _leaves_start(course: Outline, thresholds: Thresholds) -> bool:
+    start = course.levels[0]
+    noise = thresholds.learned_sigmas * math.hypot(course.noise / math.sqrt(thresholds.smoothing), course.scatter)
+    steps = measure_steps(course.medians)
+    return any(
+        start - level > max(noise, thresholds.sure_drift * compute_drift(steps, place))
+        for place, level in enumerate(course.levels)
+        if place
+    )
 
 
 def find_plateau(
@@ -192,7 +216,7 @@ def _find_few_worsening(
     limit = scaled[best] + thresholds.onset_share * rise
     onset = max(place for place, value in enumerate(scaled) if value <= limit) + 1
     lost = rise / drop if drop > 0 else math.inf
-    return Worsening(steps[best], costs[best], steps[min(onset, len(steps) - 1)], costs[-1], lost)
+    return Worsening(steps[best], costs[best], steps[min(onset, len(steps) - 1)], costs[-1], lost, "order")
 
 
 def _count_orders(values: Sequence[float]) -> int:
@@ -246,18 +270,34 @@ def measure_drift(values: Sequence[float], length: int) -> float:
     Its steps are estimated from second differences over 1, 2, 4, … values, which a trend hardly affects. Noise that
     does not last is equal over all distances, so larger distances show that it drifts less.
     """
-    drifts: list[float] = []
+    return compute_drift(measure_steps(values), length)
+
+
+def measure_steps(values: Sequence[float]) -> list[tuple[int, float]]:
+    """Return pairs of a distance (1, 2, 4, …) and the step of a random walk, estimated over this distance."""
+    found: list[tuple[int, float]] = []
     lag = 1
-    while lag == 1 or lag <= length // 4:
+    while len(values) - 2 * lag >= 3:
         bends = [
             abs(values[place] - 2 * values[place + lag] + values[place + 2 * lag])
             for place in range(len(values) - 2 * lag)
         ]
-        if len(bends) < 3:
-            break
-        drifts.append(SIGMA * median(bends) * math.sqrt(length / (2 * lag)))
+        found.append((lag, SIGMA * median(bends) / math.sqrt(2 * lag)))
         lag *= 2
-    return min(drifts, default=0.0)
+    return found
+
+
+def exclude_short_noise(steps: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the steps without noise that does not last: that noise adds the same over all distances."""
+    return [
+        (lag, math.sqrt(max(0.0, lag * step**2 - steps[0][1] ** 2) / (lag - 1)) if lag > 1 else step)
+        for lag, step in steps
+    ]
+
+
+def compute_drift(steps: Sequence[tuple[int, float]], length: int, nearest: int = 1) -> float:
+    """Return the drift over `length` values by the smallest step up to a quarter of the length, or up to `nearest`."""
+    return min((step for lag, step in steps if lag <= max(nearest, length // 4)), default=0.0) * math.sqrt(length)
 
 
 def _measure_lasting(left: Sequence[float]) -> float:

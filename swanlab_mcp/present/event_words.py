@@ -54,6 +54,8 @@ def describe_event(event: Event) -> str:
 
 def describe_rule(event: Event) -> str:
     """Return the rule that found an event, with its thresholds."""
+    if event.rule in _LOSS_RULES:
+        return _LOSS_RULES[event.rule](DEFAULTS.collapse_share if event.kind == "collapse" else DEFAULTS.worse_share)
     return _RULES[event.rule]()
 
 
@@ -196,29 +198,58 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     "host_memory_full": _describe_full,
 }
 
-_WORSENING: Mapping[str, float] = {
-    "share": DEFAULTS.worse_share,
-    "sigmas": DEFAULTS.worse_sigmas,
-    "scatter": DEFAULTS.worse_scatter,
+# by the least share of the gain that must be lost
+_LOSS_RULES: Mapping[str, Callable[[float], str]] = {
+    "worse_scatter": lambda share: say(
+        "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x its scatter, {drift:g} drifts of "
+        "lasting noise",
+        share=share,
+        sigmas=DEFAULTS.worse_sigmas,
+        scatter=DEFAULTS.worse_scatter,
+        drift=DEFAULTS.worse_drift,
+    ),
+    "worse_stays": lambda share: say(
+        "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x the scatter before, {drift:g} "
+        "drifts of lasting noise, and never back",
+        share=share,
+        sigmas=DEFAULTS.stays_sigmas,
+        scatter=DEFAULTS.stays_scatter,
+        drift=DEFAULTS.worse_drift,
+    ),
+    "worse_trend": lambda share: say(
+        "worse by > {share:.0%} of the gain before and {drift:g} drifts of lasting noise, {above:.0%} of the last "
+        "quarter worse than the best window, a trend (z > {trend:g})",
+        share=share,
+        above=DEFAULTS.worse_order,
+        trend=DEFAULTS.worse_trend,
+        drift=DEFAULTS.worse_drift,
+    ),
 }
 
 _RULES: Mapping[str, Callable[[], str]] = {
     "non_finite": lambda: say("any NaN or infinite value"),
     "never_learned": lambda: say(
-        "best level < {sigmas:g} sigmas of noise better than any start, and no falling trend",
+        "no level better than its start by > {sigmas:g} sigmas, {drifts:g} drifts of lasting noise and (a loss) "
+        "{share:.1%}; no trend to better",
+        share=DEFAULTS.flat_share,
         sigmas=DEFAULTS.learned_sigmas,
+        drifts=DEFAULTS.learned_drift,
     ),
-    "rise": lambda: say(
-        "rise > {share:.0%} of the gain before it, {sigmas:g} sigmas, {scatter:g}x its scatter", **_WORSENING
+    "worse_order": lambda: say(
+        "few points: worse again and again after the best (Mann-Kendall, p <= {significance:.0%}), > {drift:g} "
+        "drifts of lasting noise",
+        significance=DEFAULTS.few_significance,
+        drift=DEFAULTS.few_drift,
     ),
-    "fall": lambda: say(
-        "fall > {share:.0%} of the gain before it, {sigmas:g} sigmas, {scatter:g}x its scatter", **_WORSENING
+    "worse_start": lambda: say(
+        "never better than its start beyond noise, and a trend to worse (z > {trend:g})", trend=DEFAULTS.learned_trend
     ),
     "unstable": lambda: say(
-        "at least {count} falls of > {share:.0%} of the gain and {sigmas:g} sigmas",
+        "at least {count} falls of > {share:.0%} of the gain, {sigmas:g} sigmas and {drift:g} drifts of lasting noise",
         count=DEFAULTS.unstable_falls,
         share=DEFAULTS.unstable_share,
         sigmas=DEFAULTS.worse_sigmas,
+        drift=DEFAULTS.sure_drift,
     ),
     "no_generalisation": lambda: say("training halved, no held-out metric improved"),
     "entropy": lambda: say("below 1/{factor:g} of its start", factor=DEFAULTS.entropy_factor),

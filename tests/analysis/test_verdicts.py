@@ -143,6 +143,28 @@ def test_correlated_reward_noise_is_not_a_collapse(kept: float, size: int) -> No
     assert alarms <= 2
 
 
+def test_level_reward_in_correlated_noise_is_not_unstable() -> None:
+    noises = [walk(seed, size, kept) for kept in (0.95, 0.98, 0.99) for size in (100, 300) for seed in range(40)]
+    assert sum("unstable" in find_kinds(judge_values(rollout__ep_rew_mean=noise)) for noise in noises) <= 5
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.9])
+@pytest.mark.parametrize("size", [100, 200, 800])
+def test_reward_that_climbs_and_falls_back_is_unstable_not_unlearned(size: int, kept: float) -> None:
+    found = 0
+    for seed in range(20):
+        teeth = 2 + seed % 3
+        climb = [(place * teeth / size) % 1 for place in range(size)]
+        reward = [
+            300 * (one / 0.7 if one < 0.7 else 1 - 0.9 * (one - 0.7) / 0.3) + 9 * off
+            for one, off in zip(climb, walk(seed, size, kept), strict=True)
+        ]
+        kinds = find_kinds(judge_values(rollout__ep_rew_mean=reward))
+        assert "never_learned" not in kinds
+        found += bool({"unstable", "collapse"} & kinds)
+    assert found >= 18
+
+
 def test_collapse_in_correlated_noise_is_found() -> None:
     found = 0
     for seed in range(40):

@@ -305,18 +305,49 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
         "train/acc does not worsen, ends at 0.9046"
     )
     assert reply["slow"]["causes"][0]["evidence"] == "val/acc worsens while training does not worsen"
-    assert reply["slow"]["events"][0]["rule"].startswith("fall > 5% of the gain")
+    rule = "worse by > 5% of the gain before, 5 sigmas, 7.5x its scatter, 1.6 drifts of lasting noise"
+    assert {reply[name]["events"][0]["rule"] for name in ("slow", "below")} == {rule}
+    assert reply["reward"]["events"][0]["rule"].startswith("worse by > 25% of the gain before")
     assert detail["fast"]["overfitting"].endswith("; train/acc still improves, ends at 0.9975")
     assert reply["fast"]["causes"][0]["evidence"] == "val/acc worsens while training still improves"
     assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse from step 1840 without recovery, ")
     assert detail["below"]["divergence"].endswith("level at the end -4.204 (+10%)")
-    assert reply["below"]["events"][0]["rule"].startswith("rise > 5% of the gain")
     assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls from step 899 without recovery")
     assert detail["reward"]["collapse"].endswith("level at the end -79.8")
     assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
     assert reply["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"
     assert detail["minus"]["non_finite"].startswith("first -infinity; 200 of 400")
     assert "best at its first point (-5)" in reply["start"]["causes"][0]["evidence"]
+
+
+async def test_rules_name_the_evidence_and_the_drift_of_lasting_noise(settings: Settings, state: State) -> None:
+    source = random.Random(3)
+    calm = [math.exp(-step / 10) + source.gauss(0, 0.003) for step in range(60)]
+    stepped = [*calm, *(0.3 + source.gauss(0, 0.06) for _ in range(40))]
+    saw = [step % 100 + source.gauss(0, 2) for step in range(400)]
+    few = [0.9, 0.5, 0.56, 0.63, 0.71, 0.8, 0.88]
+    add(state, "step", {"val/loss": series(stepped)})
+    add(state, "few", {"train/loss": series(learn(700)), "val/loss": series(few, 100)})
+    add(state, "flat", {"train/loss": series([1 + source.gauss(0, 0.1) for _ in range(100)])})
+    add(state, "start", {"train/loss": series([1 + step / 100 + source.gauss(0, 0.1) for step in range(100)])})
+    add(state, "saw", {"episode_reward": series(saw)})
+    rules: dict[str, tuple[str, str]] = {}
+    for name in ("step", "few", "flat", "start", "saw"):
+        reply = await diagnose(settings, project="study", exp_cuid=name)
+        (grave,) = [one for one in reply["events"] if one["severity"] != "info"]
+        rules[name] = grave["kind"], grave["rule"]
+    assert rules["step"][0] == "worsening"
+    assert rules["step"][1].endswith("10x the scatter before, 1.6 drifts of lasting noise, and never back")
+    assert rules["few"][0] == "overfitting"
+    assert rules["few"][1].endswith("(Mann-Kendall, p <= 1%), > 2.5 drifts of lasting noise")
+    assert rules["flat"][0] == "never_learned"
+    assert "4 sigmas, 2 drifts of lasting noise" in rules["flat"][1]
+    assert rules["start"] == (
+        "divergence",
+        "never better than its start beyond noise, and a trend to worse (z > 4)",
+    )
+    assert rules["saw"][0] == "unstable"
+    assert rules["saw"][1].endswith("5 sigmas and 3.2 drifts of lasting noise")
 
 
 async def test_loss_flat_at_ln_10_never_learned(settings: Settings, state: State) -> None:
