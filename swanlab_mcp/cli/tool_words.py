@@ -22,7 +22,7 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "get_logs": lambda: say("Get an experiment's log: its last lines, the lines from `start` on, or the lines that match a text or pattern."),
     "list_metrics": lambda: say("List the metric keys logged by experiments, and for each key the experiments that lack it."),
     "get_metrics": lambda: say("Get metric values over steps (curves) for one or several experiments in one call."),
-    "plot_metrics": lambda: say("Draw up to 20 curves of one or several experiments as an image that you can see."),
+    "plot_metrics": lambda: say("Draw up to 20 curves of experiments or groups as an image that you can see."),
     "rank_experiments": lambda: say("Rank the experiments of one or many projects by a metric, and show which differences exceed seed noise."),
     "aggregate_experiments": lambda: say("Count and average experiments of one or many projects by fields: how many crashed by user, mean accuracy by lr."),
     "compare_experiments": lambda: say("Compare 2 to 50 experiments by differences in config, environment, packages, git and command, and by results."),

@@ -309,11 +309,18 @@ class PlottedCurve(Record):
     """The figures of a drawn curve from all points in the requested range; `number` identifies it in the picture."""
 
     number: int
-    exp_cuid: str
+    exp_cuid: str = Field(default="", exclude_if=is_empty)
     name: str
     key: str
-    points: int
+    points: int | None = Field(default=None, exclude_if=is_none)
+    n: int | None = Field(
+        default=None, exclude_if=is_none, description="Experiments of a group; figures are of their mean"
+    )
+    n_last: int | None = Field(default=None, exclude_if=is_none, description="Experiments that reach the last step")
+    x: Number | None = Field(default=None, exclude_if=is_none, description="The value of the config key on the x axis")
     last: Extreme | None = Field(default=None, exclude_if=is_none)
+    low: Number | None = Field(default=None, exclude_if=is_none, description="The band of a group at the last step")
+    high: Number | None = Field(default=None, exclude_if=is_none)
     min: Extreme | None = Field(default=None, exclude_if=is_none)
     max: Extreme | None = Field(default=None, exclude_if=is_none)
     best: str | None = Field(default=None, exclude_if=is_none, description="min or max, derived from the key")

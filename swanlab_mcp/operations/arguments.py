@@ -15,6 +15,7 @@ __all__ = [
     "WORDS",
     "AnyProject",
     "Around",
+    "BandKind",
     "Baseline",
     "Better",
     "BySeed",
@@ -30,6 +31,7 @@ __all__ = [
     "Fields",
     "Filters",
     "FurtherFilters",
+    "GroupBy",
     "Head",
     "Key",
     "KeyKind",
@@ -43,6 +45,7 @@ __all__ = [
     "LogSearch",
     "LogStart",
     "LogTail",
+    "LogX",
     "LogY",
     "MaxPoints",
     "MediaKeys",
@@ -58,6 +61,7 @@ __all__ = [
     "PageNumber",
     "PageSize",
     "PlotAxis",
+    "PlotExperiments",
     "ProfilePart",
     "ProfileParts",
     "ProjectName",
@@ -189,10 +193,29 @@ MaxPoints = Annotated[
     int,
     Field(ge=0, le=2000, description="At most this many points per series; 0 lets the server choose"),
 ]
-PlotAxis = Annotated[
-    Literal["step", "time", "relative_time"],
-    Field(description="Horizontal axis; relative_time counts seconds since each experiment started"),
+PlotExperiments = Annotated[
+    Sequence[Name],
+    WORDS,
+    Field(min_length=1, max_length=100, description="1 to 100 experiments, each by id, unique name, path, or URL"),
 ]
+PlotAxis = Annotated[
+    str,
+    Field(
+        max_length=512,
+        description="Axis: step, time, relative_time, a metric key, or config.KEY (a point per experiment)",
+    ),
+]
+GroupBy = Annotated[
+    str,
+    Field(
+        max_length=512,
+        description="Draw means with bands of groups: seed (repeats of a setting) or a config key such as lr",
+    ),
+]
+BandKind = Annotated[
+    Literal["sd", "minmax"], Field(description="Band of a group: one standard deviation, or minimum to maximum")
+]
+LogX = Annotated[bool, Field(description="Draw the horizontal axis on a logarithmic scale")]
 Smoothing = Annotated[
     float,
     Field(ge=0, lt=1, description="Smoothing weight of the curves from 0 (none) to below 1, such as 0.9"),

@@ -1,25 +1,31 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
+from swanlab_mcp.analysis.bands import Spread
 from swanlab_mcp.analysis.selection import Selection
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import ApiResponse, Points
+from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import ApiResponse, Experiment, Points
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ExperimentRef, label_experiments, prefix_names
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
+    BandKind,
     End,
-    ExpCuids,
+    GroupBy,
+    LogX,
     LogY,
     MetricKeys,
     OptionalProject,
     PlotAxis,
+    PlotExperiments,
     Smoothing,
     Start,
     Username,
@@ -28,20 +34,28 @@ from swanlab_mcp.operations.keys import match_known_keys
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.operations.partial import read_known
+from swanlab_mcp.operations.plot_groups import PlotGroup, find_config_values, group_experiments
 
-__all__ = ["MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
+__all__ = ["CLOCKS", "MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
 
 MOST_CURVES = 20
+CLOCKS = ("step", "time", "relative_time")
 
 
 class PlottedExperiment(NamedTuple):
-    """An experiment of a plot; `label` is its id or path; `began` is in seconds since 1970, 0 for unknown."""
+    """An experiment of a plot; `label` is its id or path; `began` is in seconds since 1970, 0 for unknown.
+
+    `axis` holds the values of the x axis by step, if a metric is the x axis; `place` the value of its config key.
+    """
 
     ref: ExperimentRef
     label: str
     name: str
     began: float
     keys: Sequence[str]
+    found: Experiment
+    axis: Mapping[int, float] = MappingProxyType({})
+    place: float = math.nan
 
 
 class PlottedSeries(NamedTuple):
@@ -53,7 +67,10 @@ class PlottedSeries(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """The series of a plot and its options; `links` lead to the project pages."""
+    """The series of a plot and its options; `links` lead to the project pages.
+
+    `groups` hold places in `experiments`. With `is_scatter`, each series is the summary of an experiment: a point.
+    """
 
     series: Sequence[PlottedSeries]
     selection: Selection
@@ -61,25 +78,33 @@ class Plot(NamedTuple):
     smoothing: float
     log_y: bool
     links: Sequence[str]
+    log_x: bool = False
+    experiments: Sequence[PlottedExperiment] = ()
+    groups: Sequence[PlotGroup] = ()
+    band: Spread = "sd"
+    is_scatter: bool = False
 
 
 async def plot_metrics(
     client: SwanLabClient,
     *,
     project: OptionalProject = "",
-    exp_cuids: ExpCuids,
+    exp_cuids: PlotExperiments,
     keys: MetricKeys,
     username: Username = "",
     x_axis: PlotAxis = "step",
+    group_by: GroupBy = "",
+    band: BandKind = "sd",
     smoothing: Smoothing = 0,
+    log_x: LogX = False,
     log_y: LogY = False,
     start: Start = None,
     end: End = None,
 ) -> ApiResponse[Plot]:
-    """Draw up to 20 curves of one or several experiments as an image that you can see.
+    """Draw up to 20 curves of experiments or groups as an image that you can see.
 
-    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and the step from which
-    a curve stays worse, and per curve the last, smallest and largest value with their steps.
+    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and lasting worsening,
+    and per curve the last, smallest and largest value with steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
@@ -91,18 +116,16 @@ async def plot_metrics(
         if not wanted:
             raise missing
         notes.append(str(missing))
-    count = sum(key in one.keys for one in experiments for key in wanted)
-    if count > MOST_CURVES:
-        raise InvalidArgument(
-            say(
-                "The arguments select {count} curves; one picture can show at most {most} distinctly.",
-                count=count,
-                most=MOST_CURVES,
-            ),
-            hint=say("Name fewer experiments, or fewer keys."),
-        )
-    answers = await progress.follow("experiments", *(_read(client, one, wanted) for one in experiments))
-    notes += [note for answer in answers for note in answer.notes]
+    is_scatter = x_axis.startswith("config.")
+    groups = group_experiments([one.found for one in experiments], group_by) if group_by else []
+    _refuse_many(len(wanted) if is_scatter else _count_curves(experiments, wanted, groups))
+    if is_scatter:
+        experiments = _place(experiments, x_axis, notes)
+        read = partial(_read_summary, client)
+    else:
+        read = partial(_read, client, x_axis=x_axis)
+    answers = await progress.follow("experiments", *(read(one, wanted) for one in experiments))
+    notes += [note for _, answer in answers for note in answer.notes]
     notes += [
         say(
             "{name} ({cuid}) has not logged {key}.",
@@ -114,27 +137,67 @@ async def plot_metrics(
         for key in wanted
         if key not in one.keys and key in keys
     ]
-    series = [
-        PlottedSeries(one, key, points)
-        for one, answer in zip(experiments, answers, strict=True)
-        for key, points in (answer.data or {}).items()
-    ]
+    experiments = [one for one, _ in answers]
+    series = [PlottedSeries(one, key, points) for one, answer in answers for key, points in (answer.data or {}).items()]
     links = [client.at(one.ref).get_link(one.ref.parent.experiment("<cuid>")) for one in experiments]
-    return ApiResponse(data=Plot(series, selection, x_axis, smoothing, log_y, links), notes=notes)
+    plot = Plot(
+        series, selection, x_axis, smoothing, log_y, links, log_x, experiments, groups, band, is_scatter=is_scatter
+    )
+    return ApiResponse(data=plot, notes=notes)
+
+
+def _count_curves(experiments: Sequence[PlottedExperiment], wanted: Sequence[str], groups: Sequence[PlotGroup]) -> int:
+    if groups:
+        return len(groups) * len(wanted)
+    return sum(key in one.keys for one in experiments for key in wanted)
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_CURVES:
+        raise InvalidArgument(
+            say(
+                "The arguments select {count} curves; one picture can show at most {most} distinctly.",
+                count=count,
+                most=MOST_CURVES,
+            ),
+            hint=say("Name fewer experiments, or fewer keys."),
+        )
+
+
+def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[str]) -> list[PlottedExperiment]:
+    """Return the experiments whose config value is a number, with it."""
+    values = find_config_values([one.found for one in experiments], x_axis)
+    placed = [
+        one._replace(place=float(value))
+        for one, value in zip(experiments, values, strict=True)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    if not placed:
+        raise InvalidArgument(
+            say("{key} is not a number in any experiment.", key=quote(x_axis)), hint=say("Pass it as group_by instead.")
+        )
+    if len(placed) < len(experiments):
+        notes.append(
+            say_plural(
+                "{count} experiment without a number in {key} is not drawn.",
+                "{count} experiments without a number in {key} are not drawn.",
+                len(experiments) - len(placed),
+                key=quote(x_axis),
+            )
+        )
+    return placed
 
 
 async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str, username: str) -> PlottedExperiment:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     logged = await client.at(ref).list_keys(ref)
-    began = read_time(answer.data.createdAt) if answer.data else None
+    found = answer.data or Experiment(cuid=ref.cuid, state="", createdAt="")
+    began = read_time(found.createdAt)
     return PlottedExperiment(
-        ref,
-        ref.cuid,
-        (answer.data.name if answer.data else "") or ref.cuid,
-        began.timestamp() if began else 0,
-        logged.data.scalars if logged.data else (),
-    )
+        ref, ref.cuid, found.name or ref.cuid, began.timestamp() if began else 0,
+        logged.data.scalars if logged.data else (), found,
+    )  # fmt: skip
 
 
 def _label(experiments: Sequence[PlottedExperiment]) -> list[PlottedExperiment]:
@@ -144,9 +207,36 @@ def _label(experiments: Sequence[PlottedExperiment]) -> list[PlottedExperiment]:
     return [one._replace(label=labels[ref], name=f"{prefixes[ref.parent]}{one.name}") for ref, one in distinct.items()]
 
 
-async def _read(client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str]) -> ApiResponse[dict[str, Points]]:
+async def _read(
+    client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str
+) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
     keys = [key for key in wanted if key in one.keys]
     if not keys:
-        return ApiResponse(data={})
+        return one, ApiResponse(data={})
+    is_metric = x_axis not in CLOCKS
+    if is_metric and x_axis not in one.keys:
+        raise match_known_keys(one.keys, [x_axis])[1] or NotFound(x_axis)
+    requested = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
     # a sample may lack the marked points
-    return await client.at(one.ref).read_points(one.ref, keys, exact=True)
+    answer = await client.at(one.ref).read_points(one.ref, requested, exact=True)
+    points = dict(answer.data or {})
+    if is_metric and x_axis in points:
+        axis = points[x_axis]
+        one = one._replace(axis=dict(zip(axis.steps, axis.values, strict=True)))
+    return one, answer.model_copy(update={"data": {key: points[key] for key in keys if key in points}})
+
+
+async def _read_summary(
+    client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str]
+) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
+    """Return the smallest, largest and last value of each key as its points."""
+    answer = await client.at(one.ref).get_summary(one.ref)
+    points: dict[str, Points] = {}
+    for key in wanted:
+        found = (answer.data or {}).get(key)
+        if found and found.value is not None and found.step is not None:
+            values = {end.step: float(end.value) for end in (found.min, found.max) if end and end.step is not None}
+            values[found.step] = float(found.value)
+            steps = sorted(values)
+            points[key] = Points(steps, [values[step] for step in steps], [0] * len(steps))
+    return one, ApiResponse(data=points, notes=answer.notes)

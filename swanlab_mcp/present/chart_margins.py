@@ -104,13 +104,16 @@ class Writer:
         self.figure.add_artist(Line2D(xs, ys, transform=IdentityTransform(), **how))
 
 
-def find_strip(writer: Writer, entries: Sequence[Entry], panels: int) -> tuple[float, bool]:
-    """Return where the strip of names starts, in pixels, and whether it has connectors to the ends of the curves."""
+def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool) -> tuple[float, bool]:
+    """Return where the strip of names starts, in pixels, and whether it has connectors to the ends of the curves.
+
+    `is_direct`: each name belongs to a single curve.
+    """
     widths = [
         max(writer.measure(entry.name, _NAME), writer.measure(entry.detail, _DETAIL) if _has_details(entries) else 0)
         for entry in entries
     ]
-    has_connectors = panels == 1 and len(entries) <= _DIRECT and not any(entry.is_dot for entry in entries)
+    has_connectors = is_direct and len(entries) <= _DIRECT and not any(entry.is_dot for entry in entries)
     return WIDTH - max(widths, default=0) - _SWATCH - 8 - (_CONNECTOR if has_connectors else 0), has_connectors
 
 

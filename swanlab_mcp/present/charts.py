@@ -143,7 +143,7 @@ def compose(
             x_label = name_x()
     scales = Scales(x_label, is_time, log_x, log_y)
     entries, numbered = _list_entries(panels, scales, missing)
-    left, has_connectors = find_strip(writer, entries, len(panels))
+    left, has_connectors = find_strip(writer, entries, is_direct=len(panels) == 1 and len(curves) == len(entries))
     rows, columns = _arrange(len(panels))
     bottom = BOTTOM if kinds else 0
     hidden, axes = 0, list["Axes"]()
@@ -174,14 +174,16 @@ def _number(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) -> tuple[list[Entry], list[int]]:
-    """Return an entry for each curve of a single panel, for each label of several, and the numbered labels."""
+    """Return an entry for each label, and the numbers of the labels that no font shows."""
     entries: dict[Any, Entry] = {}
     numbered: list[int] = []
     for panel in panels:
         for curve in panel.curves:
             name = shorten(curve.label)
-            key = curve.number if len(panels) == 1 else (name, curve.colour)
+            key = (name, curve.colour)
             if key in entries:
+                # the title says which metric has which line style
+                entries[key] = entries[key]._replace(detail="", dash="-")
                 continue
             if missing.intersection(name):
                 numbered.append(curve.number)

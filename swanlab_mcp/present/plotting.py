@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import smooth
-from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
-from swanlab_mcp.core.models import ApiResponse, Extreme, Page, Picture, PlottedCurve, Points
-from swanlab_mcp.core.records import is_moment
+from swanlab_mcp.core.models import ApiResponse, Page, Picture, PlottedCurve, Points
 from swanlab_mcp.core.untrusted import quote
-from swanlab_mcp.operations.plotting import Plot, PlottedExperiment
+from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.chart_panels import divide_keys, name_panel
 from swanlab_mcp.present.charts import Chart, Curve, Mark, NameAxis, Panel, draw_chart
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
+from swanlab_mcp.present.plot_lines import (
+    Line,
+    Place,
+    describe_line,
+    group_lines,
+    measure_group,
+    name_lines,
+    name_runs,
+    place_lines,
+)
+from swanlab_mcp.present.scatter import arrange_points, describe_points
 from swanlab_mcp.present.sparklines import draw_sparkline
 
-__all__ = ["publish"]
+__all__ = ["arrange_panels", "publish"]
 
 _DRAWN_POINTS = 2000  # two per pixel column
 _UNLIKE = 100  # a curve this many times smaller than another is a flat line
-
-
-class _Line(NamedTuple):
-    """A curve's points in the selected range, and their places on the x axis."""
-
-    experiment: PlottedExperiment
-    key: str
-    points: Points
-    row: PlottedCurve
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
@@ -53,24 +50,26 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
         page=Page(returned=len(rows), total=len(rows)),
         notes=list(dict.fromkeys([*answer.notes, *remarks, *links])),
         pictures=pictures,
-        view=partial(
+        view=None
+        if plot.is_scatter or plot.groups
+        else partial(
             describe_chart,
             [InteractiveCurve(one.experiment.ref, one.experiment.began, one.points, one.row) for one in lines],
-            x_axis=plot.x_axis,
+            x_axis=plot.x_axis if plot.x_axis in CLOCKS else "step",
             smoothing=plot.smoothing,
             log_y=plot.log_y,
         ),
     )
 
 
-def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
+def _plot(plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
     """Return the lines, the picture (empty without matplotlib), and the notes."""
-    lines: list[_Line] = []
+    lines: list[Line] = []
     notes: list[str] = []
     for one, key, points in plot.series:
         part = select_points(points, plot.selection, 0)
         if part.steps:
-            lines.append(_Line(one, key, part, _describe(len(lines) + 1, one, key, part)))
+            lines.append(Line(one, key, part, describe_line(len(lines) + 1, one, key, part)))
         else:
             which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.label)}
             notes.append(
@@ -81,8 +80,9 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
     if not lines:
         raise NotFound(say("There are no points to draw."), hint=join_sentences(*notes))
     notes += _check_log_axis(lines, plot)
+    members, lines = lines, _arrange_lines(lines, plot)
     try:
-        chart = _draw(lines, plot, notes)
+        chart = _draw(lines, members, plot, notes)
     except (ImportError, OSError) as error:
         drawn = [draw_sparkline(line.points.values, is_log=plot.log_y) for line in lines]
         rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
@@ -108,43 +108,19 @@ def _plot(plot: Plot) -> tuple[list[_Line], list[Picture], list[str]]:
     return lines, [Picture(chart.png, "image/png")], notes
 
 
-def _describe(number: int, one: PlottedExperiment, key: str, part: Points) -> PlottedCurve:
-    odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
-    finite = [place for place, value in enumerate(part.values) if math.isfinite(value)]
-    low, high = (
-        (min(finite, key=part.values.__getitem__), max(finite, key=part.values.__getitem__)) if finite else (0, 0)
-    )
-    mode = describe_key(key).direction
-
-    def report(place: int) -> Extreme:
-        return Extreme(step=part.steps[place], value=part.values[place])
-
-    return PlottedCurve(
-        number=number,
-        exp_cuid=one.label,
-        name=one.name,
-        key=key,
-        points=len(part.steps),
-        last=report(-1),
-        min=report(low) if finite else None,
-        max=report(high) if finite else None,
-        best=(mode or None) if finite else None,
-        non_finite=len(odd) or None,
-        first_non_finite_step=odd[0] if odd else None,
-        worse_since=_find_worse_since(key, part),
-    )
+def _arrange_lines(lines: list[Line], plot: Plot) -> list[Line]:
+    """Return the lines that are drawn: of experiments or groups."""
+    if plot.is_scatter:
+        return describe_points(lines)
+    if not plot.groups:
+        return lines
+    grouped = group_lines(lines, plot)
+    if not grouped:
+        raise NotFound(say("There are no points to draw."), hint=say("All values are NaN or infinite."))
+    return grouped
 
 
-def _find_worse_since(key: str, part: Points) -> int | None:
-    """Return the step since which a loss or a quality is worse for good, by the rule of diagnose_experiment."""
-    curve = read_curve(key, part.steps, part.values)
-    if not curve.is_judged or not curve.kind.must_improve:
-        return None
-    worse = find_worsening(curve.finite_steps, curve.costs)
-    return worse.onset_step if worse else None
-
-
-def _check_log_axis(lines: Sequence[_Line], plot: Plot) -> list[str]:
+def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
     if plot.log_y:
         hidden = sum(value <= 0 for line in lines for value in line.points.values)
         if not any(value > 0 for line in lines for value in line.points.values):
@@ -165,7 +141,7 @@ def _check_log_axis(lines: Sequence[_Line], plot: Plot) -> list[str]:
     return [note for key in dict.fromkeys(line.key for line in lines) if (note := _compare_sizes(lines, key))]
 
 
-def _compare_sizes(lines: Sequence[_Line], key: str) -> str:
+def _compare_sizes(lines: Sequence[Line], key: str) -> str:
     """Return a note if a curve of the key looks flat next to another."""
     sizes = {
         line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
@@ -184,18 +160,38 @@ def _compare_sizes(lines: Sequence[_Line], key: str) -> str:
     )
 
 
-def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
-    name_x, places = _place(lines, plot.x_axis)
-    lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(lines, places, strict=True))
+def arrange_panels(
+    lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
+) -> tuple[NameAxis, list[Panel]]:
+    """Return the name of the x axis and the panels; `members` are the experiments' lines, `lines` may be of groups."""
+    if plot.is_scatter:
+        return lambda: plot.x_axis, arrange_points(lines, plot)
+    name_x, places = place_lines(members, plot.x_axis)
+    lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(members, places, strict=True))
     if lost:
-        notes.append(
-            say_plural(
-                "{count} point without a recorded time is not in the picture.",
-                "{count} points without a recorded time are not in the picture.",
-                lost,
-            )
-        )
-    if plot.smoothing:
+        notes.append(_describe_lost(lost, plot.x_axis))
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        values.setdefault(line.key, []).extend(line.points.values)
+    layouts = divide_keys(values)
+    runs = list(dict.fromkeys(_identify(line) for line in lines))
+    names = name_lines(lines) if len(layouts) == 1 and min(len(runs), len(values)) == 1 else name_runs(lines)
+    by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}
+    panels: list[Panel] = []
+    for layout in layouts:
+        curves = [
+            _to_curve(line, by_number, label, plot, (runs.index(_identify(line)), layout.keys.index(line.key)))
+            for line, label in zip(lines, names, strict=True)
+            if line.key in layout.keys
+        ]
+        unit = layout.keys[0] if len(layout.keys) == 1 else " ".join(describe_key(layout.keys[0]).family)
+        panels.append(Panel(name_panel(layout.keys), unit, curves))
+    return name_x, panels
+
+
+def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]) -> Chart:
+    name_x, panels = arrange_panels(lines, members, plot, notes)
+    if plot.smoothing and not plot.is_scatter:
         notes.append(
             say(
                 "The curves are smoothed ({weight:g}) and the raw values are faint; stars mark the best smoothed "
@@ -203,8 +199,9 @@ def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
                 weight=plot.smoothing,
             )
         )
-    panels = _divide(lines, places, plot)
-    chart = draw_chart(panels, name_x=name_x, is_time=plot.x_axis == "time", log_y=plot.log_y)
+    if plot.groups and not plot.is_scatter:
+        notes.append(_describe_band(plot))
+    chart = draw_chart(panels, name_x=name_x, is_time=plot.x_axis == "time", log_x=plot.log_x, log_y=plot.log_y)
     if chart.hidden:
         notes.append(
             say_plural(
@@ -216,81 +213,38 @@ def _draw(lines: Sequence[_Line], plot: Plot, notes: list[str]) -> Chart:
     return chart
 
 
-def _divide(lines: Sequence[_Line], places: Sequence[Mapping[int, float]], plot: Plot) -> list[Panel]:
-    """Return the panels; a run has one colour in all of them."""
-    values: dict[str, list[float]] = {}
-    for line in lines:
-        values.setdefault(line.key, []).extend(line.points.values)
-    layouts = divide_keys(values)
-    runs = list(dict.fromkeys(line.experiment.ref for line in lines))
-    names = _name(lines) if len(layouts) == 1 else _name_runs(lines)
-    panels: list[Panel] = []
-    for layout in layouts:
-        curves = [
-            _to_curve(line, xs, label, plot, (runs.index(line.experiment.ref), layout.keys.index(line.key)))
-            for line, xs, label in zip(lines, places, names, strict=True)
-            if line.key in layout.keys
-        ]
-        unit = layout.keys[0] if len(layout.keys) == 1 else " ".join(describe_key(layout.keys[0]).family)
-        panels.append(Panel(name_panel(layout.keys), unit, curves))
-    return panels
-
-
-def _place(lines: Sequence[_Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
-    """Return the x axis' name, and for each curve the place of each step; steps without a recorded time are absent."""
-    if x_axis == "step":
-        return lambda: say("step"), [{step: step for step in line.points.steps} for line in lines]
-    unknown = [line.experiment.label for line in lines if not line.experiment.began]
-    if x_axis == "relative_time" and unknown:
-        raise InvalidArgument(
-            say("The start of {cuid} is unknown.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
+def _describe_lost(count: int, x_axis: str) -> str:
+    if x_axis in CLOCKS:
+        return say_plural(
+            "{count} point without a recorded time is not in the picture.",
+            "{count} points without a recorded time are not in the picture.",
+            count,
         )
-    places = [
-        {
-            step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
-            for step, time in zip(line.points.steps, line.points.times, strict=True)
-            if is_moment(time)
-        }
-        for line in lines
-    ]
-    if not any(places):
-        raise InvalidArgument(say("No times are recorded for these points."), hint=say("Use x_axis='step'."))
-    if x_axis == "time":
-        first = datetime.fromtimestamp(min(x for xs in places for x in xs.values()), timezone.utc)
-        return lambda: say("time (UTC), from {date}", date=f"{first:%Y-%m-%d}"), places
-    longest = max(abs(x) for xs in places for x in xs.values())
-    names = {
-        3600: lambda: say("hours since the start"),
-        60: lambda: say("minutes since the start"),
-        1: lambda: say("seconds since the start"),
-    }
-    seconds = 3600 if longest > 3 * 3600 else 60 if longest > 300 else 1
-    return names[seconds], [{step: x / seconds for step, x in xs.items()} for xs in places]
+    return say_plural(
+        "{count} point without a value of {axis} at its step is not in the picture.",
+        "{count} points without a value of {axis} at their step are not in the picture.",
+        count,
+        axis=quote(x_axis),
+    )
 
 
-def _name(lines: Sequence[_Line]) -> list[str]:
-    """Return labels that distinguish the lines by experiment, key, or both."""
-    names = _name_runs(lines)
-    if len({line.key for line in lines}) == 1:
-        return names
-    if len({line.experiment.label for line in lines}) == 1:
-        return [line.key for line in lines]
-    return [f"{name} {line.key}" for name, line in zip(names, lines, strict=True)]
+def _describe_band(plot: Plot) -> str:
+    if plot.band == "sd":
+        return say("Curves are means of n experiments; low and high are one standard deviation around the last mean.")
+    return say("Curves are means of n experiments; low and high are the smallest and largest last values.")
 
 
-def _name_runs(lines: Sequence[_Line]) -> list[str]:
-    """Return the name of each line's experiment; equal names get the experiment's id."""
-    ids = {line.experiment.label: line.experiment.name for line in lines}
-    holders = Counter(ids.values())
-    return [
-        line.experiment.name
-        if holders[line.experiment.name] == 1
-        else f"{line.experiment.name} ({line.experiment.label})"
-        for line in lines
-    ]
+def _identify(line: Line) -> Hashable:
+    """Return what keeps its colour in all panels: an experiment, or a group by its name and members."""
+    if not line.members:
+        return line.experiment.ref
+    return line.row.name, tuple(member.experiment.ref for member in line.members)
 
 
-def _to_curve(line: _Line, xs: Mapping[int, float], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
+def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
+    if line.members:
+        return _to_band(line, places, label, plot, style)
+    xs = places[line.row.number]
     kept = [place for place, step in enumerate(line.points.steps) if step in xs]
     steps = [line.points.steps[place] for place in kept]
     values = [line.points.values[place] for place in kept]
@@ -303,6 +257,23 @@ def _to_curve(line: _Line, xs: Mapping[int, float], label: str, plot: Plot, styl
         number=line.row.number,
         colour=style[0],
         dash=style[1],
+    )
+
+
+def _to_band(line: Line, places: Mapping[int, Place], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
+    band = measure_group(line, places, plot.band)
+    means, lows, highs = (
+        smooth(values, plot.smoothing) if plot.smoothing else values for values in (band.means, band.lows, band.highs)
+    )
+    count = f"n={line.row.n}" if line.row.n_last is None else f"n={line.row.n}…{line.row.n_last}"
+    return Curve(
+        f"{label} ({count})",
+        band.xs,
+        means,
+        number=line.row.number,
+        colour=style[0],
+        dash=style[1],
+        band=(band.xs, lows, highs),
     )
 
 

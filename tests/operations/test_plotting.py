@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy as np
 import pytest
 from PIL import Image
 
 import swanlab_mcp
+from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import run
 from tests.conftest import session, text_of
@@ -166,7 +168,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
-        ({"keys": ["loss"], "x_axis": "epoch"}, "'x_axis' must be one of: step, time, relative_time"),
+        ({"keys": ["loss"], "x_axis": "epoch"}, "No metric of this experiment matches 'epoch'"),
         ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 is after end=1"),
         ({"keys": ["loss"], "start": "soon"}, "not a step or a time"),
         ({"keys": ["minus"], "log_y": True}, "log_y needs values above 0"),
@@ -290,3 +292,85 @@ def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
     done = run("--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=lr", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "omit --json" in done.stderr
+
+
+@pytest.fixture
+def sweep(state: State) -> State:
+    """Return ten settings with five seeds each; the last seed of each ends early."""
+    project = state.add_project(state.workspaces[0], "sweep")
+    for rate in range(10):
+        for seed in range(5):
+            steps = range(60 if seed == 4 else 100)
+            state.add_experiment(
+                project, f"r{rate}s{seed}", cuid=f"r{rate}s{seed}", config={"lr": 0.1 * (rate + 1), "seed": seed},
+                metrics={
+                    "val/loss": [(step, (rate + 1 + seed / 10) / (1 + step)) for step in steps],
+                    "epoch": [(step, step / 10) for step in steps],
+                },
+            )  # fmt: skip
+    return state
+
+
+ALL = [f"r{rate}s{seed}" for rate in range(10) for seed in range(5)]
+
+
+@pytest.mark.parametrize("by", ["seed", "lr", "config.lr"])
+async def test_groups_of_seeds_are_means_with_bands(settings: Settings, sweep: State, by: str) -> None:
+    assert sweep.projects
+    async with session(settings) as client:
+        _, text = await plot(client, project="sweep", exp_cuids=ALL, keys=["val/loss"], group_by=by)
+    rows = read_rows(text)
+    assert len(rows) == 10
+    assert count_tokens(text) <= 700
+    ends = np.array([(3 + seed / 10) / 100 for seed in range(4)])
+    row = rows[2]
+    assert (row["n"], row["n_last"], row["last.step"]) == ("5", "4", "99")
+    assert row["name"].startswith("lr=0.3")
+    assert float(row["last.value"]) == pytest.approx(ends.mean(), rel=1e-5)
+    assert float(row["low"]) == pytest.approx(ends.mean() - ends.std(ddof=1), rel=1e-5)
+    assert float(row["high"]) == pytest.approx(ends.mean() + ends.std(ddof=1), rel=1e-5)
+
+
+async def test_band_can_be_the_smallest_and_largest_value(settings: Settings, sweep: State) -> None:
+    assert sweep.projects
+    given = {"project": "sweep", "exp_cuids": ALL[:10], "keys": ["val/loss"], "group_by": "lr"}
+    async with session(settings) as client:
+        spread, _ = await plot(client, **given)
+        extremes, text = await plot(client, **given, band="minmax")
+    assert spread != extremes
+    assert (read_rows(text)[0]["low"], read_rows(text)[0]["high"]) == ("0.01", "0.013")
+
+
+async def test_metric_or_config_can_be_the_x_axis(settings: Settings, sweep: State) -> None:
+    assert sweep.projects
+    given = {"project": "sweep", "exp_cuids": ALL[:20], "keys": ["val/loss"]}
+    pictures: set[bytes] = set()
+    async with session(settings) as client:
+        for how in ({}, {"x_axis": "epoch"}, {"x_axis": "epoch", "log_x": True}, {"x_axis": "config.lr"}):
+            png, text = await plot(client, **given, **how)
+            pictures.add(png)
+        assert len(pictures) == 4
+        row = read_rows(text)[6]
+        assert (row["name"], row["x"], row["min.value"], row["min.step"]) == ("r1s1", "0.2", "0.021", "99")
+        coloured, _ = await plot(client, **given, x_axis="config.lr", group_by="seed")
+        assert coloured not in pictures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"group_by": "learning"}, "No experiment has a config key learning. Similar names: lr, seed."),
+        ({"x_axis": "epcoh"}, "Similar names among its 2: epoch"),
+        ({"x_axis": "config.sed"}, "No experiment has a config key sed. Similar names: seed."),
+        ({}, "The arguments select 50 curves"),
+    ],
+)
+async def test_impossible_groups_and_axes_are_explained(
+    settings: Settings, sweep: State, arguments: dict[str, Any], expected: str
+) -> None:
+    assert sweep.projects
+    async with session(settings) as client:
+        given = {"project": "sweep", "exp_cuids": ALL if not arguments else ALL[:5], "keys": ["val/loss"]}
+        result = await client.call_tool("plot_metrics", {**given, **arguments})
+    assert result.is_error
+    assert expected in text_of(result)

@@ -1,0 +1,85 @@
+"""Group the experiments of a plot by a config key, or as repeats that differ only in their seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from swanlab_mcp.analysis.differences import find_varying, flatten, freeze, identify_settings, is_setting
+from swanlab_mcp.core.errors import NotFound
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Experiment
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import quote
+
+__all__ = ["PlotGroup", "find_config_values", "group_experiments"]
+
+_REPEATS = "seed"
+_NAMED_BY = 3  # keys of a setting's name
+
+
+class PlotGroup(NamedTuple):
+    """A group's config keys with their values, "" for experiments without the key, and the places of its members."""
+
+    pairs: Sequence[tuple[str, Any]]
+    places: Sequence[int]
+
+
+def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGroup]:
+    """Return the groups in the order of their first members; `seed` groups repeats of a setting.
+
+    Raises NotFound if no experiment has the config key.
+    """
+    configs = [flatten(one.profile.get("config")) for one in experiments]
+    if by != _REPEATS:
+        values = find_config_values(experiments, by)
+        return [
+            PlotGroup([(by.removeprefix("config."), values[places[0]])], places)
+            for places in _collect([freeze(value) for value in values])
+        ]
+    # without recorded settings, nothing shows that two experiments are repeats
+    codes = [place if code is None else code for place, code in enumerate(identify_settings(configs))]
+    groups = _collect(codes)
+    pairs = _name_settings([configs[places[0]] for places in groups])
+    return [PlotGroup(one, places) for one, places in zip(pairs, groups, strict=True)]
+
+
+def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, Any]]]:
+    """Return for each config the keys and values in which it differs from the most common values."""
+    columns: dict[tuple[int, ...], str] = {}
+    for key in find_varying(configs):
+        if is_setting(key):
+            codes = [freeze(config.get(key, "")) for config in configs]
+            # of keys that change together, the first suffices
+            columns.setdefault(tuple(map(codes.index, codes)), key)
+    usual: dict[str, int] = {}
+    for column, key in columns.items():
+        place, count = Counter(column).most_common(1)[0]
+        usual[key] = place if count > 1 else -1
+    named: list[list[tuple[str, Any]]] = []
+    for place, config in enumerate(configs):
+        keys = [key for column, key in columns.items() if column[place] != usual[key]] or list(usual)[:1]
+        named.append([(key, config.get(key, "")) for key in keys[:_NAMED_BY]])
+    return named
+
+
+def find_config_values(experiments: Sequence[Experiment], name: str) -> list[Any]:
+    """Return each experiment's value of a config key, "" if it lacks the key; NotFound if all lack it."""
+    key = name.removeprefix("config.")
+    configs = [flatten(one.profile.get("config")) for one in experiments]
+    if not any(key in config for config in configs):
+        known = list(dict.fromkeys(one for config in configs for one in config))
+        near = find_near_names(key, known) or known[:10]
+        raise NotFound(
+            say("No experiment has a config key {key}.", key=quote(key)),
+            hint=say("Similar names: {names}.", names=", ".join(map(quote, near))) if near else "",
+        )
+    return [config.get(key, "") for config in configs]
+
+
+def _collect(codes: Sequence[Any]) -> list[list[int]]:
+    groups: dict[Any, list[int]] = {}
+    for place, code in enumerate(codes):
+        groups.setdefault(code, []).append(place)
+    return list(groups.values())

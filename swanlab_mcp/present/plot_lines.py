@@ -1,0 +1,197 @@
+"""Lines of a plot: their figures, their places on the horizontal axis, their names, and the groups they form."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.bands import Band, Spread, measure_band
+from swanlab_mcp.analysis.deciding import read_curve
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.trends import find_worsening
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.findings import round_number
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Extreme, PlottedCurve, Points
+from swanlab_mcp.core.records import is_moment
+from swanlab_mcp.core.secret_masking import mask_secrets
+from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.baselines import write_name
+from swanlab_mcp.operations.plot_groups import PlotGroup
+from swanlab_mcp.operations.plotting import CLOCKS, Plot, PlottedExperiment
+from swanlab_mcp.present.charts import NameAxis
+
+__all__ = [
+    "Line", "Place", "describe_line", "group_lines", "measure_group", "name_group", "name_lines", "name_runs",
+    "place_lines",
+]  # fmt: skip
+
+_NAME = 60
+Place = Mapping[int, float]
+
+
+class Line(NamedTuple):
+    """A curve's points in the selected range; a group's points are the means of its `members`."""
+
+    experiment: PlottedExperiment
+    key: str
+    points: Points
+    row: PlottedCurve
+    members: Sequence[Line] = ()
+
+
+def describe_line(number: int, one: PlottedExperiment, key: str, part: Points) -> PlottedCurve:
+    odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
+    finite = [place for place, value in enumerate(part.values) if math.isfinite(value)]
+    low, high = (
+        (min(finite, key=part.values.__getitem__), max(finite, key=part.values.__getitem__)) if finite else (0, 0)
+    )
+    mode = describe_key(key).direction
+
+    def report(place: int) -> Extreme:
+        return Extreme(step=part.steps[place], value=part.values[place])
+
+    return PlottedCurve(
+        number=number,
+        exp_cuid=one.label,
+        name=one.name,
+        key=key,
+        points=len(part.steps),
+        last=report(-1),
+        min=report(low) if finite else None,
+        max=report(high) if finite else None,
+        best=(mode or None) if finite else None,
+        non_finite=len(odd) or None,
+        first_non_finite_step=odd[0] if odd else None,
+        worse_since=_find_worse_since(key, part),
+    )
+
+
+def _find_worse_since(key: str, part: Points) -> int | None:
+    """Return the step since which a loss or a quality is worse for good, by the rule of diagnose_experiment."""
+    curve = read_curve(key, part.steps, part.values)
+    if not curve.is_judged or not curve.kind.must_improve:
+        return None
+    worse = find_worsening(curve.finite_steps, curve.costs)
+    return worse.onset_step if worse else None
+
+
+def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
+    """Return the x axis' name, and for each curve the place of each step; steps without a place are absent."""
+    if x_axis == "step":
+        return lambda: say("step"), [{step: step for step in line.points.steps} for line in lines]
+    if x_axis not in CLOCKS:
+        return lambda: x_axis, [
+            {step: x for step in line.points.steps if math.isfinite(x := line.experiment.axis.get(step, math.nan))}
+            for line in lines
+        ]
+    unknown = [line.experiment.label for line in lines if not line.experiment.began]
+    if x_axis == "relative_time" and unknown:
+        raise InvalidArgument(
+            say("The start of {cuid} is unknown.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
+        )
+    places = [
+        {
+            step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
+            for step, time in zip(line.points.steps, line.points.times, strict=True)
+            if is_moment(time)
+        }
+        for line in lines
+    ]
+    if not any(places):
+        raise InvalidArgument(say("No times are recorded for these points."), hint=say("Use x_axis='step'."))
+    if x_axis == "time":
+        first = datetime.fromtimestamp(min(x for xs in places for x in xs.values()), timezone.utc)
+        return lambda: say("time (UTC), from {date}", date=f"{first:%Y-%m-%d}"), places
+    longest = max(abs(x) for xs in places for x in xs.values())
+    names = {
+        3600: lambda: say("hours since the start"),
+        60: lambda: say("minutes since the start"),
+        1: lambda: say("seconds since the start"),
+    }
+    seconds = 3600 if longest > 3 * 3600 else 60 if longest > 300 else 1
+    return names[seconds], [{step: x / seconds for step, x in xs.items()} for xs in places]
+
+
+def name_lines(lines: Sequence[Line]) -> list[str]:
+    """Return labels that distinguish the lines of one metric by experiment, those of one experiment by metric."""
+    names = name_runs(lines)
+    is_one_run = len(set(names)) == 1 and len({line.key for line in lines}) > 1
+    return [line.key for line in lines] if is_one_run else names
+
+
+def name_runs(lines: Sequence[Line]) -> list[str]:
+    """Return the name of each line's experiment; equal names get the experiment's id."""
+    if any(line.members for line in lines):
+        return [line.row.name for line in lines]
+    ids = {line.experiment.label: line.experiment.name for line in lines}
+    holders = Counter(ids.values())
+    return [
+        line.experiment.name
+        if holders[line.experiment.name] == 1
+        else f"{line.experiment.name} ({line.experiment.label})"
+        for line in lines
+    ]
+
+
+def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
+    """Return a line for each group and key, in the order of the groups."""
+    places = {one.ref: place for place, one in enumerate(plot.experiments)}
+    keys = dict.fromkeys(line.key for line in lines)
+    grouped: list[Line] = []
+    for group in plot.groups:
+        for key in keys:
+            members = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
+            if any(math.isfinite(value) for line in members for value in line.points.values):
+                grouped.append(_join(len(grouped) + 1, group, members, plot.band))
+    return grouped
+
+
+def measure_group(line: Line, places: Mapping[int, Place], spread: Spread) -> Band:
+    """Return the band of a group's members over the horizontal axis; `places` belong to the members' numbers."""
+    curves: list[tuple[list[float], list[float]]] = []
+    for member in line.members:
+        xs = places[member.row.number]
+        # places must increase, and of equal places the last value counts
+        points = dict(
+            sorted((xs[step], value) for step, value in zip(member.points.steps, member.points.values, strict=True)
+                   if step in xs)
+        )  # fmt: skip
+        curves.append((list(points), list(points.values())))
+    return measure_band(curves, spread)
+
+
+def name_group(group: PlotGroup) -> str:
+    """Return a group's config keys and values, with secrets masked."""
+    pairs = [(key.rsplit(".", 1)[-1], mask_secrets(value, key)) for key, value in group.pairs]
+    return shorten(write_name(pairs), _NAME) if pairs else say("all")
+
+
+def _join(number: int, group: PlotGroup, members: Sequence[Line], spread: Spread) -> Line:
+    """Return the line of a group: its points and figures are those of the mean."""
+    first = members[0]
+    band = measure_band([(line.points.steps, line.points.values) for line in members], spread)
+    points = Points([round(x) for x in band.xs], band.means, [0] * len(band.xs))
+    row = describe_line(number, first.experiment, first.key, points)
+    row = row.model_copy(
+        update={
+            "exp_cuid": "",
+            "name": name_group(group),
+            "points": None,
+            "n": len(members),
+            "n_last": band.counts[-1] if band.counts and band.counts[-1] != len(members) else None,
+            "low": round_number(band.lows[-1]) if band.lows else None,
+            "high": round_number(band.highs[-1]) if band.highs else None,
+            "non_finite": sum(line.row.non_finite or 0 for line in members) or None,
+            "worse_since": None,
+            **{end: _round(extreme) for end in ("last", "min", "max") if (extreme := row[end])},
+        }
+    )
+    return Line(first.experiment, first.key, points, row, members)
+
+
+def _round(extreme: Extreme) -> Extreme:
+    return Extreme(step=extreme.step, value=round_number(extreme.value))

@@ -1,0 +1,58 @@
+"""Scatter plots of experiments: a result over a config value, with a colour for each group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import PlottedCurve
+from swanlab_mcp.operations.plot_groups import PlotGroup
+from swanlab_mcp.operations.plotting import Plot
+from swanlab_mcp.present.charts import Curve, Panel
+from swanlab_mcp.present.plot_lines import Line, name_group
+
+__all__ = ["arrange_points", "describe_points"]
+
+
+def describe_points(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines with rows that hold the place and value of the point that is drawn."""
+    return [line._replace(row=_describe_point(line)) for line in lines]
+
+
+def _describe_point(line: Line) -> PlottedCurve:
+    # the value that is not drawn is omitted
+    kept = line.row.best or "last"
+    others = dict.fromkeys({"min", "max", "last"} - {kept})
+    return line.row.model_copy(update={"x": line.experiment.place, "points": None, "worse_since": None, **others})
+
+
+def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
+    """Return a panel for each key: the best value of each experiment, the last one if the direction is unknown."""
+    everything = PlotGroup([], range(len(plot.experiments)))
+    places = {one.ref: place for place, one in enumerate(plot.experiments)}
+    panels: list[Panel] = []
+    for key in dict.fromkeys(line.key for line in lines):
+        curves: list[Curve] = []
+        kind = ""
+        for number, group in enumerate(plot.groups or [everything]):
+            own = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
+            if own:
+                kind = own[0].row.best or ""
+                curves.append(
+                    Curve(
+                        name_group(group) if plot.groups else say("{count} experiments", count=len(own)),
+                        [line.experiment.place for line in own],
+                        [_choose_value(line) for line in own],
+                        colour=number,
+                        dots=True,
+                    )
+                )
+        title = say("{key} (best)", key=key) if kind else say("{key} (last)", key=key)
+        panels.append(Panel(title, key, curves))
+    return panels
+
+
+def _choose_value(line: Line) -> float:
+    best = line.row[line.row.best] if line.row.best else line.row.last
+    return best.value if best else math.nan
