@@ -91,7 +91,7 @@ WORDS = BeforeValidator(read_words)
 Key = Annotated[str, Field(min_length=1, max_length=512)]
 Name = Annotated[str, Field(max_length=2048)]
 
-Username = Annotated[str, Field(max_length=512, description="Workspace that owns the project. Default: your own")]
+Username = Annotated[str, Field(max_length=512, description="Workspace of the project. Default: your own")]
 ProjectName = Annotated[
     str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
 ]
@@ -101,7 +101,7 @@ OptionalProject = Annotated[
     str,
     Field(
         max_length=1024,
-        description="Project name, path or URL; not needed for a path, URL, id, or a name that no other project has",
+        description="Project name, path or URL; not needed for a path, URL, id or unique name",
     ),
 ]
 ExpCuid = Annotated[
@@ -165,7 +165,7 @@ Start = Annotated[
     int | str | None,
     BeforeValidator(read_bound),
     AS_TEXT,
-    Field(description="First step, such as 1000, or first UTC time, such as 2026-11-23T08:00. Default: the beginning"),
+    Field(description="First step (1000) or first UTC time (2026-11-23T08:00). Default: the beginning"),
 ]
 End = Annotated[
     int | str | None,
@@ -213,12 +213,12 @@ GroupBy = Annotated[
     ),
 ]
 BandKind = Annotated[
-    Literal["sd", "minmax"], Field(description="Band of a group: one standard deviation, or minimum to maximum")
+    Literal["sd", "minmax"], Field(description="Band of each group: standard deviation, or minimum to maximum")
 ]
 LogX = Annotated[bool, Field(description="Draw the horizontal axis on a logarithmic scale")]
 Smoothing = Annotated[
     float,
-    Field(ge=0, lt=1, description="Smoothing weight of the curves from 0 (none) to below 1, such as 0.9"),
+    Field(ge=0, lt=1, description="Smoothing weight of the curves, from 0 (none) to below 1 (such as 0.9)"),
 ]
 LogY = Annotated[bool, Field(description="Draw the vertical axis on a logarithmic scale")]
 XAxis = Annotated[
