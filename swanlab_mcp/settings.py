@@ -76,6 +76,7 @@ class Settings:
     language: str = "en"
     metrics_file: str = ""
     output: str = "auto"
+    tools: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -113,6 +114,7 @@ def load_settings(
     is_cached: bool = True,
     lang: str = "",
     output: str = "",
+    tools: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
@@ -135,6 +137,7 @@ def load_settings(
             timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
             max_output_tokens=tokens or DEFAULT_MAX_OUTPUT_TOKENS,
             output=output or _read_output(known, problems),
+            tools=tuple(tools),
             show_secrets=show_secrets,
             allow_writes=allow_writes,
             is_cached=is_cached,

@@ -62,6 +62,7 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         is_cached=not arguments.no_cache,
         lang=arguments.lang,
         output=arguments.output_form,
+        tools=[name for name in arguments.tools.split(",") if name.strip()],
     )
     with speak(settings.language):
         if settings.metrics_file:

@@ -87,6 +87,12 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--audit", default="", metavar="FILE", help=text)
     text = say("requests per minute of each key (default: no limit)")
     serve.add_argument("--rate", default=0, type=_whole, metavar="N", help=text)
+    text = say("time for running calls to finish after SIGTERM (default: 0.5)")
+    serve.add_argument("--drain", default=0.5, type=_positive(float), metavar="SECONDS", help=text)
+    text = say("serve Prometheus metrics on this port; 0 takes a free port")
+    serve.add_argument("--metrics-port", default=None, type=_whole, metavar="PORT", help=text)
+    text = say("address of the metrics (default: 127.0.0.1)")
+    serve.add_argument("--metrics-host", default="127.0.0.1", metavar="ADDRESS", help=text)
     _add_output(serve, default=argparse.SUPPRESS)
 
 
@@ -167,6 +173,7 @@ def _add_options(parser: Any, default: str | None = None) -> None:
     add("--show-secrets", fallback=False, action="store_true", help=text)
     text = say("add the tools that create and delete")
     add("--allow-writes", fallback=False, action="store_true", help=text)
+    add("--tools", "", metavar="NAME,…", help=say("offer only these tools"))
     add("--no-cache", fallback=False, action="store_true", help=say("disable the cache"))
     text = say("time limit of a call (default: 45)")
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help=text)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
+from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.observation import observe
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
 
@@ -50,7 +52,11 @@ def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
     gc.disable()
     from swanlab_mcp.server.app import create_server
 
-    server = create_server(settings, log_level=arguments.log_level)
+    try:
+        server = create_server(settings, log_level=arguments.log_level)
+    except InvalidArgument as error:
+        print(f"--tools: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
     gc.freeze()
     gc.enable()
     return server
@@ -145,20 +151,48 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         path = shorten(arguments.audit)
         print(say("The audit log {path} cannot be written: {why}.", path=path, why=error.strerror), file=sys.stderr)
         return 2
-    app = create_http_app(
-        settings,
-        allowed_hosts=arguments.allowed_host,
-        allowed_origins=arguments.allowed_origin,
-        shared_key=arguments.shared_key,
-        log_level=arguments.log_level,
-        limits=Limits(rate=arguments.rate),
-        audit=audit,
-    )
+    try:
+        metrics = _serve_metrics(arguments)
+        app = create_http_app(
+            settings,
+            allowed_hosts=arguments.allowed_host,
+            allowed_origins=arguments.allowed_origin,
+            shared_key=arguments.shared_key,
+            log_level=arguments.log_level,
+            limits=Limits(rate=arguments.rate),
+            audit=audit,
+            metrics=metrics,
+        )
+    except InvalidArgument as error:
+        print(error, file=sys.stderr)
+        return 2
     end_on_signals()
     try:
-        serve_http(app, arguments.http_host, arguments.http_port)
+        serve_http(app, arguments.http_host, arguments.http_port, arguments.drain)
     except (OSError, OverflowError) as error:
         address = f"{arguments.http_host}:{arguments.http_port}"
         print(say("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)
         return 1
     return 0
+
+
+def _serve_metrics(arguments: argparse.Namespace) -> Any:
+    """Start the metrics if they are wanted. Raises InvalidArgument."""
+    if arguments.metrics_port is None:
+        return None
+    try:
+        from swanlab_mcp.server.metrics import Metrics
+    except ImportError as error:
+        raise InvalidArgument(
+            say("--metrics-port needs the package prometheus-client."),
+            hint=say("Install it with: pip install 'swanlab-mcp-server[server]'."),
+        ) from error
+    metrics = Metrics()
+    address = f"{arguments.metrics_host}:{arguments.metrics_port}"
+    try:
+        port = metrics.serve(arguments.metrics_host, arguments.metrics_port)
+    except (OSError, OverflowError) as error:
+        raise InvalidArgument(say("Cannot listen on {address}: {why}.", address=address, why=error)) from error
+    observe(metrics.observe)
+    print(f"serving metrics on http://{arguments.metrics_host}:{port}/metrics", file=sys.stderr)
+    return metrics

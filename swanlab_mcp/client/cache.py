@@ -21,6 +21,7 @@ from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment
+from swanlab_mcp.core.observation import CacheRead, notify
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref
 from swanlab_mcp.core.untrusted import shorten
@@ -131,6 +132,7 @@ class AnswerCache:
         if isinstance(ref, ExperimentRef):
             self._refuse_name(ref)
         known = self.recall(name, ref)
+        notify(CacheRead(is_hit=known is not None))
         if known is not None:
             return known
         begun = self.begin(ref)

@@ -65,6 +65,10 @@ class Accounts:
         self._logins = Logins()
         self._questions = SharedAnswers[Account]()
 
+    @property
+    def count(self) -> int:
+        return len(self._known)
+
     @asynccontextmanager
     async def use(self, key: str, address: str = "") -> AsyncGenerator[Account, None]:
         """Yield the account of `key`, after SwanLab's login has verified it now or within the last hour.

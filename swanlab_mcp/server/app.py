@@ -18,6 +18,7 @@ from mcp.types import Tool
 from swanlab_mcp import __version__
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.observation import observe
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.pending import PendingChange, pending
@@ -28,10 +29,12 @@ from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import find_form, sends_json
 from swanlab_mcp.server.limits import Limits, Slots
 from swanlab_mcp.server.log_messages import add_log_messages
+from swanlab_mcp.server.offer import select_entries, select_tools
 from swanlab_mcp.server.prompts import PROMPTS
 from swanlab_mcp.server.resources import TaskPrompt, add_completion, add_resources, to_protocol_error
 from swanlab_mcp.server.schemas import read_tool_list
 from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
+from swanlab_mcp.server.tracing import trace_event
 from swanlab_mcp.settings import Settings
 
 __all__ = ["connect", "create_server"]
@@ -67,10 +70,12 @@ Tools: {tools}."""
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_stateless: bool = False) -> _Server:
     """Return a server for the client that `settings` select; the first call that needs the client opens it.
 
-    A stateless server keeps no state between two requests, so clients cannot choose a log level.
+    A stateless server keeps no state between two requests, so clients cannot choose a log level. Raises InvalidArgument
+    for an unknown name in `settings.tools`.
     """
     running: list[App] = []
-    entries = (*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS
+    entries = select_tools((*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS, settings.tools)
+    observe(trace_event)
     tokens = Confirmations(settings.confirmation_secret)
 
     async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -101,9 +106,11 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
-        # with `auto`, the list depends on the client
+        # with `auto`, the list depends on the client, on a shared server on the request
         cache_hints={
-            "tools/list": CacheHint(ttl_ms=300_000, scope="private" if settings.output == "auto" else "public")
+            "tools/list": CacheHint(
+                ttl_ms=300_000, scope="private" if is_stateless or settings.output == "auto" else "public"
+            )
         },
         lifespan=lifespan,
         middleware=[answer],
@@ -129,11 +136,12 @@ class _Server(MCPServer[App]):
     entries: Sequence[ToolEntry] = ()
 
     async def list_tools(self) -> list[Tool]:
-        listed = [Tool.model_validate(one) for one in read_tool_list([entry.name for entry in self.entries])]
+        names = [entry.name for entry in select_entries(self.entries)]
+        listed = [Tool.model_validate(one) for one in read_tool_list(names)]
         return listed if sends_json.get() else [one.model_copy(update={"output_schema": None}) for one in listed]
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
-        return await call_tool(self.entries, name, arguments, context)
+        return await call_tool(select_entries(self.entries), name, arguments, context)
 
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:
         names = [entry.name for entry in PROMPTS]

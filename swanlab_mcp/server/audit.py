@@ -11,10 +11,13 @@ import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.server.messages import Call
+
+if TYPE_CHECKING:
+    from swanlab_mcp.server.metrics import Metrics
 
 __all__ = ["Audit", "Entry", "hash_key"]
 
@@ -54,8 +57,9 @@ class Audit:
 class Entry:
     """One call, from its request to its response."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Audit | None, metrics: Metrics | None) -> None:
         self._audit = audit
+        self._metrics = metrics
         self._started = time.monotonic()
         self._status = 0
         self._body = bytearray()
@@ -71,6 +75,10 @@ class Entry:
     def close(self, call: Call, *, is_doubtful: bool) -> None:
         """Write the lines of this call; `is_doubtful` means that a change was in flight when the call ended."""
         outcome, code, count = self._judge(is_doubtful=is_doubtful)
+        if self._metrics and call.method:
+            self._metrics.count_call(call.tool or call.method, outcome, time.monotonic() - self._started)
+        if not self._audit:
+            return
         about = {"account": self.account, "tool": call.tool or call.method, "project": _find_project(call.arguments)}
         took = round((time.monotonic() - self._started) * 1000)
         self._audit.write({**about, "outcome": outcome, "code": code, "ms": took})

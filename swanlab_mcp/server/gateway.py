@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
 
-from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, RateLimited, SwanLabError
+from swanlab_mcp.core.errors import AuthenticationFailed, InvalidArgument, PermissionDenied, RateLimited, SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.pending import PendingChange, make_failure, pending
@@ -21,6 +21,12 @@ from swanlab_mcp.server.accounts import Account, Accounts, caller
 from swanlab_mcp.server.audit import Audit, Entry
 from swanlab_mcp.server.limits import RETRY_AFTER, Limits, Rates, Refused, Slots
 from swanlab_mcp.server.messages import Call, read_message
+from swanlab_mcp.server.offer import offered, select_tools
+from swanlab_mcp.server.readiness import Readiness
+from swanlab_mcp.server.table import TOOLS, ToolEntry
+
+if TYPE_CHECKING:
+    from swanlab_mcp.server.metrics import Metrics
 
 __all__ = ["PATH", "Gateway"]
 
@@ -31,6 +37,7 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/mcp"
+_READ_ONLY = "/mcp/readonly"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # paths at which clients search for OAuth
 _OAUTH_PATHS = ("/.well-known/", "/register", "/authorize", "/token")
@@ -67,7 +74,9 @@ class _Exchange:
 
 
 class Gateway:
-    """Pass POST /mcp to `app` for callers whose key SwanLab accepts; answer /health directly.
+    """Pass POST /mcp to `app` for callers whose key SwanLab accepts; answer /health and /ready directly.
+
+    /mcp/readonly offers only the tools that read, and the header X-MCP-Tools only those that it names, of `entries`.
 
     A caller's key is the bearer token. With `shares_key`, callers without a key use the server's own account. Without
     `accounts` (the demo) no key is needed, and keys are ignored. `allowed_origins` match exactly and serve schemes like
@@ -85,6 +94,9 @@ class Gateway:
         limits: Limits | None = None,
         language: str = "en",
         audit: Audit | None = None,
+        entries: Sequence[ToolEntry] = TOOLS,
+        readiness: Readiness | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._app = app
@@ -94,11 +106,18 @@ class Gateway:
         self._shares_key = shares_key
         self._language = language
         self._audit = audit
+        self._entries = entries
+        self.readiness = readiness or Readiness(None)
+        self.metrics = metrics
         self._slots = Slots(self.limits)
         self._rates = Rates(self.limits.rate)
         self._large_bodies = asyncio.Semaphore(self.limits.large_bodies)
         self._requests: set[asyncio.Task[Any]] = set()
         self._is_ending = False
+        if metrics:
+            metrics.add_gauge("slots_in_use", "Requests in progress", lambda: self._slots.taken)
+            metrics.add_gauge("slots", "The most requests in progress", lambda: self.limits.requests)
+            metrics.add_gauge("callers", "Accounts with a client", lambda: accounts.count if accounts else 0)
         names = "|".join(re.escape(f"[{host}]" if ":" in host else host) for host in sorted(self._hosts))
         self._cors = CORSMiddleware(
             cast("Any", self._handle),
@@ -123,6 +142,12 @@ class Gateway:
             # load balancers send the address as Host; this response reveals only that the server runs
             await _answer(send, 200, {"status": "ok"}, {})
             return
+        if scope["path"] == "/ready":
+            with speak(self._language):
+                problem = await self.readiness.find_problem()
+            content = {"status": "not ready", "reason": problem} if problem else {"status": "ready"}
+            await _answer(send, 503 if problem else 200, content, {})
+            return
         request = asyncio.current_task()
         assert request
         self._requests.add(request)
@@ -130,11 +155,16 @@ class Gateway:
             try:
                 self._check_host(_read_headers(scope))
             except Refused as refusal:
-                await _Exchange(scope, receive, send, None).refuse(refusal)
+                await self._refuse(_Exchange(scope, receive, send, None), refusal)
             else:
                 await self._cors(scope, cast("Any", receive), cast("Any", send))
             finally:
                 self._requests.discard(request)
+
+    async def _refuse(self, exchange: _Exchange, refusal: Refused) -> None:
+        if self.metrics:
+            self.metrics.count_refusal(refusal.reason)
+        await exchange.refuse(refusal)
 
     async def _send_state(self, send: Send, message: Message) -> None:
         # after this message the event loop may end at any moment
@@ -146,12 +176,13 @@ class Gateway:
         await send(message)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, receive, send, Entry(self._audit) if self._audit else None)
+        entry = Entry(self._audit, self.metrics) if self._audit or self.metrics else None
+        exchange = _Exchange(scope, receive, send, entry)
         token = pending.set(exchange.change)
         try:
             await self._serve(exchange)
         except Refused as refusal:
-            await exchange.refuse(refusal)
+            await self._refuse(exchange, refusal)
         except asyncio.CancelledError:
             if not self._is_ending or exchange.is_begun:
                 raise
@@ -159,7 +190,8 @@ class Gateway:
                 # no status or header may invite a proxy or a client to repeat the change
                 await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
-                await exchange.refuse(Refused(503, say("The server is shutting down."), **{"retry-after": RETRY_AFTER}))
+                ending = say("The server is shutting down.")
+                await self._refuse(exchange, Refused(503, ending, reason="ending", **{"retry-after": RETRY_AFTER}))
         finally:
             pending.reset(token)
             if exchange.entry:
@@ -171,7 +203,8 @@ class Gateway:
             advice = say("OAuth is not supported; send your SwanLab API key as bearer token.")
             await _answer(exchange.send, 404, {"error": "not_supported", "error_description": advice}, {})
             return
-        if scope["path"].rstrip("/") != PATH:
+        path = scope["path"].rstrip("/")
+        if path not in (PATH, _READ_ONLY):
             raise Refused(404, say("Unknown path; the MCP endpoint is {path}.", path=PATH))
         if scope["method"] == "OPTIONS":
             await _answer(exchange.send, 204, None, {"allow": "POST, OPTIONS"})
@@ -181,17 +214,30 @@ class Gateway:
             if scope["method"] != "POST":
                 raise Refused(405, say("Only POST is served: there are no sessions or streams."), allow="POST")
             self._rates.count(account.name if account else exchange.address)
+            tools = self._select_tools(exchange.headers, is_read_only=path == _READ_ONLY)
             body, exchange.call, error = read_message(await self._read_body(exchange))
             if error:
                 await _answer(exchange.send, 400, error, {})
                 return
             stack.enter_context(self._slots.take(account))
             served = {**scope, "path": PATH, "raw_path": PATH.encode(), "headers": _accept_json(scope["headers"])}
-            token = caller.set(account)
+            token, subset = caller.set(account), offered.set(tools)
             try:
                 await _run(self._app, served, body, exchange.receive, exchange.send)
             finally:
+                offered.reset(subset)
                 caller.reset(token)
+
+    def _select_tools(self, headers: dict[str, str], *, is_read_only: bool) -> frozenset[str] | None:
+        """Return the names of the tools that a request may use; None: all. Raises Refused for unknown names."""
+        wanted = headers.get("x-mcp-tools", "")
+        if not wanted and not is_read_only:
+            return None
+        try:
+            chosen = select_tools(self._entries, wanted.split(","))
+        except InvalidArgument as error:
+            raise Refused(400, f"X-MCP-Tools: {neutralise(error.message)} {error.hint}", reason="tools") from error
+        return frozenset(entry.name for entry in chosen if entry.read_only or not is_read_only)
 
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse unknown hosts and origins, against pages whose host name resolves to this server. Raises Refused."""
@@ -240,9 +286,9 @@ class Gateway:
         except PermissionDenied as error:
             raise Refused(403, neutralise(error.message)) from error
         except RateLimited as error:
-            raise Refused(429, neutralise(error.message), **{"retry-after": RETRY_AFTER}) from error
+            raise Refused(429, neutralise(error.message), reason="logins", **{"retry-after": RETRY_AFTER}) from error
         except SwanLabError as error:
-            raise Refused(503, neutralise(error.message), **{"retry-after": RETRY_AFTER}) from error
+            raise Refused(503, neutralise(error.message), reason="swanlab", **{"retry-after": RETRY_AFTER}) from error
 
     async def _read_body(self, exchange: _Exchange) -> bytes:
         length = exchange.headers.get("content-length", "")

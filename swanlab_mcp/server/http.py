@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from mcp.server.transport_security import TransportSecuritySettings
 
+from swanlab_mcp.client.cloud.transport import probe
 from swanlab_mcp.server.accounts import Accounts
 from swanlab_mcp.server.app import LogLevel, create_server
 from swanlab_mcp.server.audit import Audit
 from swanlab_mcp.server.gateway import Gateway
 from swanlab_mcp.server.limits import Limits
+from swanlab_mcp.server.readiness import Readiness
 from swanlab_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from swanlab_mcp.server.metrics import Metrics
 
 __all__ = ["create_http_app"]
 
@@ -26,6 +33,7 @@ def create_http_app(
     log_level: LogLevel = "WARNING",
     limits: Limits | None = None,
     audit: Audit | None = None,
+    metrics: Metrics | None = None,
 ) -> Gateway:
     """Return the shared server as an ASGI app, stateless and with JSON responses; callers use their own SwanLab keys.
 
@@ -36,7 +44,8 @@ def create_http_app(
         if shared_key or settings.demo
         else replace(settings, api_key="", key_source="", log_dirs=(), problems=())
     )
-    app = create_server(own, log_level=log_level, is_stateless=True).streamable_http_app(
+    server = create_server(own, log_level=log_level, is_stateless=True)
+    app = server.streamable_http_app(
         stateless_http=True,
         json_response=True,
         # the gateway checks host and origin
@@ -52,4 +61,7 @@ def create_http_app(
         limits=limits,
         language=settings.language,
         audit=audit,
+        entries=server.entries,
+        readiness=Readiness(None if settings.demo else partial(probe, settings)),
+        metrics=metrics,
     )

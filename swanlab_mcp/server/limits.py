@@ -49,12 +49,20 @@ class Limits:
         return max(1, self.requests * 3 // 4)
 
 
-class Refused(Exception):
-    """A request refused with an HTTP status before it reaches MCP."""
+# what the metrics call a refusal, unless its place says more
+_REASONS = {
+    400: "disconnected", 401: "key", 403: "access", 404: "path", 405: "method", 408: "slow_body", 413: "large_body",
+    421: "host", 429: "rate", 503: "busy",
+}  # fmt: skip
 
-    def __init__(self, status: int, message: str, **headers: str) -> None:
+
+class Refused(Exception):
+    """A request refused with an HTTP status before it reaches MCP; `reason` is its name in the metrics."""
+
+    def __init__(self, status: int, message: str, *, reason: str = "", **headers: str) -> None:
         self.status = status
         self.message = message
+        self.reason = reason or _REASONS[status]
         self.headers = headers
         super().__init__(message)
 
@@ -66,11 +74,15 @@ class Slots:
         self._limits = limits
         self._taken: dict[Account | None, int] = {}
 
+    @property
+    def taken(self) -> int:
+        return sum(self._taken.values())
+
     @contextmanager
     def take(self, account: Account | None) -> Generator[None]:
         """Hold a slot for a request of `account`. Raises Refused if all slots are taken."""
         limits, own = self._limits, self._taken.get(account, 0)
-        if sum(self._taken.values()) >= limits.requests or (account is None and own >= limits.requests_without_key):
+        if self.taken >= limits.requests or (account is None and own >= limits.requests_without_key):
             raise Refused(
                 503,
                 say("The server is busy; try again in {seconds} seconds.", seconds=RETRY_AFTER),
@@ -80,6 +92,7 @@ class Slots:
             raise Refused(
                 503,
                 say("Too many of your calls are running; try again in {seconds} seconds.", seconds=RETRY_AFTER),
+                reason="busy_caller",
                 **{"retry-after": RETRY_AFTER},
             )
         self._taken[account] = own + 1

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import math
 import signal
 import socket
 import sys
@@ -22,7 +23,6 @@ from swanlab_mcp.server.limits import Limits
 
 __all__ = ["is_loopback", "listen", "make_server", "serve_http"]
 
-_GRACE = 0.5
 _FILES = 8192
 _BACKLOG = 2048
 
@@ -35,6 +35,9 @@ class _Connections:
         self._most = min(limits.connections, _raise_file_limit() // 2)
         self._open: dict[_Connection, str] = {}
         self._counts = Counter[str]()
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def add(self, new: _Connection) -> None:
         address = self._open[new] = _group(new.client[0] if new.client else "")
@@ -128,9 +131,10 @@ class _Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Gateway, config: uvicorn.Config) -> None:
+    def __init__(self, app: Gateway, config: uvicorn.Config, drain: float) -> None:
         super().__init__(config)
         self._app = app
+        self._drain = drain
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -149,7 +153,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # stopped requests are not errors, and each gets a response
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        asyncio.get_running_loop().call_later(_GRACE, self._app.stop)
+        self._app.readiness.is_ending = True
+        asyncio.get_running_loop().call_later(self._drain, self._app.stop)
         await super().shutdown(sockets)
 
 
@@ -168,9 +173,11 @@ def listen(host: str, port: int) -> socket.socket:
     )
 
 
-def make_server(app: Gateway) -> uvicorn.Server:
-    """Return a server that runs `app` within its limits."""
+def make_server(app: Gateway, drain: float = 0.5) -> uvicorn.Server:
+    """Return a server that runs `app` within its limits; at the end, running calls have `drain` seconds to finish."""
     connections = _Connections(app.limits)
+    if app.metrics:
+        app.metrics.add_gauge("open_connections", "Open connections of callers", connections.__len__)
 
     class Connection(_Connection):
         def __init__(self, **how: Any) -> None:
@@ -187,21 +194,21 @@ def make_server(app: Gateway) -> uvicorn.Server:
         lifespan="on",
         ws="none",
         timeout_keep_alive=int(app.limits.idle_seconds),
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=math.ceil(drain + 0.5),
     )
-    return _Server(app, config)
+    return _Server(app, config, drain)
 
 
-def serve_http(app: Gateway, host: str, port: int) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, then end within a second; earlier signal handlers are called at the end.
+def serve_http(app: Gateway, host: str, port: int, drain: float) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP; then running calls have `drain` seconds to finish.
 
-    Raises OSError if the address is unavailable.
+    Earlier signal handlers are called at the end. Raises OSError if the address is unavailable.
     """
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     sys.stderr.write(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{PATH}\n")
     sys.stderr.flush()
-    make_server(app).run(sockets=[listener])
+    make_server(app, drain).run(sockets=[listener])
 
 
 def _group(address: str) -> str:

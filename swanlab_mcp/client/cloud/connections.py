@@ -16,7 +16,9 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from swanlab_mcp import __version__
+from swanlab_mcp.client.cloud.endpoints import name_endpoint
 from swanlab_mcp.client.cloud.network import Failure, Network, explain
+from swanlab_mcp.core.observation import SentRequest, notify
 
 __all__ = ["BrokenConnection", "Connections", "Request"]
 
@@ -88,15 +90,18 @@ class Connections:
             number = heappop(self._free)
             shared.idle.pop((self, number), None)
             client = self._clients[number]
-            is_whole = False
+            is_whole, status, started = False, 0, time.time()
             try:
                 response = await _send_silently(client, request)
+                status = response.status_code
                 yield response
                 await response.aclose()
                 is_whole = True
             except httpx.TransportError as error:
                 raise BrokenConnection(error) from error
             finally:
+                endpoint = name_endpoint(request.url.path, client.base_url.path.rstrip("/"))
+                notify(SentRequest(request.method, endpoint, status, started, time.time() - started))
                 if not is_whole:
                     # a cancelled request may leave its connection open, and httpx never closes it
                     self._replace(number)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -30,7 +32,21 @@ from swanlab_mcp.core.models import MediaFile
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
 
-__all__ = ["Session", "Transport"]
+__all__ = ["Session", "Transport", "probe"]
+
+_PROBE = 4.0
+
+
+async def probe(settings: Settings) -> None:
+    """Send SwanLab a request without a key; every response below 500 is good. Raises ServerUnavailable."""
+    transport = Transport(replace(settings, backoff=0.1))
+    try:
+        await asyncio.wait_for(transport.reach(), _PROBE)
+    except asyncio.TimeoutError as error:
+        place = say("SwanLab at {host}", host=settings.api_host)
+        raise ServerUnavailable(say("{place} does not answer.", place=place), status=0) from error
+    finally:
+        await transport.aclose()
 
 
 class Transport:
@@ -98,6 +114,14 @@ class Transport:
         if session and session is not refused and (session.renew_at is None or time.time() < session.renew_at):
             return session
         return await self._logins.ask("login", self._log_in)
+
+    async def reach(self) -> None:
+        """Send a request without a session. Raises ServerUnavailable."""
+        what, request = self._build("GET", ("user", "profile"))
+        answer = await self._exchange(lambda: self._send(request, what), what)
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            place = say("SwanLab at {host}", host=self._settings.api_host)
+            raise ServerUnavailable(say("{place} answers with status {status}.", place=place, status=answer.status))
 
     async def aclose(self) -> None:
         connections, self._connections = self._connections, Connections(self._settings.api_host)

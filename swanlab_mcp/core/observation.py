@@ -1,0 +1,50 @@
+"""Events that metrics and traces observe, so that the client knows neither of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["CacheRead", "Event", "Observer", "SentRequest", "notify", "observe", "stop_observing"]
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """One HTTP request to SwanLab; `endpoint` has no names or ids, and `status` 0 means that no response arrived.
+
+    `started` is in seconds since 1970.
+    """
+
+    method: str
+    endpoint: str
+    status: int
+    started: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CacheRead:
+    """A lookup in the cache of responses."""
+
+    is_hit: bool
+
+
+Event = SentRequest | CacheRead
+Observer = Callable[[Event], None]
+
+# a set: servers in one process share their observers
+_observers: set[Observer] = set()
+
+
+def observe(observer: Observer) -> None:
+    """Call `observer` with every later event; it must not block or raise."""
+    _observers.add(observer)
+
+
+def stop_observing(observer: Observer) -> None:
+    _observers.discard(observer)
+
+
+def notify(event: Event) -> None:
+    for observer in tuple(_observers):
+        observer(event)

@@ -1,0 +1,38 @@
+"""The tools that a request may use: all, only those that read, or those that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.server.table import ToolEntry
+
+__all__ = ["offered", "select_entries", "select_tools"]
+
+# the names of the tools that the current request may use; None: all
+offered: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
+
+
+def select_tools(entries: Sequence[ToolEntry], names: Iterable[str]) -> tuple[ToolEntry, ...]:
+    """Return the entries with these names, or all if there are no names. Raises InvalidArgument for unknown names."""
+    wanted = {name.strip() for name in names} - {""}
+    known = [entry.name for entry in entries]
+    for name in sorted(wanted - {*known}):
+        near = find_near_names(name, known)
+        raise InvalidArgument(
+            say("There is no tool {name}.", name=quote(name)),
+            hint=say("Similar names: {names}.", names=", ".join(near))
+            if near
+            else say("Known names: {names}.", names=", ".join(known)),
+        )
+    return tuple(entry for entry in entries if entry.name in wanted or not wanted)
+
+
+def select_entries(entries: Sequence[ToolEntry]) -> Sequence[ToolEntry]:
+    """Return the entries that the current request may use."""
+    names = offered.get()
+    return entries if names is None else [entry for entry in entries if entry.name in names]
