@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 CHINESE_README = ROOT / "README.zh-CN.md"
+CHINESE_REFERENCE = DOCS / "zh" / "openapi.md"
 TOOL_WORDS = ROOT / "swanlab_mcp" / "cli" / "tool_words.py"
 ASSISTANTS_PAGE = DOCS / "assistants.md"
 ARCHITECTURE = DOCS / "architecture.md"
@@ -70,7 +71,8 @@ def make_all() -> dict[Path, str]:
         TOOL_LIST: write_tool_list(),
         README: write_readme(),
         ROOT / "tests" / "public_api.txt": write_public_api(),
-        DOCS / "openapi.md": write_reference(),
+        DOCS / "openapi.md": write_reference(DOCS / "openapi.md", {}),
+        CHINESE_REFERENCE: write_reference(CHINESE_REFERENCE, read_methods(CHINESE_REFERENCE)),
         DOCS / "tools" / "README.md": write_index(),
         ASSISTANTS_PAGE: write_assistants(),
         ARCHITECTURE: write_architecture(),
@@ -181,25 +183,35 @@ def describe_public(name: str) -> list[str]:
     return lines
 
 
-def write_reference() -> str:
-    path = DOCS / "openapi.md"
+def write_reference(path: Path, texts: Mapping[str, str]) -> str:
+    """Return a page of `OpenApi`: its text up to the mark, then each method with its text or else its docstring."""
     intro = path.read_text(encoding="utf-8").partition("<!-- methods -->\n")[0]
-    methods = "\n".join(describe_methods())
+    methods = "\n".join(describe_methods(texts))
     return f"{intro}<!-- methods -->\n{methods}<!-- end of methods -->\n"
 
 
-def describe_methods() -> Iterator[str]:
+def read_methods(path: Path) -> dict[str, str]:
+    """Return the text of each method of a page by its name."""
+    methods = path.read_text(encoding="utf-8").partition("<!-- methods -->\n")[2]
+    sections = methods.removesuffix("<!-- end of methods -->\n").split("### ")[1:]
+    return {
+        name: re.sub(r"```text\n.*?```\n", "", text, flags=re.DOTALL).strip()
+        for name, _, text in (section.partition("\n") for section in sections)
+    }
+
+
+def describe_methods(texts: Mapping[str, str]) -> Iterator[str]:
     members = vars(OpenApi)
     functions = {name: value for name, value in members.items() if inspect.isfunction(value) and name[0] != "_"}
     for name, function in functions.items():
         if function.__name__ != name:
-            yield f"### {name}\n\nAlias of `{function.__name__}`.\n"
+            yield f"### {name}\n\n{texts.get(name, f'Alias of `{function.__name__}`.')}\n"
             continue
         signature = inspect.signature(function)
         given = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
         # annotations are strings and shown in quotes
         shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature.replace(parameters=given)))
-        yield f"### {name}\n\n```text\n{name}{shown}\n```\n\n{inspect.getdoc(function)}\n"
+        yield f"### {name}\n\n```text\n{name}{shown}\n```\n\n{texts.get(name, inspect.getdoc(function))}\n"
 
 
 def write_index() -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.generated import DOCS, EVERY_TOOL, ROOT, make_all
+from tests.generated import CHINESE_REFERENCE, DOCS, EVERY_TOOL, ROOT, make_all, read_methods
 
 MADE = make_all()
 
@@ -14,6 +15,12 @@ MADE = make_all()
 @pytest.mark.parametrize("path", MADE, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_generated_files_match_the_code(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == MADE[path], "run: bash scripts/regenerate.sh"
+
+
+def test_every_method_has_a_chinese_text() -> None:
+    texts = read_methods(CHINESE_REFERENCE)
+    assert len(texts) >= 20
+    assert [name for name, text in texts.items() if not re.search(r"[\u4e00-\u9fff]", text)] == []
 
 
 def test_every_tool_has_a_page() -> None:
