@@ -117,6 +117,24 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
                 yield course, kept, size, counts
 
 
+def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, dict[str, int]]]:
+    """Yield the problems and warnings in rewards that climb and lose 60 to 100 % again, 2 to 5 times."""
+    for kept, scale in ((0.0, 0.03), (0.0, 0.1), (0.9, 0.03), (0.9, 0.06)):
+        for size in (100, 300, 1000):
+            counts: dict[str, int] = {}
+            for seed in range(series):
+                source = random.Random(11 * seed + 5)  # noqa: S311 no secret
+                teeth, turn, lost = source.randint(2, 5), source.uniform(0.6, 0.9), source.uniform(0.6, 1)
+                climb = [(place * teeth / size) % 1 for place in range(size)]
+                shape = [one / turn if one < turn else 1 - lost * (one - turn) / (1 - turn) for one in climb]
+                noise = _walk(source, size, kept)
+                reward = [one + scale * math.sqrt(1 - kept**2) * off for one, off in zip(shape, noise, strict=True)]
+                events = judge([read_curve("rollout/ep_rew_mean", range(size), reward)]).events
+                for kind in {event.kind for event in events if event.severity != "info"}:
+                    counts[kind] = counts.get(kind, 0) + 1
+            yield kept, scale, size, counts
+
+
 def measure_cost() -> tuple[float, float]:
     """Return the CPU seconds and the peak extra memory in MB of all analyses of 500,000 points."""
     source = random.Random(1)  # noqa: S311 no secret
@@ -238,6 +256,9 @@ def main() -> None:
         for course, kept, length, told in measure_rewards():
             shown = ", ".join(f"{kind} {count / REWARDS:.1%}" for kind, count in sorted(told.items())) or "none"
             print(f"{REWARDS} {course} rewards of {length} points that keep {kept:g}: {shown}")
+        for kept, scale, length, told in measure_swings():
+            shown = ", ".join(f"{kind} {count / REWARDS:.1%}" for kind, count in sorted(told.items())) or "none"
+            print(f"{REWARDS} swings of {length} points, noise of {scale:.0%} that keeps {kept:g}: {shown}")
 
 
 if __name__ == "__main__":

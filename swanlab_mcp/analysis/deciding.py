@@ -40,7 +40,7 @@ class Curve:
         # costs: drop the constant start, when the model has not been updated yet
         if self.kind.role in ("reward", "quality"):
             return steps, values
-        first = next((place for place, value in enumerate(values) if value != values[0]), len(values)) - 1
+        first = next((place for place, value in enumerate(values) if value != values[0]), 0) - 1
         if first >= max(2, len(values) // 50) or (first > 0 and values[0] == 0):
             steps, values = steps[first + 1 :], values[first + 1 :]
         return steps, values
@@ -60,6 +60,16 @@ class Curve:
     @cached_property
     def is_constant(self) -> bool:
         return not self.costs or min(self.costs) == max(self.costs)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a quality or an error is constant over many points, and not good."""
+        if not self.is_constant or len(self.costs) < DEFAULTS.flat_points or not self.kind.must_improve:
+            return False
+        value = self.sign * self.costs[0]
+        return (self.kind.role == "error" and value > 0) or (
+            self.kind.role == "quality" and self.sign < 0 and value < DEFAULTS.trained_accuracy
+        )
 
     @property
     def is_judged(self) -> bool:
@@ -162,6 +172,9 @@ def assign_roles(curves: Sequence[Curve]) -> Roles:
     if not any(curve.kind.role == "reward" for curve in judged):
         # a constant reward has never risen
         judged += [curve for curve in curves if curve.kind.role == "reward" and curve.is_constant and curve.costs]
+    if not any(curve.is_held_out and curve.kind.role in ("quality", "error") for curve in judged):
+        # nor has a held-out result that never leaves its worst value
+        judged += [curve for curve in curves if curve.is_stuck and _is_result(curve, judged)]
     families = [curve for curve in judged if curve.key in best and _rank_statistic(curve.kind) < 3]
     families = families or [curve for curve in judged if curve.key in best]
     held_out = [curve for curve in families if sides.get(curve.key) != "train" and _is_result(curve, families)]

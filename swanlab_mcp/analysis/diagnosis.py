@@ -8,27 +8,22 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
+from swanlab_mcp.analysis.curve_events import find_non_finites, find_rate_jumps, find_shapes
 from swanlab_mcp.analysis.curves import is_wide, outline
 from swanlab_mcp.analysis.deciding import Curve, Roles, assign_roles
 from swanlab_mcp.analysis.events import (
     Event,
     Severity,
     find_chance_classes,
-    find_jumps,
-    find_non_finite,
 )
 from swanlab_mcp.analysis.operation import find_hardware, find_pauses
 from swanlab_mcp.analysis.policy import count_falls, find_policy_signs
-from swanlab_mcp.analysis.spikes import find_shock, find_spikes
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.analysis.trends import Worsening, find_plateau, find_worsening, has_improved, measure_trend
+from swanlab_mcp.analysis.trends import Worsening, find_worsening, has_improved, measure_trend
 
 __all__ = ["Judgement", "judge"]
 
 Health = Literal["healthy", "warning", "problem", "not_judged"]
-
-# roles whose failure makes the whole experiment fail
-_VITAL = ("loss", "error", "quality", "reward", "entropy", "gradient_norm", "learning_rate", "adversary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,14 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
     roles = assign_roles(curves)
     trends = _Trends(roles, curves)
     events = [
-        *_find_non_finites(curves),
+        *find_non_finites(curves),
         *trends.find_events(),
-        *_find_shapes(roles),
+        *find_shapes(roles),
         *(find_policy_signs(curves)),
         *find_hardware(curves),
         *find_pauses(curves, is_running, now),
     ]
-    jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in _find_rate_jumps(curve)]
+    jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in find_rate_jumps(curve)]
     worse = [event.step for event in events if event.kind in ("divergence", "shock")]
     # a jump without damage is part of the schedule
     events += [
@@ -181,15 +176,25 @@ class _Trends:
         ]
 
     def _find_no_generalisation(self) -> list[Event]:
-        """Return an event if training halved its loss and no held-out metric improved on its start."""
+        """Return events if training improved and no held-out metric improved on its start.
+
+        A quality that is never distinguishable from 0 and a constant quality or error were not learned. Of other
+        metrics it is a warning if training halved its loss.
+        """
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
-        if roles.is_policy or not held_out or any(map(self.improves, held_out)):
+        if roles.is_policy or not held_out or any(map(self.improves, held_out)) or any(map(_starts_good, held_out)):
             return []
         found: list[Event] = []
         for curve in held_out:
+            if curve.is_constant or _stays_at_zero(curve):
+                found.append(_describe_flat(curve, "stuck"))
+                continue
             pair = roles.pairs.get(curve.key)
-            if pair is None or curve.kind.role not in ("loss", "error") or self.worsens(curve) or min(pair.costs) < 0:
+            if curve.kind.role == "quality":
+                pair = next((one for one in roles.training if one.kind.role == "loss"), None)
+                pair = pair if len(curve.costs) >= DEFAULTS.fewest_points else None
+            if pair is None or self.worsens(curve) or min(pair.costs) < 0:
                 continue
             start = [cost for step, cost in zip(pair.finite_steps, pair.costs, strict=True) if step <= curve.steps[0]]
             before = median(start[-DEFAULTS.smoothing :] or pair.costs[:1])
@@ -313,7 +318,14 @@ def _describe_rise(curve: Curve) -> Event:
     return _describe(curve, worse, "divergence", "problem")
 
 
-def _describe_flat(curve: Curve) -> Event:
+def _stays_at_zero(curve: Curve) -> bool:
+    """Return whether the noise of a quality hides that it differs from 0 at all."""
+    if curve.kind.role != "quality" or curve.sign > 0 or len(curve.costs) < DEFAULTS.flat_points:
+        return False
+    return max(0.0, -curve.course.best) <= DEFAULTS.zero_sigmas * curve.course.noise
+
+
+def _describe_flat(curve: Curve, rule: str = "never_learned") -> Event:
     course = outline(curve.costs)
     classes = find_chance_classes(course.final) if curve.kind.role == "loss" and course.final > 0 else None
     # a chance level that the curve passed through is a coincidence
@@ -324,59 +336,7 @@ def _describe_flat(curve: Curve) -> Event:
         "last": curve.sign * course.final,
         "classes": classes,
     }
-    return Event("never_learned", "problem", curve.finite_steps[0], "never_learned", (curve.key,), facts=facts)
-
-
-def _find_non_finites(curves: Sequence[Curve]) -> list[Event]:
-    found: list[Event] = []
-    for curve in curves:
-        event = find_non_finite(curve.steps, curve.values)
-        if event is None:
-            continue
-        severity = event.severity
-        starts_late = math.isfinite(sum(curve.values[event.facts["count"] :])) and event.step == curve.steps[0]
-        is_vital = curve.kind.role in _VITAL or (curve.is_held_out and curve.kind.role == "")
-        if event.facts["never_computed"]:
-            severity = "warning" if is_vital and curve.kind.role != "learning_rate" else "info"
-        elif starts_late or (severity == "warning" and curve.kind.role in ("gradient_norm", "learning_rate")):
-            # no episode has ended yet, or half precision is still finding its scale
-            severity = "info"
-        elif not is_vital:
-            severity = "warning" if severity == "problem" else "info"
-        found.append(replace(event, severity=severity, keys=(curve.key,)))
-    return found
-
-
-def _find_shapes(roles: Roles) -> list[Event]:
-    """Return spikes, shocks and plateaus."""
-    found: list[Event] = []
-    deciding = {curve.key for curve in roles.deciding}
-    for curve in (*roles.deciding, *roles.parts, *roles.information):
-        role = curve.kind.role
-        if curve.is_constant or role not in ("loss", "error", "quality", "reward", "gradient_norm"):
-            continue
-        if role in ("loss", "error") and (shock := find_shock(curve.finite_steps, curve.costs, DEFAULTS, curve.course)):
-            how: Severity = "warning" if curve.key in deciding and not roles.is_policy else "info"
-            facts = {"before": curve.sign * shock.before, "peak": curve.sign * shock.value}
-            event = Event("shock", how, shock.start, "shock", (curve.key,), shock.peak, shock.end, facts)
-            found.append(event)
-        spike = find_spikes(curve.finite_steps, curve.costs)
-        if spike:
-            facts = {"height": spike.height, "value": curve.sign * spike.value, "count": spike.number}
-            facts["below"] = curve.sign < 0
-            found.append(Event("spike", "info", spike.step, "spike", (curve.key,), spike.step, facts=facts))
-        if role in ("loss", "error") and (
-            plateau := find_plateau(curve.finite_steps, curve.costs, DEFAULTS, curve.course)
-        ):
-            facts = {"level": curve.sign * plateau.level, "share": plateau.share}
-            found.append(Event("plateau", "info", plateau.step, "plateau", (curve.key,), facts=facts))
-    return found
-
-
-def _find_rate_jumps(curve: Curve) -> list[Event]:
-    finite = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if math.isfinite(value)]
-    steps, values = [step for step, _ in finite], [value for _, value in finite]
-    return [replace(event, keys=(curve.key,)) for event in find_jumps(steps, values)]
+    return Event("never_learned", "problem", curve.finite_steps[0], rule, (curve.key,), facts=facts)
 
 
 def _merge(events: Sequence[Event]) -> list[Event]:

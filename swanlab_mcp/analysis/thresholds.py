@@ -50,6 +50,7 @@ class Thresholds:
     learned_trend: float = 4.0
     chance_share: float = 0.01
     trained_accuracy: float = 0.8
+    zero_sigmas: float = 2.0
     plateau_share: float = 0.02
     plateau_length: float = 0.3
     # reinforcement learning

@@ -235,6 +235,11 @@ _RULES: Mapping[str, Callable[[], str]] = {
         sigmas=DEFAULTS.learned_sigmas,
         drifts=DEFAULTS.learned_drift,
     ),
+    "stuck": lambda: say(
+        "constant for {count} points or more, or a quality within {sigmas:g} sigmas of 0",
+        count=DEFAULTS.flat_points,
+        sigmas=DEFAULTS.zero_sigmas,
+    ),
     "worse_order": lambda: say(
         "few points: worse again and again after the best (Mann-Kendall, p <= {significance:.0%}), > {drift:g} "
         "drifts of lasting noise",

@@ -95,6 +95,30 @@ def test_validation_that_stays_level_while_training_halves_is_reported() -> None
     assert not find_kinds(judge_values(train__loss=train, val__loss=level, val__acc=rising))
 
 
+@pytest.mark.parametrize(
+    ("key", "level", "noise", "kind"),
+    [
+        ("val/acc", 0.5, 0.01, "no_generalisation"),
+        ("val/acc", 0.1, 0.0, "never_learned"),
+        ("bbox/AP", 0.0, 0.0, "never_learned"),
+        ("val/r2", 0.0, 0.02, "never_learned"),
+        ("eval/wer", 1.0, 0.0, "never_learned"),
+        ("eval/wer", 0.0, 0.0, ""),
+        ("val/acc", 0.95, 0.002, ""),
+        ("val/loss", 0.7, 0.0, ""),
+    ],
+)
+def test_held_out_result_that_never_moves_is_reported(key: str, level: float, noise: float, kind: str) -> None:
+    source = random.Random(4)
+    train = [0.02 + 2 * math.exp(-place / 100) for place in range(600)]
+    held_out = [level + source.gauss(0, noise) for _ in range(30)]
+    curves = [read_curve("train/loss", range(600), train), read_curve(key, range(0, 600, 20), held_out)]
+    assert find_kinds(judge(curves)) == ({kind} if kind else set())
+    # an absent class or a second metric does not matter if another held-out metric improves
+    rising = [0.7 * (1 - math.exp(-place / 4)) for place in range(30)]
+    assert not find_kinds(judge([*curves, read_curve("val/mIoU", range(0, 600, 20), rising)]))
+
+
 def test_explosion_starts_when_the_loss_leaves_the_noise() -> None:
     source = random.Random(3)
     calm = [0.5 + source.gauss(0, 0.02) for _ in range(600)]
