@@ -1,4 +1,4 @@
-"""The command swanlab-mcp-server: serve (default), call, tools, check, export, report, install."""
+"""The command swanlab-mcp-server: serve (default), call, tools, check, watch, export, report, install."""
 
 from __future__ import annotations
 

@@ -41,13 +41,14 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_options(options)
     _add_output(options, default="")
     commands = parser.add_subparsers(
-        dest="command", title=say("commands"), metavar="{serve,call,tools,check,export,report,install}"
+        dest="command", title=say("commands"), metavar="{serve,call,tools,check,watch,export,report,install}"
     )
     parser.set_defaults(command="serve")
     _add_serve(commands)
     _add_call(commands)
     _add_command(commands, "tools", say("list the tools"))
     _add_command(commands, "check", say("report which key, host and folders are used, and whether they work"))
+    _add_watch(commands)
     _add_export(commands)
     _add_report(commands)
     _add_install(commands)
@@ -104,6 +105,28 @@ def _add_call(commands: Any) -> None:
     call.add_argument("--json", action="store_true", default=False, help=say("print the structured form"))
     text = say("write the picture to a new file")
     call.add_argument("-o", "--output", type=Path, metavar="FILE", help=text)
+
+
+def _add_watch(commands: Any) -> None:
+    watch = _add_command(
+        commands, "watch", say("wait until experiments finish, crash or fail; the exit code says which")
+    )
+    text = say("name, path or address of the project")
+    _add_positionals(commands, "watch").add_argument("project", help=text)
+    text = say(
+        "finished, crashed, non_finite (the default), stalled, any_new, step:1000, or 'val/acc >= 0.9'; repeatable"
+    )
+    watch.add_argument("--until", default=[], action="append", metavar="CONDITION", help=text)
+    text = say("watch only this experiment; repeatable")
+    watch.add_argument("--experiment", default=[], action="append", metavar="NAME", help=text)
+    text = say("program to run for each event, with the event and the experiment's path as arguments; no shell runs it")
+    watch.add_argument("--exec", default="", metavar="COMMAND", help=text)
+    text = say("continue after an event until no experiment is running")
+    watch.add_argument("--follow", action="store_true", default=False, help=text)
+    text = say("end after this time (default: no limit)")
+    watch.add_argument("--wait", default=None, type=_positive(float), metavar="SECONDS", help=text)
+    text = say("continue an earlier watch")
+    watch.add_argument("--cursor", default="", metavar="CURSOR", help=text)
 
 
 def _add_export(commands: Any) -> None:

@@ -76,7 +76,7 @@ def test_wrong_usage_is_reported() -> None:
 
 
 WRONG_USAGE = [
-    ("chek", "swanlab-mcp-server: 错误：参数 {serve,call,tools,check,export,report,install}：取值 'chek' 无效（"),
+    ("chek", "swanlab-mcp-server: 错误：参数 {serve,call,tools,check,watch,export,report,install}：取值 'chek' 无效（"),
     ("call", "swanlab-mcp-server call: 错误：缺少参数：tool"),
     ("check --odd", "swanlab-mcp-server: 错误：无法识别的参数：--odd"),
     ("check --timeout", "swanlab-mcp-server check: 错误：参数 --timeout：需要一个值"),

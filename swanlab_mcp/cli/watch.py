@@ -1,0 +1,185 @@
+"""`watch`: wait for experiments, print what happened, and run a command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import sys
+import threading
+from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from swanlab_mcp.cli.output import report, show
+from swanlab_mcp.cli.serve import end_on_signals
+from swanlab_mcp.core.errors import InvalidArgument, RateLimited, ServerUnavailable, SwanLabError
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.untrusted import neutralise
+from swanlab_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from swanlab_mcp.analysis.conditions import Met
+    from swanlab_mcp.client.routing import SwanLabClient
+    from swanlab_mcp.operations.waiting import Awaited
+
+__all__ = ["run"]
+
+_MET, _FAILED, _USAGE = 0, 1, 2
+# the first of these that happened decides
+_CODES = {"crashed": 3, "non_finite": 4, "stalled": 5}
+_TIME_OVER, _NOTHING_RUNS = 6, 7
+_LONGEST = 1800  # seconds
+_AGAIN = 30.0
+_LONGEST_NAME = 1000
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Wait, print and run the command; the exit code says what happened (docs/watch.md)."""
+    try:
+        command = _read_command(arguments.exec)
+    except InvalidArgument as error:
+        report(str(error))
+        return _USAGE
+    watch = _Watch(arguments, command)
+    # tests also call this from other threads
+    if threading.current_thread() is threading.main_thread():
+        end_on_signals(watch.stop)
+    return asyncio.run(watch.run(settings))
+
+
+def _read_command(text: str) -> list[str]:
+    """Return the program's path and its arguments. Raises InvalidArgument for a program that does not exist."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InvalidArgument(say("--exec {text!r} has an open quotation mark.", text=text)) from error
+    if not words:
+        return []
+    program = shutil.which(words[0])
+    if program is None:
+        raise InvalidArgument(say("--exec: the program {name!r} does not exist.", name=words[0]))
+    return [program, *words[1:]]
+
+
+class _Watch:
+    """A watch of one project; `cursor` continues it after a signal."""
+
+    def __init__(self, arguments: argparse.Namespace, command: Sequence[str]) -> None:
+        self._arguments, self._command = arguments, command
+        self._cursor: str = arguments.cursor
+        self._codes: set[int] = set()
+        self._child: Process | None = None
+
+    def stop(self, number: int) -> None:
+        """End the running command, and report how to continue."""
+        if self._child:
+            with suppress(ProcessLookupError):
+                self._child.terminate()
+        name = signal.Signals(number).name
+        report(say("Stopped by {signal}. Continue with --cursor {cursor}", signal=name, cursor=self._cursor or "''"))
+
+    async def run(self, settings: Settings) -> int:
+        from swanlab_mcp.client.routing import open_client
+
+        client = open_client(settings)
+        try:
+            return await self._watch(client)
+        except SwanLabError as error:
+            report(str(error))
+            return _USAGE if isinstance(error, InvalidArgument) else _FAILED
+        finally:
+            await client.aclose()
+
+    async def _watch(self, client: SwanLabClient) -> int:
+        clock = asyncio.get_running_loop().time
+        until, follow = self._arguments.until, self._arguments.follow
+        ends = clock() + (self._arguments.wait or float("inf"))
+        # the first poll gives the cursor of the start
+        found = await self._ask(client, 0)
+        text = say_plural(
+            "Watching {count} running experiment of {project}.",
+            "Watching {count} running experiments of {project}.",
+            found.watched,
+            project=found.ref,
+        )
+        report(text)
+        while True:
+            for one in found.met:
+                await self._handle(found, one)
+            if found.met and not follow:
+                return self._choose_code()
+            if not found.watched and "any_new" not in until:
+                report(say("No watched experiment is running."))
+                return self._choose_code() if self._codes else _NOTHING_RUNS
+            left = ends - clock()
+            if left <= 0:
+                report(say("The time is over. Continue with --cursor {cursor}", cursor=self._cursor))
+                return self._choose_code() if self._codes else _TIME_OVER
+            try:
+                found = await self._ask(client, min(left, _LONGEST))
+            except (ServerUnavailable, RateLimited) as error:
+                report(str(error))
+                await asyncio.sleep(min(_AGAIN, left))
+
+    async def _ask(self, client: SwanLabClient, seconds: float) -> Awaited:
+        from swanlab_mcp.operations.waiting import wait_for_experiments
+
+        answer = await wait_for_experiments(
+            client,
+            project=self._arguments.project,
+            exp_cuids=self._arguments.experiment,
+            until=self._arguments.until,
+            timeout=round(seconds + 0.5) if seconds else 0,
+            cursor=self._cursor,
+        )
+        assert answer.data is not None
+        self._cursor = answer.data.cursor
+        return answer.data
+
+    async def _handle(self, found: Awaited, met: Met) -> None:
+        """Print what happened, and run the command with the facts; no shell reads them."""
+        facts = _list_facts(found, met)
+        self._codes.add(_CODES.get(met.condition.kind, _MET))
+        shown = ("CONDITION", "NAME", "EXPERIMENT", "STATE", "METRIC", "VALUE", "STEP")
+        show(" | ".join(facts[name] for name in shown if facts[name]))
+        sys.stdout.flush()
+        if not self._command:
+            return
+        environ = {**os.environ, **{f"SWANLAB_WATCH_{name}": value for name, value in facts.items()}}
+        words = [*self._command, facts["KIND"], facts["EXPERIMENT"]]
+        try:
+            self._child = await create_subprocess_exec(*words, env=environ, stdin=DEVNULL)
+            code = await self._child.wait()
+        except OSError as error:
+            report(say("--exec cannot be started: {why}.", why=error.strerror or type(error).__name__))
+            return
+        finally:
+            self._child = None
+        if code:
+            report(say("--exec ended with code {code}.", code=code))
+
+    def _choose_code(self) -> int:
+        return min((code for code in self._codes if code), default=_MET)
+
+
+def _list_facts(found: Awaited, met: Met) -> Mapping[str, str]:
+    """Return the facts as texts without control characters, which are "" if they do not apply."""
+    one = met.experiment
+    facts = {
+        "KIND": met.condition.kind,
+        "CONDITION": met.condition.text,
+        "EXPERIMENT": found.ref.experiment(one.cuid).path,
+        "NAME": one.name,
+        "STATE": one.state,
+        "METRIC": met.key,
+        "VALUE": "" if met.value is None else f"{met.value:.6g}",
+        "STEP": "" if met.step is None else str(met.step),
+        "SILENT": "" if met.silent is None else f"{met.silent:.0f}",
+        "CURSOR": found.cursor,
+    }
+    return {name: neutralise(value)[:_LONGEST_NAME] if name != "CURSOR" else value for name, value in facts.items()}
