@@ -122,9 +122,22 @@ class Association(Record):
     )
 
 
+class DecidedSetting(Record):
+    """Whether to keep a setting: its mean of n repeats minus the baseline's, with the simultaneous 95 % interval."""
+
+    name: str
+    decision: Literal["keep", "discard", "run more seeds", "cannot tell"]
+    difference: Number | None = Field(default=None, exclude_if=is_empty)
+    low: Number | None = Field(default=None, exclude_if=is_empty)
+    high: Number | None = Field(default=None, exclude_if=is_empty)
+    n: int | None = Field(default=None, exclude_if=is_empty)
+    why: str | None = Field(default=None, exclude_if=is_empty)
+
+
 class Comparison(Record):
     """The differences among experiments and their results."""
 
+    decisions: list[DecidedSetting] = Field(default_factory=list[DecidedSetting], exclude_if=is_empty)
     experiments: list[ComparedExperiment]
     differences: list[DifferingKey] = Field(default_factory=list[DifferingKey], exclude_if=is_empty)
     metrics: list[ComparedMetric] = Field(default_factory=list[ComparedMetric], exclude_if=is_empty)

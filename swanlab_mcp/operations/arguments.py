@@ -17,6 +17,7 @@ __all__ = [
     "Around",
     "BandKind",
     "Baseline",
+    "BaselineToBeat",
     "Better",
     "BySeed",
     "ComparedExperiments",
@@ -328,6 +329,9 @@ Baseline = Annotated[
         max_length=2048,
         description="Experiment or setting (name, id or URL) to compare every setting with, instead of with the first",
     ),
+]
+BaselineToBeat = Annotated[
+    str, Field(max_length=2048, description="Experiment or setting to beat in the first metric; decides what to keep")
 ]
 RepeatsBy = Annotated[
     Literal["config", "group", "job"],

@@ -40,7 +40,7 @@ def find_baseline(
         if places and not any(place in numbers for place in places):
             raise InvalidArgument(
                 say("The baseline {name} is not ranked, so the others are not compared with it.", name=quote(text)),
-                hint=say("unfinished=true also ranks running and interrupted experiments."),
+                hint=say("rank_experiments with unfinished=true also ranks running and interrupted experiments."),
             )
     for found in (
         [numbers[place] for place in by_id if place in numbers],

@@ -25,6 +25,7 @@ from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Poin
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.operations.arguments import (
+    BaselineToBeat,
     ComparedExperiments,
     ComparedMetrics,
     FurtherFilters,
@@ -37,6 +38,7 @@ from swanlab_mcp.operations.choice import (
     list_logged_keys,
     read_series,
 )
+from swanlab_mcp.operations.decisions import Decided, decide_settings
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.partial import read_known
@@ -75,7 +77,7 @@ class Compared(NamedTuple):
     """The differences between experiments, and their results.
 
     An association comes with its confounded settings; `without_value` counts the experiments excluded from
-    associations.
+    associations. With a baseline, `decided` says which settings to keep.
     """
 
     experiments: Chosen
@@ -85,6 +87,7 @@ class Compared(NamedTuple):
     associations: Sequence[tuple[Association, Sequence[str]]]
     without_value: int
     links: Sequence[str]
+    decided: Decided | None = None
 
 
 async def compare_experiments(
@@ -94,16 +97,20 @@ async def compare_experiments(
     exp_cuids: ComparedExperiments = (),
     filters: FurtherFilters = (),
     metrics: ComparedMetrics = (),
+    baseline: BaselineToBeat = "",
     username: Username = "",
 ) -> ApiResponse[Compared]:
     """Compare 2 to 50 experiments by differences in config, environment, packages, git and command, and by results.
 
     Use rank_experiments to order a whole project. Returns a value per experiment for each differing key and for each
     metric (last, best, at the last common step); for 5 or more experiments also the keys associated with the first
-    metric.
+    metric. With a baseline, first says for each setting keep, discard or run more seeds.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
-    chosen, notes = await _choose(client, project, username, exp_cuids, filters)
+    chosen, notes = await _choose(client, project, username, exp_cuids, filters, fewest=1 if baseline else 2)
+    decided = None
+    if baseline.strip():
+        decided, chosen = await _decide(client, chosen, baseline, metrics)
     refs, experiments = list(chosen), list(chosen.values())
     found = await _read_summaries(client, chosen, metrics, notes)
     summaries = [found[ref] for ref in refs]
@@ -128,15 +135,21 @@ async def compare_experiments(
             associations,
             lacking,
             list(dict.fromkeys(client.at(ref).get_link(ref.parent.experiment("<cuid>")) for ref in refs)),
+            decided,
         ),
         notes=list(dict.fromkeys(notes)),
     )
 
 
 async def _choose(
-    client: SwanLabClient, project: str, username: str, exp_cuids: Sequence[str], filters: FurtherFilters
+    client: SwanLabClient,
+    project: str,
+    username: str,
+    exp_cuids: Sequence[str],
+    filters: FurtherFilters,
+    fewest: int,
 ) -> tuple[Chosen, list[str]]:
-    """Return 2 to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
+    """Return `fewest` to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot be combined."), hint=say("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
@@ -160,7 +173,7 @@ async def _choose(
             )
         whole = await read_all([ref.experiment(one.cuid) for one in listed], client.at(ref).get_experiment)
         chosen = {ref.experiment(one.data.cuid): one.data for one in whole if one.data}
-    if len(chosen) < 2:
+    if len(chosen) < fewest:
         if unknown:
             raise unknown[0]
         raise InvalidArgument(
@@ -172,6 +185,31 @@ async def _choose(
             ),
         )
     return chosen, notes
+
+
+async def _decide(
+    client: SwanLabClient, chosen: Chosen, baseline: str, metrics: Sequence[str]
+) -> tuple[Decided | None, Chosen]:
+    """Return the decisions, and the experiments with the best one of the baseline."""
+    groups = _group(chosen)
+    if len(groups) > 1:
+        raise InvalidArgument(
+            say("A baseline decides within one project; the experiments are of {count}.", count=len(groups)),
+            hint=say("Compare the experiments of one project at a time, or leave the baseline out."),
+        )
+    [(ref, experiments)] = groups.items()
+    targets = metrics or choose_targets(await list_logged_keys(client, ref, experiments), 1)
+    if not targets:
+        raise InvalidArgument(say("None of the logged metrics has a known direction; name some in metrics."))
+    decided = await decide_settings(client, ref, baseline, targets[0], list(chosen))
+    if not decided or not decided.baseline:
+        return decided, chosen
+    members = [ref.experiment(cuid) for cuid in decided.get_members(decided.baseline)]
+    if any(one in chosen for one in members):
+        return decided, chosen
+    best = ref.experiment(decided.ranking.experiments[decided.baseline.place].cuid)
+    whole = (await client.at(ref).get_experiment(best)).data
+    return decided, {**chosen, best: whole} if whole else chosen
 
 
 async def _read_whole(

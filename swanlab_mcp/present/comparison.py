@@ -16,6 +16,7 @@ from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.comparison import Compared, Difference, Differing
 from swanlab_mcp.operations.listing import add_notes
+from swanlab_mcp.present.decisions import list_decisions, note_decisions
 
 __all__ = ["publish"]
 
@@ -33,6 +34,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         return answer
     labels, prefixes = label_experiments(found.experiments), prefix_names(found.experiments)
     comparison = Comparison(
+        decisions=list_decisions(found.decided),
         experiments=[
             ComparedExperiment(cuid=labels[ref], name=prefixes[ref.parent] + shorten(one.name, _NAME), state=one.state)
             for ref, one in found.experiments.items()
@@ -45,6 +47,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         associations=[_describe(one, confounded) for one, confounded in found.associations],
     )
     notes = [
+        *note_decisions(found.decided),
         "" if found.metrics else say("None of the logged metrics has a known direction; name some in metrics."),
         *_list_left_out(found.settings, found.facts),
         *(_list_cautions(found) if found.associations else ()),

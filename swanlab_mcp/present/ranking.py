@@ -18,7 +18,7 @@ from swanlab_mcp.operations.baselines import write_name
 from swanlab_mcp.operations.ranking import Part, Ranking
 from swanlab_mcp.present.direction_words import describe_direction
 
-__all__ = ["publish"]
+__all__ = ["describe_reason", "explain_judgement", "name_standing", "publish"]
 
 _NAME = 60
 _ID = 400
@@ -126,8 +126,14 @@ def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: Ranked
         update["difference"] = round_number(judged.difference, _DIGITS)
         if judged.low is not None and judged.high is not None:
             update |= {"low": round_number(judged.low, _DIGITS), "high": round_number(judged.high, _DIGITS)}
-        update["why"] = _explain(judged, name or row.name, is_split=setting.is_split) or None
+        update["why"] = explain_judgement(judged, name or row.name, is_split=setting.is_split) or None
     return row.model_copy(update=update)
+
+
+def name_standing(ranking: Ranking, standing: Standing) -> str:
+    """Return the name of a row: its setting's, or its experiment's."""
+    name = _name_setting(ranking, standing.number) if standing.setting and ranking.names else ""
+    return name or shorten(ranking.experiments[standing.place].name, _NAME)
 
 
 def _name_setting(ranking: Ranking, number: int) -> str:
@@ -146,7 +152,7 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
     return "better" if judged.difference * field.sign < 0 else "worse"
 
 
-def _explain(judged: Judgement, name: str, *, is_split: bool) -> str:
+def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
     """Return why no difference is shown, and how many more seeds would show one of this size."""
     if judged.verdict == "different":
         return say("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""

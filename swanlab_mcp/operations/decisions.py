@@ -1,0 +1,60 @@
+"""Decide about the experiments of a comparison with the judgements of rank_experiments(baseline=…)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.decisions import Decision, decide, decide_apart
+from swanlab_mcp.analysis.standings import Standing
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
+from swanlab_mcp.operations.ranking import Ranking, rank_experiments
+
+__all__ = ["Decided", "decide_settings"]
+
+
+class Decided(NamedTuple):
+    """The decisions about compared settings, in the order of the ranking, and the row of the baseline.
+
+    There is no baseline row if the better direction of the metric is unknown.
+    """
+
+    ranking: Ranking
+    baseline: Standing | None
+    rows: Sequence[tuple[Standing, Decision]]
+
+    def get_members(self, standing: Standing) -> list[str]:
+        places = standing.setting.places if standing.setting else [standing.place]
+        return [self.ranking.experiments[place].cuid for place in places]
+
+
+async def decide_settings(
+    client: SwanLabClient, ref: ProjectRef, baseline: str, metric: str, candidates: Collection[ExperimentRef]
+) -> Decided | None:
+    """Return a decision for each setting of the candidates; `None` if the project holds no experiment."""
+    # the repeats and the noise of the whole project count, so that both tools agree
+    answer = await rank_experiments(
+        client, project=ref.project, username=ref.workspace, metric=metric, baseline=baseline, page=0, size=100
+    )
+    ranking = answer.data
+    if not isinstance(ranking, Ranking):
+        return None
+    wanted = {one.cuid for one in candidates}
+    found = Decided(ranking, None, [])
+    if ranking.baseline is None:
+        return found
+    rows: list[tuple[Standing, Decision]] = []
+    base: Standing | None = None
+    for part in ranking.parts:
+        for one in part.rows:
+            reason = part.field.reasons[one.place]
+            if one.is_baseline:
+                base = one
+            elif wanted.isdisjoint(found.get_members(one)):
+                continue
+            elif one.judged:
+                rows.append((one, decide(one.judged, part.field.sign)))
+            elif reason:
+                rows.append((one, decide_apart(reason)))
+    return found._replace(baseline=base, rows=rows)

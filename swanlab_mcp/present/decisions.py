@@ -1,0 +1,74 @@
+"""Word the decisions about settings that are compared with a baseline."""
+
+from __future__ import annotations
+
+from swanlab_mcp.analysis.decisions import Decision
+from swanlab_mcp.analysis.standings import Standing
+from swanlab_mcp.core.findings import DecidedSetting, round_number
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.decisions import Decided
+from swanlab_mcp.present.ranking import describe_reason, explain_judgement, name_standing
+
+__all__ = ["list_decisions", "note_decisions"]
+
+_MOST = 4
+_NAME = 40
+_DIGITS = 3
+_WHY = 90
+
+
+def list_decisions(found: Decided | None) -> list[DecidedSetting]:
+    """Return the first decisions as records, at most 250 tokens together."""
+    return [_describe(found, *row) for row in found.rows[:_MOST]] if found else []
+
+
+def note_decisions(found: Decided | None) -> list[str]:
+    """Return notes on the baseline, and on the decisions that are not shown."""
+    if found is None:
+        return []
+    metric = quote(found.ranking.metric)
+    if found.baseline is None:
+        return [say("Cannot tell whether small or large {metric} is better, so nothing is decided.", metric=metric)]
+    setting = found.baseline.setting
+    notes = [
+        say_plural(
+            "Baseline: {name}, {metric} {value:.6g} (n={count}).",
+            "Baseline: {name}, {metric} {value:.6g} (n={count}).",
+            len(setting.counted) if setting else 1,
+            name=quote(name_standing(found.ranking, found.baseline)),
+            metric=metric,
+            value=found.baseline.value,
+        )
+    ]
+    if len(found.rows) > _MOST:
+        more = len(found.rows) - _MOST
+        text = say_plural(
+            "{count} more setting is decided by rank_experiments with this baseline.",
+            "{count} more settings are decided by rank_experiments with this baseline.",
+            more,
+        )
+        notes.append(text)
+    return notes
+
+
+def _describe(found: Decided, standing: Standing, decision: Decision) -> DecidedSetting:
+    name = shorten(name_standing(found.ranking, standing), _NAME)
+    reason = found.ranking.parts[0].field.reasons[standing.place]
+    judged = standing.judged
+    if judged is None or standing.setting is None:
+        return DecidedSetting(
+            name=name, decision=decision, why=shorten(describe_reason(reason), _WHY) if reason else None
+        )
+    why = explain_judgement(judged, name, is_split=standing.setting.is_split)
+    if decision == "discard" and judged.verdict != "different":
+        why = say("the difference is too small to show with an affordable number of seeds")
+    return DecidedSetting(
+        name=name,
+        decision=decision,
+        difference=round_number(judged.difference, _DIGITS),
+        low=None if judged.low is None else round_number(judged.low, _DIGITS),
+        high=None if judged.high is None else round_number(judged.high, _DIGITS),
+        n=len(standing.setting.counted),
+        why=shorten(why, _WHY) or None,
+    )

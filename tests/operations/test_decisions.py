@@ -1,0 +1,87 @@
+"""compare_experiments with a baseline: keep, discard, or run more seeds, as rank_experiments judges."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.settings import Settings
+from tests.conftest import session, text_of
+from tests.fake_swanlab import State
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def state(state: State) -> State:
+    """A sweep with repeats: `up` is better than `base`, `down` worse, `near` a little better, `single` has one seed."""
+    project = state.add_project(state.workspaces[0], "loop", cuid="loop")
+    source = random.Random(4)
+    levels = {"base": (0.1, 0.80, 5), "up": (0.2, 0.90, 4), "down": (0.3, 0.70, 4), "near": (0.4, 0.808, 2)}
+    for name, (rate, level, seeds) in levels.items():
+        for seed in range(seeds):
+            add(state, project, f"{name}-{seed}", level + source.gauss(0, 0.01), {"lr": rate, "seed": seed})
+    add(state, project, "single", 0.96, {"lr": 0.5, "seed": 0})
+    add(state, project, "broken", float("nan"), {"lr": 9.0, "seed": 0})
+    add(state, project, "running", 0.99, {"lr": 0.6, "seed": 0}, "RUNNING")
+    return state
+
+
+def add(state: State, project: Any, name: str, value: float, config: dict[str, Any], ending: str = "FINISHED") -> None:
+    points = [(step, value * (0.5 + step / 20)) for step in range(11)]
+    metrics = {"val/acc": points, "train/loss": [(step, 1 / (1 + step)) for step in range(11)]}
+    state.add_experiment(project, name, cuid=name, state=ending, config=config, metrics=metrics)
+
+
+async def compare(settings: Settings, **arguments: Any) -> Any:
+    async with session(settings) as client:
+        return await client.call_tool("compare_experiments", {"project": "loop", "metrics": ["val/acc"], **arguments})
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    ("name", "decision", "why"),
+    [
+        ("up-0", "keep", ""),
+        ("down-1", "discard", ""),
+        ("near-0", "run more seeds", "run about "),
+        ("single", "keep", "one seed, compared with the noise of the noisiest setting"),
+        ("broken", "discard", "NaN"),
+        ("running", "cannot tell", "running"),
+    ],
+)
+async def test_setting_is_kept_or_discarded_as_the_ranking_judges(
+    settings: Settings, name: str, decision: str, why: str
+) -> None:
+    result = await compare(settings, exp_cuids=[name], baseline="base-2")
+    assert not result.is_error, text_of(result)
+    [found] = result.structured_content["data"]["decisions"]
+    assert found["decision"] == decision
+    assert why in (found.get("why") or "")
+    assert text_of(result).index(decision) < text_of(result).index("cuid")
+    assert "Baseline: lr=0.1, val/acc 0." in text_of(result)
+
+
+@pytest.mark.usefixtures("state")
+async def test_decisions_take_at_most_250_tokens(settings: Settings) -> None:
+    several = ["up-0", "down-0", "near-0", "single", "broken", "running"]
+    with_them = text_of(await compare(settings, exp_cuids=[*several, "base-0"], baseline="base-0"))
+    without = text_of(await compare(settings, exp_cuids=[*several, "base-0"]))
+    assert "2 more settings are decided by rank_experiments with this baseline." in with_them
+    assert count_tokens(with_them) - count_tokens(without) <= 250
+
+
+@pytest.mark.usefixtures("state")
+async def test_repeats_of_one_setting_get_one_decision(settings: Settings) -> None:
+    result = await compare(settings, exp_cuids=["up-0", "up-1", "base-0"], baseline="lr=0.1")
+    assert len(result.structured_content["data"]["decisions"]) == 1
+
+
+@pytest.mark.usefixtures("state")
+async def test_unknown_baseline_is_refused(settings: Settings) -> None:
+    result = await compare(settings, exp_cuids=["up-0"], baseline="bas-9")
+    assert result.is_error
+    assert "is called 'bas-9'. Similar names: base-" in text_of(result)
