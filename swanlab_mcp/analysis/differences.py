@@ -25,6 +25,7 @@ __all__ = [
     "flatten",
     "freeze",
     "identify_settings",
+    "is_result",
     "is_seed",
     "is_setting",
     "order_settings",
@@ -110,12 +111,18 @@ def is_seed(key: str) -> bool:
 
 
 @lru_cache(4096)
+def is_result(key: str) -> bool:
+    """Return whether a config key holds a result, such as best_val_acc or best_epoch."""
+    words = split_words(key)
+    measured = describe_key(key).direction or {"epoch", "step"}.intersection(words)
+    return bool(_OUTCOMES.intersection(words) and measured)
+
+
+@lru_cache(4096)
 def is_setting(key: str) -> bool:
     """Return whether a config key affects training: no seeds, results or output paths."""
     words = split_words(key)
-    if is_seed(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
-        return False
-    if _OUTCOMES.intersection(words) and (describe_key(key).direction or {"epoch", "step"}.intersection(words)):
+    if is_seed(key) or is_result(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
         return False
     return not (_PLACES.intersection(words[-1:]) and (_PLACED | _PLACED_TOO).intersection(words))
 

@@ -10,12 +10,14 @@ from swanlab_mcp.analysis.deciding import Curve
 from swanlab_mcp.analysis.diagnosis import Judgement
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.explanations import Explanation, explain, find_rates
+from swanlab_mcp.analysis.hygiene import Lack, check_config, check_curves, find_namesakes
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
 from swanlab_mcp.operations.copies import note_copy
+from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.verdicts import read_verdict
@@ -27,6 +29,7 @@ _SIMILAR_READ = 20
 _SIMILAR_LINES = 200
 _LAST = 10
 _CARDS = 2
+_OVER = ("FINISHED", "CRASHED", "ABORTED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class DiagnosedExperiment:
     curves: Sequence[Curve]
     left: int
     link: str
+    lacks: Sequence[Lack] = ()
 
     def get_time(self, event: Event) -> int:
         """Return the recording time of an event's first point, in Unix milliseconds (0: unknown)."""
@@ -92,9 +96,25 @@ async def diagnose_experiment(
         log_lines=_LOG_LINES,
     )
     link = backend.get_link(ref)
-    found = DiagnosedExperiment(experiment, judgement, explanations, error, similar, curves, verdict.left, link)
+    lacks = await _find_lacks(backend, ref, experiment, curves)
+    found = DiagnosedExperiment(experiment, judgement, explanations, error, similar, curves, verdict.left, link, lacks)
     copy = await note_copy(client, ref, experiment)
     return ApiResponse(data=found, notes=[*answer.notes, *([copy] if copy else [])])
+
+
+async def _find_lacks(
+    backend: Backend, ref: ExperimentRef, experiment: Experiment, curves: Sequence[Curve]
+) -> list[Lack]:
+    """Return what will make later questions about the experiment unanswerable."""
+    config = experiment.profile.get("config")
+    listed = (await backend.list_experiments(ref.parent)).data or []
+    others = [(one.name, one.cuid, one.profile.get("config")) for one in listed if one.cuid != experiment.cuid]
+    command = str(read_facts(experiment).get("runtime.command") or "")
+    return [
+        *check_config(config, [one.key for one in curves], command),
+        *check_curves(curves, is_over=experiment.state in _OVER),
+        *find_namesakes(experiment.name, config, others),
+    ]
 
 
 async def _explain_crash(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from swanlab_mcp.analysis.deciding import Curve, read_curve
 from swanlab_mcp.analysis.diagnosis import judge
 from swanlab_mcp.analysis.events import Event, find_stall
+from swanlab_mcp.analysis.hygiene import Lack, check_config, check_curves, find_namesakes
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.operation import choose_densest
 from swanlab_mcp.client.routing import SwanLabClient
@@ -65,7 +66,8 @@ class Happening:
 class News:
     """The rows of a page, and all events; moments are in Unix milliseconds.
 
-    `stopped_clock` is the time from which a period counts back, unless that is now.
+    `stopped_clock` is the time from which a period counts back, unless that is now. `lacks` holds for each new
+    experiment of a project what will make later questions unanswerable.
     """
 
     rows: Sequence[Happening]
@@ -74,6 +76,7 @@ class News:
     cursor: int
     unjudged: int = 0
     stopped_clock: int | None = None
+    lacks: Sequence[Sequence[Lack]] = ()
 
 
 async def whats_new(
@@ -123,8 +126,23 @@ async def whats_new(
     whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
     paged = describe_page(whole, page, size, say("records first, then the newest"))
     stopped = now if client.stopped_clock and _AGO.fullmatch(since.strip()) else None
-    news = News(shown, happenings, moment, latest, unjudged, stopped)
+    lacks = _find_lacks([*shown, *happenings], moment) if project else []
+    news = News(shown, happenings, moment, latest, unjudged, stopped, lacks)
     return ApiResponse(data=news, page=paged.page, notes=[*dict.fromkeys(notes), *paged.notes])
+
+
+def _find_lacks(happenings: Sequence[Happening], since: int) -> list[list[Lack]]:
+    """Return what each new experiment lacks, from its config and, if they were read, its curves."""
+    new = {one.experiment.cuid: one for one in reversed(happenings) if _read_moment(one.experiment.createdAt) > since}
+    known = [(one.experiment.name, one.experiment.cuid, one.experiment.profile.get("config")) for one in new.values()]
+    return [
+        [
+            *check_config(config),
+            *(check_curves(one.verdict.curves, is_over=one.experiment.state in _ENDS) if one.verdict else ()),
+            *find_namesakes(name, config, known),
+        ]
+        for one, (name, _, config) in zip(new.values(), known, strict=True)
+    ]
 
 
 async def _judge(client: SwanLabClient, rows: Sequence[Happening]) -> tuple[list[Happening], int]:

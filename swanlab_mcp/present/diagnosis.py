@@ -15,6 +15,7 @@ from swanlab_mcp.operations.diagnosis import DiagnosedExperiment
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.present.cause_words import describe_cause
 from swanlab_mcp.present.event_words import SEVERITIES, describe_event, describe_rule, list_grave, name_event
+from swanlab_mcp.present.hygiene_words import note_lacks
 
 __all__ = ["publish"]
 
@@ -62,6 +63,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
                 found.left,
             )
         )
+    notes += filter(None, [note_lacks(found.lacks)])
     if found.link:
         notes.append(say("Page: {link}", link=found.link))
     return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes))

@@ -15,6 +15,7 @@ from swanlab_mcp.operations.news import Happening, News
 from swanlab_mcp.operations.records import Record
 from swanlab_mcp.operations.verdicts import Verdict
 from swanlab_mcp.present.event_words import list_grave, name_event
+from swanlab_mcp.present.hygiene_words import note_lacks_of_many
 
 __all__ = ["publish"]
 
@@ -44,6 +45,7 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
         say("Since {time}: {counts}.", time=since, counts=happened)
         if happened
         else say("Since {time}: no events.", time=since),
+        note_lacks_of_many(news.lacks),
         "" if news.stopped_clock is None else say("The demo's clock shows {time}.", time=show_time(news.stopped_clock)),
         say("Cursor for the next call: since={cursor}", cursor=show_time(news.cursor)),
     )

@@ -1,0 +1,70 @@
+"""Find what is missing in a recorded experiment, so that later questions about it cannot be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from swanlab_mcp.analysis.deciding import Curve, assign_roles
+from swanlab_mcp.analysis.differences import flatten, freeze, is_result, is_seed, is_setting
+from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.thresholds import DEFAULTS
+
+__all__ = ["Lack", "LackKind", "check_config", "check_curves", "find_namesakes"]
+
+LackKind = Literal["no config", "no seed", "results in config", "no validation", "no common steps", "same names"]
+
+
+class Lack(NamedTuple):
+    """Something that is missing or ambiguous; `names` are the config keys, metrics or experiments that show it."""
+
+    kind: LackKind
+    names: Sequence[str] = ()
+
+
+def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> list[Lack]:
+    """Return what a config lacks; a seed in the command counts, and a key of a logged metric holds a result."""
+    flat = flatten(config)
+    if not flat:
+        return [Lack("no config")]
+    found: list[Lack] = []
+    if "seed" not in command.casefold() and not any(is_seed(key) for key in flat):
+        found.append(Lack("no seed"))
+    metrics = {key for key in logged if describe_key(key).direction}
+    results = [key for key, value in flat.items() if _is_number(value) and (is_result(key) or key in metrics)]
+    if results:
+        found.append(Lack("results in config", results))
+    return found
+
+
+def check_curves(curves: Sequence[Curve], *, is_over: bool) -> list[Lack]:
+    """Return whether an ended experiment lacks a validation metric, or steps at which it can be compared."""
+    if not is_over:
+        return []
+    roles = assign_roles(curves)
+    trained = [one for one in roles.training if len(one.steps) >= DEFAULTS.fewest_points]
+    if roles.is_policy or not trained:
+        return []
+    if not any(curve.is_held_out or curve in roles.held_out for curve in curves):
+        return [Lack("no validation")]
+    for one in roles.held_out:
+        longest = max(trained, key=lambda curve: len(curve.steps))
+        is_known = one.is_whole and longest.is_whole and len(one.steps) >= DEFAULTS.few_points
+        if is_known and not {*one.steps}.intersection(longest.steps):
+            return [Lack("no common steps", (longest.key, one.key))]
+    return []
+
+
+def find_namesakes(name: str, config: Any, others: Iterable[tuple[str, str, Any]]) -> list[Lack]:
+    """Return the experiments (name, id, config) with the same name and other settings; repeats may share a name."""
+    own = _get_settings(config)
+    alike = [cuid for other, cuid, settings in others if other == name and _get_settings(settings) != own]
+    return [Lack("same names", alike)] if alike else []
+
+
+def _get_settings(config: Any) -> Mapping[str, str]:
+    return {key: freeze(value) for key, value in flatten(config).items() if is_setting(key)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,54 @@
+"""Word what is missing in recorded experiments, in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from swanlab_mcp.analysis.hygiene import Lack, LackKind
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import quote
+
+__all__ = ["note_lacks", "note_lacks_of_many"]
+
+_NAMED = 2
+_NAME = 40
+
+
+def note_lacks(lacks: Sequence[Lack]) -> str:
+    """Return the line about one experiment, or "" if nothing is missing."""
+    if not lacks:
+        return ""
+    parts = [
+        say("{lack} ({names})", lack=_name(one.kind), names=_join(one.names)) if one.names else _name(one.kind)
+        for one in lacks
+    ]
+    return say("Later questions will be hard to answer: {lacks}.", lacks=say("; ").join(parts))
+
+
+def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
+    """Return the line about several experiments, with how many lack what."""
+    counts: Counter[LackKind] = Counter(one.kind for found in lacks for one in found)
+    if not counts:
+        return ""
+    parts = [
+        say("{lack} in {count} of {total}", lack=_name(kind), count=count, total=len(lacks))
+        for kind, count in counts.most_common()
+    ]
+    return say("Later questions about new experiments will be hard to answer: {lacks}.", lacks=say("; ").join(parts))
+
+
+def _name(kind: LackKind) -> str:
+    return {
+        "no config": say("no config"),
+        "no seed": say("no seed in the config"),
+        "results in config": say("results stored in the config"),
+        "no validation": say("no validation metric"),
+        "no common steps": say("no steps in common"),
+        "same names": say("other settings under the same name"),
+    }[kind]
+
+
+def _join(names: Sequence[str]) -> str:
+    shown = ", ".join(quote(one, _NAME) for one in names[:_NAMED])
+    return f"{shown}, …" if len(names) > _NAMED else shown
