@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shlex
 import shutil
 import signal
@@ -20,7 +19,7 @@ from swanlab_mcp.cli.serve import end_on_signals
 from swanlab_mcp.core.errors import InvalidArgument, RateLimited, ServerUnavailable, SwanLabError
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.untrusted import neutralise
-from swanlab_mcp.settings import Settings
+from swanlab_mcp.settings import Settings, get_environment
 
 if TYPE_CHECKING:
     from swanlab_mcp.analysis.conditions import Met
@@ -150,7 +149,7 @@ class _Watch:
         sys.stdout.flush()
         if not self._command:
             return
-        environ = {**os.environ, **{f"SWANLAB_WATCH_{name}": value for name, value in facts.items()}}
+        environ = {**get_environment(), **{f"SWANLAB_WATCH_{name}": value for name, value in facts.items()}}
         words = [*self._command, facts["KIND"], facts["EXPERIMENT"]]
         try:
             self._child = await create_subprocess_exec(*words, env=environ, stdin=DEVNULL)
