@@ -78,7 +78,8 @@ def find_blocks() -> Iterator[Block]:
             yield Block(page.relative_to(ROOT).as_posix(), language, code, mark)
 
 
-BLOCKS = list({block.code: block for block in find_blocks() if block.is_run}.values())
+# pages in two languages differ in their comments only
+BLOCKS = list({re.sub(r"#.*", "", block.code): block for block in find_blocks() if block.is_run}.values())
 NAMES = [f"{block.page}-{block.code.split()[-1]}" for block in BLOCKS]
 
 

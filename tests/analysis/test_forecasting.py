@@ -25,7 +25,7 @@ def test_interval_holds_and_error_falls_on_drawn_trainings() -> None:
 
 
 def test_kill_advice_spares_the_later_top_tenth() -> None:
-    found = [one for seed in (21, 22) for one in judge(draw_trainings(seed), "min", 0.4)]
+    found = judge(draw_trainings(21), "min", 0.4)
     assert not [one for one in found if one.is_top and one.is_killed]
     assert statistics.fmean(one.is_killed for one in found) >= 0.5
 

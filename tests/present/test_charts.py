@@ -261,7 +261,7 @@ def test_time_axis_and_smoothed_curve_are_drawn() -> None:
     assert count_pixels(chart, "#0072B2") > 300
 
 
-@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=20, phases=(Phase.explicit, Phase.generate))
 @given(
     st.lists(st.tuples(st.integers(-(2**53), 2**53), Number), min_size=1, max_size=20, unique_by=lambda one: one[0]),
     st.booleans(),

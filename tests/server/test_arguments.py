@@ -52,7 +52,8 @@ def drop_ages(text: str) -> str:
 
 
 async def check_same(tool: str, arguments: dict[str, Any], plain: dict[str, Any]) -> None:
-    result, expected = await ask(tool, arguments), await ask(tool, plain)
+    async with session(DEMO) as client:
+        result, expected = await client.call_tool(tool, arguments), await client.call_tool(tool, plain)
     assert not expected.is_error, text_of(expected)
     assert drop_ages(text_of(result)) == drop_ages(text_of(expected))
 
