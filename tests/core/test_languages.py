@@ -361,7 +361,7 @@ def test_http_gateway_errors_are_in_chinese(chinese: Settings, state: State) -> 
         for status, answer in reply.items():
             assert answer.status_code == status
             check_chinese(answer.json()["error"]["message"])
-        assert "请发送你自己的 SwanLab API 密钥" in reply[401].json()["error"]["message"]
+        assert "请发送你自己的 SwanLab API key" in reply[401].json()["error"]["message"]
         state.faults.append(Fault(path="/login", status=401))
         message = ask(url, key="wrong-key").json()["error"]["message"]
         assert "拒绝了来自 Authorization 请求头 的 API key。" in message
