@@ -41,6 +41,7 @@ from swanlab_mcp.operations import (
     summaries,
     workspaces,
 )
+from swanlab_mcp.operations.arguments import Filters
 from swanlab_mcp.operations.columns import WHOLE_CONFIG
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.own_metrics import use_own_metrics
@@ -143,20 +144,20 @@ class OpenApi:
     def find_experiments(
         self,
         project: str,
-        filters: Sequence[Filter | dict[str, Any]] = (),
+        filters: Sequence[Filter | dict[str, Any] | Sequence[dict[str, Any]]] = (),
         *,
         sort: str = "",
         descending: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[Experiment]]:
-        """Find the experiments that match every filter: dicts of field, op and value, as in the tool of this name."""
+        """Find the experiments that match every filter (dicts of field, op and value); a list of filters means or."""
         try:
-            conditions = TypeAdapter(list[Filter]).validate_python(list(filters))
+            conditions = TypeAdapter(Filters).validate_python([*filters])
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
-            where = ".".join(map(str, ("filters", *wrong["loc"])))
+            name = ".".join(map(str, ("filters", *wrong["loc"])))
             with speak(self._settings.language):
-                return ApiResponse(code=400, errmsg=say("{name} {problem}.", name=where, problem=describe_fault(wrong)))
+                return ApiResponse(code=400, errmsg=say("{name} {problem}.", name=name, problem=describe_fault(wrong)))
         return self._ask_list(
             finding.find_experiments,
             project=_text(project, "project"),
@@ -300,8 +301,7 @@ class OpenApi:
             changes.delete_project, project=_text(project, "project"), username=_text(username, "username")
         )
 
-    list_experiments = list_project_exps
-    get_summary = get_exp_summary
+    list_experiments, get_summary = list_project_exps, get_exp_summary
 
     def close(self) -> None:
         """Close connections and the background thread; the next call reopens them."""

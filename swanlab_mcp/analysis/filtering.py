@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
+from difflib import SequenceMatcher
 from typing import Any, NamedTuple, cast
 
+from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.refusals import BadDuration, BadTime, Incomparable, UnknownField, UnknownState
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.core.records import read_time
@@ -18,10 +20,13 @@ __all__ = [
     "check_comparable",
     "check_fields",
     "find_unknown_fields",
+    "list_clauses",
+    "measure_distance",
     "normalise_field",
     "normalise_period",
     "normalise_states",
     "passes",
+    "passes_all",
     "read_field",
     "sort_candidates",
 ]
@@ -31,10 +36,11 @@ _TIMES = {"created": "createdAt", "finished": "finishedAt"}
 _STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
 _NAMED = 10
 _NEAR = 3
+_FARTHEST = 0.4  # of two texts that are called near
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _NULLS = ("is-null", "not-null")
-_FIELDS = (*_TEXTS, "labels", "user", *_TIMES, "duration")
+_FIELDS = (*_TEXTS, "labels", "user", *_TIMES, "duration", "show", "clone_of", *MACHINE_FIELDS)
 _PERIOD = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY, "w": 7 * _DAY}
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
@@ -48,13 +54,15 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 class Candidate(NamedTuple):
     """An experiment with its config flattened by dots and the last values of the requested metrics.
 
-    `now` (Unix seconds) ends the duration of a running experiment; 0: its duration is unknown.
+    `now` (Unix seconds) ends the duration of a running experiment; 0: its duration is unknown. `machine` is empty
+    unless it was read.
     """
 
     experiment: Experiment
     config: Mapping[str, Any]
     metrics: Mapping[str, float]
     now: float = 0
+    machine: Machine = Machine()
 
 
 def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
@@ -126,6 +134,25 @@ def _measure(period: re.Match[str]) -> float:
     return float(period[1]) * _UNITS[period[2]]
 
 
+def list_clauses(filters: Sequence[Filter]) -> list[list[Filter]]:
+    """Return the conditions; alternatives, of which one must be met, are in one list."""
+    clauses: dict[int, list[Filter]] = {}
+    for place, one in enumerate(filters):
+        clauses.setdefault(one.either or -1 - place, []).append(one)
+    return list(clauses.values())
+
+
+def passes_all(candidate: Candidate, filters: Sequence[Filter]) -> bool:
+    """Return whether a candidate meets all conditions, of alternatives at least one."""
+    alternatives: dict[int, bool] = {}
+    for one in filters:
+        if one.either:
+            alternatives[one.either] = alternatives.get(one.either, False) or passes(candidate, one)
+        elif not passes(candidate, one):
+            return False
+    return all(alternatives.values())
+
+
 def passes(candidate: Candidate, condition: Filter) -> bool:
     """Return whether a candidate meets a condition; a missing field meets only `!=` and `not-in`.
 
@@ -160,7 +187,10 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
         wanted = _to_list(_read_wanted(condition))
         values = [value for one in candidates if (value := read_field(one, condition.field)) is not None]
         are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+        are_truths = values and all(isinstance(value, bool) for value in values)
         if condition.op in ("=", "in") and values and wanted and are_numbers and not any(map(_is_number, wanted)):
+            raise Incomparable(condition.field, condition.op, str(condition.value))
+        if are_truths and not any(str(one).strip().casefold() in ("true", "false") for one in wanted):
             raise Incomparable(condition.field, condition.op, str(condition.value))
         return
     wanted = _to_comparable(_read_wanted(condition))
@@ -181,11 +211,37 @@ def read_field(candidate: Candidate, field: str) -> Any:
         return [name for name in (user.get("username"), user.get("name")) if name] or None
     if field == "duration":
         return _read_duration(candidate)
+    if field == "show":
+        return candidate.experiment.show
+    if field == "clone_of":
+        return candidate.experiment.rootExpId
+    if field in MACHINE_FIELDS:
+        return candidate.machine.read(field)
     if field in _TIMES:
         text = candidate.experiment[_TIMES[field]]
         return read_time(text) if text else None
     value = candidate.experiment.get(field)
     return value or None
+
+
+def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
+    """Return how far a candidate's value is from the condition's, or `None` if they cannot be compared."""
+    if condition.op in _NULLS or condition.op in ("!=", "not-in"):
+        return None
+    actual = read_field(candidate, condition.field)
+    best: float | None = None
+    for wanted in _to_list(_read_wanted(condition)):
+        left, right = _to_comparable(actual), _to_comparable(wanted)
+        if isinstance(left, float) and isinstance(right, float):
+            distance = abs(left - right)
+        elif isinstance(actual, str) and isinstance(wanted, str):
+            distance = 1 - SequenceMatcher(None, actual.casefold(), wanted.casefold()).ratio()
+            if distance > _FARTHEST:
+                continue
+        else:
+            continue
+        best = distance if best is None else min(best, distance)
+    return None if best is None or math.isnan(best) else best
 
 
 def _read_duration(candidate: Candidate) -> float | None:

@@ -248,6 +248,7 @@ class AggregatedGroup(Record):
     count: int
     states: str = Field(description="Number of experiments in each state")
     hours: float = Field(description="Total run time of the experiments with a recorded end")
+    gpu_hours: float | None = Field(default=None, description="Run time multiplied by the GPUs of the machine")
     n: int | None = Field(default=None, description="Number of values behind the statistics in the next columns")
     mean: Number | None = None
     sd: Number | None = None

@@ -133,6 +133,9 @@ class Filter(Record):
         default=None, validate_default=True, description="Value to compare with; a list for in and not-in"
     )
 
+    # conditions with the same number are alternatives; 0: the condition must be met itself
+    either: SkipJsonSchema[int] = Field(default=0, exclude=True)
+
     @field_validator("value", mode="wrap")
     @classmethod
     def _read_value(cls, value: Any, validate: Any, info: ValidationInfo) -> Any:

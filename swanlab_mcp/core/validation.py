@@ -52,8 +52,16 @@ def read_words(value: Any) -> Any:
 
 
 def read_objects(value: Any) -> Any:
-    """Read as `read_words` does, and also the JSON text of an object as that object."""
-    return _read_list(value, "[{")
+    """Read as `read_words` does, also the JSON text of an object as that object, and number lists inside the list."""
+    read = _read_list(value, "[{")
+    if not isinstance(read, list):
+        return read
+    items: list[Any] = []
+    for number, item in enumerate(cast("list[Any]", read), start=1):
+        for one in cast("list[Any]", item) if isinstance(item, list) else [item]:
+            is_object = isinstance(item, list) and isinstance(one, dict)
+            items.append({**cast("dict[str, Any]", one), "either": number} if is_object else one)
+    return items
 
 
 def read_bound(value: Any) -> Any:

@@ -10,14 +10,17 @@ from typing import Any, Literal
 from swanlab_mcp.analysis.aggregation import Statistics, compute_statistics
 from swanlab_mcp.analysis.differences import flatten, freeze
 from swanlab_mcp.analysis.filtering import Candidate, check_fields, read_field
+from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, Projects, Unfinished, Username
 from swanlab_mcp.operations.choice import choose_in_scope, explain_missing_metric
 from swanlab_mcp.operations.listing import get_slice
+from swanlab_mcp.operations.machines import read_machines
 from swanlab_mcp.operations.planning_arguments import (
     AggregatedMetrics,
     AggregatedValue,
@@ -39,7 +42,8 @@ class Group:
 
     Without a metric, `statistics` are empty. `missing` experiments have no value, `non_finite` experiments NaN or
     infinity, and `unfinished` experiments are excluded by their state. `seconds` is the total run time of the
-    experiments.
+    experiments. `gpu_seconds` is their run time multiplied by the GPUs of their machines, without the `without_gpus`
+    experiments whose time or machine is unknown.
     """
 
     values: Sequence[Any]
@@ -53,6 +57,8 @@ class Group:
     best: Experiment | None
     seconds: float
     without_end: int
+    gpu_seconds: float = 0.0
+    without_gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Aggregation:
     at: Literal["best", "last"]
     groups: int
     count: int
+    has_gpu_hours: bool = False
 
 
 async def aggregate_experiments(
@@ -92,7 +99,12 @@ async def aggregate_experiments(
     for metric in metrics:
         if experiments and not any(metric in summaries.get(one.cuid, {}) for one in experiments):
             await explain_missing_metric(client, ref, experiments, metric)
-    candidates = [Candidate(one, flatten(one.profile.get("config")), {}) for one in experiments]
+    needs_machines = "gpu_hours" in stats or any(field in MACHINE_FIELDS for field in group_by)
+    machines = await read_machines(client, ref, experiments) if needs_machines else {}
+    candidates = [
+        Candidate(one, flatten(one.profile.get("config")), {}, machine=machines.get(one.cuid, Machine()))
+        for one in experiments
+    ]
     with word_refusals():
         check_fields([field for field in group_by if field not in (*_PERIODS, "user", "project")], candidates)
     members: dict[tuple[str, ...], list[Candidate]] = {}
@@ -107,10 +119,22 @@ async def aggregate_experiments(
     ]
     groups = _order(groups, metrics[0] if metrics else "")
     shown = groups[get_slice(page, size)]
-    found = Aggregation(
-        shown, group_by, stats or ("mean", "sd", "min", "median", "max"), at, len(members), len(candidates)
-    )
-    return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=list(choice.notes))
+    wanted: Sequence[Statistic] = [one for one in stats if one != "gpu_hours"] or _USUAL
+    found = Aggregation(shown, group_by, wanted, at, len(members), len(candidates), "gpu_hours" in stats)
+    notes = [*choice.notes, *_note_machines(machines, len(experiments))]
+    return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=notes)
+
+
+def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:
+    if not machines or len(machines) == count:
+        return []
+    return [
+        say(
+            "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
+            count=len(machines),
+            total=count,
+        )
+    ]
 
 
 def _read(candidate: Candidate, field: str, ref: Scope) -> Any:
@@ -148,6 +172,10 @@ def _aggregate(
     ]
     best = min(finite, key=lambda pair: pair[0] if direction == "min" else -pair[0]) if finite and direction else None
     times = [_measure(one) for one in experiments]
+    machines = [
+        None if time is None or one.machine.gpus is None else time.total_seconds() * len(one.machine.gpus)
+        for time, one in zip(times, candidates, strict=True)
+    ]
     return Group(
         values,
         metric,
@@ -160,6 +188,8 @@ def _aggregate(
         best=best[1] if best else None,
         seconds=sum(time.total_seconds() for time in times if time is not None),
         without_end=sum(time is None for time in times),
+        gpu_seconds=sum(one for one in machines if one is not None),
+        without_gpus=sum(one is None for one in machines),
     )
 
 

@@ -12,9 +12,10 @@ from swanlab_mcp.analysis.filtering import (
     normalise_field,
     normalise_period,
     normalise_states,
-    passes,
+    passes_all,
     sort_candidates,
 )
+from swanlab_mcp.analysis.machines import MACHINE_FIELDS
 from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import yield_often
@@ -36,6 +37,8 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
+from swanlab_mcp.operations.machines import add_machines
+from swanlab_mcp.operations.misses import note_miss
 from swanlab_mcp.operations.reading import read_narrowed, read_summaries
 from swanlab_mcp.operations.refusals import word_refusals
 from swanlab_mcp.operations.scope import link_scope, resolve_scope
@@ -75,10 +78,10 @@ async def find_experiments(
     """Find the experiments of one or many projects that meet all filters, sorted by any field.
 
     Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
-    labels, user (username, name or me), created, finished (7d means 7 days ago), duration (such as 12h), config.<key>
-    (nested keys with dots), or metric.<key> (the last value, also NaN). An experiment without the field meets only !=,
-    not-in and is-null. Returns rows like list_project_exps, with the metrics used in filters and sort; for several
-    projects, cuid is a path.
+    labels, user (username, name or me), created, finished (7d means 7 days ago), duration (such as 12h), show,
+    clone_of, host, gpu, branch, commit, config.<key> (nested keys with dots), or metric.<key> (the last value, also
+    NaN). A list of filters inside the list means or. An experiment without the field meets only !=, not-in and is-null.
+    Returns rows like list_project_exps, with metrics used in filters and sort; for several projects, cuid is a path.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     ref, left = await resolve_scope(client, project, username)
@@ -125,12 +128,17 @@ async def choose_experiments(
     answer = await read_narrowed(client, ref, filters, requested, None if filters else choose)
     narrowed = answer.data or Narrowed((), {})
     candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
+    needs_machines = any(field in MACHINE_FIELDS for field in fields)
+    if needs_machines:
+        candidates = await add_machines(client, ref, candidates, filters)
     matching = await _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
         answer = await read_narrowed(client, ref, (), requested)
         narrowed = answer.data or Narrowed((), {})
         candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
+        if needs_machines:
+            candidates = await add_machines(client, ref, candidates, filters)
         matching = await _select(candidates, filters)
     near: Sequence[str] = ()
     if candidates and find_unknown_fields(fields, candidates):
@@ -147,6 +155,7 @@ async def choose_experiments(
     if hidden:
         names = ", ".join(quote(field) for field in fields if field in hidden)
         notes.append(say("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))
+    notes += [] if matching else note_miss(candidates, filters)
     summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
@@ -219,7 +228,7 @@ async def _read_candidates(
 
 async def _select(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[Candidate]:
     with word_refusals():
-        return [one async for one in yield_often(candidates) if all(passes(one, condition) for condition in filters)]
+        return [one async for one in yield_often(candidates) if passes_all(one, filters)]
 
 
 def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> list[str]:

@@ -87,7 +87,7 @@ GroupBy = Annotated[
     WORDS,
     Field(
         max_length=2,
-        description="One or two of config.<key>, project, state, user, group, job, labels, day, week, month",
+        description="One or two of config.<key>, project, state, user, group, job, labels, host, gpu, day, week, month",
         examples=[["config.lr"]],
     ),
 ]
@@ -96,11 +96,11 @@ AggregatedMetrics = Annotated[
     WORDS,
     Field(max_length=4, description="Metric keys whose values are averaged. Default: only count, states and hours"),
 ]
-Statistic = Literal["mean", "sd", "sem", "min", "median", "max"]
+Statistic = Literal["mean", "sd", "sem", "min", "median", "max", "gpu_hours"]
 WantedStatistics = Annotated[
     Sequence[Statistic],
     WORDS,
-    Field(max_length=6, description="Statistics to return. Default: all but sem, the standard error of the mean"),
+    Field(max_length=7, description="Statistics to return. Default: all but sem (standard error) and gpu_hours"),
 ]
 AggregatedValue = Annotated[
     Literal["best", "last"],

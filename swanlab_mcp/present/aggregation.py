@@ -40,6 +40,8 @@ def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGrou
                 lacking,
             )
         )
+    if found.has_gpu_hours:
+        notes.append(say("gpu_hours: run hours multiplied by all GPUs of the machine, used or not."))
     return ApiResponse(data=rows, page=answer.page, notes=[*notes, *answer.notes])
 
 
@@ -55,8 +57,9 @@ def _publish_row(found: Aggregation, one: Group) -> AggregatedGroup:
         count=one.count,
         states=", ".join(f"{count} {state}" for state, count in sorted(one.states.items())),
         hours=round(one.seconds / 3600, 2),
+        gpu_hours=round(one.gpu_seconds / 3600, 2) if found.has_gpu_hours else None,
         best=shorten(one.best.name, _NAME) if one.best else None,
-        left_out=_describe_left(one) or None,
+        left_out=_describe_left(one, has_gpu_hours=found.has_gpu_hours) or None,
         **numbers,
     )
 
@@ -65,11 +68,12 @@ def _show(value: Any) -> Any:
     return shorten(value, _NAME) if isinstance(value, str) else value
 
 
-def _describe_left(one: Group) -> str:
+def _describe_left(one: Group, *, has_gpu_hours: bool) -> str:
     parts = [
         (one.unfinished, say("not finished")),
         (one.missing, say("no value")),
         (one.non_finite, say("NaN or infinite")),
+        (one.without_gpus if has_gpu_hours else 0, say("no known GPU hours")),
     ]
     return ", ".join(f"{count} {what}" for count, what in parts if count)
 

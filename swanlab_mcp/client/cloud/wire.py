@@ -153,10 +153,12 @@ def read_reference(item: Any, project_id: str) -> dict[str, Any]:
 def write_filter(condition: Filter) -> dict[str, Any] | None:
     """Return a `runs/shows` filter that accepts at least every match of the condition, or `None` if no filter is safe.
 
-    A filter is unsafe if the server may apply it more strictly: nested keys, `contains` (case), equality of numbers (1
-    and 1.0, "1"), fields that may be missing with `!=`. The server's times are UTC+8; it has no strict order (section
-    4).
+    A filter is unsafe if it has alternatives, or if the server may apply it more strictly: nested keys, `contains`
+    (case), equality of numbers (1 and 1.0, "1"), fields that may be missing with `!=`. The server's times are UTC+8; it
+    has no strict order (section 4).
     """
+    if condition.either:
+        return None
     field, op, value = condition.field, condition.op, condition.value
     values = value if isinstance(value, list) else [value]
     if field in _FILTERED:

@@ -1,0 +1,58 @@
+"""Explain why no experiment meets several conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from swanlab_mcp.analysis.filtering import Candidate, list_clauses, measure_distance, passes, read_field
+from swanlab_mcp.core.models import Filter
+
+__all__ = ["Miss", "explain_miss"]
+
+
+class Miss(NamedTuple):
+    """The condition that excludes the most: without it, `without` experiments match.
+
+    If no experiment meets it, `closest` comes closest to it with `value`.
+    """
+
+    clause: Sequence[Filter]
+    without: int
+    is_never_met: bool = False
+    closest: Candidate | None = None
+    value: Any = None
+
+
+def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Miss | None:
+    """Return the condition that empties a result, or `None` if there are no candidates or filters."""
+    clauses = list_clauses(filters)
+    if not candidates or not clauses:
+        return None
+    met = [[any(passes(one, condition) for condition in clause) for one in candidates] for clause in clauses]
+    without = [
+        sum(all(row[place] for other, row in enumerate(met) if other != number) for place in range(len(candidates)))
+        for number in range(len(clauses))
+    ]
+    never = [number for number, row in enumerate(met) if not any(row)]
+    number = max(never or range(len(clauses)), key=lambda one: without[one])
+    clause = clauses[number]
+    if not never:
+        return Miss(clause, without[number])
+    # among those that meet the other conditions, if any do
+    others = [
+        one
+        for place, one in enumerate(candidates)
+        if all(row[place] for other, row in enumerate(met) if other != number)
+    ]
+    found = [
+        (distance, place, condition)
+        for condition in clause
+        for place, one in enumerate(others or candidates)
+        if (distance := measure_distance(one, condition)) is not None
+    ]
+    if not found:
+        return Miss(clause, without[number], is_never_met=True)
+    _, place, condition = min(found, key=lambda one: one[:2])
+    closest = (others or candidates)[place]
+    return Miss(clause, without[number], True, closest, read_field(closest, condition.field))
