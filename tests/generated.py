@@ -167,6 +167,12 @@ def write_public_api() -> str:
     return "\n".join(line for name in swanlab_mcp.__all__ for line in describe_public(name)) + "\n"
 
 
+def list_members(value: type) -> dict[str, Any]:
+    """Return the members of a class; OpenApi's methods are spread over its base classes."""
+    owners = [one for one in value.__mro__ if one.__module__.startswith("swanlab_mcp.openapi")] or [value]
+    return {name: member for owner in owners for name, member in vars(owner).items()}
+
+
 def describe_public(name: str) -> list[str]:
     value = getattr(swanlab_mcp, name)
     if not inspect.isclass(value):
@@ -175,9 +181,10 @@ def describe_public(name: str) -> list[str]:
     if issubclass(value, BaseModel):
         own = inspect.get_annotations(value)
         lines += [f"    {field}: {own[field]}" for field in value.model_fields if field in own]
-    if "__init__" in vars(value):
+    members = list_members(value)
+    if "__init__" in members:
         lines.append(f"    __init__{inspect.signature(value.__init__)}")
-    for method, function in vars(value).items():
+    for method, function in members.items():
         if not method.startswith("_") and inspect.isfunction(function):
             lines.append(f"    {method}{inspect.signature(function)}")
     return lines
@@ -201,7 +208,7 @@ def read_methods(path: Path) -> dict[str, str]:
 
 
 def describe_methods(texts: Mapping[str, str]) -> Iterator[str]:
-    members = vars(OpenApi)
+    members = list_members(OpenApi)
     functions = {name: value for name, value in members.items() if inspect.isfunction(value) and name[0] != "_"}
     for name, function in functions.items():
         if function.__name__ != name:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, WithJsonSchema
 
+from swanlab_mcp.core.frames import make_frame
 from swanlab_mcp.core.records import Number, Record, is_empty, to_json_value
 
 __all__ = [
@@ -143,6 +144,17 @@ class Comparison(Record):
     metrics: list[ComparedMetric] = Field(default_factory=list[ComparedMetric], exclude_if=is_empty)
     associations: list[Association] = Field(default_factory=list[Association], exclude_if=is_empty)
 
+    def to_pandas(self) -> Any:
+        """Return a DataFrame with a row per experiment: differing keys, last and best values. Raises ImportError."""
+        rows = [one.model_dump() for one in self.experiments]
+        columns = {one.name: one.values for one in self.differences}
+        columns |= {f"last.{one.key}": one.last for one in self.metrics}
+        columns |= {f"best.{one.key}": one.best for one in self.metrics if one.best}
+        for name, values in columns.items():
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
+        return make_frame(rows)
+
 
 class TimelineEvent(Record):
     """An event at a step, with the rule that found it."""
@@ -189,6 +201,10 @@ class Diagnosis(Record):
     events: list[TimelineEvent] = Field(default_factory=list[TimelineEvent], exclude_if=is_empty)
     causes: list[Cause] = Field(default_factory=list[Cause], exclude_if=is_empty)
     crash: Crash | None = None
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame of the events. Raises ImportError."""
+        return make_frame([one.model_dump() for one in self.events])
 
 
 class NewsItem(Record):

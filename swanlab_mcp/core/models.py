@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from swanlab_mcp.core.frames import make_frame
 from swanlab_mcp.core.records import (
     JsonObject,
     Number,
@@ -359,6 +360,10 @@ class RecordList(list[T]):
     def model_dump(self) -> list[Any]:
         """Return the records as dicts."""
         return [record.model_dump() if isinstance(record, BaseModel) else record for record in self]
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame with a row per record and dotted columns for nested fields. Raises ImportError."""
+        return make_frame(self.model_dump())
 
 
 class Page(Record):

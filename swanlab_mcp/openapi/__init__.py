@@ -1,0 +1,7 @@
+"""The operations as blocking Python calls."""
+
+from __future__ import annotations
+
+from swanlab_mcp.openapi.api import OpenApi
+
+__all__ = ["OpenApi"]

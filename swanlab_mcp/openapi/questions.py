@@ -1,0 +1,211 @@
+"""The questions of the tools about many experiments, as methods of OpenApi."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from swanlab_mcp.core.findings import (
+    AggregatedGroup,
+    Comparison,
+    Diagnosis,
+    ExperimentForecast,
+    NewsItem,
+    RankedExperiment,
+    SimilarExperiment,
+)
+from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Filter, RecordList
+from swanlab_mcp.openapi.calls import Caller
+from swanlab_mcp.operations import (
+    aggregation,
+    comparison,
+    diagnosis,
+    environments,
+    finding,
+    forecasts,
+    news,
+    ranking,
+    similar,
+)
+from swanlab_mcp.operations.columns import WHOLE_CONFIG
+
+__all__ = ["Questions"]
+
+# a list inside the list means or
+Filters = Sequence[Filter | dict[str, Any] | Sequence[Filter | dict[str, Any]]]
+Names = str | Sequence[str]
+
+
+class Questions(Caller):
+    """Find, rank, aggregate, compare, diagnose and forecast experiments.
+
+    `project` of the methods for many experiments also takes several projects, `workspace/*`, or `*` for all; ids in
+    their rows are then paths. Lists and comparisons have `to_pandas()`.
+    """
+
+    def find_experiments(
+        self,
+        project: Names,
+        filters: Filters = (),
+        *,
+        sort: str = "",
+        descending: bool = False,
+        username: str = "",
+    ) -> ApiResponse[RecordList[Experiment]]:
+        """Find the experiments that match every filter: dicts of field, op and value, as in the tool of this name.
+
+        A list of filters inside the list means that one of them must match.
+        """
+        return self._question_list(
+            finding.find_experiments,
+            project=project,
+            filters=[*filters],
+            sort=sort,
+            descending=descending,
+            username=username,
+            fields=WHOLE_CONFIG,
+        )
+
+    def rank_experiments(
+        self,
+        project: Names,
+        metric: str,
+        *,
+        mode: str = "auto",
+        at: str = "best",
+        filters: Filters = (),
+        by_seed: bool = False,
+        baseline: str = "",
+        repeats_by: str = "config",
+        unfinished: bool = False,
+        username: str = "",
+    ) -> ApiResponse[RecordList[RankedExperiment]]:
+        """Rank experiments, or with `by_seed` settings, by a metric; `notes` explain the direction and the noise."""
+        return self._question_list(
+            ranking.rank_experiments,
+            project=project,
+            metric=metric,
+            mode=mode,
+            at=at,
+            filters=[*filters],
+            by_seed=by_seed,
+            baseline=baseline,
+            repeats_by=repeats_by,
+            unfinished=unfinished,
+            username=username,
+            page=0,
+        )
+
+    def aggregate_experiments(
+        self,
+        project: Names,
+        group_by: Names = (),
+        metrics: Names = (),
+        *,
+        stats: Names = (),
+        filters: Filters = (),
+        at: str = "best",
+        unfinished: bool = False,
+        username: str = "",
+    ) -> ApiResponse[RecordList[AggregatedGroup]]:
+        """Count and average experiments by up to two fields, with states, hours and statistics of metrics."""
+        return self._question_list(
+            aggregation.aggregate_experiments,
+            project=project,
+            group_by=group_by,
+            metrics=metrics,
+            stats=stats,
+            filters=[*filters],
+            at=at,
+            unfinished=unfinished,
+            username=username,
+            page=0,
+        )
+
+    def compare_experiments(
+        self,
+        project: str = "",
+        exp_cuids: Names = (),
+        *,
+        filters: Filters = (),
+        metrics: Names = (),
+        username: str = "",
+    ) -> ApiResponse[Comparison]:
+        """Compare 2 to 50 experiments by configs, environments and results."""
+        return self._question(
+            comparison.compare_experiments,
+            project=project,
+            exp_cuids=exp_cuids,
+            filters=[*filters],
+            metrics=metrics,
+            username=username,
+        )
+
+    def diagnose_experiment(
+        self, project: str = "", exp_cuid: str = "", username: str = "", *, exp_id: str = ""
+    ) -> ApiResponse[Diagnosis]:
+        """Judge an experiment by all its points: health, events, causes, and the traceback of a crash."""
+        return self._question(
+            diagnosis.diagnose_experiment, project=project, exp_cuid=exp_cuid or exp_id, username=username
+        )
+
+    def forecast_experiment(
+        self,
+        project: str = "",
+        exp_cuid: str = "",
+        metric: str = "",
+        username: str = "",
+        *,
+        until_step: int = 0,
+        as_of_step: int = 0,
+        mode: str = "auto",
+        exp_id: str = "",
+    ) -> ApiResponse[ExperimentForecast]:
+        """Forecast a metric of a running experiment at its end, with a 90 % interval and advice."""
+        return self._question(
+            forecasts.forecast_experiment,
+            project=project,
+            exp_cuid=exp_cuid or exp_id,
+            metric=metric,
+            until_step=until_step,
+            as_of_step=as_of_step,
+            mode=mode,
+            username=username,
+        )
+
+    def find_similar_experiments(
+        self,
+        project: str,
+        config: str | dict[str, Any] | None = None,
+        *,
+        exp_cuid: str = "",
+        metric: str = "",
+        size: int = 5,
+        username: str = "",
+    ) -> ApiResponse[RecordList[SimilarExperiment]]:
+        """Find the experiments most like a planned config, or like an experiment."""
+        return self._question_list(
+            similar.find_similar_experiments,
+            project=project,
+            config=config,
+            exp_cuid=exp_cuid,
+            metric=metric,
+            size=size,
+            username=username,
+        )
+
+    def whats_new(
+        self, project: Names = "", since: str = "24h", *, metrics: Names = (), username: str = ""
+    ) -> ApiResponse[RecordList[NewsItem]]:
+        """List new, finished, crashed, stalled or failing experiments and records since a time, newest first."""
+        return self._question_list(
+            news.whats_new, project=project, since=since, metrics=metrics, username=username, page=0
+        )
+
+    def get_environment(
+        self, project: str = "", exp_cuids: Names = (), username: str = "", *, search: str = ""
+    ) -> ApiResponse[RecordList[EnvironmentFact]]:
+        """Get the machine, packages, git and command of experiments; of several, only the differences."""
+        return self._question_list(
+            environments.get_environment, project=project, exp_cuids=exp_cuids, username=username, search=search, page=0
+        )
