@@ -1,4 +1,4 @@
-"""`export`: write an experiment's points or log to a file."""
+"""`export`: write an experiment's points or log to a file, or whole projects to a folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ FORMATS = ("csv", "json", "parquet", "log")
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the file: exit code 0 done, 1 the file could not be written."""
+    arguments.projects = _choose_projects(arguments.experiment, arguments.project)
     try:
-        arguments.format = _choose_format(arguments.format, arguments.output)
+        if arguments.projects:
+            arguments.format = _check_dataset(arguments.format, arguments.output)
+        else:
+            arguments.format = _choose_format(arguments.format, arguments.output)
     except InvalidArgument as error:
         report(str(error))
         return 2
@@ -33,6 +37,7 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     from swanlab_mcp.core import progress
     from swanlab_mcp.core.errors import SwanLabError
     from swanlab_mcp.present.export import export_log, export_series
+    from swanlab_mcp.present.project_export import export_projects
 
     client = open_client(settings)
     try:
@@ -40,10 +45,19 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
         # on the same terminal, the progress bar would appear between the lines
         with watch(is_wanted=arguments.output != "-" or not sys.stdout.isatty()) as bar:
             progress.listener.set(progress.Course(bar))
-            if arguments.format == "log":
+            keys = [key for key in arguments.keys.split(",") if key]
+            if arguments.projects:
+                exported = await export_projects(
+                    client,
+                    project=arguments.projects,
+                    keys=keys,
+                    form=arguments.format,
+                    output=arguments.output,
+                    guards_formulas=not arguments.raw_cells,
+                )
+            elif arguments.format == "log":
                 exported = await export_log(client, **where)
             else:
-                keys = [key for key in arguments.keys.split(",") if key]
                 exported = await export_series(
                     client, **where, keys=keys, form=arguments.format, guards_formulas=not arguments.raw_cells
                 )
@@ -55,7 +69,29 @@ async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
     report(say("{what}: {where}", what=exported.what, where=exported.where))
     for note in exported.notes:
         report(say("note: {note}", note=note))
-    return 0
+    return 0 if exported.is_whole else 1
+
+
+def _choose_projects(experiment: str, project: str) -> str:
+    """Return the projects to export, "" if the arguments name an experiment.
+
+    A pattern with `*` and a path of two parts name projects.
+    """
+    if project and not experiment:
+        return project
+    is_path = not project and "://" not in experiment and experiment.strip("/").count("/") == 1
+    return experiment if "*" in experiment or is_path else ""
+
+
+def _check_dataset(given: str, output: str) -> str:
+    """Return the format of the files in a folder. Raises InvalidArgument for a log or standard output."""
+    if given == "log":
+        raise InvalidArgument(
+            say("A log belongs to one experiment."), hint=say("Name the experiment, or choose csv, json or parquet.")
+        )
+    if output == "-":
+        raise InvalidArgument(say("Projects cannot be written to standard output."), hint=say("Name a folder with -o."))
+    return given or "csv"
 
 
 def _choose_format(given: str, output: str) -> str:

@@ -130,16 +130,17 @@ def _add_watch(commands: Any) -> None:
 
 
 def _add_export(commands: Any) -> None:
-    export = _add_command(commands, "export", say("write an experiment's points, or its log, to a file"))
-    text = say("id, name, path or address of the experiment")
-    _add_positionals(commands, "export").add_argument("experiment", help=text)
+    text = say("write an experiment's points or its log to a file, or whole projects to a folder")
+    export = _add_command(commands, "export", text)
+    text = say("id, name, path or address of the experiment; workspace/project or 'workspace/*' for whole projects")
+    _add_positionals(commands, "export").add_argument("experiment", nargs="?", default="", help=text)
     text = say("project of the experiment, if the name does not contain it")
     export.add_argument("--project", default="", metavar="PROJECT", help=text)
     text = say("default: by the file's suffix, otherwise csv; log: the lines of the log")
     export.add_argument("--format", default="", choices=("csv", "json", "parquet", "log"), help=text)
     text = say("metric keys or patterns such as 'val/*'; default: all")
     export.add_argument("--keys", default="", metavar="KEY,…", help=text)
-    text = say("a new file, or - for standard output")
+    text = say("a new file, or - for standard output; for projects a folder, by default swanlab-export")
     export.add_argument("-o", "--output", default="", metavar="FILE", help=text)
     text = say("do not escape CSV cells that spreadsheets run as formulas")
     export.add_argument("--raw-cells", action="store_true", default=False, help=text)

@@ -24,7 +24,7 @@ from swanlab_mcp.operations.keys import match_keys
 from swanlab_mcp.operations.location import ask_about_experiment, choose_only_project, resolve_experiment
 from swanlab_mcp.present.new_file import open_new, refuse_existing
 
-__all__ = ["FORMATS", "Exported", "export_log", "export_series"]
+__all__ = ["FORMATS", "Exported", "export_log", "export_series", "guard_cell"]
 
 FORMATS = ("csv", "json", "parquet", "log")
 _LINES = 10_000
@@ -33,11 +33,12 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Exported(NamedTuple):
-    """The path of the file, its size, and notes about it."""
+    """The path of the file or folder, its size, and notes about it."""
 
     where: str
     what: str
     notes: Sequence[str]
+    is_whole: bool = True
 
 
 async def export_series(
@@ -79,7 +80,7 @@ async def export_series(
     answer = await backend.read_points(ref, wanted, exact=True)
     series = answer.data or {}
     if form == "csv" and guards_formulas:
-        series = {_guard(key): points for key, points in series.items()}
+        series = {guard_cell(key): points for key, points in series.items()}
     samples = [quote(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
@@ -149,7 +150,7 @@ def _open(path: Path, output: str, *, is_text: bool) -> AbstractContextManager[A
     return nullcontext(_Terminal() if sys.stdout.isatty() else sys.stdout)
 
 
-def _guard(key: str) -> str:
+def guard_cell(key: str) -> str:
     """Return a cell that no spreadsheet runs as a formula."""
     return f"'{key}" if key.startswith(_FORMULA) else key
 

@@ -1,0 +1,299 @@
+"""Write the experiments of whole projects to a folder that databases read: configs, summaries and series."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote as escape
+
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import Experiment, MetricSummary, Points, Summary
+from swanlab_mcp.core.records import show_time, to_json_value
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
+from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.location import ask_about_project
+from swanlab_mcp.operations.reading import note_failures, read_all, read_projects
+from swanlab_mcp.operations.scope import list_located
+from swanlab_mcp.present.export import Exported, guard_cell
+from swanlab_mcp.present.new_file import open_new
+
+__all__ = ["export_projects"]
+
+_AT_ONCE = 4
+_MARK = "_done.json"  # readers of datasets ignore names that start with an underscore
+_SUFFIXES = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
+_SERIES = {"key": "string", "step": "int64", "time": "string", "value": "double"}
+_TEXTS = "experiment name state created finished user group job labels description config"
+_EXPERIMENTS: Mapping[str, str] = {str(name): "string" for name in _TEXTS.split()}
+_SUMMARIES = {
+    "experiment": "string",
+    "key": "string",
+    "step": "int64",
+    "value": "double",
+    "min": "double",
+    "min_step": "int64",
+    "max": "double",
+    "max_step": "int64",
+}
+
+Row = Sequence[Any]
+
+
+class _Done(NamedTuple):
+    """A project's experiments, how many series were written, and notes."""
+
+    experiments: int
+    written: int
+    is_whole: bool
+    notes: Sequence[str]
+
+
+class _Form(NamedTuple):
+    """How the files are written."""
+
+    name: str
+    guards_formulas: bool
+
+    @property
+    def suffix(self) -> str:
+        return _SUFFIXES[self.name]
+
+
+async def export_projects(
+    client: SwanLabClient,
+    *,
+    project: str,
+    username: str = "",
+    keys: Sequence[str] = (),
+    form: str = "csv",
+    output: str = "",
+    guards_formulas: bool = True,
+) -> Exported:
+    """Write every experiment of one or several projects to the folder `output`, and update what changed there.
+
+    Folders `experiments`, `summaries` and `series` are partitioned by workspace and project, `series` also by
+    experiment. A repeated call reads only the series that changed. Raises InvalidArgument for a folder in another form,
+    and the first error if no project can be read.
+    """
+    chosen = _Form(form, guards_formulas)
+    root = Path(output or "swanlab-export")
+    _prepare(root, chosen)
+    located, notes = await list_located(client, project, username)
+
+    async def read(ref: ProjectRef) -> _Done:
+        return await _export_project(client, ref, root, chosen, keys)
+
+    answers, failed = await read_projects([one.ref for one in located], read)
+    notes += note_failures(failed, len(located))
+    is_whole = not notes and all(one.is_whole for one in answers.values())
+    notes += [note for one in answers.values() for note in one.notes]
+    what = say(
+        "{experiments} of {projects}, {written} written",
+        experiments=say_plural(
+            "{count} experiment", "{count} experiments", sum(one.experiments for one in answers.values())
+        ),
+        projects=say_plural("{count} project", "{count} projects", len(answers)),
+        written=sum(one.written for one in answers.values()),
+    )
+    return Exported(str(root), what, list(dict.fromkeys(notes)), is_whole)
+
+
+def _prepare(root: Path, form: _Form) -> None:
+    """Make the folder. Raises InvalidArgument if it cannot be made or holds an export in another form."""
+    if form.name == "parquet" and find_spec("pyarrow") is None:
+        raise InvalidArgument(
+            say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        about = root / "_export.json"
+        known: Any = json.loads(about.read_text(encoding="utf-8")) if about.exists() else None
+        is_foreign = known is None and any(root.iterdir())
+    except (OSError, ValueError) as error:
+        raise _refuse(root, error) from error
+    if is_foreign or (known is not None and known != {"format": form.name, "version": 1}):
+        raise InvalidArgument(
+            say("The folder {path} does not hold an export as {name}.", path=root, name=form.name),
+            hint=say("Name another folder with -o."),
+        )
+    with open_new(about, is_text=True, is_forced=True) as file:
+        json.dump({"format": form.name, "version": 1}, file)
+
+
+async def _export_project(
+    client: SwanLabClient, ref: ProjectRef, root: Path, form: _Form, keys: Sequence[str]
+) -> _Done:
+    backend = client.at(ref)
+    listed = await ask_about_project(client, ref, backend.list_experiments)
+    experiments = listed.data or []
+    summaries = (await backend.get_summaries(ref, experiments)).data or {} if experiments else {}
+    _write(
+        _make_folder(root / "experiments", ref) / f"experiments.{form.suffix}",
+        form,
+        _EXPERIMENTS,
+        _describe(experiments),
+    )
+    rows = [row for one in experiments for row in _summarise(one.cuid, summaries.get(one.cuid, {}))]
+    _write(_make_folder(root / "summaries", ref) / f"summaries.{form.suffix}", form, _SUMMARIES, rows)
+    stage = progress.Stage("experiments", len(experiments))
+    samples: list[str] = []
+    failures: list[str] = []
+
+    async def export(one: Experiment) -> bool:
+        folder = _make_folder(root / "series", ref.experiment(one.cuid))
+        mark = {
+            "state": one.state,
+            "finished": one.finishedAt,
+            "keys": list(keys),
+            "last": _digest(summaries.get(one.cuid, {})),
+        }
+        is_new = not _is_done(folder, mark, form)
+        if is_new:
+            try:
+                series = await _read_series(client, ref.experiment(one.cuid), keys)
+            except SwanLabError as error:
+                failures.append(f"{quote(ref.experiment(one.cuid).path, 400)}: {error}")
+                return False
+            samples.extend(one.cuid for points in series.values() if not points.is_whole)
+            _write(folder / f"series.{form.suffix}", form, _SERIES, _list_points(series))
+            with open_new(folder / _MARK, is_text=True, is_forced=True) as file:
+                json.dump(mark, file)
+        await stage.advance()
+        return is_new
+
+    written = await read_all(experiments, export, at_once=_AT_ONCE)
+    notes = list(listed.notes)
+    if failures:
+        notes.append(
+            say_plural(
+                "Incomplete: the series of {count} experiment could not be read ({reasons}).",
+                "Incomplete: the series of {count} experiments could not be read ({reasons}).",
+                len(failures),
+                reasons=say("; ").join(failures[:3]),
+            )
+        )
+    if samples:
+        names = ", ".join(dict.fromkeys(samples[:10]))
+        notes.append(say("SwanLab sent only a sample of the points of {keys}.", keys=names))
+    return _Done(len(experiments), sum(written), not failures, notes)
+
+
+async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str]) -> Mapping[str, Points]:
+    backend = client.at(ref)
+    logged = (await backend.list_keys(ref)).data
+    known = logged.scalars if logged else ()
+    wanted = [key for key in known if key in set(match_keys(known, keys))] if keys else list(known)
+    if not wanted:
+        return {}
+    return (await backend.read_points(ref, wanted, exact=True)).data or {}
+
+
+def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
+    """Return the folder of a partition; characters that could change the path are escaped."""
+    folder = base / f"workspace={_escape(ref.workspace)}" / f"project={_escape(ref.project)}"
+    if isinstance(ref, ExperimentRef):
+        folder /= f"experiment={_escape(ref.cuid)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refuse(folder, error) from error
+    return folder
+
+
+def _refuse(path: Path, error: Exception) -> InvalidArgument:
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return InvalidArgument(
+        say("{path} cannot be written ({why}).", path=path, why=why), hint=say("Name another folder with -o.")
+    )
+
+
+def _escape(name: str) -> str:
+    return escape(name, safe="+")
+
+
+def _is_done(folder: Path, mark: Mapping[str, Any], form: _Form) -> bool:
+    try:
+        known = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return known == mark and (folder / f"series.{form.suffix}").is_file()
+
+
+def _digest(summary: Summary) -> list[Any]:
+    """Return what changes when an experiment logs further points."""
+    return [[key, one.step, to_json_value(one.value)] for key, one in sorted(summary.items())]
+
+
+def _describe(experiments: Sequence[Experiment]) -> list[Row]:
+    return [
+        (
+            one.cuid,
+            one.name,
+            one.state,
+            one.createdAt,
+            one.finishedAt,
+            one.user.get("username"),
+            one.group,
+            one.job,
+            json.dumps(one.labels, ensure_ascii=False),
+            one.description,
+            json.dumps(to_json_value(one.profile.get("config") or {}), ensure_ascii=False),
+        )
+        for one in experiments
+    ]
+
+
+def _summarise(cuid: str, summary: Summary) -> Iterable[Row]:
+    for key, one in summary.items():
+        yield (cuid, key, one.step, one.value, *_read_extremes(one))
+
+
+def _read_extremes(one: MetricSummary) -> Row:
+    low, high = one.min, one.max
+    return (
+        low.value if low else None,
+        low.step if low else None,
+        high.value if high else None,
+        high.step if high else None,
+    )
+
+
+def _list_points(series: Mapping[str, Points]) -> Iterable[Row]:
+    for key, points in series.items():
+        for step, time, value in zip(points.steps, points.times, points.values, strict=True):
+            yield (key, step, show_time(time) or None, value)
+
+
+def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> None:
+    """Replace a file once its new content is complete."""
+    with open_new(path, is_text=form.name != "parquet", is_forced=True) as file:
+        if form.name == "csv":
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            guard = guard_cell if form.guards_formulas else str
+            writer.writerows(
+                [guard(one) if isinstance(one, str) else to_json_value(one) for one in row] for row in rows
+            )
+        elif form.name == "json":
+            for row in rows:
+                text = json.dumps(dict(zip(columns, to_json_value(list(row)), strict=True)), ensure_ascii=False)
+                file.write(f"{text}\n")
+        else:
+            _write_parquet(file, columns, list(rows))
+
+
+def _write_parquet(file: Any, columns: Mapping[str, str], rows: Sequence[Row]) -> None:
+    arrow: Any = import_module("pyarrow")
+    parquet: Any = import_module("pyarrow.parquet")
+    types = {"string": arrow.string(), "int64": arrow.int64(), "double": arrow.float64()}
+    arrays = [arrow.array([row[place] for row in rows], types[kind]) for place, kind in enumerate(columns.values())]
+    parquet.write_table(arrow.table(arrays, names=list(columns)), file)
