@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.evals.runner import Case
+from tests.evals.scope_cases import SCOPE_CASES
 
 __all__ = ["CASES"]
 
@@ -123,7 +124,6 @@ _READING = (
         "Is there a run with a learning rate above 100?",
         [("find_experiments", {**_CIFAR, "filters": _where("config.lr", ">", 100)})],
         [r"0 of (0|23)|0 experiments meet|none"],
-        ["largest-loss"],
         most_tokens=200,
     ),
     Case(
@@ -667,4 +667,4 @@ _LOOP = (
     ),
 )
 
-CASES: Sequence[Case] = (*_READING, *_MEASURING, *_PLOTTING, *_DISK, *_TRIAGE, *_LOOP)
+CASES: Sequence[Case] = (*_READING, *_MEASURING, *_PLOTTING, *_DISK, *_TRIAGE, *_LOOP, *SCOPE_CASES)
