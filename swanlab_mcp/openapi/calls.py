@@ -57,17 +57,17 @@ class Caller:
             loop.call_soon_threadsafe(loop.stop)
 
     def _question(self, operation: Operation, **arguments: Any) -> ApiResponse[Any]:
-        """Validate the arguments as a tool does, and call the operation; None and "" mean the default, if there is one."""
+        """Validate the arguments as a tool does, and call the operation; None and "" mean a default."""
         defaults = {name: one.default for name, one in inspect.signature(operation).parameters.items()}
         given = {
             name: value
             for name, value in arguments.items()
             if defaults[name] is inspect.Parameter.empty or (value is not None and value != "")
         }
-        try:
-            checked = {name: _check(operation, name, value) for name, value in given.items()}
-        except InvalidArgument as error:
-            with speak(self._settings.language):
+        with speak(self._settings.language):
+            try:
+                checked = {name: _check(operation, name, value) for name, value in given.items()}
+            except InvalidArgument as error:
                 return ApiResponse(code=error.status, errmsg=str(error))
         return self._ask(operation, **checked)
 

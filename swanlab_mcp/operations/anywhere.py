@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound, SwanLabError
+from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound, PermissionDenied, SwanLabError
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Filter, Project
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, WorkspaceRef
@@ -23,13 +23,15 @@ _NAMED = 10
 _ABSENT = (NotFound, NotAvailableOffline)
 
 
-async def find_anywhere(client: SwanLabClient, name: str, username: str) -> ExperimentRef:
-    """Return the only experiment with this id, or else this name, in the account's projects or those of `username`.
+async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRef | None) -> ExperimentRef:
+    """Return the only experiment with this id, or else this name, in the account's projects or those of a workspace.
 
     Raises InvalidArgument with the paths of several, NotFound for none, and the error of a project that cannot be read
     unless an id is found.
     """
-    projects, failures = await _list_projects(client, username)
+    if at_path := await _read_path(client, name):
+        return at_path
+    projects, failures = await _list_projects(client, workspace)
     searched = projects[:_MOST_PROJECTS]
 
     async def find_id(ref: ProjectRef) -> list[ExperimentRef]:
@@ -69,14 +71,30 @@ async def find_anywhere(client: SwanLabClient, name: str, username: str) -> Expe
     )
 
 
-async def _list_projects(client: SwanLabClient, username: str) -> tuple[list[ProjectRef], Sequence[SwanLabError]]:
-    names = [username] if username.strip() else [one.username for one in (await client.list_workspaces()).data or []]
+async def _read_path(client: SwanLabClient, path: str) -> ExperimentRef | None:
+    """Return the experiment at a path whose project has slashes in its name, if there is one."""
+    parts = path.split("/")
+    if len(parts) < 4 or any(part in ("", ".", "..") for part in parts):
+        return None
+    ref = ExperimentRef(parts[0], "/".join(parts[1:-1]), parts[-1])
+    try:
+        await client.at(ref).get_experiment(ref)
+    except (NotFound, PermissionDenied, NotAvailableOffline):
+        return None
+    return ref
+
+
+async def _list_projects(
+    client: SwanLabClient, workspace: WorkspaceRef | None
+) -> tuple[list[ProjectRef], Sequence[SwanLabError]]:
+    listed = [] if workspace else (await client.list_workspaces()).data or []
+    spaces = [workspace] if workspace else [WorkspaceRef(one.username) for one in listed]
 
     async def ask(ref: WorkspaceRef) -> list[ProjectRef]:
         listed: Sequence[Project] = (await client.at(ref).list_projects(ref, detail=False)).data or []
         return [ref.project(one.name) for one in listed]
 
-    return await _read([WorkspaceRef(one) for one in names], ask)
+    return await _read(spaces, ask)
 
 
 async def _read(

@@ -96,13 +96,13 @@ Username = Annotated[str, Field(max_length=512, description="Workspace of the pr
 ProjectName = Annotated[
     str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
 ]
-_SEVERAL = "Project name, path or URL; several with commas, 'team/*' for a workspace, '*' for all"
+_SEVERAL = "Project name, path or URL; several with commas, 'team/*', or '*' for all"
 Projects = Annotated[Sequence[Name], WORDS, AS_TEXT, Field(min_length=1, max_length=100, description=_SEVERAL)]
 OptionalProject = Annotated[
     str,
     Field(
         max_length=1024,
-        description="Project name, path or URL; not needed for a path, URL, id or unique name",
+        description="Project name, path or URL; needed only for ambiguous names",
     ),
 ]
 ExpCuid = Annotated[
@@ -293,7 +293,7 @@ Filters = Annotated[
 FurtherFilters = Annotated[
     Sequence[Annotated[Filter, Inlined(is_brief=True)]],
     BeforeValidator(read_objects),
-    Field(max_length=20, description="Conditions; an experiment must meet all of them. Fields as in find_experiments"),
+    Field(max_length=20, description="Conditions that all must hold; fields as in find_experiments"),
 ]
 SortField = Annotated[
     str,

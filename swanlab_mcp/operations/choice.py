@@ -59,9 +59,11 @@ async def choose_in_scope(
 
 
 def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
-    """Return the choice without the projects in which no experiment has the metric, and a note that names them."""
+    """Return the choice without the projects in which no experiment has the metric, with notes for several projects."""
     if isinstance(ref, ProjectRef):
         return choice
+    advice = say("Projects may differ in data and settings: compare values across them with care.")
+    choice = choice._replace(notes=[*choice.notes, advice])
     places = [ref.experiment(one.cuid).parent for one in choice.experiments]
     having = {
         place

@@ -78,10 +78,10 @@ async def find_experiments(
     """Find the experiments of one or many projects that meet all filters, sorted by any field.
 
     Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
-    labels, user (username, name or me), created, finished (7d means 7 days ago), duration (such as 12h), show,
-    clone_of, host, gpu, branch, commit, config.<key> (nested keys with dots), or metric.<key> (the last value, also
-    NaN). A list of filters inside the list means or. An experiment without the field meets only !=, not-in and is-null.
-    Returns rows like list_project_exps, with metrics used in filters and sort; for several projects, cuid is a path.
+    labels, user (username, name or me), created, finished (7d: 7 days ago), duration (such as 12h), show, clone_of,
+    host, gpu, branch, commit, config.<key> (nested with dots), or metric.<key> (the last value, also NaN). A list of
+    filters inside the list means or. Without the field, only !=, not-in and is-null match. Returns rows like
+    list_project_exps with the metrics used in filters and sort; for several projects, cuid is a path.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     ref, left = await resolve_scope(client, project, username)

@@ -59,7 +59,8 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
     """
     name = "" if project.strip() else read_bare_name(exp_cuid)
     if name:
-        return await find_anywhere(client, name, username)
+        workspace = await resolve_workspace(client, username) if username.strip() else None
+        return await find_anywhere(client, name, workspace)
     named = parse_experiment(exp_cuid, project, username)
     ref = ExperimentRef(await _resolve(client, named), named.project, named.experiment)
     if not named.fallback:

@@ -53,6 +53,10 @@ class Study:
         self.configs = [flatten(one.profile.get("config")) for one in experiments]
         # experiments of different projects are never repeats
         homes = ["" if isinstance(ref, ProjectRef) else f"{ref.experiment(one.cuid).parent}/" for one in experiments]
+        by_home: dict[str, list[int]] = {}
+        for place, home in enumerate(homes):
+            by_home.setdefault(home, []).append(place)
+        self._places = list(by_home.values())
         self.runs = [
             Run(
                 one.name,
@@ -98,7 +102,16 @@ class Study:
             for place, one in enumerate(self.experiments)
         ]
         is_at_step = self.reached.at.startswith("step:")
-        reasons = set_apart(results, by_state=by_state and not is_at_step, by_length=by_length and not is_at_step)
+        reasons: list[Reason | None] = [None] * len(results)
+        # runs of another project may be longer for good reasons
+        for places in self._places:
+            part = set_apart(
+                [results[place] for place in places],
+                by_state=by_state and not is_at_step,
+                by_length=by_length and not is_at_step,
+            )
+            for place, reason in zip(places, part, strict=True):
+                reasons[place] = reason
         self._apart = name, (results, reasons)
         return results, reasons
 

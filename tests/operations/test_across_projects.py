@@ -132,6 +132,13 @@ async def test_id_or_unique_name_needs_no_project(across: Settings, state: State
     assert [one["exp_cuid"] for one in reply["data"]] == [FIRST, SECOND]
 
 
+async def test_path_of_a_project_with_slashes_in_its_name(across: Settings, state: State) -> None:
+    state.add_experiment(state.add_project(state.workspaces[1], "deep/er"), "one", cuid="run7")
+    reply = await call(across, "find_experiments", project="*", filters=[{"field": "name", "op": "=", "value": "one"}])
+    (path,) = [row["cuid"] for row in reply["data"]]
+    assert (await call(across, "get_experiment", exp_cuid=path))["data"]["cuid"] == "run7"
+
+
 async def test_ambiguous_name_lists_the_paths(across: Settings) -> None:
     for tool, arguments in (
         ("get_experiment", {"exp_cuid": "alpha"}),
