@@ -67,7 +67,7 @@ class News:
     """The rows of a page, and all events; moments are in Unix milliseconds.
 
     `stopped_clock` is the time from which a period counts back, unless that is now. `lacks` holds for each new
-    experiment of a project what will make later questions unanswerable.
+    experiment of a project what will make later questions unanswerable. `is_one_project`: the caller named one.
     """
 
     rows: Sequence[Happening]
@@ -77,6 +77,7 @@ class News:
     unjudged: int = 0
     stopped_clock: int | None = None
     lacks: Sequence[Sequence[Lack]] = ()
+    is_one_project: bool = False
 
 
 async def whats_new(
@@ -99,7 +100,7 @@ async def whats_new(
     moment = _read_since(since, now)
     notes: list[str] = []
     watched = _Watched(set(), set(), {})
-    listed, is_whole = await _list_projects(client, project, username, moment, notes)
+    listed, is_whole, is_named = await _list_projects(client, project, username, moment, notes)
 
     async def look_at(ref: ProjectRef) -> tuple[int, list[Happening]]:
         """Return the latest moment that SwanLab reports for a project, and the project's events."""
@@ -127,7 +128,7 @@ async def whats_new(
     paged = describe_page(whole, page, size, say("records first, then the newest"))
     stopped = now if client.stopped_clock and _AGO.fullmatch(since.strip()) else None
     lacks = _find_lacks([*shown, *happenings], moment) if project else []
-    news = News(shown, happenings, moment, latest, unjudged, stopped, lacks)
+    news = News(shown, happenings, moment, latest, unjudged, stopped, lacks, is_named)
     return ApiResponse(data=news, page=paged.page, notes=[*dict.fromkeys(notes), *paged.notes])
 
 
@@ -204,8 +205,11 @@ def _read_moment(text: str | None) -> int:
 
 async def _list_projects(
     client: SwanLabClient, project: Sequence[str], username: str, moment: int, notes: list[str]
-) -> tuple[list[ProjectRef], bool]:
-    """Return the projects that may have changed since, the last updated first, and whether all could be listed."""
+) -> tuple[list[ProjectRef], bool, bool]:
+    """Return the projects that may have changed since, the last updated first.
+
+    The other values say whether all could be listed, and whether the caller named a single project.
+    """
     if not project:
         project, username = ["*"], username or await client.default.get_username()
     located, failures = await list_located(client, project, username)
@@ -213,7 +217,8 @@ async def _list_projects(
     changed = [one for one in located if one.listed is None or _may_have_changed(one.ref, one.listed, moment)]
     changed.sort(key=lambda one: (one.listed.updatedAt if one.listed else None) or "9", reverse=True)
     notes += note_skipped(_PROJECTS, changed)
-    return [one.ref for one in changed[:_PROJECTS]], not failures
+    is_named = len(located) == 1 and located[0].listed is None
+    return [one.ref for one in changed[:_PROJECTS]], not failures, is_named
 
 
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:

@@ -26,8 +26,8 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
     """Return events as rows, with counts and the cursor, in the language of the call."""
     news = answer.data
     assert news is not None
-    is_one = len({one.ref for one in news.whole}) < 2
-    rows = [_publish_row(one, is_one=is_one) for one in news.rows]
+    # the only project with events must be named, too
+    rows = [_publish_row(one, is_one=news.is_one_project) for one in news.rows]
     counts = Counter(one.what for one in news.whole)
     happened = say(", ").join(
         say("{count} {reason}", count=count, reason=_name(what)) for what, count in counts.most_common()

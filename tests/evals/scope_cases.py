@@ -146,7 +146,7 @@ SCOPE_CASES: Sequence[Case] = (
         "news-of-two-projects-zh",
         "cifar 和本机的 digits-mlp 有什么新情况？",
         [("whats_new", {"project": "cifar, local/digits-mlp", "since": "2026-11-23T08:02:00Z"})],
-        ["width-128-64-seed2", r"since=2026"],
+        ["local/digits-mlp", r"since=2026"],
         most_tokens=1000,
     ),
     Case(
