@@ -185,6 +185,8 @@ class _Trends:
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
         if roles.is_policy or not held_out or any(map(self.improves, held_out)) or any(map(_starts_good, held_out)):
             return []
+        if any(map(_starts_worse, held_out)):
+            return []
         found: list[Event] = []
         for curve in held_out:
             if curve.is_constant or _stays_at_zero(curve):
@@ -316,6 +318,14 @@ def _describe_rise(curve: Curve) -> Event:
     final = median(curve.costs[-max(1, course.width * DEFAULTS.smoothing) :])
     worse = Worsening(curve.finite_steps[best], curve.costs[best], curve.finite_steps[place], final, math.inf, "start")
     return _describe(curve, worse, "divergence", "problem")
+
+
+def _starts_worse(curve: Curve) -> bool:
+    """Return whether almost all values are better than the first: a likely gain, although not beyond doubt."""
+    if len(curve.costs) < DEFAULTS.fewest_points:
+        return False
+    first, later = curve.costs[: DEFAULTS.smoothing // 2 + 1], curve.costs[DEFAULTS.smoothing // 2 + 1 :]
+    return sum(cost < median(first) for cost in later) >= DEFAULTS.worse_order * len(later)
 
 
 def _stays_at_zero(curve: Curve) -> bool:

@@ -119,6 +119,14 @@ def test_held_out_result_that_never_moves_is_reported(key: str, level: float, no
     assert not find_kinds(judge([*curves, read_curve("val/mIoU", range(0, 600, 20), rising)]))
 
 
+def test_noisy_validation_that_is_better_than_its_start_is_no_warning() -> None:
+    train = [0.3 + math.exp(-place / 15) for place in range(100)]
+    for seed in range(20):
+        noise = walk(seed, 100, 0.3)
+        loss = [(0.5 + 0.5 * math.exp(-place / 10)) * math.exp(0.18 * off) for place, off in enumerate(noise)]
+        assert not find_kinds(judge_values(train_loss=train, val_loss=loss)), seed
+
+
 def test_explosion_starts_when_the_loss_leaves_the_noise() -> None:
     source = random.Random(3)
     calm = [0.5 + source.gauss(0, 0.02) for _ in range(600)]
