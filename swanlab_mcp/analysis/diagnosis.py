@@ -17,7 +17,7 @@ from swanlab_mcp.analysis.events import (
     find_chance_classes,
 )
 from swanlab_mcp.analysis.operation import find_hardware, find_pauses
-from swanlab_mcp.analysis.policy import count_falls, find_policy_signs
+from swanlab_mcp.analysis.policy import find_falls, find_policy_signs
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.analysis.trends import Worsening, find_worsening, has_improved, measure_trend
 
@@ -214,11 +214,11 @@ class _Trends:
         worse = self.worsens(curve)
         if worse and worse.lost >= DEFAULTS.collapse_share:
             return [_describe(curve, worse, "collapse", "problem")]
-        falls = count_falls(curve.course) if len(curve.costs) >= DEFAULTS.unstable_points else 0
-        if falls >= DEFAULTS.unstable_falls:
+        falls = find_falls(curve.course) if len(curve.costs) >= DEFAULTS.unstable_points else []
+        if len(falls) >= DEFAULTS.unstable_falls:
             course = curve.course
-            facts = {"best": curve.sign * course.best, "last": curve.sign * course.final, "count": falls}
-            step = curve.finite_steps[min(len(curve.costs) - 1, course.lowest * course.width)]
+            facts = {"best": curve.sign * course.best, "last": curve.sign * course.final, "count": len(falls)}
+            step = curve.finite_steps[min(len(curve.costs) - 1, falls[0] * course.width)]
             return [Event("unstable", "warning", step, "unstable", (curve.key,), facts=facts)]
         return []
 

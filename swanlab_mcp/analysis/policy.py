@@ -11,23 +11,24 @@ from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 from swanlab_mcp.analysis.trends import compute_drift, exclude_short_noise, measure_steps
 
-__all__ = ["count_falls", "find_policy_signs"]
+__all__ = ["find_falls", "find_policy_signs"]
 
 _ANSWERS = {"response", "responses", "completion", "completions"}
 _CUT = {"clip", "clipped", "truncated"}
 
 
-def count_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> int:
-    """Return how often a course lost a large share of its improvement, faster than noise drifts, and recovered."""
+def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
+    """Return the levels at which a course lost a large share of its improvement, faster than noise drifts."""
     gained = max(course.first, course.levels[0]) - course.best
     if gained <= 0:
-        return 0
+        return []
     least = max(thresholds.unstable_share * gained, thresholds.worse_sigmas * course.scatter)
     # the scatter already covers noise that does not last
     steps = exclude_short_noise(measure_steps(course.medians))
     drifts = [compute_drift(steps, length, thresholds.smoothing - 1) for length in range(len(course.levels))]
     limits = [max(least, thresholds.sure_drift * drift) for drift in drifts]
-    falls = start = 0
+    falls: list[int] = []
+    start = 0
     high: float | None = None
     for place, level in enumerate(course.levels):
         if high is not None:
@@ -35,7 +36,8 @@ def count_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> int:
             if high - level >= least:
                 start, high = place, None
         elif any(level - course.levels[before] >= limits[place - before] for before in range(start, place)):
-            falls, high = falls + 1, level
+            falls.append(place)
+            high = level
     return falls
 
 

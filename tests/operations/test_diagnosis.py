@@ -350,6 +350,8 @@ async def test_rules_name_the_evidence_and_the_drift_of_lasting_noise(settings: 
     )
     assert rules["saw"][0] == "unstable"
     assert rules["saw"][1].endswith("5 sigmas and 3.2 drifts of lasting noise")
+    # the step of the first fall
+    assert 95 <= grave["step"] <= 110
 
 
 async def test_loss_flat_at_ln_10_never_learned(settings: Settings, state: State) -> None:
