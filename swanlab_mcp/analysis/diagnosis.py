@@ -185,12 +185,13 @@ class _Trends:
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
         if roles.is_policy or not held_out or any(map(self.improves, held_out)) or any(map(_starts_good, held_out)):
             return []
-        if any(map(_starts_worse, held_out)):
-            return []
+        is_likely_better = any(map(_starts_worse, held_out))
         found: list[Event] = []
         for curve in held_out:
             if curve.is_constant or _stays_at_zero(curve):
                 found.append(_describe_flat(curve, "stuck"))
+                continue
+            if is_likely_better:
                 continue
             pair = roles.pairs.get(curve.key)
             if curve.kind.role == "quality":
