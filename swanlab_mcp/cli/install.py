@@ -9,6 +9,7 @@ from swanlab_mcp.cli.assistants import ASSISTANTS, Assistant, Entry, write_snipp
 from swanlab_mcp.cli.installation import Change, find_command, plan_change, write_change
 from swanlab_mcp.cli.output import report
 from swanlab_mcp.cli.parser import repeat_options
+from swanlab_mcp.cli.skill import install_skill
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.hosts import hide_password
 from swanlab_mcp.core.i18n import say
@@ -30,6 +31,8 @@ _SECRETS = {"SWANLAB_MCP_CONFIRMATION_SECRET"}
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Show and write the change, then print the file and how the server logs in: 0 done, 1 refused, 2 wrong usage."""
+    if arguments.skill:
+        return install_skill(arguments)
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
         names = ", ".join(ASSISTANTS)

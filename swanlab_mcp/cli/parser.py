@@ -166,6 +166,8 @@ def _add_install(commands: Any) -> None:
     _add_output(install, default=argparse.SUPPRESS)
     text = say("only show what would be written")
     install.add_argument("--print", action="store_true", default=False, help=text)
+    text = say("write the skill of the research loop into the assistant's folder of skills instead")
+    install.add_argument("--skill", action="store_true", default=False, help=text)
 
 
 def _add_positionals(commands: Any, name: str) -> Any:

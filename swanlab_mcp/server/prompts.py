@@ -192,6 +192,50 @@ there was no activity, say so in one sentence.""",
 未决的问题。日期用 UTC。如果什么也没发生，用一句话说明。""",
         },
     ),
+    PromptEntry(
+        "research_loop",
+        "Research loop",
+        "Run experiments until the time is over: check, start, wait, keep or discard, record.",
+        (
+            _PROJECT,
+            ("metric", "Metric that decides, e.g. val/acc; empty: find it", False),
+            ("baseline", "Experiment or setting to beat; empty: the best one", False),
+            _USERNAME,
+            _LANGUAGE,
+        ),
+        {
+            "en": """\
+Run the research loop on the SwanLab project {where}, with one change per experiment.
+- The metric that decides: {metric}.
+- The baseline: {baseline}.
+1. whats_new with since=24h: what runs, what ended. If no metric or baseline is given above, take a validation metric \
+and the first setting of rank_experiments with by_seed=true.
+2. Before each start: find_similar_experiments with the planned config. Do not start a near-duplicate; \
+read how it ended.
+3. Log seed, data split and baseline in the config, results as metrics only, repeats in one \
+group; one name for one setting.
+4. wait_for_experiments with until=finished, crashed, stalled; continue with its cursor instead of polling.
+5. While it runs: forecast_experiment; stop the run only if its advice is kill.
+6. When it ended: compare_experiments with the baseline: keep, discard, or run about k more seeds. For a crash or NaN: \
+diagnose_experiment first.
+7. Record each decision and the last cursor where a later session finds it, then go back to 2.
+A good answer after each round: one line with experiment, metric, value, number of seeds, decision and \
+reason; at the end a table of all decisions, the setting to keep with its interval, and what stayed undecided.""",
+            "zh": """\
+在 SwanLab 项目 {where} 上进行研究循环，每个实验只改一处。
+- 以此指标为准：{metric}。
+- 基线：{baseline}。
+1. 用 whats_new（since=24h）看什么在运行、什么已结束。上面没有给出指标或基线时，\
+取一个验证指标，以及 rank_experiments（by_seed=true）的第一个设置。
+2. 每次启动之前，用 find_similar_experiments 查计划的配置。近似重复的不要启动，看它当时的结果。
+3. 把种子、数据划分和基线写进配置，结果只作为指标记录，重复实验放在同一组；一个设置一个名称。
+4. 用 wait_for_experiments（until=finished, crashed, stalled）等待；用它的 cursor 继续，不要轮询。
+5. 运行中用 forecast_experiment；只有建议为 kill 时才停止。
+6. 结束后用 compare_experiments 加 baseline：keep、discard，或再跑约 k 个种子。崩溃或 NaN 时先用 diagnose_experiment。
+7. 把每个决定和最后的 cursor 记在后续会话找得到的地方，然后回到第 2 步。
+好的回答：每一轮一行，写明实验、指标、值、种子数、决定和理由；最后给出全部决定的表格、要保留的设置及其区间，以及尚未定论的内容。""",
+        },
+    ),
 )
 
 

@@ -43,6 +43,7 @@ async def test_prompts_are_listed_and_written_in_both_languages(settings: Settin
             "compare_experiments",
             "explain_crash",
             "weekly_report",
+            "research_loop",
         ]
         for prompt, entry in zip(listed, PROMPTS, strict=True):
             assert prompt.title
