@@ -14,8 +14,11 @@ from tests.fake_swanlab import State
 pytestmark = pytest.mark.anyio
 
 
-async def test_agent_keeps_the_best_run_and_saves_half_of_the_gpu_time(settings: Settings, state: State) -> None:
-    night = build_night(state)
+@pytest.mark.parametrize("seed", [11, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(10))])
+async def test_agent_keeps_the_best_run_and_saves_half_of_the_gpu_time(
+    settings: Settings, state: State, seed: int
+) -> None:
+    night = build_night(state, seed)
     async with session(replace(settings, is_cached=False)) as client:
         kept, calls = await run_agent(client, night)
     assert kept == [BEST]

@@ -73,9 +73,9 @@ def draw(source: random.Random, level: float, start: int, end: int) -> list[tupl
     return [(step, level + 2 * math.exp(-step / 15) + source.gauss(0, 0.004)) for step in range(start, end)]
 
 
-def build_night(state: State) -> Night:
+def build_night(state: State, seed: int) -> Night:
     """Add 24 finished experiments, 4 of them repeats of the baseline, and plan 16 more: 4 of these are duplicates."""
-    source = random.Random(11)
+    source = random.Random(seed)
     project = state.add_project(state.workspaces[0], "night", cuid="night")
     grid = [
         (lr, how, width) for lr in (0.003, 0.01, 0.03, 0.1, 0.3) for how in ("sgd", "adam") for width in (32, 64, 128)
