@@ -26,13 +26,13 @@ from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["CAPACITY", "AnswerCache", "Part", "Start", "weigh_parts"]
+__all__ = ["CAPACITY", "LIST_LIFETIME", "AnswerCache", "Part", "Start", "weigh_parts"]
 
 T = TypeVar("T")
 
 CAPACITY = 64_000_000  # bytes
 
-_SHORT = 15.0
+LIST_LIFETIME = 15.0
 _LONG = 600.0
 _SETTLING = 60.0
 _ENDED = {"FINISHED", "CRASHED", "ABORTED"}
@@ -182,7 +182,7 @@ class AnswerCache:
         if isinstance(ref, ExperimentRef):
             return self.begin_all(ref.parent, (ref.cuid,))[ref.cuid]
         self._requested += 1
-        return Start(self._changes, self._clock(), _SHORT, self._requested)
+        return Start(self._changes, self._clock(), LIST_LIFETIME, self._requested)
 
     def begin_all(self, ref: ProjectRef, cuids: Iterable[str]) -> dict[str, Start]:
         """Return the current state of knowledge about experiments of a project."""
@@ -193,7 +193,9 @@ class AnswerCache:
     def _start(self, seen: _Sighting | None, now: float) -> Start:
         # the last points of an experiment may arrive after its end
         is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
-        return Start((self._forgotten, seen and seen.look), now, _LONG if is_settled else _SHORT, self._requested)
+        return Start(
+            (self._forgotten, seen and seen.look), now, _LONG if is_settled else LIST_LIFETIME, self._requested
+        )
 
     def recall(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
         """Return a copy of the response cached under a name, or `None` if it is missing or outdated."""

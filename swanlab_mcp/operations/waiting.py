@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from swanlab_mcp.operations.planning_arguments import WaitCursor, WaitedExperime
 from swanlab_mcp.operations.stalls import StallWatch
 from swanlab_mcp.operations.wait_cursor import OPEN, Cursor, read_cursor, start_cursor
 
-__all__ = ["Awaited", "wait_for_experiments"]
+__all__ = ["Awaited", "make_pauses", "wait_for_experiments"]
 
 _USUAL = ("finished", "crashed", "non_finite")
 _FIRST = 1.0
@@ -86,7 +86,7 @@ async def wait_for_experiments(
     clock = asyncio.get_running_loop().time
     started = clock()
     stage = Stage("seconds", timeout)
-    pause = _FIRST
+    pauses = make_pauses()
     poll = await wait.poll()
     await wait.check_metrics(poll.listed)
     trouble = ""
@@ -97,14 +97,21 @@ async def wait_for_experiments(
             after = str(wait.state.advance(*poll))
             unclear = wait.stalls.unclear
             return ApiResponse(data=Awaited(ref, poll.met, passed, len(poll.running), after, unclear, trouble))
-        await asyncio.sleep(min(pause, timeout - passed))
-        pause = min(_LONGEST, pause * _GROWTH)
+        await asyncio.sleep(min(next(pauses), timeout - passed))
         await stage.advance(max(0, min(timeout, int(clock() - started)) - stage.done))
         try:
             poll, trouble = await wait.poll(), ""
         except (ServerUnavailable, RateLimited) as error:
             # a long wait outlives a short outage
             trouble = str(error)
+
+
+def make_pauses() -> Iterator[float]:
+    """Yield the seconds between polls, without end: short at first, because many waits continue an earlier one."""
+    pause = _FIRST
+    while True:
+        yield pause
+        pause = min(_LONGEST, pause * _GROWTH)
 
 
 class _Wait:

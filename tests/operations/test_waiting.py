@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.conditions import parse_condition
+from swanlab_mcp.client.cache import LIST_LIFETIME
+from swanlab_mcp.operations.waiting import make_pauses, wait_for_experiments
 from swanlab_mcp.settings import Settings
-from tests.conftest import session, text_of
+from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import BEGINNING, Fault, State
+from tests.run_files import encode_finish, encode_point, encode_start, write_run
 
 pytestmark = pytest.mark.anyio
 
@@ -209,6 +216,41 @@ async def test_long_cursor_drops_ended_experiments_and_repeats_nothing(settings:
         if not rows:
             break
     assert len(seen) == len(set(seen)) == 300
+
+
+async def test_cancelled_wait_leaves_no_task_and_sends_no_request(settings: Settings, state: State) -> None:
+    listed, loop = asyncio.Event(), asyncio.get_running_loop()
+    state.faults = [Fault(LISTED, then=lambda: loop.call_soon_threadsafe(listed.set))]
+    before = asyncio.all_tasks()
+    async with opened(settings) as client:
+        wait = asyncio.create_task(wait_for_experiments(client, project="night", timeout=1800))
+        await listed.wait()
+        wait.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await wait
+    assert asyncio.all_tasks() == before
+    assert len(state.get_calls(LISTED)) == 1
+
+
+def test_polls_are_few_and_a_change_is_noticed_within_30_seconds() -> None:
+    pauses = make_pauses()
+    moments = list(accumulate(next(pauses) for _ in range(200)))
+    assert max(later - earlier for earlier, later in pairwise([0.0, *moments])) + LIST_LIFETIME <= 30
+    assert next(make_pauses()) >= 1
+    assert sum(moment <= 1800 for moment in moments) <= 185
+
+
+async def test_run_on_disk_is_followed_across_restarts(tmp_path: Path) -> None:
+    records = [encode_start("abcd1234"), *(encode_point(step + 1, "val/loss", step, 0.5) for step in range(9))]
+    write_run(tmp_path, "abcd1234", records)
+    settings = Settings(log_dirs=(tmp_path,))
+    arguments: dict[str, Any] = {"project": "local/made", "timeout": 1}
+    rows, cursor = await ask(settings, **arguments)
+    assert rows == []
+    shutil.rmtree(next(tmp_path.iterdir()))
+    write_run(tmp_path, "abcd1234", [*records, encode_finish()])
+    rows, _ = await ask(settings, **arguments, cursor=cursor)
+    assert [(row["cuid"], row["condition"]) for row in rows] == [("abcd1234", "finished")]
 
 
 @given(st.text(max_size=40))
