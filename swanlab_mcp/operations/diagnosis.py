@@ -13,7 +13,7 @@ from swanlab_mcp.analysis.explanations import Explanation, explain, find_rates
 from swanlab_mcp.analysis.hygiene import Lack, check_config, check_curves, find_namesakes
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.models import ApiResponse, Experiment, LogPart
+from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
 from swanlab_mcp.operations.copies import note_copy
@@ -107,7 +107,10 @@ async def _find_lacks(
 ) -> list[Lack]:
     """Return what will make later questions about the experiment unanswerable."""
     config = experiment.profile.get("config")
-    listed = (await backend.list_experiments(ref.parent)).data or []
+    # SwanLab finds the name: a list of thousands would take as many requests as the rest of the diagnosis
+    same_name = Filter(field="name", op="=", value=experiment.name)
+    found = (await backend.narrow_experiments(ref.parent, [same_name])).data
+    listed = found.experiments if found else ()
     others = [(one.name, one.cuid, one.profile.get("config")) for one in listed if one.cuid != experiment.cuid]
     command = str(read_facts(experiment).get("runtime.command") or "")
     return [

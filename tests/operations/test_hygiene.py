@@ -69,9 +69,9 @@ async def test_diagnosis_names_only_what_is_missing(
 
 
 async def test_same_name_with_other_settings_is_named(settings: Settings, state: State) -> None:
-    add(state, "repeat", wire={"name": "clean"}, config=SEEDED | {"seed": 1})
+    add(state, "clean", cuid="repeat", config=SEEDED | {"seed": 1})
     assert await diagnose(settings, "repeat") == ""
-    add(state, "hidden", wire={"name": "clean"}, config=SEEDED | {"lr": 0.2})
+    add(state, "clean", cuid="hidden", config=SEEDED | {"lr": 0.2})
     assert await diagnose(settings, "hidden") == "other settings under the same name (repeat, clean)."
 
 
