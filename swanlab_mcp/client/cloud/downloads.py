@@ -10,10 +10,10 @@ from swanlab_mcp.client.cloud.answers import Answer, read_json
 from swanlab_mcp.client.cloud.bodies import Response, read_body, read_whole
 from swanlab_mcp.client.cloud.connections import BrokenConnection, Connections
 from swanlab_mcp.client.cloud.destinations import resolve_destination
-from swanlab_mcp.client.cloud.network import place_download
+from swanlab_mcp.client.cloud.network import Place, place_download
 from swanlab_mcp.client.cloud.retries import exchange
 from swanlab_mcp.core.errors import ServerUnavailable, UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import MediaFile
 from swanlab_mcp.settings import Settings
 
@@ -94,14 +94,27 @@ class Storage:
 
         try:
             async with AsyncExitStack() as opened:
-                answer = await exchange(send, what, say("The storage of SwanLab"), backoff=self._settings.backoff)
+                answer = await exchange(send, what, _name_storage(place), backoff=self._settings.backoff)
                 if answer.opened is None:
                     await read_json(answer, what)
                     raise AssertionError("unreachable: an answer without success raises")
                 yield answer.opened
+        except ServerUnavailable as error:
+            # the name is unknown here; a proxy would resolve it
+            if not error.status and not addresses and place.host != place.own_host:
+                fix = say("If the name is internal to that server, set the storage's public address there.")
+                error.hint = join_sentences(error.hint, fix)
+            raise
         except BrokenConnection as error:
             raise ServerUnavailable(
                 say("SwanLab's storage closed the connection during a download ({kind}).", kind=error.kind),
                 hint=say("Send the request again."),
                 status=0,
             ) from error
+
+
+def _name_storage(place: Place) -> str:
+    if place.host == place.own_host:
+        return say("The storage of SwanLab")
+    storage = place.url.netloc.decode("ascii", "replace")
+    return say("The storage of SwanLab ({storage}, named by {host})", storage=storage, host=place.own_host)

@@ -23,7 +23,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import NetworkVariables, Variable, read_network_variables
 
-__all__ = ["Failure", "Network", "explain", "is_exempt", "place_download", "refuse_scheme"]
+__all__ = ["Failure", "Network", "Place", "explain", "is_exempt", "place_download", "refuse_scheme"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535

@@ -816,6 +816,14 @@ async def test_download_from_another_port_of_the_api_host_is_allowed(transport: 
         await read_lines(transport, "https://localhost:1/x")
 
 
+async def test_unknown_storage_is_named_with_the_api_host_and_the_fix(transport: Transport) -> None:
+    # names below .invalid never resolve
+    with pytest.raises(ServerUnavailable) as caught:
+        await read_lines(transport, "https://minio.invalid:9000/x")
+    assert "The storage of SwanLab (minio.invalid:9000, named by 127.0.0.1) did not answer" in str(caught.value)
+    assert "set the storage's public address there" in str(caught.value)
+
+
 async def test_large_response_of_empty_containers_is_not_parsed(state: State, transport: Transport) -> None:
     for body in (b"[" + b"{}," * 5_000_000 + b"{}]", b"[" + b"[]," * 5_000_000 + b"[]]"):
         state.faults = [Fault("/project", body=body)]
