@@ -32,8 +32,8 @@ def encode_record(number: int, kind: int, body: bytes, written: int = BEGAN) -> 
     return b"\x08" + encode_varint(number) + encode_bytes(2, encode_time(written)) + encode_bytes(kind, body)
 
 
-def encode_start(run_id: str, project: str = "made", began: int = BEGAN, name: str = "") -> bytes:
-    texts = {1: project, 4: name or run_id, 10: run_id}
+def encode_start(run_id: str, project: str = "made", began: int = BEGAN, name: str = "", workspace: str = "") -> bytes:
+    texts = {1: project, 2: workspace, 4: name or run_id, 10: run_id}
     body = b"".join(encode_bytes(field, text.encode()) for field, text in texts.items())
     return encode_record(-1, 10, body + encode_bytes(12, encode_time(began)))
 

@@ -266,6 +266,14 @@ async def test_finished_run_is_only_continued_after_its_last_step(
             assert not any("several folders" in note for note in read.notes)
 
 
+@pytest.mark.parametrize(("workspace", "count"), [("b", 2), ("a", 1), ("", 1)])
+async def test_runs_recorded_for_different_workspaces_are_separate(tmp_path: Path, workspace: str, count: int) -> None:
+    for moment, name, start in ((FIRST, "a", 0), (SECOND, workspace, 5)):
+        file = write_run(tmp_path, "same", [], moment=moment)
+        file.write_bytes(build_file([encode_start("same", workspace=name), *points(start, start + 5)]))
+    assert len(await list_cuids(tmp_path)) == count
+
+
 async def test_many_sparse_evaluations_do_not_split_a_resumed_run(tmp_path: Path) -> None:
     scores = [encode_point(200 + number, f"eval/{number}", 100, 1.0) for number in range(6)]
     write_run(tmp_path, "same", [*points(0, 130), *scores], moment=FIRST)
