@@ -141,4 +141,6 @@ def _is_secret(name: str) -> bool:
 @lru_cache(4096)
 def _judge_name(name: str) -> bool:
     """Judge the end of a name; cached because many rows share names."""
+    # a config key that contains a dot may be quoted: config."hub.api_key"
+    name = name.replace('"', "")
     return bool(_NAME.search(name) or _CAMEL.search(name))

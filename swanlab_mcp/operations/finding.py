@@ -208,9 +208,10 @@ async def _read_candidates(
     hide = make_hide()
     hidden = set[str]()
     candidates: list[Candidate] = []
+    is_quoted = any('"' in field for field in fields)
     async for listed in yield_often(experiments):
         experiment = listed
-        config = _flatten(experiment.profile.get("config"), "") if fields else {}
+        config = _flatten(experiment.profile.get("config"), is_quoted=is_quoted) if fields else {}
         for field in fields:
             value = _read_maskable(experiment, config, field)
             if (masked := hide(value, field)) == value:
@@ -284,16 +285,24 @@ def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:
     return {key: value for key in keys if key in summary and (value := summary[key].value) is not None}
 
 
-def _flatten(value: Any, prefix: str) -> dict[str, Any]:
-    """Return all values of a config by dotted keys, including nested objects; leaves have their usual names."""
-    return {**_flatten_nodes(value, prefix), **flatten(value, prefix)}
+def _flatten(value: Any, *, is_quoted: bool) -> dict[str, Any]:
+    """Return all values of a config by dotted keys, including nested objects; leaves have their usual names.
+
+    With `is_quoted`, a key that contains a dot also has its name in quotes if no nested key is spelled like it.
+    """
+    return {**_flatten_nodes(value, "", is_quoted=is_quoted), **flatten(value)}
 
 
-def _flatten_nodes(value: Any, prefix: str) -> dict[str, Any]:
+def _flatten_nodes(value: Any, prefix: str, *, is_quoted: bool) -> dict[str, Any]:
     nodes: dict[str, Any] = {}
     if isinstance(value, dict):
         for key, item in cast("dict[str, Any]", value).items():
-            path = f"{prefix}.{key}" if prefix else str(key)
-            nodes |= _flatten_nodes(item, path)
+            before = f"{prefix}." if prefix else ""
+            path = before + key
+            nodes |= _flatten_nodes(item, path, is_quoted=is_quoted)
             nodes.setdefault(path, item)
+            if is_quoted and "." in key:
+                # names below it have no further quotes, because each level would double their number
+                quoted = f'{before}"{key}"'
+                nodes |= {quoted: item, **_flatten_nodes(item, quoted, is_quoted=False)}
     return nodes

@@ -156,6 +156,17 @@ async def test_filters_accept_headings(settings: Settings, state: State) -> None
     assert [row["cuid"] for row in found.structured_content["data"]] == ["run1", "run2"]
 
 
+@pytest.mark.parametrize("field", ['config."only.dot"', 'profile.config."only.dot"', "config.only.dot"])
+async def test_filters_accept_a_quoted_key(settings: Settings, state: State, field: str) -> None:
+    project = state.add_project(state.workspaces[0], "dotted")
+    for number in range(3):
+        state.add_experiment(project, f"run{number}", cuid=f"run{number}", config={"only.dot": number})
+    async with session(settings) as client:
+        filters = [{"field": field, "op": ">", "value": 1}]
+        found = await client.call_tool("find_experiments", {"project": "dotted", "filters": filters})
+    assert [row["cuid"] for row in found.structured_content["data"]] == ["run2"]
+
+
 async def test_settings_that_decide_a_training_come_first(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "mixed")
     for number in range(4):
@@ -197,3 +208,19 @@ async def test_single_run_shows_usual_settings_and_counts_the_rest(settings: Set
     assert list(listed.structured_content["data"][0]["profile"]["config"])[:2] == ["lr", "batch_size"]
     assert "194 further config keys are omitted; fields=config shows all." in text_of(listed)
     assert "differ" not in text_of(listed)
+
+
+async def test_secret_in_a_quoted_key_is_masked(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "dotted")
+    for name in ("one", "two"):
+        config = {"hub.api_key": f"canary-{name}", "hub": {"api_key": f"canary-{name}-nested"}}
+        state.add_experiment(project, name, cuid=name, config=config, metrics={"loss": [(0, 1.0)]})
+    filters = [{"field": 'config."hub.api_key"', "op": "contains", "value": "canary"}]
+    async with session(settings) as client:
+        compared = await client.call_tool("compare_experiments", {"project": "dotted", "exp_cuids": ["one", "two"]})
+        found = await client.call_tool("find_experiments", {"project": "dotted", "filters": filters})
+        listed = await client.call_tool("list_project_exps", {"project": "dotted", "fields": ['"hub.api_key"']})
+    assert found.structured_content["data"] == []
+    for answer in (compared, listed):
+        assert "canary" not in text_of(answer)
+        assert "canary" not in str(answer.structured_content)
