@@ -67,6 +67,7 @@ class Catalogue:
         found = [group for group in groups if group.cuid == exp_cuid] or [
             group for group in groups if any(is_named(run, exp_cuid) for run in group.runs)
         ]
+        found = found or _find_by_rank(groups, exp_cuid)
         broken = [run for run in opened.runs if run.problem and is_named(run, exp_cuid)]
         if len(found) == 1:
             (group,) = found
@@ -208,6 +209,12 @@ def _group_all(runs: Sequence[RunBase]) -> dict[str, list[Group]]:
         project: name_groups(group for parts in same.values() for group in group_runs(parts))
         for project, same in recorded.items()
     }
+
+
+def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
+    """Return the only experiment in which a rank has this name; an experiment shows the name of its latest rank."""
+    named = [group for group in groups if any(run.start.name == name for run in group.runs)]
+    return [group for group in named if len(named) == 1 and any(run.is_rank for run in group.runs)]
 
 
 def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> InvalidArgument:

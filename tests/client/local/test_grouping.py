@@ -435,6 +435,20 @@ async def test_ranks_may_have_their_own_name_and_settings(
     assert "1 of 2 ranks CRASHED" in text_of(answer)
 
 
+async def test_name_of_each_rank_finds_the_experiment(tmp_path: Path) -> None:
+    for number in (0, 1):
+        write_rank(tmp_path, number, points(0, 5, f"loss{number}"), name=f"rank{number}")
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        for name in ("rank0", "rank1"):
+            answer = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": name})
+            assert "loss0" in text_of(answer)
+        other = write_run(tmp_path, "other", [], moment=SECOND)
+        other.write_bytes(build_file([encode_start("other", name="rank0"), *points(0, 5, "mine")]))
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        answer = await client.call_tool("get_exp_summary", {"project": "local/made", "exp_cuid": "rank0"})
+    assert "mine" in text_of(answer)
+
+
 @pytest.mark.parametrize("records", [points(0, 3, "own"), []], ids=["with points", "without points"])
 @pytest.mark.parametrize("count", [1, 3])
 async def test_crash_of_an_eager_rank_is_not_hidden_by_slow_ranks(
