@@ -210,8 +210,11 @@ def find_paths(state: State) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def show(result: Any) -> Any:
-    return "\n".join(getattr(block, "text", None) or block.data for block in result.content), result.structured_content
+def show(result: Any) -> tuple[str, str]:
+    """Return text and JSON of a reply, without the seconds of a wait, which depend on the machine's load."""
+    text = "\n".join(getattr(block, "text", None) or block.data for block in result.content)
+    seconds = re.compile(r"Waited \d+ seconds?")
+    return seconds.sub("Waited", text), seconds.sub("Waited", repr(result.structured_content))
 
 
 def read_code(result: Any) -> int:
