@@ -19,6 +19,7 @@ from swanlab_mcp.core.records import (
     is_none,
     to_json_value,
 )
+from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.validation import read_filter_value
 
 __all__ = [
@@ -381,7 +382,8 @@ class ApiResponse(BaseModel, Generic[T]):
     """The reply to a request.
 
     `code` is an HTTP status (0: no response). After an error `errmsg` is set and `data` is `None`. `page` and `notes`
-    (about truncation, sampling or guesses) appear if they apply; dumps leave out `pictures` and `view`.
+    (about truncation, sampling or guesses) appear if they apply; dumps leave out `pictures`, `view` and
+    `report` (the project whose report covers the reply).
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -393,3 +395,4 @@ class ApiResponse(BaseModel, Generic[T]):
     notes: list[str] = Field(default_factory=list, exclude_if=is_empty)
     pictures: SkipJsonSchema[list[Picture]] = Field(default_factory=list[Picture], exclude=True, repr=False)
     view: SkipJsonSchema[View | None] = Field(default=None, exclude=True, repr=False)
+    report: SkipJsonSchema[ProjectRef | None] = Field(default=None, exclude=True, repr=False)

@@ -13,6 +13,7 @@ from swanlab_mcp.analysis.standings import Field, Standing, choose_columns, meas
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page
+from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import (
     Baseline,
@@ -143,7 +144,9 @@ async def rank_experiments(
         else say("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
     )
     paged = describe_page(whole, page, size, words)
-    return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes), *links)
+    # the report covers the whole project
+    report = ref if isinstance(ref, ProjectRef) and page <= 1 and not filters else None
+    return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes, report=report), *links)
 
 
 def _show_end(field: Field) -> Part:

@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 # charts are drawn one at a time, so replies that wait for the drawer must not occupy the shared threads
 _drawer = ThreadPoolExecutor(1, "drawer")
+_KNOWS_LINKS = "2025-06-18"  # the version of the protocol from which results may link to resources
 _LONGEST_SHARED_WAIT = 60
 
 _MOST_FAULTS = 5
@@ -113,7 +114,7 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
         if answer.view and client_supports_apps(ctx):
             # hosts pass `_meta` to the view, never to the model
             meta = {DATA: await asyncio.to_thread(answer.view, app.clean)}
-        return make_result(entry, answer, reply, meta)
+        return make_result(entry, answer, reply, meta, has_links=(ctx.protocol_version or "") >= _KNOWS_LINKS)
     finally:
         progress.listener.reset(token)
         output_tokens.reset(limit)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 from typing import Any, cast
+from urllib.parse import quote
 
-from mcp.types import CallToolResult, ImageContent, TextContent
+from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 from pydantic import BaseModel
 
 from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Picture
+from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.text import Reply, Rows, fit
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import KEEPS_RECORDS, sends_json, tabulate
 from swanlab_mcp.server.table import ToolEntry
 
-__all__ = ["describe_error", "is_small", "make_error_result", "make_reply", "make_result"]
+__all__ = ["REPORT", "describe_error", "is_small", "make_error_result", "make_reply", "make_result"]
 
+REPORT = "swanlab-report://{username}/{project}"
 _LONGEST_ERROR = 4000
 _FEW = 200
 _SHORT = 10_000
@@ -60,18 +64,31 @@ def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
 
 
 def make_result(
-    entry: ToolEntry, answer: ApiResponse[Any], reply: Reply, meta: dict[str, Any] | None
+    entry: ToolEntry, answer: ApiResponse[Any], reply: Reply, meta: dict[str, Any] | None, *, has_links: bool = False
 ) -> CallToolResult:
-    """Return the result of a tool; `meta` is for the view only."""
+    """Return the result of a tool; `meta` is for the view only. `has_links`: the client knows links to resources."""
     text = TextContent(type="text", text=reply.text)
+    links = [_link_report(answer.report)] if has_links and answer.report else []
     if not entry.shows_pictures:
         structured = reply.structured if entry.name in KEEPS_RECORDS else tabulate(reply.structured)
-        return CallToolResult(content=[text], structured_content=structured if sends_json.get() else None, _meta=meta)
+        return CallToolResult(
+            content=[text, *links], structured_content=structured if sends_json.get() else None, _meta=meta
+        )
     rows: Any = reply.structured["data"]
     # a truncated row loses its picture too
     shown = len(cast("list[Any]", rows)) if isinstance(rows, list) else None
     kept = [one for one in answer.pictures if shown is None or one.row < shown]
     return CallToolResult(content=[*map(_show, kept), text], _meta=meta)
+
+
+def _link_report(ref: ProjectRef) -> ResourceLink:
+    """Return a link that clients show to the user; the page is made when it is read."""
+    return ResourceLink(
+        type="resource_link",
+        uri=REPORT.format(username=quote(ref.workspace, safe=""), project=quote(ref.project, safe="")),
+        name=say("Report on {project}", project=shorten(ref.project)),
+        mime_type="text/html",
+    )
 
 
 def _show(picture: Picture) -> ImageContent:

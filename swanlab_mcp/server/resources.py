@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from mcp import MCPError
 from mcp.server import MCPServer
@@ -19,10 +19,12 @@ from swanlab_mcp.operations.budget import output_tokens
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.prompts import PromptEntry, write_prompt
-from swanlab_mcp.server.replies import describe_error, make_reply
+from swanlab_mcp.server.replies import REPORT, describe_error, make_reply
 from swanlab_mcp.server.table import TOOLS
 
 __all__ = ["TaskPrompt", "add_completion", "add_resources", "to_protocol_error"]
+
+T = TypeVar("T")
 
 
 def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
@@ -38,11 +40,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
         (operation,) = (entry.operation for entry in TOOLS if entry.name == name)
         limit = output_tokens.set(app.settings.max_output_tokens)
         try:
-            answer = await keep_deadline(operation(app.client, **arguments), app.settings.timeout)
-        except NotFound as error:
-            raise ResourceNotFoundError(describe_error(error, app)) from error
-        except SwanLabError as error:
-            raise ResourceError(describe_error(error, app)) from error
+            answer = await _keep(operation(app.client, **arguments), app)
         finally:
             output_tokens.reset(limit)
         return make_reply(app, answer).text
@@ -68,6 +66,31 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
     )
     async def experiment(username: str, project: str, exp_cuid: str) -> str:
         return await read("get_experiment", username=username, project=project, exp_cuid=exp_cuid)
+
+    @server.resource(
+        REPORT,
+        title="A project's report",
+        description="Findings, ranking, curves and diagnoses of a project as one HTML page. It is not stored",
+        mime_type="text/html",
+        security=security,
+    )
+    async def report(username: str, project: str) -> str:
+        # not needed by other requests
+        from swanlab_mcp.present.report import write_report  # noqa: PLC0415
+
+        app = running[-1]
+        secrets = app.settings.show_secrets
+        return await _keep(write_report(app.client, project=project, username=username, show_secrets=secrets), app)
+
+
+async def _keep(question: Coroutine[Any, Any, T], app: App) -> T:
+    """Return an answer within the deadline, or raise the SDK's errors."""
+    try:
+        return await keep_deadline(question, app.settings.timeout)
+    except NotFound as error:
+        raise ResourceNotFoundError(describe_error(error, app)) from error
+    except SwanLabError as error:
+        raise ResourceError(describe_error(error, app)) from error
 
 
 def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
 PROJECT = "swanlab://{username}/{project}"
 EXPERIMENT = "swanlab://{username}/{project}/{exp_cuid}"
+REPORT = "swanlab-report://{username}/{project}"
 
 
 async def read(client: Any, *parts: str) -> str:
@@ -43,7 +44,7 @@ async def test_resources_match_the_tools_replies(settings: Settings, mode: str) 
         listed = [one.uri for one in (await client.list_resources()).resources]
         assert listed == ["ui://swanlab/curves.html", "swanlab://workspaces"]
         templates = (await client.list_resource_templates()).resource_templates
-        assert [one.uri_template for one in templates] == [PROJECT, EXPERIMENT]
+        assert [one.uri_template for one in templates] == [PROJECT, EXPERIMENT, REPORT]
         assert all(one.title and one.description for one in templates)
         for parts, tool, arguments in (
             (("workspaces",), "list_workspaces", {"page": 0}),
@@ -214,3 +215,24 @@ async def test_runs_on_disk_are_completed_and_read() -> None:
         values = (await complete(client, "exp_cuid", "lr-100", project="digits-mlp")).values
         assert values
         assert "state: " in await read(client, "local", "digits-mlp", values[0])
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_ranking_links_to_a_report_that_is_made_when_it_is_read(
+    settings: Settings, state: State, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = state.add_project(state.workspaces[0], "a b+c")
+    for number in range(2):
+        points = [(step, number + step / 100) for step in range(50)]
+        state.add_experiment(project, f"run-{number}", cuid=f"r{number}", metrics={"val/acc": points})
+    async with session(settings, mode) as client:
+        result = await client.call_tool("rank_experiments", {"project": "a b+c", "metric": "val/acc"})
+        (link,) = [one for one in result.content if one.type == "resource_link"]
+        assert (link.name, link.mime_type) == ("Report on a b+c", "text/html")
+        (page,) = (await client.read_resource(link.uri)).contents
+        part = await client.call_tool("rank_experiments", {"project": "a b+c", "metric": "val/acc", "page": 2})
+    assert page.mime_type == "text/html"
+    assert "Best by val/acc" in page.text
+    assert [one.type for one in part.content] == ["text"]
+    assert list(tmp_path.rglob("*.html")) == []
