@@ -31,7 +31,7 @@ from swanlab_mcp.present.plot_lines import (
 from swanlab_mcp.present.scatter import arrange_points, describe_points
 from swanlab_mcp.present.sparklines import draw_sparkline
 
-__all__ = ["arrange_panels", "publish"]
+__all__ = ["arrange", "publish"]
 
 _DRAWN_POINTS = 2000  # two per pixel column
 _UNLIKE = 100  # a curve this many times smaller than another is a flat line
@@ -62,23 +62,15 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
     )
 
 
+def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
+    """Return the name of the x axis and the panels of a plot."""
+    members, _ = _read_lines(plot)
+    return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
+
+
 def _plot(plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
     """Return the lines, the picture (empty without matplotlib), and the notes."""
-    lines: list[Line] = []
-    notes: list[str] = []
-    for one, key, points in plot.series:
-        part = select_points(points, plot.selection, 0)
-        if part.steps:
-            lines.append(Line(one, key, part, describe_line(len(lines) + 1, one, key, part)))
-        else:
-            which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.label)}
-            notes.append(
-                say("{key} of {name} ({cuid}): no points in the requested range.", **which)
-                if points.steps
-                else say("{key} of {name} ({cuid}): no points yet.", **which)
-            )
-    if not lines:
-        raise NotFound(say("There are no points to draw."), hint=join_sentences(*notes))
+    lines, notes = _read_lines(plot)
     notes += _check_log_axis(lines, plot)
     members, lines = lines, _arrange_lines(lines, plot)
     try:
@@ -106,6 +98,26 @@ def _plot(plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
             say("In the picture, {numbers} replace names that no installed font can display.", numbers=numbers)
         )
     return lines, [Picture(chart.png, "image/png")], notes
+
+
+def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
+    """Return the lines of the experiments in the selected range, with notes; raises NotFound without points."""
+    lines: list[Line] = []
+    notes: list[str] = []
+    for one, key, points in plot.series:
+        part = select_points(points, plot.selection, 0)
+        if part.steps:
+            lines.append(Line(one, key, part, describe_line(len(lines) + 1, one, key, part)))
+        else:
+            which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.label)}
+            notes.append(
+                say("{key} of {name} ({cuid}): no points in the requested range.", **which)
+                if points.steps
+                else say("{key} of {name} ({cuid}): no points yet.", **which)
+            )
+    if not lines:
+        raise NotFound(say("There are no points to draw."), hint=join_sentences(*notes))
+    return lines, notes
 
 
 def _arrange_lines(lines: list[Line], plot: Plot) -> list[Line]:
@@ -160,7 +172,7 @@ def _compare_sizes(lines: Sequence[Line], key: str) -> str:
     )
 
 
-def arrange_panels(
+def _arrange_panels(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
 ) -> tuple[NameAxis, list[Panel]]:
     """Return the name of the x axis and the panels; `members` are the experiments' lines, `lines` may be of groups."""
@@ -190,7 +202,7 @@ def arrange_panels(
 
 
 def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]) -> Chart:
-    name_x, panels = arrange_panels(lines, members, plot, notes)
+    name_x, panels = _arrange_panels(lines, members, plot, notes)
     if plot.smoothing and not plot.is_scatter:
         notes.append(
             say(

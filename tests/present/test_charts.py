@@ -23,9 +23,12 @@ from PIL import Image
 
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.i18n import say, speak
-from swanlab_mcp.operations.plotting import MOST_CURVES
+from swanlab_mcp.operations.plotting import MOST_CURVES, plot_metrics
 from swanlab_mcp.present.charts import LARGEST, Chart, Curve, Mark, Panel, compose, draw_chart
+from swanlab_mcp.present.plotting import arrange
 from swanlab_mcp.present.sparklines import draw_sparkline
+from tests.conftest import opened
+from tests.server.test_tools import DEMO
 
 Number = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -189,6 +192,36 @@ FAMILIES = (
 def test_texts_overlap_neither_each_other_nor_the_axes(name: str) -> None:
     panels, how = make_family(name)
     figure = compose(panels, name_x=lambda: "step", **how).figure
+    assert measure_overlaps(figure) == ([], [])
+
+
+FIVE = ["lr-0.1", "lr-1", "lr-0.3", "lr-0.01", "tiny-40-images"]
+SEEDS = [f"{name}{seed}" for name in ("lr-0.1", "width-128-64") for seed in ("", "-seed1", "-seed2")]
+PLOTS: tuple[dict[str, Any], ...] = (
+    {"exp_cuids": FIVE, "keys": ["val/acc"]},
+    {"exp_cuids": FIVE, "keys": ["val/loss"], "log_y": True},
+    {"exp_cuids": FIVE, "keys": ["*/loss", "*/acc"], "smoothing": 0.8},
+    {"exp_cuids": FIVE[:2], "keys": ["*"]},
+    {"exp_cuids": FIVE, "keys": ["train/loss"], "x_axis": "time"},
+    {"exp_cuids": FIVE, "keys": ["grad_norm"], "x_axis": "relative_time"},
+    {"exp_cuids": [*FIVE, "lr-100-wd-0.1", "uint8-input", "batch-8"], "keys": ["val/acc"]},
+    {"exp_cuids": SEEDS, "keys": ["val/acc", "val/loss"], "group_by": "seed"},
+    {"exp_cuids": [*FIVE, *SEEDS], "keys": ["val/acc"], "x_axis": "config.lr", "log_x": True, "group_by": "hidden"},
+    {"exp_cuids": FIVE, "keys": ["val/loss"], "x_axis": "train/loss", "log_x": True, "log_y": True},
+    {"exp_cuids": ["lr-100-wd-0.1"], "keys": ["train/loss", "val/loss"]},
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("arguments", PLOTS, ids=str)
+async def test_texts_of_real_plots_overlap_nothing(arguments: dict[str, Any]) -> None:
+    async with opened(DEMO) as client:
+        answer = await plot_metrics(client, project="digits-mlp", **arguments)
+    assert answer.data
+    how = {"is_time": answer.data.x_axis == "time", "log_x": answer.data.log_x, "log_y": answer.data.log_y}
+    name_x, panels = arrange(answer.data)
+    figure = compose(panels, name_x=name_x, **how).figure
+    assert len([text for text in figure.findobj(Text) if text.get_text()]) > 10
     assert measure_overlaps(figure) == ([], [])
 
 
