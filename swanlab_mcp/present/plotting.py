@@ -51,11 +51,12 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
         notes=list(dict.fromkeys([*answer.notes, *remarks, *links])),
         pictures=pictures,
         view=None
-        if plot.is_scatter or plot.groups
+        if plot.is_scatter
         else partial(
             describe_chart,
             [InteractiveCurve(one.experiment.ref, one.experiment.began, one.points, one.row) for one in lines],
-            x_axis=plot.x_axis if plot.x_axis in CLOCKS else "step",
+            # the means of groups have no times
+            x_axis=plot.x_axis if plot.x_axis in CLOCKS and not plot.groups else "step",
             smoothing=plot.smoothing,
             log_y=plot.log_y,
         ),

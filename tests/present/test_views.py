@@ -270,3 +270,16 @@ def test_chart_works_in_a_browser_inside_an_mcp_apps_host() -> None:
     found = re.search(r"^view: (\d+) of (\d+) checks hold", done.stdout)
     assert found is not None, done.stdout
     assert found[1] == found[2] != "0"
+
+
+async def test_page_shows_the_means_of_groups(settings: Settings, state: State) -> None:
+    project = state.projects[0]
+    for seed in range(2):
+        points = [(step, float(step + seed)) for step in range(5)]
+        config = {"lr": 0.5, "seed": seed}
+        state.add_experiment(project, f"s{seed}", cuid=f"s{seed}", config=config, metrics={"loss": points})
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=["s0", "s1"], group_by="lr", x_axis="relative_time")
+    (curve,) = data["curves"]
+    assert (data["experiments"][0]["name"], data["x_axis"]) == ("lr=0.5", "step")
+    assert curve["values"] == [0.5, 1.5, 2.5, 3.5, 4.5]
