@@ -94,7 +94,7 @@ Name = Annotated[str, Field(max_length=2048)]
 
 Username = Annotated[str, Field(max_length=512, description="Workspace of the project. Default: your own")]
 ProjectName = Annotated[
-    str, Field(max_length=1024, description="Project name, 'workspace/project' path, or SwanLab URL of the project")
+    str, Field(max_length=1024, description="Project name, 'workspace/project' path, or URL of the project")
 ]
 _SEVERAL = "Project name, path or URL; several with commas, 'team/*', or '*' for all"
 Projects = Annotated[Sequence[Name], WORDS, AS_TEXT, Field(min_length=1, max_length=100, description=_SEVERAL)]
@@ -109,7 +109,7 @@ ExpCuid = Annotated[
     str,
     Field(
         max_length=2048,
-        description="Experiment id (cuid), unique name, 'workspace/project/id' path, or SwanLab URL",
+        description="Experiment id (cuid), unique name, 'workspace/project/id' path, or URL",
     ),
 ]
 PageNumber = Annotated[
@@ -219,7 +219,7 @@ BandKind = Annotated[
 LogX = Annotated[bool, Field(description="Draw the horizontal axis on a logarithmic scale")]
 Smoothing = Annotated[
     float,
-    Field(ge=0, lt=1, description="Smoothing weight of the curves, from 0 (none) to below 1 (such as 0.9)"),
+    Field(ge=0, lt=1, description="Smoothing weight of the curves, from 0 (none) to below 1"),
 ]
 LogY = Annotated[bool, Field(description="Draw the vertical axis on a logarithmic scale")]
 XAxis = Annotated[
