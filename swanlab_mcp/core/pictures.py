@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from importlib.util import find_spec
 from io import BytesIO
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.core.i18n import say
@@ -20,7 +21,8 @@ LARGEST_BYTES = 300_000
 _MOST_PIXELS = 20_000_000
 # Pillow would also open formats that start other programs, such as EPS
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
-_decoding = Lock()  # one image at a time limits memory
+# one image at a time and in one thread: each thread of the allocator keeps the memory of its largest image
+_decoder = ThreadPoolExecutor(1, "decoder")
 _QUALITIES = (85, 60, 35)
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -56,27 +58,26 @@ def prepare_picture(content: bytes) -> Picture | str:
                 "'swanlab-mcp-server[plot]'` adds the libraries that scale it down"
             )
         return Picture(content, kind)
-    return _scale(content, kind)
+    return _decoder.submit(copy_context().run, _scale, content, kind).result()
 
 
 def _scale(content: bytes, kind: str) -> Picture | str:
     from PIL import Image
 
     try:
-        with _decoding:
-            opened = Image.open(BytesIO(content), formats=_FORMATS)
-            if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
-                opened.load()  # an assistant must not receive a damaged image
-                return Picture(content, kind)
-            # a JPEG can be decoded at an eighth of its size; other formats ignore this
-            opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
-            if opened.width * opened.height > _MOST_PIXELS:
-                return say(
-                    "it has {width} x {height} pixels, more than this server opens",
-                    width=opened.width,
-                    height=opened.height,
-                )
-            return _shrink(opened)
+        opened = Image.open(BytesIO(content), formats=_FORMATS)
+        if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
+            opened.load()  # an assistant must not receive a damaged image
+            return Picture(content, kind)
+        # a JPEG can be decoded at an eighth of its size; other formats ignore this
+        opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+        if opened.width * opened.height > _MOST_PIXELS:
+            return say(
+                "it has {width} x {height} pixels, more than this server opens",
+                width=opened.width,
+                height=opened.height,
+            )
+        return _shrink(opened)
     # Pillow's decoders raise many kinds of errors for invalid images
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
         return say("it is damaged or not an image")

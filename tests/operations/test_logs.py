@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import resource
@@ -179,6 +180,20 @@ async def test_pattern_is_bounded_in_time_and_memory(settings: Settings, state: 
         assert re.search("takes too much time or memory|is not a regular expression", text_of(result))
     assert not again.is_error
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(used, 500_000)  # KB
+
+
+@pytest.mark.exhaustive
+async def test_other_calls_are_served_during_a_slow_pattern(settings: Settings, state: State) -> None:
+    state.projects[0].experiments[0].logs = [LogLine(0, ",".join(map(str, range(30))))]
+    async with session(settings) as client:
+        slow = asyncio.create_task(client.call_tool("get_logs", {**ASK, "pattern": "(.*?,){20}P"}))
+        while not state.get_calls("/metrics/log"):
+            await asyncio.sleep(0.01)
+            assert not slow.done()
+        others = [await client.call_tool("list_projects", {}) for _ in range(10)]
+        assert not slow.done()
+        assert not any(one.is_error for one in others)
+        assert "takes too much time" in text_of(await slow)
 
 
 async def test_search_does_not_find_the_users_key(settings: Settings, state: State) -> None:

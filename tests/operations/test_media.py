@@ -296,6 +296,30 @@ def test_large_photo_is_decoded_at_reduced_size() -> None:
     assert run_in_child(code, 100, photograph.getvalue()) == "image/png\n"
 
 
+@pytest.mark.exhaustive
+def test_images_are_decoded_one_at_a_time() -> None:
+    """Each of eight images takes 57 MB decoded; together they fit in the memory of two."""
+    large = BytesIO()
+    Image.new("RGB", (5_000, 3_800)).save(large, "PNG")
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+content = sys.stdin.buffer.read()
+
+def read_peak():
+    # getrusage also counts the memory of the parent process
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+
+before = read_peak()
+prepare_picture(content)
+one = read_peak() - before
+with ThreadPoolExecutor(8) as threads:
+    print([found.mime_type for found in threads.map(prepare_picture, [content] * 8)] == ["image/png"] * 8)
+eight = read_peak() - before
+print(eight < 2 * one or (one, eight))
+"""
+    assert run_in_child(code, 1500, large.getvalue()) == "True\nTrue\n"
+
+
 def test_wide_table_takes_little_memory() -> None:
     code = """
 import json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -413,6 +414,35 @@ async def test_key_is_verified_again_after_an_hour(
     with pytest.raises(AuthenticationFailed):
         async with known.use(keys[0]):
             pass
+    await known.aclose()
+
+
+async def test_known_key_is_verified_again_while_new_logins_wait(
+    settings: Settings, state: State, keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Accounts(settings)
+    async with known.use(keys[0]):
+        pass
+    release = threading.Event()
+    fault = Fault("login", until=release)
+    state.faults.append(fault)
+
+    async def log_in(number: int) -> None:
+        with contextlib.suppress(SwanLabError):
+            async with known.use(f"invented-{number}", f"192.0.2.{number}"):
+                pass
+
+    attack = [asyncio.create_task(log_in(number)) for number in range(60)]
+    while fault.hits < 40:
+        await asyncio.sleep(0.01)
+        assert not any(one.done() for one in attack)
+    state.faults.clear()
+    monkeypatch.setattr(accounts_module, "_VERIFIED_FOR", -1.0)
+    async with known.use(keys[0]) as account:
+        assert account.username
+    assert not any(one.done() for one in attack[:40])
+    release.set()
+    await asyncio.gather(*attack)
     await known.aclose()
 
 

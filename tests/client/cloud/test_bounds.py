@@ -20,7 +20,7 @@ from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import environ
 from tests.conftest import session, text_of
-from tests.fake_swanlab import Fault, State
+from tests.fake_swanlab import Fault, LogLine, State
 from tests.server.test_shared_server import ask, message, serve, team
 
 __all__ = ["team"]
@@ -102,6 +102,19 @@ def test_health_responds_within_a_second_during_a_list_of_50000_items(settings: 
     waits, text = measure_health(settings, team, "find_experiments", arguments, fault)
     assert "of 50000" in text
     assert max(waits) < 1, f"{len(fault.body)} bytes, {len(waits)} checks"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("part", ["eyJ", "eyJ.", "token ", "sk-", "-----BEGIN PRIVATE KEY-----"])
+def test_health_responds_within_a_second_while_a_hostile_log_is_masked(
+    settings: Settings, team: State, part: str
+) -> None:
+    one = team.projects[0].experiments[0]
+    one.logs = [LogLine(number, part * (100_000 // len(part))) for number in range(30)]
+    arguments = {"project": "project1", "exp_cuid": one.cuid, "search": "nothing", "count": 100}
+    waits, text = measure_health(settings, team, "get_logs", arguments, Fault("/metrics/log"))
+    assert "nothing" in text
+    assert max(waits) < 1, f"{len(waits)} checks"
 
 
 async def test_page_with_more_items_than_requested_is_an_error(settings: Settings, state: State) -> None:
