@@ -151,6 +151,16 @@ async def test_ambiguous_name_lists_the_paths(across: Settings) -> None:
     assert "No project was given" in await refuse(across, "compare_experiments")
 
 
+async def test_workspace_of_a_name_without_a_project_is_checked(across: Settings, state: State) -> None:
+    for username in ("@kites-test2", f"{across.web_host}/@kites-test2"):
+        reply = await call(across, "get_experiment", exp_cuid="alpha", username=username)
+        assert reply["data"]["cuid"] == "run2"
+    state.calls.clear()
+    for username in ("a\x00b", "\x1b[2J", "..", "https://other.example/@kites-test2"):
+        await refuse(across, "get_experiment", exp_cuid="alpha", username=username)
+    assert {one.raw_path for one in state.calls} <= {"/api/login/api_key"}
+
+
 async def test_unknown_name_counts_the_searched_projects(across: Settings, state: State) -> None:
     assert "No experiment of the 4 projects of this account" in await refuse(across, "get_logs", exp_cuid="nothing")
     state.faults.append(Fault("/first/runs", status=500, times=None))
