@@ -8,7 +8,7 @@ from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, from_json
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 
 __all__ = [
     "ZERO_IS_ABSENT",
@@ -191,9 +191,19 @@ def _describe_bound(kind: str, given: dict[str, Any]) -> str:
         case "string_too_short":
             return say("must have at least {min_length} characters", **given)
         case "too_long":
-            return say("must have at most {max_length} items, not {actual_length}", **given)
+            return say_plural(
+                "must have at most {count} item, not {actual}",
+                "must have at most {count} items, not {actual}",
+                given["max_length"],
+                actual=given["actual_length"],
+            )
         case _:
-            return say("must have at least {min_length} items, not {actual_length}", **given)
+            return say_plural(
+                "must have at least {count} item, not {actual}",
+                "must have at least {count} items, not {actual}",
+                given["min_length"],
+                actual=given["actual_length"],
+            )
 
 
 def _simplify(value: Any) -> Any:

@@ -142,7 +142,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("list_projects", {"detail": "maybe"}, "'detail' must be true or false"),
     ("list_projects", {"search": ["x"]}, "'search' must be text"),
     ("get_metrics", {**CURVES, "keys": {"a": 1}}, "'keys' must be a list"),
-    ("get_metrics", {**CURVES, "keys": []}, "'keys' must have at least 1 items, not 0"),
+    ("get_metrics", {**CURVES, "keys": []}, "'keys' must have at least 1 item, not 0"),
     ("get_metrics", {**CURVES, "start": 10**400}, "'start' must be a step like 1000 or a time"),
     ("get_metrics", {**CURVES, "end": -(10**400)}, "'end' must be a step like 1000 or a time"),
     ("get_metrics", {**CURVES, "start": True}, "'start' must be a step like 1000 or a time"),
