@@ -36,13 +36,13 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
             say("SwanLab's list of {what} is not a list.", what=what),
             hint=say("Try again; if the error remains, report it."),
         )
-    objects = [item for item in cast("list[Any]", items) if is_object(item)]
-    if len(objects) != len(cast("list[Any]", items)):
+    # stops at the first, because a hostile response may have millions
+    if not all(map(is_object, cast("list[Any]", items))):
         raise UnexpectedResponse(
             say("SwanLab's list of {what} contains something else.", what=what),
             hint=say("Try again; if the error remains, report it."),
         )
-    return objects
+    return cast("list[dict[str, Any]]", items)
 
 
 def require(item: Mapping[str, Any], field: str, what: str) -> str:
