@@ -87,6 +87,8 @@ class App:
         hide_text = make_mask(secrets)
 
         def hide(value: Any, name: str) -> Any:
+            if not isinstance(value, (str, dict, list)):
+                return value
             masked = hide_text(value) if isinstance(value, str) else mask_exactly(value, secrets)
             return masked if self.settings.show_secrets else mask_secrets(masked, name)
 
