@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Itera
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-__all__ = ["SharedAnswers", "gather", "yield_often"]
+__all__ = ["SharedAnswers", "gather", "run_aside", "yield_often"]
 
 T = TypeVar("T")
 
 _SLICE = 500
+_MANY = 5000
 
 
 async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
@@ -31,6 +32,11 @@ async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
         yield item
         if not number % _SLICE:
             await asyncio.sleep(0)
+
+
+async def run_aside(work: Callable[[], T], parts: int) -> T:
+    """Return the result of `work`; with more than 5,000 parts it runs in a thread so that other calls continue."""
+    return await asyncio.to_thread(work) if parts > _MANY else work()
 
 
 @dataclass

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
 from swanlab_mcp.client.cloud.paging import PagedLists
 from swanlab_mcp.client.cloud.references import References
-from swanlab_mcp.client.cloud.series import PointsTable, read_series, read_text_field
+from swanlab_mcp.client.cloud.series import PointsTable, count_points, read_series, read_text_field
 from swanlab_mcp.client.cloud.summaries import Summaries
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.cloud.wire import (
@@ -23,7 +24,7 @@ from swanlab_mcp.client.cloud.wire import (
     read_urls,
 )
 from swanlab_mcp.core import progress
-from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.concurrency import gather, run_aside
 from swanlab_mcp.core.errors import NotFound, SwanLabError, UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
@@ -257,7 +258,8 @@ class MetricQueries:
             "num": _SAMPLE,
         }
         answer = await self._transport.query("house", "metrics", "scalar", body=body)
-        return {key: points for key, points in read_series(answer, _SAMPLE).items() if key in keys}
+        series = await run_aside(partial(read_series, answer, _SAMPLE), count_points(answer))
+        return {key: points for key, points in series.items() if key in keys}
 
     async def _export_points(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
         name = reference["experimentId"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from swanlab_mcp.client.cloud.fields import get_integer, get_moment, get_number, read_list, require
 from swanlab_mcp.client.values import is_object, read_number
@@ -13,7 +13,7 @@ from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Points
 
-__all__ = ["PointsTable", "read_series", "read_text_field"]
+__all__ = ["PointsTable", "count_points", "read_series", "read_text_field"]
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
@@ -31,6 +31,14 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
             steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(steps) < limit
         )
     return series
+
+
+def count_points(answer: Any) -> int:
+    """Return the number of points in a response about series, or 0 for a response of another form."""
+    items: Any = answer.get("list") if is_object(answer) else answer
+    series = [one for one in cast("list[Any]", items) if is_object(one)] if isinstance(items, list) else []
+    points: list[Any] = [one.get("metrics") for one in series]
+    return sum(len(cast("list[Any]", one)) for one in points if isinstance(one, list))
 
 
 def read_text_field(answer: Any, field: str) -> str:

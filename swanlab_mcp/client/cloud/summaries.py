@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.cloud.wire import read_summary
 from swanlab_mcp.client.values import is_object
+from swanlab_mcp.core.concurrency import run_aside
 from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Summary
@@ -42,7 +44,9 @@ class Summaries:
         for reference in references:
             cuid = reference["experimentId"]
             # a server may store a clone's metrics under the original experiment
-            summaries[cuid] = read_summary(answer.get(cuid) or answer.get(reference.get("rootExpId", "")), keys)
+            found = answer.get(cuid) or answer.get(reference.get("rootExpId", ""))
+            read = partial(read_summary, found, keys)
+            summaries[cuid] = await run_aside(read, 0 if keys or not is_object(found) else len(found))
         return summaries
 
     async def find_last_steps(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, int]:

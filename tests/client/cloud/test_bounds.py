@@ -105,6 +105,24 @@ def test_health_responds_within_a_second_during_a_list_of_50000_items(settings: 
 
 
 @pytest.mark.exhaustive
+def test_health_responds_within_a_second_during_large_metrics(settings: Settings, team: State) -> None:
+    metric = {"step": 5, "value": 1.5, "min": {"step": 1, "value": 0.5}, "max": {"step": 2, "value": 2.5}}
+    summary = json.dumps({"cuid1": {f"key{number}": metric for number in range(150_000)}}).encode()
+    points = [{"index": number, "data": 1.5, "timestamp": 1_700_000_000_000} for number in range(500_000)]
+    series = json.dumps([{"key": "loss", "metrics": points}]).encode()
+    about = {"project": "project1", "exp_cuid": "cuid1"}
+    curve = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["loss"]}
+    for tool, arguments, path, body in (
+        ("get_exp_summary", about, "/summaries", summary),
+        ("get_metrics", curve, "/metrics/scalar$", series),
+    ):
+        waits, text = measure_health(settings, team, tool, arguments, Fault(path, body=body))
+        assert ("150000" if tool == "get_exp_summary" else "loss") in text
+        assert max(waits) < 1, f"{tool}: {len(body)} bytes, {len(waits)} checks"
+        team.faults.clear()
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("part", ["eyJ", "eyJ.", "token ", "sk-", "-----BEGIN PRIVATE KEY-----"])
 def test_health_responds_within_a_second_while_a_hostile_log_is_masked(
     settings: Settings, team: State, part: str
