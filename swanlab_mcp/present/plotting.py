@@ -14,6 +14,7 @@ from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Page, Picture, PlottedCurve, Points
 from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.operations.hiding import Hide, make_hide
 from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.chart_panels import divide_keys, name_panel
 from swanlab_mcp.present.charts import Chart, Curve, Mark, NameAxis, Panel, draw_chart
@@ -202,6 +203,10 @@ def _arrange_panels(
     return name_x, panels
 
 
+def _hide_label(curve: Curve, hide: Hide) -> Curve:
+    return curve._replace(label=hide(curve.label, ""))
+
+
 def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]) -> Chart:
     name_x, panels = _arrange_panels(lines, members, plot, notes)
     if plot.smoothing and not plot.is_scatter:
@@ -214,7 +219,14 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
         )
     if plot.groups and not plot.is_scatter:
         notes.append(_describe_band(plot))
-    chart = draw_chart(panels, name_x=name_x, is_time=plot.x_axis == "time", log_x=plot.log_x, log_y=plot.log_y)
+    hide = make_hide()
+    panels = [
+        Panel(hide(one.title, ""), hide(one.y_label, ""), [_hide_label(curve, hide) for curve in one.curves])
+        for one in panels
+    ]
+    chart = draw_chart(
+        panels, name_x=lambda: hide(name_x(), ""), is_time=plot.x_axis == "time", log_x=plot.log_x, log_y=plot.log_y
+    )
     if chart.hidden:
         notes.append(
             say_plural(

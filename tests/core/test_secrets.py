@@ -529,3 +529,19 @@ async def test_key_searches_do_not_find_out_the_users_key(settings: Settings, st
         assert result.structured_content["data"] == []
     assert summary.is_error
     assert series.is_error
+
+
+async def test_users_key_is_masked_in_pictures(settings: Settings, state: State) -> None:
+    """A chart of names with the key is the same picture as a chart of the masked names."""
+    one, two = state.projects[0].experiments[:2]
+    given = {"project": "project1", "exp_cuids": [one.cuid, two.cuid], "keys": ["loss"]}
+    pictures: list[str] = []
+    for name in (KEY, "***"):
+        for number, experiment in enumerate((one, two)):
+            experiment.name = f"by {name} {number}"
+            experiment.metrics = {"loss": [(step, 1 / (number + step + 1)) for step in range(9)]}
+        async with session(settings) as client:
+            result = await client.call_tool("plot_metrics", given)
+        pictures += [block.data for block in result.content if block.type == "image"]
+    assert len(pictures) == 2
+    assert pictures[0] == pictures[1]
