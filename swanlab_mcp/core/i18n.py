@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,7 +28,7 @@ def say(text: str, /, **values: object) -> str:
     return text.format(**values) if values else text
 
 
-def say_plural(singular: str, plural: str, /, count: int, **values: object) -> str:
+def say_plural(singular: str, plural: str, /, count: float, **values: object) -> str:
     """Return `singular` if `count` is 1, else `plural`, in the language of the current call.
 
     Both are literals that contain `{count}`; `values` fill their other places.
@@ -35,7 +36,7 @@ def say_plural(singular: str, plural: str, /, count: int, **values: object) -> s
     if language.get() == "en":
         text = singular if count == 1 else plural
     else:
-        text = _open_catalogue(language.get()).ngettext(singular, plural, count)
+        text = _open_catalogue(language.get()).ngettext(singular, plural, math.ceil(count))
     return text.format(count=count, **values)
 
 

@@ -187,9 +187,13 @@ def _describe_bound(kind: str, given: dict[str, Any]) -> str:
         case "string_pattern_mismatch":
             return say("must match the pattern {pattern}", **given)
         case "string_too_long":
-            return say("must have at most {max_length} characters", **given)
+            return say_plural(
+                "must have at most {count} character", "must have at most {count} characters", given["max_length"]
+            )
         case "string_too_short":
-            return say("must have at least {min_length} characters", **given)
+            return say_plural(
+                "must have at least {count} character", "must have at least {count} characters", given["min_length"]
+            )
         case "too_long":
             return say_plural(
                 "must have at most {count} item, not {actual}",

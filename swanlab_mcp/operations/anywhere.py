@@ -65,7 +65,11 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
             len(searched),
             name=shorten(name),
         ),
-        hint=say("{count} further projects were not searched; pass project.", count=skipped)
+        hint=say_plural(
+            "{count} further project was not searched; pass project.",
+            "{count} further projects were not searched; pass project.",
+            skipped,
+        )
         if skipped
         else say("find_experiments with project=* and contains finds parts of names."),
     )

@@ -179,9 +179,10 @@ def _show_found(
         if shown == len(places):
             return rows, []
         return rows, [
-            say(
+            say_plural(
+                "Only the last {count} line is shown; start={start} returns the first.",
                 "Only the last {count} lines are shown; start={start} returns the first.",
-                count=shown,
+                shown,
                 start=part.start,
             )
         ]

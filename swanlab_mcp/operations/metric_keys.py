@@ -137,12 +137,19 @@ def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     hint = say("Similar: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
     if not search:
         return join_sentences(
-            say("No {kind} keys among the {total} that were logged.", kind=kind, total=len(rows)), hint
+            say_plural(
+                "No {kind} keys: the {count} key that was logged is of another type.",
+                "No {kind} keys: the {count} keys that were logged are of other types.",
+                len(rows),
+                kind=kind,
+            ),
+            hint,
         )
-    none = say(
-        "No {kind} keys that match {text!r} among the {total} that were logged.",
+    none = say_plural(
+        "No {kind} keys that match {text!r}; {count} key was logged.",
+        "No {kind} keys that match {text!r}; {count} keys were logged.",
+        len(rows),
         kind=kind,
         text=shorten(search),
-        total=len(rows),
     )
     return join_sentences(none, hint)

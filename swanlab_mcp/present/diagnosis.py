@@ -163,10 +163,8 @@ def _word_few(found: DiagnosedExperiment) -> list[str]:
     if not few or found.judgement.health != "healthy":
         return []
     key, count = few[0]
-    text = (
-        say("{key} has only 1 point: not judged", key=quote(key))
-        if count == 1
-        else say("{key} has only {count} points: not judged", key=quote(key), count=count)
+    text = say_plural(
+        "{key} has only {count} point: not judged", "{key} has only {count} points: not judged", count, key=quote(key)
     )
     return [text + say(" and {count} more", count=len(few) - 1) if len(few) > 1 else text]
 

@@ -315,7 +315,12 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
             counts=shown,
         )
         if ranking.names
-        else say("Listed after the {count} ranked experiments: {counts}.", count=len(field.ranked), counts=shown)
+        else say_plural(
+            "Listed after the {count} ranked experiment: {counts}.",
+            "Listed after the {count} ranked experiments: {counts}.",
+            len(field.ranked),
+            counts=shown,
+        )
     ]
     best = _find_better_apart(field)
     if best is not None:
@@ -341,10 +346,11 @@ def _note_health(ranking: Ranking) -> str:
     keys = ", ".join(quote(key, _TEXT) for key in dict.fromkeys([ranking.metric, *health.losses]))
     if health.points >= health.total:
         return say("Checked for NaN and divergence: {keys}.", keys=keys)
-    return say(
-        "Checked for NaN and divergence: {keys}; last values of {summaries} experiments, points of {points}.",
+    return say_plural(
+        "Checked for NaN and divergence: {keys}; last values of {count} experiment, points of {points}.",
+        "Checked for NaN and divergence: {keys}; last values of {count} experiments, points of {points}.",
+        health.summaries,
         keys=keys,
-        summaries=health.summaries,
         points=health.points,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import PlottedCurve
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import Plot
@@ -41,7 +41,9 @@ def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
                 kind = own[0].row.best or ""
                 curves.append(
                     Curve(
-                        name_group(group) if plot.groups else say("{count} experiments", count=len(own)),
+                        name_group(group)
+                        if plot.groups
+                        else say_plural("{count} experiment", "{count} experiments", len(own)),
                         [line.experiment.place for line in own],
                         [_choose_value(line) for line in own],
                         colour=number,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.middleware.cors import CORSMiddleware
 
 from swanlab_mcp.core.errors import AuthenticationFailed, InvalidArgument, PermissionDenied, RateLimited, SwanLabError
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import say, say_plural, speak
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.pending import PendingChange, make_failure, pending
 from swanlab_mcp.server.accounts import Account, Accounts, caller
@@ -297,9 +297,12 @@ class Gateway:
         try:
             return await asyncio.wait_for(self._collect(exchange.receive), self.limits.body_seconds)
         except asyncio.TimeoutError as error:
-            raise Refused(
-                408, say("The body did not arrive within {seconds:g} seconds.", seconds=self.limits.body_seconds)
-            ) from error
+            late = say_plural(
+                "The body did not arrive within {count:g} second.",
+                "The body did not arrive within {count:g} seconds.",
+                self.limits.body_seconds,
+            )
+            raise Refused(408, late) from error
 
     async def _collect(self, receive: Receive) -> bytes:
         body = bytearray()

@@ -13,7 +13,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from swanlab_mcp.core import errors
-from swanlab_mcp.core.i18n import LANGUAGES, language, say, say_plural
+from swanlab_mcp.core.i18n import LANGUAGES, language, say, say_plural, speak
 
 PACKAGE = Path(__file__).parents[2] / "swanlab_mcp"
 FOLDER = PACKAGE / "locale" / "zh" / "LC_MESSAGES"
@@ -55,6 +55,75 @@ def test_every_message_is_translated_with_its_fields() -> None:
 
 def read_fields(text: str) -> tuple[tuple[str, str | None], ...]:
     return tuple(sorted((name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None))
+
+
+# counts that are never 1: limits, and numbers of several
+NEVER_ONE = {
+    "(nested deeper than {levels} levels)",
+    "A shared server waits at most {seconds} seconds.",
+    "Cut to the first {count} of {total} rows to stay within the output budget.",
+    "Cut to the last {count} of {total} rows to stay within the output budget.",
+    "Fewer than {needed} finished experiments reach step {until}: only its own curve was continued.",
+    "Incomplete: only the first {count} of {total} projects were read; skipped: {names}.",
+    "Only the first {count} folders below {name!r} were searched; pass a folder that contains runs as --log-dir.",
+    "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
+    "Only the {count} newest of {total} running experiments were checked for stalls and problems.",
+    "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
+    (
+        "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
+        "they are read as one experiment."
+    ),
+    "Single values of {metric} scatter, so the ranking uses the best mean of {count} consecutive points.",
+    "SwanLab's list of {what} has {count} items on a page of {size}.",
+    "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
+    "The best {key} is {value}, the largest of {count} values: larger values are untried.",
+    "The best {key} is {value}, the smallest of {count} values: smaller values are untried.",
+    "The body is larger than {size} bytes.",
+    "The confirmation is older than {minutes} minutes; no changes were made.",
+    "The message is nested more than {depth} levels deep.",
+    "The server is busy; try again in {seconds} seconds.",
+    "Too many of your calls are running; try again in {seconds} seconds.",
+    (
+        "With --allow-writes, set SWANLAB_MCP_CONFIRMATION_SECRET to at least {count} random characters, "
+        "the same for all workers: it signs the confirmations."
+    ),
+    "at={at} reads every point of {count} experiments; at most {most} at once.",
+    "fewer than {needed} points, and their order is not evidence enough",
+    "first {name}; {count} of {total} points, finite again later",
+    "first {name}; {count} of {total} points, to the end",
+    "median load {load:.3g} % of {count} samples",
+    "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} levels or more, then back",
+    "{count:.0f} days",
+    "{count} experiments are named {name!r}.",
+    "{count} experiments are too many to compare; at most {most} at once.",
+    "{count} experiments of {project} are named {name!r}.",
+    "{count} experiments of {project} have a folder {cuid!r}.",
+    "{count} experiments of {project} have the recorded id {cuid!r}.",
+    (
+        "{count} runs have no recorded end: still running, or killed ({names}, …). "
+        "get_experiment shows the evidence for a single run."
+    ),
+    "{name!r} has more than {count} characters.",
+    "{name} at step {step}: {total} characters in all; continue with text_start={end}.",
+    "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",
+    "{name}: {count} of {total} ranks {state} ({folders}).",
+    "{text} (of {count} characters)",
+}
+NUMBERS = {
+    *("actual", "actual_length", "count", "depth", "levels", "minutes", "most", "needed", "number", "ranks", "seconds"),
+    *("shown", "size", "times", "total", "max_length", "min_length", "points", "summaries", "hours", "days", "lines"),
+}
+
+
+def test_counts_that_may_be_one_have_a_singular() -> None:
+    catalogue = [message.id for message in collect() if message.id]
+    counted = {"days", "hours", "levels", "minutes", "samples", "seconds"}
+    for singular, plural in (one for one in catalogue if isinstance(one, tuple)):
+        words = set(re.findall(r"[a-z]+", singular))
+        counted |= {word for word in re.findall(r"[a-z]+s\b", plural) if word not in words and word[:-1] in words}
+    pattern = re.compile(rf"{{({'|'.join(NUMBERS)})(?::[^}}]*)?}} (?:[a-z]+ ){{0,2}}({'|'.join(sorted(counted))})\b")
+    found = {text for text in catalogue if isinstance(text, str) and pattern.search(text)}
+    assert found == NEVER_ONE, "use say_plural, unless the count is never 1"
 
 
 def test_plurals_have_two_english_forms_and_a_chinese_form() -> None:
@@ -103,3 +172,15 @@ def test_unknown_message_stays_english_and_keeps_unused_braces() -> None:
     finally:
         language.reset(token)
     assert set(LANGUAGES) == {"en", *(folder.name for folder in (PACKAGE / "locale").iterdir())}
+
+
+def test_seconds_may_be_fractions() -> None:
+    found = [say_plural("{count:g} second", "{count:g} seconds", seconds) for seconds in (0.5, 1.0, 1.5)]
+    assert found == ["0.5 seconds", "1 second", "1.5 seconds"]
+    with speak("zh"):
+        text = say_plural(
+            "The call did not finish within {count:g} second.",
+            "The call did not finish within {count:g} seconds.",
+            0.5,
+        )
+    assert text.startswith("0.5 秒")

@@ -463,7 +463,7 @@ async def test_keys_are_listed_by_kind_with_experiments_that_lack_them(settings:
         assert [row["key"] for row in (await ask(search="val/*"))["data"]] == ["Val/Loss"]
         empty = await ask(search="lsos")
     assert empty["data"] == []
-    assert empty["notes"][0].startswith("No custom keys that match 'lsos' among the 4 that were logged.")
+    assert empty["notes"][0].startswith("No custom keys that match 'lsos'; 4 keys were logged.")
 
 
 async def test_each_series_reports_its_next_start(settings: Settings, state: State) -> None:

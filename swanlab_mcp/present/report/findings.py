@@ -113,12 +113,12 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
             )
         ]
     sentences: list[str] = [
-        fill(
-            say(
-                "Its lead may be luck: of {total} other settings, {real} are worse by more than noise explains, "
-                "{noise} are within noise, and for {unknown} the runs cannot tell."
-            ),
-            total=total,
+        say_plural(
+            "Its lead over the {count} other setting may be luck. Worse by more than noise explains: {real}; "
+            "within noise: {noise}; the runs cannot tell: {unknown}.",
+            "Its lead over {count} other settings may be luck. Worse by more than noise explains: {real}; "
+            "within noise: {noise}; the runs cannot tell: {unknown}.",
+            total,
             real=verdicts["real"],
             noise=verdicts["within noise"],
             unknown=total - verdicts["real"] - verdicts["within noise"],

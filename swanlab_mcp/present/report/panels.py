@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.bands import choose_limits, measure_band
 from swanlab_mcp.analysis.selection import reduce_points
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Points
 
 __all__ = ["BOTTOM", "HEIGHT", "LEFT", "RIGHT", "TOP", "WIDTH", "Panel", "Series", "draw_curves", "draw_hours"]
@@ -97,7 +97,13 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
         if one.best and math.isfinite(one.best[1]):
             shapes.append(Shape(_draw_star(*axes.place(*one.best)), f"star c{one.number}", f"{one.best[1]:.6g}"))
     shapes += _mark_cut(axes, series, low, high)
-    note = say("{count} points lie outside the picture (▲▼).", count=hidden) if hidden else ""
+    note = (
+        say_plural(
+            "{count} point lies outside the picture (▲▼).", "{count} points lie outside the picture (▲▼).", hidden
+        )
+        if hidden
+        else ""
+    )
     x_ticks = [(axes.place(x, axes.y0)[0], _show_tick(x)) for x in _choose_ticks(axes.x0, axes.x1)]
     y_ticks = [(axes.place(axes.x0, y)[1], _show_tick(y)) for y in _choose_ticks(axes.y0, axes.y1)]
     return Panel(title, key, say("step"), x_ticks, y_ticks, shapes, note)
