@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from swanlab_mcp.cli.output import report, watch
-from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.cli.output import report
+from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from swanlab_mcp.client.routing import SwanLabClient
 
 __all__ = ["run"]
 
@@ -28,44 +33,31 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     except InvalidArgument as error:
         report(str(error))
         return 2
-    return asyncio.run(_export(settings, arguments))
-
-
-async def _export(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the file; print its path and the notes about it on stderr."""
-    from swanlab_mcp.client.routing import open_client
-    from swanlab_mcp.core import progress
-    from swanlab_mcp.core.errors import SwanLabError
-    from swanlab_mcp.present.export import export_log, export_series
+    # after the checks, which should be quick
+    from swanlab_mcp.cli.question import ask
+    from swanlab_mcp.present.export import Exported, export_log, export_series
     from swanlab_mcp.present.project_export import export_projects
 
-    client = open_client(settings)
-    try:
+    def export(client: SwanLabClient) -> Coroutine[Any, Any, Exported]:
         where = {"project": arguments.project, "exp_cuid": arguments.experiment, "output": arguments.output}
-        # on the same terminal, the progress bar would appear between the lines
-        with watch(is_wanted=arguments.output != "-" or not sys.stdout.isatty()) as bar:
-            progress.listener.set(progress.Course(bar))
-            keys = [key for key in arguments.keys.split(",") if key]
-            if arguments.projects:
-                exported = await export_projects(
-                    client,
-                    project=arguments.projects,
-                    keys=keys,
-                    form=arguments.format,
-                    output=arguments.output,
-                    guards_formulas=not arguments.raw_cells,
-                )
-            elif arguments.format == "log":
-                exported = await export_log(client, **where)
-            else:
-                exported = await export_series(
-                    client, **where, keys=keys, form=arguments.format, guards_formulas=not arguments.raw_cells
-                )
+        how: dict[str, Any] = {
+            "keys": [key for key in arguments.keys.split(",") if key],
+            "form": arguments.format,
+            "guards_formulas": not arguments.raw_cells,
+        }
+        if arguments.projects:
+            return export_projects(client, project=arguments.projects, output=arguments.output, **how)
+        if arguments.format == "log":
+            return export_log(client, **where)
+        return export_series(client, **where, **how)
+
+    # on the same terminal, the progress bar would appear between the lines
+    shows_progress = arguments.output != "-" or not sys.stdout.isatty()
+    try:
+        exported = asyncio.run(ask(settings, export, shows_progress=shows_progress))
     except SwanLabError as error:
         report(str(error))
         return 1
-    finally:
-        await client.aclose()
     report(say("{what}: {where}", what=exported.what, where=exported.where))
     for note in exported.notes:
         report(say("note: {note}", note=note))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from swanlab_mcp.cli.output import refuse_suffix, report, watch, write
-from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.cli.output import refuse_suffix, report, write
+from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from swanlab_mcp.client.routing import SwanLabClient
 
 __all__ = ["run"]
 
@@ -23,28 +28,18 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     except InvalidArgument as error:
         report(str(error))
         return 1
-    return asyncio.run(_report(settings, arguments))
-
-
-async def _report(settings: Settings, arguments: argparse.Namespace) -> int:
-    from swanlab_mcp.client.routing import open_client
-    from swanlab_mcp.core import progress
-    from swanlab_mcp.core.errors import SwanLabError
+    # after the checks, which should be quick
+    from swanlab_mcp.cli.question import ask
     from swanlab_mcp.present.report import write_report
 
-    client = open_client(settings)
+    def write_page(client: SwanLabClient) -> Coroutine[Any, Any, str]:
+        return write_report(
+            client, project=arguments.project, metric=arguments.metric, show_secrets=settings.show_secrets
+        )
+
     try:
-        with watch() as bar:
-            progress.listener.set(progress.Course(bar))
-            page = await write_report(
-                client,
-                project=arguments.project,
-                metric=arguments.metric,
-                show_secrets=settings.show_secrets,
-            )
+        page = asyncio.run(ask(settings, write_page))
     except SwanLabError as error:
         report(str(error))
         return 1
-    finally:
-        await client.aclose()
     return write(arguments.output, [page.encode("utf-8")], is_forced=arguments.force)

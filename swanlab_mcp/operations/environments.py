@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any, cast
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Page
-from swanlab_mcp.core.refs import ExperimentRef, label_experiments
+from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment
+from swanlab_mcp.core.refs import label_experiments
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     EnvironmentSearch,
@@ -18,9 +17,8 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.hiding import make_hide
-from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
-from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
-from swanlab_mcp.operations.partial import read_known
+from swanlab_mcp.operations.listing import list_page
+from swanlab_mcp.operations.partial import ask_known
 
 __all__ = ["get_environment", "read_facts"]
 
@@ -58,7 +56,9 @@ async def get_environment(
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}
-    answers, unknown = await read_known(exp_cuids, partial(_get_experiment, client, project=project, username=username))
+    answers, unknown = await ask_known(
+        client, exp_cuids, lambda backend, ref: backend.get_experiment(ref), project=project, username=username
+    )
     notes = [str(error) for error in unknown]
     labels = label_experiments(ref for ref, _ in answers)
     for ref, answer in answers:
@@ -94,16 +94,7 @@ async def get_environment(
             )
         )
         facts = differing
-    shown = facts[get_slice(page, size)]
-    answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(facts)))
-    return add_notes(describe_page(answer, page, size, say("as recorded")), *dict.fromkeys(notes))
-
-
-async def _get_experiment(
-    client: SwanLabClient, exp_cuid: str, *, project: str, username: str
-) -> tuple[ExperimentRef, ApiResponse[Experiment]]:
-    ref = await resolve_experiment(client, exp_cuid, project, username)
-    return await ask_about_experiment(client, ref, client.at(ref).get_experiment)
+    return list_page(facts, page, size, say("as recorded"), notes)
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:

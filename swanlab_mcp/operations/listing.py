@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page
 from swanlab_mcp.operations.budget import count_showable
 
-__all__ = ["add_notes", "describe_page", "get_showable_stretch", "get_slice", "get_stretch"]
+__all__ = ["add_notes", "describe_page", "get_showable_stretch", "get_slice", "get_stretch", "list_page"]
 
 T = TypeVar("T")
 
@@ -54,6 +55,13 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
     following = f"page={number} size={length}" if has_next else None
     reported = Page(returned=returned, total=total, order=order, next=following)
     return add_notes(answer.model_copy(update={"page": reported}), *notes)
+
+
+def list_page(rows: Sequence[T], page: int, size: int, order: str, notes: Iterable[str]) -> ApiResponse[list[T]]:
+    """Return the rows of a page, described, with the notes."""
+    shown = list(rows[get_slice(page, size)])
+    answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)))
+    return add_notes(describe_page(answer, page, size, order), *notes)
 
 
 def add_notes(answer: ApiResponse[T], *notes: str) -> ApiResponse[T]:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
-from swanlab_mcp.core.models import ApiResponse, LoggedKeys, MetricKey, Page
-from swanlab_mcp.core.refs import ExperimentRef, find_near_names, label_experiments
+from swanlab_mcp.core.models import ApiResponse, MetricKey
+from swanlab_mcp.core.refs import find_near_names, label_experiments
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     ExpCuids,
@@ -20,9 +19,8 @@ from swanlab_mcp.operations.arguments import (
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.keys import has_pattern, matches_pattern
-from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
-from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
-from swanlab_mcp.operations.partial import read_known
+from swanlab_mcp.operations.listing import list_page
+from swanlab_mcp.operations.partial import ask_known
 
 __all__ = ["list_metrics"]
 
@@ -48,7 +46,9 @@ async def list_metrics(
     """
     found: dict[tuple[str, str], list[str]] = {}
     requested: list[str] = []
-    answers, unknown = await read_known(exp_cuids, partial(_list_keys, client, project=project, username=username))
+    answers, unknown = await ask_known(
+        client, exp_cuids, lambda backend, ref: backend.list_keys(ref), project=project, username=username
+    )
     notes = [str(error) for error in unknown]
     labels = label_experiments(ref for ref, _ in answers)
     for ref, answer in dict(answers).items():
@@ -92,16 +92,7 @@ async def list_metrics(
                 )
             )
             chosen = groups
-    shown = chosen[get_slice(page, size)]
-    answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)))
-    return add_notes(describe_page(answer, page, size, say("in the order logged")), *dict.fromkeys(notes))
-
-
-async def _list_keys(
-    client: SwanLabClient, exp_cuid: str, *, project: str, username: str
-) -> tuple[ExperimentRef, ApiResponse[LoggedKeys]]:
-    ref = await resolve_experiment(client, exp_cuid, project, username)
-    return await ask_about_experiment(client, ref, client.at(ref).list_keys)
+    return list_page(chosen, page, size, say("in the order logged"), notes)
 
 
 def _is_of(row: MetricKey, kind: str) -> bool:

@@ -1,0 +1,28 @@
+"""Ask SwanLab for a command, with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from swanlab_mcp.cli.output import watch
+from swanlab_mcp.client.routing import SwanLabClient, open_client
+from swanlab_mcp.core import progress
+from swanlab_mcp.settings import Settings
+
+__all__ = ["ask"]
+
+T = TypeVar("T")
+
+
+async def ask(
+    settings: Settings, question: Callable[[SwanLabClient], Awaitable[T]], *, shows_progress: bool = True
+) -> T:
+    """Return what `question` answers with a new client, which is closed afterwards. Raises SwanLabError."""
+    client = open_client(settings)
+    try:
+        with watch(is_wanted=shows_progress) as bar:
+            progress.listener.set(progress.Course(bar))
+            return await question(client)
+    finally:
+        await client.aclose()
