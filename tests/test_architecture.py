@@ -164,3 +164,15 @@ def test_demo_contains_runs_and_no_links() -> None:
 
 def test_modules_stay_short() -> None:
     assert not [path for path in PACKAGE.rglob("*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 400]
+
+
+def test_functions_stay_short() -> None:
+    long: list[str] = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                # without the signature and the docstring, which is a tool's description
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if body and (node.end_lineno or 0) - body[0].lineno >= 60:
+                    long.append(f"{path.name}: {node.name}")
+    assert not long

@@ -110,12 +110,9 @@ def end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Serve a team over HTTP; refuse settings that would open access without explicit consent."""
-    from swanlab_mcp.server.audit import Audit
-    from swanlab_mcp.server.http import create_http_app
-    from swanlab_mcp.server.limits import Limits
-    from swanlab_mcp.server.listening import is_loopback, serve_http
+def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str:
+    """Return why these settings are refused: they would open access without explicit consent, or are invalid."""
+    from swanlab_mcp.server.listening import is_loopback
 
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
@@ -142,6 +139,17 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
             )
     if arguments.rate < 0:
         problem = say("--rate takes a number of requests per minute, not {rate}.", rate=arguments.rate)
+    return problem
+
+
+def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Serve a team over HTTP."""
+    from swanlab_mcp.server.audit import Audit
+    from swanlab_mcp.server.http import create_http_app
+    from swanlab_mcp.server.limits import Limits
+    from swanlab_mcp.server.listening import serve_http
+
+    problem = _find_http_problem(settings, arguments)
     if problem:
         print(problem, file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from swanlab_mcp.client.local.liveness import guess_fate
-from swanlab_mcp.client.local.run_base import RunBase
+from swanlab_mcp.client.local.run_base import Damage, RunBase
 from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.records import show_time
@@ -108,6 +108,47 @@ def _guess_fate(run: RunBase) -> str:
     )
 
 
+def _count_losses(damage: Damage, *, is_legacy: bool) -> list[str]:
+    """Return how much of a run's record is damaged, restored and missing."""
+    parts: list[str] = []
+    if damage.places:
+        parts.append(
+            say_plural(
+                "its file is damaged in {count} place ({bytes} bytes cannot be read)",
+                "its file is damaged in {count} places ({bytes} bytes cannot be read)",
+                damage.places,
+                bytes=damage.unread,
+            )
+        )
+    if damage.repaired:
+        parts.append(
+            say_plural(
+                "{count} that the SDK had interleaved was restored",
+                "{count} that the SDK had interleaved were restored",
+                damage.repaired,
+            )
+        )
+    if not damage.missing:
+        parts.append(say("no gap in their numbers"))
+    elif is_legacy:
+        parts.append(
+            say_plural(
+                "at least {count} point or log line is missing by its number",
+                "at least {count} points and log lines are missing by their numbers",
+                damage.missing,
+            )
+        )
+    else:
+        parts.append(
+            say_plural(
+                "at least {count} record is missing by its number",
+                "at least {count} records are missing by their numbers",
+                damage.missing,
+            )
+        )
+    return parts
+
+
 def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
     """Return notes on the data lost through damage, and on unknown formats."""
     notes: list[str] = []
@@ -142,49 +183,13 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
             )
         if not (damage.places or damage.repaired or damage.missing):
             continue
-        parts: list[str] = []
-        if damage.places:
-            parts.append(
-                say_plural(
-                    "its file is damaged in {count} place ({bytes} bytes cannot be read)",
-                    "its file is damaged in {count} places ({bytes} bytes cannot be read)",
-                    damage.places,
-                    bytes=damage.unread,
-                )
-            )
-        if damage.repaired:
-            parts.append(
-                say_plural(
-                    "{count} that the SDK had interleaved was restored",
-                    "{count} that the SDK had interleaved were restored",
-                    damage.repaired,
-                )
-            )
-        if not damage.missing:
-            parts.append(say("no gap in their numbers"))
-        elif run.is_legacy:
-            parts.append(
-                say_plural(
-                    "at least {count} point or log line is missing by its number",
-                    "at least {count} points and log lines are missing by their numbers",
-                    damage.missing,
-                )
-            )
-        else:
-            parts.append(
-                say_plural(
-                    "at least {count} record is missing by its number",
-                    "at least {count} records are missing by their numbers",
-                    damage.missing,
-                )
-            )
         notes.append(
             say_plural(
                 "{name}: {count} record read, {parts}.",
                 "{name}: {count} records read, {parts}.",
                 damage.records,
                 name=name,
-                parts=say("; ").join(parts),
+                parts=say("; ").join(_count_losses(damage, is_legacy=run.is_legacy)),
             )
         )
     return notes
