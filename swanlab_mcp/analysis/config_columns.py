@@ -55,8 +55,11 @@ def pick_in_order(config: Any, keys: Sequence[str]) -> Any:
     if not isinstance(config, Mapping):
         return config
     picked: dict[Any, Any] = {}
+    fields = cast("Mapping[Any, Any]", config)
     for key in keys:
-        _merge(picked, pick_keys(cast("Any", config), (key,)))
+        # a plain key has a single spelling, so the other fields need no check
+        is_plain = "." not in key and key in fields
+        _merge(picked, {key: fields[key]} if is_plain else pick_keys(fields, (key,)))
     return picked
 
 
