@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, cast
 
-__all__ = ["make_mask", "mask_exactly", "mask_secrets"]
+__all__ = ["make_mask", "make_value_mask", "mask_exactly", "mask_secrets"]
 
 _MASK = "***"
 _SHORTEST = 6
@@ -103,6 +103,11 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
     """Return a JSON value with these texts (of at least 6 characters) masked everywhere, including keys."""
+    return make_value_mask(secrets)(value)
+
+
+def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
+    """Return a function that masks these texts in a JSON value, as `mask_exactly` does."""
     hide = make_mask(secrets)
 
     def mask(value: Any) -> Any:
@@ -114,7 +119,7 @@ def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
             return [mask(item) for item in cast("list[Any]", value)]
         return value
 
-    return mask(value)
+    return mask
 
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:

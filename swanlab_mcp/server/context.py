@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.secret_masking import make_mask, mask_exactly, mask_secrets
+from swanlab_mcp.core.secret_masking import make_value_mask, mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.hiding import Hide
@@ -83,13 +83,13 @@ class App:
 
     def make_hide(self) -> Hide:
         """Return the function that masks values before they are compared, as replies mask them."""
-        secrets = self.secrets
-        hide_text = make_mask(secrets)
+        # made once, because filters compare thousands of values
+        mask = make_value_mask(self.secrets)
 
         def hide(value: Any, name: str) -> Any:
             if not isinstance(value, (str, dict, list)):
                 return value
-            masked = hide_text(value) if isinstance(value, str) else mask_exactly(value, secrets)
+            masked = mask(value)
             return masked if self.settings.show_secrets else mask_secrets(masked, name)
 
         return hide
