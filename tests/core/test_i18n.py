@@ -108,6 +108,9 @@ NEVER_ONE = {
     "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",
     "{name}: {count} of {total} ranks {state} ({folders}).",
     "{text} (of {count} characters)",
+    "{names} need a request for each of {count} experiments; at most {most} at once.",
+    "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
+    "constant for {count} points or more, or a quality within {sigmas:g} sigmas of 0",
 }
 NUMBERS = {
     *("actual", "actual_length", "count", "depth", "levels", "minutes", "most", "needed", "number", "ranks", "seconds"),
