@@ -65,7 +65,7 @@ class RankedExperiment(Record):
     verdict: str | None = Field(
         default=None,
         description="Compared with the first: real, within noise, cannot tell; compared with a baseline: better, "
-        "worse, no difference shown",
+        "worse, no difference shown, cannot tell",
     )
     difference: Number | None = Field(default=None, description="Mean minus the mean of the first or the baseline")
     low: Number | None = Field(default=None, description="low to high: the 95 % interval for all differences together")

@@ -147,6 +147,8 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
     """Return the verdict as a code that is equal in every language."""
     if ranking.baseline is None:
         return {"different": "real", "not shown": "within noise", "unknown": "cannot tell"}[judged.verdict]
+    if judged.verdict == "unknown" and judged.low is None:
+        return "cannot tell"
     if judged.verdict != "different":
         return "no difference shown"
     return "better" if judged.difference * field.sign < 0 else "worse"

@@ -262,7 +262,7 @@ async def test_invalid_comparisons_are_explained(settings: Settings, state: Stat
             ({}, "60 experiments are too many to compare; at most 50"),
             ({"exp_cuids": ["run-0", "run-99"]}, "Did you mean"),
             ({"exp_cuids": ["run-0", "run-1"], "metrics": ["los"]}, "Similar names: loss"),
-            ({"exp_cuids": ["run-0", "kites-test2/theirs/their1"], "project": ""}, "without a project"),
+            ({"exp_cuids": ["run-77", "kites-test2/theirs/their1"], "project": ""}, "run-77"),
             (
                 {"exp_cuids": ["run-0"], "filters": [{"field": "name", "op": "=", "value": "run-1"}]},
                 "cannot be combined",

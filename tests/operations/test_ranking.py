@@ -383,6 +383,13 @@ async def test_every_setting_is_compared_with_a_baseline(settings: Settings, swe
     assert "The baseline stopped is not ranked" in text_of(result)
 
 
+async def test_without_repeats_a_baseline_decides_nothing(settings: Settings, sweep: Sweep) -> None:
+    for number in range(4):
+        sweep.add(f"run-{number}", 0.8 + number / 100, {"lr": number})
+    rows = (await sweep.rank(settings, baseline="run-0"))["data"]
+    assert [row["verdict"] for row in rows] == ["cannot tell"] * 3 + ["baseline"]
+
+
 async def test_more_seeds_are_advised_if_they_would_decide(settings: Settings, sweep: Sweep) -> None:
     source = random.Random(2)
     for number in range(8):
