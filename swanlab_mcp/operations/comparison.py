@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from swanlab_mcp.analysis.breakage import choose_training_losses, find_reported_breakage
 from swanlab_mcp.analysis.differences import (
     Association,
     associate,
@@ -14,6 +15,7 @@ from swanlab_mcp.analysis.differences import (
     is_seed,
     is_setting,
 )
+from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
@@ -77,7 +79,8 @@ class Compared(NamedTuple):
     """The differences between experiments, and their results.
 
     An association comes with its confounded settings; `without_value` counts the experiments excluded from
-    associations. With a baseline, `decided` says which settings to keep.
+    associations. With a baseline, `decided` says which settings to keep. `broken` names the experiments in which a
+    shown metric or a training loss became NaN or infinite.
     """
 
     experiments: Chosen
@@ -88,6 +91,7 @@ class Compared(NamedTuple):
     without_value: int
     links: Sequence[str]
     decided: Decided | None = None
+    broken: Sequence[tuple[str, Breakage]] = ()
 
 
 async def compare_experiments(
@@ -126,6 +130,8 @@ async def compare_experiments(
     configs = [flatten(one.profile.get("config")) for one in experiments]
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
     associations, lacking = _find_associations(configs, compared)
+    losses = choose_training_losses(list(logged))
+    broken = [find_reported_breakage([*targets, *losses], summary) for summary in summaries]
     return ApiResponse(
         data=Compared(
             chosen,
@@ -136,6 +142,7 @@ async def compare_experiments(
             lacking,
             list(dict.fromkeys(client.at(ref).get_link(ref.parent.experiment("<cuid>")) for ref in refs)),
             decided,
+            [(one.name, breakage) for one, breakage in zip(experiments, broken, strict=True) if breakage],
         ),
         notes=list(dict.fromkeys(notes)),
     )

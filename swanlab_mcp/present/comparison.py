@@ -17,6 +17,7 @@ from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.comparison import Compared, Difference, Differing
 from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.present.decisions import list_decisions, note_decisions
+from swanlab_mcp.present.ranking import describe_breakage
 
 __all__ = ["publish"]
 
@@ -49,6 +50,10 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
     notes = [
         *note_decisions(found.decided),
         "" if found.metrics else say("None of the logged metrics has a known direction; name some in metrics."),
+        *(
+            say("{name}: {how}; its best values are from before.", name=quote(name), how=describe_breakage(breakage))
+            for name, breakage in found.broken[:_NAMED]
+        ),
         *_list_left_out(found.settings, found.facts),
         *(_list_cautions(found) if found.associations else ()),
         *(say("Pages: {link}", link=link) for link in found.links if link),

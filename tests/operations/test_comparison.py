@@ -199,6 +199,8 @@ async def test_filters_choose_the_compared_experiments() -> None:
     reply = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
     assert len(reply["data"]["experiments"]) == 6
     assert reply["data"]["metrics"][0]["last"][0] == "NaN"
+    (broken,) = [note for note in reply["notes"] if note.endswith("its best values are from before.")]
+    assert broken.startswith("lr-100-wd-0.1: train/loss became NaN or infinite at step")
     assert any("are not counted there" in note for note in reply["notes"]) or reply["data"]["associations"][0]["n"] == 6
 
 
