@@ -184,9 +184,11 @@ class DataFrame(dict):
 """
     (tmp_path / "pandas.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    # restores the real module, if there is one
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
     with OpenApi("test-key", host=host) as api:
         frame = api.get_metrics("cuid1", "loss", project="project1").data
-    monkeypatch.delitem(sys.modules, "pandas")
+    del sys.modules["pandas"]
     assert type(frame).__name__ == "DataFrame"
     assert frame.index == list(range(48))
     assert list(frame) == ["loss"]

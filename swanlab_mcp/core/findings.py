@@ -19,6 +19,7 @@ __all__ = [
     "ComparedMetric",
     "Comparison",
     "Crash",
+    "DecidedSetting",
     "Diagnosis",
     "DifferingKey",
     "ExperimentForecast",

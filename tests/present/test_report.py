@@ -81,7 +81,7 @@ async def test_findings_come_before_their_evidence() -> None:
     assert "19 experiments: 16 finished, 1 crashed, 1 no end recorded, 1 aborted." in text
     assert "Best by val/acc: hidden=[128, 64], mean 0.981481 over 3 repeats (standard deviation 0.00463)." in text
     assert "Its lead over 10 other settings may be luck. Worse by more than noise explains: 4; within noise: 1;" in text
-    assert "The next is lr=0.1: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text
+    assert "The next is hidden=[64]: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text
     assert "lr-100-wd-0.1: non_finite in val/loss from step 9" in text
     assert "Likely cause: a file or its folder does not exist" in text
     assert "11 of 480 combinations of the values in use were tried." in text
@@ -99,7 +99,7 @@ async def test_evidence_shows_verdicts_curves_and_diagnoses() -> None:
     page = await make(DEMO, "digits-mlp")
     text = " ".join(page.text.split())
     assert "1 hidden=[128, 64] 0.981481 3 0.00463 first — —" in text
-    assert "2 lr=0.1 0.980741 3 0.00463 within noise -0.0007407 -0.03392 to 0.03244" in text
+    assert "2 hidden=[64] 0.980741 3 0.00463 within noise -0.0007407 -0.03392 to 0.03244" in text
     assert "real -0.1659 -0.2065 to -0.1253" in text
     assert re.search(r"Not ranked .*cosine-128-64-ckpt 0\.98 16 crashed", text)
     assert "width-128-64 hidden=[128, 64] 0.98 @ 40 0.888889 @ 1 0.986667 @ 26" in text

@@ -264,7 +264,7 @@ async def test_huge_texts_are_truncated_with_their_true_size(settings: Settings,
     async with session(settings) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         whole = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "cuid1"})
-        listed = await client.call_tool("list_project_exps", {"project": "project1"})
+        listed = await client.call_tool("list_project_exps", {"project": "project1", "fields": ["config"]})
         logs = await client.call_tool("get_logs", {"project": "project1", "exp_cuid": "cuid1"})
     for name, result in (("get_experiment", whole), ("list_project_exps", listed), ("get_logs", logs)):
         check_reply(result, tools[name])

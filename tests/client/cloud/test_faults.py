@@ -212,7 +212,9 @@ def find_paths(state: State) -> list[str]:
 
 def show(result: Any) -> tuple[str, str]:
     """Return text and JSON of a reply, without the seconds of a wait, which depend on the machine's load."""
-    text = "\n".join(getattr(block, "text", None) or block.data for block in result.content)
+    text = "\n".join(
+        getattr(block, "text", None) or getattr(block, "data", None) or str(block.uri) for block in result.content
+    )
     seconds = re.compile(r"Waited \d+ seconds?")
     return seconds.sub("Waited", text), seconds.sub("Waited", repr(result.structured_content))
 
