@@ -20,7 +20,9 @@ python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constra
 ruff format --check .
 ruff check .
 pyright
-pytest -n auto --dist worksteal "${selection[@]}" "$@"
+# one process more than processors, because many tests wait for deadlines and child processes
+workers=$(python -c 'import os; print((os.cpu_count() or 1) + 1)')
+pytest -n "$workers" --dist worksteal "${selection[@]}" "$@"
 if [ -n "$all" ]; then
   bash scripts/hosts.sh
 fi

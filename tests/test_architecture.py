@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -24,6 +25,7 @@ MODULES = {
 LAYERS = ("core", "settings", "client", "analysis", "operations", "present", "openapi", "server", "cli", "__main__")
 
 
+@cache
 def read_imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

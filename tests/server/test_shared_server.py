@@ -28,6 +28,7 @@ from mcp.types import ElicitResult, ResourceTemplateReference
 from starlette.types import Receive, Scope, Send
 
 from swanlab_mcp.cli.parser import read_arguments
+from swanlab_mcp.cli.serve import run as run_serve
 from swanlab_mcp.core.errors import AuthenticationFailed, RateLimited, SwanLabError
 from swanlab_mcp.core.refs import WorkspaceRef
 from swanlab_mcp.server import accounts as accounts_module
@@ -37,7 +38,7 @@ from swanlab_mcp.server.http import create_http_app
 from swanlab_mcp.server.limits import Limits
 from swanlab_mcp.server.listening import listen, make_server
 from swanlab_mcp.server.table import TOOLS
-from swanlab_mcp.settings import Settings
+from swanlab_mcp.settings import Settings, load_settings
 from tests.cli.test_command import environ
 from tests.conftest import RUNS
 from tests.fake_swanlab import Fault, State
@@ -602,15 +603,21 @@ async def test_confirmation_and_request_state_are_valid_only_for_their_key(setti
     assert made.experiments == []
 
 
-def refuse(*arguments: str, **more: str) -> str:
-    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ(**more), check=False)
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    return done.stderr
+def test_insecure_configurations_do_not_start(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-host", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ(), check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "0.0.0.0 needs --allowed-host NAME" in done.stderr
 
+    def refuse(*words: str, **more: str) -> str:
+        """Return the refusal of the same command, without a process of its own."""
+        arguments = read_arguments(["serve", "--transport", "http", *words])
+        settings = load_settings(host=arguments.host, allow_writes=arguments.allow_writes, environ=environ(**more))
+        assert run_serve(settings, arguments, None) == 2
+        shown = capsys.readouterr()
+        assert not shown.out
+        return shown.err
 
-def test_insecure_configurations_do_not_start() -> None:
-    assert "0.0.0.0 needs --allowed-host NAME" in refuse("--http-host", "0.0.0.0")
     assert "needs --allowed-host" in refuse("--http-host", "mcp.example.org")
     assert "set SWANLAB_MCP_CONFIRMATION_SECRET to at least" in refuse("--allow-writes")
     weak = refuse("--allow-writes", SWANLAB_MCP_CONFIRMATION_SECRET="short-canary")
