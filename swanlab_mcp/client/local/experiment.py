@@ -286,10 +286,7 @@ class LocalExperiment:
         answers = [self._read_item(item, limit, work) for item in items]
         problems = [answer for answer in answers if isinstance(answer, str)]
         if problems and len(problems) == len(items):
-            raise NotAvailableOffline(
-                join_sentences(*dict.fromkeys(problems)),
-                hint=say("The run records that it was logged; its file may have been moved or deleted."),
-            )
+            raise NotAvailableOffline(join_sentences(*dict.fromkeys(problems)))
         files = [MediaFile(None, None) if isinstance(answer, str) else answer for answer in answers]
         return files, [*note_problems(self._name, [*self.runs, *self._broken]), *problems]
 
@@ -303,7 +300,7 @@ class LocalExperiment:
                         return MediaFile(*run.read_media(item.key, item.step, place, limit, work))
                     except FileNotFoundError:
                         return say(
-                            "{key} at step {step}: its file {name} is not in the run's folder.",
+                            "{key} at step {step}: its file {name} is not in the run's folder; it was moved or deleted.",
                             key=key,
                             step=step,
                             name=quote(entry.filename),

@@ -52,12 +52,21 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
         return files.read("files", *saved.parts, limit=limit)
     link = files.folder.joinpath("files", *saved.parts)
     target = Path(os.path.realpath(link.parent / saved.target))
+    is_hidden = False
     for root in _list_roots(files):
         if target.is_relative_to(root):
             inside = target.relative_to(root).parts
             if inside and not any(part.startswith(".") for part in inside):
-                # opened step by step, so that a path replaced by a link in the meantime is refused
-                return read_inside(root, *inside, limit=limit)
+                return _read_target(root, inside, saved.target, limit)
+            is_hidden = is_hidden or bool(inside)
+    if is_hidden:
+        raise ValueError(
+            say(
+                "it is a link to {target}, a hidden file or below a hidden folder "
+                "(--allow-link-targets FOLDER allows the files directly in a hidden FOLDER)",
+                target=quote(saved.target, 200),
+            )
+        )
     raise ValueError(
         say(
             "it is a link to {target}, outside the run's and the project's folder "
@@ -65,6 +74,14 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
             target=quote(saved.target, 200),
         )
     )
+
+
+def _read_target(root: Path, inside: tuple[str, ...], target: str, limit: int) -> tuple[bytes | None, int]:
+    try:
+        # opened step by step, so that a path replaced by a link in the meantime is refused
+        return read_inside(root, *inside, limit=limit)
+    except FileNotFoundError:
+        raise ValueError(say("it is a link to {target}, which does not exist", target=quote(target, 200))) from None
 
 
 def _walk(files: RunFiles, parts: tuple[str, ...]) -> Iterator[SavedFile]:
