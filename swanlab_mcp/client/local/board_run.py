@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from io import SEEK_END
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -29,7 +31,9 @@ _LONGEST_RECORD = 1 << 20
 _LARGEST_JSON = 32 << 20
 _LARGEST_ERROR = 1 << 20
 _ADVANCED = 1 << 16
+_TAIL = 1 << 12
 _WIDEST = range(-(1 << 63), 1 << 63)
+_CREATED = re.compile(r'"create_time": *"([^"]{10,40})"')
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
@@ -53,6 +57,7 @@ class BoardRun(RunBase):
         self._read_tags: dict[str, _Read] = {}
         self._console: tuple[Entry, ...] = ()
         self._wanted: Collection[str] = ()
+        self._latest = 0
         self.remark = ""
 
     @property
@@ -102,6 +107,8 @@ class BoardRun(RunBase):
         # since 0.5, a crashed run has the status of a finished run
         state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
         self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
+        if self.finish is None:
+            self._latest = self._read_latest(files)
 
     def assess_damage(self) -> Damage:
         read = self._read_tags.values()
@@ -112,7 +119,21 @@ class BoardRun(RunBase):
         return [Log(line, is_error=False, time=0, number=start + place) for place, line in enumerate(lines)]
 
     def _find_last_time(self) -> int:
-        return max((one.last_time for one in self._read_tags.values()), default=0)
+        return max((one.last_time for one in self._read_tags.values()), default=self._latest)
+
+    def _read_latest(self, folders: Collection[tuple[str, tuple[Entry, ...]]]) -> int:
+        """Return the time of the last record in the newest file: a copy of an old folder has new file times."""
+        newest = max(
+            ((one.changed, len(one.name), one.name, folder) for folder, files in folders if folder for one in files),
+            default=None,
+        )
+        if newest is None:
+            return 0
+        with suppress(OSError, ValueError), self.files.open("logs", newest[3], newest[2]) as file:
+            file.seek(max(0, file.seek(0, SEEK_END) - _TAIL))
+            times = _CREATED.findall((file.read(_TAIL) or b"").decode("ascii", errors="replace"))
+            return max(map(read_iso, times), default=0)
+        return 0
 
     def _forget_wanted(self) -> None:
         self._wanted = ()

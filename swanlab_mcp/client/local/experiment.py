@@ -300,7 +300,7 @@ class LocalExperiment:
                         return MediaFile(*run.read_media(item.key, item.step, place, limit, work))
                     except FileNotFoundError:
                         return say(
-                            "{key} at step {step}: its file {name} is not in the run's folder; it was moved or deleted.",
+                            "{key} at step {step}: its file {name} is not in the run's folder: moved or deleted.",
                             key=key,
                             step=step,
                             name=quote(entry.filename),

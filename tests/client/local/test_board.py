@@ -181,6 +181,15 @@ async def test_write_ahead_log_is_read_without_creating_files(tmp_path: Path) ->
     assert [path.stat().st_mtime_ns for path in before] == stamps
 
 
+async def test_list_says_that_a_freshly_copied_old_run_was_killed(tmp_path: Path) -> None:
+    write_database(tmp_path, [{"folder": "run-20240501_080000-a", "name": "one", "status": 0, "keys": ["miou"]}])
+    write_metric(tmp_path / "run-20240501_080000-a" / "logs" / "0", [0.1, 0.2])
+    answer = await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "old"))
+    (note,) = answer.notes
+    assert "its last record was made" in note
+    assert "probably killed. Data up to 2024-05-01T08:00:00.000Z" in note
+
+
 async def test_growing_run_is_followed(tmp_path: Path) -> None:
     run = tmp_path / "run-20240501_080000-e"
     write_database(tmp_path, [{"folder": run.name, "name": "e", "status": 0, "keys": ["loss"]}]).close()
