@@ -63,12 +63,15 @@ def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[li
 
 
 def _pick(rows: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
-    return [
-        row.model_copy(update={"profile": {**row.profile, "config": pick_in_order(row.profile["config"], keys)}})
-        if "config" in row.profile
-        else row
-        for row in rows
-    ]
+    return [_pick_part(row, keys) if "config" in row.profile else row for row in rows]
+
+
+def _pick_part(row: Experiment, keys: Sequence[str]) -> Experiment:
+    profile = {key: value for key, value in row.profile.items() if key != "config"}
+    # {} would say that the config is empty
+    if part := pick_in_order(row.profile["config"], keys):
+        profile["config"] = part
+    return row.model_copy(update={"profile": profile})
 
 
 def _strip(field: str, configs: Sequence[Any]) -> str:

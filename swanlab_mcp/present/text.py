@@ -281,7 +281,8 @@ def _describe_apart(name: str, number: int) -> str:
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one header line and one line per row; columns with equal values share one line before the header."""
-    flat = [_flatten(row) for row in rows]
+    # an empty object of a record says nothing; deeper ones are recorded values
+    flat = [_flatten({name: item for name, item in row.items() if item != {}}) for row in rows]
     names = dict.fromkeys(column for row in flat for column in row)
     cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
     columns = [name for name in names if any(cells[name])]

@@ -224,3 +224,13 @@ async def test_secret_in_a_quoted_key_is_masked(settings: Settings, state: State
     for answer in (compared, listed):
         assert "canary" not in text_of(answer)
         assert "canary" not in str(answer.structured_content)
+
+
+async def test_config_without_the_chosen_keys_is_not_shown_as_empty(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "mixed", cuid="mixed")
+    state.add_experiment(project, "first", config={"depth": 3})
+    state.add_experiment(project, "second", config={"width": 8})
+    async with session(settings) as client:
+        answer = await client.call_tool("list_project_exps", {"project": "mixed", "fields": ["depth"]})
+    assert "{}" not in text_of(answer).partition("cuid |")[2]
+    assert [row["profile"] for row in answer.structured_content["data"]] == [{}, {"config": {"depth": 3}}]
