@@ -4,6 +4,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Summary
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, OptionalProject, PageNumber, PageSize, Username
+from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import match_known_keys
 from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
@@ -47,9 +48,10 @@ async def get_exp_summary(
     )
     link = client.at(ref).get_link(ref)
     where = link or ref
+    copy = await note_copy(client, ref)
     note = unknown if answer.data else say("No metric has been logged for this experiment (yet).")
     return ApiResponse(
         data={name: summary[name] for name in names},
         page=reported.page,
-        notes=[*answer.notes, *reported.notes, *([note] if note else []), say("Experiment: {where}", where=where)],
+        notes=[*answer.notes, *reported.notes, *filter(None, (note, copy)), say("Experiment: {where}", where=where)],
     )

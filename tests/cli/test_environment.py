@@ -11,9 +11,10 @@ import pytest
 
 from swanlab_mcp.cli.main import main
 from swanlab_mcp.cli.parser import find_language_option
-from swanlab_mcp.settings import DEFAULT_API_HOST, load_settings
+from swanlab_mcp.settings import DEFAULT_API_HOST, Settings, load_settings
 from tests.cli.test_command import ROOT
 from tests.conftest import RUNS
+from tests.fake_swanlab import Fault, State
 
 PLACEHOLDERS = [
     "${input:swanlab-key}",
@@ -97,6 +98,25 @@ def test_ignored_path_prefix_is_reported_with_the_used_address(host: str, capsys
     assert "The path /swan/lab of" not in check(capsys, "--host", f"{host}/api")
     shown = check(capsys, "--host", f"{host}/swan/lab/")
     assert f"The path /swan/lab of the host {host}/swan/lab/ is not used: requests go to {host}/api." in shown
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, b"<html>Not Found</html>"), (200, b"<html>Welcome</html>")])
+def test_failed_login_names_an_ignored_path_prefix(
+    status: int,
+    body: bytes,
+    settings: Settings,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    host = settings.api_host
+    monkeypatch.setenv("SWANLAB_API_KEY", settings.api_key)
+    state.faults = [Fault(path="/login/", status=status, body=body)]
+    with pytest.raises(SystemExit):
+        main(["call", "list_projects", "--host", f"{host}/swan/lab"])
+    shown = capsys.readouterr().err
+    assert f"{host}/api/login/api_key" in shown
+    assert f"The path /swan/lab of the host {host}/swan/lab is not used: requests go to {host}/api." in shown
 
 
 def run(code: str, folder: Path) -> str:

@@ -63,6 +63,7 @@ async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: St
     for tool, arguments in (
         ("get_experiment", {"exp_cuid": RUN}),
         ("diagnose_experiment", {"exp_cuid": RUN}),
+        ("get_exp_summary", {"exp_cuid": RUN}),
         ("list_metrics", {"exp_cuids": [RUN]}),
         ("get_metrics", {"exp_cuids": [RUN], "keys": ["loss"]}),
     ):

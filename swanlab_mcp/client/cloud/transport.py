@@ -22,6 +22,7 @@ from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import (
     AuthenticationFailed,
     InvalidArgument,
+    NotFound,
     NotLoggedIn,
     PermissionDenied,
     ServerUnavailable,
@@ -168,7 +169,16 @@ class Transport:
                 hint=say("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
                 trace_id=read_trace_id(answer),
             )
-        self._session = read_session(await read_json(answer, what))
+        try:
+            found = await read_json(answer, what)
+        except (NotFound, UnexpectedResponse) as error:
+            # an ignored path prefix is a common reason
+            error.hint = join_sentences(
+                say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
+                *self._settings.problems,
+            )
+            raise
+        self._session = read_session(found)
         return self._session
 
     def _build(
