@@ -161,14 +161,18 @@ def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) ->
 
 def _rank_information(
     configs: Sequence[Mapping[str, Any]], key: str, count: Counter[str]
-) -> tuple[bool, bool, bool, bool, int]:
-    """Return the sort key of a varying key: chosen settings first, then values that repeat, then the most differing."""
+) -> tuple[bool, bool, bool, bool, int, int]:
+    """Return the sort key of a varying key: chosen settings first, then values that repeat, then the most differing.
+
+    Among equals, the keys that most configs have come first.
+    """
     is_known = is_known_setting(key)
     # texts that differ in every config are names or notes and say least about which setting matters
     is_note = not is_known and len(count) == len(configs) > 2 and not _is_numeric(configs, key)
     is_record = is_note or is_bookkeeping(key, [config.get(key) for config in configs])
     is_repeated = 2 * len(count) <= len(configs)
-    return not is_setting(key), is_record, not is_known, not is_repeated, max(count.values()) - len(configs)
+    equal = max(count.values()) - len(configs)
+    return not is_setting(key), is_record, not is_known, not is_repeated, equal, -sum(key in one for one in configs)
 
 
 def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:

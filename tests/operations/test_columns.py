@@ -234,3 +234,13 @@ async def test_config_without_the_chosen_keys_is_not_shown_as_empty(settings: Se
         answer = await client.call_tool("list_project_exps", {"project": "mixed", "fields": ["depth"]})
     assert "{}" not in text_of(answer).partition("cuid |")[2]
     assert [row["profile"] for row in answer.structured_content["data"]] == [{}, {"config": {"depth": 3}}]
+
+
+async def test_keys_of_a_single_run_come_after_keys_of_several(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "odd", cuid="odd")
+    for number in (None, 1):
+        state.add_experiment(project, f"small-{number}", config={"omega": number, "phi": {"x": number}})
+    state.add_experiment(project, "large", config={f"zeta_{number}": number for number in range(30)})
+    async with session(settings) as client:
+        answer = await client.call_tool("list_project_exps", {"project": "odd"})
+    assert {"config": {"omega": 1, "phi": {"x": 1}}} in [row["profile"] for row in answer.structured_content["data"]]
