@@ -117,7 +117,7 @@ class _Watch:
                 return self._choose_code() if self._codes else _NOTHING_RUNS
             left = ends - clock()
             if left <= 0:
-                report(say("The time is over. Continue with --cursor {cursor}", cursor=self._cursor))
+                report(say("Time is up. Continue with --cursor {cursor}", cursor=self._cursor))
                 return self._choose_code() if self._codes else _TIME_OVER
             try:
                 found = await self._ask(client, min(left, _LONGEST))

@@ -283,7 +283,7 @@ def _parse_address(text: str, argument: str) -> Reference | None:
     if not path or not path[0].startswith("@") or len(path[0]) == 1:
         raise InvalidArgument(
             say("{argument}={text!r} is not the address of a SwanLab page.", argument=argument, text=shorten(text)),
-            hint=say("Such an address looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
+            hint=say("An experiment's address looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
         )
     project = path[1] if len(path) > 1 else ""
     experiment = path[3] if len(path) > 3 and path[2] == "runs" else ""

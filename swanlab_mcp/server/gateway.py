@@ -212,7 +212,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             account = await self._identify(exchange, stack)
             if scope["method"] != "POST":
-                raise Refused(405, say("Only POST is served: there are no sessions or streams."), allow="POST")
+                raise Refused(405, say("Only POST is supported: there are no sessions or streams."), allow="POST")
             self._rates.count(account.name if account else exchange.address)
             tools = self._select_tools(exchange.headers, is_read_only=path == _READ_ONLY)
             body, exchange.call, error = read_message(await self._read_body(exchange))

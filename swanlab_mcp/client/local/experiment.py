@@ -374,7 +374,7 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
     if all(one.cuid == one.runs[0].folder.name for one in split):
         return [
             say(
-                "Different runs record the same id ({ids}): {reasons}. They are kept separate; "
+                "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
                 "the id of each is the name of its (first) folder.",
                 ids=listed,
                 reasons=reasons,
@@ -382,7 +382,7 @@ def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
         ]
     return [
         say(
-            "Different runs record the same id ({ids}): {reasons}. They are kept separate; "
+            "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
             "the id of each is the name of its (first) folder and a hash of its path.",
             ids=listed,
             reasons=reasons,
