@@ -25,7 +25,6 @@ _KINDS: Mapping[str, Callable[[], str]] = {
     "collapse": lambda: say("collapse"),
     "unstable": lambda: say("unstable"),
     "no_generalisation": lambda: say("no generalisation"),
-    "explosion": lambda: say("explosion"),
     "resumed": lambda: say("resumed"),
     "entropy_collapse": lambda: say("entropy collapse"),
     "length_explosion": lambda: say("length explosion"),

@@ -8,6 +8,7 @@ import pytest
 
 from swanlab_mcp.analysis.events import Kind
 from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.present import code_words, event_words
 from swanlab_mcp.present.code_words import word_code
 from swanlab_mcp.present.text import render
 
@@ -17,6 +18,11 @@ def test_every_event_kind_has_a_chinese_word(kind: str) -> None:
     assert word_code("kind", kind) == kind
     with speak("zh"):
         assert not word_code("kind", kind).isascii()
+
+
+def test_every_event_kind_and_no_other_has_words() -> None:
+    for words in (vars(code_words)["_KINDS"], vars(event_words)["_DETAILS"]):
+        assert {*words} == {*get_args(Kind)}
 
 
 @pytest.mark.parametrize(

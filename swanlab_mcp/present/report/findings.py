@@ -20,7 +20,7 @@ __all__ = ["describe_findings", "list_failed", "name_events"]
 
 _NAMED = 5
 _LOST = ("CRASHED", "ABORTED", "UNKNOWN")
-_FAILURES = frozenset({"collapse", "divergence", "worsening", "non_finite", "explosion", "overfitting"})
+_FAILURES = frozenset({"collapse", "divergence", "worsening", "non_finite", "overfitting"})
 
 
 def describe_findings(evidence: Evidence) -> Section:
