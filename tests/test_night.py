@@ -40,6 +40,7 @@ async def test_questions_of_a_night_are_answered(settings: Settings, state: Stat
     assert not verdict.faults, verdict.text
 
 
+@pytest.mark.exhaustive
 async def test_half_of_the_answers_take_less_than_500_tokens(settings: Settings, state: State) -> None:
     build_evening(state)
     async with session(replace(settings, is_cached=False)) as client:

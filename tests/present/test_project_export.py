@@ -74,7 +74,7 @@ def test_second_export_reads_only_what_changed(host: str, state: State, capsys: 
 
 
 def test_interrupted_export_continues(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    state.faults.append(Fault("/(column|columns|scalar|metrics)", status=500, skip=6, times=60))
+    state.faults.append(Fault("/(column|columns|scalar|metrics)", status=403, skip=6, times=60))
     code, reply = run(host, capsys, "--project", "first")
     assert code == 1
     assert "Incomplete" in reply

@@ -37,8 +37,8 @@ from tests.fake_swanlab import Call, LogLine, Media, State
 
 pytestmark = pytest.mark.anyio
 
-CALLS = 135  # of each tool in one portion
-PORTIONS = [0, *(pytest.param(number, marks=pytest.mark.exhaustive) for number in range(1, 10))]
+CALLS = 90  # of each tool in one portion
+PORTIONS = [0, *(pytest.param(number, marks=pytest.mark.exhaustive) for number in range(1, 15))]
 OTHERS = 700  # of prompts, resources and completion each
 BUDGET = 3000
 LONGEST_ERROR = 4000
