@@ -76,7 +76,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
     )
     async def report(username: str, project: str) -> str:
         # not needed by other requests
-        from swanlab_mcp.present.report import write_report  # noqa: PLC0415
+        from swanlab_mcp.present.report import write_report  # noqa: PLC0415 only reports need jinja2
 
         app = running[-1]
         secrets = app.settings.show_secrets

@@ -231,9 +231,9 @@ class CloudClient(MetricQueries):
     async def keep(
         self,
         ref: ExperimentRef,  # noqa: ARG002 nothing is cached
-        name: Hashable,  # noqa: ARG002
+        name: Hashable,  # noqa: ARG002 nothing is cached
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
-        weigh: Callable[[T], int],  # noqa: ARG002
+        weigh: Callable[[T], int],  # noqa: ARG002 nothing is cached
     ) -> ApiResponse[T]:
         return await question()
 
