@@ -24,6 +24,7 @@ def read_versions(root: Path = ROOT) -> dict[str, str]:
     registry = json.loads((root / "server.json").read_text(encoding="utf-8"))
     bundle = json.loads((root / "release" / "manifest.json").read_text(encoding="utf-8"))
     released = re.search(r"^## \[(\d[^\]]*)\]", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    chart = re.search(r'^appVersion: "(.+)"', (root / "deploy/helm/Chart.yaml").read_text("utf-8"), re.MULTILINE)
     package = re.search(r'^__version__ = "(.+)"', (root / "swanlab_mcp/__init__.py").read_text("utf-8"), re.MULTILINE)
     return {
         "swanlab_mcp/__init__.py": package[1] if package else "",
@@ -31,6 +32,7 @@ def read_versions(root: Path = ROOT) -> dict[str, str]:
         "server.json": registry.get("version", ""),
         **{f"server.json, package {place}": one.get("version", "") for place, one in enumerate(registry["packages"])},
         "release/manifest.json": bundle.get("version", ""),
+        "deploy/helm/Chart.yaml": chart[1] if chart else "",
     }
 
 

@@ -27,11 +27,14 @@ def test_checklist_finds_equal_versions() -> None:
     done = subprocess.run([sys.executable, CHECKLIST, "--versions"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert {line.split()[0] for line in lines} == {swanlab_mcp.__version__}
 
 
-@pytest.mark.parametrize("name", ["server.json", "CHANGELOG.md", "release/manifest.json", "swanlab_mcp/__init__.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["server.json", "CHANGELOG.md", "release/manifest.json", "swanlab_mcp/__init__.py", "deploy/helm/Chart.yaml"],
+)
 def test_checklist_fails_for_a_differing_version(name: str, tmp_path: Path) -> None:
     for one in (
         "release/checklist.py",
@@ -39,11 +42,12 @@ def test_checklist_fails_for_a_differing_version(name: str, tmp_path: Path) -> N
         "server.json",
         "CHANGELOG.md",
         "swanlab_mcp/__init__.py",
+        "deploy/helm/Chart.yaml",
     ):
         text = (ROOT / one).read_text(encoding="utf-8")
         changed = text.replace(swanlab_mcp.__version__, "99.0.0") if one == name else text
         assert one != name or changed != text
-        (tmp_path / one).parent.mkdir(exist_ok=True)
+        (tmp_path / one).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / one).write_text(changed, encoding="utf-8")
     command = [sys.executable, tmp_path / "release" / "checklist.py", "--versions"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
