@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test the interactive chart in a real browser, in a host page with the official MCP Apps bridge.
+# Test the interactive chart and the report in a real browser, the chart in a host page with the official MCP Apps bridge.
 #
 #   scripts/views.sh [--install] FOLDER [SCREENSHOTS]
 #
@@ -9,6 +9,7 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 packages=(
   @modelcontextprotocol/ext-apps@2.0.4 @modelcontextprotocol/client@2.4.0 esbuild@0.28.2 playwright-core@1.65.1
+  axe-core@4.14.1
 )
 
 install=""
@@ -30,7 +31,7 @@ for name in chromium chromium-browser google-chrome; do
 done
 [ -n "$chromium" ] || skip "no Chromium is installed"
 [ -n "$folder" ] || skip "no folder of an installed host page was named (argument or VIEWS_SUITE)"
-if [ ! -x "$folder/node_modules/.bin/esbuild" ] || [ ! -d "$folder/node_modules/playwright-core" ]; then
+if [ ! -x "$folder/node_modules/.bin/esbuild" ] || [ ! -d "$folder/node_modules/playwright-core" ] || [ ! -d "$folder/node_modules/axe-core" ]; then
   [ -n "$install" ] || skip "$folder holds no installed host page (--install puts it there)"
   command -v npm >/dev/null || skip "npm is not at hand"
   mkdir -p "$folder"
@@ -43,5 +44,6 @@ work="$(mktemp -d "$folder/run.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 cp "$here"/tests/views/*.mjs "$work/"
 "$folder/node_modules/.bin/esbuild" "$work/host.mjs" --bundle --format=iife --outfile="$work/host.js" --log-level=warning
-PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" PYTHON="${PYTHON:-python}" \
-  node "$work/check.mjs" "$chromium" "$work/host.js" ${2:+"$2"}
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" PYTHON="${PYTHON:-python}"
+node "$work/check.mjs" "$chromium" "$work/host.js" ${2:+"$2"}
+node "$work/report.mjs" "$chromium" "$work" ${2:+"$2"}

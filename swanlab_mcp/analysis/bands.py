@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
@@ -65,12 +65,9 @@ def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[
     low, high = min([inner[0], *wanted]), max([inner[-1], *wanted])
     if ordered[-1] - ordered[0] < _WORTH * (high - low) or low == high:
         return ordered[0], ordered[-1]
-    # a side without extreme points is shown to its end
+    # the points next to the others are not extreme
     reach = (high - low) / 10
-    return (
-        ordered[0] if low - ordered[0] <= reach else low,
-        ordered[-1] if ordered[-1] - high <= reach else high,
-    )
+    return ordered[bisect_left(ordered, low - reach)], ordered[bisect_right(ordered, high + reach) - 1]
 
 
 def _keep_finite(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float]]:

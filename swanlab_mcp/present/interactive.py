@@ -6,7 +6,7 @@ import json
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -16,64 +16,77 @@ from swanlab_mcp.core.models import PlottedCurve, Points
 from swanlab_mcp.core.records import is_moment, to_json_value
 from swanlab_mcp.core.refs import ExperimentRef
 
-__all__ = ["InteractiveCurve", "describe_chart"]
+__all__ = ["InteractiveCurve", "describe_chart", "label_experiments"]
 
 _LARGEST = 500_000  # bytes of JSON
 _MOST_POINTS, _MOST_OF_A_CURVE = 20_000, 4000
 
 
 class InteractiveCurve(NamedTuple):
-    """A curve's points and figures, and its experiment; `began` is in seconds, 0 for unknown."""
+    """A curve's points and figures, and its experiment, or the first of its group.
+
+    `began` is in seconds, 0 for unknown.
+    `xs` holds the places on an axis other than steps and clocks, NaN for none; `band` the lower and upper bounds.
+    Points with `names` are experiments, drawn without a line.
+    """
 
     ref: ExperimentRef
     began: float
     points: Points
     row: PlottedCurve
+    panel: int = 0
+    dash: int = 0
+    xs: Sequence[float] | None = None
+    band: tuple[Sequence[float], Sequence[float]] | None = None
+    names: Sequence[str] | None = None
 
 
 def describe_chart(
-    curves: Sequence[InteractiveCurve], clean: Callable[[str], str], *, x_axis: str, smoothing: float, log_y: bool
+    curves: Sequence[InteractiveCurve], clean: Callable[[str], str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return at least one curve as JSON of at most 500 KB; `clean` masks and shortens recorded texts.
 
     Times are Unix milliseconds; the times of points count from `origin`. A thinned curve keeps its outline; `gaps`
-    holds how many finite values each kept point represents.
+    holds how many finite values each kept point represents. `options` are the other fields of the chart.
     """
     experiments = {curve.ref: curve for curve in curves}
     numbers = {key: number for number, key in enumerate(experiments)}
-    labels = _label(list(experiments.values()), clean)
+    labels = label_experiments([(curve.ref, curve.row) for curve in experiments.values()], clean)
     count = min(_MOST_OF_A_CURVE, _MOST_POINTS // len(curves))
     while True:
         chart: dict[str, Any] = {
-            "x_axis": x_axis,
-            "smoothing": smoothing,
-            "log_y": log_y,
+            **options,
             "language": language.get(),
             "experiments": [
-                {"name": label, "began": round(curve.began * 1000) or None}
+                {"name": label, "began": round(curve.began * 1000) or None, "n": curve.row.n}
                 for label, curve in zip(labels, experiments.values(), strict=True)
             ],
             "curves": [
                 {
                     "experiment": numbers[curve.ref],
                     "key": clean(curve.row.key),
+                    "panel": curve.panel,
+                    "dash": curve.dash,
                     "non_finite": curve.row.non_finite or 0,
-                    **_describe_points(curve.points, count),
+                    **_describe_points(curve, count, clean),
+                    "best": _describe_best(curve.row),
                     "events": _list_events(curve),
                 }
                 for curve in curves
             ],
         }
-        if len(json.dumps(chart, ensure_ascii=False, separators=(",", ":")).encode()) <= _LARGEST:
+        if len(json.dumps(chart, ensure_ascii=False, separators=(",", ":")).encode()) <= _LARGEST or count < 2:
             return chart
         count = count * 3 // 4
 
 
-def _label(curves: Sequence[InteractiveCurve], clean: Callable[[str], str]) -> list[str]:
+def label_experiments(
+    experiments: Sequence[tuple[ExperimentRef, PlottedCurve]], clean: Callable[[str], str]
+) -> list[str]:
     """Return a name for each experiment; equal names get the id, and if necessary the project."""
-    names = [clean(curve.row.name) for curve in curves]
-    cuids = [clean(curve.row.exp_cuid) for curve in curves]
-    places = [clean(f"{curve.ref.workspace}/{curve.ref.project}") for curve in curves]
+    names = [clean(row.name) for _, row in experiments]
+    cuids = [clean(row.exp_cuid) for _, row in experiments]
+    places = [clean(f"{ref.workspace}/{ref.project}") for ref, _ in experiments]
     same_names, same_ids = Counter(names), Counter(zip(names, cuids, strict=True))
     return [
         name
@@ -85,15 +98,15 @@ def _label(curves: Sequence[InteractiveCurve], clean: Callable[[str], str]) -> l
     ]
 
 
-def _describe_points(points: Points, count: int) -> dict[str, Any]:
+def _describe_points(curve: InteractiveCurve, count: int, clean: Callable[[str], str]) -> dict[str, Any]:
+    points = curve.points
     size = len(points.steps)
     places = reduce_points(Points(range(size), points.values, range(size)), count).steps
     reported: dict[str, Any] = {
         "total": size,
         "sampled": not points.is_whole,
         "steps": [points.steps[place] for place in places],
-        # enough digits to distinguish any two float32 values
-        "values": [to_json_value(float(f"{points.values[place]:.9g}")) for place in places],
+        "values": [_round(points.values[place]) for place in places],
     }
     times = [points.times[place] for place in places]
     origin = next((time for time in times if is_moment(time)), None)
@@ -103,11 +116,33 @@ def _describe_points(points: Points, count: int) -> dict[str, Any]:
         finite = [0, *accumulate(map(math.isfinite, points.values))]
         seen = [0, *(finite[place + 1] for place in places)]
         reported["gaps"] = [after - before for before, after in pairwise(seen)]
+    if curve.xs is not None:
+        xs = [curve.xs[place] for place in places]
+        reported["xs"] = [x if math.isfinite(x) else None for x in xs]
+    if curve.band:
+        reported |= {
+            end: [_round(bound[place]) for place in places]
+            for end, bound in zip(("low", "high"), curve.band, strict=True)
+        }
+    if curve.names is not None:
+        reported |= {"dots": True, "names": [clean(curve.names[place]) for place in places]}
     return reported
+
+
+def _round(value: float) -> Any:
+    """Return a value with enough digits to distinguish any two float32 values."""
+    return to_json_value(float(f"{value:.9g}"))
+
+
+def _describe_best(row: PlottedCurve) -> dict[str, Any] | None:
+    best = row[row.best] if row.best else None
+    return {"step": best.step, "value": to_json_value(best.value)} if best else None
 
 
 def _list_events(curve: InteractiveCurve) -> list[dict[str, Any]]:
     row, points = curve.row, curve.points
+    if row.n:
+        return []
     best = row[row.best] if row.best else None
     steps = {"best": best and best.step, "non-finite": row.first_non_finite_step, "worsening": row.worse_since}
     events: list[dict[str, Any]] = []

@@ -22,11 +22,12 @@ from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.baselines import write_name
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import CLOCKS, Plot, PlottedExperiment
+from swanlab_mcp.present.chart_panels import Layout, divide_keys
 from swanlab_mcp.present.charts import NameAxis
 
 __all__ = [
-    "Line", "Place", "describe_line", "group_lines", "measure_group", "name_group", "name_lines", "name_runs",
-    "place_lines",
+    "Line", "Place", "choose_value", "describe_line", "divide_lines", "group_lines", "measure_group", "name_group",
+    "name_lines", "name_runs", "place_lines",
 ]  # fmt: skip
 
 _NAME = 60
@@ -70,6 +71,12 @@ def describe_line(number: int, one: PlottedExperiment, key: str, part: Points) -
     )
 
 
+def choose_value(line: Line) -> float:
+    """Return the best value of a line, the last one if the direction of its metric is unknown."""
+    best = line.row[line.row.best] if line.row.best else line.row.last
+    return best.value if best else math.nan
+
+
 def _find_worse_since(key: str, part: Points) -> int | None:
     """Return the step since which a loss or a quality is worse for good, by the rule of diagnose_experiment."""
     curve = read_curve(key, part.steps, part.values)
@@ -77,6 +84,14 @@ def _find_worse_since(key: str, part: Points) -> int | None:
         return None
     worse = find_worsening(curve.finite_steps, curve.costs)
     return worse.onset_step if worse else None
+
+
+def divide_lines(lines: Sequence[Line]) -> list[Layout]:
+    """Return the panels of the lines' metrics."""
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        values.setdefault(line.key, []).extend(line.points.values)
+    return divide_keys(values)
 
 
 def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:

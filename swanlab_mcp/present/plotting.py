@@ -16,13 +16,14 @@ from swanlab_mcp.core.models import ApiResponse, Page, Picture, PlottedCurve, Po
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.hiding import Hide, make_hide
 from swanlab_mcp.operations.plotting import CLOCKS, Plot
-from swanlab_mcp.present.chart_panels import divide_keys, name_panel
+from swanlab_mcp.present.chart_panels import name_panel
 from swanlab_mcp.present.charts import Chart, Curve, Mark, NameAxis, Panel, draw_chart
-from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
+from swanlab_mcp.present.interactive_curves import describe_view
 from swanlab_mcp.present.plot_lines import (
     Line,
     Place,
     describe_line,
+    divide_lines,
     group_lines,
     measure_group,
     name_lines,
@@ -43,24 +44,16 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
     plot = answer.data
     if not isinstance(plot, Plot):
         return answer
-    lines, pictures, remarks = _plot(plot)
+    members, notes = _read_lines(plot)
+    lines, pictures, remarks = _plot(members, plot)
     rows = [line.row for line in lines]
     links = [say("Pages: {link}", link=link) for link in plot.links if link]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
-        notes=list(dict.fromkeys([*answer.notes, *remarks, *links])),
+        notes=list(dict.fromkeys([*answer.notes, *notes, *remarks, *links])),
         pictures=pictures,
-        view=None
-        if plot.is_scatter
-        else partial(
-            describe_chart,
-            [InteractiveCurve(one.experiment.ref, one.experiment.began, one.points, one.row) for one in lines],
-            # the means of groups have no times
-            x_axis=plot.x_axis if plot.x_axis in CLOCKS and not plot.groups else "step",
-            smoothing=plot.smoothing,
-            log_y=plot.log_y,
-        ),
+        view=partial(describe_view, lines, members, plot),
     )
 
 
@@ -70,11 +63,10 @@ def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
     return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
 
 
-def _plot(plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
+def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
     """Return the lines, the picture (empty without matplotlib), and the notes."""
-    lines, notes = _read_lines(plot)
-    notes += _check_log_axis(lines, plot)
-    members, lines = lines, _arrange_lines(lines, plot)
+    notes = _check_log_axis(members, plot)
+    lines = _arrange_lines(members, plot)
     try:
         chart = _draw(lines, members, plot, notes)
     except (ImportError, OSError) as error:
@@ -184,12 +176,10 @@ def _arrange_panels(
     lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(members, places, strict=True))
     if lost:
         notes.append(_describe_lost(lost, plot.x_axis))
-    values: dict[str, list[float]] = {}
-    for line in lines:
-        values.setdefault(line.key, []).extend(line.points.values)
-    layouts = divide_keys(values)
+    layouts = divide_lines(lines)
     runs = list(dict.fromkeys(_identify(line) for line in lines))
-    names = name_lines(lines) if len(layouts) == 1 and min(len(runs), len(values)) == 1 else name_runs(lines)
+    count = len({line.key for line in lines})
+    names = name_lines(lines) if len(layouts) == 1 and min(len(runs), count) == 1 else name_runs(lines)
     by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}
     panels: list[Panel] = []
     for layout in layouts:

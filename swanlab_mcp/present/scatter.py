@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from swanlab_mcp.core.i18n import say, say_plural
@@ -10,9 +9,9 @@ from swanlab_mcp.core.models import PlottedCurve
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import Plot
 from swanlab_mcp.present.charts import Curve, Panel
-from swanlab_mcp.present.plot_lines import Line, name_group
+from swanlab_mcp.present.plot_lines import Line, choose_value, name_group
 
-__all__ = ["arrange_points", "describe_points"]
+__all__ = ["arrange_points", "describe_points", "divide_points"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
@@ -27,34 +26,36 @@ def _describe_point(line: Line) -> PlottedCurve:
     return line.row.model_copy(update={"x": line.experiment.place, "points": None, "worse_since": None, **others})
 
 
-def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
-    """Return a panel for each key: the best value of each experiment, the last one if the direction is unknown."""
+def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str, list[Line]]]]:
+    """Return for each key the names and lines of the groups, or one group of all experiments."""
     everything = PlotGroup([], range(len(plot.experiments)))
     places = {one.ref: place for place, one in enumerate(plot.experiments)}
-    panels: list[Panel] = []
+    divided: dict[str, list[tuple[str, list[Line]]]] = {}
     for key in dict.fromkeys(line.key for line in lines):
-        curves: list[Curve] = []
-        kind = ""
-        for number, group in enumerate(plot.groups or [everything]):
+        divided[key] = []
+        for group in plot.groups or [everything]:
             own = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
-            if own:
-                kind = own[0].row.best or ""
-                curves.append(
-                    Curve(
-                        name_group(group)
-                        if plot.groups
-                        else say_plural("{count} experiment", "{count} experiments", len(own)),
-                        [line.experiment.place for line in own],
-                        [_choose_value(line) for line in own],
-                        colour=number,
-                        dots=True,
-                    )
-                )
-        title = say("{key} (best)", key=key) if kind else say("{key} (last)", key=key)
+            count = say_plural("{count} experiment", "{count} experiments", len(own))
+            divided[key].append((name_group(group) if plot.groups else count, own))
+    return divided
+
+
+def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
+    """Return a panel for each key: the best value of each experiment, the last one if the direction is unknown."""
+    panels: list[Panel] = []
+    for key, groups in divide_points(lines, plot).items():
+        curves = [
+            Curve(
+                name,
+                [line.experiment.place for line in own],
+                [choose_value(line) for line in own],
+                colour=number,
+                dots=True,
+            )
+            for number, (name, own) in enumerate(groups)
+            if own
+        ]
+        is_best = any(own[-1].row.best for _, own in groups if own)
+        title = say("{key} (best)", key=key) if is_best else say("{key} (last)", key=key)
         panels.append(Panel(title, key, curves))
     return panels
-
-
-def _choose_value(line: Line) -> float:
-    best = line.row[line.row.best] if line.row.best else line.row.last
-    return best.value if best else math.nan

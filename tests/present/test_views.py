@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +104,10 @@ async def test_page_loads_no_external_resources(mode: str) -> None:
     assert not re.search(
         r"\beval\(|\bFunction\(|innerHTML|insertAdjacentHTML|document\.write|@import|url\(|<link|src=", page
     )
-    assert set(re.findall(r"https?://[^\s)]*", page)) == {"https://github.com/leeoniya/uPlot"}
+    assert set(re.findall(r"https?://[^\s)]*", page)) == {
+        "https://github.com/leeoniya/uPlot",
+        'http://www.w3.org/2000/svg";',  # the name of SVG's elements
+    }
     assert "Copyright (c) 2022 Leon Sorokin" in page
     assert (page.count("<script>"), page.count("</script>")) == (1, 1)
     assert "/* scripts */" not in page
@@ -112,7 +117,7 @@ async def test_page_loads_no_external_resources(mode: str) -> None:
 async def test_page_uses_the_servers_data_key_and_words() -> None:
     page = read_curves()
     assert f'const DATA = "{DATA}";' in page
-    words = set(re.findall(r'(?:tell|say)\("([\w-]+)"', page)) | set(re.findall(r'data-word="(\w+)"', page))
+    words = set(re.findall(r'(?:tell|say)\("([\w-]+)"', page)) | set(re.findall(r'data-(?:word|label)="(\w+)"', page))
     for language in ("en", "zh"):
         part = re.search(rf"\n  {language}: {{(.*?)\n  }},", page, re.DOTALL)
         assert part is not None
@@ -159,7 +164,7 @@ async def test_points_without_a_time_are_marked(settings: Settings, state: State
     some, none = data["curves"]
     assert (some["origin"], some["times"]) == (first, [0, None, 9000])
     assert "times" not in none
-    assert data["experiments"] == [{"name": "experiment1", "began": None}]
+    assert data["experiments"] == [{"name": "experiment1", "began": None, "n": None}]
 
 
 async def test_many_points_are_bounded_and_keep_extremes(settings: Settings, state: State) -> None:
@@ -232,7 +237,7 @@ def describe(values: list[float], times: list[int]) -> dict[str, Any]:
         number=1, exp_cuid="c", name="n", key="loss", points=len(values), last=Extreme(step=steps[-1], value=values[-1])
     )
     curve = InteractiveCurve(ExperimentRef("u", "p", "c"), 0, Points(steps, values, times), row)
-    return describe_chart([curve], str, x_axis="step", smoothing=0, log_y=False)["curves"][0]
+    return describe_chart([curve], str, {})["curves"][0]
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=60), st.integers(1, 200))
@@ -267,19 +272,71 @@ def test_missing_browser_tools_skip_with_a_reason(tmp_path: Path) -> None:
 def test_chart_works_in_a_browser_inside_an_mcp_apps_host() -> None:
     done = run_script(SUITE)
     assert done.returncode == 0, done.stderr
-    found = re.search(r"^view: (\d+) of (\d+) checks hold", done.stdout)
-    assert found is not None, done.stdout
-    assert found[1] == found[2] != "0"
+    for name in ("view", "report"):
+        found = re.search(rf"^{name}: (\d+) of (\d+) ", done.stdout, re.MULTILINE)
+        assert found is not None, done.stdout
+        assert found[1] == found[2] != "0"
 
 
-async def test_page_shows_the_means_of_groups(settings: Settings, state: State) -> None:
-    project = state.projects[0]
-    for seed in range(2):
-        points = [(step, float(step + seed)) for step in range(5)]
-        config = {"lr": 0.5, "seed": seed}
-        state.add_experiment(project, f"s{seed}", cuid=f"s{seed}", config=config, metrics={"loss": points})
+def add_sweep(state: State) -> list[str]:
+    """Add two settings with three seeds each, one of which ends early."""
+    cuids: list[str] = []
+    for number, (lr, seed) in enumerate(itertools.product((0.5, 0.1), range(3))):
+        cuids.append(f"run{number}")
+        points = [(step, lr * (step + 1) + seed) for step in range(5 if number else 3)]
+        config = {"lr": lr, "seed": seed, "api_key": f"secret-{number}", "note": f"n{number % 2}"}
+        metrics = {"loss": points, "accuracy": [(step, value / 10) for step, value in points]}
+        metrics["epoch"] = [(step, step / 2) for step, _ in points if step != 1]
+        state.add_experiment(state.projects[0], f"r{number}", cuid=cuids[-1], config=config, metrics=metrics)
+    return cuids
+
+
+@pytest.mark.parametrize("band", ["sd", "minmax"])
+async def test_page_gets_means_and_bands_of_groups(settings: Settings, state: State, band: str) -> None:
+    cuids = add_sweep(state)
     async with showing(settings) as client:
-        data = await draw(client, exp_cuids=["s0", "s1"], group_by="lr", x_axis="relative_time")
-    (curve,) = data["curves"]
-    assert (data["experiments"][0]["name"], data["x_axis"]) == ("lr=0.5", "step")
-    assert curve["values"] == [0.5, 1.5, 2.5, 3.5, 4.5]
+        data = await draw(client, exp_cuids=cuids, group_by="lr", band=band)
+    assert [(one["name"], one["n"]) for one in data["experiments"]] == [("lr=0.5", 3), ("lr=0.1", 3)]
+    assert (data["is_grouped"], data["band"], data["x_axis"]) == (True, band, "step")
+    values = np.array([[0.1 * (step + 1) + seed for step in range(5)] for seed in range(3)])
+    ends = (
+        (values.min(0), values.max(0))
+        if band == "minmax"
+        else values.mean(0) + np.outer((-1, 1), values.std(0, ddof=1))
+    )
+    curve = data["curves"][1]
+    assert curve["steps"] == [0, 1, 2, 3, 4]
+    for name, expected in (("values", values.mean(0)), ("low", ends[0]), ("high", ends[1])):
+        assert curve[name] == pytest.approx(expected)
+    assert [one["name"] for one in data["runs"]["rows"]] == [f"r{number}" for number in range(6)]
+
+
+async def test_page_gets_the_panels_of_the_picture(settings: Settings, state: State) -> None:
+    cuids = add_sweep(state)
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=cuids[:2], keys=["loss", "accuracy"])
+    assert [(one["key"], one["panel"]) for one in data["curves"]] == [("accuracy", 0), ("loss", 1)] * 2
+
+
+async def test_page_gets_the_places_on_a_metric(settings: Settings, state: State) -> None:
+    cuids = add_sweep(state)
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=cuids[1:2], x_axis="epoch", log_x=True)
+        grouped = await draw(client, exp_cuids=cuids, x_axis="relative_time", group_by="lr")
+    assert (data["x_axis"], data["x_name"], data["log_x"]) == ("given", "epoch", True)
+    assert data["curves"][0]["xs"] == [0, None, 1, 1.5, 2]
+    assert grouped["x_name"] == "seconds since the start"
+    assert len(grouped["curves"][0]["xs"]) == len(grouped["curves"][0]["values"])
+
+
+async def test_page_gets_settings_and_results_of_runs(settings: Settings, state: State) -> None:
+    cuids = add_sweep(state)
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=cuids, keys=["loss", "epoch"], x_axis="config.lr")
+    runs = data["runs"]
+    assert runs["keys"] == ["lr", "note", "api_key"]
+    assert runs["metrics"] == [{"key": "epoch", "best": ""}, {"key": "loss", "best": "min"}]
+    assert runs["rows"][4] == {"name": "r4", "config": [0.1, "n0", "***"], "values": [2, 1.1]}
+    points = data["curves"][1]
+    assert (points["xs"], points["names"][0], points["dots"]) == ([0.5] * 3 + [0.1] * 3, "r0", True)
+    assert "secret" not in json.dumps(data)

@@ -4,13 +4,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { chromium } from "playwright-core";
+import { checkAccessibility, openBrowser } from "./browser.mjs";
 
 const [executablePath, bundle, pictures] = process.argv.slice(2);
 const UI = "io.modelcontextprotocol/ui";
 const MIME = "text/html;profile=mcp-app";
 const DATA = "swanlab-mcp-server/curves";
 const LOSSES = { project: "digits-mlp", exp_cuids: ["lr-0.1", "lr-1", "lr-100-wd-0.1"], keys: ["val/loss"] };
+
+const SEEDS = ["lr-0.1", "width-128-64"].flatMap((name) => ["", "-seed1", "-seed2"].map((seed) => name + seed));
+const SWEEP = ["lr-0.001", "lr-0.01", "lr-0.1", "lr-0.3", "lr-1", "batch-8", "wd-0.01"];
 
 const client = new Client({ name: "check", version: "1" }, { capabilities: { extensions: { [UI]: { mimeTypes: [MIME] } } } });
 await client.connect(new StdioClientTransport({ command: process.env.PYTHON ?? "python", args: ["-m", "swanlab_mcp", "--demo"] }));
@@ -20,16 +23,13 @@ const html = contents[0].text;
 const ask = (given) => client.callTool({ name: "plot_metrics", arguments: given });
 const losses = await ask(LOSSES);
 const several = await ask({ project: "digits-mlp", exp_cuids: ["lr-0.1", "lr-1"], keys: ["train/loss", "val/loss"], smoothing: 0.5 });
+const units = await ask({ project: "digits-mlp", exp_cuids: ["lr-0.1", "lr-1"], keys: ["val/loss", "val/acc"] });
+const groups = await ask({ project: "digits-mlp", exp_cuids: SEEDS, keys: ["val/loss"], group_by: "seed" });
+const scatter = await ask({ project: "digits-mlp", exp_cuids: SWEEP, keys: ["val/loss"], x_axis: "config.lr", log_x: true });
 const smooth = await ask({ ...LOSSES, smoothing: 0.8 });
 await client.close();
 
-const browser = await chromium.launch({
-  executablePath,
-  args: [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-  ],
-});
+const browser = await openBrowser(executablePath);
 const page = await browser.newPage({ viewport: { width: 820, height: 800 } });
 const complaints = [];
 page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
@@ -50,7 +50,7 @@ async function mount(context = {}, width = 820) {
 async function show(result, context = { theme: "light", locale: "en-US" }, width = 820) {
   const about = await mount(context, width);
   await page.evaluate((given) => window.bridge.sendToolResult(given), result);
-  await frame.waitForFunction(() => document.getElementById("view").hidden ? !document.getElementById("answer").hidden : document.querySelector("#chart canvas"));
+  await frame.waitForFunction(() => document.getElementById("view").hidden ? !document.getElementById("answer").hidden : document.querySelector("#panels canvas"));
   await settle();
   return about;
 }
@@ -61,17 +61,25 @@ const settle = () => frame.evaluate(async () => {
 });
 const texts = (selector) => frame.$$eval(selector, (found) => found.map((one) => one.textContent));
 const text = (selector) => frame.$eval(selector, (one) => one.textContent);
-const range = () => frame.evaluate(() => [chart.plot.scales.x.min, chart.plot.scales.x.max]);
+const range = () => frame.evaluate(() => [panels[0].plot.scales.x.min, panels[0].plot.scales.x.max]);
+// the cells of a column of the table of curves, by the column's name
+const column = (name) => frame.$$eval("#lines tr", ([head, ...rows], wanted) => {
+  const place = [...head.children].findIndex((one) => one.textContent === wanted);
+  return rows.map((row) => row.children[place].textContent);
+}, name);
+const isPressed = (selector) => frame.$$eval(selector, (found) => found.map((one) => one.getAttribute("aria-pressed") === "true"));
 const isVisible = (selector) => frame.$eval(selector, (one) => !one.closest("[hidden]"));
 
-async function take(name) {
+async function take(name, width = page.viewportSize().width) {
   if (!pictures) return;
-  const { width } = page.viewportSize();
+  const before = page.viewportSize().width;
+  await page.setViewportSize({ width, height: 800 });
+  await settle();
   const height = await frame.evaluate(() => Math.ceil(document.documentElement.getBoundingClientRect().height));
   await page.setViewportSize({ width, height });
   await settle();
   await page.screenshot({ path: `${pictures}/${name}.png` });
-  await page.setViewportSize({ width, height: 800 });
+  await page.setViewportSize({ width: before, height: 800 });
   await settle();
 }
 
@@ -79,11 +87,11 @@ function craft(curves, more = {}) {
   const experiments = curves.map((curve, number) => ({ name: curve.name ?? `run ${number}`, began: 1_700_000_000_000 }));
   const described = curves.map((curve, number) => ({
     experiment: number, key: curve.key ?? "loss", non_finite: 0, total: curve.values.length, sampled: false,
-    steps: curve.values.map((_, place) => place), events: [], ...curve,
+    steps: curve.values.map((_, place) => place), events: [], panel: 0, dash: 0, best: null, ...curve,
   }));
   return {
     content: [{ type: "text", text: "figures" }],
-    _meta: { [DATA]: { x_axis: "step", smoothing: 0, log_y: false, experiments, curves: described, ...more } },
+    _meta: { [DATA]: { x_axis: "step", smoothing: 0, log_x: false, log_y: false, is_grouped: false, runs: null, experiments, curves: described, ...more } },
   };
 }
 
@@ -98,10 +106,12 @@ const checks = {
     await take("light");
   },
 
-  async "each experiment stands in the legend with its last value"() {
+  async "the table has each experiment with its settings, last and best value"() {
     assert.equal(await text("#title"), "val/loss");
-    assert.deepEqual(await texts("#legend .name"), ["lr-0.1", "lr-1", "lr-100-wd-0.1"]);
-    assert.match((await texts("#legend .value"))[2], /^NaN @ 40$/);
+    assert.deepEqual(await column("Name"), ["lr-0.1", "lr-1", "lr-100-wd-0.1"]);
+    assert.deepEqual(await column("lr"), ["0.1", "1", "100"]);
+    assert.match((await column("Value"))[2], /^NaN @ 40$/);
+    assert.deepEqual(await column("Best"), losses._meta[DATA].curves.map(({ best }) => `${Number(best.value.toPrecision(6))} @ ${best.step}`));
     assert.match(await text("#notes"), /32 values are NaN or infinite .*lr-100-wd-0\.1/);
     assert.deepEqual(await texts("#events li span:last-child"), losses._meta[DATA].curves.flatMap((curve, number) => curve.events.map((event) => {
       const name = ["lr-0.1", "lr-1", "lr-100-wd-0.1"][number];
@@ -111,23 +121,23 @@ const checks = {
   },
 
   async "a click hides an experiment, and its curve and marks go"() {
-    const before = await frame.evaluate(() => chart.plot.series.length);
-    const marks = (await frame.$$("#chart .mark")).length;
-    await frame.click("#legend button >> nth=2");
+    const before = await frame.evaluate(() => panels[0].plot.series.length);
+    const marks = (await frame.$$("#panels .mark")).length;
+    await frame.click("#lines .toggle >> nth=2");
     await settle();
-    assert.ok(await frame.evaluate(() => chart.plot.series.length) < before);
-    assert.ok((await frame.$$("#chart .mark")).length < marks);
-    assert.equal(await frame.getAttribute("#legend button >> nth=2", "aria-pressed"), "false");
-    assert.equal((await texts("#legend .value"))[2], "hidden");
-    assert.ok(await frame.evaluate(() => chart.plot.scales.y.max < 10));
+    assert.ok(await frame.evaluate(() => panels[0].plot.series.length) < before);
+    assert.ok((await frame.$$("#panels .mark")).length < marks);
+    assert.equal(await frame.getAttribute("#lines .toggle >> nth=2", "aria-pressed"), "false");
+    assert.equal((await column("Value"))[2], "hidden");
+    assert.ok(await frame.evaluate(() => panels[0].plot.scales.y.max < 10));
     await take("hidden");
-    for (const place of [0, 1]) await frame.click(`#legend button >> nth=${place}`);
+    for (const place of [0, 1]) await frame.click(`#lines .toggle >> nth=${place}`);
     await settle();
     assert.match(await text("#notes"), /Everything is hidden/);
-    await frame.focus("#legend button >> nth=0");
+    await frame.focus("#lines .toggle >> nth=0");
     await page.keyboard.press("Enter");
     await settle();
-    assert.equal(await frame.getAttribute("#legend button >> nth=0", "aria-pressed"), "true");
+    assert.equal(await frame.getAttribute("#lines .toggle >> nth=0", "aria-pressed"), "true");
   },
 
   async "hovering shows the values of the data"() {
@@ -138,12 +148,13 @@ const checks = {
     const step = Number((await text("#cursor")).replace("step ", ""));
     const curves = losses._meta[DATA].curves;
     const expected = curves.map((curve) => curve.values[curve.steps.indexOf(step)]).map((value) => String(Number(Number(value).toPrecision(6))));
-    assert.deepEqual(await texts("#legend .value"), expected);
+    assert.deepEqual(await column("Value"), expected);
     await take("hover");
-    await frame.focus("#chart");
+    await frame.focus(".plot");
     await page.keyboard.press("ArrowRight");
     await settle();
     assert.equal(await text("#cursor"), `step ${step + 1}`);
+    assert.match(await text("#spoken"), new RegExp(`^step ${step + 1}; lr-0\\.1: [\\d.]+; lr-1: [\\d.]+; lr-100-wd-0\\.1: `));
   },
 
   async "dragging zooms, the button and a double click reset"() {
@@ -184,7 +195,7 @@ const checks = {
     await show(losses);
     await frame.check("#log");
     await settle();
-    const [low, high] = await frame.evaluate(() => [chart.plot.scales.y.min, chart.plot.scales.y.max]);
+    const [low, high] = await frame.evaluate(() => [panels[0].plot.scales.y.min, panels[0].plot.scales.y.max]);
     assert.ok(low < -1 && high > 298 && high < 340);
     await take("log");
     await show(craft([{ values: [1, 0, -2, 4] }], { log_y: true }));
@@ -205,26 +216,26 @@ const checks = {
       total = 0.8 * total + 0.2;
       return average / total;
     });
-    const drawn = await frame.evaluate(() => chart.placed[0].points.map((point) => point.smoothed));
+    const drawn = await frame.evaluate(() => panels[0].placed[0].points.map((point) => point.drawn));
     drawn.forEach((value, place) => assert.ok(Math.abs(value - expected[place]) < 1e-9));
-    assert.match((await texts("#legend .value"))[0], /^[\d.]+ \(~[\d.]+\) @ 40$/);
-    await frame.click("#legend button >> nth=2");
+    assert.match((await column("Value"))[0], /^[\d.]+ \(~[\d.]+\) @ 40$/);
+    await frame.click("#lines .toggle >> nth=2");
     await frame.check("#log");
     await settle();
     await take("smoothed-log");
-    const count = await frame.evaluate(() => chart.plot.series.length);
+    const count = await frame.evaluate(() => panels[0].plot.series.length);
     await frame.focus("#smoothing");
     await page.keyboard.press("Home");
     await settle();
     assert.equal(await text("#weight"), "0.00");
-    assert.ok(await frame.evaluate(() => chart.plot.series.length) < count);
-    assert.doesNotMatch((await texts("#legend .value"))[0], /~/);
+    assert.ok(await frame.evaluate(() => panels[0].plot.series.length) < count);
+    assert.doesNotMatch((await column("Value"))[0], /~/);
   },
 
   async "what was left out counts in smoothing"() {
     const all = Array.from({ length: 9 }, () => 1).concat([5]);
     await show(craft([{ values: [1, 1, 5], steps: [0, 8, 9], gaps: [1, 8, 1], total: 10 }, { values: all }], { smoothing: 0.7 }));
-    const [thin, whole] = await frame.evaluate(() => chart.placed.map(({ points }) => points.at(-1).smoothed));
+    const [thin, whole] = await frame.evaluate(() => panels[0].placed.map(({ points }) => points.at(-1).drawn));
     assert.ok(Math.abs(thin - whole) < 1e-9);
     assert.match(await text("#notes"), /3 of 10 points are drawn; the extremes are kept\. Smoothing is approximate/);
   },
@@ -248,26 +259,113 @@ const checks = {
     assert.deepEqual(await frame.$$eval("#axis option", (found) => found.map((one) => one.value)), ["step"]);
     await show(craft([{ values: [1, 2, 3], origin: 1_700_000_001_000, times: [0, null, 0] }], { x_axis: "time" }));
     assert.match(await text("#notes"), /1 points without a recorded time/);
-    assert.equal(await frame.evaluate(() => chart.placed[0].points.length), 2);
+    assert.equal(await frame.evaluate(() => panels[0].placed[0].points.length), 2);
   },
 
-  async "several keys of an experiment stand under it, each to be hidden alone"() {
+  async "several keys have a column each, and are hidden together"() {
     await show(several);
     assert.equal(await text("#title"), "train/loss, val/loss");
-    assert.deepEqual(await texts("#legend .name"), ["lr-0.1", "train/loss", "val/loss", "lr-1", "train/loss", "val/loss"]);
+    assert.deepEqual(await texts("#lines .name"), ["lr-0.1", "lr-1"]);
+    assert.deepEqual(await texts("figcaption .name"), ["train/loss", "val/loss"]);
+    assert.match((await column("val/loss"))[0], /^[\d.]+ \(~[\d.]+\) @ 40$/);
     await take("several");
-    await frame.click("#legend button >> nth=0");
+    await frame.click("figcaption .toggle >> nth=0");
     await settle();
-    assert.deepEqual(await frame.$$eval("#legend button", (found) => found.map((one) => one.getAttribute("aria-pressed"))),
-      ["false", "false", "false", "true", "true", "true"]);
-    await frame.click("#legend button >> nth=2");
+    assert.deepEqual(await isPressed("figcaption .toggle"), [false, true]);
+    assert.deepEqual(await column("train/loss"), ["hidden", "hidden"]);
+    await frame.click("#lines .toggle >> nth=1");
     await settle();
-    assert.deepEqual(await frame.$$eval("#legend button", (found) => found.map((one) => one.getAttribute("aria-pressed"))),
-      ["true", "false", "true", "true", "true", "true"]);
+    assert.deepEqual(await isPressed("#lines .toggle"), [true, false]);
+    assert.deepEqual((await column("val/loss")).map((one) => one === "hidden"), [false, true]);
+  },
+
+  async "a header sorts the table, also by the keyboard"() {
+    await show(losses);
+    const names = () => texts("#lines .name");
+    const sorting = () => frame.$$eval("#lines thead th", (found) => found.map((one) => one.getAttribute("aria-sort")));
+    await frame.focus("#lines thead button >> nth=1");
+    await page.keyboard.press("Enter");
+    assert.deepEqual((await sorting()).filter(Boolean), ["ascending"]);
+    assert.deepEqual(await names(), ["lr-0.1", "lr-1", "lr-100-wd-0.1"]);
+    await page.keyboard.press("Enter");
+    assert.equal((await sorting())[1], "descending");
+    assert.deepEqual(await names(), ["lr-100-wd-0.1", "lr-1", "lr-0.1"]);
+    await frame.click("#lines thead button >> text=Value");
+    assert.equal((await names())[2], "lr-100-wd-0.1", "NaN is last");
+    await frame.click("#lines thead button >> text=Value");
+    assert.equal((await names())[2], "lr-100-wd-0.1", "NaN is last in both orders");
+  },
+
+  async "metrics of different units have panels with one cursor and one zoom"() {
+    await show(units);
+    assert.deepEqual(await texts("figcaption"), ["val/loss", "val/acc"]);
+    const box = await (await frame.$(".u-over")).boundingBox();
+    await page.mouse.move(box.x + box.width * 0.3, box.y + 50);
+    await settle();
+    assert.match(await text("#cursor"), /^step \d+$/);
+    for (const key of ["val/loss", "val/acc"]) assert.doesNotMatch((await column(key))[0], /@/);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 60);
+    await page.mouse.up();
+    await settle();
+    const ranges = await frame.evaluate(() => panels.map(({ plot }) => [plot.scales.x.min, plot.scales.x.max].map(Math.round)));
+    assert.ok(ranges[0][1] - ranges[0][0] < 25, JSON.stringify(ranges));
+    assert.deepEqual(ranges[0], ranges[1]);
+    await frame.click("#whole");
+    await settle();
+    await take("panels");
+    await take("panels-wide", 1200);
+  },
+
+  async "groups are means with bands"() {
+    await show(groups);
+    assert.ok((await column("n")).every((count) => Number(count) > 1));
+    assert.match(await text("#notes"), /one standard deviation/);
+    const [curve] = groups._meta[DATA].curves;
+    const [drawn, count] = await frame.evaluate(() => [panels[0].placed[0].points.map((point) => [point.low, point.drawn, point.high]), panels[0].plot.bands.length]);
+    assert.deepEqual(drawn, curve.steps.map((_, place) => [curve.low[place], curve.values[place], curve.high[place]]));
+    assert.equal(count, groups._meta[DATA].curves.length);
+    await take("groups");
+    await frame.check("#log");
+    await settle();
+    assert.ok(await frame.evaluate(() => panels[0].plot.scales.y.min > -5));
+  },
+
+  async "a sweep is a scatter of runs, with parallel coordinates and a table"() {
+    await show(scatter);
+    assert.ok(await frame.isChecked("#log-x"));
+    assert.deepEqual(await frame.$$eval("#axis option", (found) => found.map((one) => one.textContent)), ["config.lr"]);
+    assert.equal(await frame.evaluate(() => panels[0].placed[0].points.length), 7);
+    const box = await (await frame.$(".u-over")).boundingBox();
+    const left = await frame.evaluate(() => panels[0].plot.valToPos(panels[0].placed[0].points[2].x, "x"));
+    await page.mouse.move(box.x + left, box.y + 20);
+    await settle();
+    assert.match(await text("#cursor"), /^config\.lr [\d.]+ · lr-/);
+    assert.equal(await text("#title"), "val/loss");
+    await frame.waitForSelector("#sweep svg path.run");
+    assert.equal((await frame.$$("#sweep svg path.run")).length, 7);
+    assert.match(await frame.getAttribute("#sweep svg", "aria-label"), /^Parallel coordinates of 7 runs: .*\blr, .*val\/loss\./);
+    await frame.click("#runs thead button >> text=val/loss, best");
+    const found = await frame.$$eval("#runs tbody td:last-child", (cells) => cells.map((cell) => Number(cell.textContent)));
+    assert.deepEqual(found, [...found].sort((one, other) => one - other));
+    await take("sweep");
+    await show(scatter, { theme: "dark", locale: "zh" }, 390);
+    await frame.waitForSelector("#sweep svg path.run");
+    await take("sweep-phone-dark-chinese");
+    assert.equal(await frame.evaluate(() => document.documentElement.scrollWidth), 390);
+  },
+
+  async "few extreme points lie outside, until they are zoomed on"() {
+    await show(craft([{ values: [900, 500, ...Array.from({ length: 200 }, (_, place) => 2 - place / 200)] }]));
+    assert.ok(await frame.evaluate(() => panels[0].plot.scales.y.max < 3));
+    assert.match(await text("#notes"), /2 extreme points lie outside/);
+    await frame.evaluate(() => zoomTo([0, 10]));
+    await settle();
+    assert.ok(await frame.evaluate(() => panels[0].plot.scales.y.max > 900));
   },
 
   async "the host's theme changes page and curves, without one the reader's counts"() {
-    const colours = () => frame.evaluate(() => [getComputedStyle(document.body).backgroundColor, document.querySelector(".swatch").style.borderTopColor]);
+    const colours = () => frame.evaluate(() => [getComputedStyle(document.body).backgroundColor, document.querySelector("#lines .swatch").style.borderTopColor]);
     await show(losses);
     const light = await colours();
     await page.evaluate(() => window.bridge.sendHostContextChange({ theme: "dark", styles: { variables: { "--color-text-primary": "rgb(1, 2, 3)" } } }));
@@ -291,7 +389,7 @@ const checks = {
   async "the host's language is spoken"() {
     await show(losses, { theme: "light", locale: "zh-CN" });
     assert.equal(await frame.evaluate(() => document.documentElement.lang), "zh");
-    assert.deepEqual(await texts("#controls label > [data-word]"), ["横轴", "对数纵轴", "平滑"]);
+    assert.deepEqual(await texts("#controls label > [data-word]"), ["横轴", "对数横轴", "对数纵轴", "平滑"]);
     assert.match(await text("#notes"), /32 个值是 NaN 或无穷大/);
     assert.match(await text("#events summary"), /标记的事件/);
     await take("chinese");
@@ -312,7 +410,23 @@ const checks = {
       await take(`phone-${width}`);
     }
     await show(losses, { containerDimensions: { height: 500, width: 820 } });
-    assert.ok(await frame.evaluate(() => document.documentElement.getBoundingClientRect().height <= 501));
+    const height = await frame.evaluate(() => document.documentElement.getBoundingClientRect().height);
+    assert.ok(height <= 501, height);
+  },
+
+  async "axe-core finds no violation in light and dark, with everything open"() {
+    for (const theme of ["light", "dark"]) {
+      for (const [name, result] of Object.entries({ losses, several, units, groups, scatter })) {
+        await show(result, { theme, locale: theme === "dark" ? "zh" : "en" });
+        for (const id of ["sweep", "events", "told"]) await frame.evaluate((which) => { document.getElementById(which).open = true; }, id);
+        if (name === "several") await frame.click("#lines .toggle >> nth=0");
+        await frame.click("#lines thead button >> nth=0", { force: true }).catch(() => {});
+        await settle();
+        await checkAccessibility(frame, `${name} ${theme}`);
+      }
+    }
+    await show({ content: losses.content });
+    await checkAccessibility(frame, "without data");
   },
 
   async "without data the picture and the text are shown, and why"() {
@@ -320,7 +434,7 @@ const checks = {
     assert.ok(_meta);
     await show(rest);
     assert.match(await text("#status"), /did not arrive/);
-    assert.ok(!(await isVisible("#chart")));
+    assert.ok(!(await isVisible("#panels")));
     assert.match(await frame.$eval("#pictures img", (one) => one.src), /^data:image\/png;base64,/);
     assert.ok(await frame.$eval("#pictures img", (one) => one.naturalWidth === 1000));
     assert.match(await text("#text"), /^3 of 3/);
@@ -329,8 +443,8 @@ const checks = {
     assert.match(await text("#status"), /Nothing was drawn/);
     assert.equal(await text("#text"), "There is no experiment <b>x</b>");
     await page.evaluate((given) => window.bridge.sendToolResult(given), losses);
-    await frame.waitForFunction(() => document.querySelector("#chart canvas"));
-    assert.ok(await isVisible("#chart"));
+    await frame.waitForFunction(() => document.querySelector("#panels canvas"));
+    assert.ok(await isVisible("#panels"));
     assert.equal(await text("#status"), "");
   },
 
@@ -346,7 +460,7 @@ const checks = {
     const name = `</script><img src=x onerror="document.title='run'"><b>bold</b>`;
     await show(craft([{ values: [1, 2], name, key: name }, { values: [2, 1], name: "other", key: name, events: [{ kind: "best", step: 1, time: null, value: 1 }] }]));
     assert.equal(await text("#title"), name);
-    assert.equal((await texts("#legend .name"))[0], name);
+    assert.equal((await texts("#lines .name"))[0], name);
     assert.equal((await frame.$$("#view img, #view b:not(.mark b), #view script")).length, 0);
     assert.equal(await frame.title(), "SwanLab");
   },
@@ -368,16 +482,16 @@ const checks = {
     };
     for (const [name, curves] of Object.entries(cases)) {
       await show(craft(curves));
-      const ticks = await frame.evaluate(() => chart.plot.axes.map((axis) => axis._splits?.length ?? 0));
+      const ticks = await frame.evaluate(() => panels[0].plot.axes.map((axis) => axis._splits?.length ?? 0));
       assert.ok(ticks.every((count) => count >= 1 && count <= 60), `${name}: ticks ${ticks}`);
       if (["a gap", "twenty", "huge", "one point", "all NaN", "far apart"].includes(name)) await take(name.replaceAll(" ", "-"));
       await frame.hover(".u-over");
       await frame.check("#log");
       await frame.fill("#smoothing", "0.9");
       await settle();
-      assert.ok(await frame.$("#chart canvas"), name);
+      assert.ok(await frame.$("#panels canvas"), name);
     }
-    const colours = await frame.$$eval(".swatch", (found) => found.map((one) => one.style.borderTopColor + one.style.borderTopStyle));
+    const colours = await frame.$$eval("#lines .swatch", (found) => found.map((one) => one.style.borderTopColor + one.style.borderTopStyle));
     assert.equal(new Set(colours).size, 20);
   },
 
@@ -387,10 +501,10 @@ const checks = {
       steps: Array.from({ length: 1000 }, (_, place) => place * 20 + number),
     }));
     await show(craft(curves));
-    assert.equal(await frame.evaluate(() => chart.plot.data[0].length), 20000);
+    assert.equal(await frame.evaluate(() => panels[0].plot.data[0].length), 20000);
     await page.evaluate(() => window.bridge.teardownResource({}));
-    assert.equal(await frame.evaluate(() => chart), null);
-    assert.equal((await frame.$$("#chart canvas")).length, 0);
+    assert.equal(await frame.evaluate(() => panels.length), 0);
+    assert.equal((await frame.$$("#panels canvas")).length, 0);
   },
 };
 

@@ -12,7 +12,8 @@ MIME_TYPE = "text/html;profile=mcp-app"
 DATA = "swanlab-mcp-server/curves"
 _FOLDER = Path(__file__).parent
 _STYLES = ("uplot/uPlot.min.css", "curves/style.css")
-_SCRIPTS = ("uplot/uPlot.iife.min.js", "curves/words.js", "curves/host.js", "curves/chart.js", "curves/page.js")
+_PARTS = ("words", "host", "ticks", "series", "table", "chart", "sweep", "rows", "page")
+_SCRIPTS = ("uplot/uPlot.iife.min.js", *(f"curves/{name}.js" for name in _PARTS))
 
 
 def read_curves() -> str:

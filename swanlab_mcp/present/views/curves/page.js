@@ -2,12 +2,20 @@
 
 const DATA = "swanlab-mcp-server/curves";
 const get = (id) => document.getElementById(id);
-const state = { context: {}, curves: null, data: null, hidden: new Set(), axis: "step", isLog: false, weight: 0, range: null, cursor: null };
-let chart = null;
+const state = {
+  context: {}, curves: null, data: null, hiddenRows: new Set(), hiddenKeys: new Set(), axis: "step", isLogX: false, isLogY: false,
+  weight: 0, range: null, cursor: null, metric: 0,
+};
+let panels = [], ends = [0, 1], unit = "";
+let lines = null; // the table of the curves
 let isScheduled = false;
 
 function getTheme() {
   return state.context.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+}
+
+function isHidden(curve) {
+  return state.hiddenRows.has(curve.experiment) || state.hiddenKeys.has(curve.key);
 }
 
 function say(word) {
@@ -30,9 +38,10 @@ function applyContext(changes) {
   const insets = state.context.safeAreaInsets;
   if (insets) document.body.style.padding = ["top", "right", "bottom", "left"].map((side) => `${12 + insets[side]}px`).join(" ");
   if (state.curves) {
-    buildLegend();
+    buildPanels();
+    buildLines();
     listEvents();
-    listAxisChoices();
+    listChoices();
     schedule();
   }
 }
@@ -47,17 +56,21 @@ function receive(result) {
     return;
   }
   say(null);
+  data.keys = [...new Set(data.curves.map((curve) => curve.key))];
   const curves = readCurves(data);
-  const axes = listAxes(curves);
+  const axes = listAxes(curves, data.is_grouped);
   Object.assign(state, {
-    data, curves, axes, hidden: new Set(), range: null, cursor: null,
-    axis: axes.includes(data.x_axis) ? data.x_axis : "step", isLog: data.log_y, weight: data.smoothing,
+    data, curves, axes, hiddenRows: new Set(), hiddenKeys: new Set(), range: null, cursor: null, metric: 0,
+    axis: axes.includes(data.x_axis) ? data.x_axis : axes[0], isLogX: data.log_x, isLogY: data.log_y, weight: data.smoothing,
   });
-  const keys = new Set(curves.map((curve) => curve.key));
-  get("title").textContent = keys.size === 1 && data.experiments.length > 1 ? curves[0].key
-    : data.experiments.length === 1 ? data.experiments[0].name : [...keys].join(", ");
-  get("log").checked = state.isLog;
+  const isScatter = curves.every((curve) => curve.dots);
+  get("title").textContent = data.experiments.length === 1 && !isScatter ? data.experiments[0].name : data.keys.join(", ");
+  get("log").checked = state.isLogY;
+  get("log-x").checked = state.isLogX;
   get("smoothing").value = String(state.weight);
+  get("smoothing").closest("label").hidden = isScatter;
+  get("lines").hidden = isScatter && data.experiments.length === 1;
+  get("sweep").open = isScatter;
   // use the server's language if the host sends none
   applyContext({});
   draw();
@@ -80,69 +93,72 @@ function showAnswer(result, isDrawn) {
   get("answer").hidden = false;
 }
 
-function listAxisChoices() {
-  get("axis").replaceChildren(...state.axes.map((axis) => {
-    const choice = make("option", "", tell(axis));
-    choice.value = axis;
+function fillChoices(select, choices, chosen) {
+  select.replaceChildren(...choices.map(([value, text]) => {
+    const choice = make("option", "", text);
+    choice.value = value;
     return choice;
   }));
-  get("axis").value = state.axis;
+  select.value = chosen;
 }
 
-function makeToggle(label, curves, swatched) {
-  const button = make("button");
-  button.type = "button";
-  button.dataset.curves = curves.map((curve) => curve.number).join(" ");
-  for (const curve of swatched) {
-    const swatch = make("span", "swatch");
-    swatch.dataset.curve = curve.number;
-    swatch.style.borderTopStyle = BORDERS[dashOf(curve)];
-    button.append(swatch);
-  }
+function nameAxis(axis) {
+  return axis === "given" ? state.data.x_name : axis === "relative_time" && unit ? tell(unit) : tell(axis);
+}
+
+function listChoices() {
+  fillChoices(get("axis"), state.axes.map((axis) => [axis, axis === "given" ? state.data.x_name : tell(axis)]), state.axis);
+  const { runs } = state.data;
+  fillChoices(get("metric"), (runs?.metrics ?? []).map(({ key }, place) => [place, key]), state.metric);
+  get("ranked").hidden = (runs?.metrics.length ?? 0) < 2;
+}
+
+function toggle(hidden, item) {
+  if (!hidden.delete(item)) hidden.add(item);
+  draw();
+}
+
+// a panel has a caption with its metrics; several are buttons that hide them
+function buildPanels() {
+  const numbers = [...new Set(state.curves.map((curve) => curve.panel))];
+  get("panels").replaceChildren(...numbers.map((number) => {
+    const keys = new Map(state.curves.filter((curve) => curve.panel === number).map((curve) => [curve.key, curve.dash]));
+    const figure = make("figure");
+    const caption = make("figcaption");
+    if (keys.size === 1) caption.textContent = [...keys.keys()][0];
+    else caption.append(...[...keys].map(([key, dash]) => makeToggle(key, BORDERS[dash], "", state.hiddenKeys, key)));
+    caption.hidden = keys.size === 1 && numbers.length === 1;
+    const plot = make("div", "plot");
+    plot.tabIndex = 0;
+    // the arrow keys belong to the chart
+    plot.setAttribute("role", "application");
+    plot.setAttribute("aria-label", `${[...keys.keys()].join(", ")}: ${tell("chart")}`);
+    plot.addEventListener("keydown", (event) => moveCursor(event, panels.find((panel) => panel.number === number)));
+    figure.append(caption, plot);
+    return figure;
+  }));
+  get("panels").classList.toggle("several", numbers.length > 1);
+}
+
+function makeToggle(label, border, row, hidden, item) {
+  const button = makeButton("", () => toggle(hidden, item));
+  button.className = "toggle";
+  const swatch = make("span", "swatch");
+  swatch.style.borderTopStyle = border;
+  swatch.dataset.row = row;
   const name = make("span", "name", label);
   name.title = label;
-  button.append(name);
-  if (swatched.length) {
-    const value = make("span", "value");
-    value.dataset.curve = swatched[0].number;
-    button.append(value);
-  }
-  button.addEventListener("click", () => {
-    const isShown = curves.some((curve) => !state.hidden.has(curve.number));
-    for (const curve of curves) {
-      if (isShown) state.hidden.add(curve.number);
-      else state.hidden.delete(curve.number);
-    }
-    draw();
-  });
+  button.append(swatch, name);
+  button.isShown = () => !hidden.has(item);
   return button;
-}
-
-function buildLegend() {
-  const items = state.data.experiments.map((experiment, number) => {
-    const curves = state.curves.filter((curve) => curve.experiment === number);
-    const item = make("li");
-    if (curves.length === 1) {
-      item.append(makeToggle(curves[0].label, curves, curves));
-    } else {
-      const rows = make("ul");
-      rows.append(...curves.map((curve) => {
-        const row = make("li");
-        row.append(makeToggle(curve.key, [curve], [curve]));
-        return row;
-      }));
-      item.append(makeToggle(experiment.name, curves, []), rows);
-    }
-    return item;
-  });
-  get("legend").replaceChildren(...items);
 }
 
 function listEvents() {
   const rows = state.curves.flatMap((curve) => curve.events.map((event) => {
     const row = make("li", event.kind);
     const glyph = make("span", "glyph", GLYPHS[event.kind]);
-    glyph.dataset.curve = curve.number;
+    glyph.dataset.row = curve.experiment;
+    glyph.setAttribute("aria-hidden", "true");
     row.append(glyph, make("span", "", `${curve.label}: ${tellEvent(event)}`));
     return row;
   }));
@@ -152,11 +168,14 @@ function listEvents() {
 }
 
 function listNotes() {
-  const visible = state.curves.filter((curve) => !state.hidden.has(curve.number));
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+  const visible = state.curves.filter((curve) => !isHidden(curve));
   const notes = [];
-  const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
   const thinned = visible.filter((curve) => curve.gaps);
   if (!visible.length) notes.push(tell("none"));
+  if (visible.some((curve) => curve.low)) notes.push(tell(state.data.band === "minmax" ? "minmax" : "sd"));
+  const outside = sum(panels.map((panel) => panel.outside));
+  if (outside) notes.push(tell("outside", outside));
   if (thinned.length) {
     const told = tell("thinned", sum(thinned.map((curve) => curve.steps.length)), sum(thinned.map((curve) => curve.total)));
     notes.push(state.weight ? `${told} ${tell("counted")}` : told);
@@ -165,62 +184,69 @@ function listNotes() {
   if (sampled) notes.push(tell("sampled", sampled));
   const odd = visible.filter((curve) => curve.non_finite);
   if (odd.length) notes.push(tell("odd", sum(odd.map((curve) => curve.non_finite)), odd.map((curve) => curve.label).join(", ")));
-  const low = state.isLog ? sum(visible.map((curve) => curve.values.filter((value) => value <= 0).length)) : 0;
+  const low = state.isLogY ? sum(visible.map((curve) => curve.values.filter((value) => value <= 0).length)) : 0;
   if (low) notes.push(tell("not_positive", low));
-  const lost = sum(chart.placed.filter(({ curve }) => visible.includes(curve)).map((one) => one.lost));
-  if (lost) notes.push(tell("timeless", lost));
+  const lost = sum(panels.flatMap((panel) => panel.placed.filter(({ curve }) => visible.includes(curve)).map((one) => one.lost)));
+  if (lost) notes.push(tell(state.axis === "given" || state.axis === "step" ? "placeless" : "timeless", lost));
   get("notes").replaceChildren(...notes.map((note) => make("li", "", note)));
+}
+
+function showX(x) {
+  const value = state.isLogX ? 10 ** x : x;
+  return isTime() ? `${new Date(value * 1000).toISOString().replace("T", " ").slice(0, 19)} UTC`
+    : `${nameAxis(state.axis)} ${showTick(Number(value.toPrecision(6)))}`;
+}
+
+// the place of "time", and of means over it
+function isTime() {
+  return state.axis === "time" || (state.axis === "given" && state.data.x_kind === "time");
 }
 
 function showValues() {
   const x = state.cursor;
-  get("cursor").textContent = x === null ? tell("last") : chart.tellX(x);
-  for (const element of get("legend").querySelectorAll(".value")) {
-    const curve = state.curves[element.dataset.curve];
-    const isHidden = state.hidden.has(curve.number);
-    const { points } = chart.placed[curve.number];
-    const point = x === null ? points[points.length - 1] : chart.read(curve, x);
-    element.textContent = isHidden ? tell("hidden") : point ? showPoint(point, x) : "–";
-  }
+  const named = x === null ? [] : state.curves.filter((curve) => curve.dots).map((curve) => readNow(curve)?.name).filter(Boolean);
+  get("cursor").textContent = x === null ? (state.curves.every((curve) => curve.dots) ? "" : tell("last")) : [showX(x), ...named].join(" · ");
+  lines.fill();
 }
 
-function showPoint(point, x) {
-  const value = showValue(point.value);
-  const smoothed = state.weight && Number.isFinite(point.value) ? ` (~${showValue(point.smoothed)})` : "";
-  return value + smoothed + (state.axis === "step" && point.x === x ? "" : ` @ ${point.step}`);
-}
-
-function measureHeight(width) {
+function measureHeight(count, width) {
   const fixed = state.context.containerDimensions?.height;
-  if (!fixed) return Math.round(Math.max(240, Math.min(420, width * 0.55)));
-  const others = document.documentElement.getBoundingClientRect().height - get("chart").getBoundingClientRect().height;
-  return Math.round(Math.max(200, fixed - others));
+  if (!fixed) return Math.round(Math.max(count > 1 ? 200 : 240, Math.min(420, width * 0.55)));
+  for (const rows of document.querySelectorAll(".rows")) rows.style.maxHeight = `${Math.round(fixed / 4)}px`;
+  const others = document.documentElement.getBoundingClientRect().height - get("panels").getBoundingClientRect().height;
+  return Math.round(Math.max(160, (fixed - others) / count));
 }
 
 function draw() {
   if (!state.curves) return;
-  const width = Math.floor(get("chart").clientWidth);
+  const figures = [...get("panels").children];
+  const width = Math.floor(figures[0].clientWidth);
   if (!width) return;
   const theme = getTheme();
   state.cursor = null;
-  const { curves, hidden, axis, isLog, weight, range } = state;
-  const look = { curves, hidden, axis, isLog, weight, range, theme, width, height: measureHeight(width) };
-  chart?.plot.destroy();
-  chart = drawChart(get("chart"), look, { onRange: setRange, onCursor: setCursor });
-  get("chart").setAttribute("aria-label", tell("chart"));
+  const { axis, isLogX, isLogY, weight, range } = state;
+  const whole = placeCurves(state.curves, axis, weight, isLogX);
+  unit = whole.unit;
+  ends = findEnds(whole.placed);
+  const styles = {
+    ink: getComputedStyle(get("notes")).color, line: getComputedStyle(get("axis")).borderTopColor, family: getComputedStyle(document.body).fontFamily,
+  };
+  const look = { axis, isLogX, isLogY, weight, range, ends, theme, styles, isHidden, isTime: isTime(), xName: nameAxis(axis), width, height: measureHeight(figures.length, width) };
+  for (const panel of panels) panel.plot.destroy();
+  panels = [...new Set(state.curves.map((curve) => curve.panel))].map((number, place) => {
+    const placed = whole.placed.filter(({ curve }) => curve.panel === number);
+    return { number, ...drawPanel(figures[place].querySelector(".plot"), { ...look, placed }, { onRange: setRange, onCursor: setCursor }) };
+  });
+  if (range) zoomTo(range);
   get("weight").textContent = weight.toFixed(2);
-  for (const element of document.querySelectorAll("[data-curve]")) {
-    const colour = colourOf(curves[element.dataset.curve], theme);
-    if (element.className === "swatch") element.style.borderTopColor = colour;
-    if (element.className === "glyph") element.style.color = colour;
+  for (const element of document.querySelectorAll("[data-row]")) {
+    const colour = element.dataset.row === "" ? "currentColor" : colourOf(element.dataset.row, theme);
+    element.style[element.className === "swatch" ? "borderTopColor" : "color"] = colour;
   }
-  for (const button of get("legend").querySelectorAll("button")) {
-    const numbers = button.dataset.curves.split(" ").map(Number);
-    button.setAttribute("aria-pressed", String(numbers.some((number) => !hidden.has(number))));
-  }
-  for (const [id, word] of [["closer", "closer"], ["farther", "farther"]]) get(id).setAttribute("aria-label", tell(word));
+  for (const button of document.querySelectorAll(".toggle")) button.setAttribute("aria-pressed", String(button.isShown()));
   listNotes();
   showValues();
+  buildSweep();
 }
 
 function schedule() {
@@ -238,19 +264,21 @@ function setRange(range) {
 }
 
 function setCursor(x) {
-  if (x === state.cursor || !chart) return;
+  if (x === state.cursor || !panels.length) return;
   state.cursor = x;
   showValues();
 }
 
+function zoomTo([min, max]) {
+  for (const { plot } of panels) plot.setScale("x", { min, max });
+}
+
 // zoom around the cursor, or the middle
 function zoom(factor) {
-  const { scales } = chart.plot;
-  const { min, max } = scales.x;
+  const { min, max } = panels[0].plot.scales.x;
   const middle = state.cursor ?? (min + max) / 2;
-  const [low, high] = chart.ends;
-  const from = Math.max(low, middle - (middle - min) * factor), to = Math.min(high, middle + (max - middle) * factor);
-  if (from > low || to < high) chart.plot.setScale("x", { min: from, max: to });
+  const from = Math.max(ends[0], middle - (middle - min) * factor), to = Math.min(ends[1], middle + (max - middle) * factor);
+  if (from > ends[0] || to < ends[1]) zoomTo([from, to]);
   else resetZoom();
 }
 
@@ -259,40 +287,50 @@ function resetZoom() {
   draw();
 }
 
-function moveCursor(event) {
+function moveCursor(event, { plot }) {
   const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!way || !chart) return;
+  if (!way) return;
   event.preventDefault();
-  const { plot } = chart;
   const xs = plot.data[0];
   const now = state.cursor === null ? (way > 0 ? -1 : xs.length) : xs.indexOf(state.cursor);
   const next = Math.max(0, Math.min(xs.length - 1, now + way));
-  plot.setCursor({ left: plot.valToPos(xs[next], "x"), top: 0 });
+  plot.setCursor({ left: plot.valToPos(xs[next], "x"), top: 0 }, true, true);
+  get("spoken").textContent = [
+    get("cursor").textContent, ...state.curves.filter((curve) => !isHidden(curve)).map((curve) => `${curve.label}: ${showNow(curve)}`),
+  ].join("; ");
 }
 
 get("axis").addEventListener("change", ({ target }) => {
   state.axis = target.value;
   resetZoom();
 });
+get("log-x").addEventListener("change", ({ target }) => {
+  state.isLogX = target.checked;
+  resetZoom();
+});
 get("log").addEventListener("change", ({ target }) => {
-  state.isLog = target.checked;
+  state.isLogY = target.checked;
   draw();
 });
 get("smoothing").addEventListener("input", ({ target }) => {
   state.weight = Number(target.value);
   schedule();
 });
+get("metric").addEventListener("change", ({ target }) => {
+  state.metric = Number(target.value);
+  buildSweep();
+});
+get("sweep").addEventListener("toggle", () => state.data && buildSweep());
 get("closer").addEventListener("click", () => zoom(0.5));
 get("farther").addEventListener("click", () => zoom(2));
 get("whole").addEventListener("click", resetZoom);
-get("chart").addEventListener("keydown", moveCursor);
 
 const host = connectHost({
   ping: () => ({}),
   "ui/resource-teardown": () => {
     sizes.disconnect();
-    chart?.plot.destroy();
-    chart = null;
+    for (const { plot } of panels) plot.destroy();
+    panels = [];
     state.curves = null;
     return {};
   },
@@ -304,8 +342,8 @@ const host = connectHost({
 let drawn = 0;
 const sizes = new ResizeObserver(() => {
   const { width, height } = document.documentElement.getBoundingClientRect();
-  if (get("chart").clientWidth !== drawn) {
-    drawn = get("chart").clientWidth;
+  if (get("panels").clientWidth !== drawn) {
+    drawn = get("panels").clientWidth;
     schedule();
   }
   host.notify("ui/notifications/size-changed", { width: Math.ceil(width), height: Math.ceil(height) });

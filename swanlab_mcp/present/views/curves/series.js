@@ -1,0 +1,139 @@
+"use strict";
+
+// Curves of the server's data, their places on the axes, and their smoothing. No page here.
+
+const AXES = ["step", "relative_time", "time"];
+// larger magnitudes are drawn at this limit, because margins and ticks would overflow
+const END = 1e299;
+// the rule of analysis/bands.py: points that squash the others are outside the limits
+const CUT = 0.02, WORTH = 2;
+
+function readCurves(data) {
+  return data.curves.map((one, number) => {
+    const { name, began } = data.experiments[one.experiment];
+    return {
+      ...one,
+      number,
+      began,
+      times: one.steps.map((_, place) => (one.times?.[place] == null ? null : one.times[place] + one.origin)),
+      values: one.values.map(Number),
+      label: [data.experiments.length > 1 ? name : "", data.keys.length > 1 || data.experiments.length === 1 ? one.key : ""].filter(Boolean).join(" · "),
+      events: one.events.map((event) => ({ ...event, value: Number(event.value) })),
+    };
+  });
+}
+
+// return the axes with recorded values; `given` is an axis that only the server can compute
+function listAxes(curves, isGrouped) {
+  const isGiven = curves.some((curve) => curve.xs);
+  const isTimed = curves.some((curve) => curve.times.some((time) => time !== null));
+  const isBegun = curves.every((curve) => curve.began !== null);
+  const others = isGiven && isGrouped ? [] : AXES.filter((axis) => axis === "step" || (isTimed && (axis === "time" || isBegun)));
+  return isGiven ? ["given", ...others] : others;
+}
+
+// the exponential moving average of analysis/smoothing.py; a point counts as often as the points it represents
+function smooth(values, gaps, weight) {
+  let average = 0, total = 0, skipped = 0;
+  return values.map((value, place) => {
+    skipped += gaps ? gaps[place] : 1;
+    if (!Number.isFinite(value)) return value;
+    const kept = weight ** Math.max(1, skipped);
+    skipped = 0;
+    average = kept * average + (1 - kept) * value;
+    total = kept * total + (1 - kept);
+    return average / total;
+  });
+}
+
+function locate(curve, axis, place, time) {
+  if (axis === "given") return curve.xs?.[place] ?? null;
+  if (axis === "step") return curve.steps[place];
+  if (time === null) return null;
+  return axis === "time" ? time / 1000 : (time - curve.began) / 1000;
+}
+
+// return each curve's points in the order of x, at distinct places, in the unit of the axis
+function placeCurves(curves, axis, weight, isLog) {
+  const raiseX = (x) => (x === null || !isLog ? x : x > 0 ? Math.log10(x) : null);
+  const placed = curves.map((curve) => {
+    const lean = (values) => (values && weight && !curve.dots ? smooth(values, curve.gaps, weight) : values);
+    const [drawn, lows, highs] = [curve.values, curve.low, curve.high].map(lean);
+    const points = curve.steps
+      .map((step, place) => ({
+        step,
+        x: raiseX(locate(curve, axis, place, curve.times[place])),
+        value: curve.values[place],
+        drawn: drawn[place],
+        low: lows?.[place],
+        high: highs?.[place],
+        name: curve.names?.[place],
+      }))
+      .filter((point) => point.x !== null)
+      .sort((one, other) => one.x - other.x || one.step - other.step);
+    const events = curve.events
+      .map((event) => ({ ...event, x: raiseX(locate(curve, axis, curve.steps.indexOf(event.step), event.time)) }))
+      .filter((event) => event.x !== null);
+    return { curve, points, events, lost: curve.steps.length - points.length };
+  });
+  const longest = Math.max(0, ...placed.flatMap(({ points }) => points.slice(-1).map((point) => Math.abs(point.x))));
+  const [unit, seconds] = axis !== "relative_time" ? ["", 1]
+    : longest > 3 * 3600 ? ["hours", 3600] : longest > 300 ? ["minutes", 60] : ["seconds", 1];
+  for (const { points, events } of placed) {
+    for (const point of [...points, ...events]) point.x /= seconds;
+    // several steps within one millisecond, or several runs with one setting
+    for (let place = 1; place < points.length; place += 1) {
+      const before = points[place - 1].x;
+      if (points[place].x <= before) points[place].x = before + Math.max(1e-6, Math.abs(before) * 1e-12);
+    }
+  }
+  return { placed, unit };
+}
+
+function findEnds(placed) {
+  const places = placed.flatMap(({ points }) => (points.length ? [points[0].x, points[points.length - 1].x] : []));
+  const [low, high] = [Math.min(...places), Math.max(...places)];
+  return !places.length ? [0, 1] : high > low ? [low - (high - low) * 0.01, high + (high - low) * 0.01] : widen(low, high);
+}
+
+// return the place of a value on the y scale; null if it has no place
+function raise(value, isLog) {
+  if (!Number.isFinite(value) || (isLog && value <= 0)) return null;
+  return isLog ? Math.log10(value) : Math.max(-END, Math.min(END, value));
+}
+
+function chooseLimits(values, kept) {
+  const ordered = Float64Array.from(values).sort();
+  const [first, last] = [ordered[0], ordered[ordered.length - 1]];
+  const cut = Math.ceil(ordered.length * CUT);
+  const inner = ordered.length > 2 * cut ? ordered.subarray(cut, ordered.length - cut) : ordered;
+  const [low, high] = [Math.min(inner[0], ...kept), Math.max(inner[inner.length - 1], ...kept)];
+  if (last - first < WORTH * (high - low) || low === high) return [first, last];
+  const reach = (high - low) / 10;
+  return [ordered.find((value) => value >= low - reach), ordered.findLast((value) => value <= high + reach)];
+}
+
+function widen(low, high) {
+  const margin = high > low
+    ? Math.max((high - low) * 0.08, 1e-9 * Math.max(Math.abs(low), Math.abs(high)))
+    : Math.max(Math.abs(high) * 0.05, 0.05);
+  return [low - margin, high + margin];
+}
+
+function findNearest(points, x) {
+  let low = 0, high = points.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (points[middle].x < x) low = middle + 1;
+    else high = middle;
+  }
+  return low > 0 && x - points[low - 1].x <= points[low].x - x ? points[low - 1] : points[low];
+}
+
+// return the places without a neighbour for a line
+function findLonely(ys) {
+  const kept = ys.map((y, place) => ({ y, place })).filter(({ y }) => y !== undefined);
+  return kept
+    .filter(({ y }, at) => y !== null && (kept[at - 1]?.y ?? null) === null && (kept[at + 1]?.y ?? null) === null)
+    .map(({ place }) => place);
+}

@@ -1,0 +1,90 @@
+"use strict";
+
+// A sweep in parallel coordinates: an axis for each config key that varies, and one for the metric that ranks the runs.
+
+const SVG = "http://www.w3.org/2000/svg";
+const SPREAD = 100; // positive values that differ by this factor get a logarithmic axis
+const TOP = 34, BOTTOM = 14, EDGE = 44, LETTER = 6.4;
+// best to worst, distinct for all kinds of colour vision
+const RAMPS = { light: [[0, 114, 178], [213, 94, 0]], dark: [[86, 180, 233], [240, 140, 60]] };
+
+function shape(tag, attributes, text = "") {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.textContent = text;
+  return element;
+}
+
+function cutText(text, letters) {
+  const most = Math.max(4, Math.floor(letters));
+  return text.length <= most ? text : `${text.slice(0, Math.ceil(most / 2) - 1)}…${text.slice(text.length - Math.floor(most / 2))}`;
+}
+
+// return how an axis places a value, from 0 (below) to 1, and its labels
+function scale(values) {
+  const known = values.filter((value) => value !== null && !Number.isNaN(value));
+  if (known.every((value) => typeof value === "number" && Number.isFinite(value)) && known.length) {
+    const [low, high] = [Math.min(...known), Math.max(...known)];
+    const isLog = low > 0 && high >= SPREAD * low;
+    const at = isLog ? Math.log10 : (value) => value;
+    const place = (value) => (high > low ? (at(value) - at(low)) / (at(high) - at(low)) : 0.5);
+    return { place, labels: low === high ? [low] : [low, high], show: showValue };
+  }
+  const names = [...new Set(known)].sort((one, other) => compare(one, other, 1));
+  return { place: (value) => (names.length > 1 ? names.indexOf(value) / (names.length - 1) : 0.5), labels: names, show: showCell };
+}
+
+function mix([one, other], share) {
+  return `rgb(${one.map((from, place) => Math.round(from + (other[place] - from) * share)).join(", ")})`;
+}
+
+// Return the picture of runs {name, config, values}; `metric` is the place of the metric that ranks them.
+function drawSweep({ keys, metrics, rows }, metric, theme, width) {
+  const height = 250;
+  const columns = [
+    ...keys.map((key, place) => ({ key, values: rows.map((run) => run.config[place]) })),
+    { key: metrics[metric].key, values: rows.map((run) => run.values[metric]) },
+  ].map((column) => ({ ...column, ...scale(column.values) }));
+  const gap = (width - 2 * EDGE) / (columns.length - 1);
+  const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": tell("parallel", rows.length, columns.map((column) => column.key).join(", ")) });
+  const last = columns[columns.length - 1];
+  const isLower = metrics[metric].best === "min";
+  const rankOf = (run) => (Number.isFinite(run.values[metric]) ? (isLower ? last.place(run.values[metric]) : 1 - last.place(run.values[metric])) : 2);
+  const y = (share) => height - BOTTOM - share * (height - TOP - BOTTOM);
+  const lines = rows.map((run) => {
+    let pen = "M";
+    const path = columns.map((column, place) => {
+      const value = place < keys.length ? run.config[place] : run.values[metric];
+      if (value === null || Number.isNaN(value)) {
+        pen = "M";
+        return "";
+      }
+      const point = `${pen}${(EDGE + place * gap).toFixed(1)} ${y(column.place(value)).toFixed(1)}`;
+      pen = "L";
+      return point;
+    }).join("");
+    const rank = rankOf(run);
+    const line = shape("path", { d: path, class: "run", stroke: rank > 1 ? "currentColor" : mix(RAMPS[theme], rank), "stroke-dasharray": rank > 1 ? "2 3" : "none" });
+    line.append(shape("title", {}, `${run.name}: ${showCell(run.values[metric])}`));
+    return { line, rank };
+  });
+  // the best runs lie above the others
+  picture.append(...[...lines].sort((one, other) => other.rank - one.rank).map(({ line }) => line));
+  for (const [place, column] of columns.entries()) {
+    const x = EDGE + place * gap;
+    const anchor = place === 0 ? "start" : place === columns.length - 1 ? "end" : "middle";
+    const title = shape("text", { x: anchor === "start" ? 2 : anchor === "end" ? width - 2 : x, y: 12, "text-anchor": anchor, class: "key" }, cutText(column.key, (anchor === "middle" ? gap - 8 : (gap + EDGE) / 1.5) / LETTER));
+    title.append(shape("title", {}, column.key));
+    picture.append(shape("line", { x1: x, x2: x, y1: y(0), y2: y(1), class: "axis" }), title);
+    // labels that would overlap are left out
+    let free = Infinity;
+    for (const value of column.labels) {
+      const up = y(column.place(value));
+      if (up > free - 13) continue;
+      free = up;
+      const isLast = place === columns.length - 1;
+      picture.append(shape("text", { x: isLast ? x - 5 : x + 5, y: up + 4, "text-anchor": isLast ? "end" : "start", class: "label" }, cutText(column.show(value), (gap - 12) / LETTER)));
+    }
+  }
+  return { picture, lines: lines.map(({ line }) => line) };
+}

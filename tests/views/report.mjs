@@ -1,0 +1,34 @@
+// The report of the demo in a real browser: accessible and within the width, in both languages, light and dark.
+//   node report.mjs CHROMIUM FOLDER [FOLDER FOR SCREENSHOTS]; PYTHON is the interpreter that has the server
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { pathToFileURL } from "node:url";
+import { checkAccessibility, openBrowser } from "./browser.mjs";
+
+const [executablePath, folder, pictures] = process.argv.slice(2);
+const browser = await openBrowser(executablePath);
+let failed = 0, count = 0;
+for (const language of ["en", "zh"]) {
+  const file = `${folder}/report-${language}.html`;
+  execFileSync(process.env.PYTHON ?? "python", ["-m", "swanlab_mcp", "--demo", "report", "digits-mlp", "--lang", language, "-o", file]);
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [390, 1100]) {
+      const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
+      await page.goto(pathToFileURL(file).href);
+      const name = `report-${language}-${colorScheme}-${width}`;
+      count += 1;
+      try {
+        await checkAccessibility(page, name);
+        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${name}: too wide`);
+      } catch (error) {
+        failed += 1;
+        console.error(`report: FAILED ${error.message}`);
+      }
+      if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+      await page.close();
+    }
+  }
+}
+await browser.close();
+console.log(`report: ${count - failed} of ${count} pages hold`);
+process.exitCode = failed ? 1 : 0;
