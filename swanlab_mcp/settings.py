@@ -24,6 +24,7 @@ from swanlab_mcp.core.hosts import (
     Variable,
     choose_host,
     find_insecurity,
+    find_other_host,
     find_placeholder,
     normalise_host,
 )
@@ -224,24 +225,13 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
             found = replace(found, api_host=login.api_host, web_host=login.web_host)
         elif login.api_host == found.api_host:
             found = replace(found, web_host=login.web_host)
+    if not wanted and (problem := find_other_host(place.environ, found)):
+        found = replace(found, host_problem=problem)
     if pages := place.read("SWANLAB_WEB_HOST"):
         try:
             found = replace(found, web_host=normalise_host(pages))
         except InvalidArgument as error:
             problems.append(say("SWANLAB_WEB_HOST is not used: {error}", error=error))
-    other = "" if wanted else place.read("SWANLAB_HOST")
-    with suppress(InvalidArgument):
-        if other and normalise_host(other) in (found.api_host, found.web_host):
-            other = ""
-    if other:
-        # a key for that host must not be sent to another
-        problem = say(
-            "SWANLAB_HOST={value} is not supported, and the server sends no requests to "
-            "{host} in its place: set SWANLAB_API_HOST, or unset SWANLAB_HOST.",
-            value=shorten(other),
-            host=found.api_host,
-        )
-        found = replace(found, host_problem=problem)
     return replace(found, api_key=key, source=source)
 
 

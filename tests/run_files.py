@@ -49,8 +49,9 @@ def encode_log(number: int, line: str, place: int) -> bytes:
     return encode_record(number, 16, body)
 
 
-def encode_finish(state: int = 1) -> bytes:
-    return encode_record(-2, 11, b"\x08" + encode_varint(state) + encode_bytes(3, encode_time(BEGAN + 60_000)))
+def encode_finish(state: int = 1, error: str = "") -> bytes:
+    body = b"\x08" + encode_varint(state) + (encode_bytes(2, error.encode()) if error else b"")
+    return encode_record(-2, 11, body + encode_bytes(3, encode_time(BEGAN + 60_000)))
 
 
 def frame(payload: bytes, offset: int) -> list[bytes]:

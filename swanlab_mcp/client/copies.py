@@ -1,12 +1,13 @@
-"""A run that exists both in SwanLab's cloud and in a folder on this machine."""
+"""Facts about run folders on this machine that SwanLab's cloud does not know."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from swanlab_mcp.core.refs import ExperimentRef
 
-__all__ = ["LocalCopy"]
+__all__ = ["FailedRank", "LocalCopy"]
 
 
 class LocalCopy(NamedTuple):
@@ -27,3 +28,10 @@ class LocalCopy(NamedTuple):
     is_fresh: bool
     is_legacy: bool
     may_be_seeded: bool
+
+
+class FailedRank(NamedTuple):
+    """The rank whose end decides the state of an experiment, with the last step and value of each of its metrics."""
+
+    folder: str
+    last: Mapping[str, tuple[int, float]]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Workspace
-from swanlab_mcp.core.refs import LOCAL, Ref
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, Ref
 from swanlab_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from swanlab_mcp.client.base import Backend
     from swanlab_mcp.client.cache import AnswerCache
-    from swanlab_mcp.client.copies import LocalCopy
+    from swanlab_mcp.client.copies import FailedRank, LocalCopy
     from swanlab_mcp.client.local import OfflineClient
 
 __all__ = ["SwanLabClient", "open_client"]
@@ -42,7 +42,8 @@ class SwanLabClient:
         self.stopped_clock = stopped_clock
         self._cache = cache
         self._backends: list[Backend] = [one for one in (cloud, offline) if one]
-        self._offline = offline if cloud and signed_in else None
+        self._offline = offline
+        self._can_compare = cloud is not None and signed_in
         self._local: Backend = offline or self._backends[0]
         self._others = self._backends[0]
 
@@ -61,7 +62,11 @@ class SwanLabClient:
 
     async def find_copies(self, run_id: str) -> list[LocalCopy]:
         """Return the runs with this id on this machine, if there is a cloud to compare them with."""
-        return await self._offline.find_copies(run_id) if self._offline else []
+        return await self._offline.find_copies(run_id) if self._offline and self._can_compare else []
+
+    async def find_failed_rank(self, ref: ExperimentRef) -> FailedRank | None:
+        """Return the rank that crashed or was aborted, if several processes recorded the experiment on this machine."""
+        return await self._offline.find_failed_rank(ref) if self._offline and ref.workspace == LOCAL else None
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         if not self._signed_in:

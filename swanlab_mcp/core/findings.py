@@ -184,6 +184,11 @@ class Crash(Record):
 
     error: str
     frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Stack frames, the innermost last")
+    rank: str | None = Field(
+        default=None,
+        exclude_if=is_empty,
+        description="Folder of the rank that failed, whose last step and values follow",
+    )
     last_step: int | None = None
     last_values: Settings = Field(default_factory=dict, exclude_if=is_empty)
     similar: list[str] = Field(

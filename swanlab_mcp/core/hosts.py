@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ __all__ = [
     "Variable",
     "choose_host",
     "find_insecurity",
+    "find_other_host",
     "find_placeholder",
     "hide_password",
     "normalise_host",
@@ -28,6 +30,8 @@ DEFAULT_API_HOST = "https://api.swanlab.cn"
 DEFAULT_WEB_HOST = "https://swanlab.cn"
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# the last two are addresses at which SwanLab's local dashboard listens
+_HOST_VARIABLE = re.compile(r"SWANLAB_(?!API_HOST|BOARD_HOST|DASHBOARD_HOST)(?:[A-Z_]+_)?HOST")
 # placeholders that shells, assistants and people leave in place of a value
 _PLACEHOLDER = re.compile(
     r"\$\{[^{}]*\}|^\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*?\}\}|<[^<>]*>|^your[ _-]?(?:swanlab[ _-]?)?(?:api[ _-]?)?key$",
@@ -91,6 +95,28 @@ def find_insecurity(api_host: str) -> str:
         "https, or start with --allow-insecure-host if you trust that network.",
         host=api_host,
     )
+
+
+def find_other_host(environ: Mapping[str, str], account: Account) -> str:
+    """Return why no request may be sent, if a variable names another host than the account, which it does not choose.
+
+    A key for that host must not be sent to the account's host. The pages of a self-hosted SwanLab may be elsewhere.
+    """
+    for name in sorted(filter(_HOST_VARIABLE.fullmatch, environ)):
+        value = environ[name].strip()
+        if not value or (name == "SWANLAB_WEB_HOST" and account.api_host != DEFAULT_API_HOST):
+            continue
+        with suppress(InvalidArgument):
+            if normalise_host(value) in (account.api_host, account.web_host):
+                continue
+        return say(
+            "{name}={value} does not choose the API host, and the server sends no requests to "
+            "{host} in its place: set SWANLAB_API_HOST, or unset {name}.",
+            name=name,
+            value=shorten(value),
+            host=account.api_host,
+        )
+    return ""
 
 
 def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swanlab_mcp.analysis.causes import ErrorText, find_error, normalise_error
@@ -12,6 +12,7 @@ from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.explanations import Explanation, explain, find_rates
 from swanlab_mcp.analysis.hygiene import Lack, check_config, check_curves, find_namesakes
 from swanlab_mcp.client.base import Backend
+from swanlab_mcp.client.copies import FailedRank
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, LogPart
 from swanlab_mcp.core.refs import ExperimentRef
@@ -34,7 +35,10 @@ _OVER = ("FINISHED", "CRASHED", "ABORTED")
 
 @dataclass(frozen=True, slots=True)
 class DiagnosedExperiment:
-    """The findings about an experiment, with their curves; `similar` crashed with the same error line."""
+    """The findings about an experiment, with their curves; `similar` crashed with the same error line.
+
+    `rank` is the process that failed if several recorded the experiment; last step and values are its own.
+    """
 
     experiment: Experiment
     judgement: Judgement
@@ -45,6 +49,7 @@ class DiagnosedExperiment:
     left: int
     link: str
     lacks: Sequence[Lack] = ()
+    rank: FailedRank | None = None
 
     def get_time(self, event: Event) -> int:
         """Return the recording time of an event's first point, in Unix milliseconds (0: unknown)."""
@@ -54,19 +59,27 @@ class DiagnosedExperiment:
 
     def choose_last_values(self) -> dict[str, float]:
         """Return the most informative last values about the experiment's end."""
+        last = self._last
 
         def of(*roles: str) -> list[Curve]:
-            return [curve for curve in self.curves if curve.kind.role in roles]
+            return [curve for curve in self.curves if curve.kind.role in roles and curve.key in last]
 
         # of many GPUs, those with the fullest memory are the most informative
         cards = sorted(of("gpu_memory"), key=lambda curve: -max(filter(math.isfinite, curve.values), default=0.0))
         reserved = [*of("learning_rate", "gradient_norm"), *cards[:_CARDS], *of("host_memory")]
         results = [*of("loss", "error"), *of("quality", "reward")][: max(0, _LAST - len(reserved))]
-        return {curve.key: curve.values[-1] for curve in [*results, *reserved, *cards[_CARDS:]][:_LAST]}
+        return {curve.key: last[curve.key][1] for curve in [*results, *reserved, *cards[_CARDS:]][:_LAST]}
 
     @property
     def last_step(self) -> int | None:
-        return max((curve.steps[-1] for curve in self.curves if not curve.key.startswith("__swanlab__")), default=None)
+        return max((step for key, (step, _) in self._last.items() if not key.startswith("__swanlab__")), default=None)
+
+    @property
+    def _last(self) -> Mapping[str, tuple[int, float]]:
+        """Return the last step and value by key: of the process that failed, or of the only one."""
+        if self.rank:
+            return self.rank.last
+        return {curve.key: (curve.steps[-1], curve.values[-1]) for curve in self.curves}
 
 
 async def diagnose_experiment(
@@ -97,7 +110,10 @@ async def diagnose_experiment(
     )
     link = backend.get_link(ref)
     lacks = await _find_lacks(backend, ref, experiment, curves)
-    found = DiagnosedExperiment(experiment, judgement, explanations, error, similar, curves, verdict.left, link, lacks)
+    rank = await client.find_failed_rank(ref)
+    found = DiagnosedExperiment(
+        experiment, judgement, explanations, error, similar, curves, verdict.left, link, lacks, rank
+    )
     copy = await note_copy(client, ref, experiment)
     return ApiResponse(data=found, notes=[*answer.notes, *([copy] if copy else [])])
 

@@ -102,6 +102,7 @@ def _publish_crash(found: DiagnosedExperiment) -> Crash | None:
     return Crash(
         error=shorten(error.line, _LINE),
         frames=[frame if len(frame) <= _PATH else f"…{frame[-_PATH:]}" for frame in error.frames],
+        rank=found.rank.folder if found.rank else None,
         last_step=found.last_step,
         last_values={key: round_number(value) for key, value in found.choose_last_values().items()},
         similar=[f"{shorten(one.name, 40)} ({one.cuid})" for one in found.similar[:5]],

@@ -13,7 +13,7 @@ from swanlab_mcp.cli.main import main
 from swanlab_mcp.cli.parser import find_language_option
 from swanlab_mcp.settings import DEFAULT_API_HOST, Settings, load_settings
 from tests.cli.test_command import ROOT
-from tests.conftest import RUNS
+from tests.conftest import RUNS, session, text_of
 from tests.fake_swanlab import Fault, State
 
 PLACEHOLDERS = [
@@ -79,19 +79,43 @@ def test_empty_variables_and_options_are_ignored(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("value", ["swan.example.com", "http://10.0.0.5:8000", "not a host"])
-def test_swanlab_host_is_reported_and_the_key_is_not_sent(
-    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["SWANLAB_HOST", "SWANLAB_WEB_HOST", "SWANLAB_SERVER_HOST"])
+def test_other_host_variable_is_reported_and_the_key_is_not_sent(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
-    monkeypatch.setenv("SWANLAB_HOST", value)
+    monkeypatch.setenv(name, value)
     shown = check(capsys)
-    assert f"login: failed. SWANLAB_HOST={value} is not supported, and the server sends no requests to " in shown
-    assert "set SWANLAB_API_HOST" in shown
+    assert f"login: failed. {name}={value} does not choose the API host, and the server sends no requests to " in shown
+    assert f"set SWANLAB_API_HOST, or unset {name}." in shown
+    assert "login: works" not in shown
     monkeypatch.setenv("SWANLAB_API_HOST", "https://swan.example.com")
     assert load_settings().host_problem == ""
     monkeypatch.delenv("SWANLAB_API_HOST")
-    monkeypatch.setenv("SWANLAB_HOST", "https://swanlab.cn")
+    monkeypatch.setenv(name, "https://swanlab.cn")
     assert load_settings().host_problem == ""
+
+
+@pytest.mark.anyio
+async def test_first_answer_names_the_variable_of_an_ignored_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
+    monkeypatch.setenv("SWANLAB_WEB_HOST", "https://swan.example.com")
+    async with session(load_settings()) as client:
+        answer = await client.call_tool("list_workspaces", {})
+    assert answer.is_error
+    assert "SWANLAB_WEB_HOST=https://swan.example.com does not choose the API host" in text_of(answer)
+
+
+@pytest.mark.parametrize("name", ["SWANLAB_BOARD_HOST", "SWANLAB_DASHBOARD_HOST"])
+def test_address_of_the_local_dashboard_does_not_block_requests(name: str) -> None:
+    assert load_settings(environ={name: "0.0.0.0", "SWANLAB_API_KEY": "key"}).host_problem == ""
+
+
+def test_pages_of_a_self_hosted_login_may_be_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("machine swan.example.com\n login x\n password key\n", encoding="utf-8")
+    found = load_settings(environ={"SWANLAB_ROOT": str(tmp_path), "SWANLAB_WEB_HOST": "https://pages.example.com"})
+    assert (found.api_host, found.web_host) == ("https://swan.example.com", "https://pages.example.com")
+    assert found.host_problem == ""
 
 
 def test_ignored_path_prefix_is_reported_with_the_used_address(host: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from cachetools import LRUCache
 
 from swanlab_mcp.client.base import ChooseKeys
-from swanlab_mcp.client.copies import LocalCopy
+from swanlab_mcp.client.copies import FailedRank, LocalCopy
 from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
-from swanlab_mcp.client.local.experiment import LocalExperiment, note_shared_ids
+from swanlab_mcp.client.local.experiment import LocalExperiment
+from swanlab_mcp.client.local.notes import note_shared_ids
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import say
@@ -118,7 +119,7 @@ class OfflineClient:
         ordered = sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
         shown = ordered[offset : None if limit is None else offset + limit]
         found, about = await run_in_thread(_describe_all, shown)
-        about += note_shared_ids(ordered)
+        about += note_shared_ids([one.group for one in ordered])
         return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=[*notes, *about])
 
     async def narrow_experiments(
@@ -174,6 +175,10 @@ class OfflineClient:
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
         return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
+
+    async def find_failed_rank(self, ref: ExperimentRef) -> FailedRank | None:
+        """Return the rank that decided the state of an experiment, if several ranks recorded it and one failed."""
+        return (await self._ask(ref, lambda one, work: (one.describe_failed_rank(work), []))).data
 
     async def find_copies(self, run_id: str) -> list[LocalCopy]:
         """Return facts about the folders with a recorded id; several experiments may share an id."""

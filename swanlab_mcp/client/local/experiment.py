@@ -6,10 +6,17 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from swanlab_mcp.client.copies import LocalCopy
+from swanlab_mcp.client.copies import FailedRank, LocalCopy
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.grouping import Group, split_sessions
-from swanlab_mcp.client.local.notes import note_damage, note_earlier, note_open, note_problems, note_ranks
+from swanlab_mcp.client.local.notes import (
+    note_damage,
+    note_earlier,
+    note_open,
+    note_problems,
+    note_ranks,
+    note_shared_ids,
+)
 from swanlab_mcp.client.local.records import MediaEntry
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.local.series import Series, Tally
@@ -30,7 +37,7 @@ from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["LocalExperiment", "note_shared_ids"]
+__all__ = ["LocalExperiment"]
 
 _NAMED = 5
 # most severe first
@@ -50,9 +57,9 @@ class LocalExperiment:
 
     def __init__(self, group: Group, broken: Sequence[RunBase] = ()) -> None:
         self._broken = broken
+        self.group = group
         self.runs = group.runs
         self.cuid = group.cuid
-        self.reason = group.reason
         self.started_at = self.runs[0].started_at
         *self._earlier, self._ranks = split_sessions(self.runs)
 
@@ -146,6 +153,14 @@ class LocalExperiment:
             not latest.can_resume,
         )
 
+    def describe_failed_rank(self, work: Work) -> FailedRank | None:
+        """Return the rank that failed first, or `None` if there is one process or no rank failed."""
+        rank = self._deciding
+        if len(self._ranks) < 2 or rank.ending.state not in ("CRASHED", "ABORTED"):
+            return None
+        tallies = rank.read_tallies(None, work)
+        return FailedRank(rank.folder.name, {key: one.last for key, one in tallies.items() if one.last})
+
     def _note_folders(self) -> list[str]:
         """Return notes on the experiment's folders, and why others with the same recorded id are excluded."""
         if len(self._ranks) < len(self.runs) and len(self._ranks) > 1:
@@ -157,7 +172,7 @@ class LocalExperiment:
                     ranks=len(self._ranks),
                 ),
                 *note_earlier(self._name, self._earlier),
-                *note_shared_ids([self]),
+                *note_shared_ids([self.group]),
             ]
         if len(self.runs) > 1:
             return [
@@ -165,9 +180,9 @@ class LocalExperiment:
                     "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
                     count=len(self.runs),
                 ),
-                *note_shared_ids([self]),
+                *note_shared_ids([self.group]),
             ]
-        return note_shared_ids([self])
+        return note_shared_ids([self.group])
 
     def summarise(self, keys: Collection[str] | None, work: Work) -> tuple[Summary, list[str]]:
         """Return the summary of the keys (`None`: of all), and notes."""
@@ -351,43 +366,6 @@ class LocalExperiment:
         deciding = self._deciding
         is_open = deciding.ending.state == "UNKNOWN"
         return [*note_ranks(self._name, self._ranks), *(note_open(self._name, deciding) if is_open else ())]
-
-
-def note_shared_ids(experiments: Sequence[LocalExperiment]) -> list[str]:
-    """Return why experiments have their folder's name as id: other folders have the same recorded id."""
-    split = [one for one in experiments if one.reason]
-    if not split:
-        return []
-    ids = {one.runs[0].run_id for one in split}
-    listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
-    why = {
-        "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, which the script seeds"),
-        "workspace": say("their workspaces differ"),
-        "address": say("their pages in the cloud differ"),
-        "name": say("their names differ"),
-        "config": say("their configs differ"),
-        "command": say("their commands differ"),
-        "metrics": say("they have no metric in common"),
-        "steps": say("their steps start again"),
-    }
-    reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
-    if all(one.cuid == one.runs[0].folder.name for one in split):
-        return [
-            say(
-                "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
-                "the id of each is the name of its (first) folder.",
-                ids=listed,
-                reasons=reasons,
-            )
-        ]
-    return [
-        say(
-            "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
-            "the id of each is the name of its (first) folder and a hash of its path.",
-            ids=listed,
-            reasons=reasons,
-        )
-    ]
 
 
 def _name_item(run: RunBase, place: int, entry: MediaEntry) -> str:

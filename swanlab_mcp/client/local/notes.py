@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from swanlab_mcp.client.local.grouping import Group
 from swanlab_mcp.client.local.liveness import guess_fate
 from swanlab_mcp.client.local.run_base import Damage, RunBase
 from swanlab_mcp.client.values import is_object
@@ -13,7 +14,7 @@ from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["note_damage", "note_earlier", "note_open", "note_problems", "note_ranks"]
+__all__ = ["note_damage", "note_earlier", "note_open", "note_problems", "note_ranks", "note_shared_ids"]
 
 # 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the start of the file cannot be read
 _FORMATS = (None, 0, 1, 2)
@@ -87,6 +88,43 @@ def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
             len(failed),
             name=name,
             folders=", ".join(quote(run.folder.name) for run in failed[:_NAMED]),
+        )
+    ]
+
+
+def note_shared_ids(groups: Sequence[Group]) -> list[str]:
+    """Return why experiments have their folder's name as id: other folders have the same recorded id."""
+    split = [one for one in groups if one.reason]
+    if not split:
+        return []
+    ids = {one.runs[0].run_id for one in split}
+    listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
+    why = {
+        "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, which the script seeds"),
+        "workspace": say("their workspaces differ"),
+        "address": say("their pages in the cloud differ"),
+        "name": say("their names differ"),
+        "config": say("their configs differ"),
+        "command": say("their commands differ"),
+        "metrics": say("they have no metric in common"),
+        "steps": say("their steps start again"),
+    }
+    reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
+    if all(one.cuid == one.runs[0].folder.name for one in split):
+        return [
+            say(
+                "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
+                "the id of each is the name of its (first) folder.",
+                ids=listed,
+                reasons=reasons,
+            )
+        ]
+    return [
+        say(
+            "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
+            "the id of each is the name of its (first) folder and a hash of its path.",
+            ids=listed,
+            reasons=reasons,
         )
     ]
 

@@ -473,3 +473,31 @@ async def test_single_rank_that_continues_after_its_crash_is_finished(tmp_path: 
     answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "job"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
+
+
+async def diagnose_crash(folder: Path, cuid: str = "job", project: str = "made") -> dict[str, Any]:
+    async with session(Settings(log_dirs=(folder,))) as client:
+        given = {"project": f"local/{project}", "exp_cuid": cuid}
+        result = await client.call_tool("diagnose_experiment", given)
+    crash: dict[str, Any] = result.structured_content["data"]["crash"]
+    assert f"crash.rank: {crash['rank']}" in text_of(result)
+    return crash
+
+
+async def test_last_step_of_a_crash_is_that_of_the_failed_rank(tmp_path: Path) -> None:
+    write_rank(tmp_path, 1, [*points(0, 9), encode_finish()])
+    write_rank(tmp_path, 2, [*points(0, 4), encode_finish(2, "ValueError: made up")])
+    crash = await diagnose_crash(tmp_path)
+    assert crash["rank"] == f"run-{FIRST}-job-node-2"
+    assert (crash["last_step"], crash["last_values"]) == (3, {"loss": 7.0})
+
+
+async def test_failed_rank_without_points_has_no_last_step(tmp_path: Path) -> None:
+    write_rank(tmp_path, 1, [*points(0, 9), encode_finish()])
+    write_rank(tmp_path, 2, [encode_finish(2, "ValueError: made up")])
+    crash = await diagnose_crash(tmp_path)
+    assert (crash["rank"], crash.get("last_step"), crash.get("last_values")) == (f"run-{FIRST}-job-node-2", None, None)
+
+
+async def test_recorded_crash_names_its_rank() -> None:
+    assert (await diagnose_crash(RANKS, "ddpjob0b", "ddp"))["rank"].startswith("run-20261128_1228")
