@@ -322,7 +322,7 @@ class PlottedCurve(Record):
         default=None, exclude_if=is_none, description="Experiments of a group; figures are of their mean"
     )
     n_last: int | None = Field(default=None, exclude_if=is_none, description="Experiments that reach the last step")
-    x: Number | None = Field(default=None, exclude_if=is_none, description="The value of the config key on the x axis")
+    x: Number | None = Field(default=None, exclude_if=is_none, description="The place of an experiment's point")
     last: Extreme | None = Field(default=None, exclude_if=is_none)
     low: Number | None = Field(default=None, exclude_if=is_none, description="The band of a group at the last step")
     high: Number | None = Field(default=None, exclude_if=is_none)

@@ -203,7 +203,7 @@ PlotAxis = Annotated[
     str,
     Field(
         max_length=512,
-        description="Axis: step, time, relative_time, a metric key, or config.KEY (a point per experiment)",
+        description="Axis: step, time, relative_time, a metric key; config.KEY or metric.KEY: a point per experiment",
     ),
 ]
 GroupBy = Annotated[

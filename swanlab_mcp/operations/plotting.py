@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.bands import Spread
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import Selection
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
@@ -36,16 +37,18 @@ from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.operations.partial import read_known
 from swanlab_mcp.operations.plot_groups import PlotGroup, find_config_values, group_experiments
 
-__all__ = ["CLOCKS", "MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
+__all__ = ["CLOCKS", "METRIC", "MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
 
 MOST_CURVES = 20
 CLOCKS = ("step", "time", "relative_time")
+_CONFIG, METRIC = "config.", "metric."  # prefixes of an axis with a point per experiment
+_Answers = Sequence[tuple["PlottedExperiment", ApiResponse[dict[str, Points]]]]
 
 
 class PlottedExperiment(NamedTuple):
     """An experiment of a plot; `label` is its id or path; `began` is in seconds since 1970, 0 for unknown.
 
-    `axis` holds the values of the x axis by step, if a metric is the x axis; `place` the value of its config key.
+    `axis` holds the values of the x axis by step, if a metric is the x axis; `place` the place of its only point.
     """
 
     ref: ExperimentRef
@@ -116,15 +119,15 @@ async def plot_metrics(
         if not wanted:
             raise missing
         notes.append(str(missing))
-    is_scatter = x_axis.startswith("config.")
+    is_scatter = x_axis.startswith((_CONFIG, METRIC))
     groups = group_experiments([one.found for one in experiments], group_by) if group_by else []
     _refuse_many(len(wanted) if is_scatter else _count_curves(experiments, wanted, groups))
-    if is_scatter:
+    if x_axis.startswith(_CONFIG):
         experiments = _place(experiments, x_axis, notes)
-        read = partial(_read_summary, client)
-    else:
-        read = partial(_read, client, x_axis=x_axis)
+    read = partial(_read_summary if is_scatter else _read, client, x_axis=x_axis)
     answers = await progress.follow("experiments", *(read(one, wanted) for one in experiments))
+    if x_axis.startswith(METRIC):
+        answers = _keep_placed(answers, x_axis, notes)
     notes += [note for _, answer in answers for note in answer.notes]
     notes += [
         say(
@@ -188,6 +191,26 @@ def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[st
     return placed
 
 
+def _keep_placed(answers: _Answers, x_axis: str, notes: list[str]) -> _Answers:
+    """Return the answers of the experiments that have a value on the x axis."""
+    placed = [(one, answer) for one, answer in answers if math.isfinite(one.place)]
+    key = x_axis.removeprefix(METRIC)
+    if not placed:
+        raise match_known_keys(dict.fromkeys(name for one, _ in answers for name in one.keys), [key])[1] or NotFound(
+            say("No experiment has a finite value of {key}.", key=quote(key))
+        )
+    if len(placed) < len(answers):
+        notes.append(
+            say_plural(
+                "{count} experiment without a finite value of {key} is not drawn.",
+                "{count} experiments without a finite value of {key} are not drawn.",
+                len(answers) - len(placed),
+                key=quote(key),
+            )
+        )
+    return placed
+
+
 async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str, username: str) -> PlottedExperiment:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
@@ -226,17 +249,30 @@ async def _read(
     return one, answer.model_copy(update={"data": {key: points[key] for key in keys if key in points}})
 
 
+def _choose_result(key: str, values: Sequence[float]) -> float:
+    """Return the best value, the last one if the direction of the metric is unknown."""
+    finite = [value for value in values if math.isfinite(value)]
+    direction = describe_key(key).direction
+    if not direction or not finite:
+        return values[-1]
+    return min(finite) if direction == "min" else max(finite)
+
+
 async def _read_summary(
-    client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str]
+    client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str
 ) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
     """Return the smallest, largest and last value of each key as its points."""
     answer = await client.at(one.ref).get_summary(one.ref)
     points: dict[str, Points] = {}
-    for key in wanted:
+    axis = [x_axis.removeprefix(METRIC)] if x_axis.startswith(METRIC) else []
+    for key in dict.fromkeys([*wanted, *axis]):
         found = (answer.data or {}).get(key)
         if found and found.value is not None and found.step is not None:
             values = {end.step: float(end.value) for end in (found.min, found.max) if end and end.step is not None}
             values[found.step] = float(found.value)
             steps = sorted(values)
             points[key] = Points(steps, [values[step] for step in steps], [0] * len(steps))
-    return one, ApiResponse(data=points, notes=answer.notes)
+    for key in axis:
+        if key in points:
+            one = one._replace(place=_choose_result(key, points[key].values))
+    return one, ApiResponse(data={key: points[key] for key in wanted if key in points}, notes=answer.notes)

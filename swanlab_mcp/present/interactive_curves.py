@@ -11,7 +11,7 @@ from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart, label_experiments
 from swanlab_mcp.present.interactive_runs import describe_runs
 from swanlab_mcp.present.plot_lines import Line, Place, choose_value, divide_lines, measure_group, place_lines
-from swanlab_mcp.present.scatter import divide_points
+from swanlab_mcp.present.scatter import divide_points, name_place
 
 __all__ = ["describe_view"]
 
@@ -21,7 +21,7 @@ def describe_view(
 ) -> dict[str, Any]:
     """Return the data of the interactive chart; `members` are the experiments' lines, `lines` may be of groups."""
     if plot.is_scatter:
-        curves, x_name = _list_points(lines, plot), plot.x_axis
+        curves, x_name = _list_points(lines, plot), name_place(plot)
     else:
         name_x, places = place_lines(members, plot.x_axis)
         by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}

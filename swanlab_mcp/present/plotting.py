@@ -30,7 +30,7 @@ from swanlab_mcp.present.plot_lines import (
     name_runs,
     place_lines,
 )
-from swanlab_mcp.present.scatter import arrange_points, describe_points
+from swanlab_mcp.present.scatter import arrange_points, describe_points, name_place
 from swanlab_mcp.present.sparklines import draw_sparkline
 
 __all__ = ["arrange", "publish"]
@@ -171,7 +171,7 @@ def _arrange_panels(
 ) -> tuple[NameAxis, list[Panel]]:
     """Return the name of the x axis and the panels; `members` are the experiments' lines, `lines` may be of groups."""
     if plot.is_scatter:
-        return lambda: plot.x_axis, arrange_points(lines, plot)
+        return partial(name_place, plot), arrange_points(lines, plot)
     name_x, places = place_lines(members, plot.x_axis)
     lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(members, places, strict=True))
     if lost:

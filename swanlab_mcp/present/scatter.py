@@ -1,17 +1,18 @@
-"""Scatter plots of experiments: a result over a config value, with a colour for each group."""
+"""Scatter plots of experiments: a result over a config value or another result, with a colour for each group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import PlottedCurve
 from swanlab_mcp.operations.plot_groups import PlotGroup
-from swanlab_mcp.operations.plotting import Plot
+from swanlab_mcp.operations.plotting import METRIC, Plot
 from swanlab_mcp.present.charts import Curve, Panel
 from swanlab_mcp.present.plot_lines import Line, choose_value, name_group
 
-__all__ = ["arrange_points", "describe_points", "divide_points"]
+__all__ = ["arrange_points", "describe_points", "divide_points", "name_place"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
@@ -40,6 +41,18 @@ def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str
     return divided
 
 
+def name_result(key: str, *, is_best: bool) -> str:
+    return say("{key} (best)", key=key) if is_best else say("{key} (last)", key=key)
+
+
+def name_place(plot: Plot) -> str:
+    """Return the name of the x axis: a config key, or the metric whose best or last value each point has."""
+    if not plot.x_axis.startswith(METRIC):
+        return plot.x_axis
+    key = plot.x_axis.removeprefix(METRIC)
+    return name_result(key, is_best=bool(describe_key(key).direction))
+
+
 def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
     """Return a panel for each key: the best value of each experiment, the last one if the direction is unknown."""
     panels: list[Panel] = []
@@ -56,6 +69,5 @@ def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
             if own
         ]
         is_best = any(own[-1].row.best for _, own in groups if own)
-        title = say("{key} (best)", key=key) if is_best else say("{key} (last)", key=key)
-        panels.append(Panel(title, key, curves))
+        panels.append(Panel(name_result(key, is_best=is_best), key, curves))
     return panels

@@ -356,9 +356,29 @@ async def test_metric_or_config_can_be_the_x_axis(settings: Settings, sweep: Sta
         assert coloured not in pictures
 
 
+async def test_results_can_be_drawn_over_another_result(settings: Settings, sweep: State) -> None:
+    project = sweep.projects[-1]
+    for number, losses in enumerate([[3.0, 1.0, 2.0], [5.0, 4.0, 6.0], [math.nan]]):
+        metrics = {"val/loss": list(enumerate(losses)), "epoch": [(0, 1.0), (1, number + 7.0)]}
+        sweep.add_experiment(project, f"x{number}", cuid=f"x{number}", config={"lr": number}, metrics=metrics)
+    given = {"project": project.name, "exp_cuids": ["x0", "x1", "x2"], "keys": ["epoch"]}
+    async with session(settings) as client:
+        png, text = await plot(client, **given, x_axis="metric.val/loss")
+        coloured, _ = await plot(client, **given, x_axis="metric.val/loss", group_by="lr")
+        _, last = await plot(client, **{**given, "keys": ["val/loss"]}, x_axis="metric.epoch")
+    assert [(row["name"], row["x"], row["last.value"]) for row in read_rows(text)] == [
+        ("x0", "1", "7"),
+        ("x1", "4", "8"),
+    ]
+    assert "1 experiment without a finite value of val/loss is not drawn." in text
+    assert png != coloured
+    assert [row["x"] for row in read_rows(last)] == ["7", "8", "9"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        ({"x_axis": "metric.val/los"}, "Similar names among its 2: val/loss"),
         ({"group_by": "learning"}, "No experiment has a config key learning. Similar names: lr, seed."),
         ({"x_axis": "epcoh"}, "Similar names among its 2: epoch"),
         ({"x_axis": "config.sed"}, "No experiment has a config key sed. Similar names: seed."),
