@@ -88,6 +88,8 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--audit", default="", metavar="FILE", help=text)
     text = say("requests per minute of each key (default: no limit)")
     serve.add_argument("--rate", default=0, type=_whole, metavar="N", help=text)
+    text = say("TOML file of limits, such as rate = 60; SIGHUP reloads it")
+    serve.add_argument("--limits", default="", metavar="FILE", help=text)
     text = say("time for running calls to finish after SIGTERM (default: 0.5)")
     serve.add_argument("--drain", default=0.5, type=_positive(float), metavar="SECONDS", help=text)
     text = say("serve Prometheus metrics on this port; 0 takes a free port")

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -69,7 +70,7 @@ def divert_stdout() -> BinaryIO:
     """
     # the SDK's loop would delay Ctrl-C until standard input ends
     protocol = os.fdopen(os.dup(1), "wb")
-    end_on_signals(lambda _number: _answer_changes(protocol))
+    end_on_signals(lambda number: _close_stdio(protocol, number))
     try:
         os.dup2(2, 1)
     except OSError:  # no stderr
@@ -89,6 +90,15 @@ def end_on_signals(before: Callable[[int], None] | None = None) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
             signal.signal(number, stop)
+
+
+def _close_stdio(protocol: BinaryIO, number: int) -> None:
+    _answer_changes(protocol)
+    if number == getattr(signal, "SIGHUP", None):
+        text = say("Stopped by {signal}.", signal="SIGHUP")
+        # the terminal may be gone
+        with suppress(OSError):
+            os.write(2, f"{text}\n".encode())
 
 
 def _answer_changes(protocol: BinaryIO) -> None:
@@ -148,6 +158,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     from swanlab_mcp.server.http import create_http_app
     from swanlab_mcp.server.limits import Limits
     from swanlab_mcp.server.listening import serve_http
+    from swanlab_mcp.server.reloading import make_reload, read_limits
 
     problem = _find_http_problem(settings, arguments)
     if problem:
@@ -159,7 +170,9 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         path = shorten(arguments.audit)
         print(say("The audit log {path} cannot be written: {why}.", path=path, why=error.strerror), file=sys.stderr)
         return 2
+    options = Limits(rate=arguments.rate)
     try:
+        limits = read_limits(arguments.limits, options) if arguments.limits else replace(options)
         metrics = _serve_metrics(arguments)
         app = create_http_app(
             settings,
@@ -167,7 +180,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
             allowed_origins=arguments.allowed_origin,
             shared_key=arguments.shared_key,
             log_level=arguments.log_level,
-            limits=Limits(rate=arguments.rate),
+            limits=limits,
             audit=audit,
             metrics=metrics,
         )
@@ -175,8 +188,11 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     end_on_signals()
+    # in a terminal, SIGHUP means that the terminal was closed
+    is_service = not sys.stdin.isatty()
+    reload = make_reload(limits, arguments.limits, options, {}, settings.language) if is_service else None
     try:
-        serve_http(app, arguments.http_host, arguments.http_port, arguments.drain)
+        serve_http(app, arguments.http_host, arguments.http_port, arguments.drain, reload)
     except (OSError, OverflowError) as error:
         address = f"{arguments.http_host}:{arguments.http_port}"
         print(say("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)

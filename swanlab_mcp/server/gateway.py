@@ -110,7 +110,7 @@ class Gateway:
         self.readiness = readiness or Readiness(None)
         self.metrics = metrics
         self._slots = Slots(self.limits)
-        self._rates = Rates(self.limits.rate)
+        self._rates = Rates(self.limits)
         self._large_bodies = asyncio.Semaphore(self.limits.large_bodies)
         self._requests: set[asyncio.Task[Any]] = set()
         self._is_ending = False

@@ -21,9 +21,11 @@ __all__ = ["RETRY_AFTER", "Limits", "Rates", "Refused", "Slots"]
 RETRY_AFTER = "2"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Limits:
     """The most that callers may use; `rate` is requests per minute and key, 0 for no limit.
+
+    All parts of a server share one object, so that a changed limit applies to the next request or connection.
 
     Above `connections` in total, or `connections_per_address` from an address, the oldest connection that waits for a
     header, a body or the next request is closed. At most `large_bodies` bodies of more than `large_body` bytes are read
@@ -105,30 +107,31 @@ class Slots:
 
 
 class Rates:
-    """A token bucket per caller: `rate` requests at once, refilled within a minute."""
+    """A token bucket per caller: `limits.rate` requests at once, refilled within a minute."""
 
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
         self._clock = clock
         # a bucket is full again after a minute, so it can be dropped
         self._left = TTLCache[str, tuple[float, float]](10_000, ttl=60, timer=clock)
 
     def count(self, caller: str) -> None:
         """Count a request. Raises Refused (429) with the time until the next request is accepted."""
-        if not self._rate:
+        rate = self._limits.rate
+        if not rate:
             return
         now = self._clock()
-        left, since = self._left.get(caller, (float(self._rate), now))
-        left = min(self._rate, left + (now - since) * self._rate / 60)
+        left, since = self._left.get(caller, (float(rate), now))
+        left = min(rate, left + (now - since) * rate / 60)
         if left < 1:
-            seconds = math.ceil((1 - left) * 60 / self._rate)
+            seconds = math.ceil((1 - left) * 60 / rate)
             raise Refused(
                 429,
                 say_plural(
                     "Your key may send {rate} requests a minute; try again in {count} second.",
                     "Your key may send {rate} requests a minute; try again in {count} seconds.",
                     seconds,
-                    rate=self._rate,
+                    rate=rate,
                 ),
                 **{"retry-after": str(seconds)},
             )

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import uvicorn
@@ -32,19 +32,22 @@ class _Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._most = min(limits.connections, _raise_file_limit() // 2)
+        self._files = _raise_file_limit()
         self._open: dict[_Connection, str] = {}
         self._counts = Counter[str]()
 
     def __len__(self) -> int:
         return len(self._open)
 
+    def __iter__(self) -> Iterator[_Connection]:
+        return iter(tuple(self._open))
+
     def add(self, new: _Connection) -> None:
         address = self._open[new] = _group(new.client[0] if new.client else "")
         self._counts[address] += 1
         if self._counts[address] > self.limits.connections_per_address:
             self._close_one(new, address)
-        elif len(self._open) > self._most:
+        elif len(self._open) > min(self.limits.connections, self._files // 2):
             self._close_one(new, "")
 
     def remove(self, old: _Connection) -> None:
@@ -73,7 +76,9 @@ class _Connection(H11Protocol):
 
     def __init__(self, connections: _Connections, **how: Any) -> None:
         super().__init__(**how)
+        self.timeout_keep_alive = int(connections.limits.idle_seconds)
         self._all = connections
+        self._is_last = False
         self._header_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -95,7 +100,20 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._is_last:
+            self.shutdown()
         self._watch()
+
+    def shutdown(self) -> None:
+        """Answer one more request: a proxy may have sent it before it noticed that the server ends."""
+        self._is_last = True
+        if self.progress in (_BODY, _BUSY):
+            self.cycle.keep_alive = False
+            self.cycle.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+
+    def close_unless_busy(self) -> None:
+        if self.progress in (_NO_HEADER, _IDLE):
+            super().shutdown()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -131,31 +149,70 @@ class _Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Gateway, config: uvicorn.Config, drain: float) -> None:
+    def __init__(
+        self,
+        app: Gateway,
+        config: uvicorn.Config,
+        connections: _Connections,
+        drain: float,
+        reload: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
         self._app = app
+        self._connections = connections
         self._drain = drain
+        self._reload = reload
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Handle SIGHUP as uvicorn handles SIGINT and SIGTERM: calls get their response before the process ends."""
+        """Handle SIGHUP too: reload if the server can, else end as uvicorn does on SIGINT and SIGTERM."""
         number = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
             if number is None or threading.current_thread() is not threading.main_thread():
                 yield
                 return
-            before = signal.signal(number, self.handle_exit)
+            before = signal.signal(number, self._reload_soon if self._reload else self.handle_exit)
             try:
                 yield
             finally:
                 signal.signal(number, before)
 
+    def _reload_soon(self, _number: int, _frame: object) -> None:
+        assert self._reload
+        asyncio.get_running_loop().call_soon_threadsafe(self._reload)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # stopped requests are not errors, and each gets a response
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._app.readiness.is_ending = True
-        asyncio.get_running_loop().call_later(self._drain, self._app.stop)
+        asyncio.get_running_loop().call_later(self._drain, self._stop)
+        await self._accept_waiting(sockets or [])
         await super().shutdown(sockets)
+
+    def _stop(self) -> None:
+        self._app.stop()
+        for connection in self._connections:
+            connection.close_unless_busy()
+
+    async def _accept_waiting(self, sockets: list[socket.socket]) -> None:
+        """Accept the connections that the system has established already: closing the socket would reset them."""
+        loop = asyncio.get_running_loop()
+        for listener in sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows
+                loop.remove_reader(listener)
+        # connections that the loop has accepted get their transports
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for listener in sockets:
+            with contextlib.suppress(OSError):  # no connection waits
+                while True:
+                    accepted, _ = listener.accept()
+                    accepted.setblocking(False)
+                    await loop.connect_accepted_socket(self._make_connection, accepted)
+
+    def _make_connection(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 def is_loopback(host: str) -> bool:
@@ -173,8 +230,11 @@ def listen(host: str, port: int) -> socket.socket:
     )
 
 
-def make_server(app: Gateway, drain: float = 0.5) -> uvicorn.Server:
-    """Return a server that runs `app` within its limits; at the end, running calls have `drain` seconds to finish."""
+def make_server(app: Gateway, drain: float = 0.5, reload: Callable[[], None] | None = None) -> uvicorn.Server:
+    """Return a server that runs `app` within its limits; at the end, running calls have `drain` seconds to finish.
+
+    SIGHUP calls `reload`, or ends the server if it is absent.
+    """
     connections = _Connections(app.limits)
     if app.metrics:
         app.metrics.add_gauge("open_connections", "Open connections of callers", connections.__len__)
@@ -193,14 +253,13 @@ def make_server(app: Gateway, drain: float = 0.5) -> uvicorn.Server:
         server_header=False,
         lifespan="on",
         ws="none",
-        timeout_keep_alive=int(app.limits.idle_seconds),
         timeout_graceful_shutdown=math.ceil(drain + 0.5),
     )
-    return _Server(app, config, drain)
+    return _Server(app, config, connections, drain, reload)
 
 
-def serve_http(app: Gateway, host: str, port: int, drain: float) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP; then running calls have `drain` seconds to finish.
+def serve_http(app: Gateway, host: str, port: int, drain: float, reload: Callable[[], None] | None) -> None:
+    """Serve until SIGINT or SIGTERM; then running calls have `drain` seconds to finish. SIGHUP as in `make_server`.
 
     Earlier signal handlers are called at the end. Raises OSError if the address is unavailable.
     """
@@ -208,7 +267,7 @@ def serve_http(app: Gateway, host: str, port: int, drain: float) -> None:
     shown = f"[{host}]" if ":" in host else host
     sys.stderr.write(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{PATH}\n")
     sys.stderr.flush()
-    make_server(app, drain).run(sockets=[listener])
+    make_server(app, drain, reload).run(sockets=[listener])
 
 
 def _group(address: str) -> str:

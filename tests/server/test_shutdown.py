@@ -216,7 +216,7 @@ def test_signal_during_a_change_reports_an_unknown_outcome(host: str, state: Sta
     assert_doubtful(json.loads(lines[0]))
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_the_shared_server_during_a_change_reports_an_unknown_outcome(
     host: str, state: State, end: int
 ) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,7 +23,16 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import NetworkVariables, Variable, read_network_variables
 
-__all__ = ["Failure", "Network", "Place", "explain", "is_exempt", "place_download", "refuse_scheme"]
+__all__ = [
+    "Failure",
+    "Network",
+    "Place",
+    "explain",
+    "is_exempt",
+    "place_download",
+    "refuse_scheme",
+    "reload_certificates",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
@@ -37,16 +46,26 @@ _OTHER_NAME = {62, 63, 64}
 class Network(httpx.AsyncBaseTransport):
     """Send each request directly, or through the environment's proxy for its host.
 
-    Certificates and proxies are loaded on demand; a plain HTTP request needs no certificates.
+    Certificates and proxies are loaded on demand; a plain HTTP request needs no certificates. After
+    `reload_certificates`, the next request opens a new connection.
     """
+
+    # counts the reloads of certificates
+    generation: ClassVar[int] = 0
 
     def __init__(self, limits: httpx.Limits | None = None) -> None:
         self._variables = read_network_variables()
         self._limits = limits or httpx.Limits()
         self._by_origin: dict[tuple[str, str, int | None], httpx.AsyncHTTPTransport] = {}
         self._by_route: dict[tuple[bool, str], httpx.AsyncHTTPTransport] = {}
+        self._opened_in = Network.generation
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._opened_in != Network.generation:
+            await self.aclose()
+            self._by_origin.clear()
+            self._by_route.clear()
+            self._opened_in = Network.generation
         url = request.url
         origin = (url.scheme, url.host, url.port)
         transport = self._by_origin.get(origin)
@@ -311,6 +330,13 @@ def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
     except OSError as error:
         named = key_log or next(iter(where.values()), Variable("SSL_CERT_FILE", error.filename or ""))
         raise _refuse(named, error.strerror or type(error).__name__) from error
+
+
+def reload_certificates() -> None:
+    """Read the certificates' files again. Raises ServerUnavailable if they cannot be used; the old ones are kept."""
+    _load_certificates.__wrapped__(read_network_variables().certificates)
+    _load_certificates.cache_clear()
+    Network.generation += 1
 
 
 def _check_file(variable: Variable) -> None:
