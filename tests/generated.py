@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -294,14 +294,21 @@ def describe_reply(entry: ToolEntry) -> str:
                 return option
         return schema
 
-    data = follow(answer["properties"]["data"])
+    data = answer["properties"]["data"]
+    several = [option for option in data.get("anyOf", ()) if option.get("type") == "array"]
+    texts = [describe_data(one, follow) for one in several] if len(several) > 1 else [describe_data(data, follow)]
+    return f"`data` is {', or '.join(texts)}. Fields that were not recorded are absent."
+
+
+def describe_data(schema: dict[str, Any], follow: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
+    data = follow(schema)
     rows: Any = data.get("items") or data.get("additionalProperties")
     is_record = not isinstance(rows, dict)
     record = data if is_record else follow(cast("dict[str, Any]", rows))
     fields = ", ".join(f"`{name}`" for name in record.get("properties", {})) or "values"
     kind = "an object that holds" if is_record else "an object by key; each value holds"
     kind = "a list; each row holds" if "items" in data else kind
-    return f"`data` is {kind} {fields}. Fields that were not recorded are absent."
+    return f"{kind} {fields}"
 
 
 def main() -> None:

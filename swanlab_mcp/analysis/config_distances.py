@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeGuard
 from swanlab_mcp.analysis.differences import flatten, freeze, is_setting
 from swanlab_mcp.analysis.setting_names import LOGARITHM, simplify_key, split_key
 
-__all__ = ["ConfigSpace", "Difference", "build_space", "list_unknown", "measure_distances"]
+__all__ = ["DECADE", "ConfigSpace", "Difference", "Untried", "build_space", "list_unknown", "measure_distances"]
 
-_DECADE = 10  # positive numbers that span more than this vary on a logarithmic scale
+DECADE = 10  # positive numbers that span more than this vary on a logarithmic scale
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
@@ -27,6 +27,15 @@ class Difference(NamedTuple):
     first: Any
     second: Any
     distance: float
+
+
+class Untried(NamedTuple):
+    """A setting whose value no other config has: the tried values, or the smallest and largest number."""
+
+    key: str
+    value: Any
+    tried: Sequence[Any]
+    is_range: bool
 
 
 class ConfigSpace(NamedTuple):
@@ -68,13 +77,20 @@ class ConfigSpace(NamedTuple):
         total = sum(_measure(first.get(name), second.get(name), self.scales[name]) ** 2 for name in names)
         return total / max(1, len(names))
 
-    def find_outside(self) -> list[tuple[str, float, float, float]]:
-        """Return the first config's numbers outside the range of the others: key, value, smallest and largest other."""
-        found: list[tuple[str, float, float, float]] = []
+    def find_untried(self) -> list[Untried]:
+        """Return the first config's values that no other config has: numbers outside the range, and other values."""
+        found: list[Untried] = []
         for name, value in self.rows[0].items():
-            others = [other for row in self.rows[1:] if _is_number(other := row.get(name))]
-            if others and _is_number(value) and not min(others) <= value <= max(others):
-                found.append((self.keys[name], value, min(others), max(others)))
+            others = {freeze(other): other for row in self.rows[1:] if (other := row.get(name)) is not None}
+            tried = list(others.values())
+            if not tried or value is None or isinstance(value, (dict, list)):
+                continue
+            if _is_number(value) and all(map(_is_number, tried)):
+                low, high = min(tried), max(tried)
+                if not low <= value <= high:
+                    found.append(Untried(self.keys[name], value, [low, high] if low < high else [low], True))
+            elif freeze(value) not in others:
+                found.append(Untried(self.keys[name], value, tried, False))
         return found
 
     def is_near_duplicate(self, one: int, two: int, *, only_first: bool = False) -> bool:
@@ -214,7 +230,7 @@ def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
         return None
     if not all(_is_number(value) for value in values):
         return False, 0.0
-    is_log = min(values) > 0 and max(values) >= _DECADE * min(values)
+    is_log = min(values) > 0 and max(values) >= DECADE * min(values)
     deviation = pstdev([math.log(value) if is_log else float(value) for value in values])
     return is_log, deviation
 

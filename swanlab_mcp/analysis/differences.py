@@ -25,10 +25,12 @@ __all__ = [
     "flatten",
     "freeze",
     "identify_settings",
+    "is_number",
     "is_result",
     "is_seed",
     "is_setting",
     "order_settings",
+    "rank_values",
 ]
 
 _LARGEST = 1e300
@@ -186,7 +188,7 @@ def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Spearman's rank correlation (ties share their mean rank); 0 if either variable is constant."""
-    ranks = [_rank(values) for values in (first, second)]
+    ranks = [rank_values(values) for values in (first, second)]
     if any(len({*some}) < 2 for some in ranks):
         return 0.0
     return max(-1.0, min(1.0, correlation(*ranks)))
@@ -211,14 +213,14 @@ def associate(
         outcome = [results[place] for place in places]
         if len(places) < thresholds.associated or len({freeze(value) for value in values}) < 2:
             continue
-        is_numeric = all(_is_number(value) for value in values)
+        is_numeric = all(is_number(value) for value in values)
         rho = compute_spearman(values, outcome) if is_numeric else 0.0
         groups: dict[str, list[int]] = {}
         for place, value in enumerate(values):
             groups.setdefault(freeze(value), []).append(place)
         if len(groups) == len(values) and not is_numeric:
             continue
-        between = _measure_groups(_rank(outcome), list(groups.values()))
+        between = _measure_groups(rank_values(outcome), list(groups.values()))
         # if middle values are best, the rank correlation is near 0 but groups show the association
         if abs(rho) >= between:
             found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}"))
@@ -247,8 +249,14 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
     pairs = [(config[key], config[other]) for config in configs if key in config and other in config]
     if len(pairs) < 3:
         return 0.0
-    if all(_is_number(value) for pair in pairs for value in pair):
+    if all(is_number(value) for pair in pairs for value in pair):
         return abs(compute_spearman([one for one, _ in pairs], [two for _, two in pairs]))
+    for numbers, groups in ((0, 1), (1, 0)):
+        if all(is_number(pair[numbers]) for pair in pairs) and not any(is_number(pair[groups]) for pair in pairs):
+            places: dict[str, list[int]] = {}
+            for place, pair in enumerate(pairs):
+                places.setdefault(freeze(pair[groups]), []).append(place)
+            return _measure_groups(rank_values([pair[numbers] for pair in pairs]), list(places.values()))
     one, two = ([freeze(pair[side]) for pair in pairs] for side in (0, 1))
     joint = len(set(zip(one, two, strict=True)))
     kinds = max(len(set(one)), len(set(two)))
@@ -273,7 +281,8 @@ def _show(value: str) -> str:
     return value.removesuffix(".0").strip('"')
 
 
-def _rank(values: Sequence[float]) -> list[float]:
+def rank_values(values: Sequence[float]) -> list[float]:
+    """Return the ranks of values from 1; equal values share their mean rank."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     start = 0
@@ -287,13 +296,13 @@ def _rank(values: Sequence[float]) -> list[float]:
     return ranks
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     # compared instead of converted: an integer may be too large for a float
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
-    return all(_is_number(config[key]) for config in configs if key in config)
+    return all(is_number(config[key]) for config in configs if key in config)
 
 
 def freeze(value: Any) -> str:
@@ -302,6 +311,6 @@ def freeze(value: Any) -> str:
         return repr(value)
     if isinstance(value, str):
         return f'"{value}"'
-    if _is_number(value):
+    if is_number(value):
         return repr(float(value))
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

@@ -135,7 +135,7 @@ def is_bookkeeping(key: str, values: Sequence[Any]) -> bool:
     if is_known_setting(key):
         return False
     words = set(split_words(key))
-    if _RECORDS & words or (_PARAMETERS & words and _COUNTS & words):
+    if _RECORDS & words or (_PARAMETERS & words and (_COUNTS & words or words <= {*_PARAMETERS, "model"})):
         return True
     first = next((value for value in values if value is not None), None)
     check = _is_path if isinstance(first, str) else _is_time

@@ -27,6 +27,7 @@ __all__ = [
     "RankedExperiment",
     "SimilarExperiment",
     "TimelineEvent",
+    "TriedSetting",
     "round_number",
 ]
 
@@ -260,6 +261,26 @@ class SimilarExperiment(Record):
     state: str
     health: str = Field(description="The state of its curves, as in diagnose_experiment")
     created: str
+
+
+class TriedSetting(Record):
+    """A setting of a project: whether it goes along with the result, and which of its values were tried."""
+
+    key: str
+    verdict: Literal["real", "cannot tell apart", "not shown", "cannot tell"] = Field(
+        description="real: its association with the result exceeds chance; cannot tell apart: so does that of keys "
+        "that vary together with it"
+    )
+    strength: Number | None = Field(
+        default=None, description="Strength of the association, 0 to 1, apart from the rows above"
+    )
+    n: int = Field(description="Number of settings with the key, repeats averaged")
+    how: str | None = Field(default=None, description="Rank correlation, or mean results of its values")
+    varies_with: list[str] = Field(
+        default_factory=list, exclude_if=is_empty, description="Keys that vary together with it"
+    )
+    tried: str = Field(description="Its values, or the range of its numbers")
+    untried: str | None = Field(default=None, description="Wide gaps between its tried numbers")
 
 
 class AggregatedGroup(Record):

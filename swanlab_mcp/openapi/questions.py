@@ -13,6 +13,7 @@ from swanlab_mcp.core.findings import (
     NewsItem,
     RankedExperiment,
     SimilarExperiment,
+    TriedSetting,
 )
 from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment, Filter, RecordList
 from swanlab_mcp.openapi.calls import Caller
@@ -175,15 +176,15 @@ class Questions(Caller):
 
     def find_similar_experiments(
         self,
-        project: str,
+        project: Names,
         config: str | dict[str, Any] | None = None,
         *,
         exp_cuid: str = "",
         metric: str = "",
         size: int = 5,
         username: str = "",
-    ) -> ApiResponse[RecordList[SimilarExperiment]]:
-        """Find the experiments most like a planned config, or like an experiment."""
+    ) -> ApiResponse[RecordList[SimilarExperiment] | RecordList[TriedSetting]]:
+        """Find the experiments most like a config or an experiment; without both, which settings matter."""
         return self._question_list(
             similar.find_similar_experiments,
             project=project,

@@ -18,7 +18,7 @@ from swanlab_mcp.operations.baselines import write_name
 from swanlab_mcp.operations.ranking import Part, Ranking
 from swanlab_mcp.present.direction_words import describe_direction
 
-__all__ = ["describe_reason", "explain_judgement", "name_standing", "publish"]
+__all__ = ["describe_reason", "explain_judgement", "name_reason", "name_standing", "publish"]
 
 _NAME = 60
 _ID = 400
@@ -39,7 +39,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
 
 def describe_reason(reason: Reason) -> str:
     """Return why an experiment is not ranked, with its figures."""
-    name = _name_reason(reason)
+    name = name_reason(reason)
     detail = ""
     if reason.kind == "short":
         detail = say("ends at step {last}, others at {usual:g}", last=reason.step, usual=reason.usual)
@@ -62,7 +62,8 @@ def describe_breakage(breakage: Breakage) -> str:
     return say("{key} became NaN or infinite at step {step}", **known)
 
 
-def _name_reason(reason: Reason) -> str:
+def name_reason(reason: Reason) -> str:
+    """Return why an experiment is not ranked, in a word or two."""
     names = {
         "missing": say("without the metric"),
         "no extremes": say("SwanLab returned no extremes; at=last has a value"),
@@ -305,7 +306,7 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
 
 
 def _note_apart(ranking: Ranking, field: Field) -> list[str]:
-    counts = Counter(_name_reason(reason) for reason in field.reasons if reason)
+    counts = Counter(name_reason(reason) for reason in field.reasons if reason)
     if not counts:
         return []
     shown = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts.most_common())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from swanlab_mcp.analysis.config_distances import Difference
+from swanlab_mcp.analysis.config_distances import Difference, Untried
 from swanlab_mcp.core.findings import SimilarExperiment, round_number
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse
@@ -13,7 +13,7 @@ from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.similar import SimilarExperiments
 
-__all__ = ["publish"]
+__all__ = ["describe_value", "publish", "write_value"]
 
 _DIFFERENCES = 5
 _NAMED = 8
@@ -43,14 +43,15 @@ def publish(answer: ApiResponse[SimilarExperiments]) -> ApiResponse[list[Similar
 
 def _write_differences(differences: Sequence[Difference]) -> str:
     shown = [
-        f"{shorten(one.key)}: {_write(one.first, one.key)} -> {_write(one.second, one.key)}"
+        f"{shorten(one.key)}: {write_value(one.first, one.key)} -> {write_value(one.second, one.key)}"
         for one in differences[:_DIFFERENCES]
     ]
     more = len(differences) - _DIFFERENCES
     return "; ".join([*shown, *([say("{count} more", count=more)] if more > 0 else [])])
 
 
-def _write(value: Any, key: str = "") -> str:
+def write_value(value: Any, key: str = "") -> str:
+    """Return a config value, short and without secrets."""
     if value is None:
         return say("not recorded")
     if isinstance(value, float):
@@ -70,40 +71,36 @@ def _list_notes(found: SimilarExperiments) -> list[str]:
         )
     ]
     if found.metric:
-        notes.append(_describe_metric(found))
+        notes.append(describe_value(found.metric, found.direction))
     if found.unknown:
         names = ", ".join(quote(key) for key in found.unknown[:_NAMED])
         notes.append(say("No experiment records {names}: nothing is known about it.", names=names))
-    for key, value, low, high in found.outside[:_NAMED]:
-        notes.append(
-            say(
-                "{key}={value} is outside the tried range, {low} to {high}.",
-                key=quote(key),
-                value=_write(value),
-                low=_write(low),
-                high=_write(high),
-            )
-        )
-    for one, confounded in found.associations:
-        text = say(
-            "{key} goes along with the result: {text} (n={n}).",
-            key=quote(one.key),
-            text=shorten(one.text, 120),
-            n=one.n,
-        )
-        if confounded:
-            names = ", ".join(quote(key) for key in confounded[:3])
-            text += " " + say("It varies together with {names}.", names=names)
-        notes.append(text)
+    notes += [_describe_untried(one) for one in found.untried[:_NAMED]]
     return notes
 
 
-def _describe_metric(found: SimilarExperiments) -> str:
-    key = quote(found.metric)
-    if found.direction == "min":
+def _describe_untried(one: Untried) -> str:
+    key, value = quote(one.key), write_value(one.value, one.key)
+    if len(one.tried) == 1:
+        return say(
+            "{key} was never varied: all have {tried}, so nothing is known about {value}.",
+            key=key,
+            tried=write_value(one.tried[0], one.key),
+            value=value,
+        )
+    if one.is_range:
+        low, high = (write_value(end, one.key) for end in one.tried)
+        return say(
+            "{key}={value} is outside the tried range, {low} to {high}.", key=key, value=value, low=low, high=high
+        )
+    shown = [write_value(each, one.key) for each in one.tried[:_NAMED]]
+    tried = ", ".join([*shown, *(["…"] if len(one.tried) > _NAMED else [])])
+    return say("{key}={value} is untried; tried: {tried}.", key=key, value=value, tried=tried)
+
+
+def describe_value(metric: str, direction: str) -> str:
+    """Return which value of the metric counts."""
+    key = quote(metric)
+    if direction == "min":
         return say("value: the smallest {key}.", key=key)
-    return (
-        say("value: the largest {key}.", key=key)
-        if found.direction == "max"
-        else say("value: the last {key}.", key=key)
-    )
+    return say("value: the largest {key}.", key=key) if direction == "max" else say("value: the last {key}.", key=key)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from importlib import import_module
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 from swanlab_mcp.core.models import ApiResponse
 
@@ -20,6 +22,7 @@ _PUBLISHERS = {
     "DiagnosedExperiment": "diagnosis",
     "ForecastExperiment": "forecast",
     "SimilarExperiments": "similar",
+    "TriedSettings": "exploring",
     "News": "news",
     "Plot": "plotting",
     "Ranking": "ranking",
@@ -37,8 +40,12 @@ def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:
 
 def get_published_type(annotation: Any) -> Any:
     """Return the published type of an operation's return type, e.g. ApiResponse[Diagnosis]."""
-    arguments = annotation.__pydantic_generic_metadata__["args"]
-    publish = _find_publisher(getattr(arguments[0], "__name__", "")) if arguments else None
+    (found,) = annotation.__pydantic_generic_metadata__["args"] or (None,)
+    if isinstance(found, UnionType):
+        parts: list[Any] = [get_published_type(ApiResponse[one]) for one in get_args(found)]
+        kinds: list[Any] = [part.__pydantic_generic_metadata__["args"][0] for part in parts]
+        return ApiResponse[reduce(lambda one, two: one | two, kinds)]
+    publish = _find_publisher(getattr(found, "__name__", ""))
     return get_type_hints(publish)["return"] if publish else annotation
 
 

@@ -71,6 +71,23 @@ def state(state: State) -> State:
     return state
 
 
+def add_run(state: State, project: Any, name: str, config: dict[str, Any], level: float) -> None:
+    metrics = {"val/loss": [(step, 1 / (1 + step) + level) for step in range(20)]}
+    state.add_experiment(project, name, cuid=f"{project.name}-{name}", config=config, metrics=metrics)
+
+
+def add_sweep(state: State, name: str, count: int, level: float = 0.0) -> None:
+    """Add a project whose result depends on lr and batch_size, which vary together, and a run that became NaN."""
+    source = random.Random(1)
+    project = state.add_project(state.workspaces[0], name, cuid=name)
+    for number in range(count):
+        rate = 0.01 * 2 ** (number % 6)
+        config = {"lr": rate, "batch_size": round(1600 * rate), "dropout": source.choice([0.1, 0.2, 0.9])}
+        more = {"momentum": 0.9, "augment": number, "seed": number}
+        add_run(state, project, f"run-{number}", {**config, **more}, level + rate + source.gauss(0, 0.01))
+    add_run(state, project, "broken", {"lr": 0.02, "batch_size": 32, "dropout": 0.1, "momentum": 0.9}, math.nan)
+
+
 async def ask(settings: Settings, **arguments: Any) -> tuple[list[dict[str, Any]], list[str]]:
     async with session(settings) as client:
         result = await client.call_tool("find_similar_experiments", {"project": "sweep", **arguments})
@@ -104,12 +121,60 @@ async def test_experiment_is_compared_with_the_others(settings: Settings) -> Non
     assert all("lr" in row["differs"] for row in rows)
 
 
-async def test_setting_correlated_with_the_result_is_named(settings: Settings) -> None:
-    _, notes = await ask(settings, config="lr=0.01")
-    assert any("goes along with the result: rho +1.00 (n=6)" in note for note in notes)
+async def test_without_a_config_the_settings_that_matter_are_named(settings: Settings, state: State) -> None:
+    add_sweep(state, "wide", 24)
+    rows, notes = await ask(settings, project="wide", metric="val/loss")
+    found = {row["key"]: row for row in rows}
+    assert found["lr"]["verdict"] == found["batch_size"]["verdict"] == "cannot tell apart"
+    assert (found["lr"]["varies_with"], found["batch_size"]["varies_with"]) == (["batch_size"], ["lr"])
+    assert found["lr"]["n"] == 24
+    assert found["lr"]["how"].startswith("rho +0.")
+    assert found["dropout"]["verdict"] == "not shown"
+    assert found["dropout"]["untried"] == "0.2 to 0.9"
+    text = " ".join(notes)
+    assert "24 settings with a result, repeats averaged. Left out: 1 NaN or infinite." in text
+    assert "Never combined: " in text
+    assert "Never varied, so nothing is known about: momentum=0.9." in text
 
 
-@pytest.mark.parametrize("arguments", [{}, {"config": "lr=1", "exp_cuid": "lr-0.1"}, {"config": "fast"}])
+async def test_repeats_count_as_one_setting_and_few_cannot_tell(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "seeds", cuid="seeds")
+    for seed in range(40):
+        config = {"lr": [0.1, 0.2][seed % 2], "seed": seed}
+        add_run(state, project, f"repeat-{seed}", config, [0.5, 0.9][seed % 2] + seed / 1e4)
+    rows, notes = await ask(settings, project="seeds")
+    assert [(row["key"], row["verdict"], row["n"]) for row in rows] == [("lr", "cannot tell", 2)]
+    assert any("2 settings with a result" in note for note in notes)
+
+
+async def test_settings_of_several_projects_are_related_within_each(settings: Settings, state: State) -> None:
+    add_sweep(state, "wide", 24)
+    add_sweep(state, "other", 24, level=100.0)
+    rows, notes = await ask(settings, project="wide,other", metric="val/loss")
+    assert {row["verdict"] for row in rows if row["key"] in ("lr", "batch_size")} == {"cannot tell apart"}
+    assert any("within each project" in note for note in notes)
+    near, notes = await ask(settings, project="wide,other", config="learning_rate=0.32, bs=512, momentum=0.9", size=8)
+    assert all(row["near_duplicate"] for row in near)
+    assert {row["cuid"].split("/")[1] for row in near} == {"wide", "other"}
+    assert any("{" not in note and "<project>" in note for note in notes)
+    own = near[0]["cuid"]
+    rows, _ = await ask(settings, project="wide,other", exp_cuid=own, size=10)
+    assert own not in [row["cuid"] for row in rows]
+
+
+async def test_untried_values_and_unvaried_settings_are_named(settings: Settings) -> None:
+    _, notes = await ask(settings, config="lr=0.01, opt=lion")
+    assert any("was never varied: all have adam, so nothing is known about lion" in note for note in notes)
+
+
+async def test_unknown_metric_is_refused_with_near_names(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("find_similar_experiments", {"project": "sweep", "metric": "val/los"})
+    assert result.is_error
+    assert "val/loss" in text_of(result)
+
+
+@pytest.mark.parametrize("arguments", [{"config": "lr=1", "exp_cuid": "lr-0.1"}, {"config": "fast"}])
 async def test_unclear_request_explains_the_arguments(settings: Settings, arguments: dict[str, Any]) -> None:
     async with session(settings) as client:
         result = await client.call_tool("find_similar_experiments", {"project": "sweep", **arguments})
@@ -122,7 +187,9 @@ async def test_secrets_of_configs_are_masked(settings: Settings, state: State) -
         one.config["api_key"] = f"hidden-{number % 2}"
     async with session(settings) as client:
         result = await client.call_tool("find_similar_experiments", {"project": "sweep", "exp_cuid": "lr-0.03"})
+        tried = await client.call_tool("find_similar_experiments", {"project": "sweep"})
         groups = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["config.api_key"]})
     assert "api_key: *** -> ***" in text_of(result)
     assert "hidden" not in result.model_dump_json()
+    assert "hidden" not in tried.model_dump_json()
     assert "hidden" not in groups.model_dump_json()

@@ -1,0 +1,291 @@
+"""Find the settings that go along with a result beyond chance, and the settings that vary together with them.
+
+A permutation test on ranks keeps one error rate for all keys of a reply: the strongest association of all keys must
+exceed the strongest ones of shuffled results. It is then removed from the results, and the other keys are tested again.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from operator import mul
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
+
+from swanlab_mcp.analysis.differences import find_confounded, freeze, is_number, rank_values
+from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
+
+__all__ = ["Effect", "Group", "find_effects"]
+
+Verdict = Literal["real", "cannot tell apart", "not shown", "cannot tell"]
+_SHUFFLES = 199
+_MOST_SETTINGS = 250  # more add little power
+_MOST_KEYS = 30
+_BINS = 5
+_IN_BIN = 4
+
+
+class Group(NamedTuple):
+    """Settings with equal values of a key, or values from `low` to `high`, and their mean result."""
+
+    low: Any
+    high: Any
+    mean: float
+    size: int
+
+
+class Effect(NamedTuple):
+    """Whether a setting goes along with the result, by `n` settings with the key.
+
+    `strength` is the root of the share of the ranks' variance that it explains, after the effects of the keys before it
+    in the list. `rho` is the signed rank correlation if that explains the result best, else `None`. `together` are the
+    keys that vary together with it.
+    """
+
+    key: str
+    verdict: Verdict
+    strength: float = 0.0
+    n: int = 0
+    rho: float | None = None
+    groups: Sequence[Group] = ()
+    together: Sequence[str] = ()
+
+
+class _Column(NamedTuple):
+    """A key as ranks (`weights`, centred, of the settings at `places`) or as groups of settings."""
+
+    key: str
+    places: Sequence[int]
+    weights: Sequence[float] = ()
+    groups: Sequence[Sequence[int]] = ()
+
+    @property
+    def freedom(self) -> tuple[int, int]:
+        first = max(1, len(self.groups) - 1)
+        return first, len(self.places) - 1 - first
+
+    def measure(self, results: Sequence[float]) -> tuple[float, float]:
+        """Return the explained share of the variance, and its normal deviate, which is comparable between keys."""
+        values = list(map(results.__getitem__, self.places))
+        middle = sum(values) / len(values)
+        total = sum(map(mul, values, values)) - middle * middle * len(values)
+        if total <= 1e-9 * len(values):
+            return 0.0, -math.inf
+        if self.groups:
+            sums = (sum(map(results.__getitem__, group)) for group in self.groups)
+            between = sum(one * one / len(group) for one, group in zip(sums, self.groups, strict=True))
+            share = (between - middle * middle * len(values)) / total
+        else:
+            along = sum(map(mul, self.weights, values))
+            share = along * along / (sum(map(mul, self.weights, self.weights)) * total)
+        share = max(0.0, min(1.0, share))
+        return share, _normalise(share, *self.freedom)
+
+
+def find_effects(
+    rows: Sequence[Mapping[str, Any]],
+    results: Sequence[float],
+    keys: Sequence[str],
+    blocks: Sequence[Hashable] = (),
+    thresholds: Thresholds = DEFAULTS,
+) -> list[Effect]:
+    """Return how each key goes along with the results, real ones first; `rows` are settings, without repeats.
+
+    Results are only compared within a block, such as a project. In at most 5 % of replies without any association, a
+    key is "real". A key is "cannot tell" if not even a perfect association could be distinguished from luck.
+    """
+    source = random.Random(0)  # noqa: S311 no secret: the same reply for the same data
+    if len(rows) > _MOST_SETTINGS:
+        kept = sorted(source.sample(range(len(rows)), _MOST_SETTINGS))
+        rows, results = [rows[place] for place in kept], [results[place] for place in kept]
+        blocks = [blocks[place] for place in kept] if blocks else ()
+    parts = _group(range(len(rows)), list(blocks) or [None] * len(rows))
+    known = keys[:_MOST_KEYS]
+    columns = {key: made for key in known if (made := _make_columns(key, rows, parts))}
+    alpha = thresholds.significance
+    possible = {key: one for key, one in columns.items() if _can_show(one, alpha / len(columns))}
+    outcome = _rank_in_blocks(results, parts)
+    shown = _center(results, parts) if len(parts) > 1 else results
+    found: list[Effect] = []
+    left = dict(possible)
+    while left:
+        best = _find_real(list(left.values()), outcome, parts, source, alpha)
+        if best is None:
+            break
+        together = [key for key in find_confounded(rows, best.key, list(columns)) if key in columns]
+        verdict: Verdict = "cannot tell apart" if together else "real"
+        found.append(_describe(best, outcome, shown, rows, verdict)._replace(together=together))
+        for key in together:
+            if key in left:
+                again = [best.key, *(other for other in together if other != key)]
+                found.append(_describe_best(left[key], outcome, shown, rows, verdict)._replace(together=again))
+        outcome = _remove(outcome, possible[best.key])
+        left = {key: one for key, one in left.items() if key not in (best.key, *together)}
+    rest = [_describe_best(one, outcome, shown, rows, "not shown") for one in left.values()]
+    unclear = [Effect(key, "cannot tell", n=sum(key in row for row in rows)) for key in known if key not in possible]
+    named = {one.key for one in found}
+    return [
+        *found,
+        *sorted(rest, key=lambda one: -one.strength),
+        *(one for one in unclear if one.key not in named),
+    ]
+
+
+def _find_real(
+    columns: Sequence[Sequence[_Column]],
+    outcome: Sequence[float],
+    blocks: Sequence[Sequence[int]],
+    source: random.Random,
+    alpha: float,
+) -> _Column | None:
+    """Return the column with the strongest association if luck does not explain it."""
+    every = [column for several in columns for column in several]
+    scores = [column.measure(outcome)[1] for column in every]
+    best = max(range(len(every)), key=scores.__getitem__)
+    if scores[best] <= 0:
+        return None
+    exceeding = 1
+    for _ in range(_SHUFFLES):
+        shuffled = list(outcome)
+        for places in blocks:
+            for place, other in zip(places, source.sample(places, len(places)), strict=True):
+                shuffled[place] = outcome[other]
+        exceeding += max(column.measure(shuffled)[1] for column in every) >= scores[best] - 1e-9
+        if exceeding >= alpha * (_SHUFFLES + 1):
+            return None
+    return every[best]
+
+
+def _make_columns(key: str, rows: Sequence[Mapping[str, Any]], blocks: Sequence[Sequence[int]]) -> list[_Column]:
+    """Return a key as ranks and as groups, as far as its values allow; a key with one value by whether it is set."""
+    places = [place for place, row in enumerate(rows) if key in row]
+    values: list[Any] = [rows[place][key] for place in places]
+    distinct = len({freeze(value) for value in values})
+    if distinct == 1:
+        places, values, distinct = list(range(len(rows))), [row.get(key) for row in rows], 2
+        if not any(value is None for value in values):
+            return []
+    is_numeric = all(map(is_number, values))
+    groups = (
+        _bin(places, values) if is_numeric and distinct > _BINS else _group(places, [freeze(value) for value in values])
+    )
+    made: list[_Column] = []
+    if is_numeric and distinct > 2 and len(places) > 3:
+        numbers = {place: number for number, place in enumerate(places)}
+        own = [[numbers[place] for place in block if place in numbers] for block in blocks]
+        weights = _center(rank_values(values), [block for block in own if block])
+        if any(weights):
+            made.append(_Column(key, places, weights=weights))
+    if 1 < len(groups) < len(places) - 1:
+        made.append(_Column(key, places, groups=groups))
+    return made
+
+
+def _group(places: Sequence[int], marks: Sequence[Hashable]) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for place, mark in zip(places, marks, strict=True):
+        groups.setdefault(mark, []).append(place)
+    return list(groups.values())
+
+
+def _bin(places: Sequence[int], values: Sequence[float]) -> list[list[int]]:
+    """Return the places in bins of neighbouring values; equal values share a bin."""
+    count = min(_BINS, len(places) // _IN_BIN)
+    if count < 3:
+        return []
+    groups: dict[int, list[int]] = {}
+    for place, rank in zip(places, rank_values(values), strict=True):
+        groups.setdefault(min(count - 1, int(count * (rank - 0.5) / len(places))), []).append(place)
+    return [groups[number] for number in sorted(groups)]
+
+
+def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
+    """Return whether the best of all arrangements of the results is rarer than alpha."""
+    largest = 0.0
+    for column in columns:
+        counts = [len(group) for group in column.groups] or list(Counter(column.weights).values())
+        ways = math.lgamma(len(column.places) + 1) - sum(math.lgamma(count + 1) for count in counts)
+        largest = max(largest, ways)
+    return math.log(2) - largest <= math.log(alpha)
+
+
+def _remove(outcome: Sequence[float], columns: Sequence[_Column]) -> list[float]:
+    """Return the results without what a key explains: the means of its groups and its trend."""
+    left = list(outcome)
+    for column in sorted(columns, key=lambda one: not one.groups):
+        for group in column.groups:
+            middle = fmean([left[place] for place in group])
+            for place in group:
+                left[place] -= middle
+        if column.weights:
+            along = sum(weight * left[place] for weight, place in zip(column.weights, column.places, strict=True))
+            slope = along / sum(map(mul, column.weights, column.weights))
+            for weight, place in zip(column.weights, column.places, strict=True):
+                left[place] -= slope * weight
+    return left
+
+
+def _describe_best(
+    columns: Sequence[_Column],
+    outcome: Sequence[float],
+    shown: Sequence[float],
+    rows: Sequence[Mapping[str, Any]],
+    verdict: Verdict,
+) -> Effect:
+    best = max(columns, key=lambda one: one.measure(outcome)[1])
+    return _describe(best, outcome, shown, rows, verdict)
+
+
+def _describe(
+    column: _Column,
+    outcome: Sequence[float],
+    shown: Sequence[float],
+    rows: Sequence[Mapping[str, Any]],
+    verdict: Verdict,
+) -> Effect:
+    share, _ = column.measure(outcome)
+    count = len(column.places)
+    if column.weights:
+        values = [outcome[place] for place in column.places]
+        rho = math.copysign(math.sqrt(share), sum(map(mul, column.weights, values)))
+        return Effect(column.key, verdict, abs(rho), count, rho=rho)
+    # without the variance that as many groups explain by chance
+    share = max(0.0, 1 - (1 - share) * (count - 1) / (count - len(column.groups)))
+    groups: list[Group] = []
+    for places in column.groups:
+        values: list[Any] = [rows[place].get(column.key) for place in places]
+        low, high = (min(values), max(values)) if all(map(is_number, values)) else (values[0], values[0])
+        groups.append(Group(low, high, fmean([shown[place] for place in places]), len(places)))
+    return Effect(column.key, verdict, math.sqrt(share), count, groups=groups)
+
+
+def _rank_in_blocks(results: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
+    """Return centred ranks within each block, in shares of the block's size."""
+    ranks = [0.0] * len(results)
+    for places in blocks:
+        for place, rank in zip(places, rank_values([results[place] for place in places]), strict=True):
+            ranks[place] = (rank - (len(places) + 1) / 2) / len(places)
+    return ranks
+
+
+def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
+    """Return values without the mean of their block."""
+    centred = list(values)
+    for places in blocks:
+        middle = fmean([values[place] for place in places])
+        for place in places:
+            centred[place] -= middle
+    return centred
+
+
+def _normalise(share: float, first: int, second: int) -> float:
+    """Return the normal deviate of an explained share of variance (Paulson's approximation of F)."""
+    if second < 1:
+        return -math.inf
+    a, b = 2 / (9 * first), 2 / (9 * second)
+    if share >= 1:
+        return (1 - b) / math.sqrt(b)
+    root = (share / first / ((1 - share) / second)) ** (1 / 3)
+    return ((1 - b) * root - (1 - a)) / math.sqrt(b * root * root + a)

@@ -1,0 +1,120 @@
+"""The settings of a project in words: which go along with the result, and what is untried."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from swanlab_mcp.analysis.effects import Effect, Group
+from swanlab_mcp.analysis.untried import Coverage
+from swanlab_mcp.core.findings import TriedSetting, round_number
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.exploring import TriedSettings
+from swanlab_mcp.present.ranking import name_reason
+from swanlab_mcp.present.similar import describe_value, write_value
+
+__all__ = ["publish"]
+
+_NAMED = 8
+_PAIRS = 3
+_GROUPS = 5
+_VALUES = 6
+_DIGITS = 4
+
+
+def publish(answer: ApiResponse[TriedSettings]) -> ApiResponse[list[TriedSetting]]:
+    """Return a row for each varied setting, with notes, in the language of the call."""
+    found = answer.data
+    assert found is not None
+    rows = [
+        TriedSetting(
+            key=shorten(one.key),
+            verdict=one.verdict,
+            strength=None if one.verdict == "cannot tell" else round(one.strength, 2),
+            n=one.n,
+            how=_describe_effect(one) or None,
+            varies_with=[shorten(key) for key in one.together],
+            tried=_list_values(one.key, found.coverage[one.key]),
+            untried=_list_gaps(found.coverage[one.key]) or None,
+        )
+        for one in found.effects
+    ]
+    return ApiResponse(data=rows, page=answer.page, notes=[*answer.notes, *_list_notes(found)])
+
+
+def _describe_effect(one: Effect) -> str:
+    if one.verdict == "cannot tell":
+        return ""
+    if one.rho is not None:
+        return f"rho {one.rho:+.2f}"
+    if one.verdict == "not shown":
+        return ""
+    shown = "; ".join(
+        f"{_write_group(one.key, group)}: {round_number(group.mean, _DIGITS):g}" for group in one.groups[:_GROUPS]
+    )
+    return shown + ("; …" if len(one.groups) > _GROUPS else "")
+
+
+def _write_group(key: str, group: Group) -> str:
+    low = write_value(group.low, key)
+    return low if group.low == group.high else say("{low} to {high}", low=low, high=write_value(group.high, key))
+
+
+def _list_values(key: str, tried: Coverage) -> str:
+    if tried.is_range:
+        low, high = (write_value(end, key) for end in tried.values)
+        return say("{low} to {high}", low=low, high=high)
+    shown = [write_value(value, key) for value in tried.values[:_VALUES]]
+    return ", ".join([*shown, *(["…"] if len(tried.values) > _VALUES else [])])
+
+
+def _list_gaps(tried: Coverage) -> str:
+    return "; ".join(say("{low} to {high}", low=write_value(low), high=write_value(high)) for low, high in tried.gaps)
+
+
+def _list_notes(found: TriedSettings) -> list[str]:
+    if not found.experiments:
+        return [say("The project holds no experiments yet.")]
+    notes: list[str] = []
+    if found.metric:
+        notes.append(_count_settings(found))
+    else:
+        notes.append(say("No metric with a known direction is logged: pass metric to relate settings to results."))
+    if any(one.verdict in ("real", "cannot tell apart") for one in found.effects):
+        notes.append(say("real: beyond chance (error rate 5 % for all keys together). It does not prove an effect."))
+    if found.metric and any(one.verdict == "cannot tell" for one in found.effects):
+        notes.append(say("cannot tell: too few settings, or values that do not repeat."))
+    if found.projects > 1:
+        notes.append(say("Results are compared within each project; means are differences from the project's mean."))
+    pairs = [
+        f"{quote(first)}={write_value(one, first)} + {quote(second)}={write_value(two, second)}"
+        for (first, one), (second, two), _ in found.uncombined[:_PAIRS]
+    ]
+    if pairs:
+        left = len(found.uncombined) - len(pairs)
+        more = say("; {count} more", count=left) if left else ""
+        notes.append(say("Never combined: {pairs}{more}.", pairs=", ".join(pairs), more=more))
+    if found.constant:
+        names = ", ".join(f"{quote(key)}={write_value(value, key)}" for key, value in found.constant[:_NAMED])
+        left = len(found.constant) - _NAMED
+        more = say("; {count} more", count=left) if left > 0 else ""
+        notes.append(say("Never varied, so nothing is known about: {names}{more}.", names=names, more=more))
+    return notes
+
+
+def _count_settings(found: TriedSettings) -> str:
+    text = (
+        describe_value(found.metric, found.direction)
+        + " "
+        + say_plural(
+            "{count} setting with a result, repeats averaged.",
+            "{count} settings with a result, repeats averaged.",
+            found.settings,
+        )
+    )
+    if found.apart:
+        counts = Counter(map(name_reason, found.apart)).most_common()
+        reasons = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts)
+        text += " " + say("Left out: {reasons}.", reasons=reasons)
+    return text
