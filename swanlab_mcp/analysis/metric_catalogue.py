@@ -28,6 +28,12 @@ __all__ = ["Direction", "MetricKind", "Role", "Split", "describe_key", "extend_c
 
 _HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
 _NUMBER = re.compile(r"\d+")
+# after these, a noun is no variable: error_length is a length, mae_length the error of a length
+_GENERIC_ERRORS = ("err", "false", "miss", "mismatch", "edit", "resid")
+_RESULTS = ("loss", "error", "quality", "reward")
+_VARIABLES = ("setting", "information", "counter", "length", "balance")
+_VERSION = re.compile(r"v?\d+$")
+_BELOW = re.compile(r"(?:<=?|[_ ](?:lt|below|under)[_ ])\s*\d", re.IGNORECASE)
 # in keys such as val/test_score the first of these counts
 _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 
@@ -164,8 +170,8 @@ def _decide(
     rate = _decide_rate(catalogue, read, matches)
     if rate:
         return rate
-    known = _drop_conditions(catalogue, read, matches)
-    deciding = _choose(known, read.parts)
+    known = _drop_conditions(catalogue, read, _drop_ambiguous(catalogue, read, matches))
+    deciding = _choose(known, read.parts, catalogue.lists["tuning"])
     if deciding is None:
         return (Term("count", "counter"), "") if _find_counting(catalogue, read) else (Term(""), "")
     change = _find_change(catalogue, read, known, deciding)
@@ -176,7 +182,7 @@ def _decide(
         others = (*read.words[: deciding.start], *read.words[deciding.end :])
         lasts = catalogue.lists["lasting"].intersection(others) or deciding.text == "time" == read.words[0]
         return (Term("time that passes", "counter") if lasts else term), deciding.text
-    if term.role not in ("speed", "learning_rate", "gradient_norm", "length"):
+    if term.role not in ("speed", "learning_rate", "gradient_norm", "length") and not _is_normalized(read, deciding):
         word = _find_counting(catalogue, read) or _find_count_before(catalogue, read, deciding)
         if word:
             return Term("count", "counter"), word
@@ -186,10 +192,28 @@ def _decide(
         term = _qualify(catalogue, read, deciding, matches)
         if term.rule == "loss" or term is not deciding.term:
             return term, deciding.text
-    if term.role == "reward" and _is_component(catalogue, read, deciding):
-        term = term._replace(must_improve=False)
-        deciding = deciding._replace(term=term)
+    if term.role == "error" and _BELOW.search(key):
+        return Term("share below a limit", "quality", "max", must_improve=True), deciding.text
+    if term.role == "reward":
+        expected = catalogue.lists["expected"].intersection(read.words[max(0, deciding.start - 2) : deciding.start])
+        if expected:
+            return Term("goal or prediction", "information"), f"{min(expected)} {deciding.text}"
+        if _is_component(catalogue, read, deciding):
+            deciding = deciding._replace(term=term._replace(must_improve=False))
     return _flip(catalogue, read, deciding)
+
+
+def _drop_ambiguous(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
+    """Drop the terms that only decide without other words: IS is the inception score only in keys such as val/IS."""
+    ignored = catalogue.lists["totals"] | catalogue.lists["accompanying"]
+    ignored |= catalogue.splits.keys() | catalogue.statistics.keys()
+
+    def is_other(place: int, match: Match) -> bool:
+        word = read.words[place]
+        return not match.start <= place < match.end and word not in ignored and not _VERSION.match(word)
+
+    places = range(len(read.words))
+    return [match for match in matches if not (match.term.alone and any(is_other(place, match) for place in places))]
 
 
 def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
@@ -247,21 +271,34 @@ def _choose_split(found: set[Split]) -> Split:
     return ""
 
 
-def _choose(matches: Sequence[Match], parts: Sequence[int]) -> Match | None:
+def _choose(matches: Sequence[Match], parts: Sequence[int], tuning: frozenset[str]) -> Match | None:
     if not matches:
         return None
     strongest = max(match.term.strength for match in matches)
     strong = [match for match in matches if match.term.strength == strongest]
+    variable = _find_error_of(strong, parts, tuning)
+    if variable:
+        return variable
     deciding = strong[-1]
     is_overlap = deciding.term.rule == "overlap or similarity"
-    if is_overlap or deciding.term.rule == "statistic of tensors":
-        # loss_dice, loss/dice and loss_mask are losses, but losses/q_values is not
+    if is_overlap or deciding.term.rule in ("statistic of tensors", "accuracy"):
+        # loss_dice, loss/dice, loss_mask and loss_shrink_maps are losses, but losses/q_values is not
         losses = [match for match in strong if match.term.rule == "loss"]
         part = parts[deciding.start]
         deciding = next((match for match in losses if is_overlap or parts[match.start] == part), deciding)
     if strongest == 1:
         deciding = next((match for match in strong if match.term.role == "information"), deciding)
     return deciding
+
+
+def _find_error_of(strong: Sequence[Match], parts: Sequence[int], tuning: frozenset[str]) -> Match | None:
+    """Return the error that starts the last part before its variable, as in rmse_2m_temperature."""
+    last = strong[-1]
+    if last.term.role not in _VARIABLES or tuning.intersection(last.text.split()):
+        return None
+    first = next(match for match in strong if parts[match.start] == parts[last.start])
+    is_measure = first.term.rule == "error" and not first.text.startswith(_GENERIC_ERRORS)
+    return first if is_measure else None
 
 
 def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
@@ -279,7 +316,12 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     unit = " ".join(denominator)
     if numerator in times:
         return Term("time per unit", "time", "min"), f"{numerator} per {unit}"
-    before = _choose([match for match in matches if match.end <= place], read.parts)
+    tuning = catalogue.lists["tuning"]
+    before = _choose([match for match in matches if match.end <= place], read.parts, tuning)
+    after = _choose([match for match in matches if match.start > place + 1], read.parts, tuning)
+    if after and after.term.direction and after.term.role in _RESULTS and not (before and before.term.direction):
+        # per_atom_energy/mae
+        return None
     is_bad = before is not None and before.term.role == "error" and before.end == place and numerator != "distance"
     if unit in times and not is_bad:
         return Term("per time", "speed", "max"), f"per {unit}"
@@ -298,6 +340,12 @@ def _find_counting(catalogue: Catalogue, read: KeyWords) -> str:
         if word in catalogue.lists["counting"] and word != "total" and all(one in skipped for one in before):
             return word
     return ""
+
+
+def _is_normalized(read: KeyWords, deciding: Match) -> bool:
+    """Return whether an n before an error means normalized, as in nRMSE; n_errors is a count."""
+    starts = deciding.text.startswith("n ") or read.words[deciding.start - 1 : deciding.start] == ("n",)
+    return starts and deciding.term.rule == "error" and not deciding.text.startswith(_GENERIC_ERRORS)
 
 
 def _find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
@@ -330,5 +378,6 @@ def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequenc
         for qualifying, term in catalogue.qualifiers:
             is_meant = loss.term.rule == "loss" or (loss.text in ("err", "error", "cost") and term.role == "adversary")
             if is_meant and qualifying.intersection(words):
-                return term
+                is_distance = term.role == "adversary" and catalogue.lists["distances"].intersection(near | after)
+                return loss.term if is_distance else term
     return loss.term

@@ -54,6 +54,7 @@ class Term(NamedTuple):
     direction: Direction = ""
     must_improve: bool = False
     strength: int = 2
+    alone: bool = False
     framework: str = ""
 
 
@@ -87,6 +88,7 @@ class Catalogue:
     statistics: Mapping[str, str]
     lists: Mapping[str, frozenset[str]]
     endings: tuple[str, ...]
+    short_endings: frozenset[str]
     chinese: Mapping[str, str]
     chinese_term: re.Pattern[str]
 
@@ -132,7 +134,8 @@ def _find_fault(name: str, entry: Any) -> str:
     missing = [field for field in wanted if field not in fields]
     if missing:
         return f"{missing[0]} is missing"
-    types = {**wanted, "role": str, "direction": str, "must_improve": bool, "strength": int, "framework": str}
+    types = {**wanted, "role": str, "direction": str, "framework": str}
+    types |= {"must_improve": bool, "strength": int, "alone": bool}
     for field, value in fields.items():
         if field not in types:
             return f"unknown field {field}"
@@ -184,6 +187,7 @@ def _build(data: Mapping[str, Any]) -> Catalogue:
         statistics={word: name for name, words in data["statistics"].items() for word in words},
         lists={name: frozenset(words) for name, words in data["words"].items()},
         endings=tuple(data["endings"]["words"]),
+        short_endings=frozenset(data["endings"]["after_a_letter"]),
         chinese=chinese,
         chinese_term=re.compile("|".join(map(re.escape, sorted(chinese, key=len, reverse=True)))),
     )
@@ -207,13 +211,28 @@ def read_words(key: str) -> KeyWords:
         elif piece == "@":
             is_after = True
         else:
-            for word in _CAMEL.split(piece):
+            for word in _split_prefix(catalogue, [one.lower() for one in _CAMEL.split(piece)]):
                 if is_after:
                     after_at.add(len(words))
-                words.append(word.lower())
+                words.append(word)
                 parts.append(part)
                 is_after = is_after or (words[-1] in catalogue.lists["conditions"] and parts[-2:-1] == [part])
     return KeyWords(tuple(words), tuple(parts), frozenset(after_at))
+
+
+def _split_prefix(catalogue: Catalogue, words: Sequence[str]) -> list[str]:
+    """Split words such as testacc and avgloss, which join a split or a statistic with a known term."""
+    found: list[str] = []
+    for word in words:
+        is_known = word in catalogue.terms or word in catalogue.splits or word in catalogue.statistics
+        end = 0 if is_known else next((end for end in range(len(word) - 3, 2, -1) if _joins(catalogue, word, end)), 0)
+        found += [word[:end], word[end:]] if end else [word]
+    return found
+
+
+def _joins(catalogue: Catalogue, word: str, end: int) -> bool:
+    is_prefix = word[:end] in catalogue.splits or word[:end] in catalogue.statistics
+    return is_prefix and (word[end:] in catalogue.terms or _look_up_ending(catalogue, word[end:]) is not None)
 
 
 def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict[int, Split], dict[int, str]]:
@@ -262,12 +281,16 @@ def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Mat
 
 def _look_up_ending(catalogue: Catalogue, word: str) -> Term | None:
     """Return the term that ends a compound word such as ssimloss."""
-    ending = next((one for one in catalogue.endings if word.endswith(one) and len(word) > len(one) + 1), "")
+    known = (one for one in catalogue.endings if word.endswith(one))
+    ending = next((one for one in known if len(word) - len(one) > 1 - (one in catalogue.short_endings)), "")
     return catalogue.terms.get(ending)
 
 
 def _look_up(catalogue: Catalogue, text: str) -> Term | None:
     term = catalogue.terms.get(text)
+    if term is None and text.endswith("s") and len(text) > 3:
+        # a plural such as accs
+        term = catalogue.terms.get(text[:-1])
     if term is None and not text.isalpha():
         term = catalogue.terms.get(_NUMBER.sub("#", text))
         bare = _NUMBERED.sub("", text)
