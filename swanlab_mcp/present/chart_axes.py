@@ -16,10 +16,12 @@ from swanlab_mcp.present.fonts import SANS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LOG_ENDS", "Scales", "hide_overlapping_ticks", "set_axes", "widen"]
+__all__ = ["LOG_ENDS", "Scales", "fit_ticks", "hide_overlapping_ticks", "set_axes", "widen"]
 
 # larger magnitudes are drawn at these limits, because margins and ticks would overflow
 _ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
+
+_TICK_WIDTH = 48  # pixels between the axes and the y label
 
 
 class Scales(NamedTuple):
@@ -50,7 +52,7 @@ def set_axes(axes: Axes, scales: Scales, size: float) -> None:
     if scales.log_y:
         axes.set_yscale("log")
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(max(2, round(axes.bbox.height / 45))))
+        axes.yaxis.set_major_locator(MaxNLocator(_count_ticks(axes)))
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -70,7 +72,7 @@ def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float
     if is_log:
         bottom, top = widen(math.log10(low), math.log10(high), share, is_log=False)
         return 10**bottom, 10**top
-    margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else max(abs(high) * 0.05, 0.05)
+    margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else abs(high) * 0.05 or 0.05
     return low - margin, high + margin
 
 
@@ -92,7 +94,26 @@ def _show_times(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=timezone.utc, show_offset=False))
 
 
+def fit_ticks(axes: Axes, scales: Scales, size: float, writer: Writer) -> None:
+    """Draw fewer ticks, which need fewer digits, if their labels are too wide."""
+    from matplotlib.ticker import MaxNLocator
+
+    if scales.log_y:
+        return
+    low, high = sorted(axes.get_ylim())
+    for count in range(_count_ticks(axes), 1, -1):
+        axes.yaxis.set_major_locator(MaxNLocator(count))
+        shown = [_show_number(y, None) for y in axes.yaxis.get_majorticklocs() if low <= y <= high]
+        if all(writer.measure(text, size) <= _TICK_WIDTH for text in shown):
+            return
+
+
+def _count_ticks(axes: Axes) -> int:
+    return max(2, round(axes.bbox.height / 45))
+
+
 def hide_overlapping_ticks(axes: Axes, writer: Writer) -> None:
+    others = [one.bbox for one in writer.figure.axes]
     for axis in (axes.xaxis, axes.yaxis):
         # sets the ticks and their labels
         axis.get_tightbbox(writer.renderer)
@@ -101,7 +122,7 @@ def hide_overlapping_ticks(axes: Axes, writer: Writer) -> None:
             label = tick.label1
             if label.get_text() and low <= tick.get_loc() <= high:
                 box = label.get_window_extent(writer.renderer)
-                if box.count_overlaps(writer.boxes):
+                if box.count_overlaps([*writer.boxes, *others]):
                     label.set_visible(False)
                 else:
                     writer.boxes.append(box)

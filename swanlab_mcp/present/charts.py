@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from swanlab_mcp.analysis.bands import choose_limits
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import shorten
-from swanlab_mcp.present.chart_axes import LOG_ENDS, Scales, hide_overlapping_ticks, set_axes, widen
+from swanlab_mcp.present.chart_axes import LOG_ENDS, Scales, fit_ticks, hide_overlapping_ticks, set_axes, widen
 from swanlab_mcp.present.chart_margins import (
     BOTTOM,
     COLOURS,
@@ -223,8 +223,8 @@ def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_
     size = 7.5 if is_small else 9
     set_axes(axes, scales, size)
     wide = axes.bbox.width
-    across, up = writer.fit(panel.title, size + 1.5, wide + 40), writer.fit(panel.y_label, size, axes.bbox.height)
-    writer.add_text(axes.bbox.x0, axes.bbox.y1 + 8, across, size + 1.5, va="bottom")
+    across, up = writer.fit(panel.title, size + 1.5, wide + 14), writer.fit(panel.y_label, size, axes.bbox.height)
+    writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10, across, size + 1.5, va="bottom")
     writer.add_text(
         axes.bbox.x0 - 62, (axes.bbox.y0 + axes.bbox.y1) / 2, up, size, ha="center", va="center", rotation=90
     )
@@ -251,7 +251,8 @@ def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_
             color=COLOURS[curve.colour or 0],
         )  # fmt: skip
     hidden = _set_limits(axes, panel.curves, scales)
-    _add_marks(axes, panel.curves, scales)
+    fit_ticks(axes, scales, size, writer)
+    _add_marks(axes, panel.curves, scales, 0.7 if is_small else 1)
     return hidden
 
 
@@ -294,7 +295,7 @@ def _find_lonely(ys: Sequence[float]) -> list[int]:
     ]
 
 
-def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales) -> None:
+def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales, size: float) -> None:
     from matplotlib.lines import Line2D
 
     bottom, top = axes.get_ylim()
@@ -303,7 +304,7 @@ def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales) -> None:
             kind = MARKS[mark.kind]
             y = scales.keep([math.nan if mark.y is None else mark.y])[0]
             line = Line2D(
-                [scales.place(mark.x)], [bottom if math.isnan(y) else y], ls="", marker=kind.shape, ms=kind.size,
+                [scales.place(mark.x)], [bottom if math.isnan(y) else y], ls="", marker=kind.shape, ms=kind.size * size,
                 color=COLOURS[curve.colour or 0], mec="white", mew=0.8, zorder=5, clip_on=False,
             )  # fmt: skip
             axes.add_line(line)

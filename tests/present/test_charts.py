@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from matplotlib.text import Text
 from PIL import Image
 
 from swanlab_mcp.analysis.smoothing import smooth
+from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.operations.plotting import MOST_CURVES, plot_metrics
 from swanlab_mcp.present.charts import LARGEST, Chart, Curve, Mark, Panel, compose, draw_chart
 from swanlab_mcp.present.plotting import arrange
 from swanlab_mcp.present.sparklines import draw_sparkline
 from tests.conftest import opened
+from tests.evals.curves import draw as draw_cases
+from tests.present.overlaps import draw_plot, list_plots, measure_overlaps
 from tests.server.test_tools import DEMO
 
 Number = st.floats(allow_nan=True, allow_infinity=True)
@@ -121,33 +125,6 @@ def test_band_lies_around_its_mean() -> None:
     assert count_pixels(draw(Curve("a", steps, [1.0] * 20)), "#D1E6F1") < 20_000
 
 
-def measure_overlaps(figure: Any) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the pairs of texts whose boxes overlap, and the texts that are inside axes or leave the picture."""
-    renderer = figure.canvas.get_renderer()
-    texts = [one for one in figure.findobj(Text) if one.get_visible() and one.get_text().strip()]
-    boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts if is_drawn(one)]
-    pairs = [
-        (one, other)
-        for place, (one, box) in enumerate(boxes)
-        for other, second in boxes[:place]
-        if box.overlaps(second)
-    ]
-    areas = [axes.bbox for axes in figure.axes]
-    lost = [text for text, box in boxes if box.x0 < 0 or box.y0 < 0 or box.x1 > 1000 or box.y1 > 560]
-    return pairs, lost + [text for text, box in boxes if any(box.padded(-1).overlaps(area) for area in areas)]
-
-
-def is_drawn(text: Any) -> bool:
-    """Return whether a text is not the label of a tick outside the limits."""
-    for axes in text.figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-                if text in (tick.label1, tick.label2):
-                    return bool(low <= tick.get_loc() <= high)
-    return True
-
-
 def make_family(name: str) -> tuple[list[Panel], dict[str, Any]]:
     """Return curves like those of real projects, of one kind."""
     steps = [float(step) for step in range(1, 201)]
@@ -223,6 +200,19 @@ async def test_texts_of_real_plots_overlap_nothing(arguments: dict[str, Any]) ->
     figure = compose(panels, name_x=name_x, **how).figure
     assert len([text for text in figure.findobj(Text) if text.get_text()]) > 10
     assert measure_overlaps(figure) == ([], [])
+
+
+FRAMEWORKS = sorted({case.framework for case in draw_cases(0)})
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_texts_of_frameworks_overlap_nothing(framework: str, every: int) -> None:
+    assert len(FRAMEWORKS) >= 10
+    runs = {case.name: case.metrics for case in draw_cases(7) if case.framework == framework}
+    for plot in list(list_plots(runs))[::every]:
+        with suppress(SwanLabError):
+            assert measure_overlaps(draw_plot(plot)) == ([], [])
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ function chooseLimits(values, kept) {
 function widen(low, high) {
   const margin = high > low
     ? Math.max((high - low) * 0.08, 1e-9 * Math.max(Math.abs(low), Math.abs(high)))
-    : Math.max(Math.abs(high) * 0.05, 0.05);
+    : Math.abs(high) * 0.05 || 0.05;
   return [low - margin, high + margin];
 }
 
