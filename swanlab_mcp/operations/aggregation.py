@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from swanlab_mcp.analysis.aggregation import Statistics, compute_statistics
+from swanlab_mcp.analysis.breakage import choose_training_losses
 from swanlab_mcp.analysis.differences import flatten, freeze
 from swanlab_mcp.analysis.filtering import Candidate, check_fields, read_field
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
@@ -19,6 +20,7 @@ from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, Projects, Unfinished, Username
 from swanlab_mcp.operations.choice import choose_in_scope, explain_missing_metric
+from swanlab_mcp.operations.health import read_reported
 from swanlab_mcp.operations.listing import get_slice
 from swanlab_mcp.operations.machines import read_machines
 from swanlab_mcp.operations.planning_arguments import (
@@ -41,7 +43,8 @@ class Group:
     """A group of experiments with equal values of the fields, and its statistics of a metric.
 
     Without a metric, `statistics` are empty. `missing` experiments have no value, `non_finite` experiments NaN or
-    infinity, and `unfinished` experiments are excluded by their state. `seconds` is the total run time of the
+    infinity, `broken` experiments a finite value but NaN or infinity in a training loss, and `unfinished` experiments
+    are excluded by their state. `seconds` is the total run time of the
     experiments. `gpu_seconds` is their run time multiplied by the GPUs of their machines, without the `without_gpus`
     experiments whose time or machine is unknown.
     """
@@ -59,6 +62,7 @@ class Group:
     without_end: int
     gpu_seconds: float = 0.0
     without_gpus: int = 0
+    broken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,12 @@ async def aggregate_experiments(
     mean, sd, min, median, max and the best member, from finished experiments; others are counted separately.
     Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
     """
-    ref, choice = await choose_in_scope(client, project, username, filters, metrics)
+    ref, choice = await choose_in_scope(client, project, username, filters, metrics, choose_training_losses)
     experiments, summaries = choice.experiments, choice.summaries
     for metric in metrics:
         if experiments and not any(metric in summaries.get(one.cuid, {}) for one in experiments):
             await explain_missing_metric(client, ref, experiments, metric)
+    broken = await read_reported(client, ref, choice, metrics)
     needs_machines = "gpu_hours" in stats or any(field in MACHINE_FIELDS for field in group_by)
     machines = await read_machines(client, ref, experiments) if needs_machines else {}
     candidates = [
@@ -112,7 +117,13 @@ async def aggregate_experiments(
         members.setdefault(tuple(freeze(_read(one, field, ref)) for field in group_by), []).append(one)
     groups = [
         _aggregate(
-            some, [_read(some[0], field, ref) for field in group_by], metric, summaries, at, unfinished=unfinished
+            some,
+            [_read(some[0], field, ref) for field in group_by],
+            metric,
+            summaries,
+            at,
+            broken=broken,
+            unfinished=unfinished,
         )
         for some in members.values()
         for metric in (metrics or [""])
@@ -161,6 +172,7 @@ def _aggregate(
     summaries: Mapping[str, Summary],
     at: str,
     *,
+    broken: Collection[str],
     unfinished: bool,
 ) -> Group:
     experiments = [one.experiment for one in candidates]
@@ -170,7 +182,8 @@ def _aggregate(
     finite = [
         (value, one) for value, one in zip(results, counted, strict=True) if value is not None and math.isfinite(value)
     ]
-    best = min(finite, key=lambda pair: pair[0] if direction == "min" else -pair[0]) if finite and direction else None
+    sound = [(value, one) for value, one in finite if one.cuid not in broken]
+    best = min(sound, key=lambda pair: pair[0] if direction == "min" else -pair[0]) if sound and direction else None
     times = [_measure(one) for one in experiments]
     machines = [
         None if time is None or one.machine.gpus is None else time.total_seconds() * len(one.machine.gpus)
@@ -179,7 +192,7 @@ def _aggregate(
     return Group(
         values,
         metric,
-        compute_statistics([value for value, _ in finite]),
+        compute_statistics([value for value, _ in sound]),
         len(experiments),
         Counter(one.state for one in experiments),
         missing=sum(value is None for value in results),
@@ -190,6 +203,7 @@ def _aggregate(
         without_end=sum(time is None for time in times),
         gpu_seconds=sum(one for one in machines if one is not None),
         without_gpus=sum(one is None for one in machines),
+        broken=len(finite) - len(sound),
     )
 
 

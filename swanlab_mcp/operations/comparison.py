@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from swanlab_mcp.analysis.breakage import choose_training_losses, find_reported_breakage
+from swanlab_mcp.analysis.breakage import choose_training_losses
 from swanlab_mcp.analysis.differences import (
     Association,
     associate,
@@ -42,6 +42,7 @@ from swanlab_mcp.operations.choice import (
 )
 from swanlab_mcp.operations.decisions import Decided, decide_settings
 from swanlab_mcp.operations.environments import read_facts
+from swanlab_mcp.operations.health import find_broken
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.partial import read_known
 from swanlab_mcp.operations.reading import read_all
@@ -80,7 +81,7 @@ class Compared(NamedTuple):
 
     An association comes with its confounded settings; `without_value` counts the experiments excluded from
     associations. With a baseline, `decided` says which settings to keep. `broken` names the experiments in which a
-    shown metric or a training loss became NaN or infinite.
+    shown metric or a training loss became NaN or infinite, or a training loss diverged.
     """
 
     experiments: Chosen
@@ -116,7 +117,8 @@ async def compare_experiments(
     if baseline.strip():
         decided, chosen = await _decide(client, chosen, baseline, metrics)
     refs, experiments = list(chosen), list(chosen.values())
-    found = await _read_summaries(client, chosen, metrics, notes)
+    wanted = [*metrics, *await _find_losses(client, chosen)] if metrics else []
+    found = await _read_summaries(client, chosen, wanted, notes)
     summaries = [found[ref] for ref in refs]
     logged = dict.fromkeys(key for summary in summaries for key in summary)
     unknown = await _explain_missing(client, chosen, [key for key in dict.fromkeys(metrics) if key not in logged])
@@ -130,8 +132,7 @@ async def compare_experiments(
     configs = [flatten(one.profile.get("config")) for one in experiments]
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
     associations, lacking = _find_associations(configs, compared)
-    losses = choose_training_losses(list(logged))
-    broken = [find_reported_breakage([*targets, *losses], summary) for summary in summaries]
+    broken = await _find_broken(client, chosen, found, targets, choose_training_losses(list(logged)))
     return ApiResponse(
         data=Compared(
             chosen,
@@ -142,7 +143,7 @@ async def compare_experiments(
             lacking,
             list(dict.fromkeys(client.at(ref).get_link(ref.parent.experiment("<cuid>")) for ref in refs)),
             decided,
-            [(one.name, breakage) for one, breakage in zip(experiments, broken, strict=True) if breakage],
+            broken,
         ),
         notes=list(dict.fromkeys(notes)),
     )
@@ -247,6 +248,28 @@ async def _read_summaries(
     notes += [note for answer in answers for note in answer.notes]
     found = dict(zip(groups, (answer.data or {} for answer in answers), strict=True))
     return {ref: found[ref.parent].get(one.cuid, {}) for ref, one in chosen.items()}
+
+
+async def _find_losses(client: SwanLabClient, chosen: Chosen) -> list[str]:
+    """Return the training losses, which show whether a run broke although other metrics look well."""
+    return choose_training_losses(
+        [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
+    )
+
+
+async def _find_broken(
+    client: SwanLabClient,
+    chosen: Chosen,
+    found: Mapping[ExperimentRef, Summary],
+    targets: Sequence[str],
+    losses: Sequence[str],
+) -> list[tuple[str, Breakage]]:
+    broken: list[tuple[str, Breakage]] = []
+    for project, members in _group(chosen).items() if targets or losses else ():
+        summaries = [found[project.experiment(one.cuid)] for one in members]
+        known = await find_broken(client, project, members, summaries, targets, losses)
+        broken += [(one.name, how) for one, how in zip(members, known, strict=True) if how]
+    return broken
 
 
 async def _explain_missing(client: SwanLabClient, chosen: Chosen, missing: Sequence[str]) -> list[NotFound]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.breakage import (
@@ -20,7 +20,7 @@ from swanlab_mcp.operations.choice import list_logged_keys, read_series
 from swanlab_mcp.operations.finding import FEW, Choice, list_summarised_keys
 from swanlab_mcp.operations.reading import read_summaries
 
-__all__ = ["HealthCheck", "HealthReader"]
+__all__ = ["HealthCheck", "HealthReader", "find_broken", "read_reported"]
 
 _LEADERS = 3
 _SUMMARISED = 3000
@@ -143,3 +143,43 @@ class HealthReader:
 
     def _get(self, places: Sequence[int]) -> list[Experiment]:
         return [self._experiments[place] for place in places]
+
+
+async def find_broken(
+    client: SwanLabClient,
+    ref: Scope,
+    experiments: Sequence[Experiment],
+    summaries: Sequence[Summary],
+    metrics: Sequence[str],
+    losses: Sequence[str],
+) -> list[Breakage | None]:
+    """Return how each experiment broke by its summary, and by its points if the summary raises doubts."""
+    keys = list(dict.fromkeys([*metrics, *losses]))
+    found = [find_reported_breakage(keys, summary) for summary in summaries]
+    doubtful = [
+        place
+        for place, (summary, known) in enumerate(zip(summaries, found, strict=True))
+        if (known.step is None if known else may_have_broken(keys[0], summary, losses))
+    ]
+    series = await read_series(client, ref, [experiments[place] for place in doubtful], keys, exact=False)
+    for place, one in zip(doubtful, series, strict=True):
+        found[place] = find_breakage(keys[0], one, losses) or found[place]
+    return found
+
+
+async def read_reported(
+    client: SwanLabClient, ref: Scope, choice: Choice, metrics: Sequence[str]
+) -> Mapping[str, Breakage]:
+    """Return by cuid how experiments broke, by the summaries of the metrics and of the leading training losses."""
+    experiments, summaries = choice.experiments[:_SUMMARISED], dict(choice.summaries)
+    if not metrics or not experiments:
+        return {}
+    losses = choose_training_losses(choice.keys)
+    if not losses:
+        losses = choose_training_losses(await list_summarised_keys(client, ref, experiments))
+        found = (await read_summaries(client, ref, experiments, losses)).data if losses else None
+        for cuid, summary in (found or {}).items():
+            summaries[cuid] = {**summaries.get(cuid, {}), **summary}
+    keys = list(dict.fromkeys([*metrics, *losses]))
+    known = {one.cuid: find_reported_breakage(keys, summaries.get(one.cuid, {})) for one in experiments}
+    return {cuid: breakage for cuid, breakage in known.items() if breakage}

@@ -73,6 +73,7 @@ def _describe_left(one: Group, *, has_gpu_hours: bool) -> str:
         (one.unfinished, say("not finished")),
         (one.missing, say("no value")),
         (one.non_finite, say("NaN or infinite")),
+        (one.broken, say("broken")),
         (one.without_gpus if has_gpu_hours else 0, say("no known GPU hours")),
     ]
     return ", ".join(f"{count} {what}" for count, what in parts if count)

@@ -86,6 +86,15 @@ async def test_excluded_values_are_counted_separately(settings: Settings) -> Non
     assert row["left_out"] == "3 no value, 3 NaN or infinite"
 
 
+async def test_broken_training_loss_excludes_the_best_member(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "broken")
+    for name, score, end in (("sound", 0.8, 0.5), ("lucky", 0.9, math.nan)):
+        metrics = {"val/acc": [(0, 0.1), (9, score)], "train/loss": [(0, 2.0), (9, end)]}
+        state.add_experiment(project, name, metrics=metrics)
+    (row,) = await ask(settings, project="broken", metrics=["val/acc"])
+    assert (row["best"], row["n"], row["max"], row["left_out"]) == ("sound", 1, 0.8, "1 broken")
+
+
 async def test_counts_and_hours_need_no_metric(settings: Settings) -> None:
     filters = [{"field": "state", "op": "=", "value": "CRASHED"}]
     rows = await ask(settings, group_by=["user"], filters=filters)

@@ -204,6 +204,28 @@ async def test_filters_choose_the_compared_experiments() -> None:
     assert any("are not counted there" in note for note in reply["notes"]) or reply["data"]["associations"][0]["n"] == 6
 
 
+@pytest.mark.parametrize(
+    ("loss", "how"),
+    [
+        ([2.0, 1.0, math.nan, math.nan], "became NaN or infinite"),
+        ([2.0, *[1.0 - n / 20 for n in range(15)], *[4.0] * 15], "rose after step 14"),
+    ],
+)
+async def test_chosen_metrics_do_not_hide_a_broken_training_loss(
+    settings: Settings, state: State, loss: list[float], how: str
+) -> None:
+    project = state.add_project(state.workspaces[0], "broken")
+    steady = [2 - step / 40 for step in range(30)]
+    for name, values, score in (("sound", steady, 0.8), ("lucky", loss, 0.9)):
+        metrics = {"val/acc": [(0, 0.1), (9, score)], "train/loss": list(enumerate(values))}
+        state.add_experiment(project, name, cuid=name, metrics=metrics)
+    reply = await compare(settings, project="broken", exp_cuids=["sound", "lucky"], metrics=["val/acc"])
+    assert [one["key"] for one in reply["data"]["metrics"]] == ["val/acc"]
+    (note,) = [note for note in reply["notes"] if note.endswith("its best values are from before.")]
+    assert note.startswith("lucky: train/loss ")
+    assert how in note
+
+
 @pytest.fixture
 def study(state: State) -> None:
     project = state.add_project(state.workspaces[0], "study")
