@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html
+import random
 import re
 import shutil
 import subprocess
@@ -153,6 +154,8 @@ async def test_hostile_names_stay_text_and_experiments_are_linked(state: State, 
     links = [str(one["href"]) for one in page.find("a") if not str(one["href"]).startswith("#")]
     assert all(link.startswith(f"{settings.web_host}/@kites-test3/p<b>x") for link in links)
     assert f"{settings.web_host}/@kites-test3/p<b>x/runs/cuid-1/chart" in links
+    # the page's own link and those of its figures
+    assert links.count(f"{settings.web_host}/@kites-test3/p<b>x") == 1 + len(page.find("figure"))
 
 
 @pytest.mark.anyio
@@ -237,6 +240,29 @@ async def test_truncated_sections_report_their_totals(state: State, settings: Se
     assert "30 of 35 are shown." in page.text
     assert "The first 5 of 35 compared." in page.text
     assert "20 of 35 experiments were diagnosed" in page.text
+
+
+@pytest.mark.exhaustive
+@pytest.mark.anyio
+async def test_report_of_3000_experiments_is_small(state: State, settings: Settings) -> None:
+    project = state.add_project(state.workspaces[0], "large")
+    shuffled = random.Random(3)
+    for number in range(3000):
+        setting, seed = divmod(number, 3)
+        config = {f"key{one}": setting // 10**one % 10 for one in range(3)}
+        level = 0.5 + setting / 3000 + shuffled.gauss(0, 0.01)
+        metrics = {key: [(step, level * (1 - 0.9**step)) for step in range(40)] for key in ("val/acc", "val/f1")}
+        state.add_experiment(
+            project, f"run-{number:04}-{'x' * 40}", cuid=f"c{number}", config={**config, "seed": seed},
+            state="CRASHED" if number % 10 == 0 else "FINISHED", metrics=metrics,
+        )  # fmt: skip
+    async with opened(settings) as client:
+        text = await write_report(client, project="large")
+    assert len(text.encode()) < 3_000_000
+    page = Outline(text)
+    assert "3000 experiments: 2700 finished, 300 crashed." in page.text
+    runs = f"{settings.web_host}/@kites-test3/large/runs/"
+    assert len([one for one in page.find("a") if str(one["href"]).startswith(runs)]) > 80
 
 
 def test_command_writes_a_new_file_and_never_overwrites_a_file(

@@ -36,6 +36,7 @@ def render(evidence: Evidence, sections: Sequence[Section]) -> str:
             language=language.get(),
             title=say("Report on {project}", project=shorten(ref.project)),
             made=made,
+            address=address,
             link=link_to(say("Open in SwanLab"), address) if address else "",
             contents=say("Contents"),
             sections=sections,
