@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_bundle_starts_the_command_with_known_settings() -> None:
     # an empty field must reach the server as empty and not as the placeholder
     assert all(one["default"] == "" and not one["required"] for one in manifest["user_config"].values())
     assert manifest["user_config"]["api_key"]["sensitive"] is True
+
+
+def test_readme_of_the_package_has_absolute_links() -> None:
+    make_absolute = runpy.run_path(str(ROOT / "release" / "readme.py"))["make_absolute"]
+    text = make_absolute((ROOT / "README.md").read_text(encoding="utf-8"), "https://example.com/r")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert all(re.match("https?://|#", link) for link in links)
+    assert "https://example.com/r/raw/main/docs/curves.png" in links
+    assert "https://example.com/r/blob/main/docs/recipes.md" in links
 
 
 def test_container_is_unprivileged_and_holds_no_key() -> None:

@@ -25,6 +25,7 @@ for (const language of ["en", "zh"]) {
         console.error(`report: FAILED ${error.message}`);
       }
       if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+      if (pictures && width > 390) await page.screenshot({ path: `${pictures}/${name}-top.png`, clip: { x: 0, y: 0, width, height: 720 } });
       await page.close();
     }
   }

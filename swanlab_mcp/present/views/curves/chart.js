@@ -16,7 +16,6 @@ const COLOURS = {
 const DASHES = [[], [9, 4], [2, 3]];
 const BORDERS = ["solid", "dashed", "dotted"];
 const GLYPHS = { best: "★", "non-finite": "✕", worsening: "▲" };
-const WORDY = 6; // with more curves, the marks have no text
 const NEAR = 6; // pixels
 const BELOW = -400; // a power of ten below all values
 
@@ -124,46 +123,24 @@ function drawPanel(target, look, { onRange, onCursor }) {
     },
   };
 
+  // figures of the marks are in the table and the list of events, where they cover no curve
   function putMarks(plot) {
     for (const old of plot.over.querySelectorAll(".mark")) old.remove();
-    const taken = [];
     for (const { curve, points, events } of visible) {
-      for (const event of events) putMark(plot, taken, curve, points, event);
+      for (const event of events) putMark(plot, curve, points, event);
     }
   }
 
-  // keep text away from the dots at the edge
-  const edge = series.some((one) => one.scale === "edge") ? 12 : 0;
-
-  function putMark(plot, taken, curve, points, event) {
+  function putMark(plot, curve, points, event) {
     // an event without a value is drawn at the height of the last value before it
     const before = points.filter((point) => point.x < event.x && raise(point.value, isLogY) !== null).pop();
     const height = raise(event.value, isLogY) ?? (before ? raise(before.value, isLogY) : null) ?? plot.scales.y.min;
     const [left, top] = [plot.valToPos(event.x, "x"), Math.max(0, Math.min(plot.over.clientHeight, plot.valToPos(height, "y")))];
     if (!(left >= -1 && left <= plot.over.clientWidth + 1)) return;
-    const mark = make("div", `mark ${event.kind}`);
-    mark.style.cssText = `left: ${left}px; top: ${top}px`;
+    const mark = make("b", `mark ${event.kind}`, GLYPHS[event.kind]);
+    mark.style.cssText = `left: ${left}px; top: ${top}px; color: ${colourOf(curve.experiment, theme)}`;
     mark.setAttribute("aria-hidden", "true");
-    const glyph = make("b", "", GLYPHS[event.kind]);
-    glyph.style.color = colourOf(curve.experiment, theme);
-    mark.append(glyph);
     plot.over.append(mark);
-    if (visible.length > WORDY) return;
-    const words = make("span", "", tellEvent(event));
-    mark.append(words);
-    const { offsetWidth: width, offsetHeight: tall } = words;
-    const across = Math.max(-left, Math.min(plot.over.clientWidth - left - width, -width / 2));
-    // below, above, or farther away if other texts are in the way
-    for (const down of [10, -10 - tall, 24, -24 - tall, 38, -38 - tall]) {
-      const box = { left: left + across, top: top + down, right: left + across + width, bottom: top + down + tall };
-      const isFree = taken.every((one) => box.right < one.left || box.left > one.right || box.bottom < one.top || box.top > one.bottom);
-      if (box.top >= edge && box.bottom <= plot.over.clientHeight - edge && isFree) {
-        words.style.cssText = `left: ${across}px; top: ${down}px`;
-        taken.push(box);
-        return;
-      }
-    }
-    words.remove();
   }
 
   // return a curve's nearest point at the cursor, or null beyond its ends

@@ -173,6 +173,8 @@ function listNotes() {
   const notes = [];
   const thinned = visible.filter((curve) => curve.gaps);
   if (!visible.length) notes.push(tell("none"));
+  const kinds = Object.keys(GLYPHS).filter((kind) => visible.some(({ events }) => events.some((event) => event.kind === kind)));
+  if (kinds.length) notes.push(kinds.map((kind) => `${GLYPHS[kind]} ${tell("marks")[kind]}`).join(" · "));
   if (visible.some((curve) => curve.low)) notes.push(tell(state.data.band === "minmax" ? "minmax" : "sd"));
   const outside = sum(panels.map((panel) => panel.outside));
   if (outside) notes.push(tell("outside", outside));

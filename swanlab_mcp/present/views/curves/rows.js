@@ -9,7 +9,6 @@ function buildLines() {
   }));
   const columns = [{ name: tell("name"), read: (row) => row.name, build: (row) => makeToggle(row.name, "solid", row.number, state.hiddenRows, row.number), isText: true }];
   if (isGrouped) columns.push({ name: "n", read: (row) => row.n });
-  if (!isGrouped && runs && rows.length > 1) columns.push(...listConfigColumns(runs.keys.slice(0, 3), (row) => row.run));
   const isShort = keys.length === 1;
   for (const [place, key] of keys.entries()) {
     const curveOf = (row) => row.curves[place];
@@ -18,6 +17,7 @@ function buildLines() {
       columns.push({ name: isShort ? tell("best_value") : tell("best_of", key), read: (row) => (curveOf(row)?.best ? Number(curveOf(row).best.value) : null), show: (row) => showPoint(curveOf(row)?.best) });
     }
   }
+  if (!isGrouped && runs && rows.length > 1) columns.push(...listConfigColumns(runs.keys.slice(0, 3), (row) => row.run));
   lines = makeTable(tell("lines"), state.curves.every((curve) => curve.dots) ? columns.slice(0, 2) : columns, rows);
   get("lines").replaceChildren(lines.table);
 }

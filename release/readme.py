@@ -1,0 +1,26 @@
+"""Metadata hook: README.md with absolute links, because package indexes do not resolve relative ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+_LINK = re.compile(r"(!?)(\[[^]]*\]\()(?!\w+:|#)([^)\s]+\))")
+
+
+def make_absolute(text: str, repository: str) -> str:
+    """Return Markdown whose relative links lead to the repository, and its pictures to their raw files."""
+    kinds = {"": "blob", "!": "raw"}
+    return _LINK.sub(lambda found: f"{found[1]}{found[2]}{repository}/{kinds[found[1]]}/main/{found[3]}", text)
+
+
+class AbsoluteReadme(MetadataHookInterface):
+    """Replace the readme of the project's metadata."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        text = make_absolute(text, metadata["urls"]["Repository"])
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
