@@ -68,11 +68,13 @@ def set_axes(axes: Axes, scales: Scales, size: float) -> None:
 
 
 def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float, float]:
-    """Return limits with a margin, also around a single value."""
+    """Return limits with a margin, also around equal values."""
     if is_log:
         bottom, top = widen(math.log10(low), math.log10(high), share, is_log=False)
         return 10**bottom, 10**top
-    margin = max((high - low) * share, 1e-9 * max(abs(low), abs(high))) if high > low else abs(high) * 0.05 or 0.05
+    # differences of rounding count as none
+    is_flat = high - low <= 1e-9 * max(abs(low), abs(high))
+    margin = abs(high) * 0.05 or 0.05 if is_flat else (high - low) * share
     return low - margin, high + margin
 
 

@@ -79,11 +79,12 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Curves of one unit over one pair of axes."""
+    """Curves of one unit over one pair of axes; `plain_title` replaces a title that no installed font can show."""
 
     title: str
     y_label: str
     curves: Sequence[Curve]
+    plain_title: str = ""
 
 
 class Chart(NamedTuple):
@@ -223,7 +224,8 @@ def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_
     size = 7.5 if is_small else 9
     set_axes(axes, scales, size)
     wide = axes.bbox.width
-    across, up = writer.fit(panel.title, size + 1.5, wide + 14), writer.fit(panel.y_label, size, axes.bbox.height)
+    title = panel.plain_title if writer.missing.intersection(panel.title) else panel.title
+    across, up = writer.fit(title, size + 1.5, wide + 14), writer.fit(panel.y_label, size, axes.bbox.height)
     writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10, across, size + 1.5, va="bottom")
     writer.add_text(
         axes.bbox.x0 - 62, (axes.bbox.y0 + axes.bbox.y1) / 2, up, size, ha="center", va="center", rotation=90
@@ -252,7 +254,7 @@ def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_
         )  # fmt: skip
     hidden = _set_limits(axes, panel.curves, scales)
     fit_ticks(axes, scales, size, writer)
-    _add_marks(axes, panel.curves, scales, 0.7 if is_small else 1)
+    _add_marks(axes, panel.curves, scales)
     return hidden
 
 
@@ -295,7 +297,7 @@ def _find_lonely(ys: Sequence[float]) -> list[int]:
     ]
 
 
-def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales, size: float) -> None:
+def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales) -> None:
     from matplotlib.lines import Line2D
 
     bottom, top = axes.get_ylim()
@@ -304,7 +306,7 @@ def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales, size: float)
             kind = MARKS[mark.kind]
             y = scales.keep([math.nan if mark.y is None else mark.y])[0]
             line = Line2D(
-                [scales.place(mark.x)], [bottom if math.isnan(y) else y], ls="", marker=kind.shape, ms=kind.size * size,
+                [scales.place(mark.x)], [bottom if math.isnan(y) else y], ls="", marker=kind.shape, ms=kind.size,
                 color=COLOURS[curve.colour or 0], mec="white", mew=0.8, zorder=5, clip_on=False,
             )  # fmt: skip
             axes.add_line(line)

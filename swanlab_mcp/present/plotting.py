@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import join_sentences, say, say_plural, speak
 from swanlab_mcp.core.models import ApiResponse, Page, Picture, PlottedCurve, Points
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.hiding import Hide, make_hide
@@ -189,7 +189,9 @@ def _arrange_panels(
             if line.key in layout.keys
         ]
         unit = layout.keys[0] if len(layout.keys) == 1 else " ".join(describe_key(layout.keys[0]).family)
-        panels.append(Panel(name_panel(layout.keys), unit, curves))
+        with speak("en"):
+            plain = name_panel(layout.keys)
+        panels.append(Panel(name_panel(layout.keys), unit, curves, plain))
     return name_x, panels
 
 
@@ -211,7 +213,12 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
         notes.append(_describe_band(plot))
     hide = make_hide()
     panels = [
-        Panel(hide(one.title, ""), hide(one.y_label, ""), [_hide_label(curve, hide) for curve in one.curves])
+        Panel(
+            hide(one.title, ""),
+            hide(one.y_label, ""),
+            [_hide_label(curve, hide) for curve in one.curves],
+            hide(one.plain_title, ""),
+        )
         for one in panels
     ]
     chart = draw_chart(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import say, say_plural, speak
 from swanlab_mcp.core.models import PlottedCurve
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import METRIC, Plot
@@ -69,5 +69,7 @@ def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
             if own
         ]
         is_best = any(own[-1].row.best for _, own in groups if own)
-        panels.append(Panel(name_result(key, is_best=is_best), key, curves))
+        with speak("en"):
+            plain = name_result(key, is_best=is_best)
+        panels.append(Panel(name_result(key, is_best=is_best), key, curves, plain))
     return panels

@@ -227,6 +227,19 @@ def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("fonts")
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", [{"keys": ["*/loss"]}, {"keys": ["val/loss"], "x_axis": "config.lr"}], ids=str)
+async def test_titles_without_a_font_are_english(how: dict[str, Any]) -> None:
+    async with opened(DEMO) as client:
+        answer = await plot_metrics(client, project="digits-mlp", exp_cuids=FIVE[:2], **how)
+    assert answer.data
+    with speak("zh"):
+        name_x, panels = arrange(answer.data)
+        texts = [text.get_text() for text in compose(panels, name_x=name_x).figure.findobj(Text)]
+    assert {"train/loss (solid), val/loss (dashed)", "val/loss (best)"} & {*texts}
+
+
+@pytest.mark.usefixtures("fonts")
 def test_names_without_a_font_become_numbers() -> None:
     curves = [Curve("plain", range(3), [1, 2, 3]), Curve("学习率", range(3), [3, 2, 1])]
     chart = draw(*curves, title="损失")

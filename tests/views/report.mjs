@@ -6,6 +6,19 @@ import { pathToFileURL } from "node:url";
 import { checkAccessibility, openBrowser } from "./browser.mjs";
 
 const [executablePath, folder, pictures] = process.argv.slice(2);
+const PAPER = 703; // pixels of an A4 page between its margins
+
+// a page on paper cannot scroll, so its tables must fit
+async function checkPrint(page, name) {
+  const { width, height } = page.viewportSize();
+  await page.emulateMedia({ media: "print" });
+  await page.setViewportSize({ width: PAPER, height });
+  const cut = await page.$$eval(".wide", (found) => found.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent.slice(0, 80)));
+  assert.deepEqual(cut, [], `${name}: cut on paper`);
+  await page.emulateMedia({ media: "screen" });
+  await page.setViewportSize({ width, height });
+}
+
 const browser = await openBrowser(executablePath);
 let failed = 0, count = 0;
 for (const language of ["en", "zh"]) {
@@ -20,6 +33,7 @@ for (const language of ["en", "zh"]) {
       try {
         await checkAccessibility(page, name);
         assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${name}: too wide`);
+        await checkPrint(page, name);
       } catch (error) {
         failed += 1;
         console.error(`report: FAILED ${error.message}`);

@@ -114,9 +114,9 @@ function chooseLimits(values, kept) {
 }
 
 function widen(low, high) {
-  const margin = high > low
-    ? Math.max((high - low) * 0.08, 1e-9 * Math.max(Math.abs(low), Math.abs(high)))
-    : Math.abs(high) * 0.05 || 0.05;
+  // differences of rounding count as none
+  const isFlat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+  const margin = isFlat ? Math.abs(high) * 0.05 || 0.05 : (high - low) * 0.08;
   return [low - margin, high + margin];
 }
 
