@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # MCP's own conformance suite and the Inspector's strict check of tool schemas, against this server over HTTP and stdio.
+# The shared server is also checked behind nginx, if that is installed.
 #
 #   scripts/conformance.sh [--install] FOLDER
 #
@@ -69,16 +70,25 @@ fi
 sed -n 's|^Total: \([0-9]*\) passed, \([0-9]*\) failed.*|conformance, the server: \1 checks hold, \2 scenarios need what the baseline lists|p' "$work/suite"
 
 # the shared server has neither, by design: it must pass the same scenarios, except for the two about them
-start -m swanlab_mcp --demo serve --transport http --http-port 0
 held="$(sed -n 's/^✓ \([a-z0-9-]*\): .*/\1/p' "$work/suite" | grep -vxE 'logging-set-level|server-sse-multiple-streams')"
-for scenario in $held; do
-  if ! "$suite/conformance" server --url "$url" --scenario "$scenario" >"$work/one" 2>&1; then
-    cat "$work/one" >&2
-    echo "conformance: $scenario does not hold on the shared server" >&2
-    exit 1
-  fi
-done
-echo "conformance, the shared server: $(wc -w <<<"$held") scenarios hold"
+check_shared() {
+  for scenario in $held; do
+    if ! "$suite/conformance" server --url "$url" --scenario "$scenario" >"$work/one" 2>&1; then
+      cat "$work/one" >&2
+      echo "conformance: $scenario does not hold on $1" >&2
+      exit 1
+    fi
+  done
+  echo "conformance, $1: $(wc -w <<<"$held") scenarios hold"
+}
+if command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]; then
+  start "$here/behind_nginx.py" --demo
+  check_shared "three shared servers behind nginx"
+else
+  echo "conformance, behind nginx: skipped, nginx is not installed"
+fi
+start -m swanlab_mcp --demo serve --transport http --http-port 0
+check_shared "the shared server"
 
 # both eras of the protocol and both transports
 for era in legacy modern; do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import pytest
 import yaml
 
 from scripts import kubernetes
+from scripts.nginx import CONFIGURATION, adapt
 from swanlab_mcp import __version__
 from swanlab_mcp.cli.parser import read_arguments
+from swanlab_mcp.server.limits import Limits
+from swanlab_mcp.settings import DEFAULT_TIMEOUT
 
 ROOT = Path(__file__).parents[1]
 PLAIN = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
@@ -84,3 +88,22 @@ def test_script_without_helm_gives_the_reason() -> None:
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     done = subprocess.run(["bash", script, "--check"], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout[:20]) == (0, "kubernetes: skipped,")
+
+
+def test_nginx_repeats_no_call_and_keeps_connections_for_less_time_than_a_worker() -> None:
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    given = dict(re.findall(r"^\s*(\w+) ([^;{]+);$", text, re.MULTILINE))
+    assert given["proxy_next_upstream"] == "error timeout"
+    assert float(given["keepalive_timeout"].rstrip("s")) < Limits().idle_seconds
+    assert float(given["proxy_read_timeout"].rstrip("s")) > DEFAULT_TIMEOUT
+    assert given["client_max_body_size"] == "1m"
+    assert given["proxy_set_header"] == "Host $http_host"
+
+
+def test_nginx_file_is_adapted_for_tests_in_ports_and_encryption_only() -> None:
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    adapted = adapt(text, 8080, [9001, 9002])
+    assert re.findall(r"server 127\.0\.0\.1:(\d+)", adapted) == ["9001", "9002"]
+    assert "listen 127.0.0.1:8080;" in adapted
+    changed = {line.strip() for line in adapted.splitlines()} - {line.strip() for line in text.splitlines()}
+    assert {line.split()[0] for line in changed} == {"listen", "server", "limit_conn"}

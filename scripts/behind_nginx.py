@@ -1,0 +1,243 @@
+"""Three workers behind nginx on loopback, under load: one is drained, one is killed.
+
+`--demo` serves the demo behind nginx instead, until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import httpx
+
+from scripts.nginx import behind_nginx
+from tests.fake_swanlab import State, build_sample_state, serve
+
+_HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+_LATENCY = 0.02
+_DRAIN = 20
+_CALLS = (("list_projects", {}), ("list_project_exps", {"project": "mine"}), ("list_workspaces", {}))
+
+
+@dataclass
+class Answer:
+    """One call: when it was sent, how long it took, its HTTP status (0: none) and the workers that nginx tried."""
+
+    sent: float
+    seconds: float
+    status: int
+    worker: str
+    is_right: bool
+
+
+class Worker:
+    """A worker process; `port` stays the same after a restart."""
+
+    def __init__(self, command: Sequence[str], port: int = 0) -> None:
+        self._command = command
+        self.port = port
+        self.start()
+
+    def start(self) -> None:
+        options = ["serve", "--transport", "http", "--http-port", str(self.port), "--drain", str(_DRAIN)]
+        command = [sys.executable, "-m", "swanlab_mcp", *self._command, *options]
+        environment = {**os.environ, "SWANLAB_MCP_CONFIRMATION_SECRET": "s" * 64, "SWANLAB_MCP_LANG": "en"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True
+        )
+        assert self.process.stderr
+        line = self.process.stderr.readline()
+        found = re.search(r":(\d+)/mcp$", line.strip())
+        if not found:
+            raise RuntimeError(f"a worker did not start: {line}{self.process.stderr.read()}")
+        self.port = int(found[1])
+
+    def end(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def run_workers(command: Sequence[str], count: int = 3) -> Iterator[tuple[list[Worker], str]]:
+    """Run workers behind nginx; yield them and nginx's base URL."""
+    with ExitStack() as stack:
+        workers: list[Worker] = []
+        for _ in range(count):
+            workers.append(Worker(command))
+            stack.callback(workers[-1].stop)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        yield workers, stack.enter_context(behind_nginx([one.port for one in workers], folder))
+
+
+def build_world(callers: int) -> State:
+    """Return a SwanLab with one project and experiment for each caller."""
+    state = build_sample_state()
+    state.latency = _LATENCY
+    for number in range(callers):
+        state.add_user(f"user{number}", api_key=f"key-{number}")
+        workspace = state.add_workspace(f"user{number}", kind="PERSON", **{f"user{number}": "OWNER"})
+        state.add_experiment(state.add_project(workspace, "mine", visibility="PRIVATE"), f"run-{number}")
+    return state
+
+
+async def call(http: httpx.AsyncClient, url: str, number: int, name: str, arguments: dict[str, Any]) -> httpx.Response:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+    headers = {**_HEADERS, "authorization": f"Bearer key-{number}"}
+    return await http.post(f"{url}/mcp", json=message, headers=headers)
+
+
+async def send_calls(url: str, number: int, until: threading.Event, answers: list[Answer]) -> None:
+    """Send one call after the other, with the same key, until the event is set."""
+    async with httpx.AsyncClient(timeout=60) as http:
+        turn = number
+        while not until.is_set():
+            name, arguments = _CALLS[turn % len(_CALLS)]
+            turn += 1
+            sent = time.monotonic()
+            try:
+                answer = await call(http, url, number, name, arguments)
+            except httpx.TransportError:
+                answers.append(Answer(sent, time.monotonic() - sent, 0, "", is_right=False))
+                continue
+            text = answer.text
+            is_right = answer.status_code == httpx.codes.OK and '"isError":true' not in text and f"user{number}" in text
+            worker = answer.headers.get("x-worker", "")
+            answers.append(Answer(sent, time.monotonic() - sent, answer.status_code, worker, is_right))
+
+
+async def load(url: str, workers: list[Worker], callers: int, seconds: float) -> tuple[list[Answer], dict[str, Any]]:
+    """Send calls in four phases of `seconds`; return the answers and what happened when."""
+    answers: list[Answer] = []
+    until = threading.Event()
+    tasks = [asyncio.create_task(send_calls(url, number, until, answers)) for number in range(callers)]
+    await asyncio.sleep(2)
+    events: dict[str, Any] = {"warm": time.monotonic()}
+    await asyncio.sleep(seconds)
+    events["drained"] = time.monotonic()
+    workers[1].end(signal.SIGTERM)
+    await asyncio.sleep(seconds)
+    events["drained code"] = workers[1].process.poll()
+    await asyncio.to_thread(workers[1].start)
+    # nginx tries a failed worker again after 5 s
+    await asyncio.sleep(max(seconds, 6))
+    events["killed"] = time.monotonic()
+    workers[2].end(signal.SIGKILL)
+    # its connections exist until the system has removed the process
+    await asyncio.to_thread(workers[2].process.wait)
+    events["gone"] = time.monotonic()
+    await asyncio.sleep(seconds)
+    events["end"] = time.monotonic()
+    until.set()
+    await asyncio.gather(*tasks)
+    return answers, events
+
+
+async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[str]:
+    """Return the problems of confirmations that one worker gave and another gets."""
+    problems: list[str] = []
+    alive = [f"http://127.0.0.1:{one.port}" for one in workers if one.process.poll() is None]
+    async with httpx.AsyncClient(timeout=60) as http:
+        for number in range(callers):
+            arguments = {"project": f"made-{number}", "username": f"user{number}"}
+            first = (await call(http, alive[number % len(alive)], number, "create_project", arguments)).json()
+            data = first["result"]["structuredContent"]["data"]
+            confirmed = {**arguments, "confirmation": data["confirmation"]}
+            # through nginx: one of the other workers for about half of the keys, and directly to another
+            for place in (url, alive[(number + 1) % len(alive)]):
+                reply = (await call(http, place, number, "create_project", confirmed)).json()["result"]
+                done = (reply["structuredContent"].get("data") or {}).get("done")
+                if (place == url) is not (done is True):
+                    problems.append(f"user{number} at {place}: {str(reply)[:300]}")
+    return problems
+
+
+def judge(answers: list[Answer], events: dict[str, Any], killed: str) -> list[str]:
+    """Return the lost calls that were not running on the killed worker when it was killed."""
+    lost: list[str] = []
+    for one in answers:
+        if one.is_right:
+            continue
+        was_running = one.sent <= events["gone"] and one.sent + one.seconds >= events["killed"]
+        # nginx lists several workers if it tried several
+        if not (was_running and one.status in (502, 504) and killed in one.worker):
+            lost.append(f"{one.sent - events['warm']:.2f} s: status {one.status} from {one.worker or 'none'}")
+    return lost
+
+
+def show(answers: list[Answer], events: dict[str, Any]) -> None:
+    phases: dict[str, list[float]] = defaultdict(list)
+    for one in answers:
+        for name in ("killed", "drained", "warm"):
+            if one.sent >= events[name]:
+                phases[name].append(one.seconds)
+                break
+    names = {"warm": "three workers", "drained": "one drained, then restarted", "killed": "one killed"}
+    for name, text in names.items():
+        times = sorted(phases[name])
+        p50, p95 = statistics.median(times), times[int(len(times) * 0.95)]
+        print(f"{text}: {len(times)} calls, p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms")
+
+
+def run(callers: int, seconds: float) -> int:
+    with serve(build_world(callers)) as host, run_workers(["--host", host, "--allow-writes"]) as (workers, url):
+        answers, events = asyncio.run(load(url, workers, callers, seconds))
+        killed = f"127.0.0.1:{workers[2].port}"
+        show(answers, events)
+        lost = judge(answers, events, killed)
+        excused = sum(not one.is_right for one in answers) - len(lost)
+        used = Counter(one.worker for one in answers)
+        print(f"{len(answers)} calls by {callers} keys; answered by each worker: {sorted(used.values(), reverse=True)}")
+        print(f"calls lost: {len(lost)}; calls that were running on the killed worker: {excused} failed")
+        for line in lost:
+            print(f"  {line}", file=sys.stderr)
+        problems = asyncio.run(confirm_across(url, workers, callers))
+        print(f"confirmations: {callers} given by one worker and accepted by another, {len(problems)} problems")
+        code = events["drained code"]
+        print(f"the drained worker ended with code {code}")
+    for line in problems:
+        print(f"  {line}", file=sys.stderr)
+    return 1 if lost or problems or code != 128 + signal.SIGTERM or len(used) < len(workers) else 0
+
+
+def serve_demo() -> int:
+    """Serve the demo from three workers until SIGTERM."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with run_workers(["--demo"]) as (_, url):
+        print(f"serving MCP on {url}/mcp", file=sys.stderr, flush=True)
+        ended.wait()
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--demo", action="store_true", help="serve the demo behind nginx until SIGTERM")
+    parser.add_argument("--callers", type=int, default=24)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each phase")
+    given = parser.parse_args()
+    return serve_demo() if given.demo else run(given.callers, given.seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
