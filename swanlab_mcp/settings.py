@@ -73,6 +73,7 @@ class Settings:
     show_secrets: bool = False
     allow_writes: bool = False
     confirmation_secret: str = field(default="", repr=False)
+    proxy_secret: str = field(default="", repr=False)
     is_cached: bool = True
     language: str = "en"
     metrics_file: str = ""
@@ -163,6 +164,7 @@ def load_settings(
             log_dirs=_find_log_dirs(log_dirs, place, problems),
             link_targets=_resolve_folders("--allow-link-targets", link_targets, place, problems),
             confirmation_secret=known.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
+            proxy_secret=known.get("SWANLAB_MCP_PROXY_SECRET", "").strip(),
             problems=tuple(problems),
         )
 

@@ -54,6 +54,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "MCP_LANG",
         "HOST",
         "MCP_CONFIRMATION_SECRET",
+        "MCP_PROXY_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
     # tests compare English texts in any locale

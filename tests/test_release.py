@@ -111,7 +111,14 @@ def test_registry_entry_lists_the_documented_settings() -> None:
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", settings))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
     # alternative spellings, the SDK's login folders, and settings of the HTTP server only
-    others = {"SWANLAB_HOST", "SWANLAB_LOGDIR", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR", "SWANLAB_MCP_CONFIRMATION_SECRET"}
+    others = {
+        "SWANLAB_HOST",
+        "SWANLAB_LOGDIR",
+        "SWANLAB_ROOT",
+        "SWANLAB_SAVE_DIR",
+        "SWANLAB_MCP_CONFIRMATION_SECRET",
+        "SWANLAB_MCP_PROXY_SECRET",
+    }
     assert documented - registry == others
     assert registry <= documented
 

@@ -140,6 +140,14 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):
         problem = say("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
+    if arguments.key_map and not is_loopback(arguments.http_host) and not settings.proxy_secret:
+        problem = say(
+            "Listening on {address}, --key-map needs SWANLAB_MCP_PROXY_SECRET: the proxy sends it in X-Proxy-Secret, "
+            "so that no other machine can name a person.",
+            address=arguments.http_host,
+        )
+    if arguments.key_map and settings.proxy_secret and len(settings.proxy_secret) < _SHORTEST_SECRET:
+        problem = say("SWANLAB_MCP_PROXY_SECRET needs at least {count} random characters.", count=_SHORTEST_SECRET)
     for origin in arguments.allowed_origin:
         if origin != "null" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/*\s]+", origin):
             problem = say(
@@ -156,6 +164,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     """Serve a team over HTTP."""
     from swanlab_mcp.server.audit import Audit
     from swanlab_mcp.server.http import create_http_app
+    from swanlab_mcp.server.key_map import KeyMap
     from swanlab_mcp.server.limits import Limits
     from swanlab_mcp.server.listening import serve_http
     from swanlab_mcp.server.reloading import make_reload, read_limits
@@ -173,6 +182,9 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     options = Limits(rate=arguments.rate)
     try:
         limits = read_limits(arguments.limits, options) if arguments.limits else replace(options)
+        keys = None
+        if arguments.key_map:
+            keys = KeyMap(arguments.key_map, arguments.user_header, settings.proxy_secret)
         metrics = _serve_metrics(arguments)
         app = create_http_app(
             settings,
@@ -183,6 +195,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
             limits=limits,
             audit=audit,
             metrics=metrics,
+            key_map=keys,
         )
     except InvalidArgument as error:
         print(error, file=sys.stderr)
@@ -190,7 +203,8 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     end_on_signals()
     # in a terminal, SIGHUP means that the terminal was closed
     is_service = not sys.stdin.isatty()
-    reload = make_reload(limits, arguments.limits, options, {}, settings.language) if is_service else None
+    parts = {"keys": keys.reload} if keys else {}
+    reload = make_reload(limits, arguments.limits, options, parts, settings.language) if is_service else None
     try:
         serve_http(app, arguments.http_host, arguments.http_port, arguments.drain, reload)
     except (OSError, OverflowError) as error:

@@ -19,6 +19,7 @@ from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.pending import PendingChange, make_failure, pending
 from swanlab_mcp.server.accounts import Account, Accounts, caller
 from swanlab_mcp.server.audit import Audit, Entry
+from swanlab_mcp.server.key_map import KeyMap
 from swanlab_mcp.server.limits import RETRY_AFTER, Limits, Rates, Refused, Slots
 from swanlab_mcp.server.messages import Call, read_message
 from swanlab_mcp.server.offer import offered, select_tools
@@ -97,6 +98,7 @@ class Gateway:
         entries: Sequence[ToolEntry] = TOOLS,
         readiness: Readiness | None = None,
         metrics: Metrics | None = None,
+        key_map: KeyMap | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._app = app
@@ -104,6 +106,7 @@ class Gateway:
         self._hosts = {*_LOOPBACK, *(host.lower() for host in allowed_hosts)}
         self._origins = set(allowed_origins)
         self._shares_key = shares_key
+        self._key_map = key_map
         self._language = language
         self._audit = audit
         self._entries = entries
@@ -267,7 +270,10 @@ class Gateway:
         sent = exchange.headers.get("authorization", "")
         kind, _, key = sent.partition(" ")
         account = None
-        if self._accounts and kind.lower() == "bearer" and key.strip():
+        if self._accounts and self._key_map and (mapped := self._key_map.find(exchange.headers, exchange.address)):
+            # the proxy has checked the person's own token
+            account = await self._sign_in(self._accounts, mapped, exchange.address, stack)
+        elif self._accounts and kind.lower() == "bearer" and key.strip():
             account = await self._sign_in(self._accounts, key.strip(), exchange.address, stack)
         elif self._accounts and (sent or not self._shares_key):
             # no WWW-Authenticate: it would make clients start OAuth

@@ -14,6 +14,7 @@ from swanlab_mcp.server.accounts import Accounts
 from swanlab_mcp.server.app import LogLevel, create_server
 from swanlab_mcp.server.audit import Audit
 from swanlab_mcp.server.gateway import Gateway
+from swanlab_mcp.server.key_map import KeyMap
 from swanlab_mcp.server.limits import Limits
 from swanlab_mcp.server.readiness import Readiness
 from swanlab_mcp.settings import Settings
@@ -34,6 +35,7 @@ def create_http_app(
     limits: Limits | None = None,
     audit: Audit | None = None,
     metrics: Metrics | None = None,
+    key_map: KeyMap | None = None,
 ) -> Gateway:
     """Return the shared server as an ASGI app, stateless and with JSON responses; callers use their own SwanLab keys.
 
@@ -64,4 +66,5 @@ def create_http_app(
         entries=server.entries,
         readiness=Readiness(None if settings.demo else partial(probe, settings)),
         metrics=metrics,
+        key_map=key_map,
     )

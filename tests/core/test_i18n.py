@@ -83,6 +83,8 @@ NEVER_ONE = {
     "The message is nested more than {depth} levels deep.",
     "The server is busy; try again in {seconds} seconds.",
     "Too many of your calls are running; try again in {seconds} seconds.",
+    "SWANLAB_MCP_PROXY_SECRET needs at least {count} random characters.",
+    "{path} is larger than {size} bytes.",
     (
         "With --allow-writes, set SWANLAB_MCP_CONFIRMATION_SECRET to at least {count} random characters, "
         "the same for all workers: it signs the confirmations."

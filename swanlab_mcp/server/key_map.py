@@ -1,0 +1,102 @@
+"""Keys of people who log in at a proxy: a file maps each person to a SwanLab key, which stays on the server."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.server.limits import Refused
+
+__all__ = ["SECRET_HEADER", "KeyMap"]
+
+SECRET_HEADER = "x-proxy-secret"  # noqa: S105 the name of a header
+_LARGEST = 1 << 20
+
+
+class KeyMap:
+    """Find the key of the person that a proxy names in `header`.
+
+    The header counts only with `secret` in X-Proxy-Secret, or without a secret only from this machine. Each line of the
+    file is a person and a key; `#` starts a comment.
+    """
+
+    def __init__(self, path: str, header: str, secret: str) -> None:
+        """Read the file. Raises InvalidArgument."""
+        self._path = path
+        self._header = header.lower()
+        self._secret = secret.encode()
+        self._keys = _read(path)
+
+    def __repr__(self) -> str:
+        return f"KeyMap({len(self._keys)} people)"
+
+    def reload(self) -> None:
+        """Read the file again. Raises InvalidArgument and keeps the old keys."""
+        self._keys = _read(self._path)
+
+    def find(self, headers: Mapping[str, str], address: str) -> str | None:
+        """Return the key of a request's person, or None if the request names no person. Raises Refused."""
+        person = headers.get(self._header)
+        if person is None:
+            return None
+        if not self._is_proxy(headers, address):
+            raise Refused(401, say("Only the proxy of this server may send {header}.", header=self._header))
+        key = self._keys.get(person.strip().lower())
+        if key is None:
+            raise Refused(
+                403, say("No SwanLab key is stored for {person}: contact the operator.", person=quote(person[:100]))
+            )
+        return key
+
+    def _is_proxy(self, headers: Mapping[str, str], address: str) -> bool:
+        if self._secret:
+            return hmac.compare_digest(headers.get(SECRET_HEADER, "").encode(), self._secret)
+        try:
+            return ipaddress.ip_address(address).is_loopback
+        except ValueError:
+            return False
+
+
+def _read(path: str) -> dict[str, str]:
+    shown = shorten(path)
+    try:
+        with Path(path).open("rb") as file:
+            about = os.fstat(file.fileno())
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise InvalidArgument(say("{path} cannot be read: {why}.", path=shown, why=why)) from error
+    # Kubernetes mounts secrets as root's files that the server's group reads
+    is_own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
+    forbidden = stat.S_IRWXO | (stat.S_IRWXG if is_own else stat.S_IWGRP)
+    if os.name == "posix" and about.st_mode & forbidden:
+        raise InvalidArgument(
+            say("Other users can read or change {path}, which holds keys.", path=shown),
+            hint=say("Run: chmod 600 {path}", path=shown),
+        )
+    if len(text) > _LARGEST:
+        raise InvalidArgument(say("{path} is larger than {size} bytes.", path=shown, size=_LARGEST))
+    return _parse(text, shown)
+
+
+def _parse(text: bytes, shown: str) -> dict[str, str]:
+    """Return the keys by person. Messages name lines and never their contents."""
+    keys: dict[str, str] = {}
+    for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) != 2 or not words[1].isascii():
+            problem = say("Line {number} of {path} is not a person and a key.", number=number, path=shown)
+            raise InvalidArgument(problem)
+        if words[0].lower() in keys:
+            raise InvalidArgument(say("Line {number} of {path} repeats a person.", number=number, path=shown))
+        keys[words[0].lower()] = words[1]
+    return keys
