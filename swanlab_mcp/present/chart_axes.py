@@ -22,6 +22,7 @@ __all__ = ["LOG_ENDS", "Scales", "fit_ticks", "hide_overlapping_ticks", "set_axe
 _ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
 
 _TICK_WIDTH = 48  # pixels between the axes and the y label
+_ROUNDING = 2.0**-23  # of float32: smaller differences count as none
 
 
 class Scales(NamedTuple):
@@ -72,8 +73,7 @@ def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float
     if is_log:
         bottom, top = widen(math.log10(low), math.log10(high), share, is_log=False)
         return 10**bottom, 10**top
-    # differences of rounding count as none
-    is_flat = high - low <= 1e-9 * max(abs(low), abs(high))
+    is_flat = high - low <= _ROUNDING * max(abs(low), abs(high))
     margin = abs(high) * 0.05 or 0.05 if is_flat else (high - low) * share
     return low - margin, high + margin
 
@@ -124,7 +124,7 @@ def hide_overlapping_ticks(axes: Axes, writer: Writer) -> None:
             label = tick.label1
             if label.get_text() and low <= tick.get_loc() <= high:
                 box = label.get_window_extent(writer.renderer)
-                if box.count_overlaps([*writer.boxes, *others]):
+                if box.x0 < 0 or box.count_overlaps([*writer.boxes, *others]):
                     label.set_visible(False)
                 else:
                     writer.boxes.append(box)

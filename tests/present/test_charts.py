@@ -202,6 +202,13 @@ async def test_texts_of_real_plots_overlap_nothing(arguments: dict[str, Any]) ->
     assert measure_overlaps(figure) == ([], [])
 
 
+@pytest.mark.parametrize("noise", [1e-12, 1e-9, 1e-6, 1e-3])
+def test_ticks_of_nearly_equal_values_fit(noise: float) -> None:
+    curve = Curve("a", range(100), [4891 * (1 + noise * one) for one in make_noise(3, 100)])
+    figure = compose([Panel("memory", "memory", [curve])], name_x=lambda: "step").figure
+    assert measure_overlaps(figure) == ([], [])
+
+
 FRAMEWORKS = sorted({case.framework for case in draw_cases(0)})
 
 

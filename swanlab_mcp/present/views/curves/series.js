@@ -5,6 +5,7 @@
 const AXES = ["step", "relative_time", "time"];
 // larger magnitudes are drawn at this limit, because margins and ticks would overflow
 const END = 1e299;
+const ROUNDING = 2 ** -23; // of float32: smaller differences count as none
 // the rule of analysis/bands.py: points that squash the others are outside the limits
 const CUT = 0.02, WORTH = 2;
 
@@ -114,8 +115,7 @@ function chooseLimits(values, kept) {
 }
 
 function widen(low, high) {
-  // differences of rounding count as none
-  const isFlat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+  const isFlat = high - low <= ROUNDING * Math.max(Math.abs(low), Math.abs(high));
   const margin = isFlat ? Math.abs(high) * 0.05 || 0.05 : (high - low) * 0.08;
   return [low - margin, high + margin];
 }
