@@ -39,8 +39,8 @@ def find_non_finites(curves: Sequence[Curve]) -> list[Event]:
     return found
 
 
-def find_shapes(roles: Roles) -> list[Event]:
-    """Return spikes, shocks and plateaus."""
+def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
+    """Return spikes, shocks and plateaus; `holds`: held-out metrics improve, so a shock of training is information."""
     found: list[Event] = []
     deciding = {curve.key for curve in roles.deciding}
     for curve in (*roles.deciding, *roles.parts, *roles.information):
@@ -48,7 +48,8 @@ def find_shapes(roles: Roles) -> list[Event]:
         if curve.is_constant or role not in ("loss", "error", "quality", "reward", "gradient_norm"):
             continue
         if role in ("loss", "error") and (shock := find_shock(curve.finite_steps, curve.costs, DEFAULTS, curve.course)):
-            how: Severity = "warning" if curve.key in deciding and not roles.is_policy else "info"
+            is_grave = curve.key in deciding and not roles.is_policy and (curve.is_held_out or not holds)
+            how: Severity = "warning" if is_grave else "info"
             facts = {"before": curve.sign * shock.before, "peak": curve.sign * shock.value}
             event = Event("shock", how, shock.start, "shock", (curve.key,), shock.peak, shock.end, facts)
             found.append(event)

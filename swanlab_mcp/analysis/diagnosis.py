@@ -19,7 +19,7 @@ from swanlab_mcp.analysis.events import (
 from swanlab_mcp.analysis.operation import find_hardware, find_pauses
 from swanlab_mcp.analysis.policy import find_falls, find_policy_signs
 from swanlab_mcp.analysis.thresholds import DEFAULTS
-from swanlab_mcp.analysis.trends import Worsening, find_worsening, has_improved, measure_trend
+from swanlab_mcp.analysis.trends import Worsening, find_worsening, has_improved, measure_drift, measure_trend
 
 __all__ = ["Judgement", "judge"]
 
@@ -30,7 +30,8 @@ Health = Literal["healthy", "warning", "problem", "not_judged"]
 class Judgement:
     """The events in order of their steps, and the overall verdict.
 
-    `judged` lists the deciding keys, `too_few` the keys with too few points for a verdict and their point counts.
+    `judged` lists the deciding keys, `too_few` the keys with too few points for a verdict and their point counts,
+    `doubtful` the rewards whose gain may be noise that lasts.
     """
 
     health: Health
@@ -39,6 +40,7 @@ class Judgement:
     too_few: tuple[tuple[str, int], ...]
     is_measured: bool
     improves: bool
+    doubtful: tuple[str, ...] = ()
 
 
 def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) -> Judgement:
@@ -49,7 +51,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
     events = [
         *find_non_finites(curves),
         *trends.find_events(),
-        *find_shapes(roles),
+        *find_shapes(roles, holds=trends.holds),
         *(find_policy_signs(curves)),
         *find_hardware(curves),
         *find_pauses(curves, is_running, now),
@@ -68,14 +70,17 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         if not any(key in event.keys for event in merged if event.severity != "info")
     ]
     severities = {event.severity for event in merged}
+    doubtful = [] if severities - {"info"} else [curve.key for curve in roles.rewards if trends.is_doubtful(curve)]
+    merged += [Event("not_judged", "info", 0, "slow_noise", (key,)) for key in doubtful]
     # a GAN may log only its balanced adversaries
     adversaries = [curve for curve in curves if curve.kind.role == "adversary" and not curve.is_constant]
     sure = [curve for curve in roles.deciding if len(curve.costs) >= DEFAULTS.fewest_points]
+    undecided = bool(doubtful) and len(doubtful) == len(sure)
     sure = sure or [curve for curve in adversaries if len(curve.costs) >= DEFAULTS.fewest_points]
     health: Health = (
         "problem" if "problem" in severities
         else "warning" if "warning" in severities
-        else "healthy" if sure
+        else "healthy" if sure and not undecided
         else "not_judged"
     )  # fmt: skip
     return Judgement(
@@ -85,6 +90,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         tuple(few),
         any(curve.kind.role in ("loss", "error", "quality", "reward") for curve in curves),
         any(trends.improves(curve) for curve in roles.deciding),
+        tuple(doubtful),
     )
 
 
@@ -121,6 +127,22 @@ class _Trends:
             return True
         gain = max(curve.course.first, curve.course.levels[0]) - curve.course.best
         return gain > DEFAULTS.flat_share * abs(curve.course.first)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a held-out metric improved and none worsened."""
+        held_out = self._roles.held_out
+        return any(map(self.improves, held_out)) and not any(map(self.worsens, held_out))
+
+    def is_doubtful(self, curve: Curve) -> bool:
+        """Return whether noise that lasts could explain the gain of a curve that has no clear trend."""
+        if len(curve.costs) < DEFAULTS.fewest_points or not self.improves(curve):
+            return False
+        course = curve.course
+        gain = max(course.first, course.levels[0]) - course.best
+        if gain > DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)):
+            return False
+        return measure_trend([-value for value in course.medians]) <= DEFAULTS.learned_trend
 
     def find_events(self) -> list[Event]:
         flat = self._find_never_learned()

@@ -145,6 +145,8 @@ def _word_health(found: DiagnosedExperiment) -> str:
         return say("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
     if not judgement.is_measured:
         return say("cannot tell: none of the logged metrics is known to improve as a model learns")
+    if judgement.doubtful:
+        return say("cannot tell: the changes of {key} may be noise that lasts", key=quote(judgement.doubtful[0]))
     sizes = {curve.key: len(curve.costs) for curve in found.curves}
     longest = max((sizes[key] for key in judgement.judged), default=0)
     if not longest:

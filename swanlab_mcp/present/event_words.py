@@ -180,8 +180,10 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     ),
     "spike": _describe_spike,
     "plateau": lambda event: say("the last {share:.0%} of the points added almost no gain", share=event.facts["share"]),
-    "not_judged": lambda event: say_plural(
-        "only {count} point: not judged", "only {count} points: not judged", event.facts["count"]
+    "not_judged": lambda event: (
+        say("its changes may be noise that lasts: not judged")
+        if event.rule == "slow_noise"
+        else say_plural("only {count} point: not judged", "only {count} points: not judged", event.facts["count"])
     ),
     "learning_rate_jump": lambda event: say("from {old:.3g} to {new:.3g} between two points", **event.facts),
     "logging_gap": _describe_gap,
@@ -270,6 +272,10 @@ _RULES: Mapping[str, Callable[[], str]] = {
     "plateau": lambda: say("gain < {share:.0%} of the whole", share=DEFAULTS.plateau_share),
     "few_points": lambda: say(
         "fewer than {needed} points, and their order is not evidence enough", needed=DEFAULTS.fewest_points
+    ),
+    "slow_noise": lambda: say(
+        "gain below {drift:g} times the drift of its noise, and no falling or rising trend",
+        drift=DEFAULTS.learned_drift,
     ),
     "jump": lambda: say(
         "rises more than x{factor:g} at once, fewer than {count} times",

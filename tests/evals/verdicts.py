@@ -1,6 +1,7 @@
 """Compare verdicts with those of practitioners: python -m tests.evals.verdicts [curves.json | histories.json.gz …].
 
-Without a file it judges the random curves of 20 seeds; `further` selects those of `further_curves.py`.
+Without a file it judges the random curves of 20 seeds; `further` selects those of `further_curves.py`, `kinds` those of
+`kinds_curves.py`.
 It prints agreement by framework, the share of healthy runs with a problem or warning, and the share of problems that
 were found.
 """
@@ -20,6 +21,7 @@ from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
 from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from tests.evals.curves import Case, draw
 from tests.evals.further_curves import draw_further
+from tests.evals.kinds_curves import draw_kinds
 
 __all__ = ["Outcome", "judge_drawn", "judge_metrics", "read_file"]
 
@@ -108,6 +110,8 @@ def _judge_history(one: Mapping[str, Any]) -> Outcome:
 
 
 def main(paths: list[str]) -> None:
+    if paths == ["kinds"]:
+        return show([one for seed in range(FURTHER_SEEDS) for one in judge_drawn(seed, draw_kinds)])
     if paths == ["further"]:
         return show([one for seed in range(FURTHER_SEEDS) for one in judge_drawn(seed, draw_further)])
     show(
