@@ -99,7 +99,10 @@ def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
 
 
 def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, dict[str, int]]]:
-    """Yield the problems and warnings in flat rewards and in rewards that rise by 10 sigmas, with correlated noise."""
+    """Yield the problems and warnings in flat rewards and in rewards that rise by 10 sigmas, with correlated noise.
+
+    A reward without them that is not called healthy counts as `not_judged`.
+    """
     for course in ("level", "rising"):
         for kept in (0.9, 0.95, 0.98, 0.99):
             for size in (100, 300, 1000, 3000):
@@ -111,8 +114,9 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
                         off + 10 * (1 - math.exp(-6 * place / size) if course == "rising" else 1)
                         for place, off in enumerate(noise)
                     ]
-                    events = judge([read_curve("rollout/ep_rew_mean", range(size), reward)]).events
-                    for kind in {event.kind for event in events if event.severity != "info"}:
+                    found = judge([read_curve("rollout/ep_rew_mean", range(size), reward)])
+                    kinds = {event.kind for event in found.events if event.severity != "info"}
+                    for kind in kinds or ({"not_judged"} if found.health == "not_judged" else set[str]()):
                         counts[kind] = counts.get(kind, 0) + 1
                 yield course, kept, size, counts
 

@@ -140,7 +140,14 @@ class _Trends:
             return False
         course = curve.course
         gain = max(course.first, course.levels[0]) - course.best
-        if gain > DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)):
+        middle = course.levels[0] / 2 + course.best / 2
+        half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
+        # if half of the gain was quick, noise could only drift for that time
+        limits = (
+            DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)),
+            2 * DEFAULTS.learned_drift * measure_drift(course.medians, half),
+        )
+        if gain > min(limits):
             return False
         return measure_trend([-value for value in course.medians]) <= DEFAULTS.learned_trend
 

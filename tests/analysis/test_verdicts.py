@@ -10,6 +10,7 @@ import pytest
 from swanlab_mcp.analysis.deciding import choose_keys, read_curve
 from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from tests.evals.further_curves import draw_further
+from tests.evals.kinds_curves import draw_kinds
 from tests.evals.verdicts import judge_drawn
 
 
@@ -28,6 +29,28 @@ def test_drawn_curves_of_all_frameworks_get_a_practitioners_verdict(seed: int) -
     wrong = [(one.framework, one.name, one.judgement.events) for one in outcomes if not one.agrees]
     assert len(wrong) <= 1, wrong
     assert [one.name for one in outcomes if one.is_healthy and one.is_alarmed] == []
+
+
+@pytest.mark.parametrize("seed", range(100, 103))
+def test_rarer_kinds_get_a_practitioners_verdict(seed: int) -> None:
+    outcomes = list(judge_drawn(seed, draw_kinds))
+    assert [(one.framework, one.name) for one in outcomes if not one.agrees] == []
+
+
+@pytest.mark.parametrize(("gain", "healthy"), [(0, 0), (10, 100)])
+def test_level_reward_in_slow_noise_is_seldom_called_healthy(gain: float, healthy: int) -> None:
+    counts = 0
+    for seed in range(100):
+        source = random.Random(seed)
+        off = source.gauss(0, 1)
+        values: list[float] = []
+        for place in range(300):
+            off = 0.99 * off + source.gauss(0, math.sqrt(1 - 0.99**2))
+            values.append(off + gain * min(1, place / 180))
+        found = judge_values(rollout__ep_rew_mean=values)
+        counts += found.health == "healthy"
+        assert found.health != "not_judged" or found.doubtful == ("rollout/ep_rew_mean",)
+    assert abs(counts - healthy) <= 15
 
 
 def test_validation_metrics_are_read_first_among_hundreds_of_keys() -> None:
