@@ -46,7 +46,7 @@ def may_have_broken(metric: str, summary: Summary, losses: Sequence[str], thresh
     """Return whether points must be read: a mean is not finite, or a loss ends so far above its minimum."""
     # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
-    for key in (metric, *losses):
+    for key in losses if metric in losses else (metric, *losses):
         one = summary.get(key)
         if one is None:
             continue

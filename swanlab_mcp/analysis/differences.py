@@ -183,7 +183,7 @@ def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:
     Without recorded settings, there is no evidence that two experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
-    return [tuple((key, freeze(config[key])) for key in deciding if key in config) or None for config in configs]
+    return [tuple([(key, freeze(config[key])) for key in deciding if key in config]) or None for config in configs]
 
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
@@ -297,8 +297,8 @@ def rank_values(values: Sequence[float]) -> list[float]:
 
 
 def is_number(value: Any) -> bool:
-    # compared instead of converted: an integer may be too large for a float
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
+    # compared instead of converted: an integer may be too large for a float; bool is a subclass of int
+    return type(value) in (int, float) and abs(value) < _LARGEST
 
 
 def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
@@ -307,10 +307,16 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def freeze(value: Any) -> str:
     """Return a text that is the same for equal values, including 1 and 1.0."""
-    if type(value) is float:
-        return repr(value)
     if isinstance(value, str):
         return f'"{value}"'
     if is_number(value):
-        return repr(float(value))
+        return _freeze_number(value)
+    if type(value) is float:
+        return repr(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+@lru_cache(4096)
+def _freeze_number(value: float) -> str:
+    # 0 and -0 are equal
+    return repr(float(value) or 0.0)

@@ -85,7 +85,9 @@ def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config
     if by != "config":
         return [Setting(_merge(runs, group, [None] * len(group))) for group in groups.values()]
     names = _NameReader()
-    return [setting for group in groups.values() for setting in _split(runs, group, names)]
+    keys = set[str]().union(*(runs[place].config for place in places))
+    seeds = sorted(key for key in keys if is_seed(key))
+    return [setting for group in groups.values() for setting in _split(runs, group, names, seeds)]
 
 
 class _NameReader:
@@ -135,38 +137,34 @@ def simplify_command(command: str, name: str) -> str:
     return " ".join(kept)
 
 
-def _split(runs: Sequence[Run], places: list[int], reader: _NameReader) -> list[Setting]:
+def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: Sequence[str]) -> list[Setting]:
     """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
     if len(places) < 2:
         return [Setting([[*places]])]
     kinds: dict[Hashable, list[int]] = {}
     # a split needs two different known values
-    origins = {runs[place].root: runs[place] for place in places if not runs[place].is_clone}
+    own = [runs[place] for place in places]
+    origins = {run.root: run for run in own if not run.is_clone}
     # a clone is a copy with a generated name, so the command and name of its original count
-    started = [origins.get(runs[place].root, runs[place]) for place in places]
-    commands = [_simplify(run) for run in started]
+    started = [origins.get(run.root, run) if run.is_clone else run for run in own]
+    commands = [None if run.command is None else simplify_command(run.command, run.name) for run in started]
     commits = [run.commit for run in started]
     names = [reader.simplify(run.name) or None for run in started]
     known = [several for several in (names, commands, commits) if len({*several} - {None}) > 1]
-    for number, place in enumerate(places):
-        kinds.setdefault(tuple(several[number] for several in known), []).append(place)
+    marks = list(zip(*known, strict=True)) if known else [()] * len(places)
+    for place, mark in zip(places, marks, strict=True):
+        kinds.setdefault(mark, []).append(place)
     settings: list[Setting] = []
     for kind in kinds.values():
-        labels = {place: _find_label(runs[place]) for place in kind}
+        labels = {place: _find_label(runs[place], seeds) for place in kind}
         merged = _merge(runs, kind, list(labels.values()))
         settings.append(Setting(merged, _label([labels[one[0]] for one in merged]), len(kinds) > 1))
     return settings
 
 
-def _simplify(run: Run) -> str | None:
-    return None if run.command is None else simplify_command(run.command, run.name)
-
-
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
     """Group runs that count once: clones of one experiment, equal seeds, identical series."""
-    roots: dict[Hashable, int] = {}
-    seeds: dict[Hashable, int] = {}
-    curves: dict[Hashable, int] = {}
+    marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
     # the first run of the group that a run belongs to
     parents = list(range(len(places)))
 
@@ -175,14 +173,15 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
             number = parents[number]
         return number
 
-    for number, (place, label) in enumerate(zip(places, labels, strict=True)):
-        run = runs[place]
-        for known, mark in ((roots, run.root), (seeds, label), (curves, run.series)):
-            if mark:
-                other = known.setdefault(mark, number)
-                if other != number:
-                    first, second = sorted((find(other), find(number)))
-                    parents[second] = first
+    for some in marks:
+        named = [mark for mark in some if mark]
+        if len({*named}) == len(named):
+            continue
+        firsts: dict[Hashable, int] = {}
+        for number, mark in enumerate(some):
+            if mark and (other := firsts.setdefault(mark, number)) != number:
+                first, second = find(other), find(number)
+                parents[max(first, second)] = min(first, second)
     merged: dict[int, list[int]] = {}
     for number, place in enumerate(places):
         merged.setdefault(find(number), []).append(place)
@@ -194,11 +193,11 @@ def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(known) if len({*known}) == len(labels) else ()
 
 
-def _find_label(run: Run) -> str | None:
-    """Return the seed and fold of a run from its config, otherwise from its name."""
-    seeds = [key for key in run.config if is_seed(key)]
-    if seeds:
-        return " ".join(f"{key}={freeze(run.config[key])}" for key in sorted(seeds))
+def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
+    """Return the seed and fold of a run from its config (its keys among `seeds`), otherwise from its name."""
+    known = [f"{key}={freeze(run.config[key])}" for key in seeds if key in run.config]
+    if known:
+        return " ".join(known)
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
     found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
     return re.sub(r"[-_=: ]+", "", "".join(found)) or None

@@ -208,14 +208,19 @@ class AnswerCache:
 
     def find_all(self, ref: ProjectRef, names: Mapping[str, Hashable]) -> dict[str, ApiResponse[Any]]:
         """Return the cached responses about experiments of a project by cuid, which the caller must not change."""
-        cached = {cuid: name for cuid, name in names.items() if name in self._entries}
-        found = {cuid: self._find(cached[cuid], now) for cuid, now in self.begin_all(ref, cached).items()}
-        return {cuid: answer for cuid, answer in found.items() if answer is not None}
+        now, seen = self._clock(), self._get_sightings(ref)
+        found: dict[str, ApiResponse[Any]] = {}
+        for cuid, name in names.items():
+            answer = self._find(name, self._start(seen.get(cuid), now)) if name in self._entries else None
+            if answer is not None:
+                found[cuid] = answer
+        return found
 
     def _find(self, name: Hashable, now: Start) -> ApiResponse[Any] | None:
         entry = self._entries[name]
         age = now.at - entry.start.at
-        if now.look != entry.start.look or not 0 <= age < min(entry.start.lifetime, now.lifetime):
+        # one comparison after the other, because a ranking checks thousands of entries
+        if now.look != entry.start.look or not (0 <= age < entry.start.lifetime and age < now.lifetime):
             del self._entries[name]
             return None
         return entry.answer

@@ -52,7 +52,11 @@ class Study:
         self._health = HealthReader(client, ref, choice, metric)
         self.configs = [flatten(one.profile.get("config")) for one in experiments]
         # experiments of different projects are never repeats
-        homes = ["" if isinstance(ref, ProjectRef) else f"{ref.experiment(one.cuid).parent}/" for one in experiments]
+        homes = (
+            [""] * len(experiments)
+            if isinstance(ref, ProjectRef)
+            else [f"{ref.experiment(one.cuid).parent}/" for one in experiments]
+        )
         by_home: dict[str, list[int]] = {}
         for place, home in enumerate(homes):
             by_home.setdefault(home, []).append(place)
@@ -97,8 +101,9 @@ class Study:
         name = (mode, by_state, by_length, sum(map(bool, self.breakages.values())))
         if self._apart and self._apart[0] == name:
             return self._apart[1]
+        breakages = self.breakages
         results = [
-            self.reached.get_result(place, mode, one.state, self.breakages.get(place))
+            self.reached.get_result(place, mode, one.state, breakages.get(place))
             for place, one in enumerate(self.experiments)
         ]
         is_at_step = self.reached.at.startswith("step:")

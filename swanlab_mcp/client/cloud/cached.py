@@ -155,10 +155,10 @@ class CachedClient(CloudClient):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Fetch only the summaries missing from the cache."""
+        """Fetch only the summaries missing from the cache; the caller must not change them."""
         names = {one.cuid: _name_summary(ref, one.cuid, keys) for one in experiments}
         known: dict[str, Summary] = {
-            cuid: dict(answer.data or {}) for cuid, answer in self.answers.find_all(ref, names).items()
+            cuid: answer.data or {} for cuid, answer in self.answers.find_all(ref, names).items()
         }
         lacking = [one for one in experiments if one.cuid not in known]
         notes: list[str] = []
