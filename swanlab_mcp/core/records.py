@@ -41,7 +41,7 @@ def to_json_value(value: Any) -> Any:
     return str(value)
 
 
-def is_moment(milliseconds: int) -> bool:
+def is_moment(milliseconds: float) -> bool:
     """Return whether Unix milliseconds are a plausible time of a run, from 1970 to the year 3000."""
     return 0 < milliseconds < 32_503_680_000_000
 

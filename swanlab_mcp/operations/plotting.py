@@ -36,6 +36,7 @@ from swanlab_mcp.operations.location import ask_about_experiment, resolve_experi
 from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.operations.partial import read_known
 from swanlab_mcp.operations.plot_groups import PlotGroup, find_config_values, group_experiments
+from swanlab_mcp.operations.reading import read_every_point
 
 __all__ = ["CLOCKS", "METRIC", "MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
 
@@ -241,7 +242,7 @@ async def _read(
         raise match_known_keys(one.keys, [x_axis])[1] or NotFound(x_axis)
     requested = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
     # a sample may lack the marked points
-    answer = await client.at(one.ref).read_points(one.ref, requested, exact=True)
+    answer = await read_every_point(client.at(one.ref), one.ref, requested)
     points = dict(answer.data or {})
     if is_metric and x_axis in points:
         axis = points[x_axis]

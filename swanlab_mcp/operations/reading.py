@@ -8,18 +8,18 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import Backend, ChooseKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Summary
+from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Points, Summary
 from swanlab_mcp.core.records import read_time
-from swanlab_mcp.core.refs import LOCAL, ProjectRef, Scope
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Scope
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.location import ask_about_project
 
-__all__ = ["note_failures", "read_all", "read_narrowed", "read_projects", "read_summaries"]
+__all__ = ["note_failures", "read_all", "read_every_point", "read_narrowed", "read_projects", "read_summaries"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -118,6 +118,17 @@ async def read_narrowed(
         )
     notes += [note for answer in found.values() for note in answer.notes]
     return ApiResponse(data=_merge(kept), notes=list(dict.fromkeys(notes)))
+
+
+async def read_every_point(backend: Backend, ref: ExperimentRef, keys: Sequence[str]) -> ApiResponse[dict[str, Points]]:
+    """Return every point of the keys. A series short enough for a sample takes 1 request, an export takes 3."""
+    answer = await backend.read_points(ref, keys, exact=False)
+    points = answer.data or {}
+    cut = [key for key, one in points.items() if not one.is_whole]
+    if not cut:
+        return answer
+    exported = await backend.read_points(ref, cut, exact=True)
+    return ApiResponse(data={**points, **(exported.data or {})}, notes=[*answer.notes, *exported.notes])
 
 
 async def read_summaries(

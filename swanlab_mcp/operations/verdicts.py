@@ -12,6 +12,7 @@ from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.core.models import ApiResponse, Points
 from swanlab_mcp.core.refs import ExperimentRef
+from swanlab_mcp.operations.reading import read_every_point
 
 __all__ = ["Verdict", "read_verdict"]
 
@@ -65,7 +66,7 @@ async def _read_curves(
     keys = [key for key in keys if with_hardware or not key.startswith("__swanlab__")]
     points: Mapping[str, Points] = {}
     if keys:
-        read = await backend.read_points(ref, keys, exact=exact)
+        read = await (read_every_point(backend, ref, keys) if exact else backend.read_points(ref, keys, exact=False))
         points = read.data or {}
     curves = [
         read_curve(key, one.steps, one.values, one.times, is_whole=one.is_whole)

@@ -113,5 +113,5 @@ def get_integer(value: Any) -> int | None:
 
 
 def get_moment(value: Any) -> int:
-    moment = get_integer(value) or 0
+    moment = value if type(value) is int else get_integer(value) or 0
     return moment if is_moment(moment) else 0

@@ -12,8 +12,11 @@ from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Points
+from swanlab_mcp.core.records import is_moment
 
 __all__ = ["PointsTable", "count_points", "read_series", "read_text_field"]
+
+_BATCH = 4096  # cells, which are parsed in a few milliseconds
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
@@ -22,13 +25,14 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
     for item in read_list(answer, say("series")):
         found: dict[int, tuple[float, int]] = {}
         metrics: Any = item.get("metrics") or []
-        for point in read_list(metrics, say("points")):
+        points = read_list(metrics, say("points"))
+        for point in points:
             step, value = get_integer(point.get("index")), get_number(point.get("data"))
             if step is not None and value is not None:
                 found[step] = (value, get_moment(point.get("timestamp")))
         steps = sorted(found)
         series[require(item, "key", say("a series"))] = Points(
-            steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(steps) < limit
+            steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(points) < limit
         )
     return series
 
@@ -57,18 +61,14 @@ class PointsTable:
         self._keys = keys
         self._columns: list[tuple[str, int, int]] | None = None
         self._width = 0
+        self._rows: list[list[str]] = []
         self._series = {key: (array("q"), array("d"), array("q")) for key in keys}
 
     def add(self, line: str) -> None:
         """Parse the next line; raises UnexpectedResponse if the table does not match the export's format."""
         if not line:
             return
-        try:
-            cells = next(csv.reader([line]))
-        except csv.Error as error:
-            raise UnexpectedResponse(
-                say("SwanLab's export is not a readable table."), hint=say("Name fewer keys.")
-            ) from error
+        cells = _split(line)
         if self._columns is None:
             places, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
             if cells[0] != "step":
@@ -79,17 +79,35 @@ class PointsTable:
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
             self._width = len(cells)
             return
-        # the last cell of an incomplete row may be a truncated number
-        readable = len(cells) if len(cells) >= self._width else len(cells) - 1
-        step = get_integer(_to_float(cells[0]))
-        for key, place, time_place in self._columns:
-            value = _to_float(cells[place]) if place < readable else None
-            if step is None or value is None:
-                continue
-            steps, values, times = self._series[key]
-            steps.append(step)
-            values.append(value)
-            times.append(get_moment(_to_float(cells[time_place])) if 0 <= time_place < readable else 0)
+        if len(cells) < self._width:
+            # the last cell of an incomplete row may be a truncated number
+            cells = cells[:-1] + [""] * (self._width - len(cells) + 1)
+        self._rows.append(cells[: self._width])
+        if len(self._rows) * self._width > _BATCH:
+            self._take_rows()
+
+    def _take_rows(self) -> None:
+        """Parse the collected rows by columns, which is several times as fast as by cells."""
+        columns = list(zip(*self._rows, strict=True))
+        self._rows.clear()
+        steps = [get_integer(step) for step in _to_floats(columns[0])] if columns else []
+        for key, place, time_place in self._columns or () if columns else ():
+            times = columns[time_place] if time_place >= 0 else [""] * len(steps)
+            rows = zip(steps, columns[place], times, strict=True)
+            if None in steps or "" in columns[place]:
+                # a cell is empty if only other keys have the step
+                rows = (row for row in rows if row[0] is not None and row[1])
+            self._add_points(key, list(rows))
+
+    def _add_points(self, key: str, rows: Sequence[tuple[Any, str, str]]) -> None:
+        values = _to_floats([cell for _, cell, _ in rows])
+        if None in values:
+            # texts that are no numbers
+            rows = [row for row, value in zip(rows, values, strict=True) if value is not None]
+        steps, numbers, moments = self._series[key]
+        steps.extend([step for step, _, _ in rows])
+        numbers.extend([value for value in values if value is not None])
+        moments.extend(_to_moments([time for _, _, time in rows]))
 
     def _find_columns(self, cells: Sequence[str], kind: str) -> dict[str, int]:
         if self._experiment is None:
@@ -100,13 +118,43 @@ class PointsTable:
 
     def get_points(self) -> dict[str, Points]:
         """Return the points of every key with a column, even an empty column."""
+        self._take_rows()
         named = [key for key, *_ in self._columns or ()]
         return {key: Points(*self._series[key]) for key in named}
 
 
+def _split(line: str) -> list[str]:
+    # ten times as fast, and equal if nothing is quoted
+    if '"' not in line and "\r" not in line and len(line) < csv.field_size_limit():
+        return line.split(",")
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise UnexpectedResponse(
+            say("SwanLab's export is not a readable table."), hint=say("Name fewer keys.")
+        ) from error
+
+
+def _to_floats(cells: Sequence[str]) -> Sequence[float | None]:
+    """Return the cells' numbers, including every spelling of NaN and infinity, and `None` for empty cells."""
+    try:
+        return list(map(float, cells))
+    except ValueError:
+        return [_to_float(cell) for cell in cells]
+
+
 def _to_float(text: str) -> float | None:
-    """Return a cell's number, including every spelling of NaN and infinity, or `None` if it is empty."""
+    if not text:
+        return None
     try:
         return float(text)
     except ValueError:
         return read_number(text)
+
+
+def _to_moments(cells: Sequence[str]) -> list[int]:
+    try:
+        times = list(map(int, cells))
+    except ValueError:
+        times = [number or 0 for number in _to_floats(cells)]
+    return [int(time) if is_moment(time) else 0 for time in times]
