@@ -118,7 +118,7 @@ def hide_overlapping_ticks(axes: Axes, writer: Writer) -> None:
     others = [one.bbox for one in writer.figure.axes]
     for axis in (axes.xaxis, axes.yaxis):
         # sets the ticks and their labels
-        axis.get_tightbbox(writer.renderer)
+        axis.get_majorticklabels()
         low, high = sorted(axis.get_view_interval())
         for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
             label = tick.label1
