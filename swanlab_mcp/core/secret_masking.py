@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, cast
 
-__all__ = ["make_mask", "make_value_mask", "mask_exactly", "mask_secrets"]
+__all__ = ["make_mask", "make_value_mask", "mask_exactly", "mask_secrets", "may_hold_secret"]
 
 _MASK = "***"
 _SHORTEST = 6
@@ -56,8 +56,9 @@ _PRIVATE_KEY = re.compile(
 )
 # every match of the patterns above contains one of these, so most texts need one search instead of nine; the search is
 # in casefolded text, because ignoring case costs seven times as much; two look-alikes of i also match in those patterns
+_I = r"(?:i\u0307?|\u0131)"
 _ANY = re.compile(
-    r"://|pass|secret|token|key|credent|bearer|author|s(?:i\u0307?|\u0131)(?:d=|g=|gnature)|swanlab"
+    rf"://|pass|secret|token|(?:ap{_I}|access|pr{_I}vate)[_ -]?key|credent|bearer|author|s{_I}(?:d=|g=|gnature)|swanlab"
     r"|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
 )
 
@@ -90,7 +91,7 @@ def mask_secrets(value: Any, name: str = "") -> Any:
         return value
     if _is_secret(name):
         return _MASK
-    if not _ANY.search(value.casefold()):
+    if not may_hold_secret(value):
         return value
     text = _PRIVATE_KEY.sub(_MASK, value)
     text = _IN_ADDRESS.sub(_MASK, text)
@@ -99,6 +100,11 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     for pattern in (_IN_HEADER, _SESSION, _LOGIN, _IN_QUERY):
         text = pattern.sub(rf"\g<name>{_MASK}", text)
     return _KNOWN.sub(_MASK, text)
+
+
+def may_hold_secret(text: str) -> bool:
+    """Return False for a text, or the JSON of a value, that `mask_secrets` does not change for sure."""
+    return _ANY.search(text.casefold()) is not None
 
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from swanlab_mcp.core.i18n import say
 
-__all__ = ["DEEPEST", "limit_value", "neutralise", "neutralise_value", "parse_json", "quote", "shorten"]
+__all__ = ["DEEPEST", "is_plain", "limit_value", "neutralise", "neutralise_value", "parse_json", "quote", "shorten"]
 
 # deeper than any real config; code that reads or shows a value may recurse for each level
 DEEPEST = 100
@@ -75,9 +75,17 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
 def neutralise(text: str) -> str:
     """Return `text` with every control, invisible or direction-changing character spelled out in hexadecimal."""
     # most texts are safe, and these checks are faster than the pattern
-    if text.isprintable() and (text.isascii() or _PRINTABLE_UNSAFE.isdisjoint(text)):
-        return text
-    return _UNSAFE.sub(_spell_out, text)
+    return text if _is_safe(text) else _UNSAFE.sub(_spell_out, text)
+
+
+def _is_safe(text: str) -> bool:
+    return text.isprintable() and (text.isascii() or _PRINTABLE_UNSAFE.isdisjoint(text))
+
+
+def is_plain(text: str) -> bool:
+    """Return True for the JSON of a value that `neutralise_value` does not change for sure."""
+    # a backslash may escape a line break
+    return "\\" not in text and _is_safe(text) and not _may_hold_link(text)
 
 
 def neutralise_value(value: Any) -> Any:
@@ -92,7 +100,11 @@ def neutralise_value(value: Any) -> Any:
 
 
 def _break_links(text: str) -> str:
-    return _MARKDOWN_LINK.sub(r"]\\", text) if "](" in text or "]:" in text else text
+    return _MARKDOWN_LINK.sub(r"]\\", text) if _may_hold_link(text) else text
+
+
+def _may_hold_link(text: str) -> bool:
+    return "](" in text or "]:" in text
 
 
 def shorten(text: str, length: int = 80) -> str:

@@ -25,7 +25,8 @@ from swanlab_mcp import OpenApi
 from swanlab_mcp.core import secret_masking as secret_values
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.core.secret_masking import mask_secrets
+from swanlab_mcp.core.secret_masking import mask_secrets, may_hold_secret
+from swanlab_mcp.core.untrusted import is_plain, neutralise_value
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server
 from swanlab_mcp.settings import Settings, load_settings
@@ -363,6 +364,30 @@ def test_quick_check_misses_no_secret_pattern(data: st.DataObject, before: str, 
         assert "***" in mask_secrets(text), (pattern, text)
 
 
+_TEXTS = st.text(max_size=8) | st.sampled_from(
+    [
+        "hf_token",
+        "apı_key",
+        "-----BEGIN PRIVATE KEY-----abcdefg",
+        "](//x",
+        "]: www.x",
+        "\u202e",
+        "\ufe0f",
+        "\x1b[0m",
+        "hunter22",
+    ]
+)
+
+
+@given(st.recursive(_TEXTS, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(_TEXTS, deeper, max_size=3)))
+def test_unchecked_values_need_no_change(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if is_plain(text):
+        assert neutralise_value(value) == value
+    if not may_hold_secret(text):
+        assert mask_secrets(value) == value
+
+
 @pytest.mark.parametrize("letters", ["ISK", "ıſ\N{KELVIN SIGN}", "İſk"])
 @pytest.mark.parametrize(
     "text",
@@ -370,6 +395,7 @@ def test_quick_check_misses_no_secret_pattern(data: st.DataObject, before: str, 
         "--password hunter22",
         "credentials=hunter22",
         "api_key=hunter22",
+        "private-key=hunter22",
         "authorization: Basic hunter22",
         "sid=hunter22",
         "?sig=hunter22",
