@@ -227,6 +227,7 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
             found = replace(found, api_host=login.api_host, web_host=login.web_host)
         elif login.api_host == found.api_host:
             found = replace(found, web_host=login.web_host)
+    # a key for the server in SWANLAB_HOST must not be sent to the cloud
     if not wanted and (problem := find_other_host(place.environ, found)):
         found = replace(found, host_problem=problem)
     if pages := place.read("SWANLAB_WEB_HOST"):
