@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import KeysView
+from collections.abc import Iterable, KeysView
 from datetime import datetime, timezone
 from typing import Annotated, Any, cast
 
@@ -18,6 +18,7 @@ __all__ = [
     "is_empty",
     "is_moment",
     "is_none",
+    "list_columns",
     "read_time",
     "show_time",
     "to_json_value",
@@ -110,3 +111,22 @@ class Record(BaseModel):
     def keys(self) -> KeysView[str]:
         """Return the names of the fields."""
         return type(self).model_fields.keys()
+
+
+def list_columns(rows: Iterable[Iterable[str]]) -> list[str]:
+    """Return the names in any of the rows; a name that earlier rows lack follows its predecessor in its own row."""
+    columns: list[str] = []
+    known: set[str] = set()
+    for row in rows:
+        names = list(row)
+        if known.issuperset(names):
+            continue
+        place = 0
+        for name in names:
+            if name in known:
+                place = columns.index(name) + 1
+            else:
+                columns.insert(place, name)
+                known.add(name)
+                place += 1
+    return columns

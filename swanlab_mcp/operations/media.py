@@ -4,7 +4,7 @@ import asyncio
 import bisect
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
@@ -284,9 +284,9 @@ class _Table(NamedTuple):
     height: int
 
     def write_lines(self) -> Iterator[str]:
-        yield " | ".join(self.names)
+        yield " | ".join(map(_write_cell, self.names))
         for row in self.rows:
-            yield "\n" + " | ".join(str(row.get(name, "")) for name in self.names)
+            yield "\n" + " | ".join(_write_cell(row.get(name, "")) for name in self.names)
 
     @property
     def left_out(self) -> str:
@@ -300,6 +300,12 @@ class _Table(NamedTuple):
         )
 
 
+def _write_cell(value: Any) -> str:
+    """Return a value as it was logged, or as JSON if it is no text or could be taken for several cells or rows."""
+    is_plain = isinstance(value, str) and not any(mark in value for mark in "|\r\n")
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
+
+
 def _read_table(text: str) -> _Table | None:
     """Return a table recorded by the SDK as rows of cells, or None for any other JSON."""
     try:
@@ -308,9 +314,10 @@ def _read_table(text: str) -> _Table | None:
         return None
     if not isinstance(table, dict) or cast("dict[str, Any]", table).get("_swanLab") != "table":
         return None
-    # a repeated column name would repeat its cells
-    names = list(dict.fromkeys(str(column.get("field")) for column in _get_objects(table, "colDefs")))
     rows = _get_objects(table, "rowData")
+    # a repeated column name would repeat its cells, and rows may have cells that no column declares
+    fields = (str(column.get("field")) for column in _get_objects(table, "colDefs"))
+    names = list(dict.fromkeys(chain(fields, chain.from_iterable(rows))))
     shown = names[:_MOST_COLUMNS]
     return _Table(shown, rows[: _MOST_CELLS // max(1, len(shown))], len(names), len(rows))
 

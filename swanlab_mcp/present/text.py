@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
 from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.records import list_columns
 from swanlab_mcp.core.secret_masking import make_mask, mask_secrets, may_hold_secret
 from swanlab_mcp.core.untrusted import is_plain, neutralise_value, shorten
 from swanlab_mcp.operations.budget import count_tokens
@@ -26,6 +27,7 @@ __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
 _LONGEST_NAME = 64
+_CONFIG = "profile.config."
 _MISSING: Any = object()
 # a bar between spaces separates the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
@@ -287,7 +289,7 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one header line and one line per row; columns with equal values share one line before the header."""
     # an empty object of a record says nothing; deeper ones are recorded values
     flat = [_flatten({name: item for name, item in row.items() if item != {}}) for row in rows]
-    names = dict.fromkeys(column for row in flat for column in row)
+    names = list_columns(flat)
     cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
     columns = [name for name in names if any(cells[name])]
     constant: list[str] = []
@@ -330,7 +332,10 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
-    """Return nested values by dotted keys; a key with a dot is quoted if a nested key would read the same."""
+    """Return nested values by dotted keys; a key with a dot is quoted if a nested key would read the same.
+
+    Keys of a recorded config are always quoted then, because a list may show the key with a dot without the nested key.
+    """
     flat: dict[str, Any] = {}
     dotted = [key for key in value if "." in key]
     for key, item in value.items():
@@ -345,7 +350,7 @@ def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict
     for key in dotted:
         own = _flatten({"": value[key]}, depth=depth)
         names = {f"{prefix}{key}{path}": leaf for path, leaf in own.items()}
-        if names.keys() & flat.keys():
+        if prefix.startswith(_CONFIG) or names.keys() & flat.keys():
             names = {f'{prefix}"{key}"{path}': leaf for path, leaf in own.items()}
         flat |= names
     return flat

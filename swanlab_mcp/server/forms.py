@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, cast
 
+from swanlab_mcp.core.records import list_columns
+
 __all__ = ["KEEPS_RECORDS", "find_form", "sends_json", "tabulate"]
 
 # clients that show `structuredContent`, if present, to the model, which costs 1.7 times the text; Gemini CLI shows it
@@ -42,5 +44,5 @@ def _split(value: Any) -> Any:
     if not records or not all(isinstance(one, dict) for one in records):
         return cast("Any", value)
     rows = cast("list[dict[str, Any]]", records)
-    columns = list(dict.fromkeys(name for one in rows for name in one))
+    columns = list_columns(rows)
     return {"columns": columns, "rows": [[one.get(name) for name in columns] for one in rows]}

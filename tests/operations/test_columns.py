@@ -142,7 +142,12 @@ async def pick(settings: Settings, state: State, field: str) -> dict[str, Any]:
         for tool in ("list_project_exps", "find_experiments"):
             listed = await client.call_tool(tool, {"project": "dotted", "fields": [field]})
             assert not any("None of these configs" in note for note in listed.structured_content["notes"])
+            headings = text_of(listed)
     picked: dict[str, Any] = listed.structured_content["data"][0]["profile"]["config"]
+    if set(picked) == {"opt.lr"}:
+        assert 'profile.config."opt.lr"' in headings
+    elif set(picked) == {"opt"}:
+        assert "profile.config.opt.lr" in headings
     return picked
 
 
@@ -244,3 +249,14 @@ async def test_keys_of_a_single_run_come_after_keys_of_several(settings: Setting
     async with session(settings) as client:
         answer = await client.call_tool("list_project_exps", {"project": "odd"})
     assert {"config": {"omega": 1, "phi": {"x": 1}}} in [row["profile"] for row in answer.structured_content["data"]]
+
+
+async def test_columns_keep_their_order_if_the_first_row_lacks_one(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "sparse")
+    for number, config in enumerate([{"b": 1}, {"a": 1, "b": 2, "c": 1}]):
+        state.add_experiment(project, f"run{number}", cuid=f"run{number}", config=config)
+    async with session(settings) as client:
+        answer = await client.call_tool("list_project_exps", {"project": "sparse", "fields": ["a", "b", "c"]})
+    rows = [set(row["profile"]["config"]) for row in answer.structured_content["data"]]
+    assert {"b"} in rows
+    assert "profile.config.a | profile.config.b | profile.config.c" in text_of(answer)

@@ -320,6 +320,17 @@ print(eight < 2 * one or (one, eight))
     assert run_in_child(code, 1500, large.getvalue()) == "True\nTrue\n"
 
 
+async def test_table_has_the_columns_of_all_rows(settings: Settings, state: State, gallery: Experiment) -> None:
+    table = {
+        "_swanLab": "table",
+        "colDefs": [{"field": "prompt"}],
+        "rowData": [{"prompt": "a|b\nc"}, {"score": 1, "ok": True}],
+    }
+    state.files[f"project1/{gallery.cuid}/echarts/100.json"] = json.dumps(table).encode()
+    shown = words(await ask(settings, keys=["table"]))
+    assert r'| prompt \| score \| ok\n"a|b\nc" \|  \| \n \| 1 \| true' in shown
+
+
 def test_wide_table_takes_little_memory() -> None:
     code = """
 import json
