@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from swanlab_mcp.core.i18n import say
@@ -60,9 +61,11 @@ class SwanLabClient:
         """Return the time in Unix milliseconds; the demo's clock is stopped."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
 
-    async def find_copies(self, run_id: str) -> list[LocalCopy]:
-        """Return the runs with this id on this machine, if there is a cloud to compare them with."""
-        return await self._offline.find_copies(run_id) if self._offline and self._can_compare else []
+    async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
+        """Return the runs with these ids on this machine, if there is a cloud to compare them with."""
+        if self._offline and self._can_compare:
+            return await self._offline.find_copies(run_ids, with_steps=with_steps)
+        return {}
 
     async def find_failed_rank(self, ref: ExperimentRef) -> FailedRank | None:
         """Return the rank that crashed or was aborted, if several processes recorded the experiment on this machine."""

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, cast
 
 from swanlab_mcp.core.untrusted import DEEPEST, limit_value
 
-__all__ = ["is_object", "read_number", "unwrap_config"]
+__all__ = ["is_object", "read_number", "restore_none", "unwrap_config"]
 
 _SPELLED = {
     "nan": math.nan,
@@ -43,6 +43,13 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     if isinstance(config, list):
         return [unwrap_config(value, depth - 1) for value in cast("list[Any]", config)]
     return config
+
+
+def restore_none(config: dict[str, Any]) -> dict[str, Any]:
+    """Return an unwrapped config of SDK 0.8 or later, which stores a setting of None as {}; nested values it keeps."""
+    if {} not in config.values():
+        return config
+    return {key: None if value == {} else value for key, value in config.items()}
 
 
 def read_number(value: Any) -> float | None:

@@ -40,6 +40,7 @@ from swanlab_mcp.operations.choice import (
     list_logged_keys,
     read_series,
 )
+from swanlab_mcp.operations.copies import FEW_COPIES, note_copies
 from swanlab_mcp.operations.decisions import Decided, decide_settings
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.health import find_broken
@@ -133,6 +134,7 @@ async def compare_experiments(
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
     associations, lacking = _find_associations(configs, compared)
     broken = await _find_broken(client, chosen, found, targets, choose_training_losses(list(logged)))
+    copies = await note_copies(client, chosen, compared=FEW_COPIES)
     return ApiResponse(
         data=Compared(
             chosen,
@@ -145,7 +147,7 @@ async def compare_experiments(
             decided,
             broken,
         ),
-        notes=list(dict.fromkeys(notes)),
+        notes=list(dict.fromkeys([*notes, *filter(None, [copies])])),
     )
 
 

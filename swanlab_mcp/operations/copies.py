@@ -1,73 +1,155 @@
-"""Check whether the cloud and the disk agree about a run that is in both."""
+"""Check whether the cloud and the disk agree about runs that are in both."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["note_copy"]
+__all__ = ["FEW_COPIES", "note_copies", "note_copy"]
 
+T = TypeVar("T")
+
+# runs of a list that are compared by requests
+FEW_COPIES = 5
 _SECONDS = 5.0
 _CANDIDATES = 5
 _ENDED = ("CRASHED", "ABORTED", "FINISHED")
 
 
-async def note_copy(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None = None) -> str:
+async def note_copy(
+    client: SwanLabClient,
+    ref: ExperimentRef,
+    experiment: Experiment | None = None,
+    *,
+    only_differences: bool = False,
+) -> str:
     """Return a note if the run is in the cloud and on this machine, or "" if it is only in one place.
 
-    This reads folder names; for a run in both places also one or two requests and a file of at most 32 MB. Failures of
-    the other side are ignored.
+    With `only_differences`, also "" if both agree or cannot be compared. This reads folder names; for a run in both
+    places also one or two requests and a file of at most 32 MB. Failures of the other side are ignored.
     """
+    pair = await _limit_time(_find_pair(client, ref, experiment), None)
+    if pair is None or (only_differences and (pair.others or not pair.differs)):
+        return ""
+    if pair.others:
+        return _list_candidates(ref, pair.cloud, pair.others)
+    where = (
+        say("This run is also in the cloud ({ref}).", ref=pair.cloud)
+        if ref.workspace == LOCAL
+        else say("This run is also on this machine ({ref}).", ref=pair.copy.ref)
+    )
+    return join_sentences(where, _compare_steps(pair), _compare_state(pair.copy, pair.experiment))
+
+
+async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Experiment], *, compared: int = 0) -> str:
+    """Return a note on the experiments of a list whose copies in the cloud and on this machine differ, or "".
+
+    The states of runs in the cloud are compared with the folders named after them, without requests; the first
+    `compared` of these runs also as `note_copy` does.
+    """
+    # runs of `local` may be of any workspace, and searching these takes time
+    uploaded = [(ref, one) for ref, one in listed.items() if ref.workspace != LOCAL]
+    whole, rest = uploaded[:compared], uploaded[compared:]
+    pairs = await gather(*(_limit_time(_find_pair(client, ref, one), None) for ref, one in whole))
+    differing = [
+        f"{quote(one.name, 40)} ({_describe_difference(pair)})"
+        for (_, one), pair in zip(whole, pairs, strict=True)
+        if pair and pair.differs and not pair.others
+    ]
+    names = {name for ref, one in rest for name in _list_names(ref, one)}
+    known = await _limit_time(client.find_copies(names, with_steps=False), {}) if names else {}
+    for ref, one in rest:
+        copies = _choose_copies(ref, (known.get(name, ()) for name in _list_names(ref, one)))
+        if len(copies) == 1 and not _may_differ(copies[0], one) and _differs_in_state(copies[0], one):
+            difference = say("cloud {state}, disk {disk}", state=one.state, disk=copies[0].state)
+            differing.append(f"{quote(one.name, 40)} ({difference})")
+    if not differing:
+        return ""
+    return say_plural(
+        "{count} run differs between the cloud and this machine: {listed}. get_experiment compares the copies.",
+        "{count} runs differ between the cloud and this machine: {listed}. get_experiment compares the copies.",
+        len(differing),
+        listed=say(", ").join(differing[:_CANDIDATES]) + (", …" if len(differing) > _CANDIDATES else ""),
+    )
+
+
+class _Pair(NamedTuple):
+    """A run in the cloud and its copy on disk; `others` are the possible copies if it is not clear which one it is."""
+
+    cloud: ExperimentRef
+    experiment: Experiment
+    copy: LocalCopy
+    last_step: int | None = None
+    others: Sequence[LocalCopy] = ()
+
+    @property
+    def differs(self) -> bool:
+        # steps of a running run differ for a moment only
+        is_live = self.experiment.state == "RUNNING" and self.copy.is_fresh
+        is_behind = self.copy.last_step not in (None, self.last_step) and not is_live
+        return is_behind or _differs_in_state(self.copy, self.experiment)
+
+
+async def _limit_time(question: Awaitable[T], otherwise: T) -> T:
     try:
-        return await asyncio.wait_for(_compare(client, ref, experiment), _SECONDS)
+        return await asyncio.wait_for(question, _SECONDS)
     except (SwanLabError, TimeoutError, asyncio.TimeoutError):
-        return ""
+        return otherwise
 
 
-async def _compare(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None) -> str:
-    names = [ref.cuid]
-    if experiment:
-        names += [one for one in (experiment.cuid, experiment.slug) if one and one not in names]
-    for name in names:
-        copies = await client.find_copies(name)
-        # SDKs before 0.8 gave different trainings one id: only a copy of the same project can be this run
-        copies = [one for one in copies if not one.is_legacy or one.ref.project == ref.project]
-        if copies:
-            break
-    else:
-        return ""
+async def _find_pair(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None) -> _Pair | None:
+    names = _list_names(ref, experiment)
+    found = await client.find_copies(names, with_steps=True)
+    copies = _choose_copies(ref, (found.get(name, ()) for name in names))
+    if not copies:
+        return None
     own = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
     copy = own[0] if ref.workspace == LOCAL and own else copies[0]
     cloud = ref
     if ref.workspace == LOCAL:
         if not copy.workspace:
-            return ""
+            return None
         cloud = ProjectRef(copy.workspace, copy.ref.project).experiment(copy.run_id)
         experiment = None
     backend = client.at(cloud)
     if experiment is None:
         experiment = (await backend.get_experiment(cloud)).data
     if experiment is None:
-        return ""
-    if len(copies) > 1 or (copy.may_be_seeded and copy.name != experiment.name):
-        return _list_candidates(ref, cloud, copies)
+        return None
+    if len(copies) > 1 or _may_differ(copy, experiment):
+        return _Pair(cloud, experiment, copy, others=copies)
     summary = (await backend.get_summary(cloud)).data or {}
-    where = (
-        say("This run is also in the cloud ({ref}).", ref=cloud)
-        if ref.workspace == LOCAL
-        else say("This run is also on this machine ({ref}).", ref=copy.ref)
-    )
-    return join_sentences(
-        where, _compare_steps(copy, _find_last_step(summary), experiment), _compare_state(copy, experiment)
-    )
+    return _Pair(cloud, experiment, copy, _find_last_step(summary))
+
+
+def _list_names(ref: ExperimentRef, experiment: Experiment | None) -> list[str]:
+    """Return the ids that the folders of a run may have recorded."""
+    names = [ref.cuid, *((experiment.cuid.rpartition("/")[2], experiment.slug) if experiment else ())]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _choose_copies(ref: ExperimentRef, candidates: Iterable[Sequence[LocalCopy]]) -> Sequence[LocalCopy]:
+    """Return the copies under the first name that has any."""
+    for copies in candidates:
+        # SDKs before 0.8 gave different trainings one id: only a copy of the same project can be this run
+        if possible := [one for one in copies if not one.is_legacy or one.ref.project == ref.project]:
+            return possible
+    return ()
+
+
+def _may_differ(copy: LocalCopy, experiment: Experiment) -> bool:
+    """Return whether the copy may be another training that recorded the same id."""
+    return copy.may_be_seeded and copy.name != experiment.name
 
 
 def _list_candidates(ref: ExperimentRef, cloud: ExperimentRef, copies: Sequence[LocalCopy]) -> str:
@@ -93,7 +175,8 @@ def _find_last_step(summary: Summary) -> int | None:
     return max(steps, default=None)
 
 
-def _compare_steps(copy: LocalCopy, cloud: int | None, experiment: Experiment) -> str:
+def _compare_steps(pair: _Pair) -> str:
+    copy, cloud, experiment = pair.copy, pair.last_step, pair.experiment
     if copy.last_step is None:
         return ""
     if cloud is not None and cloud > copy.last_step:
@@ -110,6 +193,25 @@ def _compare_steps(copy: LocalCopy, cloud: int | None, experiment: Experiment) -
     command = f"swanlab sync {_quote(copy.folder)} --id {copy.run_id}"
     rest = say("{difference}: `{command}` uploads the rest.", difference=has, command=shorten(command, 300))
     return join_sentences(rest, say("Use an SDK before 0.8, as the run did.") if copy.is_legacy else "")
+
+
+def _describe_difference(pair: _Pair) -> str:
+    """Return the difference of a pair in a few words."""
+    cloud, disk = pair.last_step, pair.copy.last_step
+    if disk is None or cloud == disk:
+        return say("cloud {state}, disk {disk}", state=pair.experiment.state, disk=pair.copy.state)
+    return (
+        say("cloud without points, disk up to step {disk:,}", disk=disk)
+        if cloud is None
+        else say("cloud up to step {cloud:,}, disk up to {disk:,}", cloud=cloud, disk=disk)
+    )
+
+
+def _differs_in_state(copy: LocalCopy, experiment: Experiment) -> bool:
+    """Return whether the states contradict each other; a crashed run need not have an end on disk."""
+    if copy.state == "UNKNOWN":
+        return experiment.state == "FINISHED" or (experiment.state in _ENDED and copy.is_fresh)
+    return experiment.state != copy.state
 
 
 def _compare_state(copy: LocalCopy, experiment: Experiment) -> str:

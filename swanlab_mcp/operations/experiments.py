@@ -16,7 +16,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.columns import choose_config
-from swanlab_mcp.operations.copies import note_copy
+from swanlab_mcp.operations.copies import note_copies, note_copy
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.location import (
     ask_about_experiment,
@@ -54,7 +54,8 @@ async def list_project_exps(
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
     order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
     pages = say("Pages: {link}", link=link) if link and total else ""
-    return add_notes(describe_page(answer, page, size, order), note, *columns, pages)
+    copies = await note_copies(client, {ref.experiment(row.cuid): row for row in rows})
+    return add_notes(describe_page(answer, page, size, order), note, *columns, copies, pages)
 
 
 async def get_experiment(

@@ -35,6 +35,7 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.columns import choose_config
+from swanlab_mcp.operations.copies import note_copies
 from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.machines import add_machines
@@ -97,7 +98,9 @@ async def find_experiments(
     elif sort:
         order = say("by {field}, smallest first", field=quote(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=[*left, *choice.notes])
-    return add_notes(describe_page(whole, page, size, order), *columns, *(link_scope(client, ref) if chosen else ()))
+    copies = await note_copies(client, {ref.experiment(row.cuid): row for row in shown})
+    links = link_scope(client, ref) if chosen else ()
+    return add_notes(describe_page(whole, page, size, order), *columns, copies, *links)
 
 
 async def choose_experiments(

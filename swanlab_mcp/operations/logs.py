@@ -32,6 +32,8 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.budget import count_fitting
+from swanlab_mcp.operations.copies import note_copy
+from swanlab_mcp.operations.listing import add_notes
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 
 __all__ = ["get_logs"]
@@ -72,6 +74,7 @@ async def get_logs(
     ref = await resolve_experiment(client, exp_cuid, project, username)
     wanted = _SEARCHED if is_search or from_traceback else count
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).read_logs, start=start, count=wanted)
+    answer = add_notes(answer, await note_copy(client, ref, only_differences=True))
     # hide the key before searching, because searches could reveal it letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:

@@ -30,6 +30,7 @@ from swanlab_mcp.operations.arguments import (
     ValueAt,
 )
 from swanlab_mcp.operations.choice import choose_in_scope, leave_out_projects
+from swanlab_mcp.operations.copies import FEW_COPIES, note_copies
 from swanlab_mcp.operations.health import HealthCheck
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.reached import Reached, read_reached
@@ -144,9 +145,11 @@ async def rank_experiments(
         else say("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
     )
     paged = describe_page(whole, page, size, words)
+    shown = {ref.experiment(one.cuid): one for one in (experiments[row.place] for row in rows)}
+    copies = await note_copies(client, shown, compared=FEW_COPIES)
     # the report covers the whole project
     report = ref if isinstance(ref, ProjectRef) and page <= 1 and not filters else None
-    return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes, report=report), *links)
+    return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes, report=report), copies, *links)
 
 
 def _show_end(field: Field) -> Part:

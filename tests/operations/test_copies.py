@@ -73,6 +73,64 @@ async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: St
         assert note.endswith("The cloud says CRASHED, the disk FINISHED.")
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("list_project_exps", {}),
+        ("find_experiments", {"sort": "created"}),
+        ("rank_experiments", {"metric": "loss", "unfinished": True}),
+        ("compare_experiments", {"exp_cuids": [RUN, "other"]}),
+    ],
+)
+async def test_lists_report_copies_that_differ(
+    both: Settings, state: State, tool: str, arguments: dict[str, Any]
+) -> None:
+    one = add(state, 150, state="CRASHED")
+    state.add_experiment(state.projects[-1], "other", cuid="other", metrics={"loss": [(0, 1.0)]})
+
+    async def find_note() -> str:
+        async with session(both) as client:
+            result = await client.call_tool(tool, {"project": "sweep", **arguments})
+        assert not result.is_error, text_of(result)
+        return "".join(note for note in text_of(result).splitlines() if "this machine" in note)
+
+    expected = (
+        "note: 1 run differs between the cloud and this machine: both (cloud CRASHED, disk FINISHED). "
+        "get_experiment compares the copies."
+    )
+    assert await find_note() == expected
+    one.state = "FINISHED"
+    assert await find_note() == ""
+    one.metrics = {"loss": [(step, 1.0) for step in range(20)]}
+    is_compared = tool in ("rank_experiments", "compare_experiments")
+    assert ("both (cloud up to step 19, disk up to 149)" in await find_note()) == is_compared
+
+
+async def test_lists_compare_states_without_requests(both: Settings, settings: Settings, state: State) -> None:
+    add(state, 150, state="CRASHED")
+    counts: list[int] = []
+    for known in (both, settings):
+        state.calls.clear()
+        async with session(known) as client:
+            await client.call_tool("list_project_exps", {"project": "sweep"})
+        counts.append(len(state.calls))
+    assert counts[0] == counts[1]
+
+
+async def test_log_reports_a_copy_only_if_it_differs(both: Settings, state: State) -> None:
+    one = add(state, 20)
+    assert "The cloud has up to step 19, the disk up to 149" in await ask(both, "get_logs", exp_cuid=RUN)
+    one.metrics = {"loss": [(step, 1.0) for step in range(150)]}
+    assert await ask(both, "get_logs", exp_cuid=RUN) == ""
+
+
+async def test_copy_in_a_folder_of_any_name_is_found(both: Settings, state: State) -> None:
+    add(state, 20)
+    (folder,) = both.log_dirs[0].glob(f"run-*{RUN}")
+    folder.rename(folder.with_name("my training"))
+    assert "the disk up to 149" in await ask(both, "get_experiment", exp_cuid=RUN)
+
+
 async def test_runs_without_a_copy_get_no_note(both: Settings, settings: Settings, state: State) -> None:
     one = add(state, 20)
     assert await ask(settings, "get_experiment", exp_cuid=RUN) == ""

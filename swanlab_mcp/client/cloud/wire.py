@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta, timezone
 from typing import Any, cast
@@ -19,7 +20,7 @@ from swanlab_mcp.client.cloud.fields import (
     read_list,
     require,
 )
-from swanlab_mcp.client.values import is_object, read_number, unwrap_config
+from swanlab_mcp.client.values import is_object, read_number, restore_none, unwrap_config
 from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 _SCALAR_TYPES = {"FLOAT", "INT", "INTEGER", "SCALAR"}
+_EARLY_SDK = re.compile(r"0\.[0-7](?!\d)")
 _SERVER_ZONE = timezone(timedelta(hours=8))
 
 _BOUNDS = {">=": "GTE", ">": "GTE", "<=": "LTE", "<": "LTE"}
@@ -112,6 +114,9 @@ def read_experiment(item: Any) -> Experiment:
         key: unwrap_config(get_object(value)) if key == "config" and value is not None else limit_value(value)
         for key, value in get_object(item.get("profile")).items()
     }
+    config = profile.get("config")
+    if is_object(config) and not _is_early_sdk(profile.get("metadata")):
+        profile["config"] = restore_none(config)
     slug = get_optional_text(item.get("slug"))
     return Experiment(
         cuid=cuid,
@@ -130,6 +135,12 @@ def read_experiment(item: Any) -> Experiment:
         rootProId=get_optional_text(item.get("rootProId")),
         rootExpId=get_optional_text(item.get("rootExpId")),
     )
+
+
+def _is_early_sdk(metadata: Any) -> bool:
+    """Return whether an SDK before 0.8 recorded these metadata; lists have none, and other SDKs rarely store {}."""
+    about: Any = metadata.get("swanlab") if is_object(metadata) else None
+    return is_object(about) and _EARLY_SDK.match(str(about.get("version"))) is not None
 
 
 def read_reference(item: Any, project_id: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.board import Board
 from swanlab_mcp.client.local.board_run import BoardRun
-from swanlab_mcp.client.local.discovery import Found, RunFinder
+from swanlab_mcp.client.local.discovery import Discovery, Found, RunFinder
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.grouping import Group, drop_copies, group_runs, is_named, name_groups
 from swanlab_mcp.client.local.run import Run
@@ -28,6 +28,7 @@ _KEPT_POINTS = 4_000_000
 _READERS = 4
 _NAMED = 5
 _CANDIDATES = 10
+_MOST_HYPHENS = 12
 
 
 class Catalogue:
@@ -38,6 +39,8 @@ class Catalogue:
         self._finder = RunFinder(log_dirs)
         self._runs: dict[Path, RunBase] = {}
         self._boards: dict[Path, Board] = {}
+        # the runs by the ids in their names, for the last search
+        self._named: tuple[Discovery | None, dict[str, list[Path]]] = (None, {})
         self._lock = threading.Lock()
 
     @property
@@ -85,17 +88,24 @@ class Catalogue:
             say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}"))
         )
 
-    def find_recorded(self, run_id: str) -> list[LocalExperiment]:
-        """Return the experiments with a recorded id; opens only folders named after it."""
+    def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
+        """Return the experiments with each recorded id; opens only folders named after them."""
+        wanted = set(run_ids)
         with self._lock:
-            paths = {path: about for path, about in self._finder.find().runs.items() if _is_folder_of(path, run_id)}
-            runs = [self._runs.get(path) or self._create(path, about) for path, about in paths.items()]
+            found = self._finder.find()
+            if self._named[0] is not found:
+                self._named = found, _index_names(found)
+            paths = dict.fromkeys(path for run_id in wanted for path in self._named[1].get(run_id, ()))
+            runs = [self._runs.get(path) or self._create(path, found.runs[path]) for path in paths]
             self._runs |= {run.file: run for run in runs}
         for run in runs:
             if not run.is_current():
                 run.outline()
-        groups = _group_all(drop_copies([run for run in runs if run.run_id == run_id]))
-        return [LocalExperiment(group) for of_project in groups.values() for group in of_project]
+        recorded: dict[str, list[LocalExperiment]] = {}
+        for groups in _group_all(drop_copies([run for run in runs if run.run_id in wanted])).values():
+            for group in groups:
+                recorded.setdefault(group.runs[0].run_id, []).append(LocalExperiment(group))
+        return recorded
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
         """Release the points of the least recently used runs."""
@@ -191,8 +201,21 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
     ]
 
 
-def _is_folder_of(path: Path, run_id: str) -> bool:
-    return any(name.endswith(f"-{run_id}") or f"-{run_id}-" in name for name in (path.name, path.parent.name))
+def _index_names(found: Discovery) -> dict[str, list[Path]]:
+    named: dict[str, list[Path]] = {}
+    for path in found.runs:
+        for run_id in set(_list_ids(path)):
+            named.setdefault(run_id, []).append(path)
+    return named
+
+
+def _list_ids(path: Path) -> Iterator[str]:
+    """Yield the ids that the names of a record file and its folder may contain, between or after hyphens."""
+    for name in (path.stem, path.name, path.parent.name):
+        parts = name.split("-", _MOST_HYPHENS)
+        for start in range(1, len(parts)):
+            for end in range(start + 1, len(parts) + 1):
+                yield "-".join(parts[start:end])
 
 
 def _outline(run: RunBase) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -180,11 +180,14 @@ class OfflineClient:
         """Return the rank that decided the state of an experiment, if several ranks recorded it and one failed."""
         return (await self._ask(ref, lambda one, work: (one.describe_failed_rank(work), []))).data
 
-    async def find_copies(self, run_id: str) -> list[LocalCopy]:
-        """Return facts about the folders with a recorded id; several experiments may share an id."""
+    async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
+        """Return facts about the folders with each recorded id; several experiments may share an id."""
 
-        def describe(*, work: Work) -> list[LocalCopy]:
-            return [one.describe_copy(work) for one in self._catalogue.find_recorded(run_id)]
+        def describe(*, work: Work) -> dict[str, list[LocalCopy]]:
+            return {
+                run_id: [one.describe_copy(work, with_step=with_steps) for one in found]
+                for run_id, found in self._catalogue.find_recorded(run_ids).items()
+            }
 
         return await run_in_thread(describe)
 

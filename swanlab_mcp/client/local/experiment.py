@@ -129,11 +129,11 @@ class LocalExperiment:
             notes += note_ranks(self._name, self._ranks)
         return experiment, notes
 
-    def describe_copy(self, work: Work) -> LocalCopy:
-        """Return the cheap facts about the folder; the last step only if reading it is cheap."""
+    def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
+        """Return the cheap facts about the folder; the last step only on request, and if reading it is cheap."""
         latest = self._latest
         last_step: int | None = None
-        if sum(run.unread for run in self.runs) <= _QUICK:
+        if with_step and sum(run.unread for run in self.runs) <= _QUICK:
             summary, _ = self.summarise(None, work)
             steps = [
                 one.step for key, one in summary.items() if one.step is not None and not key.startswith("__swanlab__")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from swanlab_mcp.client.local.folder import Entry, list_inside, open_inside, read_inside, refuse
 from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
-from swanlab_mcp.client.values import unwrap_config
+from swanlab_mcp.client.values import restore_none, unwrap_config
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import limit_value, parse_json
 
@@ -93,9 +93,7 @@ class RunFiles:
         if not isinstance(config, dict):
             return {}
         fields = cast("dict[str, Any]", config)
-        if not self.stores_none_as_empty:
-            return fields
-        return {key: None if value == {} else value for key, value in fields.items()}
+        return restore_none(fields) if self.stores_none_as_empty else fields
 
     def read_profile(self) -> dict[str, Any]:
         """Return config, metadata, requirements and conda, if their files exist."""

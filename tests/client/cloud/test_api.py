@@ -25,7 +25,7 @@ from swanlab_mcp.core.errors import (
 )
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.settings import Settings
-from tests.conftest import opened
+from tests.conftest import opened, session
 from tests.fake_swanlab import Fault, Media, Project, State, Variants, create_app, serve
 
 pytestmark = pytest.mark.anyio
@@ -310,6 +310,26 @@ async def test_projects_are_searched_sorted_and_counted_by_swanlab(settings: Set
             "alpha"
         ]
         assert (await client.default.list_projects(WorkspaceRef(ME), detail=False)).data[0].count == {}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "shown"),
+    [
+        ({"swanlab": {"version": "0.10.3"}}, None),
+        ({"swanlab": {"version": "0.8.0"}}, None),
+        ({"swanlab": {"version": "0.7.20"}}, {}),
+        ({"swanlab": "odd"}, None),
+    ],
+)
+async def test_none_that_a_new_sdk_stored_as_an_object_is_null(
+    settings: Settings, state: State, metadata: dict[str, Any], shown: Any
+) -> None:
+    nested = {"none": None, "empty": {}}
+    config = {"stored": {}, "nested": nested}
+    state.add_experiment(state.projects[0], "new", cuid="new", config=config, metadata=metadata)
+    async with session(settings) as client:
+        answer = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "new"})
+    assert answer.structured_content["data"]["profile"]["config"] == {"stored": shown, "nested": nested}
 
 
 @pytest.mark.usefixtures("many")
