@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from struct import pack
@@ -239,3 +240,12 @@ async def test_log_folders_are_never_written(copied: Path) -> None:
 async def test_other_workspaces_are_not_found_on_disk() -> None:
     with pytest.raises(NotFound, match="only runs on this machine"):
         await OfflineClient([DEMO]).list_projects(WorkspaceRef("someone"))
+
+
+def test_samples_hold_no_path_or_host_of_a_real_machine() -> None:
+    folders = re.compile(rb"(?<![\w./-])/(?:home|root|Users|work|tmp|mnt|data|workspace|opt|var)/[\w.-]+")
+    hosts = re.compile(rb'"hostname": ?"([^"]*)"')
+    for file in (file for file in RUNS.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        assert {*folders.findall(content)} <= {b"/home/researcher"}, file
+        assert {*hosts.findall(content)} <= {b"gpu-node-01"}, file
