@@ -89,24 +89,7 @@ async def get_logs(
     if is_search:
         places = await _find(part.lines, search, pattern, level)
         rows, notes = _show_found(part, places, count, context, is_first=start is not None)
-        bounds = {"first": part.start, "last": part.start + len(part.lines) - 1}
-        reported = (
-            say_plural(
-                "{count} line with {text!r} among the lines {first} to {last}.",
-                "{count} lines with {text!r} among the lines {first} to {last}.",
-                len(places),
-                text=shorten(search or pattern),
-                **bounds,
-            )
-            if search or pattern
-            else say_plural(
-                "{count} line among the lines {first} to {last}.",
-                "{count} lines among the lines {first} to {last}.",
-                len(places),
-                **bounds,
-            )
-        )
-        notes = [reported, *notes]
+        notes = [_count_found(part, len(places), search or pattern), *notes]
     elif from_traceback:
         rows, notes = _show_traceback(part, count)
         if not rows:
@@ -129,6 +112,26 @@ async def get_logs(
             )
         )
     return _answer(rows, [*answer.notes, *notes])
+
+
+def _count_found(part: LogPart, count: int, text: str) -> str:
+    bounds = {"first": part.start, "last": part.start + len(part.lines) - 1}
+    return (
+        say_plural(
+            "{count} line with {text!r} among the lines {first} to {last}.",
+            "{count} lines with {text!r} among the lines {first} to {last}.",
+            count,
+            text=shorten(text),
+            **bounds,
+        )
+        if text
+        else say_plural(
+            "{count} line among the lines {first} to {last}.",
+            "{count} lines among the lines {first} to {last}.",
+            count,
+            **bounds,
+        )
+    )
 
 
 def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]:
