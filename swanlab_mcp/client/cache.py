@@ -41,6 +41,9 @@ _SMALLEST = 3200  # limits the cache to 20,000 responses
 _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
+# what SwanLab never changes after the end, and what depends on the request; any other field can change
+_FIXED = {"cuid", "slug", "createdAt", "user", "profile", "error", "metrics", "rootProId", "rootExpId"}
+_CHANGEABLE = [name for name in Experiment.model_fields if name not in _FIXED]
 
 
 class _Sighting(NamedTuple):
@@ -284,15 +287,8 @@ def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
 
 
 def _look_at(experiment: Experiment, requested: int) -> _Sighting:
-    look = (
-        experiment.state,
-        experiment.finishedAt,
-        experiment.name,
-        experiment.description,
-        tuple(experiment.labels),
-        experiment.group,
-        experiment.job,
-    )
+    values: list[Any] = [getattr(experiment, name) for name in _CHANGEABLE]
+    look = tuple(tuple(cast("list[Any]", value)) if isinstance(value, list) else value for value in values)
     # a clone has the metrics of its root, which may still be running
     has_ended = experiment.state in _ENDED and not experiment.rootExpId
     end = read_time(experiment.finishedAt) if has_ended and experiment.finishedAt else None

@@ -246,6 +246,20 @@ async def test_changed_experiment_gets_a_new_verdict(client: SwanLabClient, cloc
     assert await diagnose() == "problem"
 
 
+@pytest.mark.parametrize("field", ["name", "description", "show", "labels", "group", "job"])
+async def test_change_of_any_field_drops_the_cached_list(client: SwanLabClient, sweep: Project, field: str) -> None:
+    async def read() -> list[Any]:
+        listed = (await client.default.list_experiments(ProjectRef(ME, "sweep"))).data
+        return [getattr(one, field) for one in listed if one.cuid == "run1"]
+
+    before = await read()
+    one, name = find(sweep, "run1"), {"group": "cluster"}.get(field, field)
+    setattr(one, name, {bool: False, list: ["new"]}.get(type(getattr(one, name)), "new"))
+    assert await read() == before
+    changed = (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data
+    assert await read() == [getattr(changed, field)] != before
+
+
 async def test_state_change_of_an_experiment_drops_the_cached_list(client: SwanLabClient, sweep: Project) -> None:
     for one in sweep.experiments:
         one.state, one.finished_at = "RUNNING", None
