@@ -10,6 +10,7 @@ import ast
 import inspect
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.present.words import get_published_type
 from swanlab_mcp.server.schemas import TOOL_LIST, describe_tool, make_arguments
 from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
+from tests.examples import IN_DEMO, read_example
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -38,30 +40,21 @@ EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)
 _PICTURE = re.compile(r"(?<=<!-- imports -->\n).*?(?=<!-- end of imports -->)", re.DOTALL)
 
-EXAMPLES = {
-    "list_workspaces": "",
+# commands that show more of the demo than the examples of the descriptions
+COMMANDS = {
     "list_projects": "detail=true",
     "list_project_exps": "project=digits-mlp size=5",
-    "find_experiments": """project=digits-mlp 'filters=[{"field":"config.lr","op":">=","value":0.3}]'""",
     "get_experiment": "project=digits-mlp exp_cuid=cosine-128-64-ckpt",
-    "get_environment": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
     "get_exp_summary": "project=digits-mlp exp_cuid=lr-100-wd-0.1 'keys=val/*'",
     "get_logs": "project=digits-mlp exp_cuid=cosine-128-64-ckpt count=10",
-    "list_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1",
-    "get_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss max_points=10",
     "plot_metrics": "project=digits-mlp exp_cuids=lr-0.1,lr-1 keys=val/loss log_y=true -o curves.png",
     "rank_experiments": "project=digits-mlp metric=val/acc by_seed=true size=5",
-    "aggregate_experiments": "project=digits-mlp group_by=config.lr metrics=val/acc",
-    "compare_experiments": "project=digits-mlp exp_cuids=lr-0.1,lr-1 metrics=val/acc",
     "diagnose_experiment": "project=digits-mlp exp_cuid=lr-100-wd-0.1",
     "find_similar_experiments": "project=digits-mlp 'config=lr=0.2' metric=val/acc size=3",
     "forecast_experiment": "project=digits-mlp exp_cuid=lr-1 metric=val/loss as_of_step=16",
     "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
     "wait_for_experiments": "project=digits-mlp timeout=5",
-    "get_media": "project=NAME exp_cuid=ID 'keys=*'",
-    "create_project": "project=NAME",
-    "delete_experiments": "project=NAME exp_cuids=ID",
-    "delete_project": "project=NAME",
+    "get_media": "project=digits-mlp exp_cuid=lr-0.1 keys=val/confusion steps=40 -o confusion.png",
 }
 
 
@@ -259,12 +252,21 @@ def write_page(entry: ToolEntry) -> str:
         lines.append(f"| `{name}` | {describe_type(schema)} | {shown} | {meaning} |")
     lines += ["", "## Reply", "", describe_reply(entry)]
     options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "The demo cannot be changed.")
-    if entry.name == "get_media":
-        options, note = "", "The demo has no media."
-    command = f"swanlab-mcp-server {options}call {entry.name} {EXAMPLES[entry.name]}".rstrip()
+    arguments = COMMANDS.get(entry.name) or write_arguments(read_example(entry, IN_DEMO if entry.read_only else {}))
+    command = f"swanlab-mcp-server {options}call {entry.name} {arguments}".rstrip()
     mark = [f"{note} With your own project:", "", "<!-- not run: it needs an account -->"] if note else []
     lines += ["", "## On the command line", "", *mark, "```sh", command, "```", ""]
     return "\n".join(lines)
+
+
+def write_arguments(arguments: Mapping[str, Any]) -> str:
+    """Return the arguments of a call as words of a command line."""
+    words: list[str] = []
+    for name, value in arguments.items():
+        is_names = isinstance(value, list) and all(isinstance(one, str) for one in cast("list[Any]", value))
+        text = ",".join(value) if is_names else value if isinstance(value, str) else json.dumps(value)
+        words.append(shlex.quote(f"{name}={text}"))
+    return " ".join(words)
 
 
 def describe_type(schema: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import swanlab_mcp
 from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
+from tests.examples import IN_DEMO, read_examples
 
 pytestmark = pytest.mark.anyio
 
@@ -21,24 +22,7 @@ PROJECT = {"project": "digits-mlp"}
 ONE = {**PROJECT, "exp_cuid": "lr-0.1"}
 TWO = {**PROJECT, "exp_cuids": ["lr-0.1", "lr-1"]}
 CURVES = {**TWO, "keys": ["val/loss"]}
-NEEDED: dict[str, dict[str, Any]] = {
-    "list_project_exps": PROJECT,
-    "find_experiments": PROJECT,
-    "get_experiment": ONE,
-    "get_environment": TWO,
-    "get_exp_summary": ONE,
-    "get_logs": ONE,
-    "list_metrics": TWO,
-    "get_metrics": CURVES,
-    "rank_experiments": {**PROJECT, "metric": "val/acc"},
-    "aggregate_experiments": {**PROJECT, "group_by": ["config.lr"]},
-    "compare_experiments": TWO,
-    "diagnose_experiment": ONE,
-    "find_similar_experiments": {**PROJECT, "config": "lr=0.2"},
-    "forecast_experiment": {**ONE, "metric": "val/loss", "as_of_step": 16},
-    "whats_new": {**PROJECT, "since": "2026-11-23"},
-    "wait_for_experiments": {**PROJECT, "timeout": 1},
-}
+EXAMPLES = read_examples(IN_DEMO, [entry for entry in TOOLS if not entry.shows_pictures])
 
 
 async def ask(tool: str, arguments: dict[str, Any]) -> Any:
@@ -58,13 +42,21 @@ async def check_same(tool: str, arguments: dict[str, Any], plain: dict[str, Any]
     assert drop_ages(text_of(result)) == drop_ages(text_of(expected))
 
 
-@pytest.mark.parametrize("filling", [None, ""])
-@pytest.mark.parametrize("tool", NEEDED)
-async def test_null_and_empty_text_mean_an_omitted_argument(tool: str, filling: Any) -> None:
+async def find_fewest(tool: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a tool's arguments, and the fewest of its example's arguments that it accepts."""
     async with session(DEMO) as client:
         (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
-    optional = {name: filling for name in listed.input_schema["properties"] if name not in NEEDED[tool]}
-    await check_same(tool, {**optional, **NEEDED[tool]}, NEEDED[tool])
+        wanted = {*listed.input_schema.get("required", ()), "project", "timeout"}
+        fewest = {name: value for name, value in EXAMPLES[tool].items() if name in wanted}
+        refused = (await client.call_tool(tool, fewest)).is_error
+    return listed.input_schema["properties"], EXAMPLES[tool] if refused else fewest
+
+
+@pytest.mark.parametrize("filling", [None, ""])
+@pytest.mark.parametrize("tool", EXAMPLES)
+async def test_null_and_empty_text_mean_an_omitted_argument(tool: str, filling: Any) -> None:
+    known, fewest = await find_fewest(tool)
+    await check_same(tool, {**dict.fromkeys(known, filling), **fewest}, fewest)
 
 
 def fill_strictly(schema: dict[str, Any]) -> Any:
@@ -75,18 +67,17 @@ def fill_strictly(schema: dict[str, Any]) -> Any:
     return fillings[schema["type"]]
 
 
-@pytest.mark.parametrize("tool", NEEDED)
+@pytest.mark.parametrize("tool", EXAMPLES)
 async def test_strict_mode_fillers_mean_omitted_arguments(tool: str) -> None:
-    async with session(DEMO) as client:
-        (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
-    filled = {name: fill_strictly(schema) for name, schema in listed.input_schema["properties"].items()}
+    known, fewest = await find_fewest(tool)
+    filled = {name: fill_strictly(schema) for name, schema in known.items()}
     # false and 0 are meaningful here; models fill in the published default
     filled |= {
         name: schema["default"]
-        for name, schema in listed.input_schema["properties"].items()
-        if name in ("context", "page") and "default" in schema
+        for name, schema in known.items()
+        if name in ("context", "detail", "page") and "default" in schema
     }
-    await check_same(tool, {**filled, **NEEDED[tool]}, NEEDED[tool])
+    await check_same(tool, {**filled, **fewest}, fewest)
 
 
 @pytest.mark.parametrize("name", ["head", "tail", "last_minutes", "size"])
@@ -169,9 +160,16 @@ async def test_invalid_value_is_explained_in_plain_terms(tool: str, arguments: d
     assert text_of(result).startswith(f"Invalid arguments: {expected}")
 
 
-@pytest.mark.parametrize("name", ["find_experiments", "list_metrics", "get_exp_summary", "get_environment"])
-async def test_size_without_a_page_gives_the_first_page(name: str) -> None:
-    arguments = {**NEEDED[name], **({"exp_cuids": "lr-0.1"} if "exp_cuids" in NEEDED[name] else {})}
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("find_experiments", PROJECT),
+        ("list_metrics", {**PROJECT, "exp_cuids": "lr-0.1"}),
+        ("get_exp_summary", ONE),
+        ("get_environment", {**PROJECT, "exp_cuids": "lr-0.1"}),
+    ],
+)
+async def test_size_without_a_page_gives_the_first_page(name: str, arguments: dict[str, Any]) -> None:
     for given in ({"size": 2}, {"size": 2, "page": 0}, {"size": "2", "page": None}):
         result = await ask(name, {**arguments, **given})
         assert result.structured_content["page"]["returned"] == 2
@@ -198,7 +196,7 @@ async def test_unknown_tool_gets_suggestions(name: str, expected: str) -> None:
 @pytest.mark.parametrize("name", ["toolCallId", "tool_call_id", "_meta", "__pregel_store", "sessionId"])
 async def test_extra_host_arguments_are_named_with_advice(name: str) -> None:
     for tool in TOOLS:
-        result = await ask(tool.name, {**NEEDED.get(tool.name, {}), name: "call-1"})
+        result = await ask(tool.name, {**EXAMPLES.get(tool.name, {}), name: "call-1"})
         assert result.is_error
         assert f"{name!r} is not an argument of this tool" in text_of(result)
         assert "omit it and call again" in text_of(result)

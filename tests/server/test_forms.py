@@ -19,13 +19,11 @@ from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.server.table import TOOLS
 from swanlab_mcp.settings import Settings, load_settings
 from tests.conftest import text_of
-from tests.server.test_arguments import NEEDED
+from tests.server.test_arguments import EXAMPLES
 
 pytestmark = pytest.mark.anyio
 
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
-# the least number of tables in a reply to the demo calls
-TABLES = {"compare_experiments": 3, "diagnose_experiment": 0, "forecast_experiment": 0, "wait_for_experiments": 0}
 FLAT = [getattr(findings, name) for name in findings.__all__ if name not in ("Comparison", "Diagnosis", "Crash")]
 FLAT = [one for one in FLAT if isinstance(one, type)]
 RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experiment", "get_exp_summary"}
@@ -60,20 +58,33 @@ async def test_reply_form_follows_the_setting_and_the_client_name(
     assert "digits-mlp" in text_of(result)
 
 
-@pytest.mark.parametrize("tool", NEEDED)
+@pytest.mark.parametrize("tool", [tool for tool in EXAMPLES if tool not in RECORDS])
 async def test_lists_of_analysis_tools_are_columns_and_rows(tool: str) -> None:
     async with connect(create_server(DEMO)) as client:
-        result = await client.call_tool(tool, NEEDED[tool])
+        result = await client.call_tool(tool, EXAMPLES[tool])
     data: Any = result.structured_content["data"]
-    if tool in RECORDS:
-        assert isinstance(data, dict) or all(isinstance(one, dict) for one in data)
-        return
     lists = [data, *data.values()] if isinstance(data, dict) else [data]
     assert not any(isinstance(one, list) and any(isinstance(row, dict) for row in one) for one in lists)
     tables = [one for one in lists if isinstance(one, dict) and {*one} == {"columns", "rows"}]
     assert all(len(row) == len(table["columns"]) for table in tables for row in table["rows"])
-    assert len(tables) >= TABLES.get(tool, 1)
+    assert data or tool == "wait_for_experiments", "the example shows nothing"
     assert json.dumps(data, allow_nan=False)
+
+
+@pytest.mark.parametrize("tool", sorted(RECORDS))
+async def test_tools_of_swanlabs_own_api_keep_its_records(tool: str) -> None:
+    async with connect(create_server(DEMO)) as client:
+        data: Any = (await client.call_tool(tool, EXAMPLES[tool])).structured_content["data"]
+    assert "columns" not in data
+    assert data
+    assert isinstance(data, dict) or all(isinstance(one, dict) for one in data)
+
+
+async def test_lists_of_a_single_record_are_tables() -> None:
+    async with connect(create_server(DEMO)) as client:
+        result = await client.call_tool("compare_experiments", EXAMPLES["compare_experiments"])
+    data: dict[str, Any] = result.structured_content["data"]
+    assert sum(isinstance(one, dict) and {*one} == {"columns", "rows"} for one in data.values()) >= 3
 
 
 async def test_events_and_causes_of_a_diagnosis_are_tables() -> None:

@@ -15,6 +15,7 @@ import swanlab_mcp
 from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session
+from tests.examples import IN_DEMO, read_examples
 
 pytestmark = pytest.mark.anyio
 
@@ -83,9 +84,10 @@ async def test_tool_list_keeps_its_budget(tools: list[Any]) -> None:
     assert len(bpe_openai.get_encoding("o200k_base").encode(text)) <= MOST_TOKENS
 
 
-async def test_examples_in_descriptions_are_valid_calls(tools: list[Any]) -> None:
+async def test_examples_in_descriptions_work_in_the_demo() -> None:
     async with session(DEMO) as client:
-        for tool in tools:
-            example = json.loads(tool.description.rpartition("Example: ")[2].rstrip("."))
-            result = await client.call_tool(tool.name, example)
-            assert "Invalid arguments" not in str(result.content)
+        for tool, example in read_examples(IN_DEMO).items():
+            result = await client.call_tool(tool, example)
+            assert not result.is_error, (tool, result.content)
+        for tool, example in read_examples({}, WRITE_TOOLS).items():
+            assert "Invalid arguments" not in str((await client.call_tool(tool, example)).content)
