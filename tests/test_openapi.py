@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import swanlab_mcp
@@ -119,7 +120,8 @@ def test_client_reads_runs_on_disk_without_an_account() -> None:
         assert api.get_exp_summary("local/vision-baselines", "resnet18-lr1e-3").data["train/loss"]["step"] == 239  # type: ignore[index]
 
 
-def test_metrics_are_joined_by_step(host: str, state: State) -> None:
+def test_metrics_are_joined_by_step_without_pandas(host: str, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
     metrics = {"loss": [(0, 3.0), (1, 2.0), (2, 1.0)], "val/loss": [(1, 2.5)], "step": []}
     state.add_experiment(state.projects[0], "curves", cuid="c1", metrics=metrics)
     with OpenApi("test-key", host=host) as api:
@@ -175,22 +177,11 @@ def test_every_method_accepts_exp_id(host: str) -> None:
         assert api.get_logs("project1", exp_id="cuid1").data == []
 
 
-def test_metrics_are_a_data_frame_with_pandas(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = """
-class DataFrame(dict):
-    def set_index(self, name):
-        self.index = self.pop(name)
-        return self
-"""
-    (tmp_path / "pandas.py").write_text(code, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    # restores the real module, if there is one
-    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+def test_metrics_are_a_data_frame_with_pandas(host: str) -> None:
     with OpenApi("test-key", host=host) as api:
         frame = api.get_metrics("cuid1", "loss", project="project1").data
-    del sys.modules["pandas"]
-    assert type(frame).__name__ == "DataFrame"
-    assert frame.index == list(range(48))
+    assert type(frame) is pd.DataFrame
+    assert list(frame.index) == list(range(48))
     assert list(frame) == ["loss"]
 
 
