@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Page, Workspace
-from swanlab_mcp.core.refs import LOCAL, ExperimentRef, Ref
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef, Ref, WorkspaceRef
 from swanlab_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class SwanLabClient:
         self._can_compare = cloud is not None and signed_in
         self._local: Backend = offline or self._backends[0]
         self._others = self._backends[0]
+        self._listed: Sequence[WorkspaceRef] = ()
 
     def at(self, ref: Ref) -> Backend:
         """Return the backend of a workspace and everything in it."""
@@ -80,11 +81,16 @@ class SwanLabClient:
             return answer.model_copy(update={"notes": [*answer.notes, note]})
         answers = [await backend.list_workspaces() for backend in self._backends]
         workspaces = [workspace for answer in answers for workspace in answer.data or ()]
+        self._listed = [WorkspaceRef(one.username) for one in workspaces]
         return ApiResponse(
             data=workspaces,
             page=Page(returned=len(workspaces), total=len(workspaces)),
             notes=[note for answer in answers for note in answer.notes],
         )
+
+    async def guess_workspaces(self) -> Sequence[WorkspaceRef]:
+        """Return the workspaces listed last, before the first list the default workspace."""
+        return self._listed or [WorkspaceRef(await self.default.get_username())]
 
     def get_secrets(self) -> tuple[str, ...]:
         """Return the API key and the session used for requests; no reply may contain them."""

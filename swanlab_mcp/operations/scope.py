@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import NotFound, SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Project
@@ -21,6 +22,8 @@ _MOST_PROJECTS = 100
 _MOST_EXPERIMENTS = 30_000
 _NAMED = 10
 _LINKS = 3
+
+_Listed = dict[WorkspaceRef, Sequence[Project] | SwanLabError]
 
 
 class Located(NamedTuple):
@@ -107,24 +110,15 @@ async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list
     if not slash:
         workspace = username or ("*" if pattern == "*" else "")
     if "*" in workspace:
-        known = (await client.list_workspaces()).data or []
-        spaces = [WorkspaceRef(one.username) for one in known if _matches(one.username, workspace)]
+        answers = await _list_matching(client, workspace)
     else:
-        spaces = [await resolve_workspace(client, workspace)]
-
-    async def ask(ref: WorkspaceRef) -> list[Project] | SwanLabError:
-        try:
-            return (await ask_about_workspace(client, ref, client.at(ref).list_projects)).data or []
-        except SwanLabError as error:
-            return error
-
-    answers = await read_all(spaces, ask, "projects")
-    failed = [(ref, one) for ref, one in zip(spaces, answers, strict=True) if isinstance(one, SwanLabError)]
-    if failed and len(failed) == len(spaces):
+        answers = await _list_each(client, [await resolve_workspace(client, workspace)])
+    failed = [(ref, one) for ref, one in answers.items() if isinstance(one, SwanLabError)]
+    if failed and len(failed) == len(answers):
         raise failed[0][1]
     located = [
         Located(ref.project(one.name), one)
-        for ref, answer in zip(spaces, answers, strict=True)
+        for ref, answer in answers.items()
         if not isinstance(answer, SwanLabError)
         for one in answer
         if _matches(one.name, pattern)
@@ -139,6 +133,34 @@ async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list
             hint=say("list_workspaces and list_projects show the names."),
         )
     return located, notes
+
+
+async def _list_matching(client: SwanLabClient, pattern: str) -> _Listed:
+    """Return the projects of the workspaces that match; expected workspaces are read before the list arrives."""
+    guess = [ref for ref in await client.guess_workspaces() if _matches(ref.workspace, pattern)]
+    found: _Listed = {}
+    known: list[WorkspaceRef] = []
+
+    async def list_known() -> None:
+        listed = (await client.list_workspaces()).data or []
+        known.extend(WorkspaceRef(one.username) for one in listed if _matches(one.username, pattern))
+        found.update(await _list_each(client, [ref for ref in known if ref not in guess]))
+
+    async def list_guessed() -> None:
+        found.update(await _list_each(client, guess))
+
+    await gather(list_known(), list_guessed())
+    return {ref: found[ref] for ref in known}
+
+
+async def _list_each(client: SwanLabClient, spaces: Sequence[WorkspaceRef]) -> _Listed:
+    async def ask(ref: WorkspaceRef) -> Sequence[Project] | SwanLabError:
+        try:
+            return (await ask_about_workspace(client, ref, client.at(ref).list_projects)).data or []
+        except SwanLabError as error:
+            return error
+
+    return dict(zip(spaces, await read_all(spaces, ask, "projects"), strict=True))
 
 
 def _matches(name: str, pattern: str) -> bool:

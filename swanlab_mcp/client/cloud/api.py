@@ -45,6 +45,8 @@ T = TypeVar("T")
 _PROFILES_AT_ONCE = 20
 # a longer response is read in pages instead, which hold up other calls less
 _MOST_SHOWN = 50_000
+# projects of a workspace whose experiments may be requested next
+_MOST_REMEMBERED = 100
 
 
 class CloudClient(MetricQueries):
@@ -112,6 +114,7 @@ class CloudClient(MetricQueries):
         params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
         path = ("project", ref.workspace)
         projects, total = await self._lists.read(path, params, read_project, offset, limit, say("projects"))
+        self._references.remember_projects({ref.project(one.name): one for one in projects[:_MOST_REMEMBERED]})
         return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
 
     async def list_experiments(
@@ -162,7 +165,8 @@ class CloudClient(MetricQueries):
         self, ref: ProjectRef, offset: int, limit: int | None, hand_on: HandOn | None = None
     ) -> tuple[list[Experiment], int]:
         path = ("project", ref.workspace, ref.project, "runs")
-        return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on)
+        length = self._references.get_length(ref)
+        return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on, length)
 
     async def _show_experiments(self, ref: ProjectRef, filters: Sequence[dict[str, Any]]) -> list[Experiment] | None:
         """Return the matches from `runs/shows`, or `None` if it is unsupported or the whole list is cheaper."""
@@ -173,6 +177,7 @@ class CloudClient(MetricQueries):
             if error.status not in NOT_OFFERED:
                 raise
             # a 404 may also mean that the project does not exist: this then raises NotFound
+            self._references.forget(ref)
             await self._references.find_project_id(ref)
             self._lacks_shows = True
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
 from swanlab_mcp.client.cloud.fields import read_list
@@ -45,22 +45,29 @@ class PagedLists:
         limit: int | None,
         what: str,
         hand_on: HandOn | None = None,
+        expected: int = 0,
     ) -> tuple[list[T], int]:
         """Return the items from `offset` on, at most `limit`, each converted by `read`, and the number of all items.
 
         `hand_on` receives the items of each page as soon as it arrives. If the list changes while its pages are read,
         it would contain gaps or repetitions, so it is read again. Raises UnexpectedResponse after 3 inconsistent
-        readings.
+        readings. If the list has `expected` items, all pages are requested at once.
         """
         size = limit if limit in _SIZES and offset % limit == 0 else LARGEST_PAGE
         first = offset // size + 1
         stop = None if limit is None else offset + limit
         skipped = offset % size
         total = 0
+
+        async def read_page(number: int) -> Any:
+            return await self._transport.get(*path, params={**params, "page": number, "size": size})
+
         for _ in range(_READINGS):
-            rows, total, is_steady = await self._read_pages(path, params, read, size, first, stop, what, hand_on)
-            expected = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
-            if is_steady and len(rows) == len(dict(rows)) == expected:
+            reading = _Reading(read_page, read, size, first, stop, what, hand_on)
+            rows = await reading.read_all(expected)
+            total = reading.total
+            whole = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
+            if reading.is_steady and len(rows) == len(dict(rows)) == whole:
                 found = [row for _, row in rows]
                 return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
@@ -73,66 +80,98 @@ class PagedLists:
             hint=say("Send the request again."),
         )
 
-    async def _read_pages(
+
+class _Reading(Generic[T]):
+    """A reading of the pages from `first` to the page with item `stop`; pages are parsed while others are pending.
+
+    `is_steady`: all pages report the same `total`.
+    """
+
+    def __init__(
         self,
-        path: tuple[str, ...],
-        params: dict[str, str],
+        read_page: Callable[[int], Coroutine[Any, Any, Any]],
         read: Callable[[dict[str, Any]], T],
         size: int,
         first: int,
         stop: int | None,
         what: str,
         hand_on: HandOn | None,
-    ) -> tuple[list[tuple[str, T]], int, bool]:
-        """Return the pages from `first` to the page with item `stop` as (id, row), and the list's total.
+    ) -> None:
+        self._read_page, self._read, self._size, self._first, self._stop = read_page, read, size, first, stop
+        self._what, self._hand_on = what, hand_on
+        self._turn = asyncio.Lock()
+        self._is_known = asyncio.Event()
+        self._left = 1
+        self._stage = progress.Stage("pages", 1)
+        self._pages: dict[int, list[tuple[str, T]]] = {}
+        self.total = 0
+        self.is_steady = True
 
-        The third value says whether all pages report the same total. Pages are parsed while others are pending.
-        """
+    async def read_all(self, expected: int) -> list[tuple[str, T]]:
+        """Return the items as (id, row)."""
+        early = self._find_last(expected)
+        await gather(self._read_first(early), *map(self._read_early, range(self._first + 1, early + 1)))
+        return [row for number in sorted(self._pages) for row in self._pages[number]]
 
-        async def read_page(number: int) -> Any:
-            return await self._transport.get(*path, params={**params, "page": number, "size": size})
+    def _find_last(self, total: int) -> int:
+        """Return the number of the last page of a list, at least the first requested page."""
+        return max(self._first, _count_pages(total if self._stop is None else min(total, self._stop), self._size))
 
+    async def _read_first(self, early: int) -> None:
+        """Read the first page, and the pages after `early` if the list is longer than expected."""
         try:
-            answer = await read_page(first)
+            answer = await self._read_page(self._first)
         except SwanLabError as error:
-            if first == 1 or error.status not in NOT_OFFERED:
+            if self._first == 1 or error.status not in NOT_OFFERED:
                 raise
             # some servers reject a page beyond the last; the first page contains the number of items
-            total = _require_total(await read_page(1), what)
-            if total > (first - 1) * size:
+            self.total = _require_total(await self._read_page(1), self._what)
+            if self.total > (self._first - 1) * self._size:
                 raise
-            return [], total, True
-        total = _require_total(answer, what)
-        is_steady = True
-        last = _count_pages(total if stop is None else min(total, stop), size)
-        left = max(1, last - first + 1)
-        stage = progress.Stage("pages", left)
-        turn = asyncio.Lock()
+            self._is_known.set()
+            return
+        self.total = _require_total(answer, self._what)
+        last = self._find_last(self.total)
+        self._left = last - self._first + 1
+        self._stage = progress.Stage("pages", self._left)
+        self._is_known.set()
+        await gather(self._take(self._first, answer), *map(self._read_late, range(early + 1, last + 1)))
 
-        async def take(answer: Any) -> list[tuple[str, T]]:
-            nonlocal is_steady, left
-            is_steady = is_steady and read_total(answer) in (None, total)
-            items = read_list(answer, what)
-            if len(items) > size:
-                raise _refuse_long_page(len(items), size, what)
-            left -= 1
-            rows: list[tuple[str, T]] = []
+    async def _read_late(self, number: int) -> None:
+        await self._take(number, await self._read_page(number))
 
-            async def read_items() -> None:
-                async with turn:
-                    # one page at a time, to keep the event loop free
-                    rows.extend((str(item.get("cuid") or item.get("name")), read(item)) for item in items)
-                    await asyncio.sleep(0)
-                await stage.advance()
+    async def _read_early(self, number: int) -> None:
+        """Read a page before the number of pages is known; it may not exist."""
+        try:
+            answer = await self._read_page(number)
+        except SwanLabError as error:
+            if error.status not in NOT_OFFERED:
+                raise
+            await self._is_known.wait()
+            if number <= self._find_last(self.total):
+                raise
+            return
+        await self._is_known.wait()
+        if number <= self._find_last(self.total):
+            await self._take(number, answer)
 
-            await (gather(hand_on(items, total, is_last=not left), read_items()) if hand_on else read_items())
-            return rows
+    async def _take(self, number: int, answer: Any) -> None:
+        self.is_steady = self.is_steady and read_total(answer) in (None, self.total)
+        items = read_list(answer, self._what)
+        if len(items) > self._size:
+            raise _refuse_long_page(len(items), self._size, self._what)
+        self._left -= 1
+        rows = self._pages[number] = []
 
-        async def take_page(number: int) -> list[tuple[str, T]]:
-            return await take(await read_page(number))
+        async def read_items() -> None:
+            async with self._turn:
+                # one page at a time, to keep the event loop free
+                rows.extend((str(item.get("cuid") or item.get("name")), self._read(item)) for item in items)
+                await asyncio.sleep(0)
+            await self._stage.advance()
 
-        pages = await gather(take(answer), *map(take_page, range(first + 1, last + 1)))
-        return [row for page in pages for row in page], total, is_steady
+        hand_on = self._hand_on
+        await (gather(hand_on(items, self.total, is_last=not self._left), read_items()) if hand_on else read_items())
 
 
 def _count_pages(items: int, size: int) -> int:

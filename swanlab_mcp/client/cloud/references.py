@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from cachetools import TTLCache
@@ -10,6 +10,7 @@ from cachetools import TTLCache
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.cloud.wire import read_project, read_reference
 from swanlab_mcp.core.concurrency import SharedAnswers, gather
+from swanlab_mcp.core.models import Project
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 
 __all__ = ["References"]
@@ -30,6 +31,8 @@ class References:
         self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
         # experiments of listed projects need no lookup
         self._listed = TTLCache[ProjectRef, dict[str, dict[str, Any]]](_MOST_LISTED, _REMEMBERED, getsizeof=len)
+        # lists of experiments of known length are read in a single round
+        self._lengths = TTLCache[ProjectRef, int](_MOST_REMEMBERED, _REMEMBERED)
         self._lookups = SharedAnswers[dict[str, Any]]()
 
     def remember(self, ref: ProjectRef, references: Sequence[dict[str, Any]]) -> None:
@@ -37,6 +40,18 @@ class References:
         known = self._listed.get(ref, {})
         if len(references) <= _MOST_LISTED and not all(one["experimentId"] in known for one in references):
             self._listed[ref] = {one["experimentId"]: one for one in references}
+
+    def remember_projects(self, projects: Mapping[ProjectRef, Project]) -> None:
+        """Keep the ids of listed projects, and how many experiments they have."""
+        for ref, one in projects.items():
+            count = one.count.get("experiments")
+            if one.cuid and isinstance(count, int):
+                self._known[ref] = {"projectId": one.cuid}
+                self._lengths[ref] = count
+
+    def get_length(self, ref: ProjectRef) -> int:
+        """Return how many experiments a project had lately, 0 if unknown."""
+        return self._lengths.get(ref, 0)
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Await `question` with an experiment's ids; if the result is empty with cached ids, look them up and retry."""
@@ -82,5 +97,6 @@ class References:
                 self._known.pop(known, None)
         if isinstance(ref, ProjectRef):
             self._listed.pop(ref, None)
+            self._lengths.pop(ref, None)
         else:
             self._listed.get(ref.parent, {}).pop(ref.cuid, None)
