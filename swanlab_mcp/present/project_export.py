@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote as escape
+from urllib.parse import unquote
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
@@ -19,7 +23,7 @@ from swanlab_mcp.core.models import Experiment, MetricSummary, Points, Summary
 from swanlab_mcp.core.records import show_time, to_json_value
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.core.untrusted import quote
-from swanlab_mcp.operations.keys import match_keys
+from swanlab_mcp.operations.keys import match_known_keys
 from swanlab_mcp.operations.location import ask_about_project
 from swanlab_mcp.operations.reading import note_failures, read_all, read_projects
 from swanlab_mcp.operations.scope import list_located
@@ -31,6 +35,7 @@ __all__ = ["export_projects"]
 _AT_ONCE = 4
 _MARK = "_done.json"  # readers of datasets ignore names that start with an underscore
 _SUFFIXES = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
+_LONGEST = 230  # bytes; file systems allow 255 for a folder's name
 _SERIES = {"key": "string", "step": "int64", "time": "string", "value": "double"}
 _TEXTS = "experiment name state created finished user group job labels description config"
 _EXPERIMENTS: Mapping[str, str] = {str(name): "string" for name in _TEXTS.split()}
@@ -49,10 +54,11 @@ Row = Sequence[Any]
 
 
 class _Done(NamedTuple):
-    """A project's experiments, how many series were written, and notes."""
+    """A project's experiments, how many series were written, how many have points, and notes."""
 
     experiments: int
     written: int
+    filled: int
     is_whole: bool
     notes: Sequence[str]
 
@@ -94,6 +100,8 @@ async def export_projects(
 
     answers, failed = await read_projects([one.ref for one in located], read)
     notes += note_failures(failed, len(located))
+    if keys and not any(one.filled for one in answers.values()):
+        notes.append(say("No experiment has a metric that matches {keys}.", keys=quote(", ".join(keys), 400)))
     is_whole = not notes and all(one.is_whole for one in answers.values())
     notes += [note for one in answers.values() for note in one.notes]
     what = say(
@@ -136,16 +144,10 @@ async def _export_project(
     listed = await ask_about_project(client, ref, backend.list_experiments)
     experiments = listed.data or []
     summaries = (await backend.get_summaries(ref, experiments)).data or {} if experiments else {}
-    _write(
-        _make_folder(root / "experiments", ref) / f"experiments.{form.suffix}",
-        form,
-        _EXPERIMENTS,
-        _describe(experiments),
-    )
-    rows = [row for one in experiments for row in _summarise(one.cuid, summaries.get(one.cuid, {}))]
-    _write(_make_folder(root / "summaries", ref) / f"summaries.{form.suffix}", form, _SUMMARIES, rows)
+    _write_tables(ref, root, form, experiments, summaries)
     stage = progress.Stage("experiments", len(experiments))
     samples: list[str] = []
+    filled: list[bool] = []
     failures: list[str] = []
 
     async def export(one: Experiment) -> bool:
@@ -154,19 +156,23 @@ async def _export_project(
             "state": one.state,
             "finished": one.finishedAt,
             "keys": list(keys),
+            "guards_formulas": form.guards_formulas,
             "last": _digest(summaries.get(one.cuid, {})),
         }
-        is_new = not _is_done(folder, mark, form)
+        known = _read_mark(folder, form)
+        is_new = known.get("written") != mark
         if is_new:
             try:
                 series = await _read_series(client, ref.experiment(one.cuid), keys)
             except SwanLabError as error:
                 failures.append(f"{quote(ref.experiment(one.cuid).path, 400)}: {error}")
                 return False
+            known = {"written": mark, "has_points": any(points.steps for points in series.values())}
             samples.extend(one.cuid for points in series.values() if not points.is_whole)
             _write(folder / f"series.{form.suffix}", form, _SERIES, _list_points(series))
             with open_new(folder / _MARK, is_text=True, is_forced=True) as file:
-                json.dump(mark, file)
+                json.dump(known, file)
+        filled.append(bool(known.get("has_points")))
         await stage.advance()
         return is_new
 
@@ -184,14 +190,28 @@ async def _export_project(
     if samples:
         names = ", ".join(dict.fromkeys(samples[:10]))
         notes.append(say("SwanLab sent only a sample of the points of {keys}.", keys=names))
-    return _Done(len(experiments), sum(written), not failures, notes)
+    return _Done(len(experiments), sum(written), sum(filled), not failures, notes)
+
+
+def _write_tables(
+    ref: ProjectRef, root: Path, form: _Form, experiments: Sequence[Experiment], summaries: Mapping[str, Summary]
+) -> None:
+    _write(
+        _make_folder(root / "experiments", ref) / f"experiments.{form.suffix}",
+        form,
+        _EXPERIMENTS,
+        _describe(experiments),
+    )
+    rows = [row for one in experiments for row in _summarise(_name(one), summaries.get(one.cuid, {}))]
+    _write(_make_folder(root / "summaries", ref) / f"summaries.{form.suffix}", form, _SUMMARIES, rows)
 
 
 async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str]) -> Mapping[str, Points]:
     backend = client.at(ref)
     logged = (await backend.list_keys(ref)).data
     known = logged.scalars if logged else ()
-    wanted = [key for key in known if key in set(match_keys(known, keys))] if keys else list(known)
+    # experiments may lack some of the metrics
+    wanted, _ = match_known_keys(known, keys) if keys else (list(known), None)
     if not wanted:
         return {}
     return (await backend.read_points(ref, wanted, exact=True)).data or {}
@@ -217,26 +237,44 @@ def _refuse(path: Path, error: Exception) -> InvalidArgument:
 
 
 def _escape(name: str) -> str:
-    return escape(name, safe="+")
+    """Return a name as readers of partitions decode it; a name too long for a folder is cut, with a hash of the rest.
+
+    Spark decodes escaped bytes one by one, so that only ASCII characters may be escaped.
+    """
+    parts = [one if one.isprintable() and not one.isascii() else escape(one, "+", errors="replace") for one in name]
+    whole = "".join(parts)
+    if len(whole.encode()) <= _LONGEST:
+        return whole
+    digest = sha256(whole.encode()).hexdigest()[:16]
+    lengths = accumulate(len(part.encode()) for part in parts)
+    kept = [part for part, end in zip(parts, lengths, strict=True) if end < _LONGEST - len(digest)]
+    return f"{''.join(kept)}~{digest}"
 
 
-def _is_done(folder: Path, mark: Mapping[str, Any], form: _Form) -> bool:
+def _read_mark(folder: Path, form: _Form) -> Mapping[str, Any]:
+    """Return what an earlier export recorded about the series in a folder."""
     try:
         known = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+        is_written = (folder / f"series.{form.suffix}").is_file()
     except (OSError, ValueError):
-        return False
-    return known == mark and (folder / f"series.{form.suffix}").is_file()
+        return {}
+    return cast("dict[str, Any]", known) if is_written and isinstance(known, dict) else {}
 
 
 def _digest(summary: Summary) -> list[Any]:
-    """Return what changes when an experiment logs further points."""
-    return [[key, one.step, to_json_value(one.value)] for key, one in sorted(summary.items())]
+    """Return what changes when an experiment logs further points, or corrects old ones."""
+    return [[key, *to_json_value([one.step, one.value, *_read_extremes(one)])] for key, one in sorted(summary.items())]
+
+
+def _name(experiment: Experiment) -> str:
+    """Return an experiment's id as the partitions of `series` spell it."""
+    return unquote(_escape(experiment.cuid))
 
 
 def _describe(experiments: Sequence[Experiment]) -> list[Row]:
     return [
         (
-            one.cuid,
+            _name(one),
             one.name,
             one.state,
             one.createdAt,
@@ -275,6 +313,10 @@ def _list_points(series: Mapping[str, Points]) -> Iterable[Row]:
 
 def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> None:
     """Replace a file once its new content is complete."""
+    for part in path.parent.glob(".swanlab-*.part"):
+        # left by an export that was killed
+        with suppress(OSError):
+            part.unlink()
     with open_new(path, is_text=form.name != "parquet", is_forced=True) as file:
         if form.name == "csv":
             writer = csv.writer(file, lineterminator="\n")

@@ -5,6 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,11 @@ import pytest
 from swanlab_mcp.cli import main as cli_main
 from tests.fake_swanlab import Fault, State
 
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 SERIES = "series/workspace=kites-test3/project=first/experiment=run{}/series.{}"
 
 
@@ -71,6 +81,12 @@ def test_second_export_reads_only_what_changed(host: str, state: State, capsys: 
     state.calls.clear()
     assert "4 experiments of 2 projects, 1 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
     assert len(read_csv(Path("out", SERIES.format(2, "csv")))) == 4
+    changed = [one.body for one in state.get_calls("/scalar/export$")]
+    assert [{column["experimentId"] for column in body["columns"]} for body in changed] == [{"run2"}]
+    state.calls.clear()
+    assert "4 experiments of 2 projects, 0 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
+    kinds = Counter(one.raw_path.rpartition("/")[2] for one in state.calls)
+    assert kinds == {"api_key": 1, "kites-test3": 1, "runs": 2, "summaries": 2}
 
 
 def test_interrupted_export_continues(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +98,57 @@ def test_interrupted_export_continues(host: str, state: State, capsys: pytest.Ca
     code, reply = run(host, capsys, "--project", "first")
     assert code == 0, reply
     assert all(read_csv(Path("out", SERIES.format(number, "csv"))) for number in range(3))
+
+
+def test_export_killed_at_any_request_continues(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "swanlab_mcp", "export", "kites-test3/*", "--host", host, "-o", "out"]
+    for skip in (0, 2, 0):
+        killed = Fault("^/storage/", skip=skip)
+        state.faults[:] = [killed]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            killed.then = process.kill
+        assert process.returncode == -signal.SIGKILL
+    state.faults.clear()
+    # the kill can interrupt the writing of a file
+    Path("out", SERIES.format(1, "csv")).parent.joinpath(".swanlab-1234.part").write_text("key,st")
+    assert run(host, capsys, "kites-test3/*")[0] == 0
+    once = list_files(Path("out"))
+    shutil.rmtree("out")
+    assert run(host, capsys, "kites-test3/*")[0] == 0
+    assert list_files(Path("out")) == once
+
+
+def list_files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_full_disk_is_reported_and_the_export_continues(
+    host: str, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.projects[1].experiments[0].metrics["loss"] = [(step, float(step)) for step in range(3000)]
+    command = [sys.executable, "-m", "swanlab_mcp", "export", "kites-test3/first", "--host", host, "-o", "out"]
+    process = subprocess.run([sys.executable, "-c", LIMITED, *command], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert "cannot be written (File too large)" in process.stderr
+    assert not list(Path("out").rglob("*.part"))
+    assert run(host, capsys, "kites-test3/first")[0] == 0
+    assert len(read_csv(Path("out", SERIES.format(2, "csv")))) == 3001
+
+
+def test_missing_metrics_leave_experiments_empty(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    del state.projects[1].experiments[0].metrics["loss"]
+    code, reply = run(host, capsys, "kites-test3/*", "--keys", "los*")
+    assert code == 0, reply
+    assert [len(read_csv(Path("out", SERIES.format(number, "csv")))) for number in range(3)] == [2, 2, 0]
+    code, reply = run(host, capsys, "kites-test3/*", "--keys", "lss")
+    assert code == 1
+    assert "No experiment has a metric that matches lss." in reply
+
+
+def test_raw_cells_rewrite_the_series(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(host, capsys, "kites-test3/first")
+    run(host, capsys, "kites-test3/first", "--raw-cells")
+    assert {row["key"] for row in read_csv(Path("out", SERIES.format(1, "csv")))} == {"loss", "=odd"}
 
 
 def test_unreadable_project_is_named(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +189,26 @@ def test_parquet_dataset_reads_back_by_partition(host: str, capsys: pytest.Captu
     assert sum(math.isnan(row["value"]) for row in rows) == 3
     experiments = dataset.dataset("out/experiments", partitioning="hive").to_table().to_pylist()
     assert len(experiments) == 5
+
+
+def test_partitions_of_odd_names_read_back(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset: Any = pytest.importorskip("pyarrow.dataset")
+    names = ["a/b", "x=y", "a b", "中文 项目", "50%", "a+b", "back\\slash", "a?b#c", "q'uote\"", "é", "长" * 100]
+    for number, name in enumerate(names):
+        project = state.add_project(state.workspaces[1], name)
+        cuid = "0" * 512 if number == 5 else f"{name.replace('/', '_')[:90]}-{number}"
+        state.add_experiment(project, name, cuid=cuid, metrics={"loss": [(0, float(number))]})
+    assert run(host, capsys, "kites-test2/*", "--format", "parquet")[0] == 0
+    found = {}
+    for folder in ("series", "summaries", "experiments"):
+        rows = dataset.dataset(f"out/{folder}", partitioning="hive").to_table().to_pylist()
+        found[folder] = {(row["project"], row["experiment"]) for row in rows}
+    assert found["series"] == found["summaries"] == found["experiments"]
+    projects = {project for project, _ in found["series"]}
+    assert projects.issuperset(names[:-1])
+    assert len(projects) == len(names)
+    # Spark decodes escaped bytes one by one
+    assert Path("out/series/workspace=kites-test2/project=中文%20项目").is_dir()
 
 
 def test_log_of_projects_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
