@@ -19,19 +19,10 @@ fi
 python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 ruff format --check .
 ruff check .
-# the types are checked while the tests wait for deadlines and child processes
-types=$(mktemp)
-trap 'rm -f "$types"' EXIT
-pyright >"$types" 2>&1 &
-checking=$!
-# without bytecode, each worker and each process that a test starts would compile all modules again
-unset PYTHONDONTWRITEBYTECODE
+pyright
 # one process more than processors, because many tests wait for deadlines and child processes
 workers=$(python -c 'import os; print((os.cpu_count() or 1) + 1)')
-pytest -n "$workers" --dist worksteal "${selection[@]}" "$@" && tested=0 || tested=$?
-wait "$checking" && checked=0 || checked=$?
-cat "$types"
-[ "$tested" = 0 ] && [ "$checked" = 0 ] || exit 1
+pytest -n "$workers" --dist worksteal "${selection[@]}" "$@"
 if [ -n "$all" ]; then
   bash scripts/hosts.sh
 fi

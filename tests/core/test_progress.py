@@ -71,7 +71,7 @@ LONG = {
     "plot_metrics": ({**THREE, "keys": ["loss"]}, ["3 of 3 experiments"] * 2),
     "list_metrics": (THREE, ["3 of 3 experiments"]),
     "get_environment": (THREE, ["3 of 3 experiments"]),
-    "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"]),
+    "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"] * 2),
     "get_logs": (
         {"project": "small", "exp_cuid": "small0", "start": 0, "search": "line 4"},
         ["4 of 4 parts of the log"],
