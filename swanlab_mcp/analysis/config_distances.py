@@ -9,7 +9,7 @@ from statistics import pstdev
 from typing import Any, NamedTuple, TypeGuard
 
 from swanlab_mcp.analysis.differences import flatten, freeze, is_setting
-from swanlab_mcp.analysis.setting_names import LOGARITHM, simplify_key, split_key
+from swanlab_mcp.analysis.setting_names import AMBIGUOUS, LOGARITHM, NEUTRAL, simplify_key, split_key
 
 __all__ = ["DECADE", "ConfigSpace", "Difference", "Untried", "build_space", "list_unknown", "measure_distances"]
 
@@ -17,6 +17,7 @@ DECADE = 10  # positive numbers that span more than this vary on a logarithmic s
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
+_SWITCHES = ("true", "false")
 _RARE = 0.2  # share of the configs
 
 
@@ -124,6 +125,7 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
     for other, name in _find_renamed(rows, used).items():
         used[name] += used.pop(other)
         rows = [{name if key == other else key: value for key, value in row.items()} for row in rows]
+    _unite_switches(rows)
     columns = {name: [row[name] for row in rows if name in row] for name in used}
     scales = {
         name: scale
@@ -162,34 +164,56 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {key: " ".join(split_key(key)) if name in together else name for key, name in common.items()}
 
 
-def _find_renamed(rows: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, str]:
+def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[str]]) -> dict[str, str]:
     """Return the rare names of settings that usually have another name, with that name.
 
-    No config has both names, nearly all configs have the frequent name, all values of the rare name are texts that the
-    frequent name also has, and no second frequent name qualifies.
+    No config has both names, nearly all other configs have the frequent name, and no second frequent name qualifies.
+    The rare name's texts must occur under the frequent name. Its numbers must lie within the range there, and the names
+    must be related, because numbers of different settings often agree.
     """
-    places = {name: {place for place, row in enumerate(rows) if name in row} for name in names}
+    places = {name: {place for place, row in enumerate(rows) if name in row} for name in used}
     found: dict[str, str] = {}
     for other, held in places.items():
-        if not held or len(held) > _RARE * len(rows):
+        if not held or len(held) > max(1, _RARE * len(rows)):
             continue
         matching = [
             name
             for name, usual in places.items()
             if not held & usual
-            and len(usual) >= (1 - _RARE) * len(rows)
-            and _covers([rows[place][name] for place in usual], [rows[place][other] for place in held])
+            and len(usual) >= (1 - _RARE) * (len(rows) - len(held))
+            and _covers(
+                [rows[place][name] for place in usual],
+                [rows[place][other] for place in held],
+                is_related=AMBIGUOUS.get(other) == name or bool(_list_words(used[other]) & _list_words(used[name])),
+            )
         ]
         if len(matching) == 1:
             found[other] = matching[0]
     return found
 
 
-def _covers(usual: Sequence[Any], values: Sequence[Any]) -> bool:
-    """Return whether all values are texts among the usual values; numbers of different settings often agree."""
-    return all(isinstance(value, str) for value in values) and {freeze(value) for value in values} <= {
-        freeze(one) for one in usual
-    }
+def _list_words(keys: Collection[str]) -> set[str]:
+    """Return the words of the last parts of keys that say which setting they mean."""
+    return {word for key in keys for word in split_key(key.rsplit(".", 1)[-1])} - NEUTRAL
+
+
+def _covers(usual: Sequence[Any], values: Sequence[Any], *, is_related: bool) -> bool:
+    if all(isinstance(value, str) for value in values):
+        return {freeze(value) for value in values} <= {freeze(one) for one in usual}
+    numbers = [one for one in usual if _is_number(one)]
+    low, high = min(numbers, default=math.inf), max(numbers, default=-math.inf)
+    return is_related and len(numbers) == len(usual) and all(_is_number(one) and low <= one <= high for one in values)
+
+
+def _unite_switches(rows: Sequence[dict[str, Any]]) -> None:
+    """Replace 0 and 1 by False and True in settings that other configs record as booleans."""
+    switches = {name for row in rows for name, value in row.items() if isinstance(value, bool)}
+    for name in switches:
+        values = [row[name] for row in rows if name in row]
+        if all(isinstance(value, (int, float)) and value in (0, 1) for value in values):
+            for row in rows:
+                if name in row:
+                    row[name] = bool(row[name])
 
 
 def _undo_logarithm(key: str, value: Any) -> Any:
@@ -203,10 +227,12 @@ def _undo_logarithm(key: str, value: Any) -> Any:
 
 
 def _read_number(value: Any) -> Any:
-    """Return the number in a text, as recorded from command lines; other texts are compared without case."""
+    """Return the number or boolean in a text, as recorded from command lines; other texts are compared without case."""
     if not isinstance(value, str):
         return value
     text = value.strip()
+    if text.casefold() in _SWITCHES:
+        return text.casefold() == "true"
     try:
         number = float(text) if len(text) < 30 else math.nan
     except ValueError:

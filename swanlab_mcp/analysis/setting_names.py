@@ -9,37 +9,52 @@ from typing import Any
 
 from swanlab_mcp.analysis.metric_catalogue import split_words
 
-__all__ = ["LOGARITHM", "is_bookkeeping", "is_known_setting", "simplify_key", "split_key"]
+__all__ = ["AMBIGUOUS", "LOGARITHM", "NEUTRAL", "is_bookkeeping", "is_known_setting", "simplify_key", "split_key"]
 
-# different names for the same setting; the first name in each list is the canonical one
+# different names for the same setting, without neutral words; the first name in each list is the canonical one
 _SYNONYMS = (
     (
         "lr",
         "learning rate",
+        "lrate",
+        "learn rate",
+        "lr rate",
         "base lr",
-        "init lr",
-        "initial lr",
         "lr init",
-        "base learning rate",
+        "lr peak",
         "eta",
         "step size",
         "lr0",
     ),
-    ("weight decay", "wd", "l2", "l2 reg", "l2 penalty", "reg lambda", "lambda l2"),
+    ("weight decay", "wd", "l2", "l2 reg", "l2 penalty", "l2 lambda", "reg lambda", "lambda l2", "weight decay rate"),
+    ("batch size", "bs", "bsz", "batchsize", "batch", "minibatch size", "minibatch"),
+    ("epochs", "epoch", "nepochs", "nepoch"),
+    ("steps", "iters", "iterations", "updates", "nsteps", "niters"),
     (
-        "batch size",
-        "bs",
-        "bsz",
-        "batchsize",
-        "batch",
-        "train batch size",
-        "per device train batch size",
-        "minibatch size",
+        "dropout",
+        "dropout rate",
+        "drop rate",
+        "p drop",
+        "dropout p",
+        "p dropout",
+        "dropout prob",
+        "drop prob",
+        "drop",
+        "hidden dropout",
+        "hidden dropout prob",
+        "pdrop",
     ),
-    ("epochs", "num epochs", "n epochs", "max epochs", "num train epochs", "epoch", "nepochs"),
-    ("steps", "max steps", "num steps", "total steps", "train steps", "max iters", "iterations", "num iterations"),
-    ("dropout", "dropout rate", "drop rate", "p drop", "dropout p", "dropout prob"),
-    ("optimizer", "optim", "optimiser", "opt", "optimizer name", "optimizer type", "optim name", "optim type"),
+    (
+        "optimizer",
+        "optim",
+        "optimiser",
+        "opt",
+        "optimizer name",
+        "optimizer type",
+        "optim name",
+        "optim type",
+        "optimizer class",
+    ),
     (
         "scheduler",
         "lr scheduler",
@@ -49,20 +64,75 @@ _SYNONYMS = (
         "lr schedule",
         "scheduler name",
         "scheduler type",
+        "lr decay style",
     ),
-    ("warmup steps", "warmup", "num warmup steps", "warmup iters"),
-    ("hidden size", "hidden dim", "hidden", "d model", "width", "dim", "embed dim", "n embd", "hidden units"),
-    ("layers", "num layers", "n layers", "n layer", "depth", "num hidden layers", "num blocks"),
-    ("heads", "num heads", "n heads", "n head", "num attention heads"),
+    ("warmup steps", "warmup", "warmup iters", "lr warmup steps", "lr warmup", "lr warmup iters"),
+    (
+        "hidden size",
+        "hidden dim",
+        "hidden",
+        "d model",
+        "width",
+        "dim",
+        "embed dim",
+        "embedding dim",
+        "emb dim",
+        "embd",
+        "hidden units",
+        "hidden channels",
+        "units",
+        "embedding size",
+        "embed size",
+    ),
+    ("layers", "layer", "depth", "hidden layers", "blocks"),
+    ("heads", "head", "attention heads", "attn heads"),
     ("model", "model name", "arch", "architecture", "backbone", "model type", "network", "model name or path"),
     ("dataset", "data", "dataset name", "task", "data name"),
-    ("clip", "grad clip", "clip grad", "max grad norm", "gradient clip val", "gradient clipping", "clip norm"),
+    (
+        "clip",
+        "grad clip",
+        "clip grad",
+        "max grad norm",
+        "grad norm",
+        "gradient clip val",
+        "gradient clip",
+        "gradient clipping",
+        "clip norm",
+        "clip grad norm",
+        "grad clip norm",
+    ),
     ("momentum", "mom"),
-    ("activation", "act", "act fn", "activation function", "hidden act"),
+    ("activation", "act", "act fn", "activation function", "hidden act", "activation fn"),
     ("label smoothing", "smoothing", "label smoothing factor"),
-    ("accumulation", "gradient accumulation steps", "grad accum", "accum steps", "accumulate grad batches"),
+    (
+        "accumulation",
+        "gradient accumulation steps",
+        "gradient accumulation",
+        "grad accum",
+        "accum steps",
+        "grad accum steps",
+        "accumulation steps",
+        "accumulate grad batches",
+    ),
     ("loss", "loss fn", "criterion", "loss name", "loss type", "objective"),
+    ("amp", "mixed precision", "autocast", "fp16", "half", "use amp", "use fp16", "use mixed precision", "enable amp"),
 )
+# words that do not change which setting a name means: initial_lr, num_train_epochs, per_device_train_batch_size
+NEUTRAL = frozenset(
+    {
+        *("train", "training", "trainer", "initial", "init", "start", "starting", "peak", "max", "maximum", "base"),
+        *("default", "n", "num", "number", "total", "per", "device", "gpu", "micro", "mini", "global", "effective"),
+        *("model", "optimizer", "optim", "opt", "adam", "adamw", "sgd", "of"),
+    }
+)
+# names with several meanings: the setting that they mean in a config without it
+AMBIGUOUS = {
+    "alpha": "lr",
+    "decay": "weight decay",
+    "lambda": "weight decay",
+    "reg": "weight decay",
+    "size": "hidden size",
+}
 _CANONICAL = frozenset(names[0] for names in _SYNONYMS)
 _NAMES = {other: names[0] for names in _SYNONYMS for other in names}
 _WRAPPERS = frozenset(
@@ -117,7 +187,15 @@ def simplify_key(key: str) -> str:
             f"{parts[-2]} {last}",
             parts[-2] if last in ("name", "type", "kind", "value", "class") else f"{parts[-2]} {last}",
         )
-    return _NAMES.get(last, last)
+    return _find_name(last) or last
+
+
+def _find_name(name: str) -> str | None:
+    """Return the canonical name of a setting, also with neutral words around a known name."""
+    if name in _NAMES:
+        return _NAMES[name]
+    words = [word for word in name.split() if word not in NEUTRAL]
+    return _NAMES.get(" ".join(words)) if words else None
 
 
 def split_key(key: str) -> list[str]:
