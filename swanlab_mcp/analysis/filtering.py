@@ -10,7 +10,8 @@ from difflib import SequenceMatcher
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
-from swanlab_mcp.analysis.refusals import BadDuration, BadTime, Incomparable, UnknownField, UnknownState
+from swanlab_mcp.analysis.refusals import BadDuration, BadTime, Incomparable, UnknownField, UnknownState, UnsentField
+from swanlab_mcp.analysis.setting_names import is_known_setting, simplify_key
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import find_near_names
@@ -40,6 +41,9 @@ _FARTHEST = 0.4  # of two texts that are called near
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _NULLS = ("is-null", "not-null")
+_ALIASES = {"tags": "labels"}
+# SwanLab can filter by these, but never sends their values
+_UNSENT = ("baseline", "pin", "updated")
 _FIELDS = (*_TEXTS, "labels", "user", *_TIMES, "duration", "show", "clone_of", *MACHINE_FIELDS)
 _PERIOD = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY, "w": 7 * _DAY}
@@ -80,9 +84,11 @@ def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) 
 def check_fields(fields: Sequence[str], candidates: Sequence[Candidate], logged: Sequence[str] = ()) -> None:
     """Raise UnknownField with near fields for a field that does not exist; metric keys are not checked.
 
-    `logged` are metric keys, which are suggested too.
+    `logged` are metric keys, which are suggested too. Raises UnsentField for a field that SwanLab keeps to itself.
     """
     for field in find_unknown_fields(fields, candidates):
+        if field in _UNSENT:
+            raise UnsentField(field)
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
         near = _find_near_fields(field, config_keys, logged)
         raise UnknownField(field, near, [f"config.{name}" for name in config_keys[:_NAMED]], _FIELDS)
@@ -90,8 +96,13 @@ def check_fields(fields: Sequence[str], candidates: Sequence[Candidate], logged:
 
 def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str]) -> list[str]:
     """Return near fields in full, such as config.lr for lr."""
-    if field.startswith("config."):
-        return [f"config.{name}" for name in find_near_names(field.partition(".")[2], config_keys)]
+    own = field.removeprefix("config.")
+    if is_known_setting(own):
+        meant = [f"config.{name}" for name in config_keys if simplify_key(name) == simplify_key(own)]
+        if meant:
+            return meant[:_NEAR]
+    if own != field:
+        return [f"config.{name}" for name in find_near_names(own, config_keys)]
     spelled: dict[str, list[str]] = {name: [name] for name in _FIELDS}
     for kind, keys in (("config", config_keys), ("metric", logged)):
         for name in keys:
@@ -103,8 +114,8 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
 
 
 def normalise_field(field: str) -> str:
-    """Return a field with the prefix of filters instead of that of a list's heading."""
-    return field.removeprefix("profile.") if field.startswith("profile.config.") else field
+    """Return a field with the prefix of filters instead of that of a list's heading, and without another name."""
+    return field.removeprefix("profile.") if field.startswith("profile.config.") else _ALIASES.get(field, field)
 
 
 def normalise_states(condition: Filter) -> Filter:
@@ -188,15 +199,19 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
         values = [value for one in candidates if (value := read_field(one, condition.field)) is not None]
         are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
         are_truths = values and all(isinstance(value, bool) for value in values)
-        if condition.op in ("=", "in") and values and wanted and are_numbers and not any(map(_is_number, wanted)):
-            raise Incomparable(condition.field, condition.op, str(condition.value))
+        are_objects = values and all(isinstance(value, dict) for value in values)
+        is_equality = condition.op in ("=", "in") and values and wanted
+        if is_equality and (are_objects or (are_numbers and not any(map(_is_number, wanted)))):
+            raise Incomparable(condition.field, condition.op, str(condition.value), values[0])
         if are_truths and not any(str(one).strip().casefold() in ("true", "false") for one in wanted):
-            raise Incomparable(condition.field, condition.op, str(condition.value))
+            raise Incomparable(condition.field, condition.op, str(condition.value), values[0])
         return
     wanted = _to_comparable(_read_wanted(condition))
-    held = [value for one in candidates if (value := _to_comparable(read_field(one, condition.field))) is not None]
-    if wanted is None or (held and all(type(value) is not type(wanted) for value in held)):
-        raise Incomparable(condition.field, condition.op, str(condition.value))
+    held = [value for one in candidates if (value := read_field(one, condition.field)) is not None]
+    # NaN has no order, but it is a number
+    kinds = {float if _is_nan(value) else type(_to_comparable(value)) for value in held}
+    if wanted is None or (held and type(wanted) not in kinds):
+        raise Incomparable(condition.field, condition.op, str(condition.value), held[0] if held else None)
 
 
 def read_field(candidate: Candidate, field: str) -> Any:
@@ -214,7 +229,8 @@ def read_field(candidate: Candidate, field: str) -> Any:
     if field == "show":
         return candidate.experiment.show
     if field == "clone_of":
-        return candidate.experiment.rootExpId
+        # a list of several projects holds paths
+        return (candidate.experiment.rootExpId or "").rpartition("/")[2] or None
     if field in MACHINE_FIELDS:
         return candidate.machine.read(field)
     if field in _TIMES:
@@ -228,19 +244,19 @@ def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
     """Return how far a candidate's value is from the condition's, or `None` if they cannot be compared."""
     if condition.op in _NULLS or condition.op in ("!=", "not-in"):
         return None
-    actual = read_field(candidate, condition.field)
     best: float | None = None
-    for wanted in _to_list(_read_wanted(condition)):
-        left, right = _to_comparable(actual), _to_comparable(wanted)
-        if isinstance(left, float) and isinstance(right, float):
-            distance = abs(left - right)
-        elif isinstance(actual, str) and isinstance(wanted, str):
-            distance = 1 - SequenceMatcher(None, actual.casefold(), wanted.casefold()).ratio()
-            if distance > _FARTHEST:
+    for actual in _to_list(read_field(candidate, condition.field)):
+        for wanted in _to_list(_read_wanted(condition)):
+            left, right = _to_comparable(actual), _to_comparable(wanted)
+            if isinstance(left, float) and isinstance(right, float):
+                distance = abs(left - right)
+            elif isinstance(actual, str) and isinstance(wanted, str):
+                distance = 1 - SequenceMatcher(None, actual.casefold(), wanted.casefold()).ratio()
+                if distance > _FARTHEST:
+                    continue
+            else:
                 continue
-        else:
-            continue
-        best = distance if best is None else min(best, distance)
+            best = distance if best is None else min(best, distance)
     return None if best is None or math.isnan(best) else best
 
 

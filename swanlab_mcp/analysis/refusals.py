@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["BadDuration", "BadTime", "Contradiction", "Incomparable", "Refusal", "UnknownField", "UnknownState"]
+__all__ = [
+    "BadDuration",
+    "BadTime",
+    "Contradiction",
+    "Incomparable",
+    "Refusal",
+    "UnknownField",
+    "UnknownState",
+    "UnsentField",
+]
 
 
 class Refusal(Exception):
@@ -34,6 +43,13 @@ class UnknownField(Refusal):
 
 
 @dataclass(eq=False)
+class UnsentField(Refusal):
+    """A field that SwanLab knows but does not report."""
+
+    field: str
+
+
+@dataclass(eq=False)
 class UnknownState(Refusal):
     """A state unknown to SwanLab, with the known states."""
 
@@ -57,8 +73,9 @@ class BadDuration(Refusal):
 
 @dataclass(eq=False)
 class Incomparable(Refusal):
-    """A condition whose value has a different kind from the experiments' values."""
+    """A condition whose value has a different kind from the experiments' values, such as `example`."""
 
     field: str
     op: str
     value: str
+    example: Any = None

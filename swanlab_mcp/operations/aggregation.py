@@ -10,16 +10,19 @@ from typing import Any, Literal
 from swanlab_mcp.analysis.aggregation import Statistics, compute_statistics
 from swanlab_mcp.analysis.breakage import choose_training_losses
 from swanlab_mcp.analysis.differences import flatten, freeze
-from swanlab_mcp.analysis.filtering import Candidate, check_fields, read_field
+from swanlab_mcp.analysis.filtering import Candidate, check_fields, normalise_field, read_field
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import Scope
+from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, Projects, Unfinished, Username
-from swanlab_mcp.operations.choice import choose_in_scope, explain_missing_metric
+from swanlab_mcp.operations.choice import choose_in_scope, describe_missing_metric, list_logged_keys
+from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.health import read_reported
 from swanlab_mcp.operations.listing import get_slice
 from swanlab_mcp.operations.machines import read_machines
@@ -98,11 +101,11 @@ async def aggregate_experiments(
     mean, sd, min, median, max and the best member, from finished experiments; others are counted separately.
     Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
     """
+    group_by = [normalise_field(field) for field in group_by]
+    _check_groups(group_by)
     ref, choice = await choose_in_scope(client, project, username, filters, metrics, choose_training_losses)
     experiments, summaries = choice.experiments, choice.summaries
-    for metric in metrics:
-        if experiments and not any(metric in summaries.get(one.cuid, {}) for one in experiments):
-            await explain_missing_metric(client, ref, experiments, metric)
+    metrics, missing = await _drop_missing(client, ref, choice, metrics)
     broken = await read_reported(client, ref, choice, metrics)
     needs_machines = "gpu_hours" in stats or any(field in MACHINE_FIELDS for field in group_by)
     machines = await read_machines(client, ref, experiments) if needs_machines else {}
@@ -132,8 +135,34 @@ async def aggregate_experiments(
     shown = groups[get_slice(page, size)]
     wanted: Sequence[Statistic] = [one for one in stats if one != "gpu_hours"] or _USUAL
     found = Aggregation(shown, group_by, wanted, at, len(members), len(candidates), "gpu_hours" in stats)
-    notes = [*choice.notes, *_note_machines(machines, len(experiments))]
+    notes = [*missing, *choice.notes, *_note_machines(machines, len(experiments))]
     return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=notes)
+
+
+def _check_groups(fields: Sequence[str]) -> None:
+    """Raise InvalidArgument for a field whose values are measured."""
+    for field in fields:
+        if field.startswith("metric."):
+            raise InvalidArgument(
+                say("Experiments cannot be grouped by the metric {field}.", field=quote(field)),
+                hint=say("Pass it in metrics, or filter by it."),
+            )
+
+
+async def _drop_missing(
+    client: SwanLabClient, ref: Scope, choice: Choice, metrics: Sequence[str]
+) -> tuple[Sequence[str], list[str]]:
+    """Return the metrics that some experiment has, with notes on the others. Raises NotFound if none is left."""
+    experiments = choice.experiments
+    logged = {key for summary in choice.summaries.values() for key in summary}
+    missing = [metric for metric in metrics if experiments and metric not in logged]
+    if not missing:
+        return metrics, []
+    near = await list_logged_keys(client, ref, experiments)
+    errors = [describe_missing_metric(near, metric, len(experiments)) for metric in missing]
+    if len(missing) == len(metrics):
+        raise errors[0]
+    return [metric for metric in metrics if metric not in missing], [str(error) for error in errors]
 
 
 def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:

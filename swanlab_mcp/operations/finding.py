@@ -13,6 +13,7 @@ from swanlab_mcp.analysis.filtering import (
     normalise_period,
     normalise_states,
     passes_all,
+    read_field,
     sort_candidates,
 )
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS
@@ -38,6 +39,7 @@ from swanlab_mcp.operations.columns import choose_config
 from swanlab_mcp.operations.copies import note_copies
 from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
+from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.machines import add_machines
 from swanlab_mcp.operations.misses import note_miss
 from swanlab_mcp.operations.reading import read_narrowed, read_summaries
@@ -134,6 +136,7 @@ async def choose_experiments(
     needs_machines = any(field in MACHINE_FIELDS for field in fields)
     if needs_machines:
         candidates = await add_machines(client, ref, candidates, filters)
+    filters = await _name_originals(client, candidates, filters)
     matching = await _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
@@ -178,6 +181,31 @@ async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Fi
     me = user.username if user else "me"
     names = [me if one == "me" else one for one in value] if isinstance(value, list) else me
     return condition.model_copy(update={"value": names})
+
+
+async def _name_originals(
+    client: SwanLabClient, candidates: Sequence[Candidate], filters: Sequence[Filter]
+) -> list[Filter]:
+    """Return the conditions with ids instead of names, paths and URLs of the originals of clones."""
+    if not any(one.field == "clone_of" for one in filters):
+        return list(filters)
+    known = {read_field(one, "clone_of") for one in candidates}
+
+    async def name(value: Any) -> str:
+        text = str(value)
+        if text.rpartition("/")[2] in known:
+            return text.rpartition("/")[2]
+        ref = await resolve_experiment(client, text, "", "")
+        return (await ask_about_experiment(client, ref, client.at(ref).get_experiment))[0].cuid
+
+    named: list[Filter] = []
+    for one in filters:
+        if one.field == "clone_of" and one.op in ("=", "!=", "in", "not-in"):
+            values = [await name(value) for value in (one.value if isinstance(one.value, list) else [one.value])]
+            named.append(one.model_copy(update={"value": values if isinstance(one.value, list) else values[0]}))
+        else:
+            named.append(one)
+    return named
 
 
 async def _add_keys(

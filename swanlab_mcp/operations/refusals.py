@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
 from swanlab_mcp.analysis.refusals import (
     BadDuration,
@@ -13,12 +16,15 @@ from swanlab_mcp.analysis.refusals import (
     Refusal,
     UnknownField,
     UnknownState,
+    UnsentField,
 )
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["word_refusals"]
+
+_EXAMPLE = 60
 
 
 @contextmanager
@@ -51,7 +57,16 @@ def _word(refusal: Refusal) -> InvalidArgument:
                 say("{text!r} is not a duration.", text=shorten(text)),
                 hint=say("Write it like 90m, 12h or 2d, or as a number of seconds."),
             )
-        case Incomparable(field, op, value):
+        case UnsentField(field):
+            instead = (
+                say("Instead, filter by created or finished.")
+                if field == "updated"
+                else say("Instead, give the experiments a label and filter by labels.")
+            )
+            return InvalidArgument(
+                say("SwanLab does not report the field {field!r} of experiments.", field=field), hint=instead
+            )
+        case Incomparable(field, op, value, example):
             return InvalidArgument(
                 say(
                     "{field} {op} {value!r} compares different kinds of values.",
@@ -59,7 +74,9 @@ def _word(refusal: Refusal) -> InvalidArgument:
                     op=op,
                     value=shorten(value),
                 ),
-                hint=say("Compare numbers with a number, and created and finished with an ISO 8601 time."),
+                hint=say("Its values are like {example}.", example=_show(example))
+                if example is not None
+                else say("Compare numbers with a number, and created and finished with an ISO 8601 time."),
             )
         case _:
             raise AssertionError("unreachable: every refusal has its words")
@@ -92,3 +109,9 @@ def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
     elif refusal.held:
         hints.insert(0, say("The configs have {names}.", names=", ".join(quote(name) for name in refusal.held)))
     return InvalidArgument(say("Unknown field {field!r}.", field=shorten(refusal.field)), hint=join_sentences(*hints))
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str):
+        return quote(value)
+    return shorten(value.isoformat() if isinstance(value, datetime) else json.dumps(value, default=str), _EXAMPLE)

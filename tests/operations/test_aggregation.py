@@ -67,7 +67,7 @@ async def test_statistics_equal_those_of_the_standard_library(settings: Settings
             for one in state.projects[-1].experiments
             if one.config["optim"]["lr"] == row["group"]["config.optim.lr"]
         ]
-        points = [[value for _, value in one.metrics.get("val/acc", [])] for one in members if one.state == "FINISHED"]
+        points = [[point[1] for point in one.metrics.get("val/acc", [])] for one in members if one.state == "FINISHED"]
         finite = [some for some in points if some and not math.isnan(some[-1])]
         values = [max(some) if at == "best" else some[-1] for some in finite]
         assert (row["count"], row["n"]) == (20, len(values))
@@ -105,6 +105,22 @@ async def test_two_fields_make_a_group_for_each_pair(settings: Settings) -> None
     rows = await ask(settings, group_by=["day", "user"])
     assert len(rows) == 6
     assert sum(row["count"] for row in rows) == 60
+
+
+async def test_known_metric_is_aggregated_without_the_unknown_one(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool(
+            "aggregate_experiments", {"project": "sweep", "metrics": ["val/acc", "odd", "vall/acc"]}
+        )
+    assert [row["metric"] for row in result.structured_content["data"]] == ["val/acc", "odd"]
+    assert "has a metric 'vall/acc'. Similar names: val/acc." in text_of(result)
+
+
+async def test_measured_values_form_no_groups(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["metric.val/acc"]})
+    assert result.is_error
+    assert "cannot be grouped by the metric metric.val/acc" in text_of(result)
 
 
 async def test_unknown_field_or_metric_gets_suggestions(settings: Settings) -> None:

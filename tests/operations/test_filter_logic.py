@@ -35,6 +35,7 @@ def _project(state: State) -> None:
             state=ending,
             config={"lr": rate, "optim": "adam"},
             metadata=metadata,
+            labels=["paper"] if name == "d" else [],
             finished_at=BEGINNING + timedelta(hours=5),
             created_at=BEGINNING,
         )
@@ -51,7 +52,8 @@ async def find(settings: Settings, *filters: Any) -> tuple[set[str], str]:
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "logic", "filters": list(filters)})
     assert not result.is_error, text_of(result)
-    return {row["name"] for row in result.structured_content["data"] or []}, text_of(result)
+    rows: list[dict[str, Any]] = result.structured_content["data"] or []
+    return {row["name"] for row in rows}, text_of(result)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,11 @@ async def test_conditions_choose_experiments(settings: Settings, filters: tuple[
         ),
         ((condition("name", "=", "zzzzzz"),), "No experiment meets name = zzzzzz."),
         (
+            (condition("labels", "=", "papr"),),
+            "No experiment meets labels = papr; the closest value is paper, of d (run-d).",
+        ),
+        ((condition("user", "=", "kites-tset3"),), "the closest value is kites-test3"),
+        (
             (condition("config.lr", "=", 0.1), condition("state", "=", "FINISHED")),
             "No experiment meets all conditions; without config.lr = 0.1, 4 experiments match.",
         ),
@@ -111,6 +118,21 @@ async def test_empty_result_names_the_condition_and_the_closest_miss(
     found, text = await find(settings, *filters)
     assert not found
     assert note in text
+
+
+@pytest.mark.parametrize("project", ["logic", "*"])
+@pytest.mark.parametrize("original", ["run-a", "a", "kites-test3/logic/run-a", "{host}/@kites-test3/logic/runs/run-a"])
+async def test_clones_are_found_by_their_original(settings: Settings, project: str, original: str) -> None:
+    value = original.format(host=settings.web_host)
+    arguments = {"project": project, "filters": [condition("clone_of", "=", value)]}
+    async with session(settings) as client:
+        found = await client.call_tool("find_experiments", arguments)
+        other = await client.call_tool("find_experiments", {**arguments, "filters": [condition("clone_of", "=", "b")]})
+        none = await client.call_tool("find_experiments", {**arguments, "filters": [condition("clone_of", "=", "zz")]})
+    assert [row["name"] for row in found.structured_content["data"]] == ["clone"]
+    assert other.structured_content["data"] == []
+    assert none.is_error
+    assert "has the id or name 'zz'" in text_of(none)
 
 
 async def test_condition_of_a_wrong_type_is_refused(settings: Settings) -> None:
