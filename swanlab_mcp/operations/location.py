@@ -197,6 +197,9 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
+    # arguments lose outer spaces, and replies show line breaks as spaces
+    words = wanted.split()
+    found = found or [one for one in experiments if one.name.split() == words]
     # a name like sweeps/lr/0.1 is also found by its last parts: 0.1 or lr/0.1
     parts = _split_path(wanted)
     found = found or [one for one in experiments if parts and _split_path(one.name)[-len(parts) :] == parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +66,7 @@ class Catalogue:
         Raises NotFound, InvalidArgument if several match, and NotAvailableOffline if its files cannot be read.
         """
         opened = self._open_runs(exp_cuid, work)
-        groups = _group_all([run for run in opened.runs if run.project == project]).get(project, [])
+        groups = _group(_sort_by_project(opened.runs).get(project, {}))
         found = [group for group in groups if group.cuid == exp_cuid] or [
             group for group in groups if any(is_named(run, exp_cuid) for run in group.runs)
         ]
@@ -82,7 +82,7 @@ class Catalogue:
                 say("The run {cuid!r} exists, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
                 hint=say("Check the permissions and the content of its folder."),
             )
-        if all(run.project != project for run in opened.runs):
+        if not groups and all(run.project != project for run in opened.runs):
             raise miss_project(project, opened.note())
         raise NotFound(
             say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}"))
@@ -224,14 +224,30 @@ def _outline(run: RunBase) -> None:
 
 def _group_all(runs: Sequence[RunBase]) -> dict[str, list[Group]]:
     """Return the experiments of each project."""
-    recorded: dict[str, dict[str, list[RunBase]]] = {}
+    return {project: _group(same) for project, same in _sort_by_project(runs).items()}
+
+
+def _group(same: Mapping[str, Sequence[RunBase]]) -> list[Group]:
+    return name_groups(group for parts in same.values() for group in group_runs(parts))
+
+
+def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBase]]]:
+    """Return the readable runs by project and recorded id.
+
+    A folder without records, such as a rank that was killed at once, belongs to the run that its file is named after.
+    """
+    found: dict[str, dict[str, list[RunBase]]] = {}
+    empty: list[RunBase] = []
     for run in runs:
-        if not run.problem:
-            recorded.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
-    return {
-        project: name_groups(group for parts in same.values() for group in group_runs(parts))
-        for project, same in recorded.items()
-    }
+        if not run.problem and run.is_empty and run.can_resume:
+            empty.append(run)
+        elif not run.problem:
+            found.setdefault(run.project, {}).setdefault(run.run_id, []).append(run)
+    for run in empty:
+        projects = [project for project, same in found.items() if run.run_id in same]
+        project = projects[0] if len(projects) == 1 else run.project
+        found.setdefault(project, {}).setdefault(run.run_id, []).append(run)
+    return found
 
 
 def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:

@@ -65,7 +65,8 @@ class LocalExperiment:
 
     @property
     def _latest(self) -> RunBase:
-        return self.runs[-1]
+        """Return the latest folder that has a record of the run's start."""
+        return next((run for run in reversed(self.runs) if not run.is_empty), self.runs[-1])
 
     @property
     def _deciding(self) -> RunBase:
@@ -274,7 +275,8 @@ class LocalExperiment:
                     for index, log in enumerate(logs)
                 ]
             before += own
-        about = [say("Lines by rank: {places}.", places="; ".join(places[-_NAMED:]))] if len(self._ranks) > 1 else []
+        is_split = places and len(self._ranks) > 1
+        about = [say("Lines by rank: {places}.", places="; ".join(places[-_NAMED:]))] if is_split else []
         return LogPart(lines, first, total), [*self.note(), *about]
 
     def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:

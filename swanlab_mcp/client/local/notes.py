@@ -24,7 +24,7 @@ _NAMED = 5
 def note_open(name: str, run: RunBase) -> list[str]:
     """Return notes on an unknown end: its reason, the evidence, and the time of the last data."""
     fate = _guess_fate(run)
-    if not run.start.run_id and not run.start.project:
+    if run.is_empty:
         return [
             say(
                 "{name}: its file has no record yet: it has just started, or was killed at once. {fate}",

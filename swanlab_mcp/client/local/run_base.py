@@ -96,6 +96,11 @@ class RunBase(ABC):
         return False
 
     @property
+    def is_empty(self) -> bool:
+        """Return whether no record of the run's start is on disk (yet)."""
+        return not (self.start.run_id or self.start.project)
+
+    @property
     def can_resume(self) -> bool:
         """Return whether the SDK may have resumed the run."""
         return False

@@ -401,6 +401,16 @@ async def test_name_like_a_path_is_found_by_its_last_part(
     assert answer.is_error is not is_found
 
 
+@pytest.mark.parametrize("name", [" outer spaces ", "two\nlines"])
+async def test_name_with_spaces_and_line_breaks_is_found_as_shown(tmp_path: Path, name: str) -> None:
+    file = write_run(tmp_path, "x", [])
+    file.write_bytes(build_file([encode_start("x", name=name), *points(0, 5)]))
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        given = {"project": "local/made", "exp_cuid": " ".join(name.split())}
+        answer = await client.call_tool("get_exp_summary", given)
+    assert "loss" in text_of(answer)
+
+
 async def test_newest_start_of_a_distributed_job_determines_its_state(tmp_path: Path) -> None:
     write_rank(tmp_path, 1, [*points(0, 5), encode_finish(2)])
     write_rank(tmp_path, 2, [*points(0, 5, "other"), encode_finish()])
@@ -473,6 +483,28 @@ async def test_single_rank_that_continues_after_its_crash_is_finished(tmp_path: 
     answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "job"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
+
+
+async def test_rank_without_records_belongs_to_its_job(tmp_path: Path) -> None:
+    write_rank(tmp_path, 1, [*points(0, 5), encode_finish()])
+    write_rank(tmp_path, 2, [])
+    (tmp_path / f"run-{FIRST}-job-node-2" / "run-job.swanlab").write_bytes(b"")
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        projects = await client.call_tool("list_projects", {"username": "local"})
+        given = {"project": "local/made", "exp_cuid": "job"}
+        answer = await client.call_tool("get_experiment", given)
+        logs = await client.call_tool("get_logs", given)
+    assert [one["name"] for one in projects.structured_content["data"]] == ["made"]
+    assert answer.structured_content["data"]["state"] == "UNKNOWN"
+    assert f"1 of 2 ranks has no recorded end (run-{FIRST}-job-node-2)" in text_of(answer)
+    assert "Lines by rank" not in text_of(logs)
+
+
+async def test_resumed_run_keeps_its_name_before_the_first_new_record(tmp_path: Path) -> None:
+    for moment, content in ((FIRST, build_file([encode_start("x", name="mine"), *points(0, 5)])), (SECOND, b"")):
+        write_run(tmp_path, "x", [], moment=moment).write_bytes(content)
+    answer = await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "made"))
+    assert [(one.name, one.state) for one in answer.data or []] == [("mine", "UNKNOWN")]
 
 
 async def diagnose_crash(folder: Path, cuid: str = "job", project: str = "made") -> dict[str, Any]:
