@@ -30,7 +30,7 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
 
 
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
-    """Return how a run broke according to its summaries: a non-finite last value, or a count of non-finite values."""
+    """Return how a run broke according to its summaries: its last value, or any value, is NaN or infinite."""
     for key in keys:
         one = summary.get(key)
         if one is None:

@@ -1,4 +1,4 @@
-"""Find events of single curves: non-finite values, spikes, shocks, plateaus and jumps of the learning rate."""
+"""Find events of single curves: NaN or infinite values, spikes, shocks, plateaus and jumps of the learning rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detect events in a series with pure functions over its steps, values and times; `present` words them."""
+"""Detect events in a series with pure functions over its steps, values and times; `present` writes the sentences."""
 
 from __future__ import annotations
 

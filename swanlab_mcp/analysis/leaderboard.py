@@ -48,7 +48,7 @@ class Reason(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The result of an experiment in a metric; `value` is `None` if it is not logged or unknown."""
+    """An experiment's result for a metric; `value` is `None` if it is unknown or was not logged."""
 
     value: float | None
     step: int | None

@@ -97,7 +97,7 @@ def extend_catalogue(text: str) -> None:
 
 
 def split_words(key: str) -> list[str]:
-    """Return a key's words in lower case, split at other characters than letters and digits and in camelCase.
+    """Return a key's words in lower case, split in camelCase and at characters that are neither letters nor digits.
 
     Chinese terms are translated to English.
     """

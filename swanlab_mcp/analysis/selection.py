@@ -70,11 +70,11 @@ def select_points(points: Points, selection: Selection, neighbours: int) -> Poin
 
 
 def reduce_points(points: Points, count: int) -> Points:
-    """Return at most `count` points (at least 4) that keep the extremes, non-finite points and outline of a curve.
+    """Return at most `count` points (at least 4) that keep a curve's extremes, NaN and infinite points, and outline.
 
-    The first, last, smallest and largest points are always kept. Non-finite points are kept if they fit, otherwise the
-    ends of their stretches, and at worst a sample of these ends with the first and the last. The remaining points are
-    the smallest and largest of equally wide parts.
+    The first, last, smallest and largest points are always kept. NaN and infinite points are kept if they fit,
+    otherwise the ends of their stretches, and at worst a sample of these ends with the first and the last. The
+    remaining points are the smallest and largest of equally wide parts.
     """
     size = len(points.steps)
     if size <= count:
@@ -104,7 +104,7 @@ def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -
 
 
 def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int]) -> set[int]:
-    """Return the indices of the smallest and largest finite value of a part; `odd` are the non-finite indices."""
+    """Return the indices of the smallest and largest finite value of a part; `odd` are the indices of others."""
     part = values[start:stop]
     is_mixed = bisect_left(odd, start) < bisect_left(odd, stop)
     finite = [value for value in part if math.isfinite(value)] if is_mixed else part

@@ -1,4 +1,4 @@
-"""Add an entry to a JSON file; comments, trailing commas and all other text stay."""
+"""Add an entry to a JSON file, and leave comments, trailing commas and all other text unchanged."""
 
 from __future__ import annotations
 

@@ -180,13 +180,15 @@ def _compare_steps(pair: _Pair) -> str:
     if copy.last_step is None:
         return ""
     if cloud is not None and cloud > copy.last_step:
-        return say("The cloud has up to step {cloud:,}, the disk up to {disk:,}.", cloud=cloud, disk=copy.last_step)
+        return say(
+            "The cloud has data up to step {cloud:,}, the disk up to {disk:,}.", cloud=cloud, disk=copy.last_step
+        )
     if cloud == copy.last_step:
         return say("Both copies have data up to step {step:,}.", step=cloud)
     has = (
         say("The cloud has no points, the disk has up to step {disk:,}", disk=copy.last_step)
         if cloud is None
-        else say("The cloud has up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step)
+        else say("The cloud has data up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step)
     )
     if experiment.state == "RUNNING" and copy.is_fresh:
         return say("{difference}: the upload is still running.", difference=has)

@@ -79,7 +79,7 @@ async def get_media(
     size: MediaPageSize = 4,
     steps_only: StepsOnly = False,
 ) -> ApiResponse[list[Media]]:
-    """Get recorded media at a step: images that you can see, texts, tables, saved files; other files by type and size.
+    """Get media recorded at a step: images, texts, tables and saved files; only type and size of other files.
 
     Use list_metrics with kind 'media' to find the keys. Returns key, step, type, name, size (bytes), caption, and
     `picture` (number of the image, from 1) or `text`; notes list and count the steps with media.

@@ -105,7 +105,7 @@ async def plot_metrics(
     start: Start = None,
     end: End = None,
 ) -> ApiResponse[Plot]:
-    """Draw up to 20 curves of experiments or groups as an image that you can see.
+    """Draw up to 20 curves of experiments or groups as one image.
 
     Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and lasting worsening,
     and per curve the last, smallest and largest value with steps.

@@ -109,7 +109,7 @@ async def read_reached(
         try:
             await explain_missing_metric(client, ref, experiments, at)
         except NotFound as error:
-            hint = say("at takes best, last, smoothed, step:N or a metric key.")
+            hint = say("at must be best, last, smoothed, step:N or a metric key.")
             raise InvalidArgument(error.message, hint=join_sentences(error.hint, hint)) from error
     return Reached(at, points, decided, describe_key(at).direction)
 

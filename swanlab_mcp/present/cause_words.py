@@ -65,8 +65,8 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
     "no_signal": lambda: say(
         "inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)"
     ),
-    "flat": lambda: say("not enough evidence: learning rate, data or a loss that does not have to fall"),
-    "reward_never_found": lambda: say("not enough evidence: exploration, learning rate or too rare a reward"),
+    "flat": lambda: say("cause unclear: learning rate, data, or a loss that need not fall"),
+    "reward_never_found": lambda: say("cause unclear: exploration, learning rate, or a reward that is too rare"),
     "memorises": lambda: say("the model memorises its training data"),
     "rate_jumped": lambda: say("the learning rate jumped: a resumed or restarted schedule"),
     "unstable": lambda: say("training became unstable: learning rate too high, or bad data from that step"),

@@ -17,7 +17,7 @@ _STATES: Mapping[str, Callable[[], str]] = {
     "UNKNOWN": lambda: say("no end recorded"),
 }
 _KINDS: Mapping[str, Callable[[], str]] = {
-    "non_finite": lambda: say("non finite"),
+    "non_finite": lambda: say("NaN or infinite values"),
     "never_learned": lambda: say("never learned"),
     "overfitting": lambda: say("overfitting"),
     "divergence": lambda: say("divergence"),

@@ -243,7 +243,7 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
 
 
 def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
-    """Return a JSON value whose texts have at most `length` characters, lists and objects about as many in total.
+    """Return a JSON value with its texts cut to `length` characters, its lists and objects to about as many in total.
 
     `hide` masks each text before it is cut, because half a secret would not be recognised.
     """

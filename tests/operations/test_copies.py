@@ -58,7 +58,8 @@ async def ask(settings: Settings, tool: str, **arguments: Any) -> str:
 async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: State) -> None:
     add(state, 20, state="CRASHED")
     expected = (
-        f"This run is also on this machine (local/detector/{RUN}). The cloud has up to step 19, the disk up to 149: "
+        f"This run is also on this machine (local/detector/{RUN}). "
+        "The cloud has data up to step 19, the disk up to 149: "
     )
     for tool, arguments in (
         ("get_experiment", {"exp_cuid": RUN}),
@@ -119,7 +120,7 @@ async def test_lists_compare_states_without_requests(both: Settings, settings: S
 
 async def test_log_reports_a_copy_only_if_it_differs(both: Settings, state: State) -> None:
     one = add(state, 20)
-    assert "The cloud has up to step 19, the disk up to 149" in await ask(both, "get_logs", exp_cuid=RUN)
+    assert "The cloud has data up to step 19, the disk up to 149" in await ask(both, "get_logs", exp_cuid=RUN)
     one.metrics = {"loss": [(step, 1.0) for step in range(150)]}
     assert await ask(both, "get_logs", exp_cuid=RUN) == ""
 
@@ -167,7 +168,7 @@ async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) ->
     state.add_experiment(project, "yolo-finished", cuid=RUN, metrics=metrics)
     note = await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN)
     assert note.startswith(f"This run is also in the cloud (lab-team/detector/{RUN}). ")
-    assert note.endswith("The cloud has up to step 199, the disk up to 149.")
+    assert note.endswith("The cloud has data up to step 199, the disk up to 149.")
     state.projects.remove(project)
     assert await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN) == ""
 

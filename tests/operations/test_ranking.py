@@ -238,7 +238,7 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
             ({"project": "project1", "metric": "los"}, "has a metric 'los'. Similar names: loss."),
             ({"project": "project1", "metric": "zzz"}, "Similar names: "),
             ({"project": "project1", "metric": "loss", "at": "middle"}, "at=middle is not best, last, smoothed"),
-            ({"project": "project1", "metric": "loss", "at": "val/acc"}, "at takes best, last, smoothed, step:N or"),
+            ({"project": "project1", "metric": "loss", "at": "val/acc"}, "at must be best, last, smoothed, step:N or"),
             ({"project": "project1", "metric": "loss", "baseline": "nobody"}, "setting is called 'nobody'"),
             ({"project": "project1", "metric": "loss", "mode": "best"}, "'mode'"),
         ):

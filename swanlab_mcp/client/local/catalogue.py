@@ -89,7 +89,7 @@ class Catalogue:
         )
 
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
-        """Return the experiments with each recorded id; opens only folders named after them."""
+        """Return the experiments with each recorded id. Only folders named after these ids are opened."""
         wanted = set(run_ids)
         with self._lock:
             found = self._finder.find()
