@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from swanlab_mcp.core.frames import make_frame
-from swanlab_mcp.core.records import Number, Record, is_empty, to_json_value
+from swanlab_mcp.core.models import Extreme
+from swanlab_mcp.core.records import Number, Record, is_empty, is_none, to_json_value
 
 __all__ = [
     "AggregatedGroup",
@@ -24,6 +25,7 @@ __all__ = [
     "DifferingKey",
     "ExperimentForecast",
     "NewsItem",
+    "PlottedCurve",
     "RankedExperiment",
     "SimilarExperiment",
     "TimelineEvent",
@@ -208,6 +210,11 @@ class Diagnosis(Record):
     events: list[TimelineEvent] = Field(default_factory=list[TimelineEvent], exclude_if=is_empty)
     causes: list[Cause] = Field(default_factory=list[Cause], exclude_if=is_empty)
     crash: Crash | None = None
+    last: Settings = Field(
+        default_factory=dict,
+        exclude_if=is_empty,
+        description="The last value of each key that was read, apart from those in `crash`",
+    )
 
     def to_pandas(self) -> Any:
         """Return a DataFrame of the events. Raises ImportError."""
@@ -223,6 +230,35 @@ class NewsItem(Record):
     name: str
     cuid: str
     detail: str = Field(default="", exclude_if=is_empty)
+
+
+class PlottedCurve(Record):
+    """The figures of a drawn curve from all points in the requested range; `number` identifies it in the picture."""
+
+    number: int
+    exp_cuid: str = Field(default="", exclude_if=is_empty)
+    name: str
+    key: str
+    points: int | None = Field(default=None, exclude_if=is_none)
+    n: int | None = Field(
+        default=None, exclude_if=is_none, description="Experiments of a group; figures are of their mean"
+    )
+    n_last: int | None = Field(default=None, exclude_if=is_none, description="Experiments that reach the last step")
+    x: Number | None = Field(default=None, exclude_if=is_none, description="The place of an experiment's point")
+    last: Extreme | None = Field(default=None, exclude_if=is_none)
+    low: Number | None = Field(default=None, exclude_if=is_none, description="The band of a group at the last step")
+    high: Number | None = Field(default=None, exclude_if=is_none)
+    min: Extreme | None = Field(default=None, exclude_if=is_none)
+    max: Extreme | None = Field(default=None, exclude_if=is_none)
+    best: str | None = Field(default=None, exclude_if=is_none, description="min or max, derived from the key")
+    non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
+    first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
+    worse_since: int | None = Field(
+        default=None, exclude_if=is_none, description="The step after which it stays worse than its best"
+    )
+    sparkline: str | None = Field(
+        default=None, exclude_if=is_none, description="The curve as text, if no picture is drawn"
+    )
 
 
 class ExperimentForecast(Record):

@@ -40,7 +40,6 @@ __all__ = [
     "Narrowed",
     "Page",
     "Picture",
-    "PlottedCurve",
     "Points",
     "Project",
     "RecordList",
@@ -181,6 +180,7 @@ class MetricSummary(Record):
     )
     non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
+    unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
 
 
 Summary = dict[str, MetricSummary]
@@ -220,6 +220,7 @@ class MetricKey(Record):
     key: str
     type: str = Field(description="SCALAR or MEDIA")
     system: bool = Field(default=False, exclude_if=is_empty, description="Logged by the SDK itself")
+    unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
     count: int | None = Field(default=None, exclude_if=is_none, description="Number of keys in the group")
     missing_in: list[str] = Field(
         default_factory=list, exclude_if=is_empty, description="Requested experiments that lack the key"
@@ -287,6 +288,7 @@ class Series(Record):
 
     exp_cuid: str
     key: str
+    unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
     steps: list[int]
     values: list[Number]
     times: list[str] | None = Field(default=None, exclude_if=is_none, description="UTC")
@@ -307,35 +309,6 @@ class Series(Record):
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
     next_start: int | None = Field(
         default=None, exclude_if=is_none, description="The start of the call that continues with exact points"
-    )
-
-
-class PlottedCurve(Record):
-    """The figures of a drawn curve from all points in the requested range; `number` identifies it in the picture."""
-
-    number: int
-    exp_cuid: str = Field(default="", exclude_if=is_empty)
-    name: str
-    key: str
-    points: int | None = Field(default=None, exclude_if=is_none)
-    n: int | None = Field(
-        default=None, exclude_if=is_none, description="Experiments of a group; figures are of their mean"
-    )
-    n_last: int | None = Field(default=None, exclude_if=is_none, description="Experiments that reach the last step")
-    x: Number | None = Field(default=None, exclude_if=is_none, description="The place of an experiment's point")
-    last: Extreme | None = Field(default=None, exclude_if=is_none)
-    low: Number | None = Field(default=None, exclude_if=is_none, description="The band of a group at the last step")
-    high: Number | None = Field(default=None, exclude_if=is_none)
-    min: Extreme | None = Field(default=None, exclude_if=is_none)
-    max: Extreme | None = Field(default=None, exclude_if=is_none)
-    best: str | None = Field(default=None, exclude_if=is_none, description="min or max, derived from the key")
-    non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
-    first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
-    worse_since: int | None = Field(
-        default=None, exclude_if=is_none, description="The step after which it stays worse than its best"
-    )
-    sparkline: str | None = Field(
-        default=None, exclude_if=is_none, description="The curve as text, if no picture is drawn"
     )
 
 

@@ -9,11 +9,11 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound, PermissionDenied, SwanLabError
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import Filter, Project
+from swanlab_mcp.core.models import Experiment, Filter, Project
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["find_anywhere"]
+__all__ = ["find_anywhere", "find_original"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -73,6 +73,26 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
         if skipped
         else say("find_experiments with project=* and contains finds parts of names."),
     )
+
+
+async def find_original(client: SwanLabClient, clone: Experiment) -> tuple[ExperimentRef, Experiment] | None:
+    """Return the experiment whose metrics a clone shows, or `None` if the account cannot read it."""
+    spaces = [WorkspaceRef(one.username) for one in (await client.list_workspaces()).data or []]
+
+    async def ask(ref: WorkspaceRef) -> list[ProjectRef]:
+        listed: Sequence[Project] = (await client.at(ref).list_projects(ref, detail=False)).data or []
+        return [ref.project(one.name) for one in listed if one.cuid == clone.rootProId]
+
+    found, _ = await _read(spaces, ask)
+    for project in found:
+        ref = project.experiment(clone.rootExpId or "")
+        try:
+            answer = await client.at(ref).get_experiment(ref)
+        except SwanLabError:
+            continue
+        if answer.data:
+            return ref, answer.data
+    return None
 
 
 async def _read_path(client: SwanLabClient, path: str) -> ExperimentRef | None:

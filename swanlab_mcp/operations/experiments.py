@@ -5,6 +5,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import LOCAL
 from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.operations.anywhere import find_original
 from swanlab_mcp.operations.arguments import (
     ExpCuid,
     Fields,
@@ -81,4 +82,14 @@ async def get_experiment(
         names = ", ".join(lacking)
         answer = add_notes(answer, say("Not recorded: {names}.", names=names) if lacking else "")
     link = client.at(ref).get_link(ref)
-    return add_notes(answer, await note_copy(client, ref, answer.data), say("Page: {link}", link=link) if link else "")
+    page = say("Page: {link}", link=link) if link else ""
+    clone = await _note_original(client, answer.data) if answer.data and answer.data.rootExpId else ""
+    return add_notes(answer, clone, await note_copy(client, ref, answer.data), page)
+
+
+async def _note_original(client: SwanLabClient, clone: Experiment) -> str:
+    found = await find_original(client, clone)
+    if not found:
+        return say("A clone of {cuid}, which this account cannot read.", cuid=quote(clone.rootExpId))
+    ref, original = found
+    return say("A clone: its metrics are those of {name} ({path}).", name=quote(original.name), path=quote(ref.path))

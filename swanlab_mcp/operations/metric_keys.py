@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import ApiResponse, MetricKey
@@ -64,6 +65,7 @@ async def list_metrics(
             key=key,
             type=type_of,
             system=key.startswith("__swanlab__"),
+            unit=find_unit(key),
             missing_in=[cuid for cuid in requested if cuid not in holders],
         )
         for (key, type_of), holders in found.items()

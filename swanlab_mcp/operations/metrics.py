@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.selection import Selection, reduce_points, select_points
+from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
@@ -281,6 +282,7 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
     return Series(
         exp_cuid=cuid,
         key=key,
+        unit=find_unit(key),
         steps=list(kept.steps),
         values=list(kept.values),
         times=[show_time(time) for time in kept.times] if x_axis == "time" else None,

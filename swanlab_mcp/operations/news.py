@@ -17,7 +17,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Project, Summary
-from swanlab_mcp.core.records import read_time
+from swanlab_mcp.core.records import read_time, show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
@@ -34,6 +34,8 @@ __all__ = ["Happening", "News", "whats_new"]
 
 _AGO = re.compile(r"(\d{1,6})\s?([mhdw])")
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+# a cursor holds a time of SwanLab's clock
+_CLOCK_SKEW = 600_000
 _PROJECTS = 20
 _WATCHED = 20
 _JUDGED = 10
@@ -66,7 +68,7 @@ class Happening:
 class News:
     """The rows of a page, and all events; moments are in Unix milliseconds.
 
-    `stopped_clock` is the time from which a period counts back, unless that is now. `lacks` holds for each new
+    `now` is this server's time, from which a period counts back. `lacks` holds for each new
     experiment of a project what will make later questions unanswerable. `is_one_project`: the caller named one.
     """
 
@@ -75,7 +77,8 @@ class News:
     since: int
     cursor: int
     unjudged: int = 0
-    stopped_clock: int | None = None
+    now: int = 0
+    is_demo: bool = False
     lacks: Sequence[Sequence[Lack]] = ()
     is_one_project: bool = False
 
@@ -126,9 +129,9 @@ async def whats_new(
     shown, unjudged = await _judge(client, happenings[get_slice(page, size)])
     whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
     paged = describe_page(whole, page, size, say("records first, then the newest"))
-    stopped = now if client.stopped_clock and _AGO.fullmatch(since.strip()) else None
+    is_demo = client.stopped_clock is not None and _AGO.fullmatch(since.strip()) is not None
     lacks = _find_lacks([*shown, *happenings], moment) if project else []
-    news = News(shown, happenings, moment, latest, unjudged, stopped, lacks, is_named)
+    news = News(shown, happenings, moment, latest, unjudged, now, is_demo, lacks, is_named)
     return ApiResponse(data=news, page=paged.page, notes=[*dict.fromkeys(notes), *paged.notes])
 
 
@@ -185,7 +188,7 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
 
 
 def _read_since(since: str, now: int) -> int:
-    """Return the moment in Unix milliseconds. Raises InvalidArgument."""
+    """Return the moment in Unix milliseconds. Raises InvalidArgument for a text that is no time, or a future time."""
     ago = _AGO.fullmatch(since.strip())
     if ago:
         return now - int(ago[1]) * _UNITS[ago[2]]
@@ -194,6 +197,11 @@ def _read_since(since: str, now: int) -> int:
         raise InvalidArgument(
             say("{text!r} is not a time.", text=shorten(since)),
             hint=say("Write it like 2026-11-23T08:00:00Z, 24h or 7d."),
+        )
+    if moment > now + _CLOCK_SKEW:
+        raise InvalidArgument(
+            say("since={time} is in the future.", time=show_time(moment)),
+            hint=say("This server's clock shows {now}.", now=show_time(now)),
         )
     return moment
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import ApiResponse, Page, Summary
+from swanlab_mcp.core.models import ApiResponse, MetricSummary, Page, Summary
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, OptionalProject, PageNumber, PageSize, Username
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.keys import match_known_keys
@@ -51,7 +52,12 @@ async def get_exp_summary(
     copy = await note_copy(client, ref)
     note = unknown if answer.data else say("No metric has been logged for this experiment (yet).")
     return ApiResponse(
-        data={name: summary[name] for name in names},
+        data={name: _add_unit(name, summary[name]) for name in names},
         page=reported.page,
         notes=[*answer.notes, *reported.notes, *filter(None, (note, copy)), say("Experiment: {where}", where=where)],
     )
+
+
+def _add_unit(key: str, summary: MetricSummary) -> MetricSummary:
+    unit = find_unit(key)
+    return summary.model_copy(update={"unit": unit}) if unit else summary

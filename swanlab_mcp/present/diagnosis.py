@@ -44,6 +44,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
         events=[_publish_event(found, event) for event in events[:_EVENTS]],
         causes=[describe_cause(one) for one in found.explanations],
         crash=_publish_crash(found),
+        last=_list_last(found),
     )
     notes = [*answer.notes]
     if len(events) > _EVENTS:
@@ -93,6 +94,11 @@ def _publish_event(found: DiagnosedExperiment, event: Event) -> TimelineEvent:
         detail=describe_event(event),
         rule=describe_rule(event),
     )
+
+
+def _list_last(found: DiagnosedExperiment) -> dict[str, float]:
+    shown = found.choose_last_values() if found.error and not found.rank else {}
+    return {shorten(one.key): round_number(one.values[-1]) for one in found.curves if one.key not in shown}
 
 
 def _publish_crash(found: DiagnosedExperiment) -> Crash | None:

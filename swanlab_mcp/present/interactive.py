@@ -11,8 +11,9 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.selection import reduce_points
+from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.i18n import language
-from swanlab_mcp.core.models import PlottedCurve, Points
+from swanlab_mcp.core.models import Points
 from swanlab_mcp.core.records import is_moment, to_json_value
 from swanlab_mcp.core.refs import ExperimentRef
 

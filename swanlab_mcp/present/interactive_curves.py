@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from swanlab_mcp.core.models import PlottedCurve, Points
+from swanlab_mcp.core.findings import PlottedCurve
+from swanlab_mcp.core.models import Points
 from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart, label_experiments
 from swanlab_mcp.present.interactive_runs import describe_runs

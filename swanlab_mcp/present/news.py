@@ -32,7 +32,7 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
     happened = say(", ").join(
         say("{count} {reason}", count=count, reason=_name(what)) for what, count in counts.most_common()
     )
-    since = show_time(news.since)
+    since, now = show_time(news.since), show_time(news.now)
     return add_notes(
         ApiResponse(data=rows, page=answer.page, notes=answer.notes),
         say_plural(
@@ -42,11 +42,16 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
         )
         if news.unjudged
         else "",
-        say("Since {time}: {counts}.", time=since, counts=happened)
+        say("Since {time} (now: {now}): {counts}.", time=since, now=now, counts=happened)
         if happened
-        else say("Since {time}: no events.", time=since),
+        else say(
+            "Since {time} (now: {now}): no events, that is no new, finished, crashed, aborted, stalled or failing "
+            "experiment and no record.",
+            time=since,
+            now=now,
+        ),
         note_lacks_of_many(news.lacks),
-        "" if news.stopped_clock is None else say("The demo's clock shows {time}.", time=show_time(news.stopped_clock)),
+        say("The demo's clock shows {time}.", time=now) if news.is_demo else "",
         say("Cursor for the next call: since={cursor}", cursor=show_time(news.cursor)),
     )
 

@@ -13,9 +13,9 @@ from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.findings import round_number
+from swanlab_mcp.core.findings import PlottedCurve, round_number
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.models import Extreme, PlottedCurve, Points
+from swanlab_mcp.core.models import Extreme, Points
 from swanlab_mcp.core.records import is_moment
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten

@@ -11,8 +11,9 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
+from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural, speak
-from swanlab_mcp.core.models import ApiResponse, Page, Picture, PlottedCurve, Points
+from swanlab_mcp.core.models import ApiResponse, Page, Picture, Points
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.hiding import Hide, make_hide
 from swanlab_mcp.operations.plotting import CLOCKS, Plot

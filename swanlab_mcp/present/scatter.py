@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.i18n import say, say_plural, speak
-from swanlab_mcp.core.models import PlottedCurve
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import METRIC, Plot
 from swanlab_mcp.present.charts import Curve, Panel

@@ -188,3 +188,14 @@ async def test_deletions_refuse_other_projects(across: Settings, state: State) -
     ):
         assert reason in await refuse(writing, "delete_experiments", **arguments)
     assert not [one for one in state.calls if one.method == "DELETE"]
+
+
+async def test_clone_names_its_original(across: Settings, state: State) -> None:
+    second = next(one for one in state.projects if one.name == "second")
+    first = next(one for one in state.projects if one.name == "first")
+    state.add_experiment(second, "copy", cuid="copy1", clone_of=(first, first.experiments[-1]))
+    reply = await call(across, "get_experiment", exp_cuid="copy1")
+    assert "A clone: its metrics are those of alpha (kites-test3/first/run1)." in reply["notes"]
+    first.experiments.pop()
+    reply = await call(across, "get_experiment", exp_cuid="copy1")
+    assert "A clone of run1, which this account cannot read." in reply["notes"]

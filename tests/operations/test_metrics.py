@@ -526,3 +526,21 @@ async def test_keys_of_runs_on_disk_include_media() -> None:
     }
     assert all(row["missing_in"] == ["ifvx5of8"] for row in result.structured_content["data"])
     assert "No metric has been logged (yet)." in text_of(empty)
+
+
+async def test_system_metrics_have_units(settings: Settings, state: State) -> None:
+    keys = {"gpu.0.mem.pct": "%", "gpu.0.mem.value": "MB", "gpu.0.power": "W", "network.recv": "KB/s", "cpu.odd": None}
+    metrics = {f"__swanlab__.{key}": [(0, 1.0), (1, 2.0)] for key in keys}
+    state.add_experiment(state.projects[0], "hot", cuid="hot1", metrics={**metrics, "power": [(0, 1.0)]})
+    wanted = {f"__swanlab__.{key}": unit for key, unit in keys.items()} | {"power": None}
+    one = {"project": "project1", "exp_cuid": "hot1"}
+    several = {"project": "project1", "exp_cuids": ["hot1"]}
+    async with session(settings) as client:
+        listed = (await client.call_tool("list_metrics", {**several, "kind": "all"})).structured_content["data"]
+        read = (await client.call_tool("get_metrics", {**several, "keys": ["*"]})).structured_content["data"]
+        summary = (await client.call_tool("get_exp_summary", one)).structured_content["data"]
+        last = (await client.call_tool("diagnose_experiment", one)).structured_content["data"]["last"]
+    assert {row["key"]: row.get("unit") for row in listed} == wanted
+    assert {row["key"]: row.get("unit") for row in read} == wanted
+    assert {key: row.get("unit") for key, row in summary.items()} == wanted
+    assert last == {"__swanlab__.gpu.0.mem.pct": 2.0, "power": 1.0}

@@ -55,8 +55,8 @@ async def test_demo_lists_events_since_a_time() -> None:
     times = [row["time"] for row in rows[1:]]
     assert times == sorted(times, reverse=True)
     assert (
-        "Since 2026-11-23T08:01:00.000Z: 9 finished, 1 record, 1 crashed, 1 no end recorded, 1 aborted."
-        in reply["notes"]
+        "Since 2026-11-23T08:01:00.000Z (now: 2026-11-23T09:00:00.000Z): 9 finished, 1 record, 1 crashed, "
+        "1 no end recorded, 1 aborted." in reply["notes"]
     )
     assert reply["page"]["next"] == "page=2 size=10"
     later = await ask(DEMO, project="digits-mlp", since=read_cursor(reply))
@@ -222,3 +222,14 @@ async def test_problem_of_a_running_experiment_is_reported_once(settings: Settin
     assert problem["detail"].startswith("overfitting in val/loss: best at step 40")
     again = await ask(settings, project="nightly", since=problem["time"])
     assert [row for row in again["data"] if row["what"] == "problem"] == []
+
+
+async def test_future_times_are_refused_with_the_time_of_the_server() -> None:
+    async with session(DEMO) as client:
+        result = await client.call_tool("whats_new", {"project": "digits-mlp", "since": "2026-11-23T09:30:00Z"})
+        soon = await client.call_tool("whats_new", {"project": "digits-mlp", "since": "2026-11-23T09:05:00Z"})
+    assert result.is_error
+    assert "since=2026-11-23T09:30:00.000Z is in the future. This server's clock shows 2026-11-23T09:00" in text_of(
+        result
+    )
+    assert "no new, finished, crashed, aborted, stalled or failing experiment and no record" in text_of(soon)

@@ -27,7 +27,8 @@ from mcp import Client
 from mcp.client import advertise
 from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 
-from swanlab_mcp.core.models import Extreme, PlottedCurve, Points
+from swanlab_mcp.core.findings import PlottedCurve
+from swanlab_mcp.core.models import Extreme, Points
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
 from swanlab_mcp.present.views import CURVES, DATA, read_curves
