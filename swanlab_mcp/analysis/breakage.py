@@ -42,11 +42,13 @@ def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | 
     return None
 
 
-def may_have_broken(metric: str, summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS) -> bool:
+def may_have_broken(
+    keys: Sequence[str], summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS
+) -> bool:
     """Return whether points must be read: a mean is not finite, or a loss ends so far above its minimum."""
     # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
-    for key in losses if metric in losses else (metric, *losses):
+    for key in keys:
         one = summary.get(key)
         if one is None:
             continue

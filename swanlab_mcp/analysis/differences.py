@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from statistics import correlation, fmean
 from typing import Any, NamedTuple, cast
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _LARGEST = 1e300
+_SCALARS = frozenset({int, float, bool, type(None)})
 _SEEDS = frozenset({"seed", "seeds", "rng"})
 _FOLDS = frozenset({"fold", "folds", "kfold", "cv", "replicate", "replica", "trial"})
 # an amount is a setting: "cv.n_splits", "num_trials"
@@ -71,7 +72,11 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
             key = str(name)
             if "." in key:
                 dotted.append((key, item))
-            flat |= _flatten_item(f"{prefix}.{key}" if prefix else key, item)
+            path = f"{prefix}.{key}" if prefix else key
+            if isinstance(item, dict) and item:
+                flat |= flatten(item, path)
+            else:
+                flat[path] = item
     for key, item in dotted if dotted and len(flat) < _count_leaves(value) else ():
         flat |= _quote_key(cast("dict[Any, Any]", value), key, item, prefix)
     return flat
@@ -174,16 +179,21 @@ def _rank_information(
     is_record = is_note or is_bookkeeping(key, [config.get(key) for config in configs])
     is_repeated = 2 * len(count) <= len(configs)
     equal = max(count.values()) - len(configs)
-    return not is_setting(key), is_record, not is_known, not is_repeated, equal, -sum(key in one for one in configs)
+    having = [key in one for one in configs].count(True)
+    return not is_setting(key), is_record, not is_known, not is_repeated, equal, -having
 
 
-def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[Hashable]:
+def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...] | None]:
     """Return a value for each config that is equal for equal settings; `None` if no setting is recorded.
 
     Without recorded settings, there is no evidence that two experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
-    return [tuple([(key, freeze(config[key])) for key in deciding if key in config]) or None for config in configs]
+    # flat, because the garbage collector follows nested tuples
+    return [
+        tuple([part for key in deciding if key in config for part in (key, freeze(config[key]))]) or None
+        for config in configs
+    ]
 
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
@@ -307,16 +317,18 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def freeze(value: Any) -> str:
     """Return a text that is the same for equal values, including 1 and 1.0."""
-    if isinstance(value, str):
+    if type(value) is str:
         return f'"{value}"'
+    return _freeze_scalar(value) if type(value) in _SCALARS else _write(value)
+
+
+@lru_cache(4096, typed=True)
+def _freeze_scalar(value: Any) -> str:
     if is_number(value):
-        return _freeze_number(value)
-    if type(value) is float:
-        return repr(value)
+        # 0 and -0 are equal
+        return repr(float(value) or 0.0)
+    return repr(value) if type(value) is float else _write(value)
+
+
+def _write(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-@lru_cache(4096)
-def _freeze_number(value: float) -> str:
-    # 0 and -0 are equal
-    return repr(float(value) or 0.0)

@@ -167,12 +167,6 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
     marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
     # the first run of the group that a run belongs to
     parents = list(range(len(places)))
-
-    def find(number: int) -> int:
-        while parents[number] != number:
-            number = parents[number]
-        return number
-
     for some in marks:
         named = [mark for mark in some if mark]
         if len({*named}) == len(named):
@@ -180,11 +174,17 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
         firsts: dict[Hashable, int] = {}
         for number, mark in enumerate(some):
             if mark and (other := firsts.setdefault(mark, number)) != number:
-                first, second = find(other), find(number)
+                first, second = other, number
+                while parents[first] != first:
+                    first = parents[first]
+                while parents[second] != second:
+                    second = parents[second]
                 parents[max(first, second)] = min(first, second)
     merged: dict[int, list[int]] = {}
     for number, place in enumerate(places):
-        merged.setdefault(find(number), []).append(place)
+        # a parent comes first, so it already points to its group
+        parents[number] = parents[parents[number]]
+        merged.setdefault(parents[number], []).append(place)
     return [sorted(one) for one in merged.values()]
 
 

@@ -237,7 +237,8 @@ async def _read_candidates(
         found = await read_summaries(client, ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     if not fields:
-        return [Candidate(one, {}, {}, now) for one in experiments], logged, set()
+        none = dict[str, Any]()
+        return [Candidate(one, none, none, now) for one in experiments], logged, set()
     hide = make_hide()
     hidden = set[str]()
     candidates: list[Candidate] = []

@@ -131,7 +131,7 @@ class HealthReader:
         for place in places:
             summary = self._summaries[self._experiments[place].cuid]
             self.breakages[place] = find_reported_breakage(keys, summary) or self.breakages.get(place)
-            if may_have_broken(self._metric, summary, self._losses):
+            if may_have_broken(keys, summary, self._losses):
                 self._suspicious.add(place)
 
     async def _read_points(self, places: Sequence[int]) -> None:
@@ -155,11 +155,12 @@ async def find_broken(
 ) -> list[Breakage | None]:
     """Return how each experiment broke by its summary, and by its points if the summary raises doubts."""
     keys = list(dict.fromkeys([*metrics, *losses]))
+    checked = list(dict.fromkeys([keys[0], *losses]))
     found = [find_reported_breakage(keys, summary) for summary in summaries]
     doubtful = [
         place
         for place, (summary, known) in enumerate(zip(summaries, found, strict=True))
-        if (known.step is None if known else may_have_broken(keys[0], summary, losses))
+        if (known.step is None if known else may_have_broken(checked, summary, losses))
     ]
     series = await read_series(client, ref, [experiments[place] for place in doubtful], keys, exact=False)
     for place, one in zip(doubtful, series, strict=True):

@@ -120,7 +120,15 @@ def fingerprint(read: MetricSummary | Points | None) -> Hashable:
         low, high = read.min, read.max
         if read.value is None or not (low or high):
             return None
-        return read.step, read.value, low and (low.step, low.value), high and (high.step, high.value)
+        # flat, because the garbage collector follows nested tuples
+        return (
+            read.step,
+            read.value,
+            low and low.step,
+            low and low.value,
+            high and high.step,
+            high and high.value,
+        )
     return (tuple(read.steps), tuple(read.values)) if read else None
 
 

@@ -65,7 +65,7 @@ class Study:
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
-                (home, key) if key is not None else None,
+                (home, *key) if key else None,
                 config,
                 fingerprint(read),
                 group=one.group and home + one.group,
