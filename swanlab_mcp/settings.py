@@ -72,6 +72,7 @@ class Settings:
     max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
     show_secrets: bool = False
     allow_writes: bool = False
+    admin_tools: bool = False
     confirmation_secret: str = field(default="", repr=False)
     proxy_secret: str = field(default="", repr=False)
     is_cached: bool = True
@@ -113,6 +114,7 @@ def load_settings(
     allow_insecure_host: bool = False,
     show_secrets: bool = False,
     allow_writes: bool = False,
+    admin_tools: bool = False,
     is_cached: bool = True,
     lang: str = "",
     output: str = "",
@@ -142,6 +144,7 @@ def load_settings(
             tools=tuple(tools),
             show_secrets=show_secrets,
             allow_writes=allow_writes,
+            admin_tools=admin_tools,
             is_cached=is_cached,
             language=language.get(),
             metrics_file=known.get("SWANLAB_MCP_METRICS", "").strip(),

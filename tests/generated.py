@@ -24,7 +24,7 @@ from swanlab_mcp.cli.assistants import ASSISTANTS, Entry, write_snippet
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.present.words import get_published_type
 from swanlab_mcp.server.schemas import TOOL_LIST, describe_tool, make_arguments
-from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
+from swanlab_mcp.server.table import ADMIN_TOOLS, EVERY_TOOL, TOOLS, ToolEntry
 from tests.examples import IN_DEMO, read_example
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +36,6 @@ TOOL_WORDS = ROOT / "swanlab_mcp" / "cli" / "tool_words.py"
 ASSISTANTS_PAGE = DOCS / "assistants.md"
 ARCHITECTURE = DOCS / "architecture.md"
 PACKAGES = ("core", "settings", "client", "analysis", "operations", "present", "openapi", "server", "cli")
-EVERY_TOOL = (*TOOLS, *WRITE_TOOLS)
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)
 _PICTURE = re.compile(r"(?<=<!-- imports -->\n).*?(?=<!-- end of imports -->)", re.DOTALL)
 
@@ -226,7 +225,7 @@ def write_index() -> str:
 
 
 def write_page(entry: ToolEntry) -> str:
-    reads = "It only reads."
+    reads = "It only reads" + (" and requires `--admin-tools`." if entry in ADMIN_TOOLS else ".")
     writes = "It changes stored data and requires [`--allow-writes`](../changes.md)."
     tool = describe_tool(entry)
     whole = make_arguments(entry).model_json_schema()["properties"]
@@ -252,9 +251,11 @@ def write_page(entry: ToolEntry) -> str:
         lines.append(f"| `{name}` | {describe_type(schema)} | {shown} | {meaning} |")
     lines += ["", "## Reply", "", describe_reply(entry)]
     options, note = ("--demo ", "") if entry.read_only else ("--allow-writes ", "The demo cannot be changed.")
-    arguments = COMMANDS.get(entry.name) or write_arguments(read_example(entry, IN_DEMO if entry.read_only else {}))
+    if entry in ADMIN_TOOLS:
+        options, note = "--admin-tools ", "The demo has no server."
+    arguments = COMMANDS.get(entry.name) or write_arguments(read_example(entry, {} if note else IN_DEMO))
     command = f"swanlab-mcp-server {options}call {entry.name} {arguments}".rstrip()
-    mark = [f"{note} With your own project:", "", "<!-- not run: it needs an account -->"] if note else []
+    mark = [f"{note} With your own account:", "", "<!-- not run: it needs an account -->"] if note else []
     lines += ["", "## On the command line", "", *mark, "```sh", command, "```", ""]
     return "\n".join(lines)
 
@@ -264,7 +265,9 @@ def write_arguments(arguments: Mapping[str, Any]) -> str:
     words: list[str] = []
     for name, value in arguments.items():
         is_names = isinstance(value, list) and all(isinstance(one, str) for one in cast("list[Any]", value))
-        text = ",".join(value) if is_names else value if isinstance(value, str) else json.dumps(value)
+        text = (
+            ",".join(cast("list[str]", value)) if is_names else value if isinstance(value, str) else json.dumps(value)
+        )
         words.append(shlex.quote(f"{name}={text}"))
     return " ".join(words)
 
@@ -298,7 +301,9 @@ def describe_reply(entry: ToolEntry) -> str:
 
     data = answer["properties"]["data"]
     several = [option for option in data.get("anyOf", ()) if option.get("type") == "array"]
-    texts = [describe_data(one, follow) for one in several] if len(several) > 1 else [describe_data(data, follow)]
+    records = [option for option in data.get("anyOf", ()) if "$ref" in option]
+    options: list[dict[str, Any]] = [*records, *several] if len(several) > 1 else [data]
+    texts = [describe_data(one, follow) for one in options]
     return f"`data` is {', or '.join(texts)}. Fields that were not recorded are absent."
 
 

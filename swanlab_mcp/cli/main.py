@@ -59,6 +59,7 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         allow_insecure_host=arguments.allow_insecure_host,
         show_secrets=arguments.show_secrets,
         allow_writes=arguments.allow_writes,
+        admin_tools=arguments.admin_tools,
         is_cached=not arguments.no_cache,
         lang=arguments.lang,
         output=arguments.output_form,

@@ -205,6 +205,8 @@ def _add_options(parser: Any, default: str | None = None) -> None:
     add("--show-secrets", fallback=False, action="store_true", help=text)
     text = say("add the tools that create and delete")
     add("--allow-writes", fallback=False, action="store_true", help=text)
+    text = say("add the tool for administrators of a self-hosted SwanLab; it requires a root key")
+    add("--admin-tools", fallback=False, action="store_true", help=text)
     add("--tools", "", metavar="NAME,…", help=say("offer only these tools"))
     add("--no-cache", fallback=False, action="store_true", help=say("disable the cache"))
     text = say("time limit of a call (default: 45)")

@@ -140,6 +140,8 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):
         problem = say("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
+    if arguments.shared_key and settings.admin_tools:
+        problem = say("With --shared-key, --admin-tools would show the server's users to everyone.")
     if arguments.key_map and not is_loopback(arguments.http_host) and not settings.proxy_secret:
         problem = say(
             "Listening on {address}, --key-map needs SWANLAB_MCP_PROXY_SECRET: the proxy sends it in X-Proxy-Secret, "

@@ -35,4 +35,5 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "create_project": lambda: say("Create an empty project; the first call only shows what would be created."),
     "delete_experiments": lambda: say("Delete experiments permanently, with metrics, logs and media; the first call only shows what would be deleted."),
     "delete_project": lambda: say("Delete a project permanently, with all its experiments; the first call only shows what would be deleted."),
+    "get_server_info": lambda: say("Get the plan, seats, users, projects and usage of a self-hosted SwanLab; requires a root key."),
 }

@@ -22,6 +22,7 @@ from swanlab_mcp.core.models import (
     Workspace,
 )
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
+from swanlab_mcp.core.server_info import ServerInfo, ServerRows
 
 __all__ = ["Backend", "ChooseKeys"]
 
@@ -164,6 +165,16 @@ class Backend(Protocol):
 
     async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
         """Create an empty project; never repeats a request that may have arrived."""
+        ...
+
+    async def get_server_info(self) -> ApiResponse[ServerInfo]:
+        """Return the plan and the figures of a self-hosted server. Raises PermissionDenied without a root key."""
+        ...
+
+    async def list_on_server(
+        self, rows: ServerRows, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Any]]:
+        """Return users, projects or workspaces of the whole server. Raises as `get_server_info`."""
         ...
 
     async def aclose(self) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from swanlab_mcp.core.models import (
     ApiResponse,
@@ -22,6 +22,7 @@ from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.openapi.calls import check_text, choose_argument, replace_data
 from swanlab_mcp.openapi.questions import Questions
 from swanlab_mcp.operations import (
+    administration,
     changes,
     experiments,
     logs,
@@ -62,6 +63,15 @@ class OpenApi(Questions):
     def get_workspace(self, username: str = "") -> ApiResponse[Workspace]:
         """Get one workspace (default: the user's own) with the user's role there."""
         return self._ask(workspaces.get_workspace, username=check_text(username, "username"))
+
+    def get_server_info(self, rows: str = "") -> ApiResponse[Any]:
+        """Get plan, seats, usage and the numbers of users, projects and workspaces of a self-hosted server.
+
+        `rows` ("users", "projects" or "workspaces") returns a list of these instead. Requires a root key.
+        """
+        if not rows:
+            return self._ask(administration.get_server_info)
+        return self._ask_list(cast("Any", administration.get_server_info), rows=check_text(rows, "rows"), page=0)
 
     def get_project(self, project: str, username: str = "") -> ApiResponse[Project]:
         """Get one project with its statistics."""

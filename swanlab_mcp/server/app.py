@@ -33,7 +33,7 @@ from swanlab_mcp.server.offer import select_entries, select_tools
 from swanlab_mcp.server.prompts import PROMPTS
 from swanlab_mcp.server.resources import TaskPrompt, add_completion, add_resources, to_protocol_error
 from swanlab_mcp.server.schemas import read_tool_list
-from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS, ToolEntry
+from swanlab_mcp.server.table import ADMIN_TOOLS, TOOLS, WRITE_TOOLS, ToolEntry
 from swanlab_mcp.server.tracing import trace_event
 from swanlab_mcp.settings import Settings
 
@@ -74,7 +74,8 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
     for an unknown name in `settings.tools`.
     """
     running: list[App] = []
-    entries = select_tools((*TOOLS, *WRITE_TOOLS) if settings.allow_writes else TOOLS, settings.tools)
+    writes, admin = (WRITE_TOOLS if settings.allow_writes else ()), (ADMIN_TOOLS if settings.admin_tools else ())
+    entries = select_tools((*TOOLS, *writes, *admin), settings.tools)
     observe(trace_event)
     tokens = Confirmations(settings.confirmation_secret)
 

@@ -40,7 +40,7 @@ from swanlab_mcp.server.context import App
 from swanlab_mcp.server.limits import Refused
 from swanlab_mcp.server.replies import is_small, make_error_result, make_reply, make_result
 from swanlab_mcp.server.schemas import make_arguments
-from swanlab_mcp.server.table import WRITE_TOOLS, ToolEntry
+from swanlab_mcp.server.table import ADMIN_TOOLS, WRITE_TOOLS, ToolEntry
 
 __all__ = ["call_tool"]
 
@@ -176,6 +176,11 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
         raise InvalidArgument(
             say("The tool {name!r} is disabled: this server is read-only.", name=name),
             hint=say("The user can start the server with --allow-writes to enable it."),
+        )
+    if name in {entry.name for entry in ADMIN_TOOLS}:
+        raise InvalidArgument(
+            say("The tool {name!r} is disabled.", name=name),
+            hint=say("The user can start the server with --admin-tools to enable it."),
         )
     near = find_near_names(name, known)
     raise InvalidArgument(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from swanlab_mcp.core.observation import CacheRead, Event
-from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS
+from swanlab_mcp.server.table import EVERY_TOOL
 
 __all__ = ["Metrics"]
 
@@ -16,7 +16,7 @@ _METHODS = (
     "completion/complete", "initialize", "ping", "prompts/get", "prompts/list", "resources/list", "resources/read",
     "resources/templates/list", "server/discover", "tools/list",
 )  # fmt: skip
-_KNOWN = {*_METHODS, *(entry.name for entry in (*TOOLS, *WRITE_TOOLS))}
+_KNOWN = {*_METHODS, *(entry.name for entry in EVERY_TOOL)}
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.present.views import CURVES
 
-__all__ = ["TOOLS", "WRITE_TOOLS", "Operation", "ToolEntry"]
+__all__ = ["ADMIN_TOOLS", "EVERY_TOOL", "TOOLS", "WRITE_TOOLS", "Operation", "ToolEntry"]
 
 Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
@@ -67,3 +67,8 @@ WRITE_TOOLS = (
     ToolEntry("delete_experiments", "changes", "Delete experiments", read_only=False),
     ToolEntry("delete_project", "changes", "Delete a project", read_only=False),
 )
+
+# only with --admin-tools
+ADMIN_TOOLS = (ToolEntry("get_server_info", "administration", "Get information about a self-hosted SwanLab"),)
+
+EVERY_TOOL = (*TOOLS, *WRITE_TOOLS, *ADMIN_TOOLS)

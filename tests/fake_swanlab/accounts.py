@@ -185,3 +185,33 @@ def delete_project(ask: Ask) -> Any:
 @routes.add("GET", "self_hosted/info")
 def get_self_hosted(ask: Ask) -> Any:
     return asdict(ask.state.self_hosted) | {"root": ask.user is ask.state.users[0]}
+
+
+def check_root(ask: Ask) -> None:
+    if ask.user is not ask.state.users[0]:
+        raise ApiError(403, "No permission")
+
+
+@routes.add("GET", "self_hosted/users")
+def list_server_users(ask: Ask) -> Any:
+    check_root(ask)
+    return cut_page(ask, ask.state.users, lambda user: {"username": user.username, "name": user.name} | user.profile)
+
+
+@routes.add("GET", "self_hosted/projects")
+def list_server_projects(ask: Ask) -> Any:
+    check_root(ask)
+    return cut_page(ask, ask.state.projects, write_project)
+
+
+@routes.add("GET", "self_hosted/groups")
+def list_server_groups(ask: Ask) -> Any:
+    check_root(ask)
+    return cut_page(ask, ask.state.workspaces, lambda workspace: workspace.to_wire(ask.user.username))
+
+
+@routes.add("GET", "self_hosted/summary")
+def summarise_server(ask: Ask) -> Any:
+    check_root(ask)
+    experiments = sum(len(project.experiments) for project in ask.state.projects)
+    return {"users": len(ask.state.users), "experiments": experiments, "storage": 1_000_000 * experiments}

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import bpe_openai
+import bpe_openai  # pyright: ignore[reportMissingTypeStubs] it has none
 import pytest
 
 import swanlab_mcp
-from swanlab_mcp.server.table import TOOLS, WRITE_TOOLS
+from swanlab_mcp.server.table import ADMIN_TOOLS, EVERY_TOOL, TOOLS, WRITE_TOOLS
 from swanlab_mcp.settings import Settings
 from tests.conftest import session
 from tests.examples import IN_DEMO, read_examples
@@ -20,13 +20,13 @@ from tests.examples import IN_DEMO, read_examples
 pytestmark = pytest.mark.anyio
 
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
-# names, descriptions and input schemas of all tools, in o200k tokens
+# names, descriptions and input schemas of all tools but those for administrators, in o200k tokens
 MOST_TOKENS = 8000
 
 
 @pytest.fixture
 async def tools() -> list[Any]:
-    async with session(replace(DEMO, allow_writes=True)) as client:
+    async with session(replace(DEMO, allow_writes=True, admin_tools=True)) as client:
         return (await client.list_tools()).tools
 
 
@@ -63,14 +63,14 @@ async def test_output_schemas_match_the_envelope(tools: list[Any]) -> None:
 
 
 async def test_every_tool_and_argument_has_a_full_description(tools: list[Any]) -> None:
-    assert [tool.name for tool in tools] == [entry.name for entry in (*TOOLS, *WRITE_TOOLS)]
-    read_only = {entry.name for entry in TOOLS}
+    assert [tool.name for tool in tools] == [entry.name for entry in EVERY_TOOL]
+    read_only = {entry.name for entry in EVERY_TOOL if entry.read_only}
     words: list[int] = []
     for tool in tools:
         assert tool.title
         assert "Example: {" in tool.description
         assert "Returns" in tool.description
-        assert any(f"{other.name}" in tool.description for other in (*TOOLS, *WRITE_TOOLS) if other.name != tool.name)
+        assert any(f"{other.name}" in tool.description for other in EVERY_TOOL if other.name != tool.name)
         assert tool.annotations.read_only_hint is (True if tool.name in read_only else None)
         words += [len(about["description"].split()) for about in tool.input_schema["properties"].values()]
     assert sum(words) / len(words) >= 8
@@ -78,7 +78,9 @@ async def test_every_tool_and_argument_has_a_full_description(tools: list[Any]) 
 
 
 async def test_tool_list_keeps_its_budget(tools: list[Any]) -> None:
-    listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    admin = {entry.name for entry in ADMIN_TOOLS}
+    kept = [tool for tool in tools if tool.name not in admin]
+    listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in kept]
     counted = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in listed]
     text = json.dumps(counted, ensure_ascii=False, separators=(",", ":"))
     assert len(bpe_openai.get_encoding("o200k_base").encode(text)) <= MOST_TOKENS

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
-from swanlab_mcp.client.cloud.fields import read_list
+from swanlab_mcp.client.cloud.fields import get_object, get_text, read_list, require
 from swanlab_mcp.client.cloud.listed_summaries import SUMMARIES_AT_ONCE, ListedSummaries
 from swanlab_mcp.client.cloud.metrics import MetricQueries
 from swanlab_mcp.client.cloud.paging import HandOn
@@ -17,13 +17,14 @@ from swanlab_mcp.client.cloud.wire import (
     read_experiment,
     read_project,
     read_reference,
+    read_server_info,
     read_user,
     read_workspace,
     write_filter,
 )
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather, yield_often
-from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.errors import NotFound, PermissionDenied, SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
     ApiResponse,
@@ -37,6 +38,8 @@ from swanlab_mcp.core.models import (
     Workspace,
 )
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
+from swanlab_mcp.core.server_info import ServerInfo, ServerRows
+from swanlab_mcp.core.untrusted import limit_value
 
 __all__ = ["CloudClient"]
 
@@ -270,6 +273,51 @@ class CloudClient(MetricQueries):
         self._writes += 1
         self._references.forget(ref)
 
+    async def get_server_info(self) -> ApiResponse[ServerInfo]:
+        info = await self._require_root()
+        if info.expired:
+            # SwanLab's own client requests nothing else then
+            note = say("The licence has expired: users, projects and usage are unknown.")
+            return ApiResponse(data=info, notes=[note])
+        kinds: tuple[ServerRows, ...] = ("users", "projects", "workspaces")
+        usage, *totals = await gather(
+            self._transport.get("self_hosted", "summary"), *(self._read_server(kind, 0, 10) for kind in kinds)
+        )
+        counts = {kind: total for kind, (_, total) in zip(kinds, totals, strict=True)}
+        return ApiResponse(data=info.model_copy(update={**counts, "usage": limit_value(get_object(usage))}))
+
+    async def list_on_server(
+        self, rows: ServerRows, *, offset: int = 0, limit: int | None = None
+    ) -> ApiResponse[list[Any]]:
+        await self._require_root()
+        found, total = await self._read_server(rows, offset, limit)
+        return ApiResponse(data=found, page=Page(returned=len(found), total=total))
+
+    async def _read_server(self, rows: ServerRows, offset: int, limit: int | None) -> tuple[list[Any], int]:
+        path, read, what = {
+            "users": ("users", _read_listed_user, say("users")),
+            "projects": ("projects", read_project, say("projects")),
+            "workspaces": ("groups", read_workspace, say("workspaces")),
+        }[rows]
+        return await self._lists.read(("self_hosted", path), {}, read, offset, limit, what)
+
+    async def _require_root(self) -> ServerInfo:
+        """Return the licence. Raises NotFound if not self-hosted, PermissionDenied without a root key."""
+        try:
+            about = get_object(await self._transport.get("self_hosted", "info"))
+        except SwanLabError as error:
+            if error.status not in NOT_OFFERED:
+                raise
+            about = dict[str, Any]()
+        if about.get("enabled") is not True:
+            raise NotFound(say("This SwanLab server is not self-hosted, or too old to describe itself."))
+        if about.get("root") is not True:
+            raise PermissionDenied(
+                say("The API key is not a root key of this SwanLab server."),
+                hint=say("Only the administrators of a self-hosted server may see its users, projects and usage."),
+            )
+        return read_server_info(about)
+
     async def aclose(self) -> None:
         await self._transport.aclose()
 
@@ -280,3 +328,7 @@ class CloudClient(MetricQueries):
             if error.status not in NOT_OFFERED:
                 raise
             return error
+
+
+def _read_listed_user(item: dict[str, Any]) -> User:
+    return read_user(item, require(item, "username", say("a user")), get_text(item.get("name")))

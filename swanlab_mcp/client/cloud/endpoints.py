@@ -8,7 +8,7 @@ __all__ = ["name_endpoint"]
 _WORDS = {
     *("api_key", "column", "csv", "experiment", "export", "files", "get", "group", "groups", "house", "keys", "log"),
     *("login", "media", "metrics", "presigned", "profile", "project", "resources", "runs", "scalar", "shows"),
-    *("summaries", "user"),
+    *("info", "projects", "self_hosted", "summaries", "summary", "user", "users"),
 }
 
 

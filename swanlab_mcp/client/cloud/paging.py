@@ -166,12 +166,17 @@ class _Reading(Generic[T]):
         async def read_items() -> None:
             async with self._turn:
                 # one page at a time, to keep the event loop free
-                rows.extend((str(item.get("cuid") or item.get("name")), self._read(item)) for item in items)
+                rows.extend((_identify(item), self._read(item)) for item in items)
                 await asyncio.sleep(0)
             await self._stage.advance()
 
         hand_on = self._hand_on
         await (gather(hand_on(items, self.total, is_last=not self._left), read_items()) if hand_on else read_items())
+
+
+def _identify(item: dict[str, Any]) -> str:
+    # of a whole server, users have equal names, and projects of several workspaces too
+    return str(item.get("cuid") or item.get("path") or item.get("username") or item.get("name"))
 
 
 def _count_pages(items: int, size: int) -> int:

@@ -36,6 +36,7 @@ from swanlab_mcp.core.models import (
     Workspace,
 )
 from swanlab_mcp.core.records import read_time
+from swanlab_mcp.core.server_info import ServerInfo
 from swanlab_mcp.core.untrusted import limit_value
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "read_media",
     "read_project",
     "read_reference",
+    "read_server_info",
     "read_summary",
     "read_total",
     "read_urls",
@@ -88,6 +90,14 @@ def read_user(item: Any, username: str, name: str) -> User:
     profile = get_object(item)
     fields = ("bio", "institution", "school", "email", "location", "url")
     return User(username=username, name=name, **{field: get_text(profile.get(field)) for field in fields})
+
+
+def read_server_info(item: Any) -> ServerInfo:
+    """Return the licence of a self-hosted server."""
+    about = get_object(item)
+    return ServerInfo(
+        plan=get_text(about.get("plan")), expired=about.get("expired") is True, seats=get_integer(about.get("seats"))
+    )
 
 
 def read_project(item: Any) -> Project:

@@ -37,6 +37,7 @@ from swanlab_mcp.core.models import (
 )
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Ref, WorkspaceRef
+from swanlab_mcp.core.server_info import ServerInfo, ServerRows
 from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["OfflineClient"]
@@ -243,6 +244,18 @@ class OfflineClient:
         description: str,  # noqa: ARG002 read-only
     ) -> ApiResponse[Project]:
         self.require_writable(ref.parent)
+
+    async def get_server_info(self) -> ApiResponse[ServerInfo]:
+        raise NotAvailableOffline(say("Runs on disk belong to no SwanLab server."))
+
+    async def list_on_server(
+        self,
+        rows: ServerRows,  # noqa: ARG002 no server
+        *,
+        offset: int = 0,  # noqa: ARG002 no server
+        limit: int | None = None,  # noqa: ARG002 no server
+    ) -> ApiResponse[list[Any]]:
+        return ApiResponse(data=[], notes=(await self.get_server_info()).notes)
 
     async def aclose(self) -> None:
         self._catalogue.clear()
