@@ -245,6 +245,7 @@ class PlottedCurve(Record):
     )
     n_last: int | None = Field(default=None, exclude_if=is_none, description="Experiments that reach the last step")
     x: Number | None = Field(default=None, exclude_if=is_none, description="The place of an experiment's point")
+    colour: Number | None = Field(default=None, exclude_if=is_none, description="The number that colours the point")
     last: Extreme | None = Field(default=None, exclude_if=is_none)
     low: Number | None = Field(default=None, exclude_if=is_none, description="The band of a group at the last step")
     high: Number | None = Field(default=None, exclude_if=is_none)

@@ -210,7 +210,7 @@ GroupBy = Annotated[
     str,
     Field(
         max_length=512,
-        description="Draw means with bands of groups: seed (repeats of a setting) or a config key such as lr",
+        description="Draw means with bands of groups: seed (repeats) or a config key; colours points, also metric.KEY",
     ),
 ]
 BandKind = Annotated[

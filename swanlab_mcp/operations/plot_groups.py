@@ -13,9 +13,9 @@ from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote
 
-__all__ = ["PlotGroup", "find_config_values", "group_experiments"]
+__all__ = ["REPEATS", "PlotGroup", "find_config_values", "group_experiments"]
 
-_REPEATS = "seed"
+REPEATS = "seed"
 _NAMED_BY = 3  # keys of a setting's name
 
 
@@ -32,7 +32,7 @@ def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGr
     Raises NotFound if no experiment has the config key.
     """
     configs = [flatten(one.profile.get("config")) for one in experiments]
-    if by != _REPEATS:
+    if by != REPEATS:
         values = find_config_values(experiments, by)
         return [
             PlotGroup([(by.removeprefix("config."), values[places[0]])], places)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from swanlab_mcp.analysis.bands import Spread
 from swanlab_mcp.analysis.metric_catalogue import describe_key
@@ -35,7 +35,7 @@ from swanlab_mcp.operations.keys import match_known_keys
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.metrics import read_selection
 from swanlab_mcp.operations.partial import read_known
-from swanlab_mcp.operations.plot_groups import PlotGroup, find_config_values, group_experiments
+from swanlab_mcp.operations.plot_groups import REPEATS, PlotGroup, find_config_values, group_experiments
 from swanlab_mcp.operations.reading import read_every_point
 
 __all__ = ["CLOCKS", "METRIC", "MOST_CURVES", "Plot", "PlottedExperiment", "PlottedSeries", "plot_metrics"]
@@ -49,7 +49,8 @@ _Answers = Sequence[tuple["PlottedExperiment", ApiResponse[dict[str, Points]]]]
 class PlottedExperiment(NamedTuple):
     """An experiment of a plot; `label` is its id or path; `began` is in seconds since 1970, 0 for unknown.
 
-    `axis` holds the values of the x axis by step, if a metric is the x axis; `place` the place of its only point.
+    `axis` holds the values of the x axis by step, if a metric is the x axis; `place` the place of its only point, and
+    `shade` the number that colours it.
     """
 
     ref: ExperimentRef
@@ -60,6 +61,7 @@ class PlottedExperiment(NamedTuple):
     found: Experiment
     axis: Mapping[int, float] = MappingProxyType({})
     place: float = math.nan
+    shade: float = math.nan
 
 
 class PlottedSeries(NamedTuple):
@@ -73,7 +75,8 @@ class PlottedSeries(NamedTuple):
 class Plot(NamedTuple):
     """The series of a plot and its options; `links` lead to the project pages.
 
-    `groups` hold places in `experiments`. With `is_scatter`, each series is the summary of an experiment: a point.
+    `groups` hold places in `experiments`. With `is_scatter`, each series is the summary of an experiment: a point,
+    coloured by the number `colour`, unless this is "".
     """
 
     series: Sequence[PlottedSeries]
@@ -87,6 +90,7 @@ class Plot(NamedTuple):
     groups: Sequence[PlotGroup] = ()
     band: Spread = "sd"
     is_scatter: bool = False
+    colour: str = ""
 
 
 async def plot_metrics(
@@ -121,12 +125,13 @@ async def plot_metrics(
             raise missing
         notes.append(str(missing))
     is_scatter = x_axis.startswith((_CONFIG, METRIC))
-    groups = group_experiments([one.found for one in experiments], group_by) if group_by else []
+    colour = _choose_colour(experiments, group_by) if is_scatter else ""
+    groups = [] if is_scatter else _group(experiments, group_by)
     _refuse_many(len(wanted) if is_scatter else _count_curves(experiments, wanted, groups))
     if x_axis.startswith(_CONFIG):
         experiments = _place(experiments, x_axis, notes)
-    read = partial(_read_summary if is_scatter else _read, client, x_axis=x_axis)
-    answers = await progress.follow("experiments", *(read(one, wanted) for one in experiments))
+    read = partial(_read_summary, client, colour=colour) if is_scatter else partial(_read, client)
+    answers = await progress.follow("experiments", *(read(one, wanted, x_axis=x_axis) for one in experiments))
     if x_axis.startswith(METRIC):
         answers = _keep_placed(answers, x_axis, notes)
     notes += [note for _, answer in answers for note in answer.notes]
@@ -142,12 +147,67 @@ async def plot_metrics(
         if key not in one.keys and key in keys
     ]
     experiments = [one for one, _ in answers]
+    if colour:
+        experiments = _shade(experiments, colour, notes)
+        answers = [(one, answer) for one, (_, answer) in zip(experiments, answers, strict=True)]
+    elif is_scatter:
+        groups = _group(experiments, group_by)
     series = [PlottedSeries(one, key, points) for one, answer in answers for key, points in (answer.data or {}).items()]
     links = [client.at(one.ref).get_link(one.ref.parent.experiment("<cuid>")) for one in experiments]
     plot = Plot(
-        series, selection, x_axis, smoothing, log_y, links, log_x, experiments, groups, band, is_scatter=is_scatter
+        series, selection, x_axis, smoothing, log_y, links, log_x, experiments, groups, band, is_scatter, colour
     )
     return ApiResponse(data=plot, notes=notes)
+
+
+def _group(experiments: Sequence[PlottedExperiment], group_by: str) -> list[PlotGroup]:
+    if group_by.startswith(METRIC):
+        raise InvalidArgument(
+            say("{key} colours points, but these are curves.", key=quote(group_by)),
+            hint=say("Group by a config key, or pass x_axis=config.KEY or metric.KEY."),
+        )
+    return group_experiments([one.found for one in experiments], group_by) if group_by else []
+
+
+def _choose_colour(experiments: Sequence[PlottedExperiment], group_by: str) -> str:
+    """Return what colours points on a scale, a metric or a config key with different numbers; "" for groups."""
+    if group_by.startswith(METRIC):
+        return group_by
+    if group_by in ("", REPEATS):
+        return ""
+    values = [value for value in find_config_values([one.found for one in experiments], group_by) if value != ""]
+    return group_by if all(map(_is_number, values)) and len(set(values)) > 1 else ""
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[str]) -> list[PlottedExperiment]:
+    """Return the experiments with the number that colours their points; NotFound if all lack it."""
+    shaded = [*experiments]
+    if not colour.startswith(METRIC):
+        values = find_config_values([one.found for one in experiments], colour)
+        shaded = [
+            one._replace(shade=float(value)) if _is_number(value) else one
+            for one, value in zip(experiments, values, strict=True)
+        ]
+    without = sum(not math.isfinite(one.shade) for one in shaded)
+    key = colour.removeprefix(METRIC)
+    if without == len(shaded):
+        raise match_known_keys(dict.fromkeys(name for one in shaded for name in one.keys), [key])[1] or NotFound(
+            say("No experiment has a finite value of {key}.", key=quote(key))
+        )
+    if without:
+        notes.append(
+            say_plural(
+                "{count} experiment without a finite value of {key} is grey.",
+                "{count} experiments without a finite value of {key} are grey.",
+                without,
+                key=quote(key),
+            )
+        )
+    return shaded
 
 
 def _count_curves(experiments: Sequence[PlottedExperiment], wanted: Sequence[str], groups: Sequence[PlotGroup]) -> int:
@@ -172,9 +232,7 @@ def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[st
     """Return the experiments whose config value is a number, with it."""
     values = find_config_values([one.found for one in experiments], x_axis)
     placed = [
-        one._replace(place=float(value))
-        for one, value in zip(experiments, values, strict=True)
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        one._replace(place=float(value)) for one, value in zip(experiments, values, strict=True) if _is_number(value)
     ]
     if not placed:
         raise InvalidArgument(
@@ -260,20 +318,21 @@ def _choose_result(key: str, values: Sequence[float]) -> float:
 
 
 async def _read_summary(
-    client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str
+    client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str, colour: str
 ) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
-    """Return the smallest, largest and last value of each key as its points."""
+    """Return the smallest, largest and last value of each key as its points, with the experiment's place and shade."""
     answer = await client.at(one.ref).get_summary(one.ref)
     points: dict[str, Points] = {}
-    axis = [x_axis.removeprefix(METRIC)] if x_axis.startswith(METRIC) else []
-    for key in dict.fromkeys([*wanted, *axis]):
+    x_key, colour_key = (name.removeprefix(METRIC) if name.startswith(METRIC) else "" for name in (x_axis, colour))
+    for key in dict.fromkeys([*wanted, x_key, colour_key]):
         found = (answer.data or {}).get(key)
         if found and found.value is not None and found.step is not None:
             values = {end.step: float(end.value) for end in (found.min, found.max) if end and end.step is not None}
             values[found.step] = float(found.value)
             steps = sorted(values)
             points[key] = Points(steps, [values[step] for step in steps], [0] * len(steps))
-    for key in axis:
-        if key in points:
-            one = one._replace(place=_choose_result(key, points[key].values))
+    if x_key in points:
+        one = one._replace(place=_choose_result(x_key, points[x_key].values))
+    if colour_key in points:
+        one = one._replace(shade=_choose_result(colour_key, points[colour_key].values))
     return one, ApiResponse(data={key: points[key] for key in wanted if key in points}, notes=answer.notes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swanlab_mcp.present.chart_margins import Writer
 from swanlab_mcp.present.fonts import SANS
@@ -16,7 +16,16 @@ from swanlab_mcp.present.fonts import SANS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LOG_ENDS", "Scales", "fit_ticks", "hide_overlapping_ticks", "set_axes", "widen"]
+__all__ = [
+    "LOG_ENDS",
+    "Scales",
+    "fit_ticks",
+    "hide_overlapping_ticks",
+    "list_ticks",
+    "set_axes",
+    "show_number",
+    "widen",
+]
 
 # larger magnitudes are drawn at these limits, because margins and ticks would overflow
 _ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
@@ -44,22 +53,20 @@ class Scales(NamedTuple):
 
 
 def set_axes(axes: Axes, scales: Scales, size: float) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     if scales.log_x:
         axes.set_xscale("log")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(max(2, round(axes.bbox.width / 80))))
+        axes.xaxis.set_major_locator(_locate(max(2, round(axes.bbox.width / 80))))
     if scales.log_y:
         axes.set_yscale("log")
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(_count_ticks(axes)))
+        axes.yaxis.set_major_locator(_locate(_count_ticks(axes)))
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(which="both", labelsize=size, labelfontfamily=SANS)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(_show_number)
+    for axis, is_log in ((axes.xaxis, scales.log_x), (axes.yaxis, scales.log_y)):
+        axis.set_major_formatter(show_number if is_log else _make_formatter())
     if scales.log_x:
         axes.xaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_xlim()))
     if scales.log_y:
@@ -78,14 +85,54 @@ def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float
     return low - margin, high + margin
 
 
-def _show_number(value: float, _place: float | None) -> str:
+def show_number(value: float, _place: float | None = None) -> str:
     return (f"{value:.10g}" if abs(value) < 1e7 else f"{value:.4g}").replace("-", "\u2212")
+
+
+def show_numbers(values: Sequence[float]) -> list[str]:
+    """Return the numbers in one form: all with the same decimals, or all with powers of ten."""
+    largest = max(map(abs, values), default=0)
+    form = "f" if 1e-4 <= largest < 1e7 or not largest else "e"
+    digits = next((digits for digits in range(9) if _fits(values, digits, form, 1e-9 * largest)), 9)
+    texts = [f"{value:.{digits}{form}}" if value or form == "f" else "0" for value in values]
+    return [text.replace("-", "\u2212") for text in texts]
+
+
+def _fits(values: Sequence[float], digits: int, form: str, margin: float) -> bool:
+    return all(abs(float(f"{value:.{digits}{form}}") - value) <= margin for value in values)
+
+
+def _make_formatter() -> Any:
+    from matplotlib.ticker import Formatter
+
+    class Numbers(Formatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return show_number(x, pos)
+
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            return show_numbers(values)
+
+    return Numbers()
+
+
+def _locate(count: int) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(count, steps=(1, 2, 2.5, 5, 10))
+
+
+def list_ticks(low: float, high: float, count: int, *, is_log: bool) -> list[float]:
+    """Return round numbers from `low` to `high`."""
+    from matplotlib.ticker import LogLocator
+
+    locator = LogLocator(numticks=count) if is_log else _locate(count)
+    return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
 
 
 def _show_minor(value: float, limits: tuple[float, float]) -> str:
     """Label 2, 3 and 5 times a power of ten if whole powers would be too few labels."""
     is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
-    return _show_number(value, None) if is_shown else ""
+    return show_number(value, None) if is_shown else ""
 
 
 def _show_times(axes: Axes) -> None:
@@ -98,14 +145,12 @@ def _show_times(axes: Axes) -> None:
 
 def fit_ticks(axes: Axes, scales: Scales, size: float, writer: Writer) -> None:
     """Draw fewer ticks, which need fewer digits, if their labels are too wide."""
-    from matplotlib.ticker import MaxNLocator
-
     if scales.log_y:
         return
     low, high = sorted(axes.get_ylim())
     for count in range(_count_ticks(axes), 1, -1):
-        axes.yaxis.set_major_locator(MaxNLocator(count))
-        shown = [_show_number(y, None) for y in axes.yaxis.get_majorticklocs() if low <= y <= high]
+        axes.yaxis.set_major_locator(_locate(count))
+        shown = show_numbers([y for y in axes.yaxis.get_majorticklocs() if low <= y <= high])
         if all(writer.measure(text, size) <= _TICK_WIDTH for text in shown):
             return
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 __all__ = [
-    "BOTTOM", "COLOURS", "DASHES", "DPI", "HEIGHT", "MARKS", "WIDTH", "Entry", "Writer", "add_entries",
+    "BOTTOM", "COLOURS", "DASHES", "DPI", "HEIGHT", "MARKS", "NEUTRAL", "WIDTH", "Entry", "Writer", "add_entries",
     "add_mark_legend", "cut_text", "find_strip",
 ]  # fmt: skip
 
@@ -32,6 +32,7 @@ COLOURS = (
     *("#004269", "#803800", "#00573F", "#8A3F68", "#8F6300", "#1F6F9E", "#777777"),
     *("#7FB8D8", "#EAAE7F", "#7FCEB9", "#E5BBD2", "#F2CF7F", "#B0B0B0"),
 )
+NEUTRAL = COLOURS.index("#777777")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 _NAME, _DETAIL, _LEGEND = 9, 7.5, 8.5  # points
@@ -104,24 +105,27 @@ class Writer:
         self.figure.add_artist(Line2D(xs, ys, transform=IdentityTransform(), **how))
 
 
-def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool) -> tuple[float, bool]:
+def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, least: float = 0) -> tuple[float, bool]:
     """Return where the strip of names starts, in pixels, and whether it has connectors to the ends of the curves.
 
-    `is_direct`: each name belongs to a single curve.
+    `is_direct`: each name belongs to a single curve. The strip is at least `least` pixels wide.
     """
     widths = [
         max(writer.measure(entry.name, _NAME), writer.measure(entry.detail, _DETAIL) if _has_details(entries) else 0)
         for entry in entries
     ]
     has_connectors = is_direct and len(entries) <= _DIRECT and not any(entry.is_dot for entry in entries)
-    return WIDTH - max(widths, default=0) - _SWATCH - 8 - (_CONNECTOR if has_connectors else 0), has_connectors
+    wide = max(least, max(widths, default=0) + _SWATCH + 8 + (_CONNECTOR if has_connectors else 0))
+    return WIDTH - wide, has_connectors
 
 
-def add_entries(writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, *, has_connectors: bool) -> None:
-    """Write the names, the largest last value first, with a connector to each curve that reaches the right side."""
+def add_entries(
+    writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, high: float, *, has_connectors: bool
+) -> None:
+    """Write the names below `high`, the largest last value first, with connectors to curves that end on the right."""
     has_details = _has_details(entries)
     order = sorted(entries, key=lambda entry: -entry.end[1] if entry.end else float("inf"))
-    low, high = 30.0, HEIGHT - 24.0
+    low = 30.0
     gap = min(_LINES if has_details else _LINE, (high - low) / max(len(order), 1))
     heights = [high - place * gap for place in range(len(order))]
     if has_connectors:

@@ -20,6 +20,7 @@ from swanlab_mcp.analysis.bands import choose_limits
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.chart_axes import LOG_ENDS, Scales, fit_ticks, hide_overlapping_ticks, set_axes, widen
+from swanlab_mcp.present.chart_colours import ColourScale, add_colour_bar, measure_bar
 from swanlab_mcp.present.chart_margins import (
     BOTTOM,
     COLOURS,
@@ -63,7 +64,8 @@ class Curve(NamedTuple):
     """A line with a label; `raw` holds the values before smoothing, `band` places, lower and upper bounds.
 
     `number` identifies it in the reply, 0 for its place. Curves of one run have one `colour`; `dash` distinguishes its
-    metrics. `dots` draws points without a line. Values that are not finite are gaps.
+    metrics. `dots` draws points without a line, `shades` holds the numbers that colour them. Values that are not finite
+    are gaps.
     """
 
     label: str
@@ -76,15 +78,21 @@ class Curve(NamedTuple):
     dash: int = 0
     band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None
     dots: bool = False
+    shades: Sequence[float] = ()
 
 
 class Panel(NamedTuple):
-    """Curves of one unit over one pair of axes; `plain_title` replaces a title that no installed font can show."""
+    """Curves of one unit over one pair of axes; `shade_name` names the numbers that colour points.
+
+    `plain_title` and `plain_shade_name` replace those that no installed font can show.
+    """
 
     title: str
     y_label: str
     curves: Sequence[Curve]
     plain_title: str = ""
+    shade_name: str = ""
+    plain_shade_name: str = ""
 
 
 class Chart(NamedTuple):
@@ -129,7 +137,7 @@ def compose(
     panels = _number(panels)
     curves = [curve for panel in panels for curve in panel.curves]
     kinds = [kind for kind in MARKS if any(mark.kind == kind for curve in curves for mark in curve.marks)]
-    texts = [name_x(), *(text for panel in panels for text in (panel.title, panel.y_label))]
+    texts = [name_x(), *(text for panel in panels for text in (panel.title, panel.y_label, panel.shade_name))]
     names = [shorten(curve.label) for curve in curves]
     legend = [_word_mark(kind) for kind in kinds]
     font, missing = find_font([*map(shorten, texts), *names, *legend])
@@ -144,7 +152,12 @@ def compose(
             x_label = name_x()
     scales = Scales(x_label, is_time, log_x, log_y)
     entries, numbered = _list_entries(panels, scales, missing)
-    left, has_connectors = find_strip(writer, entries, is_direct=len(panels) == 1 and len(curves) == len(entries))
+    shades = ColourScale.of(shade for curve in curves for shade in curve.shades)
+    shade_name = _choose(writer, panels[0].shade_name, panels[0].plain_shade_name)
+    is_direct = len(panels) == 1 and len(curves) == len(entries)
+    left, has_connectors = find_strip(
+        writer, entries, is_direct=is_direct, least=measure_bar(writer, shade_name) if shades else 0
+    )
     rows, columns = _arrange(len(panels))
     bottom = BOTTOM if kinds else 0
     hidden, axes = 0, list["Axes"]()
@@ -152,8 +165,11 @@ def compose(
         row, column = divmod(place, columns)
         is_last = place + columns >= len(panels)
         axes.append(_add_axes(figure, (rows, columns), (row, column), left, bottom, is_last=is_last))
-        hidden += _draw_panel(writer, axes[-1], panel, scales, is_last=is_last, is_small=len(panels) > 1)
-    add_entries(writer, axes[0], entries, left, has_connectors=has_connectors)
+        hidden += _draw_panel(writer, axes[-1], panel, scales, shades, is_last=is_last, is_small=len(panels) > 1)
+    high = HEIGHT - 24.0
+    if shades:
+        high = add_colour_bar(writer, shade_name, shades, left)
+    add_entries(writer, axes[0], entries, left, high, has_connectors=has_connectors)
     add_mark_legend(writer, dict(zip(kinds, legend, strict=True)))
     for one in axes:
         hide_overlapping_ticks(one, writer)
@@ -180,6 +196,8 @@ def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) ->
     numbered: list[int] = []
     for panel in panels:
         for curve in panel.curves:
+            if curve.shades:
+                continue
             name = shorten(curve.label)
             key = (name, curve.colour)
             if key in entries:
@@ -219,12 +237,21 @@ def _add_axes(
     )
 
 
-def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_last: bool, is_small: bool) -> int:
+def _draw_panel(
+    writer: Writer,
+    axes: Axes,
+    panel: Panel,
+    scales: Scales,
+    shades: ColourScale | None,
+    *,
+    is_last: bool,
+    is_small: bool,
+) -> int:
     """Draw the curves of a panel, and return how many points are outside its limits."""
     size = 7.5 if is_small else 9
     set_axes(axes, scales, size)
     wide = axes.bbox.width
-    title = panel.plain_title if writer.missing.intersection(panel.title) else panel.title
+    title = _choose(writer, panel.title, panel.plain_title)
     across, up = writer.fit(title, size + 1.5, wide + 14), writer.fit(panel.y_label, size, axes.bbox.height)
     writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10, across, size + 1.5, va="bottom")
     writer.add_text(
@@ -246,6 +273,9 @@ def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_
             axes.plot(xs, ys, alpha=0.25, lw=0.8, color=colour)
     for curve in panel.curves:
         xs, ys = [scales.place(x) for x in curve.xs], scales.keep(curve.ys)
+        if curve.shades and shades:
+            axes.scatter(xs, ys, s=42, c=[shades.colour(shade) for shade in curve.shades], lw=0, zorder=3)
+            continue
         lonely = list(range(len(ys))) if curve.dots else _find_lonely(ys)
         style: Any = "" if curve.dots else DASHES[curve.dash % len(DASHES)]
         axes.plot(
@@ -256,6 +286,10 @@ def _draw_panel(writer: Writer, axes: Axes, panel: Panel, scales: Scales, *, is_
     fit_ticks(axes, scales, size, writer)
     _add_marks(axes, panel.curves, scales)
     return hidden
+
+
+def _choose(writer: Writer, name: str, plain: str) -> str:
+    return plain if writer.missing.intersection(name) else name
 
 
 def _set_limits(axes: Axes, curves: Sequence[Curve], scales: Scales) -> int:

@@ -28,7 +28,7 @@ class InteractiveCurve(NamedTuple):
 
     `began` is in seconds, 0 for unknown.
     `xs` holds the places on an axis other than steps and clocks, NaN for none; `band` the lower and upper bounds.
-    Points with `names` are experiments, drawn without a line.
+    Points with `names` are experiments, drawn without a line; `shades` are the numbers that colour them.
     """
 
     ref: ExperimentRef
@@ -40,6 +40,7 @@ class InteractiveCurve(NamedTuple):
     xs: Sequence[float] | None = None
     band: tuple[Sequence[float], Sequence[float]] | None = None
     names: Sequence[str] | None = None
+    shades: Sequence[float] | None = None
 
 
 def describe_chart(
@@ -71,6 +72,7 @@ def describe_chart(
                     "non_finite": curve.row.non_finite or 0,
                     **_describe_points(curve, count, clean),
                     "best": _describe_best(curve.row),
+                    "better": curve.row.best or "",
                     "events": _list_events(curve),
                 }
                 for curve in curves
@@ -127,6 +129,8 @@ def _describe_points(curve: InteractiveCurve, count: int, clean: Callable[[str],
         }
     if curve.names is not None:
         reported |= {"dots": True, "names": [clean(curve.names[place]) for place in places]}
+    if curve.shades is not None:
+        reported["shades"] = [curve.shades[place] for place in places]
     return reported
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.operations.plotting import CLOCKS, Plot
+from swanlab_mcp.present.chart_colours import ColourScale
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart, label_experiments
 from swanlab_mcp.present.interactive_runs import describe_runs
 from swanlab_mcp.present.plot_lines import Line, Place, choose_value, divide_lines, measure_group, place_lines
-from swanlab_mcp.present.scatter import divide_points, name_place
+from swanlab_mcp.present.scatter import divide_points, name_value
 
 __all__ = ["describe_view"]
 
@@ -22,7 +23,7 @@ def describe_view(
 ) -> dict[str, Any]:
     """Return the data of the interactive chart; `members` are the experiments' lines, `lines` may be of groups."""
     if plot.is_scatter:
-        curves, x_name = _list_points(lines, plot), name_place(plot)
+        curves, x_name = _list_points(lines, plot), name_value(plot.x_axis)
     else:
         name_x, places = place_lines(members, plot.x_axis)
         by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}
@@ -39,8 +40,20 @@ def describe_view(
         "band": plot.band,
         "is_grouped": plot.is_scatter or bool(plot.groups),
         "runs": describe_runs(members, names, clean),
+        **_describe_colours(curves, plot, clean),
     }
     return describe_chart(curves, clean, options)
+
+
+def _describe_colours(
+    curves: Sequence[InteractiveCurve], plot: Plot, clean: Callable[[str], str]
+) -> dict[str, dict[str, Any]]:
+    """Return the scale of the numbers that colour points, if there are such numbers."""
+    scale = ColourScale.of(shade for curve in curves for shade in curve.shades or ())
+    if not scale:
+        return {}
+    ends = {"low": scale.numbers[0], "high": scale.numbers[-1], "is_log": scale.is_log}
+    return {"colours": {"name": clean(name_value(plot.colour)), **ends}}
 
 
 def _list_lines(lines: Sequence[Line], places: Mapping[int, Place], plot: Plot) -> list[InteractiveCurve]:
@@ -72,7 +85,7 @@ def _add_band(curve: InteractiveCurve, line: Line, places: Mapping[int, Place], 
 def _list_points(lines: Sequence[Line], plot: Plot) -> list[InteractiveCurve]:
     curves: list[InteractiveCurve] = []
     for panel, (key, groups) in enumerate(divide_points(lines, plot).items()):
-        for name, own in groups:
+        for number, (name, own) in enumerate(groups):
             if own:
                 row = PlottedCurve(number=len(curves) + 1, name=name, key=key, n=len(own))
                 curves.append(
@@ -84,6 +97,7 @@ def _list_points(lines: Sequence[Line], plot: Plot) -> list[InteractiveCurve]:
                         panel,
                         xs=[line.experiment.place for line in own],
                         names=[line.experiment.name for line in own],
+                        shades=[line.experiment.shade for line in own] if plot.colour and not number else None,
                     )
                 )
     return curves

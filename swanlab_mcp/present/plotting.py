@@ -31,7 +31,7 @@ from swanlab_mcp.present.plot_lines import (
     name_runs,
     place_lines,
 )
-from swanlab_mcp.present.scatter import arrange_points, describe_points, name_place
+from swanlab_mcp.present.scatter import arrange_points, describe_points, name_value
 from swanlab_mcp.present.sparklines import draw_sparkline
 
 __all__ = ["arrange", "publish"]
@@ -172,7 +172,7 @@ def _arrange_panels(
 ) -> tuple[NameAxis, list[Panel]]:
     """Return the name of the x axis and the panels; `members` are the experiments' lines, `lines` may be of groups."""
     if plot.is_scatter:
-        return partial(name_place, plot), arrange_points(lines, plot)
+        return partial(name_value, plot.x_axis), arrange_points(lines, plot)
     name_x, places = place_lines(members, plot.x_axis)
     lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(members, places, strict=True))
     if lost:
@@ -218,7 +218,7 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
             hide(one.title, ""),
             hide(one.y_label, ""),
             [_hide_label(curve, hide) for curve in one.curves],
-            hide(one.plain_title, ""),
+            *(hide(text, "") for text in (one.plain_title, one.shade_name, one.plain_shade_name)),
         )
         for one in panels
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
@@ -9,10 +10,11 @@ from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.i18n import say, say_plural, speak
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import METRIC, Plot
+from swanlab_mcp.present.chart_margins import NEUTRAL
 from swanlab_mcp.present.charts import Curve, Panel
 from swanlab_mcp.present.plot_lines import Line, choose_value, name_group
 
-__all__ = ["arrange_points", "describe_points", "divide_points", "name_place"]
+__all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
@@ -24,15 +26,35 @@ def _describe_point(line: Line) -> PlottedCurve:
     # the value that is not drawn is omitted
     kept = line.row.best or "last"
     others = dict.fromkeys({"min", "max", "last"} - {kept})
-    return line.row.model_copy(update={"x": line.experiment.place, "points": None, "worse_since": None, **others})
+    one = line.experiment
+    shade = one.shade if _is_shaded(line) else None
+    return line.row.model_copy(update={"x": one.place, "colour": shade, "points": None, "worse_since": None, **others})
+
+
+def _is_shaded(line: Line) -> bool:
+    return math.isfinite(line.experiment.shade)
 
 
 def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str, list[Line]]]]:
-    """Return for each key the names and lines of the groups, or one group of all experiments."""
+    """Return for each key the names and lines of the groups, or one group of all experiments.
+
+    Experiments without the number that colours the others are a group, the last.
+    """
+    keys = dict.fromkeys(line.key for line in lines)
+    if plot.colour:
+        key_of_colour = plot.colour.removeprefix(METRIC)
+        names = {True: say("with {key}", key=key_of_colour), False: say("without {key}", key=key_of_colour)}
+        return {
+            key: [
+                (name, [line for line in lines if line.key == key and _is_shaded(line) == is_shaded])
+                for is_shaded, name in names.items()
+            ]
+            for key in keys
+        }
     everything = PlotGroup([], range(len(plot.experiments)))
     places = {one.ref: place for place, one in enumerate(plot.experiments)}
     divided: dict[str, list[tuple[str, list[Line]]]] = {}
-    for key in dict.fromkeys(line.key for line in lines):
+    for key in keys:
         divided[key] = []
         for group in plot.groups or [everything]:
             own = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
@@ -45,11 +67,11 @@ def name_result(key: str, *, is_best: bool) -> str:
     return say("{key} (best)", key=key) if is_best else say("{key} (last)", key=key)
 
 
-def name_place(plot: Plot) -> str:
-    """Return the name of the x axis: a config key, or the metric whose best or last value each point has."""
-    if not plot.x_axis.startswith(METRIC):
-        return plot.x_axis
-    key = plot.x_axis.removeprefix(METRIC)
+def name_value(field: str) -> str:
+    """Return the name of a config key's values, or of the best or last values of a metric."""
+    if not field.startswith(METRIC):
+        return field
+    key = field.removeprefix(METRIC)
     return name_result(key, is_best=bool(describe_key(key).direction))
 
 
@@ -62,14 +84,16 @@ def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
                 name,
                 [line.experiment.place for line in own],
                 [choose_value(line) for line in own],
-                colour=number,
+                colour=NEUTRAL if plot.colour else number,
                 dots=True,
+                shades=[line.experiment.shade for line in own] if plot.colour and not number else (),
             )
             for number, (name, own) in enumerate(groups)
             if own
         ]
         is_best = any(own[-1].row.best for _, own in groups if own)
         with speak("en"):
-            plain = name_result(key, is_best=is_best)
-        panels.append(Panel(name_result(key, is_best=is_best), key, curves, plain))
+            plain = name_result(key, is_best=is_best), name_value(plot.colour)
+        title, colour = name_result(key, is_best=is_best), name_value(plot.colour)
+        panels.append(Panel(title, key, curves, plain[0], colour, plain[1]))
     return panels

@@ -17,10 +17,15 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
+from mcp import Client
+from mcp.client import advertise
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 from PIL import Image
 
 import swanlab_mcp
 from swanlab_mcp.present.text import count_tokens
+from swanlab_mcp.present.views import DATA
+from swanlab_mcp.server.app import create_server
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import run
 from tests.conftest import session, text_of
@@ -375,9 +380,48 @@ async def test_results_can_be_drawn_over_another_result(settings: Settings, swee
     assert [row["x"] for row in read_rows(last)] == ["7", "8", "9"]
 
 
+@pytest.mark.parametrize("by", ["config.seed", "metric.epoch"])
+async def test_third_number_colours_points_on_a_scale(settings: Settings, sweep: State, by: str) -> None:
+    project = sweep.projects[-1]
+    sweep.add_experiment(project, "bare", cuid="bare", config={"lr": 0.3}, metrics={"val/loss": [(0, 1.0), (1, 0.5)]})
+    given = {"project": "sweep", "exp_cuids": ["bare", *ALL[:10]], "keys": ["val/loss"], "x_axis": "config.lr"}
+    async with session(settings) as client:
+        png, text = await plot(client, **given, group_by=by)
+        plain, _ = await plot(client, **given)
+        grouped, _ = await plot(client, **given, group_by="seed")
+    colours = ["", *(("0123" + "4") * 2 if by == "config.seed" else ["9.9", "9.9", "9.9", "9.9", "5.9"] * 2)]
+    assert [row["colour"] for row in read_rows(text)] == colours
+    assert f"1 experiment without a finite value of {by.removeprefix('metric.')} is grey." in text
+    assert len({png, plain, grouped}) == 3
+    # the bar has the colours of its two ends, and other pictures have not
+    for picture, is_scaled in ((png, True), (plain, False), (grouped, False)):
+        pixels: Any = Image.open(io.BytesIO(picture)).convert("RGB").get_flattened_data()
+        ends = [(0x44, 0x01, 0x54), (0xA0, 0xDA, 0x39)]
+        near = [sum(max(abs(a - b) for a, b in zip(one, end, strict=True)) < 24 for one in pixels) for end in ends]
+        assert (min(near) > 50) == is_scaled
+
+
+async def test_groups_count_only_the_experiments_that_are_drawn(settings: Settings, sweep: State) -> None:
+    project = sweep.projects[-1]
+    for number, config in enumerate([{"opt": "sgd"}, {"opt": "sgd", "lr": 1}, {"opt": "adam", "lr": 2}]):
+        sweep.add_experiment(
+            project, f"o{number}", cuid=f"o{number}", config=config, metrics={"val/loss": [(0, 1.0), (1, 1.0 + number)]}
+        )
+    given = {"project": "sweep", "exp_cuids": ["o0", "o1", "o2"], "keys": ["val/loss"], "x_axis": "config.lr"}
+    capabilities = [advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})]
+    async with Client(create_server(settings), extensions=capabilities) as client:
+        result = await client.call_tool("plot_metrics", {**given, "group_by": "opt"})
+    assert result.meta
+    curves = result.meta[DATA]["curves"]
+    assert [(one["name"], one["n"]) for one in result.meta[DATA]["experiments"]] == [("opt=sgd", 1), ("opt=adam", 1)]
+    assert [one["names"] for one in curves] == [["o1"], ["o2"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        ({"group_by": "metric.epoch"}, "metric.epoch colours points, but these are curves."),
+        ({"x_axis": "config.lr", "group_by": "metric.epcoh"}, "Similar names among its 2: epoch"),
         ({"x_axis": "metric.val/los"}, "Similar names among its 2: val/loss"),
         ({"group_by": "learning"}, "No experiment has a config key learning. Similar names: lr, seed."),
         ({"x_axis": "epcoh"}, "Similar names among its 2: epoch"),

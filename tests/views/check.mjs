@@ -26,6 +26,7 @@ const several = await ask({ project: "digits-mlp", exp_cuids: ["lr-0.1", "lr-1"]
 const units = await ask({ project: "digits-mlp", exp_cuids: ["lr-0.01", "lr-0.1", "lr-1", "cosine-128-64-ckpt"], keys: ["val/loss", "val/acc"] });
 const groups = await ask({ project: "digits-mlp", exp_cuids: SEEDS, keys: ["val/loss"], group_by: "seed" });
 const scatter = await ask({ project: "digits-mlp", exp_cuids: SWEEP, keys: ["val/loss"], x_axis: "config.lr", log_x: true });
+const shaded = await ask({ project: "digits-mlp", exp_cuids: SWEEP, keys: ["val/loss"], x_axis: "config.lr", log_x: true, group_by: "metric.val/acc" });
 const smooth = await ask({ ...LOSSES, smoothing: 0.8 });
 await client.close();
 
@@ -219,6 +220,11 @@ const checks = {
     const drawn = await frame.evaluate(() => panels[0].placed[0].points.map((point) => point.drawn));
     drawn.forEach((value, place) => assert.ok(Math.abs(value - expected[place]) < 1e-9));
     assert.match((await column("Value"))[0], /^[\d.]+ \(~[\d.]+\) @ 40$/);
+    const star = await frame.evaluate(() => panels[0].placed[0].events.find((event) => event.kind === "best"));
+    const least = Math.min(...expected);
+    assert.equal(star.step, smooth._meta[DATA].curves[0].steps[expected.indexOf(least)]);
+    assert.ok(Math.abs(star.value - least) < 1e-9);
+    assert.match(await text("#notes"), /Stars mark the best smoothed value/);
     await frame.click("#lines .toggle >> nth=2");
     await frame.check("#log");
     await settle();
@@ -351,19 +357,59 @@ const checks = {
     const found = await frame.$$eval("#runs tbody td:last-child", (cells) => cells.map((cell) => Number(cell.textContent)));
     assert.deepEqual(found, [...found].sort((one, other) => one - other));
     await take("sweep");
+    const overlapping = await frame.$$eval("#sweep svg .label, #sweep svg .key", (found) => {
+      const boxes = found.map((one) => one.getBoundingClientRect());
+      return boxes.flatMap((one, place) => boxes.slice(0, place).filter((other) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom)).length;
+    });
+    assert.equal(overlapping, 0);
     await show(scatter, { theme: "dark", locale: "zh" }, 390);
     await frame.waitForSelector("#sweep svg path.run");
     await take("sweep-phone-dark-chinese");
     assert.equal(await frame.evaluate(() => document.documentElement.scrollWidth), 390);
   },
 
+  async "a third number colours the points on a scale"() {
+    await show(shaded);
+    assert.match(await text("#colours"), /^colour: val\/acc \(best\) 0\.\d+ +0\.\d+$/);
+    const seen = await frame.evaluate(() => {
+      const { plot, placed: [{ points }] } = panels[0];
+      const { data } = plot.ctx.getImageData(0, 0, plot.ctx.canvas.width, plot.ctx.canvas.height);
+      return points.map((point) => {
+        const at = (plot.valToPos(point.x, "x", true) | 0) + (plot.valToPos(point.drawn, "y", true) | 0) * plot.ctx.canvas.width;
+        return { share: point.share, green: data[at * 4 + 1] };
+      });
+    });
+    assert.deepEqual([Math.min(...seen.map(({ share }) => share)), Math.max(...seen.map(({ share }) => share))], [0, 1]);
+    const ordered = [...seen].sort((one, other) => one.share - other.share).map(({ green }) => green);
+    assert.ok(ordered.at(-1) > ordered[0] + 100, JSON.stringify(seen));
+    await take("coloured");
+    await show(shaded, { theme: "dark", locale: "zh" }, 390);
+    await take("coloured-phone-dark-chinese");
+    await show(scatter);
+    assert.ok(!(await isVisible("#colours")));
+  },
+
+  async "on paper the tables are whole"() {
+    await show(several, { theme: "light", locale: "en" }, 703);
+    await frame.evaluate(() => { document.getElementById("sweep").open = true; });
+    await page.emulateMedia({ media: "print" });
+    await settle();
+    const cut = await frame.$$eval(".rows", (found) => found.filter((one) => one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight).map((one) => one.id));
+    assert.deepEqual(cut, []);
+    await take("print");
+    await page.emulateMedia({ media: "screen" });
+  },
+
   async "few extreme points lie outside, until they are zoomed on"() {
     await show(craft([{ values: [900, 500, ...Array.from({ length: 200 }, (_, place) => 2 - place / 200)] }]));
     assert.ok(await frame.evaluate(() => panels[0].plot.scales.y.max < 3));
     assert.match(await text("#notes"), /2 extreme points lie outside/);
+    assert.deepEqual(await texts(".mark.outside"), ["▲"]);
+    await take("outside");
     await frame.evaluate(() => zoomTo([0, 10]));
     await settle();
     assert.ok(await frame.evaluate(() => panels[0].plot.scales.y.max > 900));
+    assert.deepEqual(await texts(".mark.outside"), []);
   },
 
   async "the host's theme changes page and curves, without one the reader's counts"() {
@@ -418,7 +464,7 @@ const checks = {
 
   async "axe-core finds no violation in light and dark, with everything open"() {
     for (const theme of ["light", "dark"]) {
-      for (const [name, result] of Object.entries({ losses, several, units, groups, scatter })) {
+      for (const [name, result] of Object.entries({ losses, several, units, groups, scatter, shaded })) {
         await show(result, { theme, locale: theme === "dark" ? "zh" : "en" });
         for (const id of ["sweep", "events", "told"]) await frame.evaluate((which) => { document.getElementById(which).open = true; }, id);
         if (name === "several") await frame.click("#lines .toggle >> nth=0");

@@ -13,14 +13,28 @@ const COLOURS = {
     "#E8BDD5", "#F5CC75", "#7A9BD1", "#B0B0B0", "#4F8FA8", "#B5763F", "#4F9C80", "#A0688A", "#A98A3A", "#FFFFFF",
   ],
 };
+const NEUTRAL = { light: "#777777", dark: "#8b939c" };
+// the picture's scale; on dark, without the colours that the background would hide
+const SHADES = {
+  light: ["#440154", "#46327E", "#365C8D", "#277F8E", "#1FA187", "#4AC16D", "#A0DA39"],
+  dark: ["#8577C9", "#5B8CC9", "#3FA3B5", "#35B779", "#6ECE58", "#B5DE2B", "#FDE725"],
+};
+const STEPS = 24; // colours of points
 const DASHES = [[], [9, 4], [2, 3]];
 const BORDERS = ["solid", "dashed", "dotted"];
-const GLYPHS = { best: "★", "non-finite": "✕", worsening: "▲" };
+const GLYPHS = { best: "★", "non-finite": "✕", worsening: "◆" };
 const NEAR = 6; // pixels
 const BELOW = -400; // a power of ten below all values
 
 function colourOf(number, theme) {
   return COLOURS[theme][number % COLOURS[theme].length];
+}
+
+function shadeOf(share, theme) {
+  const at = share * (SHADES[theme].length - 1);
+  const first = Math.min(Math.floor(at), SHADES[theme].length - 2);
+  const [from, to] = [first, first + 1].map((place) => SHADES[theme][place].slice(1).match(/../g).map((part) => parseInt(part, 16)));
+  return mix([from, to], at - first);
 }
 
 function makeDot(colour) {
@@ -34,7 +48,7 @@ function listSeries(visible, { isLogY, theme, weight }) {
   const tables = [], series = [{}], bands = [], lonely = [], owners = [];
   const raiseAll = (points, name) => points.map((point) => raise(point[name], isLogY));
   for (const { curve, points } of visible.filter((one) => one.points.length)) {
-    const stroke = colourOf(curve.experiment, theme);
+    const stroke = curve.isNeutral ? NEUTRAL[theme] : colourOf(curve.experiment, theme);
     const columns = [points.map((point) => point.x)];
     const add = (column, options) => {
       const number = series.length;
@@ -49,9 +63,20 @@ function listSeries(visible, { isLogY, theme, weight }) {
     } else if (weight && !curve.dots) {
       add(raiseAll(points, "value"), { width: 1, alpha: 0.3 });
     }
-    const dots = { paths: () => null, points: { show: true, size: 8, fill: stroke, stroke } };
-    add(raiseAll(points, "drawn"), curve.dots ? dots : { width: 1.8, dash: DASHES[curve.dash] });
-    owners[series.length - 1] = curve;
+    const addDots = (column, colour) => {
+      add(column, { stroke: colour, paths: () => null, points: { show: true, size: 8, fill: colour, stroke: colour } });
+      owners[series.length - 1] = curve;
+    };
+    const drawn = raiseAll(points, "drawn");
+    if (curve.shades) {
+      const steps = points.map((point) => Math.round(point.share * STEPS));
+      for (const step of new Set(steps)) addDots(drawn.map((y, place) => (steps[place] === step ? y : null)), shadeOf(step / STEPS, theme));
+    } else if (curve.dots) {
+      addDots(drawn, stroke);
+    } else {
+      add(drawn, { width: 1.8, dash: DASHES[curve.dash] });
+      owners[series.length - 1] = curve;
+    }
     if (points.some((point) => !Number.isFinite(point.value))) {
       const side = (value) => (Number.isFinite(value) ? undefined : value === Infinity ? 0.985 : 0.015);
       add(points.map((point) => side(point.value)), { scale: "edge", paths: () => null, points: { show: true, size: 5, fill: stroke } });
@@ -123,10 +148,30 @@ function drawPanel(target, look, { onRange, onCursor }) {
     },
   };
 
+  // triangles where curves leave the picture
+  function putEdges(plot, curve, points) {
+    const { min, max } = plot.scales.y;
+    let side = 0, before = -Infinity;
+    for (const point of points) {
+      const y = raise(point.drawn, isLogY);
+      const now = y === null ? 0 : y > max ? 1 : y < min ? -1 : 0;
+      const left = plot.valToPos(point.x, "x");
+      if (now && now !== side && left >= 0 && left <= plot.over.clientWidth && left - before > NEAR) {
+        const mark = make("b", "mark outside", now > 0 ? "▲" : "▼");
+        mark.style.cssText = `left: ${left}px; top: ${now > 0 ? 5 : plot.over.clientHeight - 5}px; color: ${colourOf(curve.experiment, theme)}`;
+        mark.setAttribute("aria-hidden", "true");
+        plot.over.append(mark);
+        before = left;
+      }
+      side = now;
+    }
+  }
+
   // figures of the marks are in the table and the list of events, where they cover no curve
   function putMarks(plot) {
     for (const old of plot.over.querySelectorAll(".mark")) old.remove();
     for (const { curve, points, events } of visible) {
+      if (!curve.dots) putEdges(plot, curve, points);
       for (const event of events) putMark(plot, curve, points, event);
     }
   }
@@ -169,7 +214,7 @@ function drawPanel(target, look, { onRange, onCursor }) {
       y: false,
       sync: { key: "panels", setSeries: false },
       drag: { x: true, y: false, dist: 4 },
-      points: { size: 7, show: (self, number) => owners[number] && makeDot(colourOf(owners[number].experiment, theme)) },
+      points: { size: 7, show: (self, number) => owners[number] && makeDot(series[number].stroke) },
       dataIdx: (self, number, closest) => {
         const point = owners[number] && read(owners[number], data[0][closest]);
         return point ? self.valToIdx(point.x) : null;

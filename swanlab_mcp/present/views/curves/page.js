@@ -175,6 +175,7 @@ function listNotes() {
   if (!visible.length) notes.push(tell("none"));
   const kinds = Object.keys(GLYPHS).filter((kind) => visible.some(({ events }) => events.some((event) => event.kind === kind)));
   if (kinds.length) notes.push(kinds.map((kind) => `${GLYPHS[kind]} ${tell("marks")[kind]}`).join(" · "));
+  if (state.weight && kinds.includes("best")) notes.push(tell("starred"));
   if (visible.some((curve) => curve.low)) notes.push(tell(state.data.band === "minmax" ? "minmax" : "sd"));
   const outside = sum(panels.map((panel) => panel.outside));
   if (outside) notes.push(tell("outside", outside));
@@ -227,7 +228,7 @@ function draw() {
   const theme = getTheme();
   state.cursor = null;
   const { axis, isLogX, isLogY, weight, range } = state;
-  const whole = placeCurves(state.curves, axis, weight, isLogX);
+  const whole = placeCurves(state.curves, axis, weight, isLogX, state.data.colours);
   unit = whole.unit;
   ends = findEnds(whole.placed);
   const styles = {
@@ -242,13 +243,25 @@ function draw() {
   if (range) zoomTo(range);
   get("weight").textContent = weight.toFixed(2);
   for (const element of document.querySelectorAll("[data-row]")) {
-    const colour = element.dataset.row === "" ? "currentColor" : colourOf(element.dataset.row, theme);
+    const owner = state.curves.find((curve) => String(curve.experiment) === element.dataset.row);
+    const colour = !owner ? "currentColor" : owner.shades ? shadeOf(0.5, theme) : owner.isNeutral ? NEUTRAL[theme] : colourOf(owner.experiment, theme);
     element.style[element.className === "swatch" ? "borderTopColor" : "color"] = colour;
   }
+  showColours(theme);
   for (const button of document.querySelectorAll(".toggle")) button.setAttribute("aria-pressed", String(button.isShown()));
   listNotes();
   showValues();
   buildSweep();
+}
+
+function showColours(theme) {
+  const { colours } = state.data;
+  get("colours").hidden = !colours;
+  if (!colours) return;
+  get("colour-name").textContent = tell("colour", colours.name);
+  get("lowest").textContent = showValue(colours.low);
+  get("highest").textContent = showValue(colours.high);
+  get("scale").style.backgroundImage = `linear-gradient(to right, ${SHADES[theme].join(", ")})`;
 }
 
 function schedule() {

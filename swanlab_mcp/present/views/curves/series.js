@@ -16,6 +16,7 @@ function readCurves(data) {
       ...one,
       number,
       began,
+      isNeutral: Boolean(data.colours) && !one.shades,
       times: one.steps.map((_, place) => (one.times?.[place] == null ? null : one.times[place] + one.origin)),
       values: one.values.map(Number),
       label: [data.experiments.length > 1 ? name : "", data.keys.length > 1 || data.experiments.length === 1 ? one.key : ""].filter(Boolean).join(" · "),
@@ -54,8 +55,20 @@ function locate(curve, axis, place, time) {
   return axis === "time" ? time / 1000 : (time - curve.began) / 1000;
 }
 
+// return the place of a number on the scale of colours, from 0 to 1
+function shareOf(value, { low, high, is_log: isLog }) {
+  const at = isLog ? Math.log10 : (one) => one / 2;
+  return high > low ? (at(value) - at(low)) / (at(high) - at(low)) : 0.5;
+}
+
+function findSmoothedBest(curve, drawn) {
+  const sign = curve.better === "min" ? 1 : -1;
+  const place = drawn.reduce((best, value, at) => (Number.isFinite(value) && !(sign * value >= sign * drawn[best]) ? at : best), -1);
+  return { kind: "best", step: curve.steps[place], time: curve.times[place], value: drawn[place] };
+}
+
 // return each curve's points in the order of x, at distinct places, in the unit of the axis
-function placeCurves(curves, axis, weight, isLog) {
+function placeCurves(curves, axis, weight, isLog, colours) {
   const raiseX = (x) => (x === null || !isLog ? x : x > 0 ? Math.log10(x) : null);
   const placed = curves.map((curve) => {
     const lean = (values) => (values && weight && !curve.dots ? smooth(values, curve.gaps, weight) : values);
@@ -69,10 +82,12 @@ function placeCurves(curves, axis, weight, isLog) {
         low: lows?.[place],
         high: highs?.[place],
         name: curve.names?.[place],
+        share: curve.shades ? shareOf(curve.shades[place], colours) : null,
       }))
       .filter((point) => point.x !== null)
       .sort((one, other) => one.x - other.x || one.step - other.step);
     const events = curve.events
+      .map((event) => (event.kind === "best" && weight ? findSmoothedBest(curve, drawn) : event))
       .map((event) => ({ ...event, x: raiseX(locate(curve, axis, curve.steps.indexOf(event.step), event.time)) }))
       .filter((event) => event.x !== null);
     return { curve, points, events, lost: curve.steps.length - points.length };

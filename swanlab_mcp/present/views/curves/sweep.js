@@ -4,7 +4,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const SPREAD = 100; // positive values that differ by this factor get a logarithmic axis
-const TOP = 34, BOTTOM = 14, EDGE = 44, LETTER = 6.4;
+const TOP = 40, BOTTOM = 26, EDGE = 44, LETTER = 6.4;
 // best to worst, distinct for all kinds of colour vision
 const RAMPS = { light: [[0, 114, 178], [213, 94, 0]], dark: [[86, 180, 233], [240, 140, 60]] };
 
@@ -79,11 +79,16 @@ function drawSweep({ keys, metrics, rows }, metric, theme, width) {
     // labels that would overlap are left out
     let free = Infinity;
     for (const value of column.labels) {
-      const up = y(column.place(value));
+      const share = column.place(value);
+      const up = y(share);
       if (up > free - 13) continue;
       free = up;
+      // the lines end at the ends of the axis, and pass beside its other labels
+      const isEnd = share === 0 || share === 1;
       const isLast = place === columns.length - 1;
-      picture.append(shape("text", { x: isLast ? x - 5 : x + 5, y: up + 4, "text-anchor": isLast ? "end" : "start", class: "label" }, cutText(column.show(value), (gap - 12) / LETTER)));
+      const at = isEnd ? { x: anchor === "start" ? 2 : anchor === "end" ? width - 2 : x, y: share ? up - 6 : up + 15, "text-anchor": anchor }
+        : { x: isLast ? x - 5 : x + 5, y: up + 4, "text-anchor": isLast ? "end" : "start" };
+      picture.append(shape("text", { ...at, class: "label" }, cutText(column.show(value), (isEnd && anchor === "middle" ? gap - 8 : gap - 12) / LETTER)));
     }
   }
   return { picture, lines: lines.map(({ line }) => line) };

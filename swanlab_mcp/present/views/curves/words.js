@@ -2,7 +2,7 @@
 
 const WORDS = {
   en: {
-    axis: "x axis", step: "step", relative_time: "time since the start", time: "time (UTC)",
+    axis: "x axis", colour: (name) => `colour: ${name}`, step: "step", relative_time: "time since the start", time: "time (UTC)",
     log_x: "log x", log: "log y", zoom: "Zoom", smoothing: "smoothing", whole: "Reset zoom", closer: "Zoom in", farther: "Zoom out",
     told: "Figures and notes, as the assistant got them", events: (count) => `Marked events (${count})`,
     chart: "curves. Drag to zoom, double-click to reset; the arrow keys move the cursor.",
@@ -11,7 +11,8 @@ const WORDS = {
     sweep: "Settings and results", ranked: "ranked by",
     parallel: (count, names) => `Parallel coordinates of ${count} runs: ${names}. The table has the same values.`,
     sd: "Bands are one standard deviation around the mean of each group.", minmax: "Bands are the smallest and largest value of each group.",
-    outside: (count) => `${count} extreme points lie outside the picture; zoom in on their place to see them.`,
+    outside: (count) => `${count} extreme points lie outside the picture (▲▼); zoom in on their place to see them.`,
+    starred: "Stars mark the best smoothed value.",
     placeless: (count) => `${count} points have no place on this axis.`,
     connecting: "Connecting to the assistant …", waiting: "Waiting for the curves …", stopped: "The call was stopped.",
     unknown: "The assistant did not accept this view; its answer has the picture.",
@@ -31,7 +32,7 @@ const WORDS = {
     none: "Everything is hidden; choose a name in the table.",
   },
   zh: {
-    axis: "横轴", step: "步", relative_time: "距开始的时间", time: "时间（UTC）",
+    axis: "横轴", colour: (name) => `颜色：${name}`, step: "步", relative_time: "距开始的时间", time: "时间（UTC）",
     log_x: "对数横轴", log: "对数纵轴", zoom: "缩放", smoothing: "平滑", whole: "重置缩放", closer: "放大", farther: "缩小",
     told: "助手收到的数值与说明", events: (count) => `标记的事件（${count}）`,
     chart: "曲线图。拖动可缩放，双击重置；用键盘方向键移动光标。",
@@ -40,7 +41,8 @@ const WORDS = {
     sweep: "配置与结果", ranked: "排序依据",
     parallel: (count, names) => `${count} 个实验的平行坐标图：${names}。表格列出同样的值。`,
     sd: "色带是每组均值上下各一个标准差。", minmax: "色带是每组的最小值到最大值。",
-    outside: (count) => `${count} 个极端的点在图外；放大它们所在的位置即可看到。`,
+    outside: (count) => `${count} 个极端的点在图外（▲▼）；放大它们所在的位置即可看到。`,
+    starred: "星号标出平滑后的最佳值。",
     placeless: (count) => `${count} 个点在这个轴上没有位置。`,
     connecting: "正在连接助手……", waiting: "正在等待曲线……", stopped: "调用已停止。",
     unknown: "助手没有接受这个视图；图片在它的回答里。",
