@@ -42,7 +42,7 @@ _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
 # what SwanLab never changes after the end, and what depends on the request; any other field can change
-_FIXED = {"cuid", "slug", "createdAt", "user", "profile", "error", "metrics", "rootProId", "rootExpId"}
+_FIXED = {"cuid", "slug", "createdAt", "user", "profile", "error", "metrics", "facts", "rootProId", "rootExpId"}
 _CHANGEABLE = [name for name in Experiment.model_fields if name not in _FIXED]
 
 

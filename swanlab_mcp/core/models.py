@@ -95,14 +95,14 @@ class Experiment(Record):
 
     cuid: str
     name: Text = ""
-    description: Text = ""
+    description: Text = Field("", exclude_if=is_empty)
     state: Text = Field(
         "", description="RUNNING, FINISHED, CRASHED, ABORTED or OFFLINE; UNKNOWN: it has no recorded end"
     )
     show: bool = True
     createdAt: Text = Field("", description="UTC, like 2024-11-23T12:28:04.286Z")
     finishedAt: str | None = None
-    user: Texts = Field(default_factory=dict, description="The creator: username, name")
+    user: Texts = Field(default_factory=dict, exclude_if=is_empty, description="The creator: username, name")
     profile: JsonObject = Field(default_factory=dict, description="config, metadata, requirements, conda")
     slug: str | None = Field(default=None, exclude_if=is_none, description="The id in web addresses, if it differs")
     labels: list[str] = Field(default_factory=list, exclude_if=is_empty)
@@ -111,6 +111,11 @@ class Experiment(Record):
     error: str | None = Field(default=None, exclude_if=is_none, description="The recorded traceback of a crash")
     metrics: dict[str, Number] = Field(
         default_factory=dict, exclude_if=is_empty, description="Last values of the requested metrics"
+    )
+    facts: JsonObject = Field(
+        default_factory=dict,
+        exclude_if=is_empty,
+        description="Requested fields that lists do not contain: duration, host",
     )
     # set on a clone: the project and experiment that hold its metrics
     rootProId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)

@@ -141,7 +141,8 @@ Fields = Annotated[
     WORDS,
     Field(
         max_length=50,
-        description="Config keys to show, such as lr or model.depth; config shows all. Default: those that differ most",
+        description="Columns to show: config keys such as lr (config shows all), metric.<key>, user, labels, duration, "
+        "host. Default: config keys that differ",
     ),
 ]
 ExpCuids = Annotated[

@@ -1,4 +1,4 @@
-"""Choose the config keys that a list of experiments shows."""
+"""Choose the columns of a list of experiments."""
 
 from __future__ import annotations
 
@@ -6,28 +6,111 @@ from collections.abc import Sequence
 from typing import Any
 
 from swanlab_mcp.analysis.config_columns import choose_columns, list_keys, pick_in_order, pick_keys
+from swanlab_mcp.analysis.filtering import Candidate, normalise_field, read_field
+from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Experiment
-from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.refs import Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.machines import read_machines
+from swanlab_mcp.operations.reading import read_summaries
 
-__all__ = ["WHOLE_CONFIG", "choose_config"]
+__all__ = ["WHOLE_CONFIG", "choose_list_columns"]
 
 WHOLE_CONFIG = ("config",)
 _WHOLE = frozenset({*WHOLE_CONFIG, "profile.config"})
 # as in filters, and as in the headings of lists
 _PREFIXES = ("", "config.", "profile.config.")
+_METRIC_PREFIXES = ("metric.", "metrics.")
+_BASE = ("name", "state", "created", "finished", "show")
+# shown if named; a single row shows them all
+_OPTIONAL = ("description", "user", "labels", "group", "job")
+_DERIVED = ("duration", "clone_of", *MACHINE_FIELDS)
+_FIXED = (*_BASE, *_OPTIONAL, *_DERIVED)
+_ASKED_FOR_KEYS = 3
 
 
-def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[list[Experiment], list[str]]:
-    """Return the experiments with the config keys to show, and notes on omitted keys.
+async def choose_list_columns(
+    client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], fields: Sequence[str], used: Sequence[str] = ()
+) -> tuple[list[Experiment], list[str]]:
+    """Return the experiments with the columns to show, and notes on omitted and unknown ones.
 
-    `fields` names keys, with or without a leading "config." or "profile.config."; only "config" selects all keys.
-    Without fields, the keys that differ between these experiments are shown.
+    `fields` names config keys, metric.<key> (last values) and other fields of filters. "config" selects all keys;
+    without fields, the config keys that differ between these experiments are shown. Fields that filters and sorting
+    `used` are shown too.
     """
-    if not _WHOLE.isdisjoint(fields):
-        return list(rows), []
+    is_whole = not _WHOLE.isdisjoint(fields)
+    named = [normalise_field(field) for field in fields if field not in _WHOLE]
+    own = [field for field in named if not field.startswith(_METRIC_PREFIXES) and field not in _FIXED]
+    keys = [field.partition(".")[2] for field in named if field.startswith(_METRIC_PREFIXES)]
+    shown = {field for field in (*named, *(() if is_whole else map(normalise_field, used))) if field in _FIXED}
+    if is_whole:
+        chosen, notes = list(rows), list[str]()
+    else:
+        # a list of columns without config keys shows none
+        chosen, notes = _choose_config(rows, own, is_default=not fields)
+    metrics, lacking = await _read_metrics(client, ref, rows, keys)
+    facts = await _read_facts(client, ref, rows, [one for one in _DERIVED if one in shown])
+    empty: dict[str, Any] = {"description": "", "user": {}, "labels": [], "group": None, "job": None}
+    is_short = not is_whole and len(rows) > 1
+    dropped = {name: value for name, value in empty.items() if is_short and name not in shown}
+    return [
+        one.model_copy(update={**dropped, "metrics": {**one.metrics, **values}, "facts": more})
+        for one, values, more in zip(chosen, metrics, facts, strict=True)
+    ], [*notes, *lacking]
+
+
+async def _read_metrics(
+    client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], keys: Sequence[str]
+) -> tuple[list[dict[str, float]], list[str]]:
+    """Return the last values of metrics for each experiment, and notes on keys that none of them has."""
+    if not keys or not rows:
+        return [{} for _ in rows], []
+    answer = await read_summaries(client, ref, rows, keys)
+    summaries = answer.data or {}
+    notes = [*answer.notes]
+    missing = [key for key in keys if not any(key in summary for summary in summaries.values())]
+    if missing:
+        logged = (await read_summaries(client, ref, rows[:_ASKED_FOR_KEYS])).data or {}
+        known = list(dict.fromkeys(key for summary in logged.values() for key in summary))
+        notes += [_note_missing(key, known) for key in missing]
+    return [
+        {key: one.value for key in keys if (one := summary.get(key)) and one.value is not None}
+        for summary in (summaries.get(row.cuid, {}) for row in rows)
+    ], notes
+
+
+def _note_missing(key: str, logged: Sequence[str]) -> str:
+    near = ", ".join(quote(name) for name in find_near_names(key, logged))
+    return (
+        say("None of these experiments has the metric {key!r}. Similar keys: {names}.", key=shorten(key), names=near)
+        if near
+        else say("None of these experiments has the metric {key!r}.", key=shorten(key))
+    )
+
+
+async def _read_facts(
+    client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return for each experiment the facts that are not part of SwanLab's lists."""
+    machines = await read_machines(client, ref, rows) if {*names} & {*MACHINE_FIELDS} else {}
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        candidate = Candidate(row, {}, {}, client.now() / 1000, machines.get(row.cuid, Machine()))
+        facts = {name: value for name in names if (value := read_field(candidate, name)) is not None}
+        found.append(facts | {name: show_duration(value) for name, value in facts.items() if name == "duration"})
+    return found
+
+
+def _choose_config(
+    rows: Sequence[Experiment], fields: Sequence[str], *, is_default: bool
+) -> tuple[list[Experiment], list[str]]:
+    """Return the experiments with the config keys to show, and notes on omitted keys."""
     configs = [row.profile.get("config") for row in rows]
+    if not is_default and not fields:
+        return _pick(rows, ()), []
     if fields:
         keys = [_strip(field, configs) for field in fields]
         return _pick(rows, keys), _note_unknown(keys, configs)
@@ -53,8 +136,8 @@ def choose_config(rows: Sequence[Experiment], fields: Sequence[str]) -> tuple[li
         names = ", ".join(map(quote, columns.further))
         notes.append(
             say_plural(
-                "{count} further config key differs: {names}. Name it in fields to see it.",
-                "{count} further config keys differ: {names}. Name them in fields to see them.",
+                "{count} further config key differs: {names}; fields shows it.",
+                "{count} further config keys differ: {names}; fields shows them.",
                 columns.varying,
                 names=names + (", …" if columns.varying > len(columns.further) else ""),
             )

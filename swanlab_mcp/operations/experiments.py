@@ -16,7 +16,7 @@ from swanlab_mcp.operations.arguments import (
     ProjectName,
     Username,
 )
-from swanlab_mcp.operations.columns import choose_config
+from swanlab_mcp.operations.columns import choose_list_columns
 from swanlab_mcp.operations.copies import note_copies, note_copy
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.location import (
@@ -48,7 +48,7 @@ async def list_project_exps(
     ref = await resolve_project(client, project, username)
     offset, limit = get_showable_stretch(page, size)
     answer = await ask_about_project(client, ref, client.at(ref).list_experiments, offset=offset, limit=limit)
-    rows, columns = choose_config(answer.data or [], fields)
+    rows, columns = await choose_list_columns(client, ref, answer.data or [], fields)
     answer = answer.model_copy(update={"data": rows})
     total = answer.page.total if answer.page else 0
     note = "" if total else say("The project {project} has no experiments yet.", project=quote(ref))

@@ -35,7 +35,7 @@ from swanlab_mcp.operations.arguments import (
     SortField,
     Username,
 )
-from swanlab_mcp.operations.columns import choose_config
+from swanlab_mcp.operations.columns import choose_list_columns
 from swanlab_mcp.operations.copies import note_copies
 from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
@@ -93,7 +93,8 @@ async def find_experiments(
     offset, limit = get_showable_stretch(page, size)
     stretch = chosen[offset : None if limit is None else offset + limit]
     shown = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in stretch]
-    shown, columns = choose_config(shown, fields)
+    used = [*(one.field for one in filters), *([sort] if sort else [])]
+    shown, columns = await choose_list_columns(client, ref, shown, fields, used)
     order = say("as listed")
     if sort and descending:
         order = say("by {field}, largest first", field=quote(sort))

@@ -17,6 +17,7 @@ from swanlab_mcp.core.secret_masking import make_mask, mask_secrets, may_hold_se
 from swanlab_mcp.core.untrusted import is_plain, neutralise_value, shorten
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.present.code_words import word_code
+from swanlab_mcp.present.table_text import drop_obvious, fold_dates, fold_usual
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,7 +32,7 @@ _CONFIG = "profile.config."
 _MISSING: Any = object()
 # a bar between spaces separates the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
-_OURS = ("note:", "all rows:")
+_OURS = ("note:", "all rows:", "usual:")
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -291,19 +292,25 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     flat = [_flatten({name: item for name, item in row.items() if item != {}}) for row in rows]
     names = list_columns(flat)
     cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
-    columns = [name for name in names if any(cells[name])]
+    cells = drop_obvious(cells)
+    columns = [name for name in cells if any(cells[name])]
     constant: list[str] = []
     if len(flat) > 1:
         constant = [column for column in columns[1:] if len(set(cells[column])) == 1]
-    varying = [column for column in columns if column not in constant]
+    equal = [f"{_cell(column)} {cells[column][0]}" for column in constant]
+    cells, usual = fold_usual(cells, [column for column in columns if column not in constant])
+    cells, dates = fold_dates(cells)
+    varying = [column for column, some in cells.items() if column not in constant and any(some)]
     lines: list[str] = []
-    if constant:
-        lines.append(say("all rows: ") + " | ".join(f"{_cell(column)} {cells[column][0]}" for column in constant))
+    if equal or dates:
+        lines.append(say("all rows: ") + " | ".join([*equal, *dates]))
+    if usual:
+        lines.append(say("usual: ") + _cell("; ".join(usual)))
     if varying:
         lines.append(" | ".join(map(_cell, varying)))
         table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
         # a table line must not look like a line of the server
-        ours = (*_OURS, say("note: ").rstrip(), say("all rows: ").rstrip())
+        ours = (*_OURS, *(word.rstrip() for word in (say("note: "), say("all rows: "), say("usual: "))))
         lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from swanlab_mcp import OpenApi
 from swanlab_mcp.analysis.config_columns import choose_columns, list_keys, pick_keys
 from swanlab_mcp.analysis.differences import flatten
+from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
-from tests.fake_swanlab import State
+from tests.fake_swanlab import BEGINNING, State
+from tests.server.test_tools import DEMO
 
 pytestmark = pytest.mark.anyio
 ASK = {"project": "large"}
@@ -260,3 +263,57 @@ async def test_columns_keep_their_order_if_the_first_row_lacks_one(settings: Set
     rows = [set(row["profile"]["config"]) for row in answer.structured_content["data"]]
     assert {"b"} in rows
     assert "profile.config.a | profile.config.b | profile.config.c" in text_of(answer)
+
+
+async def test_list_of_19_runs_is_short() -> None:
+    for tool in ("list_project_exps", "find_experiments"):
+        async with session(DEMO) as client:
+            listed = await client.call_tool(tool, {"project": "digits-mlp"})
+        text = text_of(listed)
+        assert count_tokens(text) <= 900
+        assert "usual: state FINISHED; config: hidden [64], lr 0.1, weight_decay 0.0001" in text
+        assert "xzjvwi5m | lr-100-wd-0.1 | 08:00:48 | 08:00:49 | lr 100, weight_decay 0.1, batch_size 128" in text
+        assert listed.structured_content["data"][0]["profile"]["config"]["lr"] == 0.1
+        assert {"description", "labels", "user", "group"}.isdisjoint(listed.structured_content["data"][0])
+
+
+async def test_fields_add_metrics_and_facts(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "wanted")
+    for number in range(2):
+        state.add_experiment(
+            project,
+            f"run{number}",
+            state="CRASHED",
+            created_at=BEGINNING,
+            finished_at=BEGINNING + timedelta(hours=5 * number),
+            config={"lr": number, "user": "x"},
+            labels=["paper"],
+            metadata={"hostname": f"gpu-{number}"},
+            metrics={"val/acc": [(0, 0.1), (1, 0.5 + number)]},
+        )
+    fields = ["metric.val/acc", "user", "tags", "duration", "host", "lr", "metrics.loss"]
+    async with session(settings) as client:
+        for tool in ("list_project_exps", "find_experiments"):
+            listed = await client.call_tool(tool, {"project": "wanted", "fields": fields})
+            rows = {row["name"]: row for row in listed.structured_content["data"]}
+            assert rows["run1"]["metrics"] == {"val/acc": 1.5}
+            assert rows["run1"]["user"]["username"] == "kites-test3"
+            assert rows["run1"]["labels"] == ["paper"]
+            assert rows["run1"]["facts"] == {"duration": "5 h 0 min", "host": "gpu-1"}
+            assert rows["run1"]["profile"] == {"config": {"lr": 1}}
+            assert "None of these experiments has the metric 'loss'." in text_of(listed)
+        filters = [{"field": "host", "op": "=", "value": "gpu-0"}, {"field": "user", "op": "=", "value": "me"}]
+        found = await client.call_tool("find_experiments", {"project": "wanted", "filters": filters})
+    assert found.structured_content["data"][0]["facts"] == {"host": "gpu-0"}
+
+
+async def test_unusual_settings_cannot_look_like_others(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "odd")
+    for number in range(8):
+        config = {"note": "plain" if number else "plain, lr 9", "lr": 0.1, "depth": 3}
+        state.add_experiment(project, f"run{number}", config=config if number != 1 else {"depth": 4, "lr": 0.1})
+    async with session(settings) as client:
+        text = text_of(await client.call_tool("list_project_exps", {"project": "odd", "fields": ["note", "depth"]}))
+    assert "usual: config: note plain, depth 3" in text
+    assert '| note "plain, lr 9"' in text
+    assert "| note (none), depth 4" in text

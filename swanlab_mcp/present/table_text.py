@@ -1,0 +1,75 @@
+"""Shorten the cells of a table of experiments without losing facts: usual settings and dates appear once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+__all__ = ["drop_obvious", "fold_dates", "fold_usual"]
+
+_CONFIG = "profile.config."
+_STATE = "state"
+_FEWEST_ROWS = 6
+_DATED = ("createdAt", "finishedAt")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z")
+_DIFFERS = "unlike usual"
+
+
+def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the columns, those in whose setting or state most rows agree as one column, and what is usual.
+
+    `names` are the columns with several values. A column is folded if that is shorter.
+    """
+    folded: dict[str, str] = {}
+    for name in names:
+        if not (name == _STATE or name.startswith(_CONFIG)) or len(cells[name]) < _FEWEST_ROWS:
+            continue
+        usual = Counter(cells[name]).most_common(1)[0][0]
+        long = sum(len(cell) + 3 for cell in cells[name])
+        short = sum(len(_word(name, cell)) + 2 for cell in cells[name] if cell != usual) + len(usual) + 1
+        if usual and short < long:
+            folded[name] = usual
+    if f"{_CONFIG}{_STATE}" in folded:
+        folded.pop(_STATE, None)
+    if not folded.keys() - {_STATE}:
+        return cells, []
+    rows = zip(*(cells[name] for name in folded), strict=True)
+    unusual = [
+        ", ".join(_word(name, cell) for (name, usual), cell in zip(folded.items(), row, strict=True) if cell != usual)
+        for row in rows
+    ]
+    kept = {name: column for name, column in cells.items() if name not in folded}
+    settings = ", ".join(_word(name, usual) for name, usual in folded.items() if name != _STATE)
+    return {**kept, _DIFFERS: unusual}, [
+        *([f"state {folded[_STATE]}"] if _STATE in folded else []),
+        f"config: {settings}",
+    ]
+
+
+def _word(name: str, cell: str) -> str:
+    """Return a setting as text; one that could look like several is quoted."""
+    short = name.removeprefix(_CONFIG)
+    key = json.dumps(short, ensure_ascii=False) if " " in short or "," in short else short
+    return f"{key} {json.dumps(cell, ensure_ascii=False) if ', ' in cell else cell or '(none)'}"
+
+
+def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the columns without the one that says that no row is hidden."""
+    return {name: column for name, column in cells.items() if name != "show" or set(column) != {"true"}}
+
+
+def fold_dates(cells: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the columns with times of a second, without the date if all rows have the same; then also the date."""
+    dated = [name for name in _DATED if name in cells]
+    read = {name: [_TIME.fullmatch(cell) for cell in cells[name]] for name in dated}
+    odd = any(cell and not time for name in dated for cell, time in zip(cells[name], read[name], strict=True))
+    if not dated or odd or len(cells[dated[0]]) < _FEWEST_ROWS:
+        return cells, []
+    dates = {time[1] for name in dated for time in read[name] if time}
+    if len(dates) == 1:
+        shown = {name: [time[2] if time else "" for time in read[name]] for name in dated}
+        return {**cells, **shown}, [f"{' and '.join(dated)} {dates.pop()} UTC"]
+    shown = {name: [f"{time[1]} {time[2]}" if time else "" for time in read[name]] for name in dated}
+    return {**cells, **shown}, []
