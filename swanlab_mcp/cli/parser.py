@@ -94,6 +94,8 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--key-map", default="", metavar="FILE", help=text)
     text = say("header in which the proxy names the person (default: X-Forwarded-Email)")
     serve.add_argument("--user-header", default="X-Forwarded-Email", metavar="NAME", help=text)
+    text = say("address or network of a proxy whose X-Forwarded-For names the callers' addresses; repeatable")
+    serve.add_argument("--trusted-proxy", default=[], action="append", metavar="ADDRESS", help=text)
     text = say("time for running calls to finish after SIGTERM (default: 0.5)")
     serve.add_argument("--drain", default=0.5, type=_positive(float), metavar="SECONDS", help=text)
     text = say("serve Prometheus metrics on this port; 0 takes a free port")

@@ -79,15 +79,15 @@ def divert_stdout() -> BinaryIO:
     return protocol
 
 
-def end_on_signals(before: Callable[[int], None] | None = None) -> None:
-    """End at once on SIGINT, SIGTERM and SIGHUP, after calling `before`."""
+def end_on_signals(before: Callable[[int], None] | None = None, *, hangs_up: bool = True) -> None:
+    """End at once on SIGINT, SIGTERM and, if it `hangs_up`, SIGHUP, after calling `before`."""
 
     def stop(number: int, _frame: object) -> None:
         if before:
             before(number)
         end(128 + number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", *(["SIGHUP"] if hangs_up else [])):
         if number := getattr(signal, name, None):
             signal.signal(number, stop)
 
@@ -122,7 +122,7 @@ def end(code: int) -> NoReturn:
 
 def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str:
     """Return why these settings are refused: they would open access without explicit consent, or are invalid."""
-    from swanlab_mcp.server.listening import is_loopback
+    from swanlab_mcp.server.addresses import is_loopback
 
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
@@ -162,8 +162,28 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
     return problem
 
 
+def _hold_hangups() -> list[int]:
+    """Collect SIGHUP until the server can reload; without a handler it would end the process."""
+    held: list[int] = []
+    if number := getattr(signal, "SIGHUP", None):
+        signal.signal(number, lambda number, _frame: held.append(number))
+    return held
+
+
+def _reload_on_hangups(held: list[int], reload: Callable[[], None]) -> None:
+    """Reload on SIGHUP, and now if one was held."""
+    if number := getattr(signal, "SIGHUP", None):
+        signal.signal(number, lambda _number, _frame: reload())
+    if held:
+        reload()
+
+
 def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
     """Serve a team over HTTP."""
+    # in a terminal, SIGHUP means that the terminal was closed
+    is_service = not sys.stdin.isatty()
+    held = _hold_hangups() if is_service else []
+    from swanlab_mcp.server.addresses import Proxies
     from swanlab_mcp.server.audit import Audit
     from swanlab_mcp.server.http import create_http_app
     from swanlab_mcp.server.key_map import KeyMap
@@ -198,17 +218,18 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
             audit=audit,
             metrics=metrics,
             key_map=keys,
+            proxies=Proxies(arguments.trusted_proxy),
         )
     except InvalidArgument as error:
         print(error, file=sys.stderr)
         return 2
-    end_on_signals()
-    # in a terminal, SIGHUP means that the terminal was closed
-    is_service = not sys.stdin.isatty()
     parts = {"keys": keys.reload} if keys else {}
-    reload = make_reload(limits, arguments.limits, options, parts, settings.language) if is_service else None
+    reload = make_reload(limits, arguments.limits, options, parts, settings.language)
+    end_on_signals(hangs_up=not is_service)
+    if is_service:
+        _reload_on_hangups(held, reload)
     try:
-        serve_http(app, arguments.http_host, arguments.http_port, arguments.drain, reload)
+        serve_http(app, arguments.http_host, arguments.http_port, arguments.drain, reload if is_service else None)
     except (OSError, OverflowError) as error:
         address = f"{arguments.http_host}:{arguments.http_port}"
         print(say("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
 
@@ -18,9 +17,11 @@ from swanlab_mcp.core.i18n import say, say_plural, speak
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.pending import PendingChange, make_failure, pending
 from swanlab_mcp.server.accounts import Account, Accounts, caller
+from swanlab_mcp.server.addresses import Proxies
 from swanlab_mcp.server.audit import Audit, Entry
+from swanlab_mcp.server.headers import accept_json, read_headers, read_host
 from swanlab_mcp.server.key_map import KeyMap
-from swanlab_mcp.server.limits import RETRY_AFTER, Limits, Rates, Refused, Slots
+from swanlab_mcp.server.limits import RETRY_AFTER, Limits, Rates, Refusals, Refused, Slots
 from swanlab_mcp.server.messages import Call, read_message
 from swanlab_mcp.server.offer import offered, select_tools
 from swanlab_mcp.server.readiness import Readiness
@@ -39,28 +40,36 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/mcp"
 _READ_ONLY = "/mcp/readonly"
+# reasons of refusals that a caller causes itself
+_OF_CALLERS = ("rate", "busy_caller")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # paths at which clients search for OAuth
 _OAUTH_PATHS = ("/.well-known/", "/register", "/authorize", "/token")
 
 
 class _Exchange:
-    """One request: its scope, headers, streams and call, and whether its response has started."""
+    """One request: its scope, headers, streams and call, and whether its response has started.
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, entry: Entry | None) -> None:
+    `peer` is the address of the connection, `address` that of the caller behind trusted proxies; `name` is the account,
+    or else the address.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, entry: Entry | None, proxies: Proxies | None = None
+    ) -> None:
         self.scope = scope
-        self.headers = _read_headers(scope)
+        self.headers = read_headers(scope)
+        client = scope.get("client")
+        self.peer: str = client[0] if client else ""
+        forwarded = self.headers.get("x-forwarded-for", "")
+        self.address = proxies.find_caller(self.peer, forwarded) if proxies else self.peer
         self.receive = receive
+        self.name = ""
         self.call = Call()
         self.change = PendingChange()
         self.entry = entry
         self.is_begun = False
         self._send = send
-
-    @property
-    def address(self) -> str:
-        client = self.scope.get("client")
-        return client[0] if client else ""
 
     async def send(self, part: Message) -> None:
         self.is_begun = True
@@ -99,6 +108,7 @@ class Gateway:
         readiness: Readiness | None = None,
         metrics: Metrics | None = None,
         key_map: KeyMap | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._app = app
@@ -114,6 +124,8 @@ class Gateway:
         self.metrics = metrics
         self._slots = Slots(self.limits)
         self._rates = Rates(self.limits)
+        self._refusals = Refusals()
+        self.proxies = proxies or Proxies()
         self._large_bodies = asyncio.Semaphore(self.limits.large_bodies)
         self._requests: set[asyncio.Task[Any]] = set()
         self._is_ending = False
@@ -156,7 +168,7 @@ class Gateway:
         self._requests.add(request)
         with speak(self._language):
             try:
-                self._check_host(_read_headers(scope))
+                self._check_host(read_headers(scope))
             except Refused as refusal:
                 await self._refuse(_Exchange(scope, receive, send, None), refusal)
             else:
@@ -180,7 +192,7 @@ class Gateway:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         entry = Entry(self._audit, self.metrics) if self._audit or self.metrics else None
-        exchange = _Exchange(scope, receive, send, entry)
+        exchange = _Exchange(scope, receive, send, entry, self.proxies)
         token = pending.set(exchange.change)
         try:
             await self._serve(exchange)
@@ -201,6 +213,14 @@ class Gateway:
                 exchange.entry.close(exchange.call, is_doubtful=bool(exchange.change.doubt))
 
     async def _serve(self, exchange: _Exchange) -> None:
+        try:
+            await self._pass_on(exchange)
+        except Refused as refusal:
+            if refusal.reason in _OF_CALLERS:
+                await self._refusals.delay(exchange.name)
+            raise
+
+    async def _pass_on(self, exchange: _Exchange) -> None:
         scope = exchange.scope
         if scope["path"].startswith(_OAUTH_PATHS):
             advice = say("OAuth is not supported; send your SwanLab API key as bearer token.")
@@ -216,14 +236,15 @@ class Gateway:
             account = await self._identify(exchange, stack)
             if scope["method"] != "POST":
                 raise Refused(405, say("Only POST is supported: there are no sessions or streams."), allow="POST")
-            self._rates.count(account.name if account else exchange.address)
+            exchange.name = account.name if account else exchange.address
+            self._rates.count(exchange.name)
             tools = self._select_tools(exchange.headers, is_read_only=path == _READ_ONLY)
             body, exchange.call, error = read_message(await self._read_body(exchange))
             if error:
                 await _answer(exchange.send, 400, error, {})
                 return
             stack.enter_context(self._slots.take(account))
-            served = {**scope, "path": PATH, "raw_path": PATH.encode(), "headers": _accept_json(scope["headers"])}
+            served = {**scope, "path": PATH, "raw_path": PATH.encode(), "headers": accept_json(scope["headers"])}
             token, subset = caller.set(account), offered.set(tools)
             try:
                 await _run(self._app, served, body, exchange.receive, exchange.send)
@@ -244,7 +265,7 @@ class Gateway:
 
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse unknown hosts and origins, against pages whose host name resolves to this server. Raises Refused."""
-        if _read_host(f"//{headers.get('host', '')}") not in self._hosts:
+        if read_host(f"//{headers.get('host', '')}") not in self._hosts:
             raise Refused(
                 421, say("The server does not accept this Host; the operator can allow a host with --allowed-host.")
             )
@@ -259,7 +280,7 @@ class Gateway:
                     origin=neutralise(origin[:100]),
                 ),
             )
-        if _read_host(origin) not in self._hosts:
+        if read_host(origin) not in self._hosts:
             raise Refused(
                 403,
                 say("Pages of this Origin may not send requests; the operator can allow a host with --allowed-host."),
@@ -270,7 +291,7 @@ class Gateway:
         sent = exchange.headers.get("authorization", "")
         kind, _, key = sent.partition(" ")
         account = None
-        if self._accounts and self._key_map and (mapped := self._key_map.find(exchange.headers, exchange.address)):
+        if self._accounts and self._key_map and (mapped := self._key_map.find(exchange.headers, exchange.peer)):
             # the proxy has checked the person's own token
             account = await self._sign_in(self._accounts, mapped, exchange.address, stack)
         elif self._accounts and kind.lower() == "bearer" and key.strip():
@@ -361,28 +382,3 @@ async def _answer(send: Send, status: int, content: Any, headers: dict[str, str]
     pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in {**kind, **headers}.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
-
-
-def _accept_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers with an Accept that the SDK allows, if the client sent no Accept or a wildcard."""
-    sent = b",".join(value for name, value in headers if name.lower() == b"accept")
-    if sent.strip() and b"*" not in sent:
-        return headers
-    kept = [(name, value) for name, value in headers if name.lower() != b"accept"]
-    return [*kept, (b"accept", b"application/json, text/event-stream")]
-
-
-def _read_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers. Repeated headers are joined, so the value that is checked is also the value that is used."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").lower()
-        found[key] = f"{found[key]}, {value.decode('latin-1')}" if key in found else value.decode("latin-1")
-    return found
-
-
-def _read_host(address: str) -> str:
-    try:
-        return (urlsplit(address).hostname or "").lower()
-    except ValueError:
-        return ""

@@ -11,6 +11,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from swanlab_mcp.client.cloud.transport import probe
 from swanlab_mcp.server.accounts import Accounts
+from swanlab_mcp.server.addresses import Proxies
 from swanlab_mcp.server.app import LogLevel, create_server
 from swanlab_mcp.server.audit import Audit
 from swanlab_mcp.server.gateway import Gateway
@@ -36,6 +37,7 @@ def create_http_app(
     audit: Audit | None = None,
     metrics: Metrics | None = None,
     key_map: KeyMap | None = None,
+    proxies: Proxies | None = None,
 ) -> Gateway:
     """Return the shared server as an ASGI app, stateless and with JSON responses; callers use their own SwanLab keys.
 
@@ -67,4 +69,5 @@ def create_http_app(
         readiness=Readiness(None if settings.demo else partial(probe, settings)),
         metrics=metrics,
         key_map=key_map,
+        proxies=proxies,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Generator
@@ -16,9 +17,11 @@ from swanlab_mcp.core.i18n import say, say_plural
 if TYPE_CHECKING:
     from swanlab_mcp.server.accounts import Account
 
-__all__ = ["RETRY_AFTER", "Limits", "Rates", "Refused", "Slots"]
+__all__ = ["RETRY_AFTER", "Limits", "Rates", "Refusals", "Refused", "Slots"]
 
 RETRY_AFTER = "2"
+_FREE_REFUSALS = 10
+_LONGEST_DELAY = 5.0
 
 
 @dataclass
@@ -136,3 +139,19 @@ class Rates:
                 **{"retry-after": str(seconds)},
             )
         self._left[caller] = (left - 1, now)
+
+
+class Refusals:
+    """Refusals of each caller within a minute: after 10, further refusals come later and later, up to 5 seconds.
+
+    So a caller that repeats refused requests takes little time from the others.
+    """
+
+    def __init__(self) -> None:
+        self._counts = TTLCache[str, int](10_000, ttl=60)
+
+    async def delay(self, caller: str) -> None:
+        """Count a refusal, and wait before it is sent."""
+        count = self._counts[caller] = self._counts.get(caller, 0) + 1
+        if count > _FREE_REFUSALS:
+            await asyncio.sleep(min(_LONGEST_DELAY, (count - _FREE_REFUSALS) / 4))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import math
 import signal
@@ -18,10 +17,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from swanlab_mcp.server.addresses import Proxies, group_address
 from swanlab_mcp.server.gateway import PATH, Gateway
 from swanlab_mcp.server.limits import Limits
 
-__all__ = ["is_loopback", "listen", "make_server", "serve_http"]
+__all__ = ["listen", "make_server", "serve_http"]
 
 _FILES = 8192
 _BACKLOG = 2048
@@ -30,8 +30,9 @@ _BACKLOG = 2048
 class _Connections:
     """All open connections. Above the limit, the oldest of the least advanced is closed, or else the new one."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, proxies: Proxies) -> None:
         self.limits = limits
+        self._proxies = proxies
         self._files = _raise_file_limit()
         self._open: dict[_Connection, str] = {}
         self._counts = Counter[str]()
@@ -43,9 +44,11 @@ class _Connections:
         return iter(tuple(self._open))
 
     def add(self, new: _Connection) -> None:
-        address = self._open[new] = _group(new.client[0] if new.client else "")
+        peer = new.client[0] if new.client else ""
+        address = self._open[new] = group_address(peer)
         self._counts[address] += 1
-        if self._counts[address] > self.limits.connections_per_address:
+        # a proxy's connections are those of all its callers
+        if self._counts[address] > self.limits.connections_per_address and not self._proxies.trusts(peer):
             self._close_one(new, address)
         elif len(self._open) > min(self.limits.connections, self._files // 2):
             self._close_one(new, "")
@@ -215,14 +218,6 @@ class _Server(uvicorn.Server):
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a socket that listens on `host` is reachable from this machine only."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one. Raises OSError or OverflowError."""
     return socket.create_server(
@@ -235,7 +230,7 @@ def make_server(app: Gateway, drain: float = 0.5, reload: Callable[[], None] | N
 
     SIGHUP calls `reload`, or ends the server if it is absent.
     """
-    connections = _Connections(app.limits)
+    connections = _Connections(app.limits, app.proxies)
     if app.metrics:
         app.metrics.add_gauge("open_connections", "Open connections of callers", connections.__len__)
 
@@ -268,15 +263,6 @@ def serve_http(app: Gateway, host: str, port: int, drain: float, reload: Callabl
     sys.stderr.write(f"serving MCP on http://{shown}:{listener.getsockname()[1]}{PATH}\n")
     sys.stderr.flush()
     make_server(app, drain, reload).run(sockets=[listener])
-
-
-def _group(address: str) -> str:
-    """Return the key under which an address is counted: for IPv6 its /64 network, which a customer gets."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _raise_file_limit() -> int:

@@ -11,6 +11,7 @@ from cachetools import TTLCache
 
 from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, RateLimited, SwanLabError
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.server.limits import Refusals
 
 __all__ = ["Logins"]
 
@@ -20,8 +21,6 @@ _AT_ONCE_OF_ADDRESS = 20
 _WAITING_OF_ADDRESS = 64
 _LONGEST_WAIT = 10.0
 _REFUSED_FOR = 30.0
-_FREE_REFUSALS = 10
-_LONGEST_DELAY = 5.0
 
 
 class _Address(asyncio.Semaphore):
@@ -43,7 +42,7 @@ class Logins:
         self._known = asyncio.Semaphore(_KNOWN_AT_ONCE)
         self._addresses = WeakValueDictionary[str, _Address]()
         self._refused = TTLCache[bytes, SwanLabError](10_000, ttl=_REFUSED_FOR)
-        self._refusals = TTLCache[str, int](10_000, ttl=60)
+        self._refusals = Refusals()
 
     @asynccontextmanager
     async def take(self, digest: bytes, address: str, *, is_known: bool) -> AsyncGenerator[None, None]:
@@ -55,9 +54,7 @@ class Logins:
                 yield
         except (AuthenticationFailed, PermissionDenied) as error:
             self._refused[digest] = type(error)(error.message, hint=error.hint, status=error.status)
-            count = self._refusals[address] = self._refusals.get(address, 0) + 1
-            if count > _FREE_REFUSALS:
-                await asyncio.sleep(min(_LONGEST_DELAY, (count - _FREE_REFUSALS) / 4))
+            await self._refusals.delay(address)
             raise
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX sig
 
 
 @contextmanager
-def started(host: str, *options: str, stdin: Any = subprocess.DEVNULL, **more: str) -> Iterator[tuple[Any, str]]:
+def started(host: str, *options: str, stdin: Any = subprocess.DEVNULL, **more: str) -> Generator[tuple[Any, str]]:
     """Start the shared server; yield its process and base URL."""
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
     environment = environ(**more)
@@ -142,3 +142,25 @@ def test_request_on_a_connection_from_before_the_end_is_answered(host: str) -> N
             last = kept.get(f"{url}/ready")
             assert (last.json()["reason"], last.headers["connection"]) == ("draining", "close")
         assert server.wait(PATIENCE) == 143
+
+
+def test_hangup_during_the_start_reloads_after_it(host: str, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    # reading a pipe, the server waits for the test
+    os.mkfifo(limits)
+    command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
+    pipes: Any = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "--limits", limits], text=True, env=environ(), **pipes) as server:
+        try:
+            with limits.open("w") as pipe:
+                server.send_signal(signal.SIGHUP)
+                pipe.write("rate = 1000\n")
+            with limits.open("w") as pipe:
+                pipe.write("rate = 1\n")
+            assert server.stderr
+            lines = [server.stderr.readline().strip() for _ in range(3)]
+            assert lines[:2] == ["reloaded: certificates", "reloaded: limits"]
+            url = lines[2].split()[-1].removesuffix("/mcp")
+            assert [ask(url).status_code for _ in range(2)] == [200, 429]
+        finally:
+            server.kill()

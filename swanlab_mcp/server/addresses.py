@@ -1,0 +1,70 @@
+"""Addresses of callers: those of connections, or those that a trusted proxy names in X-Forwarded-For."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import quote
+
+__all__ = ["Proxies", "group_address", "is_loopback"]
+
+
+class Proxies:
+    """The proxies whose X-Forwarded-For counts: addresses, or networks such as 10.0.0.0/8.
+
+    Raises InvalidArgument.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._networks = [_read_network(name.strip()) for name in names]
+
+    def trusts(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
+
+    def find_caller(self, address: str, forwarded: str) -> str:
+        """Return the address of the caller whose request a connection from `address` brought.
+
+        That is the last address of X-Forwarded-For that is no trusted proxy: callers can write what is before it.
+        """
+        for named in reversed(forwarded.split(",") if forwarded else []):
+            if not self.trusts(address):
+                break
+            try:
+                address = str(ipaddress.ip_address(named.strip()))
+            except ValueError:
+                break
+        return address
+
+
+def _read_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(name, strict=False)
+    except ValueError as error:
+        shown = quote(name)
+        raise InvalidArgument(
+            say("--trusted-proxy takes an address or a network such as 10.0.0.0/8, not {name}.", name=shown)
+        ) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a socket that listens on `host` is reachable from this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def group_address(address: str) -> str:
+    """Return the key under which an address is counted: for IPv6 its /64 network, which a customer gets."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed), 64), strict=False))
