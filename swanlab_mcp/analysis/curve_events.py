@@ -45,7 +45,7 @@ def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
     deciding = {curve.key for curve in roles.deciding}
     for curve in (*roles.deciding, *roles.parts, *roles.information):
         role = curve.kind.role
-        if curve.is_constant or role not in ("loss", "error", "quality", "reward", "gradient_norm"):
+        if role not in ("loss", "error", "quality", "reward", "gradient_norm") or curve.is_constant:
             continue
         if role in ("loss", "error") and (shock := find_shock(curve.finite_steps, curve.costs, DEFAULTS, curve.course)):
             is_grave = curve.key in deciding and not roles.is_policy and (curve.is_held_out or not holds)

@@ -11,6 +11,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.records import is_moment
 
 __all__ = [
+    "LARGEST_STEP",
     "get_integer",
     "get_items",
     "get_labels",
@@ -25,7 +26,7 @@ __all__ = [
     "require",
 ]
 
-_LARGEST_STEP = 2**63
+LARGEST_STEP = 2**63
 
 
 def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
@@ -36,8 +37,7 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
             say("SwanLab's list of {what} is not a list.", what=what),
             hint=say("Try again; if the error remains, report it."),
         )
-    # stops at the first, because a hostile response may have millions
-    if not all(map(is_object, cast("list[Any]", items))):
+    if set(map(type, cast("list[Any]", items))) - {dict}:
         raise UnexpectedResponse(
             say("SwanLab's list of {what} contains something else.", what=what),
             hint=say("Try again; if the error remains, report it."),
@@ -107,9 +107,9 @@ def get_number(value: Any) -> float | None:
 
 def get_integer(value: Any) -> int | None:
     if type(value) is int:
-        return value if abs(value) < _LARGEST_STEP else None
+        return value if abs(value) < LARGEST_STEP else None
     number = get_number(value)
-    return int(number) if number is not None and abs(number) < _LARGEST_STEP else None
+    return int(number) if number is not None and abs(number) < LARGEST_STEP else None
 
 
 def get_moment(value: Any) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter, lt
 from typing import Any, cast
 
-from swanlab_mcp.client.cloud.fields import get_integer, get_moment, get_number, read_list, require
+from swanlab_mcp.client.cloud.fields import LARGEST_STEP, get_integer, get_moment, get_number, read_list, require
 from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.errors import UnexpectedResponse
 from swanlab_mcp.core.i18n import say
@@ -16,6 +17,7 @@ from swanlab_mcp.core.records import is_moment
 
 __all__ = ["PointsTable", "count_points", "read_series", "read_text_field"]
 
+_FIELDS: Callable[[Mapping[str, Any]], tuple[Any, Any, Any]] = itemgetter("index", "data", "timestamp")
 _BATCH = 4096  # cells, which are parsed in a few milliseconds
 
 
@@ -23,18 +25,35 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
     """Return the points of each key; `limit` points or more may be a sample. Keys come in any order."""
     series: dict[str, Points] = {}
     for item in read_list(answer, say("series")):
-        found: dict[int, tuple[float, int]] = {}
         metrics: Any = item.get("metrics") or []
         points = read_list(metrics, say("points"))
-        for point in points:
-            step, value = get_integer(point.get("index")), get_number(point.get("data"))
-            if step is not None and value is not None:
-                found[step] = (value, get_moment(point.get("timestamp")))
-        steps = sorted(found)
-        series[require(item, "key", say("a series"))] = Points(
-            steps, [found[step][0] for step in steps], [found[step][1] for step in steps], len(points) < limit
-        )
+        whole = _read_plain(points) or _read_points(points)
+        series[require(item, "key", say("a series"))] = whole._replace(is_whole=len(points) < limit)
     return series
+
+
+def _read_plain(points: Sequence[Mapping[str, Any]]) -> Points | None:
+    """Return points in order whose fields have their usual types, several times as fast; `None` for any others."""
+    try:
+        steps, values, times = map(list, zip(*map(_FIELDS, points), strict=True))
+        values = list(map(float, values)) if set(map(type, values)) == {float, int} else values
+    except (KeyError, ValueError, OverflowError):
+        return None
+    if set(map(type, steps)) != {int} or set(map(type, values)) != {float} or set(map(type, times)) != {int}:
+        return None
+    if not all(map(lt, steps, steps[1:])) or max(steps[-1], -steps[0]) >= LARGEST_STEP:
+        return None
+    return Points(steps, values, times) if is_moment(min(times)) and is_moment(max(times)) else None
+
+
+def _read_points(points: Sequence[Mapping[str, Any]]) -> Points:
+    found: dict[int, tuple[float, int]] = {}
+    for point in points:
+        step, value = get_integer(point.get("index")), get_number(point.get("data"))
+        if step is not None and value is not None:
+            found[step] = (value, get_moment(point.get("timestamp")))
+    steps = sorted(found)
+    return Points(steps, [found[step][0] for step in steps], [found[step][1] for step in steps])
 
 
 def count_points(answer: Any) -> int:
