@@ -117,6 +117,16 @@ class Backend(Protocol):
         """
         ...
 
+    async def get_experiments(self, refs: Sequence[ExperimentRef]) -> list[Experiment]:
+        """Return listed experiments with their whole profiles, in order."""
+        ...
+
+    async def read_series(
+        self, refs: Sequence[ExperimentRef], keys: Sequence[str], *, exact: bool
+    ) -> list[dict[str, Points]]:
+        """Return what `read_points` returns for each of several listed experiments, without notes."""
+        ...
+
     async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
         """Return the keys of an experiment's scalar metrics, including system metrics, and of its media."""
         ...

@@ -13,7 +13,7 @@ from swanlab_mcp.core.refs import ProjectRef, Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.finding import Choice, choose_experiments
 from swanlab_mcp.operations.location import resolve_project
-from swanlab_mcp.operations.reading import read_all
+from swanlab_mcp.operations.reading import read_all, read_by_backend
 from swanlab_mcp.operations.scope import resolve_scope
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "read_series",
 ]
 
-_SERIES_AT_ONCE = 8
 _ASKED_FOR_KEYS = 3
 _NAMED = 10
 
@@ -94,13 +93,8 @@ async def read_series(
     exact: bool = True,
 ) -> list[dict[str, Points]]:
     """Return every point (else up to 1,500) of the keys, per experiment; keys without points are absent."""
-
-    async def ask(experiment: Experiment) -> dict[str, Points]:
-        one = ref.experiment(experiment.cuid)
-        answer = await client.at(one).read_points(one, keys, exact=exact)
-        return answer.data or {}
-
-    return await read_all(experiments, ask, at_once=_SERIES_AT_ONCE)
+    refs = [ref.experiment(one.cuid) for one in experiments]
+    return await read_by_backend(client, refs, lambda backend, own: backend.read_series(own, keys, exact=exact))
 
 
 async def list_logged_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:

@@ -19,7 +19,15 @@ from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Scope
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.location import ask_about_project
 
-__all__ = ["note_failures", "read_all", "read_every_point", "read_narrowed", "read_projects", "read_summaries"]
+__all__ = [
+    "note_failures",
+    "read_all",
+    "read_by_backend",
+    "read_every_point",
+    "read_narrowed",
+    "read_projects",
+    "read_summaries",
+]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -48,6 +56,21 @@ async def read_all(
             return await question(item)
 
     return await progress.follow(what, *(ask(item) for item in items))
+
+
+async def read_by_backend(
+    client: SwanLabClient,
+    refs: Sequence[ExperimentRef],
+    question: Callable[[Backend, Sequence[ExperimentRef]], Awaitable[Sequence[T]]],
+) -> list[T]:
+    """Call `question` once for each backend with its experiments, and return the answers in the order of `refs`."""
+    members: dict[bool, list[ExperimentRef]] = {}
+    for ref in refs:
+        members.setdefault(ref.workspace == LOCAL, []).append(ref)
+    found: dict[ExperimentRef, T] = {}
+    for own in members.values():
+        found |= zip(own, await question(client.at(own[0]), own), strict=True)
+    return [found[ref] for ref in refs]
 
 
 async def read_projects(

@@ -16,7 +16,7 @@ from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.health import HealthCheck, HealthReader
 from swanlab_mcp.operations.reached import Reached, fingerprint
-from swanlab_mcp.operations.reading import read_all
+from swanlab_mcp.operations.reading import read_by_backend
 
 __all__ = ["Order", "Study"]
 
@@ -156,9 +156,9 @@ class Study:
             shown = {place for row in order.checked if row.setting for place in row.setting.places}
             wanted = [place for place in wanted if place in shown][:_ORIGINS]
         refs = [self.ref.experiment(self.experiments[place].cuid) for place in wanted]
-        answers = await read_all(refs, lambda one: self.client.at(one).get_experiment(one))
-        for place, answer in zip(wanted, answers, strict=True):
-            facts = read_facts(answer.data) if answer.data else {}
+        read = await read_by_backend(self.client, refs, lambda backend, own: backend.get_experiments(own))
+        for place, experiment in zip(wanted, read, strict=True):
+            facts = read_facts(experiment)
             command, commit = (str(facts.get(name) or "") or None for name in ("runtime.command", "git.commit"))
             self.runs[place] = self.runs[place]._replace(command=command, commit=commit)
         self.known_origins.update(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -46,6 +47,7 @@ __all__ = ["CloudClient"]
 T = TypeVar("T")
 
 _PROFILES_AT_ONCE = 20
+_EXPERIMENTS_AT_ONCE = 32
 # a longer response is read in pages instead, which hold up other calls less
 _MOST_SHOWN = 50_000
 # projects of a workspace whose experiments may be requested next
@@ -201,6 +203,17 @@ class CloudClient(MetricQueries):
         return ApiResponse(
             data=read_experiment(await self._transport.get("project", ref.workspace, ref.project, "runs", ref.cuid))
         )
+
+    async def get_experiments(self, refs: Sequence[ExperimentRef]) -> list[Experiment]:
+        room = asyncio.Semaphore(_EXPERIMENTS_AT_ONCE)
+
+        async def read(ref: ExperimentRef) -> Experiment:
+            async with room:
+                answer = await self.get_experiment(ref)
+            assert answer.data is not None
+            return answer.data
+
+        return await progress.follow("experiments", *map(read, refs))
 
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         async def ask(reference: dict[str, Any]) -> Summary:

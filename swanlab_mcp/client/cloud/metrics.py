@@ -45,6 +45,7 @@ __all__ = ["MetricQueries"]
 _KEYS_AT_ONCE = 2000
 _SERIES_AT_ONCE = 16
 _REQUESTS_AT_ONCE = 4
+_EXPERIMENTS_AT_ONCE = 8
 _SAMPLE = 1500
 _SHARD = 1000
 
@@ -199,6 +200,17 @@ class MetricQueries:
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
         return ApiResponse(data=await self._references.ask(ref, ask))
+
+    async def read_series(
+        self, refs: Sequence[ExperimentRef], keys: Sequence[str], *, exact: bool
+    ) -> list[dict[str, Points]]:
+        room = asyncio.Semaphore(_EXPERIMENTS_AT_ONCE)
+
+        async def read(ref: ExperimentRef) -> dict[str, Points]:
+            async with room:
+                return (await self.read_points(ref, keys, exact=exact)).data or {}
+
+        return await progress.follow("experiments", *map(read, refs))
 
     async def _read_whole(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
         """Read every point; if a table ends before the summary's last step, retry once, then raise an error."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.board import Board
@@ -19,10 +19,12 @@ from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, language, say, say_plural
 from swanlab_mcp.core.records import show_time
-from swanlab_mcp.core.refs import LOCAL
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["Catalogue", "cap_notes", "miss_project"]
+__all__ = ["Catalogue", "cap_notes", "miss_project", "note_all_open"]
+
+T = TypeVar("T")
 
 _KEPT_POINTS = 4_000_000
 _READERS = 4
@@ -88,6 +90,22 @@ class Catalogue:
             say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}"))
         )
 
+    def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
+        """Return several experiments as `find_experiment` does, after a single look at the folders."""
+        projects = {ref.project for ref in refs}
+        opened = self._open_runs("", work)
+        known = {
+            (project, group.cuid): group
+            for project, groups in _group_all([run for run in opened.runs if run.project in projects]).items()
+            for group in groups
+        }
+        return [
+            LocalExperiment(group)
+            if (group := known.get((ref.project, ref.cuid)))
+            else self.find_experiment(ref.project, ref.cuid, work=work)
+            for ref in refs
+        ]
+
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
         """Return the experiments with each recorded id. Only folders named after these ids are opened."""
         wanted = set(run_ids)
@@ -106,6 +124,21 @@ class Catalogue:
             for group in groups:
                 recorded.setdefault(group.runs[0].run_id, []).append(LocalExperiment(group))
         return recorded
+
+    def answer_each(
+        self, experiments: Sequence[LocalExperiment], question: Callable[[LocalExperiment, Work], T], *, work: Work
+    ) -> list[T]:
+        """Return the answers in order, and release points in between."""
+        answers: list[T] = []
+        used: list[RunBase] = []
+        for experiment in experiments:
+            answers.append(question(experiment, work))
+            used += experiment.runs
+            if self.holds_much(used):
+                self.bound_memory(used)
+                used = []
+        self.bound_memory(used)
+        return answers
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
         """Release the points of the least recently used runs."""
@@ -198,6 +231,22 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
     return [
         *notes[:_NAMED],
         say_plural("And {count} more note like these.", "And {count} more notes like these.", len(notes) - _NAMED),
+    ]
+
+
+def note_all_open(experiments: Sequence[LocalExperiment]) -> list[str]:
+    """Return notes about the runs without a recorded end."""
+    some = [experiment for experiment in experiments if experiment.is_open]
+    if len(some) <= _NAMED:
+        return [note for experiment in some for note in experiment.note_state()]
+    names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
+    return [
+        say(
+            "{count} runs have no recorded end: still running, or killed ({names}, …). "
+            "get_experiment shows the evidence for a single run.",
+            count=len(some),
+            names=names,
+        )
     ]
 
 

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from swanlab_mcp.client.base import ChooseKeys
 from swanlab_mcp.client.copies import FailedRank, LocalCopy
 from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
-from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project
+from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project, note_all_open
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.notes import note_shared_ids
 from swanlab_mcp.client.local.run_base import RunBase
@@ -142,6 +142,9 @@ class OfflineClient:
 
         return await self._ask(ref, describe)
 
+    async def get_experiments(self, refs: Sequence[ExperimentRef]) -> list[Experiment]:
+        return await self._ask_each(refs, lambda one, work: one.describe(work, is_whole=True)[0])
+
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         return await self._ask(ref, lambda one, work: one.summarise(None, work))
 
@@ -165,6 +168,15 @@ class OfflineClient:
         exact: bool,  # noqa: ARG002 files contain every point
     ) -> ApiResponse[dict[str, Points]]:
         return await self._ask(ref, lambda one, work: one.read_points(keys, work))
+
+    async def read_series(
+        self,
+        refs: Sequence[ExperimentRef],
+        keys: Sequence[str],
+        *,
+        exact: bool,  # noqa: ARG002 files contain every point
+    ) -> list[dict[str, Points]]:
+        return await self._ask_each(refs, lambda one, work: one.read_series(keys, work)[0])
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
         return await self._ask(ref, lambda one, work: one.read_logs(start, count, work))
@@ -283,6 +295,11 @@ class OfflineClient:
         data, about = await run_in_thread(answer, found) if isinstance(found, LocalExperiment) else found
         return ApiResponse(data=data, notes=about)
 
+    async def _ask_each(self, refs: Sequence[ExperimentRef], question: Callable[[LocalExperiment, Work], T]) -> list[T]:
+        # one thread for all, because changing threads costs more than most answers
+        experiments = await run_in_thread(self._catalogue.find_experiments, refs) if refs else []
+        return await run_in_thread(self._catalogue.answer_each, experiments, question) if refs else []
+
     def _summarise_all(
         self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
     ) -> tuple[dict[str, Summary], list[str]]:
@@ -317,7 +334,7 @@ class OfflineClient:
                     names=", ".join(overdue[:_NAMED]) + (", …" if len(overdue) > _NAMED else ""),
                 ),
             )
-        return summaries, [*cap_notes(notes), *_note_open(experiments)]
+        return summaries, [*cap_notes(notes), *note_all_open(experiments)]
 
     def _find_experiment(self, ref: ExperimentRef, *, work: Work) -> LocalExperiment:
         _check_workspace(ref.workspace)
@@ -372,20 +389,4 @@ def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, deta
 def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tuple[list[Experiment], list[str]]:
     described = [experiment.describe(work) for experiment in experiments]
     notes = [note for _, about in described for note in about]
-    return [experiment for experiment, _ in described], [*cap_notes(notes), *_note_open(experiments)]
-
-
-def _note_open(experiments: Sequence[LocalExperiment]) -> list[str]:
-    """Return notes about the runs without a recorded end."""
-    some = [experiment for experiment in experiments if experiment.is_open]
-    if len(some) <= _NAMED:
-        return [note for experiment in some for note in experiment.note_state()]
-    names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
-    return [
-        say(
-            "{count} runs have no recorded end: still running, or killed ({names}, …). "
-            "get_experiment shows the evidence for a single run.",
-            count=len(some),
-            names=names,
-        )
-    ]
+    return [experiment for experiment, _ in described], [*cap_notes(notes), *note_all_open(experiments)]

@@ -204,13 +204,18 @@ class LocalExperiment:
         return {key: tally.summarise() for key, tally in merged.items()}, notes
 
     def read_points(self, keys: Collection[str], work: Work) -> tuple[dict[str, Points], list[str]]:
+        points, about = self.read_series(keys, work)
+        return points, [*self.note(), *about]
+
+    def read_series(self, keys: Collection[str], work: Work) -> tuple[dict[str, Points], list[str]]:
+        """Return the points of the keys, and a note if folders contain the same steps."""
         if len(self.runs) > 1:
             series, about = self._merge(keys, work)
-            return {key: series[key].to_points() for key in keys if key in series}, [*self.note(), *about]
+            return {key: series[key].to_points() for key in keys if key in series}, about
         self._refresh(work, keys)
         points = self.runs[0].read_points(keys, work)
         self._check()
-        return points, self.note()
+        return points, []
 
     def _merge(self, keys: Collection[str], work: Work) -> tuple[dict[str, Series], list[str]]:
         """Return the merged series of all folders, and a note if folders contain the same steps."""
