@@ -48,10 +48,11 @@ def explain(
     rates: Mapping[str, float],
     error: ErrorText | None = None,
     log_lines: int = 0,
+    on_disk: bool = False,
 ) -> list[Explanation]:
     """Return possible causes, likeliest first; `rates` are the learning rates from the config.
 
-    A crash without a recorded error is explained by the absence of an error.
+    A crash without a recorded error is explained by the absence of an error; only the cloud also calls silence a crash.
     """
     grave = [event for event in events if event.severity != "info"]
     kinds = {event.kind: event for event in reversed(events)}
@@ -86,7 +87,7 @@ def explain(
             evidence.append(Evidence("host_memory", {"event": kinds["host_memory_full"]}))
         found.append(Explanation("hangs", "medium", tuple(evidence)))
     if state == "CRASHED" and error is None:
-        found.append(_explain_silence(curves, log_lines))
+        found.append(_explain_silence(curves, log_lines, "unexplained" if on_disk else "silence"))
     return sorted(found, key=lambda one: _CONFIDENCE.index(one.confidence))
 
 
@@ -192,8 +193,8 @@ def _explain_divergence(kinds: Mapping[str, Event], rates: Mapping[str, float]) 
     return Explanation("unstable", "low", tuple(evidence))
 
 
-def _explain_silence(curves: Sequence[Curve], log_lines: int) -> Explanation:
+def _explain_silence(curves: Sequence[Curve], log_lines: int, name: str) -> Explanation:
     steps = [curve.steps[-1] for curve in curves if not curve.key.startswith("__swanlab__")]
     evidence = [Evidence("no_error", {"count": log_lines})]
     evidence += [Evidence("data_stop", {"step": max(steps)})] if steps else []
-    return Explanation("silence", "medium", tuple(evidence))
+    return Explanation(name, "medium", tuple(evidence))

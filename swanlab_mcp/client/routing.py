@@ -45,6 +45,8 @@ class SwanLabClient:
         self._backends: list[Backend] = [one for one in (cloud, offline) if one]
         self._offline = offline
         self._can_compare = cloud is not None and signed_in
+        # until then (monotonic seconds), answers about runs on disk do not ask the cloud, which did not answer
+        self.silent_until = 0.0
         self._local: Backend = offline or self._backends[0]
         self._others = self._backends[0]
         self._listed: Sequence[WorkspaceRef] = ()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.errors import SwanLabError
+from swanlab_mcp.core.errors import ServerUnavailable, SwanLabError
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef
@@ -22,6 +23,9 @@ T = TypeVar("T")
 # runs of a list that are compared by requests
 FEW_COPIES = 5
 _SECONDS = 5.0
+# an answer about a run on disk waits this long for the cloud, and not again during the pause (seconds)
+_PATIENCE = 2.0
+_PAUSE = 300.0
 _CANDIDATES = 5
 _ENDED = ("CRASHED", "ABORTED", "FINISHED")
 
@@ -36,9 +40,13 @@ async def note_copy(
     """Return a note if the run is in the cloud and on this machine, or "" if it is only in one place.
 
     With `only_differences`, also "" if both agree or cannot be compared. This reads folder names; for a run in both
-    places also one or two requests and a file of at most 32 MB. Failures of the other side are ignored.
+    places also one or two requests and a file of at most 32 MB. Failures of the other side are ignored, except that
+    a note says if the cloud does not answer.
     """
     pair = await _limit_time(_find_pair(client, ref, experiment), None)
+    if isinstance(pair, ExperimentRef):
+        silence = say("The cloud does not answer, so this run was not compared with {ref}.", ref=pair)
+        return "" if only_differences else silence
     if pair is None or (only_differences and (pair.others or not pair.differs)):
         return ""
     if pair.others:
@@ -64,7 +72,7 @@ async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Expe
     differing = [
         f"{quote(one.name, 40)} ({_describe_difference(pair)})"
         for (_, one), pair in zip(whole, pairs, strict=True)
-        if pair and pair.differs and not pair.others
+        if isinstance(pair, _Pair) and pair.differs and not pair.others
     ]
     names = {name for ref, one in rest for name in _list_names(ref, one)}
     known = await _limit_time(client.find_copies(names, with_steps=False), {}) if names else {}
@@ -107,20 +115,38 @@ async def _limit_time(question: Awaitable[T], otherwise: T) -> T:
         return otherwise
 
 
-async def _find_pair(client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None) -> _Pair | None:
+async def _find_pair(
+    client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None
+) -> _Pair | ExperimentRef | None:
+    """Return the run and its copy, or the run's reference in the cloud if the cloud does not answer."""
     names = _list_names(ref, experiment)
     found = await client.find_copies(names, with_steps=True)
     copies = _choose_copies(ref, (found.get(name, ()) for name in names))
     if not copies:
         return None
+    if ref.workspace != LOCAL:
+        return await _compare(client, ref, copies[0], copies, experiment)
     own = [one for one in copies if one.ref.project == ref.project and one.ref.cuid == ref.cuid]
-    copy = own[0] if ref.workspace == LOCAL and own else copies[0]
-    cloud = ref
-    if ref.workspace == LOCAL:
-        if not copy.workspace:
-            return None
-        cloud = ProjectRef(copy.workspace, copy.ref.project).experiment(copy.run_id)
-        experiment = None
+    copy = own[0] if own else copies[0]
+    if not copy.workspace:
+        return None
+    cloud = ProjectRef(copy.workspace, copy.ref.project).experiment(copy.run_id)
+    if time.monotonic() < client.silent_until:
+        return cloud
+    try:
+        return await asyncio.wait_for(_compare(client, cloud, copy, copies, None), _PATIENCE)
+    except (ServerUnavailable, TimeoutError, asyncio.TimeoutError):
+        client.silent_until = time.monotonic() + _PAUSE
+        return cloud
+
+
+async def _compare(
+    client: SwanLabClient,
+    cloud: ExperimentRef,
+    copy: LocalCopy,
+    copies: Sequence[LocalCopy],
+    experiment: Experiment | None,
+) -> _Pair | None:
     backend = client.at(cloud)
     if experiment is None:
         experiment = (await backend.get_experiment(cloud)).data

@@ -15,7 +15,7 @@ from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.copies import FailedRank
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, LogPart
-from swanlab_mcp.core.refs import ExperimentRef
+from swanlab_mcp.core.refs import LOCAL, ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
 from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.environments import read_facts
@@ -107,6 +107,7 @@ async def diagnose_experiment(
         rates=find_rates(experiment.profile.get("config")),
         error=error,
         log_lines=_LOG_LINES,
+        on_disk=ref.workspace == LOCAL,
     )
     link = backend.get_link(ref)
     lacks = await _find_lacks(backend, ref, experiment, curves)

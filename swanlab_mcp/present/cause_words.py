@@ -73,6 +73,9 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
     "policy_collapsed": lambda: say("the policy collapsed: updates too large, or an exploited reward"),
     "gpu_waits": lambda: say("the GPU waits: data loading or the CPU"),
     "hangs": lambda: say("it hangs, or was killed without a message (SIGKILL, lack of memory, pre-emption)"),
+    "unexplained": lambda: say(
+        "the SDK recorded a crash without an error; the script may have been interrupted, or reported the crash itself"
+    ),
     "silence": lambda: say(
         "its data stop without an error: SwanLab marks a run as CRASHED after 30 minutes "
         "of silence; it was killed, lost its connection, or still trains"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from swanlab_mcp.operations import copies
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
-from tests.fake_swanlab import Experiment, State
+from tests.fake_swanlab import Experiment, Fault, State
 
 pytestmark = pytest.mark.anyio
 
@@ -171,6 +173,23 @@ async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) ->
     assert note.endswith("The cloud has data up to step 199, the disk up to 149.")
     state.projects.remove(project)
     assert await ask(both, "get_experiment", project="local/detector", exp_cuid=RUN) == ""
+
+
+async def test_silent_cloud_delays_only_the_first_answer_about_a_run_on_disk(
+    both: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_PATIENCE", 0.05)
+    answering = threading.Event()
+    state.faults.append(Fault(until=answering))
+    given = {"project": "local/detector", "exp_cuid": RUN}
+    async with session(both) as client:
+        replies = [text_of(await client.call_tool(tool, given)) for tool in ("get_experiment", "get_exp_summary")]
+        log = text_of(await client.call_tool("get_logs", given))
+        asked = len(state.calls)
+        answering.set()
+    note = f"The cloud does not answer, so this run was not compared with lab-team/detector/{RUN}."
+    assert [note in reply for reply in (*replies, log)] == [True, True, False]
+    assert asked <= 1
 
 
 async def test_seeded_id_of_another_project_is_no_copy(settings: Settings, state: State, tmp_path: Path) -> None:

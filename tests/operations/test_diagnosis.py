@@ -4,6 +4,7 @@ import json
 import math
 import random
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from swanlab_mcp.settings import Settings
 from tests.analysis.test_events import bottom, learn
 from tests.conftest import RUNS, session, text_of
 from tests.fake_swanlab import LogLine, State
+from tests.run_files import encode_finish, encode_point, write_run
 from tests.server.test_tools import DEMO
 
 pytestmark = pytest.mark.anyio
@@ -422,6 +424,13 @@ async def test_cloud_crash_is_explained_by_its_log(settings: Settings, state: St
         "its data stop without an error: SwanLab marks a run as CRASHED after 30 minutes"
     )
     assert "crash" not in silent
+
+
+async def test_recorded_crash_without_an_error_is_not_called_silence(tmp_path: Path) -> None:
+    points = [encode_point(step + 1, "loss", step, 1.0 / (step + 1)) for step in range(20)]
+    write_run(tmp_path, "x", [*points, encode_finish(2)])
+    reply = await diagnose(Settings(log_dirs=(tmp_path,)), project="local/made", exp_cuid="x")
+    assert reply["causes"][0]["cause"].startswith("the SDK recorded a crash without an error")
 
 
 async def test_handled_error_is_weak_evidence(settings: Settings, state: State) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.board import BOARD, Board, BoardEntry, Tag
-from swanlab_mcp.client.local.folder import Entry, read_lines
+from swanlab_mcp.client.local.folder import Entry, is_plain_name, read_lines
 from swanlab_mcp.client.local.log_lines import LogLines
 from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start, read_iso
 from swanlab_mcp.client.local.run_base import Damage, RunBase, explain
@@ -33,6 +33,7 @@ _LARGEST_ERROR = 1 << 20
 _ADVANCED = 1 << 16
 _TAIL = 1 << 12
 _WIDEST = range(-(1 << 63), 1 << 63)
+_FILES = ("image", "audio")
 _CREATED = re.compile(r'"create_time": *"([^"]{10,40})"')
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
@@ -48,6 +49,8 @@ class _Read(NamedTuple):
 
 class BoardRun(RunBase):
     """A run folder whose name, state and metric names are in the database of its parent folder."""
+
+    is_numbered = False
 
     def __init__(self, folder: Path, root: Path, board: Board) -> None:
         super().__init__(folder, folder, root)
@@ -171,7 +174,7 @@ class BoardRun(RunBase):
             is_short = key in self._wanted and series is not None and not series.is_kept
             known = self._read_tags.get(folder)
             if files and (known is None or known.files != files or is_short):
-                self._read_tags[folder] = self._read_tag(key, folder, files, work)
+                self._read_tags[folder] = self._read_tag(tags[folder], folder, files, work)
                 self._bound_memory()
         if console != self._console:
             self._lines = LogLines()
@@ -192,8 +195,8 @@ class BoardRun(RunBase):
                     series.release()
             self.kept = sum(series.held for series in self.series.values())
 
-    def _read_tag(self, key: str, folder: str, files: tuple[Entry, ...], work: Work) -> _Read:
-        series = Series()
+    def _read_tag(self, tag: Tag, folder: str, files: tuple[Entry, ...], work: Work) -> _Read:
+        key, series = tag.key, Series()
         media: dict[int, tuple[MediaEntry, ...]] = {}
         stored: set[str] | None = None
         unreadable = last_time = 0
@@ -213,7 +216,7 @@ class BoardRun(RunBase):
                 continue
             if stored is None:
                 stored = {one.name for one in self.files.list("media", folder) if not one.target}
-            media[step] = _list_items(data, more, folder, stored)
+            media[step] = _list_items(data, more, folder, stored, is_file=tag.type in _FILES)
         self.series.pop(key, None)
         self.media.pop(key, None)
         # a metric has a single type; records of another type do not come from the SDK
@@ -306,10 +309,14 @@ def _list(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
-def _list_items(data: Any, more: list[Any], folder: str, stored: Collection[str]) -> tuple[MediaEntry, ...]:
+def _list_items(
+    data: Any, more: list[Any], folder: str, stored: Collection[str], *, is_file: bool
+) -> tuple[MediaEntry, ...]:
+    """Return the items of a step; with `is_file`, their names are those of files, which may be missing."""
     entries: list[MediaEntry] = []
     for place, item in enumerate(_list(data)):
         about = more[place] if place < len(more) else None
         caption = str(about.get("caption") or "") if is_object(about) else ""
-        entries.append(MediaEntry(folder, item if isinstance(item, str) and item in stored else "", caption))
+        is_name = isinstance(item, str) and (item in stored or (is_file and is_plain_name(item)))
+        entries.append(MediaEntry(folder, item if is_name else "", caption))
     return tuple(entries)

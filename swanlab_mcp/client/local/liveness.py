@@ -96,6 +96,8 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
         )
     if isinstance(hostname, str) and hostname and not is_here:
         seen = say("It ran on {host}; {seen}", host=quote(hostname, 40), seen=seen)
+    # it starts the sentence
+    seen = seen[:1].upper() + seen[1:]
     if age < _FRESH:
         return say("{seen}: probably still running.", seen=seen)
     if age < _STALE:

@@ -146,10 +146,12 @@ def _guess_fate(run: RunBase) -> str:
     )
 
 
-def _count_losses(damage: Damage, *, is_legacy: bool) -> list[str]:
+def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     """Return how much of a run's record is damaged, restored and missing."""
     parts: list[str] = []
-    if damage.places:
+    if damage.places and not run.is_numbered:
+        parts.append(say("{unreadable} more cannot be read", unreadable=damage.places))
+    elif damage.places:
         parts.append(
             say_plural(
                 "its file is damaged in {count} place ({bytes} bytes cannot be read)",
@@ -167,8 +169,8 @@ def _count_losses(damage: Damage, *, is_legacy: bool) -> list[str]:
             )
         )
     if not damage.missing:
-        parts.append(say("no gap in their numbers"))
-    elif is_legacy:
+        parts += [say("no gap in their numbers")] if run.is_numbered else []
+    elif run.is_legacy:
         parts.append(
             say_plural(
                 "at least {count} point or log line is missing by its number",
@@ -227,7 +229,7 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
                 "{name}: {count} records read, {parts}.",
                 damage.records,
                 name=name,
-                parts=say("; ").join(_count_losses(damage, is_legacy=run.is_legacy)),
+                parts=say("; ").join(_count_losses(damage, run)),
             )
         )
     return notes

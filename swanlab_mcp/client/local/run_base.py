@@ -59,6 +59,8 @@ class RunBase(ABC):
     """
 
     is_legacy = False
+    # False: missing records leave no gap in any numbers
+    is_numbered = True
     # False: the file does not start with its mark
     is_marked = True
     version: int | None = None

@@ -190,6 +190,20 @@ async def test_list_says_that_a_freshly_copied_old_run_was_killed(tmp_path: Path
     assert "probably killed. Data up to 2024-05-01T08:00:00.000Z" in note
 
 
+async def test_missing_image_is_no_text_and_unreadable_records_are_counted(tmp_path: Path) -> None:
+    run = tmp_path / "run-20240501_080000-a"
+    with closing(write_database(tmp_path, [{"folder": run.name, "name": "one", "keys": ["loss", "img"]}])) as database:
+        database.execute("UPDATE tag SET type = 'image' WHERE name = 'img'")
+    write_metric(run / "logs" / "0", [1.0, {"not": "a value"}, 0.5])
+    write_metric(run / "logs" / "1", [["image-step0-ab.png"]])
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        given = {"project": "local/old", "exp_cuid": "a"}
+        media = text_of(await client.call_tool("get_media", {**given, "keys": ["img"]}))
+        summary = text_of(await client.call_tool("get_exp_summary", given))
+    assert "img at step 0: its file image-step0-ab.png is not in the run's folder: moved or deleted." in media
+    assert "one (a): 3 records read, 1 more cannot be read." in summary
+
+
 async def test_growing_run_is_followed(tmp_path: Path) -> None:
     run = tmp_path / "run-20240501_080000-e"
     write_database(tmp_path, [{"folder": run.name, "name": "e", "status": 0, "keys": ["loss"]}]).close()

@@ -102,7 +102,8 @@ def write_open_run(folder: Path, *, hostname: str, pid: Any, moment: str, age: f
     (run / "files" / "swanlab-metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     file = run / ("backup.swanlab" if legacy else "run-open.swanlab")
     file.write_bytes(b"")
-    os.utime(file, (time.time() - age,) * 2)
+    written = time.time() - age
+    os.utime(file, (written, written))
 
 
 async def read_first_note(folder: Path) -> str:
@@ -200,6 +201,11 @@ async def test_live_process_without_proc_is_a_weaker_hint(monkeypatch: pytest.Mo
     monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now())
     assert f"A process with its id {os.getpid()} exists on this machine" in await read_first_note(tmp_path)
+
+
+async def test_guess_without_a_known_machine_starts_a_sentence(tmp_path: Path) -> None:
+    write_open_run(tmp_path, hostname="", pid=0, moment=now(), age=10_000)
+    assert "killed at once. Its file was last written 3 h ago: probably killed." in await read_first_note(tmp_path)
 
 
 async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:
