@@ -24,6 +24,7 @@ __all__ = ["FEWEST", "MOST", "Course", "Forecast", "forecast", "get_value"]
 FEWEST = 5  # with fewer finished curves, only the curve's own course is used
 MOST = 60  # at most this many curves, nearest in level: the work grows with the third power
 COVERAGE = 0.9
+_STUDENT = {5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860}  # two-sided quantiles for COVERAGE by degrees of freedom
 TOP = 0.1  # share of the cohort: a run that will not end within it can be stopped
 _REACHED = 0.95  # share of the horizon: runs of the same length often stop a few steps apart
 _MOST_POINTS = 200  # longer curves are reduced to medians of equal parts
@@ -118,8 +119,16 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 
 
 def _choose_score(scores: Sequence[float]) -> float:
-    """Return the scaled error that is not exceeded by a share COVERAGE of the finished curves and one more."""
-    return sorted(abs(one) for one in scores)[min(len(scores), math.ceil((len(scores) + 1) * COVERAGE)) - 1]
+    """Return the scaled error that is not exceeded by a share COVERAGE of the finished curves and one more.
+
+    The largest error of fewer than 9 curves is exceeded more often, so Student's t widens the interval.
+    """
+    count = len(scores)
+    place = math.ceil((count + 1) * COVERAGE)
+    largest = sorted(abs(one) for one in scores)[min(count, place) - 1]
+    if place <= count:
+        return largest
+    return max(largest, _STUDENT[count] * math.sqrt(fmean(one * one for one in scores) * (1 + 1 / count)))
 
 
 def _raise(value: float) -> float:
@@ -129,7 +138,8 @@ def _raise(value: float) -> float:
 def _predict_forms(
     courses: Sequence[Sequence[float]], configs: Sequence[dict[str, object]], ends: Sequence[float]
 ) -> list[_Form]:
-    bottom, top = _bound(courses[-1], ends)
+    # each curve's range excludes its own end, as it does for the new curve
+    bounds = [_bound(one, [*ends[:place], *ends[place + 1 :]]) for place, one in enumerate(courses)]
     apart = measure_distances(configs)
     is_positive = min(min(one) for one in courses) > 0 and min(ends) > 0
     forms: list[_Form] = []
@@ -164,7 +174,7 @@ def _predict_forms(
             ]
             if is_log:
                 guesses = [_raise(one) for one in guesses]
-            guesses = [max(bottom, min(top, one)) for one in guesses]
+            guesses = [max(bottom, min(top, one)) for one, (bottom, top) in zip(guesses, bounds, strict=True)]
             deviations = [
                 one * unit * (guess if is_log else 1.0)
                 for one, guess in zip([*found.deviations, found.deviation], guesses, strict=True)

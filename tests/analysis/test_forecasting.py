@@ -24,6 +24,11 @@ def test_interval_holds_and_error_falls_on_drawn_trainings() -> None:
     assert sum(one.error for one in found) <= 0.4 * sum(one.naive_error for one in found)
 
 
+def test_interval_holds_with_few_finished_curves() -> None:
+    found = [one for seed in range(10) for one in judge(draw_trainings(seed, 6), "min", 0.4)]
+    assert 0.86 <= statistics.fmean(one.is_held for one in found) <= 0.97
+
+
 def test_kill_advice_spares_the_later_top_tenth() -> None:
     found = judge(draw_trainings(21), "min", 0.4)
     assert not [one for one in found if one.is_top and one.is_killed]
