@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from statistics import pstdev
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from swanlab_mcp.analysis.differences import flatten, freeze, is_setting
 from swanlab_mcp.analysis.setting_names import AMBIGUOUS, LOGARITHM, NEUTRAL, simplify_key, split_key
@@ -18,6 +19,11 @@ _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
 _SWITCHES = ("true", "false")
+# of an optimizer, a scheduler or a layer: torch.optim.AdamW, adamw_torch_fused
+_IMPLEMENTATION = re.compile(
+    r"^(?:torch|tensorflow|tf|keras|optax|flax|paddle|transformers|mindspore)\.(?:\w+\.)*(?=[A-Z]\w*$)"
+    r"|(?<=[a-z])_(?:torch(?:_fused)?|hf)$"
+)
 _RARE = 0.2  # share of the configs
 
 
@@ -155,13 +161,22 @@ def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return one name for all keys of a setting; keys that occur together in one config stay separate."""
-    known = list(dict.fromkeys(key for config in configs for key in config))
-    common = {key: simplify_key(key) for key in known}
-    together = {
-        name for config in configs for name, count in Counter(common[key] for key in config).items() if count > 1
-    }
-    return {key: " ".join(split_key(key)) if name in together else name for key, name in common.items()}
+    """Return one name for all keys of a setting.
+
+    Of keys that occur together in one config, only the most frequent one keeps the common name.
+    """
+    used = Counter(key for config in configs for key in config)
+    common = {key: simplify_key(key) for key in used}
+    separate: set[str] = set()
+    for config in configs:
+        groups: dict[str, list[str]] = {}
+        for key in config:
+            groups.setdefault(common[key], []).append(key)
+        for keys in groups.values():
+            most = max(used[key] for key in keys)
+            leaders = [key for key in keys if used[key] == most]
+            separate.update(key for key in keys if len(keys) > 1 and (used[key] < most or len(leaders) > 1))
+    return {key: " ".join(split_key(key)) if key in separate else name for key, name in common.items()}
 
 
 def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[str]]) -> dict[str, str]:
@@ -227,7 +242,13 @@ def _undo_logarithm(key: str, value: Any) -> Any:
 
 
 def _read_number(value: Any) -> Any:
-    """Return the number or boolean in a text, as recorded from command lines; other texts are compared without case."""
+    """Return the number or boolean in a text, as recorded from command lines; other texts are compared without case.
+
+    A list of one value is that value, and a class of a library is its name: [0.1], torch.optim.AdamW.
+    """
+    if isinstance(value, list):
+        values = cast("list[Any]", value)
+        return _read_number(values[0]) if len(values) == 1 else values
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -236,7 +257,7 @@ def _read_number(value: Any) -> Any:
     try:
         number = float(text) if len(text) < 30 else math.nan
     except ValueError:
-        return text.casefold()
+        return _IMPLEMENTATION.sub("", text).casefold()
     return number if math.isfinite(number) else text.casefold()
 
 

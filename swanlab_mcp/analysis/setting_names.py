@@ -11,118 +11,58 @@ from swanlab_mcp.analysis.metric_catalogue import split_words
 
 __all__ = ["AMBIGUOUS", "LOGARITHM", "NEUTRAL", "is_bookkeeping", "is_known_setting", "simplify_key", "split_key"]
 
-# different names for the same setting, without neutral words; the first name in each list is the canonical one
+# different names for the same setting, without neutral words; each line starts with the canonical one
 _SYNONYMS = (
-    (
-        "lr",
-        "learning rate",
-        "lrate",
-        "learn rate",
-        "lr rate",
-        "base lr",
-        "lr init",
-        "lr peak",
-        "eta",
-        "step size",
-        "lr0",
-    ),
-    ("weight decay", "wd", "l2", "l2 reg", "l2 penalty", "l2 lambda", "reg lambda", "lambda l2", "weight decay rate"),
-    ("batch size", "bs", "bsz", "batchsize", "batch", "minibatch size", "minibatch"),
-    ("epochs", "epoch", "nepochs", "nepoch"),
-    ("steps", "iters", "iterations", "updates", "nsteps", "niters"),
-    (
-        "dropout",
-        "dropout rate",
-        "drop rate",
-        "p drop",
-        "dropout p",
-        "p dropout",
-        "dropout prob",
-        "drop prob",
-        "drop",
-        "hidden dropout",
-        "hidden dropout prob",
-        "pdrop",
-    ),
-    (
-        "optimizer",
-        "optim",
-        "optimiser",
-        "opt",
-        "optimizer name",
-        "optimizer type",
-        "optim name",
-        "optim type",
-        "optimizer class",
-    ),
-    (
-        "scheduler",
-        "lr scheduler",
-        "lr scheduler type",
-        "schedule",
-        "sched",
-        "lr schedule",
-        "scheduler name",
-        "scheduler type",
-        "lr decay style",
-    ),
-    ("warmup steps", "warmup", "warmup iters", "lr warmup steps", "lr warmup", "lr warmup iters"),
-    (
-        "hidden size",
-        "hidden dim",
-        "hidden",
-        "d model",
-        "width",
-        "dim",
-        "embed dim",
-        "embedding dim",
-        "emb dim",
-        "embd",
-        "hidden units",
-        "hidden channels",
-        "units",
-        "embedding size",
-        "embed size",
-    ),
-    ("layers", "layer", "depth", "hidden layers", "blocks"),
-    ("heads", "head", "attention heads", "attn heads"),
-    ("model", "model name", "arch", "architecture", "backbone", "model type", "network", "model name or path"),
-    ("dataset", "data", "dataset name", "task", "data name"),
-    (
-        "clip",
-        "grad clip",
-        "clip grad",
-        "max grad norm",
-        "grad norm",
-        "gradient clip val",
-        "gradient clip",
-        "gradient clipping",
-        "clip norm",
-        "clip grad norm",
-        "grad clip norm",
-    ),
-    ("momentum", "mom"),
-    ("activation", "act", "act fn", "activation function", "hidden act", "activation fn"),
-    ("label smoothing", "smoothing", "label smoothing factor"),
-    (
-        "accumulation",
-        "gradient accumulation steps",
-        "gradient accumulation",
-        "grad accum",
-        "accum steps",
-        "grad accum steps",
-        "accumulation steps",
-        "accumulate grad batches",
-    ),
-    ("loss", "loss fn", "criterion", "loss name", "loss type", "objective"),
-    ("amp", "mixed precision", "autocast", "fp16", "half", "use amp", "use fp16", "use mixed precision", "enable amp"),
+    "lr, learning rate, lrate, learn rate, lr rate, lr init, lr peak, eta, eta0, step size, lr0",
+    "weight decay, wd, l2, l2 reg, l2 penalty, l2 lambda, l2 leaf reg, reg lambda, lambda l2, weight decay rate",
+    "l1, l1 reg, l1 penalty, reg alpha, lambda l1",
+    "batch size, bs, bsz, batchsize, batch, minibatch size, minibatch, batch sz, ims per batch, samples per gpu",
+    "epochs, nepochs",
+    "steps, iters, iterations, updates, timesteps, nsteps, niters",
+    "dropout, dropout rate, drop rate, p drop, dropout p, p dropout, dropout prob, drop prob, drop, pdrop",
+    "dropout, hidden dropout, hidden dropout prob, dropout probability",
+    "optimizer, optim, optimiser, opt",
+    "scheduler, lr scheduler, schedule, sched, lr schedule, lr sched, lr policy, param scheduler, lr annealing",
+    "scheduler, lr decay style, lr decay type, lr scheduler decay type, decay method",
+    "warmup steps, warmup, warmup iters, warmup updates, lr warmup steps, lr warmup, lr warmup iters",
+    "warmup steps, lr warmup updates, t warmup",
+    "hidden size, hidden dim, hidden, d model, width, dim, embed dim, embedding dim, emb dim, embd, dmodel, nhid",
+    "hidden size, hidden units, hidden channels, hidden features, units, embedding size, embed size, emb size, emsize",
+    "layers, depth, hidden layers, blocks, nlayers",
+    "heads, attention heads, attn heads, nheads",
+    "sequence length, seq len, seq length, sequence len, max seq len, max seq length, max length, max len, seqlen",
+    "sequence length, block size, context length, context size, context window, ctx, ctx len, cutoff len",
+    "model, arch, architecture, backbone, network, model name or path",
+    "dataset, data, task",
+    "clip, grad clip, clip grad, max grad norm, grad norm, gradient clip val, clip norm, clip grad norm",
+    "clip, grad clip norm, grad norm clip, clipnorm, clip value, max norm, clip grad by norm, clipping threshold",
+    "momentum, mom",
+    "activation, act, act fn, activation function, hidden act, activation fn",
+    "label smoothing, smoothing, label smoothing factor",
+    "accumulation, gradient accumulation steps, gradient accumulation, accum steps, accumulate grad batches, accum",
+    "accumulation, gradient accumulation iters, accum iter, accum grad, cumulative iters, update freq, acc steps",
+    "accumulation, grad acc, grad acc steps",
+    "loss, loss fn, criterion, objective",
+    "amp, mixed precision, autocast, fp16, half, use amp, use fp16, use mixed precision, enable amp",
+    "lora rank, lora r, lora dim, peft r, peft rank",
+    "discount, gamma, discount factor, discount rate",
+    "gae lambda, gae lam, lam",
+    "clip range, clip coef, clip param, clip ratio, cliprange, clip epsilon, clip eps, ppo clip, epsilon clip",
+    "entropy coefficient, ent coef, entropy coeff, entropy coef, entropy cost, entropy weight, entropy bonus",
+    "kl coefficient, kl coef, kl coeff, kl loss coef, kl penalty coef, kl beta, kl weight",
+    "value coefficient, vf coef, vf coeff, vf loss coeff, value loss coef, value coef, value loss coeff, critic coef",
+    "trees, estimators, boost round, boosting rounds",
+    "subsample, bagging fraction",
+    "column subsample, colsample bytree, feature fraction, rsm",
+    "leaf samples, min child samples, min data in leaf",
 )
 # words that do not change which setting a name means: initial_lr, num_train_epochs, per_device_train_batch_size
 NEUTRAL = frozenset(
     {
         *("train", "training", "trainer", "initial", "init", "start", "starting", "peak", "max", "maximum", "base"),
-        *("default", "n", "num", "number", "total", "per", "device", "gpu", "micro", "mini", "global", "effective"),
-        *("model", "optimizer", "optim", "opt", "adam", "adamw", "sgd", "of"),
+        *("default", "n", "nb", "num", "number", "count", "total", "per", "device", "gpu"),
+        *("micro", "mini", "global", "local", "effective"),
+        *("model", "optimizer", "optim", "opt", "adam", "adamw", "sgd", "of", "encoder"),
     }
 )
 # names with several meanings: the setting that they mean in a config without it
@@ -133,8 +73,15 @@ AMBIGUOUS = {
     "reg": "weight decay",
     "size": "hidden size",
 }
-_CANONICAL = frozenset(names[0] for names in _SYNONYMS)
-_NAMES = {other: names[0] for names in _SYNONYMS for other in names}
+# words of the same meaning in names
+_WORDS = {
+    **dict.fromkeys(("accumulation", "accumulate", "accumulated", "accumulative"), "accum"),
+    **dict.fromkeys(("gradient", "gradients"), "grad"),
+    **dict.fromkeys(("dimension", "dimensions"), "dim"),
+    "clipping": "clip",
+    "hid": "hidden",
+    "wdecay": "weight decay",
+}
 _WRAPPERS = frozenset(
     {
         "config",
@@ -150,10 +97,12 @@ _WRAPPERS = frozenset(
         "parameters",
     }
 )
-# last parts of keys that mean little without their parent
-_VAGUE = frozenset(
-    {"name", "type", "kind", "value", "size", "rate", "dim", "num", "n", "p", "class", "class path", "target"}
+# last parts of keys that name the value of their parent, and others that mean little without it
+_CHOICES = frozenset(
+    {"name", "type", "kind", "value", "class", "cls", "class path", "class name", "target", "component", "algorithm"}
 )
+_CHOSEN = frozenset({"optimizer", "scheduler", "model", "dataset", "loss", "activation"})
+_VAGUE = frozenset({"size", "rate", "dim", "num", "n", "p"})
 LOGARITHM = re.compile(r"^(?:neg )?(?:log10|log2|log|ln)\b ?|\b(?:log10|log2|log|ln)$")
 # words of keys that record where, when and by whom a run was started
 _RECORDS = frozenset(
@@ -171,31 +120,45 @@ _PATH = re.compile(r"(?:[~.]{0,2}/|[A-Za-z]:[\\/]|[a-z][a-z0-9+]*://)")
 _TIMES = (range(10**9, 4 * 10**9), range(10**12, 4 * 10**12))
 
 
+def _normalise(words: Sequence[str]) -> str:
+    """Return a name with one form for words of the same meaning, in the singular."""
+    known = [_WORDS.get(word, word) for word in words]
+    singular = [word[:-1] if word.endswith("s") and len(word) > 3 and word[-2] != "s" else word for word in known]
+    return " ".join(singular).replace("warm up", "warmup")
+
+
+_LISTS = [names.split(", ") for names in _SYNONYMS]
+_CANONICAL = frozenset(names[0] for names in _LISTS)
+_NAMES = {_normalise(other.split()): names[0] for names in _LISTS for other in names}
+
+
 @lru_cache(4096)
 def simplify_key(key: str) -> str:
     """Return the common name of a setting: `optim.learning_rate` and `lr` are "lr"."""
     parts = [
-        " ".join(words)
+        _normalise(words)
         for part in key.split(".")
         if (words := [word for word in split_key(part) if word not in _WRAPPERS])
     ]
+    while len(parts) > 1 and parts[-1] in _CHOICES:
+        parts.pop()
     if not parts:
         return key
     last = LOGARITHM.sub("", parts[-1]).strip() or parts[-1]
-    if last in _VAGUE and len(parts) > 1:
-        last = _NAMES.get(
-            f"{parts[-2]} {last}",
-            parts[-2] if last in ("name", "type", "kind", "value", "class") else f"{parts[-2]} {last}",
-        )
-    return _find_name(last) or last
+    pair = f"{parts[-2]} {last}" if len(parts) > 1 else last
+    if pair in _NAMES:
+        return _NAMES[pair]
+    return _find_name(last) or (pair if last in _VAGUE else last)
 
 
 def _find_name(name: str) -> str | None:
-    """Return the canonical name of a setting, also with neutral words around a known name."""
-    if name in _NAMES:
-        return _NAMES[name]
-    words = [word for word in name.split() if word not in NEUTRAL]
-    return _NAMES.get(" ".join(words)) if words else None
+    """Return the canonical name of a setting, also with neutral words around a known name or a choice after it."""
+    *words, last = name.split()
+    found = _NAMES.get(name) or _NAMES.get(" ".join(word for word in name.split() if word not in NEUTRAL))
+    if found or not words or last not in _CHOICES:
+        return found
+    found = _find_name(" ".join(words))
+    return found if found in _CHOSEN or last == "value" else None
 
 
 def split_key(key: str) -> list[str]:
