@@ -9,18 +9,19 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
-from benchmarks import calls, install, large, latency, startup, tokens
+from benchmarks import calls, install, large, latency, shared_server, startup, tokens
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
 _END = "<!-- end of {} -->"
 
 
-class Benchmark(NamedTuple):
+@dataclass(frozen=True)
+class Benchmark:
     """A section of the results; `run` takes the number of repetitions and returns lines of Markdown."""
 
     name: str
@@ -50,6 +51,7 @@ BENCHMARKS = (
     Benchmark("large", "Large replies", large.measure, 3, 1),
     Benchmark("tokens", "Tokens (o200k)", lambda _count: tokens.report(tokens.play())),
     Benchmark("install", "Install weight", lambda _count: install.measure()),
+    Benchmark("shared_server", "Shared server", shared_server.measure, 5, 1),
     Benchmark("analysis", "Analysis", lambda _count: run_script("analysis.py")),
     Benchmark(
         "offline",

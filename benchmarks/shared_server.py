@@ -1,0 +1,456 @@
+"""The shared server's promises, measured over HTTP: python benchmarks/shared_server.py [--soak SECONDS].
+
+SwanLab (fake), the worker, a bare SDK server and the callers run in four processes. `--soak` only runs mixed calls of
+many keys against faulty responses for a time; it fails for a wrong reply or if the worker's memory grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.measuring import compute_spread
+from tests.fake_swanlab import State, serve
+from tests.fake_swanlab.state import Experiment
+
+__all__ = ["measure", "soak"]
+
+CALLERS = 500
+PROJECTS = 12
+EXPERIMENTS = 20
+LATENCY = 0.05
+CONNECTIONS = 8
+OTHERS = 40
+_SOAKED = 40  # keys
+# statuses that say honestly that a faulty SwanLab gave no answer; 429: try again
+_HONEST = {0, 302, 401, 429, 500, 502, 503, 504}
+_MB = 1e6
+_GROWTH = 10.0  # MB
+
+_LIST = ("list_projects", dict[str, Any]())
+_MIXED: Sequence[tuple[str, dict[str, Any]]] = (
+    _LIST,
+    ("list_workspaces", {}),
+    ("list_project_exps", {"project": "p1"}),
+    ("get_exp_summary", {"project": "p2", "exp_cuid": "run-3"}),
+    ("rank_experiments", {"project": "p3", "metric": "loss"}),
+    ("diagnose_experiment", {"project": "p4", "exp_cuid": "run-4"}),
+    ("get_metrics", {"project": "p5", "exp_cuids": ["run-5"], "keys": ["loss"]}),
+)
+
+
+def build_world(callers: int) -> State:
+    """Return a SwanLab of callers who each have their own projects of a few experiments."""
+    state = State(latency=LATENCY)
+    # its request log would fill the memory
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would grow with every call
+    losses = [(step, 2.0 / (1 + step)) for step in range(20)]
+    for number in range(callers):
+        user = f"user{number}"
+        state.add_user(user, api_key=f"key-{number}")
+        workspace = state.add_workspace(user, kind="PERSON", **{user: "OWNER"})
+        for place in range(PROJECTS):
+            project = state.add_project(workspace, f"p{place}", visibility="PRIVATE")
+            # not with add_experiment, which counts all experiments each time
+            project.experiments = [
+                Experiment(
+                    f"c{number}-{place}-{run}", f"run-{run}", config={"lr": 0.1 / (1 + run)}, metrics={"loss": losses}
+                )
+                for run in range(EXPERIMENTS)
+            ]
+    return state
+
+
+def play_swanlab(pipe: Pipe, callers: int) -> None:
+    """Serve the world; each message sets latency and rate of faulty responses, and gets the number of past faults."""
+    from benchmarks.soak import make_faults  # noqa: PLC0415 only here
+
+    state = build_world(callers)
+    with serve(state) as url:
+        pipe.send(url)
+        while True:
+            state.latency, rate = pipe.recv()
+            pipe.send(sum(fault.hits for fault in state.faults))
+            state.faults = make_faults(state, rate) if rate else []
+
+
+def play_bare_server(pipe: Pipe) -> None:
+    """Serve a tool that returns a text of the same size, with the SDK and uvicorn only."""
+    import uvicorn  # noqa: PLC0415 only here
+    from mcp.server import MCPServer  # noqa: PLC0415 only here
+
+    from tests.fake_swanlab.server import listen  # noqa: PLC0415 only here
+
+    text = pipe.recv()
+    server = MCPServer("bare", log_level="ERROR")
+
+    @server.tool()
+    async def list_projects() -> str:
+        return text
+
+    listener = listen()
+    pipe.send(listener.getsockname()[1])
+    app: Any = server.streamable_http_app(stateless_http=True, json_response=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False)).run([listener])
+
+
+@contextmanager
+def play(role: Callable[..., None], *given: Any) -> Generator[Pipe]:
+    """Run a role in a new process; yield the pipe to it."""
+    context = multiprocessing.get_context("spawn")
+    pipe, other = context.Pipe()
+    process = context.Process(target=role, args=(other, *given), daemon=True)
+    process.start()
+    try:
+        yield pipe
+    finally:
+        process.terminate()
+        process.join()
+
+
+@dataclass
+class Worker:
+    port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def memory(self) -> float:
+        """Resident megabytes."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / _MB
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor time."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def run_worker(host: str, *options: str) -> Generator[Worker]:
+    command = [sys.executable, "-m", "swanlab_mcp", "--host", host, "serve", "--transport", "http", "--http-port", "0"]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen([*command, *options], stdin=subprocess.DEVNULL, stderr=log, text=True)
+        try:
+            port = None
+            while port is None and process.poll() is None:
+                time.sleep(0.05)
+                log.seek(0)
+                port = re.search(r":(\d+)/mcp", log.read())
+            if port is None:
+                raise RuntimeError("the worker did not start")
+            yield Worker(int(port[1]), process)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+class Caller:
+    """A keep-alive connection of a caller that parses no more of a response than it must."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self._port = port
+        self._key = key
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> tuple[int, bytes]:
+        """Return status and body; opens the connection again if the server has closed it."""
+        params = {"name": tool, "arguments": arguments}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        head = (
+            f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\nauthorization: Bearer {self._key}\r\n"
+            "accept: application/json, text/event-stream\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        try:
+            return await self._exchange(head.encode() + body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            # the server closes idle connections
+            self.close()
+            return await self._exchange(head.encode() + body)
+
+    async def _exchange(self, sent: bytes) -> tuple[int, bytes]:
+        reader, writer = self._streams = self._streams or await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(sent)
+        found = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", found)
+        content = await reader.readexactly(int(length[1]) if length else 0)
+        if b"connection: close" in found.lower():
+            self.close()
+        return int(found.split(b" ", 2)[1]), content
+
+    async def insist(self, tool: str, arguments: dict[str, Any]) -> bytes:
+        """Call until the server does not ask to try again later."""
+        while True:
+            status, content = await self.call(tool, arguments)
+            if status not in (429, 503):
+                if status != 200 or b'"isError":true' in content:
+                    raise RuntimeError(f"{tool}: status {status}: {content[:300]!r}")
+                return content
+            await asyncio.sleep(0.2)
+
+    def close(self) -> None:
+        if self._streams:
+            self._streams[1].close()
+        self._streams = None
+
+
+async def send_until(end: float, caller: Caller, times: list[float], pause: float = 0.0) -> None:
+    """Send one call after the other; append the seconds of each."""
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        await caller.insist(*_LIST)
+        times.append(time.perf_counter() - began)
+        if pause:
+            await asyncio.sleep(pause)
+
+
+async def compare_rates(worker: Worker, bare: int, rounds: int, seconds: float) -> list[str]:
+    """Return lines: requests per second of the worker and of the bare server, in alternate rounds."""
+    rates: dict[str, list[float]] = {"worker": [], "bare": []}
+    times: dict[str, list[float]] = {"worker": [], "bare": []}
+    used: list[float] = []
+    for turn in range(rounds + 1):
+        for name, port in (("worker", worker.port), ("bare", bare)):
+            callers = [Caller(port, f"key-{number}") for number in range(CONNECTIONS)]
+            took: list[float] = []
+            before, began = worker.cpu, time.perf_counter()
+            await asyncio.gather(*(send_until(began + seconds, one, took) for one in callers))
+            passed = time.perf_counter() - began
+            for one in callers:
+                one.close()
+            if turn:
+                rates[name].append(len(took) / passed)
+                times[name] += took
+                used += [(worker.cpu - before) / len(took)] if name == "worker" else []
+    lines: list[str] = []
+    for name, title in (("worker", "this server"), ("bare", "bare SDK server")):
+        middle, low, high = compute_spread(rates[name])
+        p95 = 1000 * sorted(times[name])[int(len(times[name]) * 0.95)]
+        lines.append(
+            f"| warm list_projects, {title} | {middle:.0f} ({low:.0f} to {high:.0f}) requests/s, p95 {p95:.1f} ms |"
+        )
+    lines[0] += f" at least 150/s: {_judge(statistics.median(rates['worker']) >= 150)} |"
+    lines[1] += f" (processor time of a request to this server: {statistics.median(used) * 1000:.2f} ms) |"
+    return lines
+
+
+async def sign_in_all(worker: Worker) -> float:
+    """Return the seconds until every key has its first answer, 64 callers at once."""
+    keys = list(range(CALLERS))
+    began = time.perf_counter()
+
+    async def work() -> None:
+        while keys:
+            number = keys.pop()
+            caller = Caller(worker.port, f"key-{number}")
+            content = await caller.insist(*_LIST)
+            assert f"user{number}".encode() in content, content[:300]
+            caller.close()
+
+    await asyncio.gather(*(work() for _ in range(64)))
+    return time.perf_counter() - began
+
+
+async def read_all(worker: Worker) -> None:
+    """Let every caller read every project, in the order of a working day: all callers first, then the next project."""
+
+    async def work(numbers: range, project: str) -> None:
+        for number in numbers:
+            caller = Caller(worker.port, f"key-{number}")
+            await caller.insist("list_project_exps", {"project": project})
+            caller.close()
+
+    for place in range(PROJECTS):
+        await asyncio.gather(*(work(range(first, CALLERS, 16), f"p{place}") for first in range(16)))
+
+
+async def abuse(worker: Worker, rounds: int, seconds: float) -> tuple[list[float], list[float], Counter[int]]:
+    """Return the seconds of others' calls without and with a caller that ignores its limit, and its statuses."""
+    quiet: list[float] = []
+    loud: list[float] = []
+    statuses: Counter[int] = Counter()
+
+    async def hammer(end: float) -> None:
+        caller = Caller(worker.port, "key-0")
+        while time.perf_counter() < end:
+            statuses[(await caller.call(*_LIST))[0]] += 1
+        caller.close()
+
+    for turn in range(rounds + 1):
+        for times, count in ((quiet, 0), (loud, CONNECTIONS)):
+            callers = [Caller(worker.port, f"key-{number}") for number in range(1, 1 + OTHERS)]
+            end = time.perf_counter() + seconds
+            took: list[float] = []
+            others = [send_until(end, one, took, pause=1.0) for one in callers]
+            await asyncio.gather(*others, *(hammer(end) for _ in range(count)))
+            for one in callers:
+                one.close()
+            if turn:
+                times.extend(took)
+    return quiet, loud, statuses
+
+
+async def measure_all(repetitions: int) -> list[str]:
+    rows = ["| measured | result | target |", "|---|---|---|"]
+    with play(play_swanlab, CALLERS) as swanlab:
+        host = swanlab.recv()
+        with run_worker(host) as worker:
+            start = worker.memory
+            took = await sign_in_all(worker)
+            judged = f"within 60 s: {_judge(took <= 60)}"
+            rows.append(f"| {CALLERS} keys signed in at {1000 * LATENCY:.0f} ms | {took:.1f} s | {judged} |")
+            swanlab.send((0.0, 0.0))
+            swanlab.recv()
+            await read_all(worker)
+            memory = worker.memory
+            rows.append(
+                f"| memory with {CALLERS} callers of {PROJECTS} projects | {memory:.0f} MB ({start:.0f} at the start) "
+                f"| below 400 MB: {_judge(memory < 400)} |"
+            )
+            content = await Caller(worker.port, "key-0").insist(*_LIST)
+            text = json.loads(content)["result"]["content"][0]["text"]
+            with play(play_bare_server) as bare:
+                bare.send(text)
+                port = bare.recv()
+                rows += await compare_rates(worker, port, repetitions, 3.0)
+        # the others stay below this rate
+        with run_worker(host, "--rate", "120") as worker:
+            quiet, loud, statuses = await abuse(worker, repetitions, 3.0)
+    before, after = (1000 * sorted(times)[int(len(times) * 0.95)] for times in (quiet, loud))
+    shown = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+    rows.append(
+        f"| p95 of others beside a caller beyond its rate ({shown}) | {before:.1f} ms, {after:.1f} ms: "
+        f"{after / before:.2f} times | at most 2 times: {_judge(after <= 2 * before)} |"
+    )
+    return rows
+
+
+def _judge(holds: object) -> str:
+    return "yes" if holds else "no"
+
+
+@dataclass
+class Soak:
+    """Mixed calls of many keys until `end`, each compared with the reply of a faultless SwanLab."""
+
+    worker: Worker
+    end: float
+    whole: dict[tuple[int, int], bytes] = field(default_factory=dict[tuple[int, int], bytes])
+    outcomes: Counter[str] = field(default_factory=Counter[str])
+    memory: list[float] = field(default_factory=list[float])
+
+    async def learn(self, keys: range) -> None:
+        for number in keys:
+            caller = Caller(self.worker.port, f"key-{number}")
+            for place, (tool, arguments) in enumerate(_MIXED):
+                self.whole[number, place] = await caller.insist(tool, arguments)
+            caller.close()
+
+    async def send(self, seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 no secret
+        while time.perf_counter() < self.end:
+            number, place = chance.choice(list(self.whole))
+            tool, arguments = _MIXED[place]
+            kind = chance.choices(("right", "unknown key", "hang up"), (18, 1, 1))[0]
+            caller = Caller(self.worker.port, f"wrong-{seed}" if kind == "unknown key" else f"key-{number}")
+            try:
+                # a call takes 45 s at most
+                limit = chance.random() / 50 if kind == "hang up" else 60.0
+                status, content = await asyncio.wait_for(caller.call(tool, arguments), limit)
+            except (asyncio.TimeoutError, TimeoutError):
+                self.outcomes["hung up" if kind == "hang up" else "UNANSWERED"] += 1
+            else:
+                outcome = self.judge(status, content, b"" if kind == "unknown key" else self.whole[number, place])
+                self.outcomes[outcome] += 1
+                if outcome == "WRONG":
+                    print(f"wrong: {kind} {tool} of user{number}: {status} {content[:600]!r}", file=sys.stderr)
+            finally:
+                caller.close()
+
+    def judge(self, status: int, content: bytes, whole: bytes) -> str:
+        if status in (429, 503):
+            return f"status {status}"
+        if not whole:
+            return "refused key" if status == 401 else "WRONG"
+        if status != 200 or content == whole:
+            return "right" if status == 200 else "WRONG"
+        result = json.loads(content).get("result", {})
+        data: dict[str, Any] = result.get("structuredContent") or {}
+        code = data.get("code")
+        is_honest = result.get("isError") and code in _HONEST and b"Internal error" not in content
+        return f"error {code}" if is_honest else "WRONG"
+
+    async def watch(self, seconds: float) -> None:
+        while time.perf_counter() < self.end:
+            await asyncio.sleep(seconds / 40)
+            self.memory.append(self.worker.memory)
+
+
+async def run_soak(seconds: float) -> tuple[list[str], bool]:
+    with play(play_swanlab, _SOAKED) as swanlab, run_worker(swanlab.recv(), "--log-level", "ERROR") as worker:
+        swanlab.send((0.0, 0.0))
+        swanlab.recv()
+        soaked = Soak(worker, 0.0)
+        await soaked.learn(range(_SOAKED))
+        swanlab.send((0.0, 0.05))
+        swanlab.recv()
+        soaked.end = time.perf_counter() + seconds
+        await asyncio.gather(soaked.watch(seconds), *map(soaked.send, range(32)))
+        swanlab.send((0.0, 0.0))
+        faults = swanlab.recv()
+        is_alive = worker.process.poll() is None
+    quarter = max(1, len(soaked.memory) // 4)
+    first, last = (statistics.median(part) for part in (soaked.memory[quarter : 2 * quarter], soaked.memory[-quarter:]))
+    outcomes = soaked.outcomes
+    right = is_alive and faults and not outcomes["WRONG"] and not outcomes["UNANSWERED"] and last - first < _GROWTH
+    growth = f"{last - first:+.1f} MB (below {_GROWTH:.0f}: {_judge(last - first < _GROWTH)})"
+    lines = [
+        f"{outcomes.total()} calls in {seconds:.0f} s, {faults} faulty responses: {dict(outcomes.most_common())}",
+        f"memory {first:.0f} MB in the second quarter, {last:.0f} MB in the last: {growth}",
+    ]
+    return lines, bool(right)
+
+
+def soak(seconds: float) -> tuple[list[str], bool]:
+    """Return lines that describe the outcome, and whether every reply was right or honest and memory stayed flat."""
+    return asyncio.run(run_soak(seconds))
+
+
+def measure(repetitions: int) -> list[str]:
+    """Return a Markdown table."""
+    return asyncio.run(measure_all(repetitions))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="only soak, for example 3600")
+    given = parser.parse_args()
+    lines, is_right = soak(given.soak) if given.soak else (measure(given.repetitions), True)
+    print("\n".join(lines))
+    return 0 if is_right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
