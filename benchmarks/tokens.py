@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bpe_openai
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -120,6 +118,8 @@ class Cost:
 
 
 def count(text: str) -> int:
+    import bpe_openai  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs] takes a second: reads all its vocabularies
+
     return len(bpe_openai.get_encoding("o200k_base").encode(text))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hypothesis
+import matplotlib as mpl
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,13 +19,15 @@ from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve
 
 # the same examples in every run: the gate must be deterministic
-hypothesis.settings.register_profile("gate", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("all", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
 # hypothesis also draws the constants of modules that happen to be loaded
 for found in pkgutil.walk_packages(swanlab_mcp.__path__, "swanlab_mcp."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
 
+FONTS = mpl.get_cachedir()
 RUNS = Path(__file__).parent / "offline_runs"
 
 
@@ -57,6 +60,8 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "MCP_PROXY_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
+    # child processes read matplotlib's list of fonts instead of making it
+    monkeypatch.setenv("MPLCONFIGDIR", FONTS)
     # tests compare English texts in any locale
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "SSLKEYLOGFILE"):
@@ -126,8 +131,8 @@ class RecordReader:
         if not structured:
             return result
         data: Any = structured.get("data")
-        is_record = isinstance(data, dict) and not get_table(data)[0]
-        read = {name: get_records(one) for name, one in data.items()} if is_record else get_records(data)
+        fields = cast("dict[str, Any]", data if isinstance(data, dict) and not get_table(data)[0] else {})
+        read = {name: get_records(one) for name, one in fields.items()} if fields else get_records(data)
         return result.model_copy(update={"structured_content": {**structured, "data": read}})
 
 

@@ -13,9 +13,11 @@ selection=(-m "not exhaustive")
 all=""
 if [ "${1:-}" = --all ]; then
   all=yes
-  selection=(--cov --cov-report=term)
+  selection=(--hypothesis-profile=all --cov --cov-report=term)
   shift
 fi
+# the tests start hundreds of processes, which would compile everything again
+unset PYTHONDONTWRITEBYTECODE
 python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 ruff format --check .
 ruff check .

@@ -119,10 +119,13 @@ def test_skipped_blocks_give_a_reason() -> None:
     assert all(find_part(read(page), "tools") for page in (README, CHINESE))
 
 
+@pytest.mark.parametrize("days", [0, pytest.param(366, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("block", BLOCKS, ids=NAMES)
 def test_blocks_of_the_docs_run_without_an_account(
-    block: Block, fresh_home: Path, capsys: pytest.CaptureFixture[str]
+    block: Block, fresh_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], days: int
 ) -> None:
+    today = time.time
+    monkeypatch.setattr(time, "time", lambda: today() + days * 86_400)
     prepare_home(fresh_home, block.mark)
     if block.language == "python":
         exec(compile(block.code, block.page, "exec"), {})

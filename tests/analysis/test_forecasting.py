@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.forecast import draw_trainings, judge
+from benchmarks.forecast import Outcome, draw_trainings, judge
 from swanlab_mcp.analysis.config_distances import build_space
 from swanlab_mcp.analysis.forecasting import Course, forecast
 from swanlab_mcp.analysis.gaussian_process import predict
@@ -17,8 +17,12 @@ from swanlab_mcp.analysis.quantiles import get_quantile
 _FINITE = st.floats(-1e12, 1e12)
 
 
-def test_interval_holds_and_error_falls_on_drawn_trainings() -> None:
-    found = judge(draw_trainings(11), "min", 0.4)
+@pytest.fixture(scope="module", params=[11, pytest.param(21, marks=pytest.mark.exhaustive)])
+def found(request: pytest.FixtureRequest) -> list[Outcome]:
+    return judge(draw_trainings(request.param), "min", 0.4)
+
+
+def test_interval_holds_and_error_falls_on_drawn_trainings(found: list[Outcome]) -> None:
     assert 0.84 <= statistics.fmean(one.is_held for one in found) <= 0.98
     assert statistics.median(one.width for one in found) <= 0.3
     assert sum(one.error for one in found) <= 0.4 * sum(one.naive_error for one in found)
@@ -29,8 +33,7 @@ def test_interval_holds_with_few_finished_curves() -> None:
     assert 0.86 <= statistics.fmean(one.is_held for one in found) <= 0.97
 
 
-def test_kill_advice_spares_the_later_top_tenth() -> None:
-    found = judge(draw_trainings(21), "min", 0.4)
+def test_kill_advice_spares_the_later_top_tenth(found: list[Outcome]) -> None:
     assert not [one for one in found if one.is_top and one.is_killed]
     assert statistics.fmean(one.is_killed for one in found) >= 0.5
 

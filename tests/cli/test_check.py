@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swanlab_mcp.cli.main import main
-from tests.cli.test_command import environ, run
+from tests.cli.test_command import environ, start
 from tests.conftest import RUNS
 from tests.fake_swanlab.server import listen
 
@@ -23,7 +23,7 @@ def check(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_silent_host_times_out() -> None:
     with listen() as listener:
         host = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        done = run("check", "--host", host, "--timeout", "0.5", SWANLAB_API_KEY="key")
+        done = start("check", "--host", host, "--timeout", "0.5", SWANLAB_API_KEY="key")
     assert done.returncode == 1
     assert done.stdout.endswith(
         f"login: failed. {host} was silent for 0.5 s: check the address, the port and any firewall.\n"

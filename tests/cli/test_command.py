@@ -1,4 +1,4 @@
-"""Run the command as users and MCP clients start it: real processes, real pipes."""
+"""Run the command as users and MCP clients start it: in this process, and as processes with real pipes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from mcp import Client, StdioServerParameters
@@ -28,15 +31,34 @@ def environ(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
-def run(*arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+def start(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process."""
     command = [sys.executable, "-m", "swanlab_mcp", *arguments]
     return subprocess.run(
-        command, input=given, capture_output=True, text=True, timeout=60, env=environ(**more), check=False
+        command, input="", capture_output=True, text=True, timeout=60, env=environ(**more), check=False
     )
 
 
+def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which takes a tenth of the time of a new process."""
+    shown, errors = TextIOWrapper(BytesIO(), "utf-8"), TextIOWrapper(BytesIO(), "utf-8")
+    with patch.dict(os.environ, more), redirect_stdout(shown), redirect_stderr(errors):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        shown.flush()
+        errors.flush()
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code, *(read(one) for one in (shown, errors)))
+
+
+def read(stream: TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
 def test_demo_call_needs_no_account_or_network() -> None:
-    done = run("--demo", "call", "list_project_exps", "project=digits-mlp")
+    done = start("--demo", "call", "list_project_exps", "project=digits-mlp")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("19 of 19, newest first\n")
     assert "cosine-128-64-ckpt" in done.stdout

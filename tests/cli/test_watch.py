@@ -1,4 +1,4 @@
-"""Watch experiments of the fake SwanLab and on disk from the command line, in real processes."""
+"""Watch experiments of the fake SwanLab and on disk from the command line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from swanlab_mcp.cli.main import main
-from tests.cli.test_command import environ
+from tests.cli.test_command import environ, run, start
 from tests.conftest import RUNS
 from tests.fake_swanlab import State
 from tests.fake_swanlab.state import Experiment
@@ -32,11 +34,8 @@ def state(state: State) -> State:
     return state
 
 
-def watch(host: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "swanlab_mcp", "--no-cache", "--host", host, "watch", "night", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=environ(SWANLAB_API_KEY=KEY), check=False
-    )
+def watch(host: str, *words: str, run: Callable[..., CompletedProcess[str]] = run) -> CompletedProcess[str]:
+    return run("--no-cache", "--host", host, "watch", "night", *words, SWANLAB_API_KEY=KEY)
 
 
 def find_cursor(text: str) -> str:
@@ -67,7 +66,7 @@ def test_exit_code_says_what_happened(host: str, state: State, ending: str, code
 @pytest.mark.usefixtures("state")
 def test_command_gets_facts_without_a_shell(host: str) -> None:
     program = f"{sys.executable} -c '{WRITE}'"
-    done = watch(host, "--until", "val/loss < 0.2", "--experiment", "second", "--exec", program)
+    done = watch(host, "--until", "val/loss < 0.2", "--experiment", "second", "--exec", program, run=start)
     assert done.returncode == 0, done.stderr
     arguments, environment = json.loads(done.stdout.splitlines()[-1])
     assert arguments == ["metric", "kites-test3/night/second"]

@@ -24,7 +24,7 @@ from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server
 from swanlab_mcp.server.limits import Limits
 from swanlab_mcp.settings import Settings, load_settings
-from tests.cli.test_command import run
+from tests.cli.test_command import start
 from tests.conftest import RUNS, opened, session, text_of
 from tests.fake_swanlab import Fault, State
 from tests.run_files import encode_point, write_run
@@ -453,14 +453,14 @@ def test_check_reports_problems_and_login_in_chinese(
     ],
 )
 def test_serve_errors_are_in_chinese(words: list[str], code: int, expected: str) -> None:
-    done = run("serve", "--transport", "http", *words, SWANLAB_MCP_LANG="zh", PYTHONIOENCODING="utf-8")
+    done = start("serve", "--transport", "http", *words, SWANLAB_MCP_LANG="zh", PYTHONIOENCODING="utf-8")
     assert done.returncode == code
     assert expected in done.stderr
 
 
 def test_process_language_comes_from_the_environment() -> None:
     for name, expected in (("zh_CN.UTF-8", "参数不符合要求"), ("C", "Invalid arguments")):
-        done = run("--demo", "call", "list_projects", "nope=1", LC_ALL=name, PYTHONIOENCODING="utf-8")
+        done = start("--demo", "call", "list_projects", "nope=1", LC_ALL=name, PYTHONIOENCODING="utf-8")
         assert expected in done.stderr
 
 
