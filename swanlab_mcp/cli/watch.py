@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shlex
 import shutil
 import signal
 import sys
 import threading
+import time
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +37,7 @@ _TIME_OVER, _NOTHING_RUNS = 6, 7
 _LONGEST = 1800  # seconds
 _AGAIN = 30.0
 _LONGEST_NAME = 1000
+_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -77,8 +80,7 @@ class _Watch:
     def stop(self, number: int) -> None:
         """End the running command, and report how to continue."""
         if self._child:
-            with suppress(ProcessLookupError):
-                self._child.terminate()
+            _end_child(self._child)
         name = signal.Signals(number).name
         report(say("Stopped by {signal}. Continue with --cursor {cursor}", signal=name, cursor=self._cursor or "''"))
 
@@ -164,6 +166,20 @@ class _Watch:
 
     def _choose_code(self) -> int:
         return min((code for code in self._codes if code), default=_MET)
+
+
+def _end_child(child: Process) -> None:
+    """Terminate a process, and kill it if it ignores that."""
+    with suppress(ProcessLookupError, ChildProcessError):
+        child.terminate()
+        # Windows has no waitid, and there terminate kills
+        if hasattr(os, "waitid"):
+            ends = time.monotonic() + _GRACE
+            while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if time.monotonic() > ends:
+                    child.kill()
+                    return
+                time.sleep(0.02)
 
 
 def _list_facts(found: Awaited, met: Met) -> Mapping[str, str]:

@@ -131,3 +131,22 @@ def test_signal_ends_the_watch_with_its_cursor(host: str, name: str) -> None:
         said = process.stderr.read()
     assert process.returncode == 128 + getattr(signal, name)
     assert f"Stopped by {name}. Continue with --cursor 1" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
+def test_signal_also_ends_a_program_that_hangs(host: str, state: State, action: str) -> None:
+    find(state, "first").state = "CRASHED"
+    hang = f"import signal, time; signal.signal(15, signal.{action}); print(7, flush=True); time.sleep(600)"
+    words = ["watch", "night", "--experiment", "first", "--exec", f"{sys.executable} -c '{hang}'"]
+    command = [sys.executable, "-m", "swanlab_mcp", "--no-cache", "--host", host, *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ(SWANLAB_API_KEY=KEY)) as process:
+        assert process.stdout
+        assert process.stderr
+        while process.stdout.readline() != "7\n":
+            assert process.poll() is None
+        process.terminate()
+        # the pipes close when the program has ended too
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
