@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swanlab_mcp.analysis.alignment import align_values
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, order_results
 from swanlab_mcp.analysis.noise import Judgement
 from swanlab_mcp.analysis.standings import Field, Standing
@@ -32,7 +34,11 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
     ranking = answer.data
     if not isinstance(ranking, Ranking):
         return answer
-    rows = [_publish_row(ranking, part, standing) for part in ranking.parts for standing in part.rows]
+    placed = [(part, standing) for part in ranking.parts for standing in part.rows]
+    configs = _shorten_configs([_pick_config(part, standing) for part, standing in placed])
+    rows = [
+        _publish_row(ranking, part, standing, config) for (part, standing), config in zip(placed, configs, strict=True)
+    ]
     notes = [note for note in _list_notes(ranking) if note]
     return answer.model_copy(update={"data": rows, "notes": [*notes, *answer.notes]})
 
@@ -83,10 +89,25 @@ def name_reason(reason: Reason) -> str:
     return names[reason.kind]
 
 
-def _publish_row(ranking: Ranking, part: Part, standing: Standing) -> RankedExperiment:
+def _pick_config(part: Part, standing: Standing) -> dict[str, Any]:
+    config = part.field.configs[standing.place]
+    return {key: config[key] for key in part.columns if key in config}
+
+
+def _shorten_configs(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the configs with shortened texts; texts that differ, such as output folders, stay different."""
+    shown = [dict(config) for config in configs]
+    for key in dict.fromkeys(key for config in configs for key in config):
+        rows = [config for config in shown if isinstance(config.get(key), str)]
+        # mask whole texts, because their start may be cut off
+        for config, text in zip(rows, align_values([mask_secrets(row[key], key) for row in rows], _TEXT), strict=True):
+            config[key] = text
+    return shown
+
+
+def _publish_row(ranking: Ranking, part: Part, standing: Standing, config: dict[str, Any]) -> RankedExperiment:
     field, place = part.field, standing.place
     experiment, result, reason = ranking.experiments[place], field.results[place], field.reasons[place]
-    config = {key: _shorten_value(field.configs[place][key]) for key in part.columns if key in field.configs[place]}
     row = RankedExperiment(
         rank=standing.rank,
         end={"min": "smallest", "max": "largest"}.get(part.end),

@@ -286,6 +286,18 @@ class Sweep:
         return await rank(settings, project=self.project.name, metric="val/acc", **{"by_seed": True} | arguments)
 
 
+async def test_long_texts_that_differ_late_are_not_shown_as_equal(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "paths")
+    for number in range(3):
+        config = {"init_from": f"/data/checkpoints/of/the/pretraining/run-{number}/" + "x" * 40, "lr": 0.1}
+        state.add_experiment(project, f"n{number}", config=config, metrics={"loss": [(0, 1.0 + number)]})
+    async with session(settings) as client:
+        result = await client.call_tool("rank_experiments", {"project": "paths", "metric": "loss"})
+    shown = [row["config"]["init_from"] for row in result.structured_content["data"]]
+    assert len({*shown}) == 3
+    assert all(f"run-{number}" in text for number, text in enumerate(shown))
+
+
 @pytest.fixture
 def sweep(state: State) -> Sweep:
     return Sweep(state)

@@ -37,6 +37,14 @@ class Storage:
         """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
         async with self._open(url) as response, aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
             headers = response.headers
+            if headers.get("content-type", "").lower().startswith("text/html"):
+                raise UnexpectedResponse(
+                    say(
+                        "{storage} answered with a web page instead of a file.",
+                        storage=_name_storage(place_download(url, self._settings.api_host)),
+                    ),
+                    hint=say("A proxy or login page may answer in its place: check the storage's public address."),
+                )
             if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
                 raise UnexpectedResponse(say("SwanLab's storage sent a download without its length."))
             rest = b""

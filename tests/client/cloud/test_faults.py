@@ -778,6 +778,7 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
     assert await read_lines(transport, url) == lines
     for fault, error, said in [
         (Fault(is_dropped=True), ServerUnavailable, "closed the connection during a download"),
+        (Fault(body=b"<html>Sign in", headers={"content-type": "text/html"}), UnexpectedResponse, "with a web page"),
         (Fault(body=b"x" * (2**20 + 1)), UnexpectedResponse, "a line longer than 1 MB"),
         (Fault(padding=2**30, is_length_told=True), UnexpectedResponse, "larger than 1024 MB"),
         (Fault(body=gzip.compress(b"step,a")[:-1], headers=GZIP), UnexpectedResponse, "decompressed"),
