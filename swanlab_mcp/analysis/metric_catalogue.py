@@ -10,6 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from swanlab_mcp.analysis.metric_modifiers import (
+    GENERIC_ERRORS,
+    find_change,
+    find_count_before,
+    find_counting,
+    find_remedy,
+    flip,
+    is_normalized,
+)
 from swanlab_mcp.analysis.metric_terms import (
     Catalogue,
     Direction,
@@ -28,10 +37,9 @@ __all__ = ["Direction", "MetricKind", "Role", "Split", "describe_key", "extend_c
 
 _HARDWARE = re.compile(r"__swanlab__\.(?:gpu|npu|dcu|mlu|xpu|gcu|rocm|metax|dlp)\.[\d.\-]+\.(mem\.)?(?:pct|ptc)$")
 _NUMBER = re.compile(r"\d+")
-# after these, a noun is no variable: error_length is a length, mae_length the error of a length
-_GENERIC_ERRORS = ("err", "false", "miss", "mismatch", "edit", "resid")
 _RESULTS = ("loss", "error", "quality", "reward")
 _VARIABLES = ("setting", "information", "counter", "length", "balance")
+_FAILING = [("fail", "to"), ("fails", "to"), ("failed", "to"), ("failure", "to"), ("failures", "to")]
 _VERSION = re.compile(r"v?\d+$")
 _BELOW = re.compile(r"(?:<=?|[_ ](?:lt|below|under)[_ ])\s*\d", re.IGNORECASE)
 # in keys such as val/test_score the first of these counts
@@ -171,26 +179,28 @@ def _decide(
     if rate:
         return rate
     known = _drop_conditions(catalogue, read, _drop_ambiguous(catalogue, read, matches))
-    deciding = _choose(known, read.parts, catalogue.lists["tuning"])
+    deciding = _choose(known, read.parts, catalogue)
     if deciding is None:
-        return (Term("count", "counter"), "") if _find_counting(catalogue, read) else (Term(""), "")
-    change = _find_change(catalogue, read, known, deciding)
+        return (Term("count", "counter"), "") if find_counting(catalogue, read) else (Term(""), "")
+    change = find_change(catalogue, read, known, deciding)
     if change:
         return change.term, change.text
     term = deciding.term
     if term.role == "time":
         others = (*read.words[: deciding.start], *read.words[deciding.end :])
-        lasts = catalogue.lists["lasting"].intersection(others) or deciding.text == "time" == read.words[0]
+        lasts = catalogue.lists["lasting"].intersection(others) or (
+            deciding.start == 0 and deciding.text in ("time", "time s")
+        )
         return (Term("time that passes", "counter") if lasts else term), deciding.text
-    if term.role not in ("speed", "learning_rate", "gradient_norm", "length") and not _is_normalized(read, deciding):
-        word = _find_counting(catalogue, read) or _find_count_before(catalogue, read, deciding)
+    if term.role not in ("speed", "learning_rate", "gradient_norm", "length") and not is_normalized(read, deciding):
+        word = find_counting(catalogue, read) or find_count_before(catalogue, read, deciding)
         if word:
             return Term("count", "counter"), word
     if term.role == "loss" and {"ratio", "fraction", "frac"}.intersection(read.words[deciding.end :]):
         return Term("share", "balance"), deciding.text
     if term.role in ("loss", "error"):
         term = _qualify(catalogue, read, deciding, matches)
-        if term.rule == "loss" or term is not deciding.term:
+        if term is not deciding.term or (term.rule == "loss" and not find_remedy(catalogue, read, deciding)):
             return term, deciding.text
     if term.role == "error" and _BELOW.search(key):
         return Term("share below a limit", "quality", "max", must_improve=True), deciding.text
@@ -200,7 +210,7 @@ def _decide(
             return Term("goal or prediction", "information"), f"{min(expected)} {deciding.text}"
         if _is_component(catalogue, read, deciding):
             deciding = deciding._replace(term=term._replace(must_improve=False))
-    return _flip(catalogue, read, deciding)
+    return flip(catalogue, read, deciding)
 
 
 def _drop_ambiguous(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
@@ -210,10 +220,17 @@ def _drop_ambiguous(catalogue: Catalogue, read: KeyWords, matches: Sequence[Matc
 
     def is_other(place: int, match: Match) -> bool:
         word = read.words[place]
-        return not match.start <= place < match.end and word not in ignored and not _VERSION.match(word)
+        is_known = word in ignored or word.rstrip("0123456789") in ignored or _VERSION.match(word)
+        return not (match.start <= place < match.end or is_known)
 
     places = range(len(read.words))
-    return [match for match in matches if not (match.term.alone and any(is_other(place, match) for place in places))]
+    # in ema_loss/math, the loss decides
+    is_loss = any(match.term.role == "loss" for match in matches)
+    return [
+        match
+        for match in matches
+        if not (match.term.alone and (is_loss or any(is_other(place, match) for place in places)))
+    ]
 
 
 def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
@@ -228,29 +245,13 @@ def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
     )
 
 
-def _find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
-    """Return the change word that starts the deciding part of the key, as in delta_loss."""
-    for match in matches:
-        if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
-            is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
-            if is_first and read.parts[match.start] == read.parts[deciding.start]:
-                return match
-    return None
-
-
-def _flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
-    """Reverse the direction after a negating prefix such as neg."""
-    flips = catalogue.lists["flips"].intersection(read.words[: deciding.start])
-    if not flips or not deciding.term.direction:
-        return deciding.term, deciding.text
-    flipped: Direction = "max" if deciding.term.direction == "min" else "min"
-    return deciding.term._replace(direction=flipped), f"{min(flips)} {deciding.text}"
-
-
 def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
     """Drop conditions, as in recall_at_precision, and axes, as in mean_reward/time."""
     last = len(read.words) - 1
     kept = [match for match in matches if match.start not in read.after_at]
+    failing = next((one for one in kept if read.words[one.end - 1 : one.end + 1] in _FAILING), None)
+    if failing:
+        return [failing]
     if kept and kept[-1].start == last and read.words[last] in catalogue.lists["axes"]:
         is_part = read.parts[last] != read.parts[last - 1]
         if is_part and any(match.term.strength > 1 and match.start != last for match in kept):
@@ -271,12 +272,12 @@ def _choose_split(found: set[Split]) -> Split:
     return ""
 
 
-def _choose(matches: Sequence[Match], parts: Sequence[int], tuning: frozenset[str]) -> Match | None:
+def _choose(matches: Sequence[Match], parts: Sequence[int], catalogue: Catalogue) -> Match | None:
     if not matches:
         return None
     strongest = max(match.term.strength for match in matches)
     strong = [match for match in matches if match.term.strength == strongest]
-    variable = _find_error_of(strong, parts, tuning)
+    variable = _find_error_of(strong, parts, catalogue)
     if variable:
         return variable
     deciding = strong[-1]
@@ -291,13 +292,15 @@ def _choose(matches: Sequence[Match], parts: Sequence[int], tuning: frozenset[st
     return deciding
 
 
-def _find_error_of(strong: Sequence[Match], parts: Sequence[int], tuning: frozenset[str]) -> Match | None:
+def _find_error_of(strong: Sequence[Match], parts: Sequence[int], catalogue: Catalogue) -> Match | None:
     """Return the error that starts the last part before its variable, as in rmse_2m_temperature."""
     last = strong[-1]
-    if last.term.role not in _VARIABLES or tuning.intersection(last.text.split()):
-        return None
     first = next(match for match in strong if parts[match.start] == parts[last.start])
-    is_measure = first.term.rule == "error" and not first.text.startswith(_GENERIC_ERRORS)
+    if last.text in catalogue.lists["predicted"]:
+        return first if first.term.rule in ("error", "negative log-likelihood") else None
+    if last.term.role not in _VARIABLES or catalogue.lists["tuning"].intersection(last.text.split()):
+        return None
+    is_measure = first.term.rule == "error" and not first.text.startswith(GENERIC_ERRORS)
     return first if is_measure else None
 
 
@@ -316,9 +319,8 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     unit = " ".join(denominator)
     if numerator in times:
         return Term("time per unit", "time", "min"), f"{numerator} per {unit}"
-    tuning = catalogue.lists["tuning"]
-    before = _choose([match for match in matches if match.end <= place], read.parts, tuning)
-    after = _choose([match for match in matches if match.start > place + 1], read.parts, tuning)
+    before = _choose([match for match in matches if match.end <= place], read.parts, catalogue)
+    after = _choose([match for match in matches if match.start > place + 1], read.parts, catalogue)
     if after and after.term.direction and after.term.role in _RESULTS and not (before and before.term.direction):
         # per_atom_energy/mae
         return None
@@ -329,34 +331,7 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
         # in 每步耗时 (per step duration), the rest decides
         others = set(words[:place]) - catalogue.splits.keys() - catalogue.statistics.keys()
         return (Term(""), "") if others else None
-    return _flip(catalogue, read, before)
-
-
-def _find_counting(catalogue: Catalogue, read: KeyWords) -> str:
-    """Return the counting word that starts a part of the key, as in num_turns and n_updates."""
-    skipped = catalogue.splits.keys() | catalogue.statistics.keys()
-    for place, word in enumerate(read.words):
-        before = [read.words[i] for i in range(place) if read.parts[i] == read.parts[place]]
-        if word in catalogue.lists["counting"] and word != "total" and all(one in skipped for one in before):
-            return word
-    return ""
-
-
-def _is_normalized(read: KeyWords, deciding: Match) -> bool:
-    """Return whether an n before an error means normalized, as in nRMSE; n_errors is a count."""
-    starts = deciding.text.startswith("n ") or read.words[deciding.start - 1 : deciding.start] == ("n",)
-    return starts and deciding.term.rule == "error" and not deciding.text.startswith(_GENERIC_ERRORS)
-
-
-def _find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the word that counts the way to a result, as in steps_to_success and best_acc_epoch."""
-    words, steps = read.words, catalogue.lists["steps"]
-    if words[-1] in steps and catalogue.lists["chosen"].intersection(words[: deciding.start]):
-        return words[-1]
-    if deciding.term.direction != "min" and "to" in words[1 : deciding.start]:
-        before = words[words.index("to", 1) - 1]
-        return before if before in steps | catalogue.lists["times"] else ""
-    return ""
+    return flip(catalogue, read, before)
 
 
 def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequence[Match]) -> Term:
@@ -371,13 +346,16 @@ def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequenc
     for place, (word, part) in enumerate(zip(read.words, read.parts, strict=True)):
         if word not in catalogue.splits and word not in catalogue.statistics and place not in taken:
             parts.setdefault(part, []).append(word)
-    near = set(parts.get(here, ()))
+    near, own = set(parts.get(here, ())), set(loss.text.split())
+    # a discriminator's loss_msd is that of its scale, no distance
+    is_bare = loss.text in ("err", "error", "cost") or any(match.term.rule == "loss" for match in matches)
     after = {word for part, words in parts.items() if part > here for word in words}
     before = {words[0] for part, words in parts.items() if part < here and len(words) == 1}
     for words in (near, after, before):
         for qualifying, term in catalogue.qualifiers:
-            is_meant = loss.term.rule == "loss" or (loss.text in ("err", "error", "cost") and term.role == "adversary")
+            is_meant = loss.term.rule == "loss" or (term.role == "adversary" and is_bare)
             if is_meant and qualifying.intersection(words):
-                is_distance = term.role == "adversary" and catalogue.lists["distances"].intersection(near | after)
-                return loss.term if is_distance else term
+                is_generator = not catalogue.lists["discriminators"].intersection(words)
+                is_distance = catalogue.lists["distances"].intersection(near | after | own)
+                return loss.term if term.role == "adversary" and is_generator and is_distance else term
     return loss.term

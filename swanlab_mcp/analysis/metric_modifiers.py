@@ -1,0 +1,92 @@
+"""Words that change the meaning of a term: negations, remedies, changes and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swanlab_mcp.analysis.metric_terms import Catalogue, Direction, KeyWords, Match, Role, Term
+
+__all__ = [
+    "GENERIC_ERRORS",
+    "find_change",
+    "find_count_before",
+    "find_counting",
+    "find_remedy",
+    "flip",
+    "is_normalized",
+]
+
+# after these, a noun is no variable: error_length is a length, mae_length the error of a length
+GENERIC_ERRORS = ("err", "false", "miss", "mismatch", "edit", "resid")
+_OPPOSITE: dict[Role, Role] = {"loss": "quality", "error": "quality", "quality": "error"}
+
+
+def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
+    """Return the change word that starts the deciding part of the key, as in delta_loss."""
+    for match in matches:
+        if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
+            is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
+            if is_first and read.parts[match.start] == read.parts[deciding.start]:
+                return match
+    return None
+
+
+def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
+    """Reverse the direction next to a word such as neg or not, and of an error that is avoided."""
+    before = read.words[: deciding.start]
+    term, reversing = deciding.term, catalogue.lists["flips"].intersection(before)
+    if _is_open(catalogue, before, deciding):
+        return term._replace(role="information", direction="", must_improve=False), deciding.text
+    denied = catalogue.lists["negations"].intersection(before[-1:]) | find_remedy(catalogue, read, deciding)
+    if not term.direction or not reversing | denied:
+        return term, deciding.text
+    flipped: Direction = "max" if term.direction == "min" else "min"
+    role = _OPPOSITE.get(term.role, term.role) if denied else term.role
+    return term._replace(role=role, direction=flipped), f"{min(reversing | denied)} {deciding.text}"
+
+
+def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool:
+    """Return whether the word before a result leaves open which values are better."""
+    if result.term.direction == "min":
+        # no_collisions may be their number or their absence
+        return before[-1:] == ("no",)
+    is_side = (result.term.role == "reward" or "win" in result.text) and bool(
+        catalogue.lists["sides"].intersection(before[-2:])
+    )
+    return is_side or bool(catalogue.lists["others"].intersection(before[-1:]))
+
+
+def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:
+    """Return the word after an error or loss that says that it is avoided, as in collision_free_rate."""
+    is_bad = deciding.term.direction == "min" and deciding.term.role in ("loss", "error")
+    is_part = read.parts[deciding.end : deciding.end + 1] == (read.parts[deciding.start],)
+    return catalogue.lists["remedies"].intersection(
+        read.words[deciding.end : deciding.end + 1] if is_bad and is_part else ()
+    )
+
+
+def find_counting(catalogue: Catalogue, read: KeyWords) -> str:
+    """Return the counting word that starts a part of the key, as in num_turns and n_updates."""
+    skipped = catalogue.splits.keys() | catalogue.statistics.keys()
+    for place, word in enumerate(read.words):
+        before = [read.words[i] for i in range(place) if read.parts[i] == read.parts[place]]
+        if word in catalogue.lists["counting"] and word != "total" and all(one in skipped for one in before):
+            return word
+    return ""
+
+
+def find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
+    """Return the word that counts the way to a result, as in steps_to_success and best_acc_epoch."""
+    words, steps = read.words, catalogue.lists["steps"]
+    if words[-1] in steps and catalogue.lists["chosen"].intersection(words[: deciding.start]):
+        return words[-1]
+    if deciding.term.direction != "min" and "to" in words[1 : deciding.start]:
+        before = words[words.index("to", 1) - 1]
+        return before if before in steps | catalogue.lists["times"] else ""
+    return ""
+
+
+def is_normalized(read: KeyWords, deciding: Match) -> bool:
+    """Return whether an n before an error means normalized, as in nRMSE; n_errors is a count."""
+    starts = deciding.text.startswith("n ") or read.words[deciding.start - 1 : deciding.start] == ("n",)
+    return starts and deciding.term.rule == "error" and not deciding.text.startswith(GENERIC_ERRORS)
