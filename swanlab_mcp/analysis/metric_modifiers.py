@@ -53,7 +53,7 @@ def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool
     is_side = (result.term.role == "reward" or "win" in result.text) and bool(
         catalogue.lists["sides"].intersection(before[-2:])
     )
-    return is_side or bool(catalogue.lists["others"].intersection(before[-1:]))
+    return is_side or bool((catalogue.lists["others"] | catalogue.lists["discriminators"]).intersection(before[-1:]))
 
 
 def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:

@@ -38,7 +38,7 @@ _TOKEN = re.compile(r"[@/]|[0-9A-Za-z]+|[^\W_0-9A-Za-z]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
 _PER_SECOND = re.compile(r"(?<=[^\W_])\s*/\s*(?=(?:s|sec|second)(?:[^a-z]|$))", re.IGNORECASE)
 _PER_STEP = re.compile(r"\b(ms|s|sec|seconds)/(?=(?:it|iter|step|batch|token|epoch|sample)s?\b)", re.IGNORECASE)
-_ARGUMENT = re.compile(r"[A-Za-z_]+=")
+_ARGUMENT = re.compile(r"[A-Za-z_]+=|(?<![A-Za-z])thr(?:esh)?[_ ]?(?=0?\.\d)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
 _PERCENTILE = re.compile(r"p\d\d?$")
 _NUMBERED = re.compile(r"\d+$")
@@ -197,7 +197,7 @@ def _build(data: Mapping[str, Any]) -> Catalogue:
 def read_words(key: str) -> KeyWords:
     catalogue = load_catalogue()
     text = unicodedata.normalize("NFKC", key)
-    # in quantile:alpha=0.9, the part after the colon is a condition, like the 10 in recall@10
+    # in quantile:alpha=0.9 and PCK_thr0.05, the number is a condition, like the 10 in recall@10
     text = _ARGUMENT.sub("@", text)
     text = catalogue.chinese_term.sub(lambda match: f" {catalogue.chinese[match[0]]} ", text)
     text = _PER_STEP.sub(r"\1 per ", _PER_SECOND.sub(" per ", text))
