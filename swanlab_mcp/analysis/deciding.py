@@ -179,7 +179,7 @@ def assign_roles(curves: Sequence[Curve]) -> Roles:
     families = families or [curve for curve in judged if curve.key in best]
     held_out = [curve for curve in families if sides.get(curve.key) != "train" and _is_result(curve, families)]
     training = [curve for curve in families if curve not in held_out]
-    rewards = _choose_rewards(training)
+    rewards = _choose_rewards(training, curves)
     losses = [curve for curve in training if curve.kind.role in ("loss", "error")]
     parts: list[Curve] = []
     for some in (losses, [curve for curve in held_out if curve.kind.role == "loss"]):
@@ -229,11 +229,16 @@ def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
     return with_validation or len(curve.steps) * 2 <= longest
 
 
-def _choose_rewards(training: Sequence[Curve]) -> list[Curve]:
-    """Return the deciding rewards: totals and plain rewards before their components."""
+def _choose_rewards(training: Sequence[Curve], curves: Sequence[Curve]) -> list[Curve]:
+    """Return the deciding rewards: totals and plain rewards before their components, and scores next to them.
+
+    Without rewards, scores of a policy decide.
+    """
     rewards = [curve for curve in training if curve.kind.role == "reward"]
-    if not rewards:
+    if not rewards and not any(curve.kind.rule == "policy-gradient loss" for curve in curves):
         return []
+    if not rewards:
+        return [curve for curve in training if curve.kind.role == "quality" and _measures_success(curve)]
     shortest = min(len(curve.kind.family) for curve in rewards)
     main = [curve for curve in rewards if len(curve.kind.family) == shortest or curve.kind.is_total]
     return [*main, *(curve for curve in training if curve.kind.role == "quality" and _measures_success(curve))]

@@ -281,12 +281,17 @@ def _choose(matches: Sequence[Match], parts: Sequence[int], catalogue: Catalogue
     if variable:
         return variable
     deciding = strong[-1]
-    is_overlap = deciding.term.rule == "overlap or similarity"
-    if is_overlap or deciding.term.rule in ("statistic of tensors", "accuracy"):
-        # loss_dice, loss/dice, loss_mask and loss_shrink_maps are losses, but losses/q_values is not
+    rule, part = deciding.term.rule, parts[deciding.start]
+    single = {one for one in parts if parts.count(one) == 1}
+    is_component = rule == "overlap or similarity" or (rule == "reward" and part in single)
+    if is_component or rule in ("statistic of tensors", "accuracy", "reward"):
+        # loss_dice, loss/dice and loss/reward are losses, but losses/q_values and loss_viewpoint/psnr are not
         losses = [match for match in strong if match.term.rule == "loss"]
-        part = parts[deciding.start]
-        deciding = next((match for match in losses if is_overlap or parts[match.start] == part), deciding)
+        here = [match for match in losses if parts[match.start] == part]
+        if rule == "reward":
+            here = [match for match in here if match.end == deciding.start]
+        before = [match for match in losses if is_component and parts[match.start] in single]
+        deciding = next(iter([*here, *before]), deciding)
     if strongest == 1:
         deciding = next((match for match in strong if match.term.role == "information"), deciding)
     return deciding

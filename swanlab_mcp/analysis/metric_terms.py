@@ -34,7 +34,7 @@ Direction = Literal["min", "max", ""]
 Split = Literal["train", "validation", "test", ""]
 
 _FILE = Path(__file__).with_name("metric_catalogue.toml")
-_TOKEN = re.compile(r"[@/]|[0-9A-Za-z]+|[^\W_0-9A-Za-z]+")
+_TOKEN = re.compile(r"[@/]| - |[0-9A-Za-z]+|[^\W_0-9A-Za-z]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
 _PER_SECOND = re.compile(r"(?<=[^\W_])\s*/\s*(?=(?:s|sec|second)(?:[^a-z]|$))", re.IGNORECASE)
 _PER_STEP = re.compile(r"\b(ms|s|sec|seconds)/(?=(?:it|iter|step|batch|token|epoch|sample)s?\b)", re.IGNORECASE)
@@ -206,7 +206,7 @@ def read_words(key: str) -> KeyWords:
     after_at: set[int] = set()
     part, is_after = 0, False
     for piece in _TOKEN.findall(text):
-        if piece == "/":
+        if piece in ("/", " - "):
             part, is_after = part + 1, False
         elif piece == "@":
             is_after = True

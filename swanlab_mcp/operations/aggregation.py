@@ -23,7 +23,7 @@ from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSize, Projects, Unfinished, Username
 from swanlab_mcp.operations.choice import choose_in_scope, describe_missing_metric, list_logged_keys
 from swanlab_mcp.operations.finding import Choice
-from swanlab_mcp.operations.health import read_reported
+from swanlab_mcp.operations.health import find_broken_members
 from swanlab_mcp.operations.listing import get_slice
 from swanlab_mcp.operations.machines import read_machines
 from swanlab_mcp.operations.planning_arguments import (
@@ -46,10 +46,10 @@ class Group:
     """A group of experiments with equal values of the fields, and its statistics of a metric.
 
     Without a metric, `statistics` are empty. `missing` experiments have no value, `non_finite` experiments NaN or
-    infinity, `broken` experiments a finite value but NaN or infinity in a training loss, and `unfinished` experiments
-    are excluded by their state. `seconds` is the total run time of the
-    experiments. `gpu_seconds` is their run time multiplied by the GPUs of their machines, without the `without_gpus`
-    experiments whose time or machine is unknown.
+    infinity, `broken` experiments a finite value but a training loss that became NaN or diverged, and `unfinished`
+    experiments are excluded by their state. `seconds` is the total run time of the experiments. `gpu_seconds` is
+    their run time multiplied by the GPUs of their machines, without the `without_gpus` experiments whose time or
+    machine is unknown.
     """
 
     values: Sequence[Any]
@@ -106,7 +106,8 @@ async def aggregate_experiments(
     ref, choice = await choose_in_scope(client, project, username, filters, metrics, choose_training_losses)
     experiments, summaries = choice.experiments, choice.summaries
     metrics, missing = await _drop_missing(client, ref, choice, metrics)
-    broken = await read_reported(client, ref, choice, metrics)
+    counted = [one for one in experiments if unfinished or one.state == "FINISHED"]
+    broken, limits = await find_broken_members(client, ref, counted, choice, metrics)
     needs_machines = "gpu_hours" in stats or any(field in MACHINE_FIELDS for field in group_by)
     machines = await read_machines(client, ref, experiments) if needs_machines else {}
     candidates = [
@@ -135,7 +136,7 @@ async def aggregate_experiments(
     shown = groups[get_slice(page, size)]
     wanted: Sequence[Statistic] = [one for one in stats if one != "gpu_hours"] or _USUAL
     found = Aggregation(shown, group_by, wanted, at, len(members), len(candidates), "gpu_hours" in stats)
-    notes = [*missing, *choice.notes, *_note_machines(machines, len(experiments))]
+    notes = [*missing, *choice.notes, *limits, *_note_machines(machines, len(experiments))]
     return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=notes)
 
 

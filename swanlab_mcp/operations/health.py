@@ -14,13 +14,14 @@ from swanlab_mcp.analysis.breakage import (
 from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.operations.choice import list_logged_keys, read_series
 from swanlab_mcp.operations.finding import FEW, Choice, list_summarised_keys
 from swanlab_mcp.operations.reading import read_summaries
 
-__all__ = ["HealthCheck", "HealthReader", "find_broken", "read_reported"]
+__all__ = ["HealthCheck", "HealthReader", "find_broken", "find_broken_members"]
 
 _LEADERS = 3
 _SUMMARISED = 3000
@@ -168,19 +169,51 @@ async def find_broken(
     return found
 
 
-async def read_reported(
-    client: SwanLabClient, ref: Scope, choice: Choice, metrics: Sequence[str]
-) -> Mapping[str, Breakage]:
-    """Return by cuid how experiments broke, by the summaries of the metrics and of the leading training losses."""
-    experiments, summaries = choice.experiments[:_SUMMARISED], dict(choice.summaries)
+async def find_broken_members(
+    client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], choice: Choice, metrics: Sequence[str]
+) -> tuple[Mapping[str, Breakage], list[str]]:
+    """Return by cuid how experiments broke, and notes on the limits of the check.
+
+    Up to 3,000 experiments are checked by the last values of their training losses, and by points of up to 100 that may
+    have diverged.
+    """
     if not metrics or not experiments:
-        return {}
-    losses = choose_training_losses(choice.keys)
+        return {}, []
+    summaries = {one.cuid: choice.summaries.get(one.cuid, {}) for one in experiments}
+    losses, checked = choose_training_losses(choice.keys), experiments
     if not losses:
-        losses = choose_training_losses(await list_summarised_keys(client, ref, experiments))
-        found = (await read_summaries(client, ref, experiments, losses)).data if losses else None
-        for cuid, summary in (found or {}).items():
-            summaries[cuid] = {**summaries.get(cuid, {}), **summary}
+        losses, checked = (
+            choose_training_losses(await list_summarised_keys(client, ref, experiments)),
+            experiments[:_SUMMARISED],
+        )
+        found = (await read_summaries(client, ref, checked, losses)).data if losses else None
+        summaries |= {cuid: {**summaries[cuid], **summary} for cuid, summary in (found or {}).items()}
     keys = list(dict.fromkeys([*metrics, *losses]))
-    known = {one.cuid: find_reported_breakage(keys, summaries.get(one.cuid, {})) for one in experiments}
-    return {cuid: breakage for cuid, breakage in known.items() if breakage}
+    known = {cuid: how for cuid, summary in summaries.items() if (how := find_reported_breakage(keys, summary))}
+    doubtful = [
+        one
+        for one in checked
+        if one.cuid not in known and any(may_have_broken(key, summaries[one.cuid], losses) for key in metrics)
+    ]
+    series = await read_series(client, ref, doubtful[:_READ], keys, exact=False)
+    for one, points in zip(doubtful, series, strict=False):
+        how = next(filter(None, (find_breakage(key, points, losses) for key in metrics)), None)
+        known |= {one.cuid: how} if how else {}
+    notes: list[str] = []
+    if len(checked) < len(experiments):
+        notes.append(
+            say(
+                "Not all experiments were checked for broken training losses ({count} of {total}); add filters.",
+                count=len(checked),
+                total=len(experiments),
+            )
+        )
+    if len(doubtful) > len(series):
+        notes.append(
+            say(
+                "Experiments that may have diverged: {total}; checked by their points: {count}; add filters.",
+                count=len(series),
+                total=len(doubtful),
+            )
+        )
+    return known, notes

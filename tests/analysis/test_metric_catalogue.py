@@ -98,6 +98,7 @@ def test_spreads_and_counts_have_no_direction(words: list[str]) -> None:
         "incorrect_rate",
         "logloss_ctr",
         "val/dssim",
+        "loss/reward",
         "测试误差",
         "未到达率",
     ],
@@ -129,6 +130,8 @@ def test_smaller_is_better(key: str) -> None:
         "clip_t2i_score",
         "return_before_grad",
         "change_f1",
+        "test/loss_viewpoint - psnr",
+        "episode/score",
         "平均奖励",
     ],
 )

@@ -11,6 +11,7 @@ from swanlab_mcp.analysis.deciding import choose_keys, read_curve
 from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from tests.evals.further_curves import draw_further
 from tests.evals.kinds_curves import draw_kinds
+from tests.evals.unseen_curves import draw_unseen
 from tests.evals.verdicts import judge_drawn
 
 
@@ -35,6 +36,17 @@ def test_drawn_curves_of_all_frameworks_get_a_practitioners_verdict(seed: int) -
 def test_rarer_kinds_get_a_practitioners_verdict(seed: int) -> None:
     outcomes = list(judge_drawn(seed, draw_kinds))
     assert [(one.framework, one.name) for one in outcomes if not one.agrees] == []
+
+
+def test_frameworks_of_many_fields_get_a_practitioners_verdict() -> None:
+    outcomes = list(judge_drawn(0, draw_unseen))
+    assert [(one.framework, one.name) for one in outcomes if not one.agrees] == []
+
+
+def test_score_decides_where_a_policy_is_trained() -> None:
+    source = random.Random(4)
+    curves = {"game_score": [abs(source.gauss(5, 1)) for _ in range(200)], "loss__policy": [source.gauss(0, 1)] * 200}
+    assert find_kinds(judge_values(**curves)) == {"never_learned"}
 
 
 @pytest.mark.parametrize(("gain", "healthy"), [(0, 0), (10, 100)])

@@ -1,7 +1,7 @@
 """Compare verdicts with those of practitioners: python -m tests.evals.verdicts [curves.json | histories.json.gz …].
 
 Without a file it judges the random curves of 20 seeds; `further` selects those of `further_curves.py`, `kinds` those of
-`kinds_curves.py`.
+`kinds_curves.py`, `unseen` those of `unseen_curves.py`.
 It prints agreement by framework, the share of healthy runs with a problem or warning, and the share of problems that
 were found.
 """
@@ -22,11 +22,13 @@ from swanlab_mcp.analysis.diagnosis import Judgement, judge
 from tests.evals.curves import Case, draw
 from tests.evals.further_curves import draw_further
 from tests.evals.kinds_curves import draw_kinds
+from tests.evals.unseen_curves import draw_unseen
 
 __all__ = ["Outcome", "judge_drawn", "judge_metrics", "read_file"]
 
 SEEDS = 20
 FURTHER_SEEDS = 5
+DRAWN = {"further": draw_further, "kinds": draw_kinds, "unseen": draw_unseen}
 
 
 class Outcome(NamedTuple):
@@ -110,10 +112,8 @@ def _judge_history(one: Mapping[str, Any]) -> Outcome:
 
 
 def main(paths: list[str]) -> None:
-    if paths == ["kinds"]:
-        return show([one for seed in range(FURTHER_SEEDS) for one in judge_drawn(seed, draw_kinds)])
-    if paths == ["further"]:
-        return show([one for seed in range(FURTHER_SEEDS) for one in judge_drawn(seed, draw_further)])
+    if len(paths) == 1 and paths[0] in DRAWN:
+        return show([one for seed in range(FURTHER_SEEDS) for one in judge_drawn(seed, DRAWN[paths[0]])])
     show(
         [one for path in paths for one in read_file(Path(path))]
         if paths

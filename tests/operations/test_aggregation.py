@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.aggregation import compute_statistics
+from swanlab_mcp.operations import health
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
 from tests.fake_swanlab import BEGINNING, State
@@ -93,6 +94,34 @@ async def test_broken_training_loss_excludes_the_best_member(settings: Settings,
         state.add_experiment(project, name, metrics=metrics)
     (row,) = await ask(settings, project="broken", metrics=["val/acc"])
     assert (row["best"], row["n"], row["max"], row["left_out"]) == ("sound", 1, 0.8, "1 broken")
+
+
+async def test_diverged_training_loss_excludes_a_member(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "diverged")
+    calm = [(step, 2 - step / 40) for step in range(40)]
+    for name, score, loss in (
+        ("sound", 0.8, calm),
+        ("lucky", 0.9, [*calm[:20], *((step, 9.0) for step in range(20, 40))]),
+    ):
+        state.add_experiment(project, name, metrics={"val/acc": [(0, 0.1), (39, score)], "train/loss": loss})
+    (row,) = await ask(settings, project="diverged", metrics=["val/acc"])
+    assert (row["best"], row["n"], row["left_out"]) == ("sound", 1, "1 broken")
+
+
+async def test_limits_of_the_check_for_broken_runs_are_named(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_SUMMARISED", 4)
+    monkeypatch.setattr(health, "_READ", 1)
+    project = state.add_project(state.workspaces[0], "many")
+    grown = [(step, 9.0 if step > 20 else 2 - step / 40) for step in range(40)]
+    for number in range(6):
+        metrics = {"val/acc": [(0, 0.1), (39, 0.5)], "train/loss": grown}
+        state.add_experiment(project, f"run-{number}", metrics=metrics)
+    async with session(settings) as client:
+        reply = await client.call_tool("aggregate_experiments", {"project": "many", "metrics": ["val/acc"]})
+    assert "Not all experiments were checked for broken training losses (4 of 6); add filters." in text_of(reply)
+    assert "Experiments that may have diverged: 4; checked by their points: 1; add filters." in text_of(reply)
 
 
 async def test_counts_and_hours_need_no_metric(settings: Settings) -> None:

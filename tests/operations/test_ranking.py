@@ -507,6 +507,17 @@ async def test_leader_of_many_runs_never_hides_a_passing_nan(settings: Settings,
         assert "Listed after the 105 ranked experiments: 5 broken." in reply["notes"]
 
 
+async def test_points_are_read_again_for_a_loss_that_only_leading_runs_logged(settings: Settings, sweep: Sweep) -> None:
+    for number in range(110):
+        is_leading = 50 <= number < 55
+        more = {"train/loss": [(0, 1.0), (10, 0.5)]}
+        if is_leading:
+            more["loss"] = [(0, 1.0), (5, math.nan if number == 54 else 0.7), (10, 0.5)]
+        sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
+    reply = await sweep.rank(settings, by_seed=False)
+    assert "Listed after the 109 ranked experiments: 1 broken." in reply["notes"]
+
+
 async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settings, sweep: Sweep) -> None:
     lost = [(0, 1.0), (10, math.nan)]
     for number in range(110):
