@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Layout", "divide_keys", "name_panel"]
 
 _UNLIKE = 100  # keys whose usual values differ by this factor have panels of their own
+_SMALL = 9  # of more panels, none has room for the names of several keys
 _KEYS = 3  # as many as there are line styles
 _SPLITS = {"train": 0, "": 0, "validation": 1, "test": 2}
 
@@ -32,16 +34,18 @@ def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
             panels.append([key])
         else:
             panel.append(key)
+    if len(panels) > _SMALL:
+        return [Layout([key]) for key in values]
     return [Layout(sorted(panel, key=lambda key: _SPLITS.get(describe_key(key).split, 0))) for panel in panels]
 
 
 def name_panel(keys: Sequence[str]) -> str:
-    """Return the panel's title, with the line style of each key."""
+    """Return the panel's title, with a line for each key and its line style."""
     styles = (say("solid"), say("dashed"), say("dotted"))
     if len(keys) == 1:
         return keys[0]
-    return say(", ").join(
-        say("{key} ({style})", key=key, style=style) for key, style in zip(keys, styles, strict=False)
+    return "\n".join(
+        say("{key} ({style})", key=shorten(key), style=style) for key, style in zip(keys, styles, strict=False)
     )
 
 

@@ -14,7 +14,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swanlab_mcp.analysis.bands import choose_limits
 from swanlab_mcp.core.i18n import say, speak
@@ -26,6 +26,7 @@ from swanlab_mcp.present.chart_margins import (
     COLOURS,
     DASHES,
     DPI,
+    FEWER,
     HEIGHT,
     MARKS,
     WIDTH,
@@ -36,63 +37,21 @@ from swanlab_mcp.present.chart_margins import (
     cut_text,
     find_strip,
 )  # fmt: skip
+from swanlab_mcp.present.chart_parts import Curve, Panel
 from swanlab_mcp.present.fonts import find_font
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LARGEST", "Chart", "Curve", "Mark", "NameAxis", "Panel", "compose", "draw_chart"]
+__all__ = ["LARGEST", "Chart", "NameAxis", "compose", "draw_chart"]
 
 LARGEST = 200_000  # bytes
 _GAP_LEFT, _GAP_BOTTOM, _GAP_TOP = 74, 34, 30  # pixels around the axes of a panel
+_TITLE_LINE = 15
 _MARGIN = 10
 _drawing = threading.Lock()
 NameAxis = Callable[[], str]
-
-
-class Mark(NamedTuple):
-    """An event on a curve; `y` is None if the event has no value."""
-
-    kind: Literal["best", "non-finite", "worsening"]
-    x: float
-    y: float | None
-    text: str = ""
-
-
-class Curve(NamedTuple):
-    """A line with a label; `raw` holds the values before smoothing, `band` places, lower and upper bounds.
-
-    `number` identifies it in the reply, 0 for its place. Curves of one run have one `colour`; `dash` distinguishes its
-    metrics. `dots` draws points without a line, `shades` holds the numbers that colour them. Values that are not finite
-    are gaps.
-    """
-
-    label: str
-    xs: Sequence[float]
-    ys: Sequence[float]
-    raw: tuple[Sequence[float], Sequence[float]] | None = None
-    marks: Sequence[Mark] = ()
-    number: int = 0
-    colour: int | None = None
-    dash: int = 0
-    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None
-    dots: bool = False
-    shades: Sequence[float] = ()
-
-
-class Panel(NamedTuple):
-    """Curves of one unit over one pair of axes; `shade_name` names the numbers that colour points.
-
-    `plain_title` and `plain_shade_name` replace those that no installed font can show.
-    """
-
-    title: str
-    y_label: str
-    curves: Sequence[Curve]
-    plain_title: str = ""
-    shade_name: str = ""
-    plain_shade_name: str = ""
 
 
 class Chart(NamedTuple):
@@ -136,7 +95,10 @@ def compose(
 
     panels = _number(panels)
     curves = [curve for panel in panels for curve in panel.curves]
-    kinds = [kind for kind in MARKS if any(mark.kind == kind for curve in curves for mark in curve.marks)]
+    found = {mark.kind for curve in curves for mark in curve.marks} | {
+        FEWER for curve in curves if any(_list_few(curve))
+    }
+    kinds = [kind for kind in MARKS if kind in found]
     texts = [name_x(), *(text for panel in panels for text in (panel.title, panel.y_label, panel.shade_name))]
     names = [shorten(curve.label) for curve in curves]
     legend = [_word_mark(kind) for kind in kinds]
@@ -159,13 +121,16 @@ def compose(
         writer, entries, is_direct=is_direct, least=measure_bar(writer, shade_name) if shades else 0
     )
     rows, columns = _arrange(len(panels))
+    size = 7.5 if len(panels) > 1 else 9
+    titles = [_fit_title(writer, panel, size + 1.5, (left - _MARGIN) / columns - _GAP_LEFT) for panel in panels]
+    top = _GAP_TOP + (max(map(len, titles)) - 1) * _TITLE_LINE
     bottom = BOTTOM if kinds else 0
     hidden, axes = 0, list["Axes"]()
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
         is_last = place + columns >= len(panels)
-        axes.append(_add_axes(figure, (rows, columns), (row, column), left, bottom, is_last=is_last))
-        hidden += _draw_panel(writer, axes[-1], panel, scales, shades, is_last=is_last, is_small=len(panels) > 1)
+        axes.append(_add_axes(figure, (rows, columns), (row, column), left, (top, bottom), is_last=is_last))
+        hidden += _draw_panel(writer, axes[-1], panel, titles[place], scales, shades, size, is_last=is_last)
     high = HEIGHT - 24.0
     if shades:
         high = add_colour_bar(writer, shade_name, shades, left)
@@ -225,35 +190,50 @@ def _arrange(count: int) -> tuple[int, int]:
 
 
 def _add_axes(
-    figure: Figure, grid: tuple[int, int], cell: tuple[int, int], right: float, bottom: float, *, is_last: bool
+    figure: Figure,
+    grid: tuple[int, int],
+    cell: tuple[int, int],
+    right: float,
+    ends: tuple[float, float],
+    *,
+    is_last: bool,
 ) -> Axes:
-    """Return axes in a cell of the grid that is left of the strip and above the legend of marks."""
+    """Return axes in a cell of the grid that is left of the strip and above the legend of marks.
+
+    `ends` are the heights of the titles and of the legend.
+    """
+    above, bottom = ends
     wide, high = (right - _MARGIN) / grid[1], (HEIGHT - bottom - _MARGIN - 8) / grid[0]
     x0 = cell[1] * wide + _GAP_LEFT
     top = HEIGHT - _MARGIN - cell[0] * high
     under = _GAP_BOTTOM + (10 if is_last else 0)
     return figure.add_axes(
-        (x0 / WIDTH, (top - high + under) / HEIGHT, (wide - _GAP_LEFT - 14) / WIDTH, (high - under - _GAP_TOP) / HEIGHT)
+        (x0 / WIDTH, (top - high + under) / HEIGHT, (wide - _GAP_LEFT - 14) / WIDTH, (high - under - above) / HEIGHT)
     )
 
 
+def _fit_title(writer: Writer, panel: Panel, size: float, wide: float) -> list[str]:
+    """Return the lines of a panel's title: one, if it fits, or one for each metric, with breaks after slashes."""
+    lines = _choose(writer, panel.title, panel.plain_title).split("\n")
+    whole = ", ".join(lines)
+    if writer.measure(shorten(whole), size) <= wide:
+        return [writer.fit(whole, size, wide)]
+    if len(lines) == 1 and "/" in whole:
+        folder, _, name = whole.rpartition("/")
+        lines = [f"{folder}/", name]
+    return [writer.fit(line, size, wide) for line in lines]
+
+
 def _draw_panel(
-    writer: Writer,
-    axes: Axes,
-    panel: Panel,
-    scales: Scales,
-    shades: ColourScale | None,
-    *,
-    is_last: bool,
-    is_small: bool,
-) -> int:
+    writer: Writer, axes: Axes, panel: Panel, title: Sequence[str], scales: Scales, shades: ColourScale | None,
+    size: float, *, is_last: bool,
+) -> int:  # fmt: skip
     """Draw the curves of a panel, and return how many points are outside its limits."""
-    size = 7.5 if is_small else 9
     set_axes(axes, scales, size)
     wide = axes.bbox.width
-    title = _choose(writer, panel.title, panel.plain_title)
-    across, up = writer.fit(title, size + 1.5, wide + 14), writer.fit(panel.y_label, size, axes.bbox.height)
-    writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10, across, size + 1.5, va="bottom")
+    for number, line in enumerate(reversed(title)):
+        writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10 + number * _TITLE_LINE, line, size + 1.5, va="bottom")
+    up = writer.fit(panel.y_label, size, axes.bbox.height)
     writer.add_text(
         axes.bbox.x0 - 62, (axes.bbox.y0 + axes.bbox.y1) / 2, up, size, ha="center", va="center", rotation=90
     )
@@ -278,6 +258,10 @@ def _draw_panel(
             continue
         lonely = list(range(len(ys))) if curve.dots else _find_lonely(ys)
         style: Any = "" if curve.dots else DASHES[curve.dash % len(DASHES)]
+        few = _list_few(curve)
+        if any(few):
+            axes.plot(xs, ys, lw=0.8, ls=style, color=COLOURS[curve.colour or 0])
+            ys = [math.nan if is_few else y for y, is_few in zip(ys, few, strict=True)]
         axes.plot(
             xs, ys, lw=1.6, ls=style, marker="o", ms=6 if curve.dots else 3, markevery=lonely,
             color=COLOURS[curve.colour or 0],
@@ -321,6 +305,11 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], scales: Scales) -> int:
     return outside
 
 
+def _list_few(curve: Curve) -> list[bool]:
+    """Return for each mean whether it lacks experiments of the group."""
+    return [count < max(curve.counts) for count in curve.counts]
+
+
 def _find_lonely(ys: Sequence[float]) -> list[int]:
     """Return the places of values between two gaps, which no line connects."""
     around = [math.nan, *ys, math.nan]
@@ -352,6 +341,7 @@ def _word_mark(kind: str) -> str:
         "best": say("best"),
         "non-finite": say("first NaN or infinite value"),
         "worsening": say("worse from here, without recovery"),
+        FEWER: say("mean of fewer experiments"),
     }
     return words[kind]
 

@@ -18,7 +18,8 @@ from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.hiding import Hide, make_hide
 from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.chart_panels import name_panel
-from swanlab_mcp.present.charts import Chart, Curve, Mark, NameAxis, Panel, draw_chart
+from swanlab_mcp.present.chart_parts import Curve, Mark, Panel
+from swanlab_mcp.present.charts import Chart, NameAxis, draw_chart
 from swanlab_mcp.present.interactive_curves import describe_view
 from swanlab_mcp.present.plot_lines import (
     Line,
@@ -297,6 +298,7 @@ def _to_band(line: Line, places: Mapping[int, Place], label: str, plot: Plot, st
         colour=style[0],
         dash=style[1],
         band=(band.xs, lows, highs),
+        counts=band.counts,
     )
 
 

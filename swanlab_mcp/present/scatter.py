@@ -11,7 +11,7 @@ from swanlab_mcp.core.i18n import say, say_plural, speak
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import METRIC, Plot
 from swanlab_mcp.present.chart_margins import NEUTRAL
-from swanlab_mcp.present.charts import Curve, Panel
+from swanlab_mcp.present.chart_parts import Curve, Panel
 from swanlab_mcp.present.plot_lines import Line, choose_value, name_group
 
 __all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]

@@ -26,7 +26,8 @@ from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.operations.plotting import MOST_CURVES, plot_metrics
-from swanlab_mcp.present.charts import LARGEST, Chart, Curve, Mark, Panel, compose, draw_chart
+from swanlab_mcp.present.chart_parts import Curve, Mark, Panel
+from swanlab_mcp.present.charts import LARGEST, Chart, compose, draw_chart
 from swanlab_mcp.present.plotting import arrange
 from swanlab_mcp.present.sparklines import draw_sparkline
 from tests.conftest import opened
@@ -123,6 +124,32 @@ def test_band_lies_around_its_mean() -> None:
     shaded = count_pixels(draw(Curve("a", steps, [1.0] * 20, band=band)), "#D1E6F1")
     assert shaded > 200_000
     assert count_pixels(draw(Curve("a", steps, [1.0] * 20)), "#D1E6F1") < 20_000
+
+
+def test_mean_of_fewer_experiments_is_thin_and_explained() -> None:
+    steps = range(40)
+    whole = Curve("a", steps, [1.0] * 40, band=(steps, [0.0] * 40, [2.0] * 40), counts=[3] * 40)
+    fewer = whole._replace(counts=[3] * 10 + [1] * 30)
+    assert count_pixels(draw(fewer), "#0072B2") < 0.7 * count_pixels(draw(whole), "#0072B2")
+    for curve, is_explained in ((fewer, True), (whole, False)):
+        figure = compose([Panel("loss", "loss", [curve])], name_x=lambda: "step").figure
+        texts = {text.get_text() for text in figure.findobj(Text)}
+        assert ("mean of fewer experiments" in texts) == is_explained
+
+
+def test_titles_of_narrow_panels_have_several_lines() -> None:
+    keys = [
+        "train/box_loss (solid)\nval/box_loss (dashed)",
+        "completions/terminated/max_length_of_everything",
+        "lr",
+        "a",
+        "b",
+    ]
+    panels = [Panel(title, "y", [Curve("r", range(3), [1, 2, 3])]) for title in keys]
+    figure = compose(panels, name_x=lambda: "step").figure
+    texts = {text.get_text() for text in figure.findobj(Text)}
+    assert {"train/box_loss (solid)", "val/box_loss (dashed)", "completions/terminated/", "lr"} <= texts
+    assert measure_overlaps(figure) == ([], [])
 
 
 def make_family(name: str) -> tuple[list[Panel], dict[str, Any]]:

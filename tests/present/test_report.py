@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,10 @@ async def test_evidence_shows_verdicts_curves_and_diagnoses() -> None:
     kinds = [str(one.get("class")) for one in page.find("path")]
     assert {"line c0", "band c0", "line c4", "bar done", "bar lost"} <= set(kinds)
     assert not page.find("img")
+    # the curves' colours have names next to the pictures
+    spans = [str(one["class"]) for one in page.find("span")]
+    colours = [after for before, after in pairwise(spans) if before == "legend"]
+    assert colours == [f"key c{number}" for number in range(5)]
 
 
 @pytest.mark.anyio

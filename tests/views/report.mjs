@@ -33,6 +33,8 @@ for (const language of ["en", "zh"]) {
       try {
         await checkAccessibility(page, name);
         assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${name}: too wide`);
+        const hidden = await page.$$eval(".card .wide", (found) => found.filter((one) => one.scrollWidth > one.clientWidth).length);
+        assert.equal(hidden, 0, `${name}: diagnoses are cut`);
         await checkPrint(page, name);
       } catch (error) {
         failed += 1;

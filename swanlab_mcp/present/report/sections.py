@@ -119,7 +119,13 @@ def _describe_curves(evidence: Evidence) -> Section:
     if not panels:
         return Section("curves", say("Curves"))
     text = say("Lines with a band are means of repeats and one standard deviation; a star marks the best value.")
-    return Section("curves", say("Curves of the first settings"), [Text(text, is_soft=True), Figures(panels), *tables])
+    blocks = [Text(text, is_soft=True), Text(_list_colours(evidence)), Figures(panels), *tables]
+    return Section("curves", say("Curves of the first settings"), blocks)
+
+
+def _list_colours(evidence: Evidence) -> Markup:
+    one = Markup('<span class="legend"><span class="key c{}"></span>{}</span>')
+    return Markup(" ").join(one.format(number, show(group.row["name"])) for number, group in enumerate(evidence.groups))
 
 
 def _list_curves(group: Group, key: str) -> list[Any]:

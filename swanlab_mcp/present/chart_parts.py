@@ -1,0 +1,53 @@
+"""The parts of a chart: panels of curves with marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+__all__ = ["Curve", "Mark", "Panel"]
+
+
+class Mark(NamedTuple):
+    """An event on a curve; `y` is None if the event has no value."""
+
+    kind: Literal["best", "non-finite", "worsening"]
+    x: float
+    y: float | None
+    text: str = ""
+
+
+class Curve(NamedTuple):
+    """A line with a label; `raw` holds the values before smoothing, `band` places, lower and upper bounds.
+
+    `number` identifies it in the reply, 0 for its place. Curves of one run have one `colour`; `dash` distinguishes its
+    metrics. `dots` draws points without a line, `shades` holds the numbers that colour them. Values that are not finite
+    are gaps. `counts` holds how many experiments each mean has.
+    """
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    raw: tuple[Sequence[float], Sequence[float]] | None = None
+    marks: Sequence[Mark] = ()
+    number: int = 0
+    colour: int | None = None
+    dash: int = 0
+    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None
+    dots: bool = False
+    shades: Sequence[float] = ()
+    counts: Sequence[int] = ()
+
+
+class Panel(NamedTuple):
+    """Curves of one unit over one pair of axes; `shade_name` names the numbers that colour points.
+
+    The title has a line for each metric. `plain_title` and `plain_shade_name` are shown if no font has the others.
+    """
+
+    title: str
+    y_label: str
+    curves: Sequence[Curve]
+    plain_title: str = ""
+    shade_name: str = ""
+    plain_shade_name: str = ""
