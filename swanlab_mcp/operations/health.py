@@ -190,11 +190,7 @@ async def find_broken_members(
         summaries |= {cuid: {**summaries[cuid], **summary} for cuid, summary in (found or {}).items()}
     keys = list(dict.fromkeys([*metrics, *losses]))
     known = {cuid: how for cuid, summary in summaries.items() if (how := find_reported_breakage(keys, summary))}
-    doubtful = [
-        one
-        for one in checked
-        if one.cuid not in known and any(may_have_broken(key, summaries[one.cuid], losses) for key in metrics)
-    ]
+    doubtful = [one for one in checked if one.cuid not in known and may_have_broken(keys, summaries[one.cuid], losses)]
     series = await read_series(client, ref, doubtful[:_READ], keys, exact=False)
     for one, points in zip(doubtful, series, strict=False):
         how = next(filter(None, (find_breakage(key, points, losses) for key in metrics)), None)
