@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +33,26 @@ from tests.fake_swanlab import State, build_sample_state, serve
 _HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 _LATENCY = 0.02
 _DRAIN = 20
-_CALLS = (("list_projects", {}), ("list_project_exps", {"project": "mine"}), ("list_workspaces", {}))
+_CALLS: Sequence[tuple[str, dict[str, Any]]] = (
+    ("list_projects", {}),
+    ("list_project_exps", {"project": "mine"}),
+    ("list_workspaces", {}),
+)
 
 
 @dataclass
 class Answer:
-    """One call: when it was sent, how long it took, its HTTP status (0: none) and the workers that nginx tried."""
+    """One call: when it was sent, how long it took, its HTTP status (0: none) and the workers that nginx tried.
+
+    `why` has the exception and its causes, or the body of a wrong answer.
+    """
 
     sent: float
     seconds: float
     status: int
     worker: str
     is_right: bool
+    why: str = ""
 
 
 class Worker:
@@ -78,7 +86,7 @@ class Worker:
 
 
 @contextmanager
-def run_workers(command: Sequence[str], count: int = 3) -> Iterator[tuple[list[Worker], str]]:
+def run_workers(command: Sequence[str], count: int = 3) -> Generator[tuple[list[Worker], str]]:
     """Run workers behind nginx; yield them and nginx's base URL."""
     with ExitStack() as stack:
         workers: list[Worker] = []
@@ -116,13 +124,23 @@ async def send_calls(url: str, number: int, until: threading.Event, answers: lis
             sent = time.monotonic()
             try:
                 answer = await call(http, url, number, name, arguments)
-            except httpx.TransportError:
-                answers.append(Answer(sent, time.monotonic() - sent, 0, "", is_right=False))
+            except httpx.TransportError as error:
+                answers.append(Answer(sent, time.monotonic() - sent, 0, "", is_right=False, why=explain(error)))
                 continue
             text = answer.text
-            is_right = answer.status_code == httpx.codes.OK and '"isError":true' not in text and f"user{number}" in text
+            is_right = answer.is_success and '"isError":true' not in text and f"user{number}" in text
             worker = answer.headers.get("x-worker", "")
-            answers.append(Answer(sent, time.monotonic() - sent, answer.status_code, worker, is_right))
+            why = "" if is_right else text[:200]
+            answers.append(Answer(sent, time.monotonic() - sent, answer.status_code, worker, is_right, why))
+
+
+def explain(error: BaseException | None) -> str:
+    """Return an exception with its causes."""
+    parts: list[str] = []
+    while error:
+        parts.append(f"{type(error).__name__}({error})")
+        error = error.__cause__ or error.__context__
+    return " from ".join(parts)
 
 
 async def load(url: str, workers: list[Worker], callers: int, seconds: float) -> tuple[list[Answer], dict[str, Any]]:
@@ -165,7 +183,8 @@ async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[
             # through nginx: one of the other workers for about half of the keys, and directly to another
             for place in (url, alive[(number + 1) % len(alive)]):
                 reply = (await call(http, place, number, "create_project", confirmed)).json()["result"]
-                done = (reply["structuredContent"].get("data") or {}).get("done")
+                made: dict[str, Any] = reply["structuredContent"].get("data") or {}
+                done = made.get("done")
                 if (place == url) is not (done is True):
                     problems.append(f"user{number} at {place}: {str(reply)[:300]}")
     return problems
@@ -180,7 +199,10 @@ def judge(answers: list[Answer], events: dict[str, Any], killed: str) -> list[st
         was_running = one.sent <= events["gone"] and one.sent + one.seconds >= events["killed"]
         # nginx lists several workers if it tried several
         if not (was_running and one.status in (502, 504) and killed in one.worker):
-            lost.append(f"{one.sent - events['warm']:.2f} s: status {one.status} from {one.worker or 'none'}")
+            since = ", ".join(
+                f"{one.sent - events[name]:+.3f} s after {name}" for name in ("drained", "killed", "gone")
+            )
+            lost.append(f"{since}: status {one.status} from {one.worker or 'none'} in {one.seconds:.3f} s: {one.why}")
     return lost
 
 
@@ -194,6 +216,9 @@ def show(answers: list[Answer], events: dict[str, Any]) -> None:
     names = {"warm": "three workers", "drained": "one drained, then restarted", "killed": "one killed"}
     for name, text in names.items():
         times = sorted(phases[name])
+        if not times:
+            print(f"{text}: no calls")
+            continue
         p50, p95 = statistics.median(times), times[int(len(times) * 0.95)]
         print(f"{text}: {len(times)} calls, p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms")
 
@@ -222,8 +247,12 @@ def run(callers: int, seconds: float) -> int:
 def serve_demo() -> int:
     """Serve the demo from three workers until SIGTERM."""
     ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, end)
     with run_workers(["--demo"]) as (_, url):
         print(f"serving MCP on {url}/mcp", file=sys.stderr, flush=True)
         ended.wait()
