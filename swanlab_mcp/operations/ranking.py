@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.breakage import choose_training_losses
@@ -53,7 +55,7 @@ class Part(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The requested rows, and the data that explains how they were judged."""
+    """The requested rows, and the data that explains how they were judged; `labels` shorten the keys of `names`."""
 
     metric: str
     reached: Reached
@@ -64,6 +66,7 @@ class Ranking(NamedTuple):
     scatter: Scatter | None = None
     ignored: Sequence[str] = ()
     names: Sequence[Sequence[tuple[str, Any]]] = ()
+    labels: Mapping[str, str] = MappingProxyType({})
     by: str = "config"
     baseline: int | None = None
     unread_origins: int = 0
@@ -123,6 +126,7 @@ async def rank_experiments(
             break
         order = study.order(study.make_field(wanted, by_state=not unfinished), stretch, baseline, by_seed=by_seed)
     field, rows = order.field, order.rows
+    names = name_settings(field) if by_seed else ()
     ranking = Ranking(
         metric,
         reached,
@@ -132,7 +136,8 @@ async def rank_experiments(
         is_direction_requested=mode != "auto",
         scatter=measure_noise(field),
         ignored=find_ignored([study.configs[one] for one in field.ranked]),
-        names=name_settings(field) if by_seed else (),
+        names=names,
+        labels=_shorten_keys(names),
         by=repeats_by,
         baseline=order.baseline,
         unread_origins=study.unread_origins,
@@ -156,3 +161,10 @@ def _show_end(field: Field) -> Part:
     places = order_results(field.results, field.reasons, field.mode)[: len(field.ranked)][:_ENDS]
     rows = [Standing(place, None, field.get_value(place)) for place in places if math.isfinite(field.get_value(place))]
     return Part(field.mode, field, rows, choose_columns(field, places))
+
+
+def _shorten_keys(names: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, str]:
+    """Return the last part of each key, or the whole key if several keys have this part."""
+    short = {key: key.rsplit(".", 1)[-1] for name in names for key, _ in name}
+    counts = Counter(short.values())
+    return {key: part if counts[part] == 1 else key for key, part in short.items()}

@@ -160,9 +160,7 @@ def name_standing(ranking: Ranking, standing: Standing) -> str:
 
 def _name_setting(ranking: Ranking, number: int) -> str:
     pairs = [(key, mask_secrets(_shorten_value(value), key)) for key, value in ranking.names[number]]
-    short = {key: key.rsplit(".", 1)[-1] for name in ranking.names for key, _ in name}
-    counts = Counter(short.values())
-    return shorten(write_name([(short[key] if counts[short[key]] == 1 else key, value) for key, value in pairs]), _NAME)
+    return shorten(write_name([(ranking.labels[key], value) for key, value in pairs]), _NAME)
 
 
 def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
