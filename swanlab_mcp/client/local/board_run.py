@@ -20,7 +20,7 @@ from swanlab_mcp.client.local.run_base import Damage, RunBase, explain
 from swanlab_mcp.client.local.series import Series
 from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.i18n import say
-from swanlab_mcp.core.untrusted import parse_json
+from swanlab_mcp.core.untrusted import parse_json, quote
 
 __all__ = ["BoardRun"]
 
@@ -61,6 +61,8 @@ class BoardRun(RunBase):
         self._console: tuple[Entry, ...] = ()
         self._wanted: Collection[str] = ()
         self._latest = 0
+        # why a file of a folder below logs/, or of console/ (""), could not be read
+        self._faults: dict[str, str] = {}
         self.remark = ""
 
     @property
@@ -85,7 +87,7 @@ class BoardRun(RunBase):
 
     def outline(self) -> None:
         self._entry = entry = self._board.read().get(self.folder.name)
-        self.remark = self._board.problem
+        self.remark = self._describe()
         try:
             files = [one for part in ("logs", "console") for one in self._list_files(part)]
             error = self._read_error()
@@ -97,7 +99,6 @@ class BoardRun(RunBase):
         changed = max((one.changed for _, entries in files for one in entries), default=0)
         self._stamp = sum(one.size for _, entries in files for one in entries), changed, 0
         if entry is None:
-            self.remark = self.remark or say("its database {name} does not list it, so its name is missing", name=BOARD)
             self.finish = Finish("CRASHED", error, 0) if error else None
             return
         self.start = Start(
@@ -112,6 +113,12 @@ class BoardRun(RunBase):
         self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
         if self.finish is None:
             self._latest = self._read_latest(files)
+
+    def _describe(self) -> str:
+        """Return the first problem of the database or of a file, or ""."""
+        if self._board.problem or self._entry:
+            return self._board.problem or next(iter(self._faults.values()), "")
+        return say("its database {name} does not list it, so its name is missing", name=BOARD)
 
     def assess_damage(self) -> Damage:
         read = self._read_tags.values()
@@ -173,14 +180,17 @@ class BoardRun(RunBase):
             series = self.series.get(key)
             is_short = key in self._wanted and series is not None and not series.is_kept
             known = self._read_tags.get(folder)
-            if files and (known is None or known.files != files or is_short):
+            if files and (known is None or known.files != files or is_short or folder in self._faults):
+                self._faults.pop(folder, None)
                 self._read_tags[folder] = self._read_tag(tags[folder], folder, files, work)
                 self._bound_memory()
-        if console != self._console:
+        if console != self._console or "" in self._faults:
+            self._faults.pop("", None)
             self._lines = LogLines()
             for place, line in enumerate(self._read_console(work, console)):
                 self._lines.add(Log(line, is_error=False, time=0, number=place))
             self._console = console
+        self.remark = self._describe()
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
         """Return the metric of each folder; without the database, from the folder's name: its key (0.2) or a number."""
@@ -215,7 +225,7 @@ class BoardRun(RunBase):
                 unreadable += 1
                 continue
             if stored is None:
-                stored = {one.name for one in self.files.list("media", folder) if not one.target}
+                stored = self._list_stored(folder)
             media[step] = _list_items(data, more, folder, stored, is_file=tag.type in _FILES)
         self.series.pop(key, None)
         self.media.pop(key, None)
@@ -228,22 +238,39 @@ class BoardRun(RunBase):
             unreadable += len(media)
         return _Read(files, max(len(series), len(media)), unreadable, last_time)
 
+    def _list_stored(self, folder: str) -> set[str]:
+        try:
+            return {one.name for one in self.files.list("media", folder) if not one.target}
+        except (OSError, ValueError) as error:
+            self._faults[folder] = _name_fault(f"media/{folder}", error)
+            return set()
+
     def _read_records(self, folder: str, files: Collection[Entry], work: Work) -> Iterator[Any]:
         """Yield the records of a metric, or `None` for each unreadable record."""
         for entry in sorted(files, key=lambda one: (len(one.name), one.name)):
+            yield from self._read_file(folder, entry, work)
+
+    def _read_file(self, folder: str, entry: Entry, work: Work) -> Iterator[Any]:
+        try:
             if entry.name.endswith(".json"):
                 yield from self._read_slice(folder, entry.name)
                 work.advance(entry.size)
-                continue
-            done = 0
-            with self.files.open("logs", folder, entry.name) as file:
-                for line in read_lines(file, _LONGEST_RECORD):
-                    done += len(line or b"") + 1
-                    if done > _ADVANCED:
-                        work.advance(done)
-                        done = 0
-                    if line is None or line.strip():
-                        yield _parse(line)
+            else:
+                yield from self._read_log(folder, entry.name, work)
+        except (OSError, ValueError) as error:
+            self._faults[folder] = _name_fault(f"logs/{folder}/{entry.name}", error)
+            yield None
+
+    def _read_log(self, folder: str, name: str, work: Work) -> Iterator[Any]:
+        done = 0
+        with self.files.open("logs", folder, name) as file:
+            for line in read_lines(file, _LONGEST_RECORD):
+                done += len(line or b"") + 1
+                if done > _ADVANCED:
+                    work.advance(done)
+                    done = 0
+                if line is None or line.strip():
+                    yield _parse(line)
 
     def _read_slice(self, folder: str, name: str) -> list[Any]:
         """Return the records in a file of SDK 0.2, which contains a single JSON object."""
@@ -255,10 +282,16 @@ class BoardRun(RunBase):
     def _read_console(self, work: Work, files: Collection[Entry] | None = None) -> Iterator[str]:
         """Yield the printed lines in order, then the error."""
         for entry in sorted(self._console if files is None else files, key=lambda one: (one.name == _ERROR_LOG, one)):
-            with self.files.open("console", entry.name) as file:
+            yield from self._read_printed(entry.name, work)
+
+    def _read_printed(self, name: str, work: Work) -> Iterator[str]:
+        try:
+            with self.files.open("console", name) as file:
                 for line in read_lines(file, _LONGEST_RECORD):
                     work.advance(len(line or b""))
                     yield (line or b"").decode("utf-8", errors="replace").rstrip("\r")
+        except (OSError, ValueError) as error:
+            self._faults[""] = _name_fault(f"console/{name}", error)
 
     def _read_error(self) -> str:
         try:
@@ -281,6 +314,12 @@ class BoardRun(RunBase):
 
 
 _SLICE = re.compile(r"[^_].*\.(?:log|json)")
+
+
+def _name_fault(path: str, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return say("{path} cannot be read ({why})", path=quote(path), why=error.strerror or type(error).__name__)
+    return str(error)
 
 
 def _parse(content: bytes | None) -> Any:

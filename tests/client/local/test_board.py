@@ -204,6 +204,25 @@ async def test_missing_image_is_no_text_and_unreadable_records_are_counted(tmp_p
     assert "one (a): 3 records read, 1 more cannot be read." in summary
 
 
+async def test_unreadable_file_of_an_old_run_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    run = tmp_path / "run-20240501_080000-a"
+    write_database(tmp_path, [{"folder": run.name, "name": "one", "keys": ["loss", "acc"]}]).close()
+    write_metric(run / "logs" / "0", [1.0, 0.5])
+    (run / "logs" / "1" / "1000.log").mkdir(parents=True)
+    write_metric(run / "logs" / "2", [["image-step0-ab.png"]])
+    (run / "media").mkdir()
+    (run / "media" / "2").symlink_to(tmp_path)
+    (run / "console" / "2024-05-01.log").mkdir(parents=True)
+    (run / "console" / "2024-05-02.log").write_text("printed\n", encoding="utf-8")
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        given = {"project": "local/old", "exp_cuid": "a"}
+        summary = text_of(await client.call_tool("get_exp_summary", given))
+        log = text_of(await client.call_tool("get_logs", given))
+    assert "loss | 1 | 0.5" in summary
+    assert "1/1000.log is outside the run's folder or is not a regular file, and was not read" in summary
+    assert "printed" in log
+
+
 async def test_growing_run_is_followed(tmp_path: Path) -> None:
     run = tmp_path / "run-20240501_080000-e"
     write_database(tmp_path, [{"folder": run.name, "name": "e", "status": 0, "keys": ["loss"]}]).close()
