@@ -19,6 +19,7 @@ _SPELLED = {
     "-infinity": -math.inf,
 }
 _PLAIN = frozenset({str, float, bool, type(None)})
+_SMALL = 1 << 62
 _WRAPPING = {"value", "desc", "sort"}
 
 
@@ -32,14 +33,18 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     Only an object that consists of `value` and at least one of `desc` and `sort` is a wrapping. Values that are too
     deep are limited (see `limit_value`) in the same walk.
     """
-    if type(config) in _PLAIN:
+    if type(config) in _PLAIN or (type(config) is int and -_SMALL < config < _SMALL):
         return config
     if not depth or type(config) is int:
         return limit_value(config, depth)
     if is_object(config):
+        # no call for a plain value, because the configs of a project have hundreds of thousands
         if "value" in config and len(config) > 1 and config.keys() <= _WRAPPING:
-            return unwrap_config(config["value"], depth - 1)
-        return {key: unwrap_config(value, depth - 1) for key, value in config.items()}
+            value = config["value"]
+            return value if type(value) in _PLAIN else unwrap_config(value, depth - 1)
+        return {
+            key: value if type(value) in _PLAIN else unwrap_config(value, depth - 1) for key, value in config.items()
+        }
     if isinstance(config, list):
         return [unwrap_config(value, depth - 1) for value in cast("list[Any]", config)]
     return config

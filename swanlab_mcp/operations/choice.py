@@ -63,7 +63,7 @@ def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
         return choice
     advice = say("Projects may differ in data and settings: compare values across them with care.")
     choice = choice._replace(notes=[*choice.notes, advice])
-    places = [ref.experiment(one.cuid).parent for one in choice.experiments]
+    places = [one.cuid[: one.cuid.rfind("/") + 1] for one in choice.experiments]
     having = {
         place
         for place, one in zip(places, choice.experiments, strict=True)
@@ -72,7 +72,8 @@ def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
     lacking = [one for one in dict.fromkeys(places) if one not in having]
     if not having or not lacking:
         return choice
-    names = ", ".join(map(quote, lacking[:_NAMED])) + (", …" if len(lacking) > _NAMED else "")
+    names = ", ".join(quote(ref.experiment(one).parent) for one in lacking[:_NAMED])
+    names += ", …" if len(lacking) > _NAMED else ""
     note = say_plural(
         "{count} project without the metric {key} is left out: {names}.",
         "{count} projects without the metric {key} are left out: {names}.",

@@ -208,19 +208,22 @@ def _is_same_run(local: Experiment, uploaded: Experiment | None) -> bool:
 
 
 def _merge(parts: dict[ProjectRef, Narrowed]) -> Narrowed:
-    paths = {one.cuid: ref.experiment(one.cuid).path for ref, part in parts.items() for one in part.experiments}
+    folders = {ref: ref.experiment("").path for ref in parts}
+    paths = {one.cuid: folders[ref] + one.cuid for ref, part in parts.items() for one in part.experiments}
     experiments = [
         one.model_copy(
             update={
-                "cuid": ref.experiment(one.cuid).path,
+                "cuid": folder + one.cuid,
                 "rootExpId": paths.get(one.rootExpId, one.rootExpId) if one.rootExpId else one.rootExpId,
             }
         )
-        for ref, part in parts.items()
+        for folder, part in zip(folders.values(), parts.values(), strict=True)
         for one in part.experiments
     ]
     summaries = {
-        ref.experiment(cuid).path: summary for ref, part in parts.items() for cuid, summary in part.summaries.items()
+        folder + cuid: summary
+        for folder, part in zip(folders.values(), parts.values(), strict=True)
+        for cuid, summary in part.summaries.items()
     }
     return Narrowed(
         experiments,

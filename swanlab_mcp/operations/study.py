@@ -55,7 +55,7 @@ class Study:
         homes = (
             [""] * len(experiments)
             if isinstance(ref, ProjectRef)
-            else [f"{ref.experiment(one.cuid).parent}/" for one in experiments]
+            else [one.cuid[: one.cuid.rfind("/") + 1] for one in experiments]
         )
         by_home: dict[str, list[int]] = {}
         for place, home in enumerate(homes):
