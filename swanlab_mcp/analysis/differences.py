@@ -16,6 +16,7 @@ from swanlab_mcp.analysis.setting_names import is_bookkeeping, is_known_setting
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
 __all__ = [
+    "MOST_GROUPS",
     "Association",
     "associate",
     "compute_spearman",
@@ -33,6 +34,8 @@ __all__ = [
     "rank_values",
 ]
 
+# of the groups of an association, the means of the largest are given
+MOST_GROUPS = 4
 _LARGEST = 1e300
 _SCALARS = frozenset({int, float, bool, type(None)})
 _SEEDS = frozenset({"seed", "seeds", "rng"})
@@ -50,7 +53,7 @@ _PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"
 class Association(NamedTuple):
     """The strength of the association between a config key and a result, from 0 to 1, over `n` experiments.
 
-    `text` holds the signed rank correlation or the group means.
+    `text` holds the signed rank correlation, or the means of the largest of `groups` groups.
     """
 
     key: str
@@ -58,6 +61,7 @@ class Association(NamedTuple):
     strength: float
     n: int
     text: str
+    groups: int = 0
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -237,9 +241,9 @@ def associate(
             continue
         text = "; ".join(
             f"{_show(value)}: {fmean([outcome[place] for place in group]):.4g} (n={len(group)})"
-            for value, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]
+            for value, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_GROUPS]
         )
-        found.append(Association(key, "group means", between, len(places), text))
+        found.append(Association(key, "group means", between, len(places), text, len(groups)))
     return sorted(found, key=lambda one: -one.strength)
 
 

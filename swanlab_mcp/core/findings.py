@@ -92,6 +92,7 @@ class ComparedExperiment(Record):
     cuid: str
     name: str
     state: str
+    baseline: bool = Field(default=False, exclude_if=is_empty)
 
 
 class DifferingKey(Record):

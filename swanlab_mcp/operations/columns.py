@@ -27,8 +27,8 @@ _METRIC_PREFIXES = ("metric.", "metrics.")
 _BASE = ("name", "state", "created", "finished", "show")
 # shown if named; a single row shows them all
 _OPTIONAL = ("description", "user", "labels", "group", "job")
-_DERIVED = ("duration", "clone_of", *MACHINE_FIELDS)
-_FIXED = (*_BASE, *_OPTIONAL, *_DERIVED)
+_DERIVED = ("duration", *MACHINE_FIELDS)
+_FIXED = (*_BASE, "clone_of", *_OPTIONAL, *_DERIVED)
 _ASKED_FOR_KEYS = 3
 
 

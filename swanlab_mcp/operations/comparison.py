@@ -35,8 +35,8 @@ from swanlab_mcp.operations.arguments import (
     Username,
 )
 from swanlab_mcp.operations.choice import (
+    choose_in_scope,
     describe_missing_metric,
-    list_chosen,
     list_logged_keys,
     read_series,
 )
@@ -51,6 +51,7 @@ from swanlab_mcp.operations.targets import choose_targets
 
 __all__ = ["Compared", "Difference", "Differing", "compare_experiments"]
 
+_LINKS = 3
 _MOST = 50
 _METRICS = 2
 _STRONGEST = 5
@@ -143,12 +144,20 @@ async def compare_experiments(
             _find_facts(facts),
             associations,
             lacking,
-            list(dict.fromkeys(client.at(ref).get_link(ref.parent.experiment("<cuid>")) for ref in refs)),
+            _list_links(client, refs),
             decided,
             broken,
         ),
         notes=list(dict.fromkeys([*notes, *filter(None, [copies])])),
     )
+
+
+def _list_links(client: SwanLabClient, refs: Sequence[ExperimentRef]) -> list[str]:
+    """Return the forms of the links: one for each project, or for each workspace if there are many projects."""
+    projects = list(dict.fromkeys(ref.parent for ref in refs))
+    if len(projects) > _LINKS:
+        projects = list(dict.fromkeys(one.parent.project("<project>") for one in projects))
+    return [client.at(one).get_link(one.experiment("<cuid>")) for one in projects]
 
 
 async def _choose(
@@ -169,7 +178,7 @@ async def _choose(
         notes = [note for _, answer in answers for note in answer.notes] + [str(error) for error in unknown]
         chosen = {ref: answer.data for ref, answer in answers if answer.data}
     else:
-        ref, choice = await list_chosen(client, project, username, filters)
+        ref, choice = await choose_in_scope(client, [project], username, filters)
         listed = choice.experiments
         notes = list(choice.notes)
         if len(listed) > _MOST:
@@ -181,8 +190,13 @@ async def _choose(
                 ),
                 hint=say("List some of them in exp_cuids, or narrow the filters; rank_experiments ranks all of them."),
             )
-        whole = await read_all([ref.experiment(one.cuid) for one in listed], client.at(ref).get_experiment)
-        chosen = {ref.experiment(one.data.cuid): one.data for one in whole if one.data}
+        refs = [ref.experiment(one.cuid) for one in listed]
+        whole = await read_all(refs, lambda one: client.at(one).get_experiment(one))
+        chosen = {
+            one.parent.experiment(answer.data.cuid): answer.data
+            for one, answer in zip(refs, whole, strict=True)
+            if answer.data
+        }
     if len(chosen) < fewest:
         if unknown:
             raise unknown[0]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from swanlab_mcp.analysis.alignment import align_values
-from swanlab_mcp.analysis.differences import Association
+from swanlab_mcp.analysis.differences import MOST_GROUPS, Association
 from swanlab_mcp.core import findings
 from swanlab_mcp.core.findings import ComparedExperiment, Comparison, DifferingKey
 from swanlab_mcp.core.i18n import say, say_plural
@@ -33,11 +33,18 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
     found = answer.data
     if not isinstance(found, Compared):
         return answer
+    decided = found.decided
+    baseline = decided.get_members(decided.baseline) if decided and decided.baseline else ()
     labels, prefixes = label_experiments(found.experiments), prefix_names(found.experiments)
     comparison = Comparison(
-        decisions=list_decisions(found.decided),
+        decisions=list_decisions(decided),
         experiments=[
-            ComparedExperiment(cuid=labels[ref], name=prefixes[ref.parent] + shorten(one.name, _NAME), state=one.state)
+            ComparedExperiment(
+                cuid=labels[ref],
+                name=prefixes[ref.parent] + shorten(one.name, _NAME),
+                state=one.state,
+                baseline=one.cuid in baseline,
+            )
             for ref, one in found.experiments.items()
         ],
         differences=[
@@ -48,7 +55,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         associations=[_describe(one, confounded) for one, confounded in found.associations],
     )
     notes = [
-        *note_decisions(found.decided),
+        *note_decisions(decided),
         "" if found.metrics else say("None of the logged metrics has a known direction; name some in metrics."),
         *(
             say("{name}: {how}; its best values are from before.", name=quote(name), how=describe_breakage(breakage))
@@ -129,6 +136,8 @@ def _join(names: Sequence[str]) -> str:
 
 def _describe(found: Association, confounded: Sequence[str]) -> findings.Association:
     text = shorten(found.text, 120)
+    if found.groups > MOST_GROUPS:
+        text += say("; {shown} of {known} values", shown=MOST_GROUPS, known=found.groups)
     return findings.Association(
         key=found.key,
         strength=round(found.strength, 2),

@@ -17,6 +17,7 @@ from swanlab_mcp.core.secret_masking import make_mask, mask_secrets, may_hold_se
 from swanlab_mcp.core.untrusted import is_plain, neutralise_value, shorten
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.present.code_words import word_code
+from swanlab_mcp.present.comparison_text import rearrange
 from swanlab_mcp.present.table_text import drop_obvious, fold_dates, fold_usual
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def render(payload: Mapping[str, Any]) -> str:
     elif isinstance(data, list):
         lines += _render_table(cast("list[dict[str, Any]]", data))
     elif isinstance(data, dict):
-        lines += _render_record(cast("dict[str, Any]", data))
+        lines += _render_record(rearrange(cast("dict[str, Any]", data), _format))
     lines += [say("note: ") + _cell(note) for note in payload.get("notes") or ()]
     return "\n".join(lines)
 

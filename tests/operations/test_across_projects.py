@@ -77,6 +77,23 @@ async def test_comparison_covers_two_cloud_projects_and_the_disk(across: Setting
     assert len(pages) == 2
 
 
+async def test_filters_compare_experiments_of_several_projects(across: Settings) -> None:
+    filters = [{"field": "name", "op": "=", "value": "alpha"}]
+    reply = await call(across, "compare_experiments", project="*", filters=filters, metrics=["val/acc"])
+    assert {one["cuid"] for one in reply["data"]["experiments"]} == {FIRST, SECOND}
+
+
+async def test_many_equal_experiments_of_many_projects_need_few_lines(across: Settings, state: State) -> None:
+    for number in range(6):
+        project = state.add_project(state.workspaces[0], f"many{number}")
+        state.add_experiment(project, "twin", config={"lr": 1}, metrics={"val/acc": [(0, 0.5 + number / 100)]})
+    filters = [{"field": "name", "op": "=", "value": "twin"}]
+    reply = await call(across, "compare_experiments", project="*", filters=filters)
+    assert "differences" not in reply["text"]
+    (pages,) = [note for note in reply["notes"] if note.startswith("Pages: ")]
+    assert pages.endswith("/@kites-test3/<project>/runs/<cuid>/chart")
+
+
 async def test_comparison_within_a_project_keeps_ids_and_requests(across: Settings, state: State) -> None:
     reply = await call(across, "compare_experiments", project="first", exp_cuids=["run1", "run3"])
     assert [one["cuid"] for one in reply["data"]["experiments"]] == ["run1", "run3"]

@@ -304,3 +304,20 @@ async def test_experiments_without_metrics_are_compared_by_their_configs(setting
     reply = await compare(settings, project="study", exp_cuids=["run-0", "run-1"])
     assert "metrics" not in reply["data"]
     assert any(note.startswith("None of the logged metrics has a known direction") for note in reply["notes"])
+
+
+async def test_many_runs_read_well() -> None:
+    every = [{"field": "created", "op": ">", "value": "2020-01-01"}]
+    reply = await compare(DEMO, project="digits-mlp", filters=every, metrics=["val/acc"])
+    lines = [line.strip() for line in reply["text"].splitlines()]
+    assert "17 | l4q9h9qs | lr-0.1 | FINISHED | 0.984444 | 20 | 0.98 | 0.982222" in lines
+    assert "config.lr | 0.1 | 5: 0.05; 14: 100; 15: 1; 16: 0.3; 18: 0.01; 19: 0.001" in lines
+    assert "config.batch_size | 32 | 5,11: 8; 14: 128" in lines
+    assert any(line.startswith("runtime.command | ") and line.endswith("of 18 other values") for line in lines)
+    (lr,) = [one for one in reply["data"]["associations"] if one["key"] == "lr"]
+    assert lr["how"].endswith("; 4 of 7 values")
+    assert count_tokens(reply["text"]) < 1600
+    reply = await compare(DEMO, project="digits-mlp", filters=every, metrics=["val/acc"], baseline="lr-0.01")
+    lines = [line.strip() for line in reply["text"].splitlines()]
+    assert [one["name"] for one in reply["data"]["experiments"] if one.get("baseline")] == ["lr-0.01"]
+    assert any(line.startswith("config.lr | 0.01 | 1,2,3,4,6") for line in lines)

@@ -1,0 +1,65 @@
+"""Rearrange a comparison of many experiments for reading: a row for each experiment, and equal values once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from swanlab_mcp.core.i18n import say
+
+__all__ = ["rearrange"]
+
+_FEWEST = 6
+_LONGEST = 200
+Rows = Sequence[Mapping[str, Any]]
+
+
+def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[str, Any]:
+    """Return a comparison of 6 or more experiments with numbered experiments that hold their results.
+
+    Differing keys have the baseline's value, or else the most frequent one, and the numbers of the experiments with
+    other values. `show` returns a value as text. Other data are returned as they are.
+    """
+    experiments: Rows = data.get("experiments") or ()
+    if not isinstance(experiments, list) or len(experiments) < _FEWEST or not ({"differences", "metrics"} & {*data}):
+        return data
+    numbered: list[dict[str, Any]] = [{"number": place + 1, **one} for place, one in enumerate(experiments)]
+    for metric in cast("Rows", data.get("metrics") or ()):
+        columns = {"best": metric.get("best"), "best_step": metric.get("best_step"), "last": metric.get("last")}
+        columns[f"at step {metric.get('common_step')}"] = metric.get("at_common_step")
+        for name, values in columns.items():
+            for one, value in zip(numbered, cast("list[Any]", values or ()), strict=False):
+                if value is not None:
+                    one[f"{metric['key']} {name}"] = value
+    kept = {name: value for name, value in data.items() if name not in ("experiments", "differences", "metrics")}
+    known = next((place for place, one in enumerate(experiments) if one.get("baseline")), None)
+    differences = [_group(one, known, show) for one in cast("Rows", data.get("differences") or ())]
+    better = [{"key": one["key"], "better": one.get("better")} for one in cast("Rows", data.get("metrics") or ())]
+    tables = {"experiments": numbered, "differences": differences, "metrics": better}
+    return {**kept, **{name: rows for name, rows in tables.items() if rows}}
+
+
+def _group(row: Mapping[str, Any], baseline: int | None, show: Callable[[Any], str]) -> dict[str, Any]:
+    values = [show(value) if value is not None else "null" for value in cast("list[Any]", row["values"])]
+    usual = values[baseline] if baseline is not None else max(values, key=values.count)
+    places: dict[str, list[str]] = {}
+    for place, value in enumerate(values):
+        if value != usual:
+            places.setdefault(value, []).append(str(place + 1))
+    listed = [f"{','.join(numbers)}: {_quote(value)}" for value, numbers in places.items()]
+    others = "; ".join(listed)
+    if len(others) > _LONGEST:
+        fitting = sum(len("; ".join(listed[: place + 1])) <= _LONGEST for place in range(len(listed)))
+        shown = listed[: max(1, fitting)]
+        others = say(
+            "{values}; {shown} of {known} other values",
+            values="; ".join(shown),
+            shown=len(shown),
+            known=len(listed),
+        )
+    return {"name": row["name"], "usual" if baseline is None else "baseline": usual, "numbers: others": others}
+
+
+def _quote(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if "; " in value else value
