@@ -15,12 +15,24 @@ cp "$shots/panels-wide.png" docs/view.png
 cp "$shots/panels-wide-chinese.png" docs/zh/view.png
 cp "$shots/report-en-light-1100-top.png" docs/report.png
 cp "$shots/report-zh-light-1100-top.png" docs/zh/report.png
+chromium="$(command -v chromium || command -v chromium-browser || command -v google-chrome)"
+for language in en zh; do
+  python scripts/draw_answer.py "$language" "$shots/answer.html"
+  "$chromium" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,760 \
+    --screenshot="$shots/answer-$language.png" "file://$shots/answer.html"
+done
+cp "$shots/answer-en.png" docs/answer.png
+cp "$shots/answer-zh.png" docs/zh/answer.png
 # few colours make small files
-python - docs/view.png docs/zh/view.png docs/report.png docs/zh/report.png <<"EOF"
+python - docs/view.png docs/zh/view.png docs/report.png docs/zh/report.png docs/answer.png docs/zh/answer.png <<"EOF"
 import sys
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 for name in sys.argv[1:]:
-    Image.open(name).convert("RGB").quantize(24, dither=Image.Dither.NONE).save(name, optimize=True)
+    picture = Image.open(name).convert("RGB")
+    if "answer" in name:
+        _, _, _, bottom = ImageOps.invert(picture).getbbox()
+        picture = picture.crop((0, 0, picture.width, bottom + 20))
+    picture.quantize(24, dither=Image.Dither.NONE).save(name, optimize=True)
 EOF
