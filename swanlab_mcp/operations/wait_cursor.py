@@ -43,6 +43,12 @@ class Cursor(NamedTuple):
     def has_reported(self, experiment: Experiment, condition: Condition) -> bool:
         return _name(experiment, condition) in self.reported
 
+    def forget_ends(self, experiments: Sequence[Experiment], conditions: Sequence[Condition]) -> Cursor:
+        """Return the state without the ends of experiments that run again."""
+        ends = [one for one in conditions if one.kind in ("finished", "crashed")]
+        again = {_name(one, end) for one in experiments if one.state == "RUNNING" for end in ends}
+        return self._replace(reported=self.reported - again)
+
     def advance(
         self, listed: Sequence[Experiment], watched: Sequence[Experiment], met: Sequence[Met], left: Sequence[Met]
     ) -> Cursor:

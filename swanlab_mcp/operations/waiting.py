@@ -141,6 +141,7 @@ class _Wait:
         listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
         self._state = self._state or start_cursor(listed)
         watched = [one for one in listed if (one.cuid in self._chosen if self._chosen else self.state.covers(one))]
+        self._state = self.state.forget_ends(watched, self._conditions)
         pairs = [
             (one, condition)
             for one in watched

@@ -83,6 +83,25 @@ async def test_cursor_continues_without_repetition(settings: Settings, state: St
     assert [(row["cuid"], row["condition"]) for row in rows] == [("second", "crashed")]
 
 
+async def test_second_crash_of_a_resumed_run_is_reported(settings: Settings, state: State) -> None:
+    _, cursor = await ask(settings, timeout=1)
+    find(state, "first").state = "CRASHED"
+    rows, cursor = await ask(settings, cursor=cursor)
+    find(state, "first").state = "RUNNING"
+    resumed, cursor = await ask(settings, cursor=cursor, timeout=1)
+    find(state, "first").state = "CRASHED"
+    again, _ = await ask(settings, cursor=cursor, timeout=1)
+    assert [[row["cuid"] for row in each] for each in (rows, resumed, again)] == [["first"], [], ["first"]]
+
+
+async def test_deleted_project_ends_the_wait_with_an_error(settings: Settings, state: State) -> None:
+    after_the_first_poll(state, state.projects.pop)
+    async with session(settings) as client:
+        result = await client.call_tool("wait_for_experiments", {"project": "night", "timeout": 600})
+    assert result.is_error
+    assert "night" in text_of(result)
+
+
 @pytest.mark.parametrize(
     ("until", "cuids"),
     [("val/loss < 0.2", {"first", "second"}), ("step:9", {"first", "second"}), ("val/loss>0.9", {"first", "second"})],
@@ -146,7 +165,7 @@ def log_every(seconds: int, count: int, silent: int) -> list[tuple[int, float, i
 
 
 @pytest.mark.parametrize(
-    ("until", "stalled"), [("stalled", {"second"}), ("stalled:3", {"first", "second"}), ("stalled:100", set())]
+    ("until", "stalled"), [("stalled", {"second"}), ("stalled:3", {"first", "second"}), ("stalled:100", set[str]())]
 )
 async def test_stall_is_measured_in_own_intervals(
     settings: Settings, state: State, until: str, stalled: set[str]
