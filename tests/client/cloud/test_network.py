@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from swanlab_mcp.cli.main import main
 from swanlab_mcp.client.cloud.network import is_exempt, place_download
 from swanlab_mcp.core.errors import UnexpectedResponse
-from tests.fake_swanlab import Fault, State
+from tests.fake_swanlab import Fault, State, create_app, serve
 from tests.fake_swanlab.server import listen
 
 
@@ -391,6 +391,20 @@ def test_download_urls_without_a_host_use_the_api_host(
     ]
     assert run_export(host) == 0, capsys.readouterr().err
     assert len(state.get_calls("^/storage/")) >= 2
+
+
+def test_storage_on_another_port_of_the_api_host_is_read(
+    host: str, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_export(host) == 0, capsys.readouterr().err
+    path = state.get_calls("^/storage/")[0].raw_path
+    Path("cuid1.csv").unlink()
+    with serve(create_app(state)) as storage:
+        named = f"{storage.removeprefix('http://')}{path}?signature=presigned-canary"
+        assert storage != host
+        state.faults = [Fault(path="/presigned/", body=json.dumps({"urls": [named]}).encode())]
+        assert run_export(host) == 0, capsys.readouterr().err
+    assert Path("cuid1.csv").exists()
 
 
 def run_export(host: str) -> int:
