@@ -9,7 +9,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest.mock import patch
 
 import pytest
@@ -39,10 +39,10 @@ def start(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which takes a tenth of the time of a new process."""
+def run(*arguments: str, terminal: TextIO | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which takes a tenth of the time of a new process; `terminal` gets its errors."""
     shown, errors = TextIOWrapper(BytesIO(), "utf-8"), TextIOWrapper(BytesIO(), "utf-8")
-    with patch.dict(os.environ, more), redirect_stdout(shown), redirect_stderr(errors):
+    with patch.dict(os.environ, more), redirect_stdout(shown), redirect_stderr(terminal or errors):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         shown.flush()

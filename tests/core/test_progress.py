@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from fcntl import ioctl
 from pathlib import Path
@@ -163,9 +164,8 @@ async def test_cancelled_questions_are_not_left_unstarted() -> None:
 # --- terminal ---
 
 
-def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[int, str, str]:
+def run_on_terminal(*arguments: str, columns: int = 80, how: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """Run the command with a terminal as standard error; return its exit code, output and terminal output."""
-    given = environ(**{"TERM": "xterm", "SWANLAB_API_KEY": "test-key", **more})
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     got = bytearray()
@@ -183,13 +183,11 @@ def run_on_terminal(*arguments: str, columns: int = 80, **more: str) -> tuple[in
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    command = [sys.executable, "-m", "swanlab_mcp", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=given, text=True) as process:
-        os.close(slave)
-        output = process.communicate(timeout=60)[0]
+    with os.fdopen(slave, "w", encoding="utf-8") as terminal:
+        done = run(*arguments, terminal=terminal, **{"TERM": "xterm", "SWANLAB_API_KEY": "test-key", **(how or {})})
     reader.join()
     os.close(master)
-    return process.returncode, output, got.decode()
+    return done.returncode, done.stdout, got.decode()
 
 
 def lay(text: str) -> str:
@@ -211,7 +209,7 @@ def show(got: str) -> list[str]:
 def test_terminal_bar_is_drawn_and_then_erased(host: str) -> None:
     code, output, got = run_on_terminal("--host", host, "call", "list_project_exps", "project=many", "page=0")
     assert code == 0
-    assert output.startswith("50 of 410")
+    assert output.startswith("100 of 410")
     assert "pages" not in output
     assert "[########################] 100% 3 of 3 pages" in got
     assert show(got) == []
@@ -247,7 +245,7 @@ def test_chinese_bar_fits_its_line_and_is_erased(columns: int) -> None:
 @pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_plain_output_has_no_bar(host: str, how: dict[str, str]) -> None:
     words = ("--host", host, "call", "list_project_exps", "project=many")
-    assert run_on_terminal(*words, **how)[2] == ""
+    assert run_on_terminal(*words, how=how)[2] == ""
 
 
 def test_export_and_report_show_progress(tmp_path: Path) -> None:
@@ -277,8 +275,8 @@ def test_export_to_a_closed_pipe_ends_silently(host: str, state: State, form: st
     experiment.logs = [LogLine(number, "x" * 100) for number in range(3000)]
     command = [sys.executable, "-m", "swanlab_mcp", "--host", host, "export", "small0", "--project", "small"]
     command += ["--format", form, "-o", "-"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key"), **pipes) as process:
+    given = environ(SWANLAB_API_KEY="test-key")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline()
