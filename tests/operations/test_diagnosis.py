@@ -368,7 +368,7 @@ async def test_loss_flat_at_ln_10_never_learned(settings: Settings, state: State
     reply = await diagnose(settings, project="study", exp_cuid="flat")
     assert reply["verdict"] == "never_learned in train/loss from step 0"
     assert "ln(10)" in reply["causes"][0]["evidence"]
-    assert (await diagnose(settings, project="study", exp_cuid="odd"))["causes"][0]["cause"].startswith("not enough")
+    assert (await diagnose(settings, project="study", exp_cuid="odd"))["causes"][0]["cause"].startswith("cause unclear")
     reward = await diagnose(settings, project="study", exp_cuid="reward")
     assert reward["events"][0]["detail"].startswith("started at -197.7, best level -197.7")
     assert (await diagnose(settings, project="study", exp_cuid="tuned"))["verdict"] == "healthy"
