@@ -40,6 +40,10 @@ _IGNORED_OPTIONS = re.compile(
 )
 
 
+# "--seed 3", "fold=2"
+_OPTION = re.compile(r"(?<!\S)[-+]*([a-z][\w.-]*)[= ](\d{1,18})(?!\S)", re.IGNORECASE)
+
+
 class Run(NamedTuple):
     """The facts that decide whether an experiment repeats another; `None` if unknown.
 
@@ -194,10 +198,18 @@ def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
-    """Return the seed and fold of a run from its config (its keys among `seeds`), otherwise from its name."""
-    known = [f"{key}={freeze(run.config[key])}" for key in seeds if key in run.config]
+    """Return the seed and fold of a run from its config (its keys among `seeds`), its name or its command."""
+    known = [f"{key}={freeze(run.config[key])}" for key in seeds if key in run.config and _is_drawn(run.config[key])]
     if known:
         return " ".join(known)
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
     found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
-    return re.sub(r"[-_=: ]+", "", "".join(found)) or None
+    if found:
+        return re.sub(r"[-_=: ]+", "", "".join(found))
+    options = sorted((key, value) for key, value in _OPTION.findall(run.command or "") if is_seed(key))
+    return " ".join(f"{key}={int(value)}" for key, value in options) or None
+
+
+def _is_drawn(seed: Any) -> bool:
+    """Return whether a config value chooses random numbers; null, -1, true and false only say how they are chosen."""
+    return not (seed is None or isinstance(seed, bool) or (isinstance(seed, int) and seed < 0) or seed == "")

@@ -150,7 +150,7 @@ class Study:
         """
         if self.by != "config":
             return False
-        repeated = [place for one in order.field.settings if len(one.counted) > 1 for place in one.places]
+        repeated = [place for one in order.field.settings if len(one.places) > 1 for place in one.places]
         wanted = [place for place in repeated if place not in self.known_origins]
         if len(repeated) > _ORIGINS:
             shown = {place for row in order.checked if row.setting for place in row.setting.places}

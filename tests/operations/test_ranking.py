@@ -332,6 +332,33 @@ async def test_clones_equal_seeds_and_identical_series_count_once(settings: Sett
     assert {row["cuid"]: row.get("clone_of") for row in each["data"]}["clone"] == "origin"
 
 
+@pytest.mark.parametrize("origin", ["command", "commit"])
+async def test_equal_seeds_with_other_commands_or_commits_are_not_merged(
+    settings: Settings, sweep: Sweep, origin: str
+) -> None:
+    for number in range(2):
+        facts = {"command": f"python train.py --wd 0.{number + 1}"}
+        facts = facts if origin == "command" else {"git": {"commit": f"c{number}"}}
+        sweep.add(f"run-{number}", 0.8 + number / 20, {"lr": 0.1, "seed": 0}, metadata=facts)
+    rows = (await sweep.rank(settings))["data"]
+    assert [row["value"] for row in rows] == [0.85, 0.8]
+    assert rows[1]["why"].startswith("cannot tell: same config, different command")
+
+
+@pytest.mark.parametrize("seed", [None, -1, True])
+async def test_missing_seeds_are_not_equal_seeds(settings: Settings, sweep: Sweep, seed: Any) -> None:
+    for number in range(3):
+        sweep.add(f"run-{number}", 0.8 + number / 100, {"lr": 0.1, "seed": seed})
+    assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [3]
+
+
+async def test_seeds_and_folds_are_read_from_the_command(settings: Settings, sweep: Sweep) -> None:
+    for number in range(3):
+        command = f"python train.py --seed 7 --n_folds 3 --lr 0.1 fold={number // 2}"
+        sweep.add(f"swan-{number}", 0.8 + number / 100, {"lr": 0.1}, metadata={"command": command})
+    assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [2]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
