@@ -20,7 +20,10 @@ from swanlab_mcp.client.values import is_object
 __all__ = ["Group", "drop_copies", "group_runs", "is_named", "name_groups", "split_sessions"]
 
 _PAUSE = 60_000
-_PER_RANK = ("rank", "device", "gpu", "host", "pid", "port", "seed")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_PER_RANK = {"rank", "device", "devices", "gpu", "gpus", "host", "hostname", "pid", "port", "seed"}
+# words of settings of a whole job, such as a size per device or the rank of a matrix
+_PER_JOB = {"per", "num", "n", "count", "lora", "dora", "peft", "adapter", "low"}
 _DIGITS = 8
 _WITH_PATH = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}")
 
@@ -199,15 +202,16 @@ def _read_config(run: RunBase, *, is_rank: bool) -> Any:
     return _drop_per_rank(config) if is_rank else config
 
 
-def _drop_per_rank(config: Any) -> Any:
+def _drop_per_rank(config: Any, parents: frozenset[str] = frozenset()) -> Any:
     """Return a config without the settings that each rank may have for itself."""
     if not is_object(config):
         return config
-    return {
-        key: _drop_per_rank(value)
-        for key, value in config.items()
-        if not any(part in str(key).lower() for part in _PER_RANK)
-    }
+    kept: dict[Any, Any] = {}
+    for key, value in config.items():
+        words = {word.lower() for word in _WORD.findall(str(key))}
+        if not words & _PER_RANK or (words | parents) & _PER_JOB:
+            kept[key] = _drop_per_rank(value, parents | words)
+    return kept
 
 
 def _read_command(run: RunBase) -> Any:

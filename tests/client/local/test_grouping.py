@@ -445,6 +445,24 @@ async def test_ranks_may_have_their_own_name_and_settings(
     assert "1 of 2 ranks CRASHED" in text_of(answer)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"lora_rank": 8}, {"lora_rank": 16}),
+        ({"lora": {"rank": 8}}, {"lora": {"rank": 16}}),
+        ({"per_device_train_batch_size": 8}, {"per_device_train_batch_size": 16}),
+        ({"report_to": "swanlab"}, {"report_to": "none"}),
+    ],
+    ids=["lora_rank", "lora.rank", "batch size", "report_to"],
+)
+async def test_jobs_with_settings_named_like_those_of_a_rank_are_separate(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    for number, config in enumerate((first, second)):
+        write_rank(tmp_path, number, [*points(0, 5), encode_finish()], began=BEGAN + number, config=config)
+    assert len(await list_cuids(tmp_path)) == 2
+
+
 async def test_name_of_each_rank_finds_the_experiment(tmp_path: Path) -> None:
     for number in (0, 1):
         write_rank(tmp_path, number, points(0, 5, f"loss{number}"), name=f"rank{number}")
