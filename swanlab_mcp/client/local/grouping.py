@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -175,19 +175,20 @@ def _is_new_start(earlier: Sequence[RunBase], later: Sequence[RunBase]) -> bool:
 
 
 def _find_difference(parts: Sequence[RunBase], run: RunBase) -> str:
-    latest = parts[-1]
-    ranks = run.is_rank and latest.is_rank
-    config, known = (_read_config(one, is_rank=ranks) for one in (run, latest))
-    facts = {
-        "workspace": (run.start.workspace, latest.start.workspace),
-        "address": (run.address, latest.address),
-        # the SDK records which folders are ranks; each may have its own name and command
-        "name": ("", "") if ranks else (run.start.name, latest.start.name),
-        "config": (config, known),
-        "command": ("", "") if ranks else (_read_command(run), _read_command(latest)),
+    ranks = run.is_rank and parts[-1].is_rank
+    facts: dict[str, Callable[[RunBase], Any]] = {
+        "workspace": lambda one: one.start.workspace,
+        "address": lambda one: one.address,
+        "config": lambda one: _read_config(one, is_rank=ranks),
     }
-    for reason, (one, other) in facts.items():
-        if one and other and one != other:
+    if not ranks:
+        # the SDK records which folders are ranks; each may have its own name and command
+        facts |= {"name": lambda one: one.start.name, "command": _read_command}
+    for reason, read in facts.items():
+        own = read(run)
+        # a folder without the fact, such as one whose run was killed at once, joins any other
+        known = own and next((fact for part in reversed(parts) if (fact := read(part))), None)
+        if known and own != known:
             return reason
     if ranks and not _is_later(parts, run):
         return ""

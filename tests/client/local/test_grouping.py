@@ -463,6 +463,16 @@ async def test_jobs_with_settings_named_like_those_of_a_rank_are_separate(
     assert len(await list_cuids(tmp_path)) == 2
 
 
+async def test_folder_without_a_config_does_not_join_different_trainings(tmp_path: Path) -> None:
+    for moment, records, config in (
+        ("20261123_080000", points(0, 5), {"lr": 1}),
+        ("20261123_090000", points(5, 9), None),
+        ("20261123_100000", points(9, 12), {"lr": 2}),
+    ):
+        describe(write_run(tmp_path, "x", records, moment=moment), config=config)
+    assert len(await list_cuids(tmp_path)) == 2
+
+
 async def test_name_of_each_rank_finds_the_experiment(tmp_path: Path) -> None:
     for number in (0, 1):
         write_rank(tmp_path, number, points(0, 5, f"loss{number}"), name=f"rank{number}")
