@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -218,7 +219,7 @@ def _compare_steps(pair: _Pair) -> str:
     )
     if experiment.state == "RUNNING" and copy.is_fresh:
         return say("{difference}: the upload is still running.", difference=has)
-    command = f"swanlab sync {_quote(copy.folder)} --id {copy.run_id}"
+    command = shlex.join(("swanlab", "sync", copy.folder, "--id", copy.run_id))
     rest = say("{difference}: `{command}` uploads the rest.", difference=has, command=shorten(command, 300))
     return join_sentences(rest, say("Use an SDK before 0.8, as the run did.") if copy.is_legacy else "")
 
@@ -253,7 +254,3 @@ def _compare_state(copy: LocalCopy, experiment: Experiment) -> str:
     if state == copy.state:
         return ""
     return say("The cloud says {state}, the disk {disk}.", state=state, disk=copy.state)
-
-
-def _quote(path: str) -> str:
-    return f'"{path}"' if " " in path else path

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import threading
 import time
@@ -132,6 +133,16 @@ async def test_copy_in_a_folder_of_any_name_is_found(both: Settings, state: Stat
     (folder,) = both.log_dirs[0].glob(f"run-*{RUN}")
     folder.rename(folder.with_name("my training"))
     assert "the disk up to 149" in await ask(both, "get_experiment", exp_cuid=RUN)
+
+
+@pytest.mark.parametrize("name", ["run$(id)", "a b;id", "x'y"])
+async def test_command_quotes_the_name_of_a_folder(both: Settings, state: State, name: str) -> None:
+    add(state, 20)
+    (folder,) = both.log_dirs[0].glob(f"run-*{RUN}")
+    folder.rename(folder.with_name(name))
+    command = (await ask(both, "get_experiment", exp_cuid=RUN)).split("`")[1]
+    assert shlex.split(command) == ["swanlab", "sync", f"swanlog/{name}", "--id", RUN]
+    assert name == "x'y" or f"'swanlog/{name}'" in command
 
 
 async def test_runs_without_a_copy_get_no_note(both: Settings, settings: Settings, state: State) -> None:
