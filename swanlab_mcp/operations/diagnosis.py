@@ -35,7 +35,7 @@ _OVER = ("FINISHED", "CRASHED", "ABORTED")
 
 @dataclass(frozen=True, slots=True)
 class DiagnosedExperiment:
-    """The findings about an experiment, with their curves; `similar` crashed with the same error line.
+    """The findings about an experiment of `logged` metrics, with the curves read; `similar` had the same error line.
 
     `rank` is the process that failed if several recorded the experiment; last step and values are its own.
     """
@@ -47,6 +47,7 @@ class DiagnosedExperiment:
     similar: Sequence[Experiment]
     curves: Sequence[Curve]
     left: int
+    logged: int
     link: str
     lacks: Sequence[Lack] = ()
     rank: FailedRank | None = None
@@ -113,7 +114,7 @@ async def diagnose_experiment(
     lacks = await _find_lacks(backend, ref, experiment, curves)
     rank = await client.find_failed_rank(ref)
     found = DiagnosedExperiment(
-        experiment, judgement, explanations, error, similar, curves, verdict.left, link, lacks, rank
+        experiment, judgement, explanations, error, similar, curves, verdict.left, verdict.logged, link, lacks, rank
     )
     copy = await note_copy(client, ref, experiment)
     return ApiResponse(data=found, notes=[*answer.notes, *([copy] if copy else [])])

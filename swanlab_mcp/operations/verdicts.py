@@ -22,11 +22,12 @@ _POINT = 150
 
 
 class Verdict(NamedTuple):
-    """The judgement of an experiment's curves; `left` relevant keys were not read."""
+    """The judgement of an experiment's curves, of `logged` metrics; `left` relevant keys were not read."""
 
     judgement: Judgement
     curves: Sequence[Curve]
     left: int
+    logged: int
 
     @property
     def is_whole(self) -> bool:
@@ -42,10 +43,10 @@ async def read_verdict(
     """
 
     async def judge_curves() -> ApiResponse[Verdict]:
-        curves, left = await _read_curves(backend, ref, exact=exact, with_hardware=with_hardware)
+        curves, left, logged = await _read_curves(backend, ref, exact=exact, with_hardware=with_hardware)
         # in a thread, so that other calls continue meanwhile
         judgement = await asyncio.to_thread(partial(judge, curves, is_running=is_running, now=now))
-        return ApiResponse(data=Verdict(judgement, curves, left))
+        return ApiResponse(data=Verdict(judgement, curves, left, logged))
 
     is_running = state in ("RUNNING", "UNKNOWN")
     if is_running:
@@ -59,10 +60,11 @@ async def read_verdict(
 
 async def _read_curves(
     backend: Backend, ref: ExperimentRef, *, exact: bool, with_hardware: bool
-) -> tuple[list[Curve], int]:
-    """Return the curves that decide a verdict, and how many relevant keys were not read."""
-    logged = await backend.list_keys(ref)
-    keys, left = choose_keys(logged.data.scalars if logged.data else ())
+) -> tuple[list[Curve], int, int]:
+    """Return the curves that decide a verdict, how many relevant keys were not read, and how many are logged."""
+    listed = await backend.list_keys(ref)
+    scalars = listed.data.scalars if listed.data else ()
+    keys, left = choose_keys(scalars)
     keys = [key for key in keys if with_hardware or not key.startswith("__swanlab__")]
     points: Mapping[str, Points] = {}
     if keys:
@@ -73,7 +75,7 @@ async def _read_curves(
         for key in keys
         if (one := points.get(key)) is not None and one.steps
     ]
-    return curves, left
+    return curves, left, sum(not key.startswith("__swanlab__") for key in scalars)
 
 
 def _weigh(verdict: Verdict) -> int:

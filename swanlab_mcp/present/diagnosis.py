@@ -55,7 +55,8 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
                 len(events) - _EVENTS,
             )
         )
-    notes.append(_note_points(found))
+    if found.curves:
+        notes.append(_note_points(found))
     if found.left:
         notes.append(
             say_plural(
@@ -117,7 +118,7 @@ def _publish_crash(found: DiagnosedExperiment) -> Crash | None:
 
 def _note_points(found: DiagnosedExperiment) -> str:
     total = sum(len(curve.steps) for curve in found.curves)
-    names = ", ".join(quote(curve.key) for curve in found.curves[:_NAMED_KEYS]) or say("no key")
+    names = ", ".join(quote(curve.key) for curve in found.curves[:_NAMED_KEYS])
     if len(found.curves) > _NAMED_KEYS:
         names += say(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
     if any(not curve.is_whole for curve in found.curves):
@@ -149,6 +150,8 @@ def _word_health(found: DiagnosedExperiment) -> str:
         if found.experiment.state in ("CRASHED", "ABORTED"):
             return say("healthy until then")
         return say("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
+    if not found.logged:
+        return say("cannot tell: no metric is logged")
     if not judgement.is_measured:
         return say("cannot tell: none of the logged metrics is known to improve as a model learns")
     if judgement.doubtful:

@@ -524,10 +524,18 @@ async def test_too_few_points_or_unknown_metrics_give_no_verdict(settings: Setti
     add(state, "empty", {})
     add(state, "short", {"loss": series([1.0, 0.5])})
     add(state, "other", {"epoch": series([1.0] * 30)})
-    verdicts = [
-        (await diagnose(settings, project="study", exp_cuid=name))["verdict"] for name in ("empty", "short", "other")
-    ]
-    assert verdicts[0] == verdicts[2] == "cannot tell: none of the logged metrics is known to improve as a model learns"
+    async with session(settings) as client:
+        replies = [
+            await client.call_tool("diagnose_experiment", {"project": "study", "exp_cuid": name})
+            for name in ("empty", "short", "other")
+        ]
+    assert all(reply.structured_content for reply in replies)
+    verdicts = [reply.structured_content["data"]["verdict"] for reply in replies if reply.structured_content]
+    assert verdicts[0] == "cannot tell: no metric is logged"
+    assert verdicts[2] == "cannot tell: none of the logged metrics is known to improve as a model learns"
+    # without points there is nothing to say about their number
+    assert "points of" not in str(replies[0].structured_content)
+    assert "no key" not in str([reply.content for reply in replies])
     assert verdicts[1] == "cannot tell: only 2 points were logged, 12 are needed"
 
 
