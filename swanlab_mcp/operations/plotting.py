@@ -274,7 +274,8 @@ async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
     logged = await client.at(ref).list_keys(ref)
-    found = answer.data or Experiment(cuid=ref.cuid, state="", createdAt="")
+    found = answer.data
+    assert found is not None
     began = read_time(found.createdAt)
     return PlottedExperiment(
         ref, ref.cuid, found.name or ref.cuid, began.timestamp() if began else 0,
