@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from swanlab_mcp.core.i18n import say
+
 __all__ = ["drop_obvious", "fold_dates", "fold_usual"]
 
 _CONFIG = "profile.config."
@@ -14,7 +16,6 @@ _STATE = "state"
 _FEWEST_ROWS = 6
 _DATED = ("createdAt", "finishedAt")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z")
-_DIFFERS = "unlike usual"
 
 
 def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -42,7 +43,7 @@ def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[
     ]
     kept = {name: column for name, column in cells.items() if name not in folded}
     settings = ", ".join(_word(name, usual) for name, usual in folded.items() if name != _STATE)
-    return {**kept, _DIFFERS: unusual}, [
+    return {**kept, say("unlike usual"): unusual}, [
         *([f"state {folded[_STATE]}"] if _STATE in folded else []),
         f"config: {settings}",
     ]
@@ -52,7 +53,8 @@ def _word(name: str, cell: str) -> str:
     """Return a setting as text; one that could look like several is quoted."""
     short = name.removeprefix(_CONFIG)
     key = json.dumps(short, ensure_ascii=False) if " " in short or "," in short else short
-    return f"{key} {json.dumps(cell, ensure_ascii=False) if ', ' in cell else cell or '(none)'}"
+    empty = f"({say('none')})"
+    return f"{key} {json.dumps(cell, ensure_ascii=False) if ', ' in cell else cell or empty}"
 
 
 def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -70,6 +72,6 @@ def fold_dates(cells: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[
     dates = {time[1] for name in dated for time in read[name] if time}
     if len(dates) == 1:
         shown = {name: [time[2] if time else "" for time in read[name]] for name in dated}
-        return {**cells, **shown}, [f"{' and '.join(dated)} {dates.pop()} UTC"]
+        return {**cells, **shown}, [f"{', '.join(dated)} {dates.pop()} UTC"]
     shown = {name: [f"{time[1]} {time[2]}" if time else "" for time in read[name]] for name in dated}
     return {**cells, **shown}, []

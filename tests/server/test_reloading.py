@@ -148,6 +148,8 @@ def test_hangup_during_the_start_reloads_after_it(host: str, tmp_path: Path) -> 
     limits = tmp_path / "limits.toml"
     # reading a pipe, the server waits for the test
     os.mkfifo(limits)
+    changed = tmp_path / "changed.toml"
+    changed.write_text("rate = 1\n", encoding="utf-8")
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
     pipes: Any = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen([*command, "--limits", limits], text=True, env=environ(), **pipes) as server:
@@ -155,8 +157,7 @@ def test_hangup_during_the_start_reloads_after_it(host: str, tmp_path: Path) -> 
             with limits.open("w") as pipe:
                 server.send_signal(signal.SIGHUP)
                 pipe.write("rate = 1000\n")
-            with limits.open("w") as pipe:
-                pipe.write("rate = 1\n")
+                changed.replace(limits)
             assert server.stderr
             lines = [server.stderr.readline().strip() for _ in range(3)]
             assert lines[:2] == ["reloaded: certificates", "reloaded: limits"]

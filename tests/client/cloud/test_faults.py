@@ -196,12 +196,12 @@ def find_paths(state: State) -> list[str]:
 
 
 def show(result: Any) -> tuple[str, str]:
-    """Return text and JSON of a reply, without the seconds of a wait, which depend on the machine's load."""
+    """Return text and JSON of a reply, without the seconds of a wait and the time of the news, which vary."""
     text = "\n".join(
         getattr(block, "text", None) or getattr(block, "data", None) or str(block.uri) for block in result.content
     )
-    seconds = re.compile(r"Waited \d+ seconds?")
-    return seconds.sub("Waited", text), seconds.sub("Waited", repr(result.structured_content))
+    varying = re.compile(r"(?<=Waited )\d+ seconds?|(?<=now: )[\dT:.-]+Z")
+    return varying.sub("…", text), varying.sub("…", repr(result.structured_content))
 
 
 def read_code(result: Any) -> int:
