@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-__all__ = ["Band", "Spread", "choose_limits", "measure_band"]
+__all__ = ["UNLIKE", "Band", "Spread", "choose_limits", "list_calm", "measure_band"]
 
 Spread = Literal["sd", "minmax"]
 
+UNLIKE = 100  # a curve this many times smaller than another is a flat line
 _MOST_PLACES = 1000
 _SHARE = 0.02  # of the points on each side may lie outside the limits
 _WORTH = 2  # limits are cut only if this makes the other points this many times as high
@@ -68,6 +69,28 @@ def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[
     # the points next to the others are not extreme
     reach = (high - low) / 10
     return ordered[bisect_left(ordered, low - reach)], ordered[bisect_right(ordered, high + reach) - 1]
+
+
+def list_calm(curves: Sequence[Sequence[float]]) -> list[int]:
+    """Return the places of the curves that do not explode.
+
+    A curve explodes if its limits are UNLIKE times as far apart as those of the usual curve, but at least half of its
+    finite values lie between the limits of the others.
+    """
+    finite = [[value for value in curve if math.isfinite(value)] for curve in curves]
+    limits = [choose_limits(curve, curve[-1:]) for curve in finite]
+    heights = [high / 2 - low / 2 for low, high in limits]
+    usual = sorted(height for height, curve in zip(heights, finite, strict=True) if curve)
+    most = UNLIKE * usual[(len(usual) - 1) // 2] if usual else 0.0
+    calm = [place for place, height in enumerate(heights) if finite[place] and height <= most]
+    if not most or not calm:
+        return [*range(len(curves))]
+    low, high = min(limits[place][0] for place in calm), max(limits[place][1] for place in calm)
+    return [
+        place
+        for place, curve in enumerate(finite)
+        if place in calm or 2 * sum(low <= value <= high for value in curve) < len(curve)
+    ]
 
 
 def _keep_finite(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float]]:

@@ -52,11 +52,12 @@ class Scales(NamedTuple):
         return [max(low, min(high, y)) if math.isfinite(y) and (y > 0 or not self.log_y) else math.nan for y in ys]
 
 
-def set_axes(axes: Axes, scales: Scales, size: float) -> None:
+def set_axes(axes: Axes, scales: Scales, size: float, *, is_whole: bool) -> None:
+    """`is_whole`: all places are whole numbers, and so are the ticks."""
     if scales.log_x:
         axes.set_xscale("log")
     else:
-        axes.xaxis.set_major_locator(_locate(max(2, round(axes.bbox.width / 80))))
+        axes.xaxis.set_major_locator(_locate(max(2, round(axes.bbox.width / 80)), is_whole=is_whole))
     if scales.log_y:
         axes.set_yscale("log")
     else:
@@ -81,7 +82,7 @@ def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float
         bottom, top = widen(math.log10(low), math.log10(high), share, is_log=False)
         return 10**bottom, 10**top
     is_flat = high - low <= _ROUNDING * max(abs(low), abs(high))
-    margin = abs(high) * 0.05 or 0.05 if is_flat else (high - low) * share
+    margin = abs(high) * 0.5 or 0.5 if is_flat else (high - low) * share
     return low - margin, high + margin
 
 
@@ -115,10 +116,10 @@ def _make_formatter() -> Any:
     return Numbers()
 
 
-def _locate(count: int) -> Any:
+def _locate(count: int, *, is_whole: bool = False) -> Any:
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(count, steps=(1, 2, 2.5, 5, 10))
+    return MaxNLocator(count, steps=(1, 2, 2.5, 5, 10), integer=is_whole, min_n_ticks=1 if is_whole else 2)
 
 
 def list_ticks(low: float, high: float, count: int, *, is_log: bool) -> list[float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 __all__ = [
-    "BOTTOM", "COLOURS", "DASHES", "DPI", "FEWER", "HEIGHT", "MARKS", "NEUTRAL", "WIDTH", "Entry", "Writer",
+    "BOTTOM", "COLOURS", "DASHES", "DPI", "FEWER", "HEIGHT", "MARKS", "NEUTRAL", "OUTSIDE", "WIDTH", "Entry", "Writer",
     "add_entries",
     "add_mark_legend", "cut_text", "find_strip",
 ]  # fmt: skip
@@ -42,6 +42,7 @@ _DIRECT = 8  # with more entries, no connectors lead to the curves
 _LABEL = 26  # letters
 _SWATCH = 34  # pixels from the strip's edge to its texts
 _CONNECTOR = 14
+OUTSIDE = "outside"
 FEWER = "fewer"  # how means without all experiments of their group are drawn: thin
 
 
@@ -55,6 +56,7 @@ MARKS: Mapping[str, _Kind] = {
     "best": _Kind("*", 11, "★"),
     "non-finite": _Kind("X", 8, "✖"),
     "worsening": _Kind("D", 6, "◆"),
+    OUTSIDE: _Kind("^", 6, ""),
     FEWER: _Kind("_", 15, ""),
 }
 

@@ -13,10 +13,10 @@ import io
 import math
 import threading
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from swanlab_mcp.analysis.bands import choose_limits
+from swanlab_mcp.analysis.bands import choose_limits, list_calm
 from swanlab_mcp.core.i18n import say, speak
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.chart_axes import LOG_ENDS, Scales, fit_ticks, hide_overlapping_ticks, set_axes, widen
@@ -29,6 +29,7 @@ from swanlab_mcp.present.chart_margins import (
     FEWER,
     HEIGHT,
     MARKS,
+    OUTSIDE,
     WIDTH,
     Entry,
     Writer,
@@ -98,7 +99,10 @@ def compose(
     found = {mark.kind for curve in curves for mark in curve.marks} | {
         FEWER for curve in curves if any(_list_few(curve))
     }
-    kinds = [kind for kind in MARKS if kind in found]
+    scales = Scales(name_x(), is_time, log_x, log_y)
+    limits = [_choose_limits(panel.curves, scales) for panel in panels]
+    hidden = sum(map(_count_hidden, panels, limits, repeat(scales)))
+    kinds = [kind for kind in MARKS if kind in found or (kind == OUTSIDE and hidden)]
     texts = [name_x(), *(text for panel in panels for text in (panel.title, panel.y_label, panel.shade_name))]
     names = [shorten(curve.label) for curve in curves]
     legend = [_word_mark(kind) for kind in kinds]
@@ -108,12 +112,11 @@ def compose(
             legend = [_word_mark(kind) for kind in kinds]
     figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor="white")
     writer = Writer(figure, FigureCanvasAgg(figure).get_renderer(), font, missing)
-    x_label = shorten(name_x())
-    if missing.intersection(x_label):
+    if missing.intersection(shorten(scales.x_label)):
         with speak("en"):
-            x_label = name_x()
-    scales = Scales(x_label, is_time, log_x, log_y)
+            scales = scales._replace(x_label=name_x())
     entries, numbered = _list_entries(panels, scales, missing)
+    panels = [_name_metric(panel, missing) for panel in panels]
     shades = ColourScale.of(shade for curve in curves for shade in curve.shades)
     shade_name = _choose(writer, panels[0].shade_name, panels[0].plain_shade_name)
     is_direct = len(panels) == 1 and len(curves) == len(entries)
@@ -125,12 +128,12 @@ def compose(
     titles = [_fit_title(writer, panel, size + 1.5, (left - _MARGIN) / columns - _GAP_LEFT) for panel in panels]
     top = _GAP_TOP + (max(map(len, titles)) - 1) * _TITLE_LINE
     bottom = BOTTOM if kinds else 0
-    hidden, axes = 0, list["Axes"]()
+    axes = list["Axes"]()
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
         is_last = place + columns >= len(panels)
         axes.append(_add_axes(figure, (rows, columns), (row, column), left, (top, bottom), is_last=is_last))
-        hidden += _draw_panel(writer, axes[-1], panel, titles[place], scales, shades, size, is_last=is_last)
+        _draw_panel(writer, axes[-1], panel, titles[place], limits[place], scales, shades, size, is_last=is_last)
     high = HEIGHT - 24.0
     if shades:
         high = add_colour_bar(writer, shade_name, shades, left)
@@ -225,11 +228,10 @@ def _fit_title(writer: Writer, panel: Panel, size: float, wide: float) -> list[s
 
 
 def _draw_panel(
-    writer: Writer, axes: Axes, panel: Panel, title: Sequence[str], scales: Scales, shades: ColourScale | None,
-    size: float, *, is_last: bool,
-) -> int:  # fmt: skip
-    """Draw the curves of a panel, and return how many points are outside its limits."""
-    set_axes(axes, scales, size)
+    writer: Writer, axes: Axes, panel: Panel, title: Sequence[str], limits: tuple[float, float], scales: Scales,
+    shades: ColourScale | None, size: float, *, is_last: bool,
+) -> None:  # fmt: skip
+    set_axes(axes, scales, size, is_whole=all(float(x).is_integer() for curve in panel.curves for x in curve.xs))
     wide = axes.bbox.width
     for number, line in enumerate(reversed(title)):
         writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10 + number * _TITLE_LINE, line, size + 1.5, va="bottom")
@@ -266,35 +268,56 @@ def _draw_panel(
             xs, ys, lw=1.6, ls=style, marker="o", ms=6 if curve.dots else 3, markevery=lonely,
             color=COLOURS[curve.colour or 0],
         )  # fmt: skip
-    hidden = _set_limits(axes, panel.curves, scales)
+    _set_limits(axes, panel.curves, limits, scales)
     fit_ticks(axes, scales, size, writer)
     _add_marks(axes, panel.curves, scales)
-    return hidden
 
 
 def _choose(writer: Writer, name: str, plain: str) -> str:
     return plain if writer.missing.intersection(name) else name
 
 
-def _set_limits(axes: Axes, curves: Sequence[Curve], scales: Scales) -> int:
-    """Set limits, mark where curves leave them, and return how many points are outside."""
+def _name_metric(panel: Panel, missing: set[str]) -> Panel:
+    """Return the panel with a title and a y label that the font shows."""
+    if not missing.intersection(shorten(panel.plain_title or panel.title)):
+        return panel
+    with speak("en"):
+        name = say("metric of #{number}", number=panel.curves[0].number)
+    return panel._replace(title=name, plain_title=name, y_label=name)
+
+
+def _choose_limits(curves: Sequence[Curve], scales: Scales) -> tuple[float, float]:
+    """Return the lowest and the highest value to show: extreme points and exploding curves would squash the others."""
+    drawn = [scales.keep(curve.ys) for curve in curves]
+    is_cut = not scales.log_y and not any(curve.dots for curve in curves)
+    calm = list_calm(drawn) if is_cut else range(len(curves))
+    others = [
+        scales.keep(line)
+        for curve in (curves[place] for place in calm)
+        for line in ([curve.raw[1]] if curve.raw else curve.band[1:] if curve.band else [])
+    ]
+    ys = [y for line in [*(drawn[place] for place in calm), *others] for y in line if not math.isnan(y)]
+    if not ys:
+        return 1.0, 2.0
+    if not is_cut:
+        return min(ys), max(ys)
+    lasts = [next((y for y in reversed(drawn[place]) if not math.isnan(y)), math.nan) for place in calm]
+    best = [mark.y for place in calm for mark in curves[place].marks if mark.y is not None]
+    return choose_limits(ys, [*lasts, *scales.keep(best)])
+
+
+def _count_hidden(panel: Panel, limits: tuple[float, float], scales: Scales) -> int:
+    return sum(y < limits[0] or y > limits[1] for curve in panel.curves for y in scales.keep(curve.ys))
+
+
+def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float], scales: Scales) -> None:
+    """Set limits, and mark where curves leave them."""
     xs = [x for curve in curves for one in curve.xs if not math.isnan(x := scales.place(one))]
     axes.set_xlim(widen(min(xs, default=1), max(xs, default=2), 0.02, is_log=scales.log_x))
-    drawn = [scales.keep(curve.ys) for curve in curves]
-    others = [
-        line for curve in curves for line in ([curve.raw[1]] if curve.raw else curve.band[1:] if curve.band else [])
-    ]
-    ys = [y for line in [*drawn, *map(scales.keep, others)] for y in line if not math.isnan(y)]
-    low, high = (min(ys), max(ys)) if ys else (1.0, 2.0)
-    if not scales.log_y and ys and not any(curve.dots for curve in curves):
-        lasts = [next((y for y in reversed(line) if not math.isnan(y)), math.nan) for line in drawn]
-        best = [mark.y for curve in curves for mark in curve.marks if mark.y is not None]
-        low, high = choose_limits(ys, [*lasts, *scales.keep(best)])
+    low, high = limits
     axes.set_ylim(widen(low, high, 0.06, is_log=scales.log_y))
-    outside = 0
-    for curve, line in zip(curves, drawn, strict=True):
-        sides = [1 if y > high else -1 if y < low else 0 for y in line]
-        outside += sum(map(abs, sides))
+    for curve in curves:
+        sides = [1 if y > high else -1 if y < low else 0 for y in scales.keep(curve.ys)]
         for place, (before, side) in enumerate(pairwise([0, *sides])):
             if side and side != before:
                 y = axes.get_ylim()[side > 0]
@@ -302,7 +325,6 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], scales: Scales) -> int:
                     [scales.place(curve.xs[place])], [y], ls="", marker=6 if side < 0 else 7, ms=6, clip_on=False,
                     color=COLOURS[curve.colour or 0], zorder=6,
                 )  # fmt: skip
-    return outside
 
 
 def _list_few(curve: Curve) -> list[bool]:
@@ -341,6 +363,7 @@ def _word_mark(kind: str) -> str:
         "best": say("best"),
         "non-finite": say("first NaN or infinite value"),
         "worsening": say("worse from here, without recovery"),
+        OUTSIDE: say("extreme points outside the picture"),
         FEWER: say("mean of fewer experiments"),
     }
     return words[kind]

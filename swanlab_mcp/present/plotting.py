@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from swanlab_mcp.analysis.bands import UNLIKE, choose_limits, list_calm
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import smooth
@@ -38,7 +39,6 @@ from swanlab_mcp.present.sparklines import draw_sparkline
 __all__ = ["arrange", "publish"]
 
 _DRAWN_POINTS = 2000  # two per pixel column
-_UNLIKE = 100  # a curve this many times smaller than another is a flat line
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
@@ -151,19 +151,18 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
 
 def _compare_sizes(lines: Sequence[Line], key: str) -> str:
     """Return a note if a curve of the key looks flat next to another."""
-    sizes = {
-        line.row.number: max(abs(line.row.min.value), abs(line.row.max.value))
-        for line in lines
-        if line.key == key and line.row.min and line.row.max
-    }
+    own = [line for line in lines if line.key == key and line.row.min]
+    calm = [own[place] for place in list_calm([line.points.values for line in own])]
+    # extreme points and exploding curves are outside the picture
+    sizes = {line.row.number: max(map(abs, choose_limits(line.points.values))) for line in calm}
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
-    if not sizes or sizes[largest] <= _UNLIKE * sizes[smallest]:
+    if not sizes or sizes[largest] <= UNLIKE * sizes[smallest]:
         return ""
     return say(
         "Curve {largest} is more than {times} times as large as curve {smallest}, which "
         "therefore looks flat: draw them separately, or use log_y.",
         largest=largest,
-        times=_UNLIKE,
+        times=UNLIKE,
         smallest=smallest,
     )
 

@@ -118,6 +118,35 @@ def test_points_that_squash_the_others_are_counted_and_marked() -> None:
     assert draw(Curve("a", range(302), [float(step) for step in range(302)])).hidden == 0
 
 
+def read_texts(*curves: Curve, title: str = "loss") -> set[str]:
+    figure = compose([Panel(title, title, curves)], name_x=lambda: "step").figure
+    assert measure_overlaps(figure) == ([], [])
+    return {text.get_text() for text in figure.findobj(Text) if text.get_visible()}
+
+
+def test_exploding_curve_does_not_squash_the_others() -> None:
+    steps, good = range(300), [2.5 * math.exp(-step / 60) for step in range(300)]
+    boom = good[:200] + [10.0 ** (step / 10) for step in range(100)]
+    for curves in (
+        (Curve("a", steps, good), Curve("b", steps, boom)),
+        (Curve("b", steps, boom), Curve("a", steps, good)),
+    ):
+        assert 90 < draw(*curves).hidden < 100
+        assert {"2.0", "extreme points outside the picture"} <= read_texts(*curves)
+    assert "extreme points outside the picture" not in read_texts(Curve("a", steps, good))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1e-3, "0.0010"), (0.0, "0.0"), (64.0, "60")])
+def test_ticks_of_a_constant_are_near_its_value(value: float, shown: str) -> None:
+    assert shown in read_texts(Curve("a", range(9), [value] * 9))
+
+
+def test_ticks_of_whole_steps_are_whole() -> None:
+    for steps in ([0], [0, 1, 2], [7, 8]):
+        figure = compose([Panel("acc", "acc", [Curve("a", steps, [0.5] * len(steps))])], name_x=lambda: "step").figure
+        assert all(tick.is_integer() for tick in map(float, figure.axes[0].get_xticks()))
+
+
 def test_band_lies_around_its_mean() -> None:
     steps = range(20)
     band = ([*steps], [0.0] * 20, [2.0] * 20)
@@ -280,6 +309,7 @@ def test_names_without_a_font_become_numbers() -> None:
     assert chart.numbered == [2]
     # names are not drawn: other names give the same picture
     assert chart.png == draw(curves[0], curves[1]._replace(label="实验"), title="准确率").png
+    assert "metric of #1" in read_texts(*curves, title="损失")
 
 
 def test_newly_installed_font_is_used_at_the_next_call(fonts: Path) -> None:

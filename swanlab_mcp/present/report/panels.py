@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import NamedTuple
 
-from swanlab_mcp.analysis.bands import choose_limits, measure_band
+from swanlab_mcp.analysis.bands import choose_limits, list_calm, measure_band
 from swanlab_mcp.analysis.selection import reduce_points
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Points
@@ -80,9 +80,10 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
     """Draw a metric over steps: single curves, and the mean with its band (one standard deviation) of several."""
     values = [y for one in series for curve in one.curves for y in curve.values if math.isfinite(y)]
     steps = [x for one in series for curve in one.curves for x in curve.steps]
-    ends = [_find_last(curve) for one in series for curve in one.curves]
-    kept = [*ends, *(one.best[1] for one in series if one.best)]
-    low, high = choose_limits(values, kept)
+    curves = [curve for one in series for curve in one.curves]
+    calm = [curves[place] for place in list_calm([curve.values for curve in curves])]
+    kept = [*map(_find_last, calm), *(one.best[1] for one in series if one.best)]
+    low, high = choose_limits([y for curve in calm for y in curve.values], kept)
     hidden = sum(not low <= y <= high for y in values)
     axes = _Axes(*_widen(min(steps, default=0), max(steps, default=1), 0.0), *_widen(low, high, 0.05))
     shapes: list[Shape] = []

@@ -45,7 +45,7 @@ function makeDot(colour) {
 
 // return uPlot's columns and series of placed curves, and the curve of each series
 function listSeries(visible, { isLogY, theme, weight }) {
-  const tables = [], series = [{}], bands = [], lonely = [], owners = [];
+  const tables = [], series = [{}], sources = [null], bands = [], lonely = [], owners = [];
   const raiseAll = (points, name) => points.map((point) => raise(point[name], isLogY));
   for (const { curve, points } of visible.filter((one) => one.points.length)) {
     const stroke = curve.isNeutral ? NEUTRAL[theme] : colourOf(curve.experiment, theme);
@@ -53,6 +53,7 @@ function listSeries(visible, { isLogY, theme, weight }) {
     const add = (column, options) => {
       const number = series.length;
       columns.push(column);
+      sources.push(curve);
       series.push({ scale: "y", stroke, pxAlign: false, points: { show: false, filter: () => lonely[number], size: 6, fill: stroke }, ...options });
     };
     if (curve.low) {
@@ -88,18 +89,23 @@ function listSeries(visible, { isLogY, theme, weight }) {
     const places = findLonely(data[number]);
     if (places.length) lonely[number] = places;
   }
-  return { data, series, bands, owners, isEmpty: !tables.length };
+  return { data, series, sources, bands, owners, isEmpty: !tables.length };
 }
 
 // return the limits of y, and how many points are outside them
-function findLimits(data, series, visible, isLogY) {
-  const heights = series.flatMap((one, number) => (one.scale === "y" && one.auto !== false ? data[number].filter((y) => y !== null && y !== undefined) : []));
-  if (!heights.length) return { limits: null, extremes: [], outside: 0 };
-  const lasts = visible.flatMap(({ points }) => points.filter((point) => Number.isFinite(point.drawn)).slice(-1).map((point) => point.drawn));
-  const best = visible.flatMap(({ events }) => events.map((event) => event.value));
+function findLimits({ data, series, sources }, visible, isLogY) {
   const isCut = !isLogY && !visible.some(({ curve }) => curve.dots);
-  const kept = isCut ? [...lasts, ...best].map((value) => raise(value, false)).filter((value) => value !== null) : heights;
-  const [low, high] = chooseLimits(heights, kept);
+  const places = listCalm(visible.map(({ points }) => points.map((point) => raise(point.drawn, false)).filter((y) => y !== null)));
+  const calm = isCut ? places.map((place) => visible[place]) : visible;
+  const listHeights = (curves) => series.flatMap((one, number) =>
+    (one.scale === "y" && one.auto !== false && curves.includes(sources[number]) ? data[number].filter((y) => y !== null && y !== undefined) : []));
+  const heights = listHeights(visible.map(({ curve }) => curve));
+  if (!heights.length) return { limits: null, extremes: [], outside: 0 };
+  const shown = listHeights(calm.map(({ curve }) => curve));
+  const lasts = calm.flatMap(({ points }) => points.filter((point) => Number.isFinite(point.drawn)).slice(-1).map((point) => point.drawn));
+  const best = calm.flatMap(({ events }) => events.map((event) => event.value));
+  const kept = isCut ? [...lasts, ...best].map((value) => raise(value, false)).filter((value) => value !== null) : shown;
+  const [low, high] = chooseLimits(shown, kept);
   const extremes = heights.reduce(([least, most], y) => [Math.min(least, y), Math.max(most, y)], [Infinity, -Infinity]);
   return { limits: [low, high], extremes, outside: heights.filter((y) => y < low || y > high).length };
 }
@@ -110,8 +116,9 @@ function drawPanel(target, look, { onRange, onCursor }) {
   const visible = placed.filter(({ curve }) => !look.isHidden(curve));
   const { ink, line, family } = look.styles;
   const font = `11px ${family}`;
-  const { data, series, bands, owners, isEmpty } = listSeries(visible, look);
-  const { limits, extremes, outside } = findLimits(data, series, visible, isLogY);
+  const listed = listSeries(visible, look);
+  const { data, series, bands, owners, isEmpty } = listed;
+  const { limits, extremes, outside } = findLimits(listed, visible, isLogY);
   const [first, last] = [data[0][0], data[0][data[0].length - 1]];
 
   // the library supports no increments beyond 1e32; ours are computed with the ticks

@@ -7,7 +7,7 @@ const AXES = ["step", "relative_time", "time"];
 const END = 1e299;
 const ROUNDING = 2 ** -23; // of float32: smaller differences count as none
 // the rule of analysis/bands.py: points that squash the others are outside the limits
-const CUT = 0.02, WORTH = 2;
+const CUT = 0.02, WORTH = 2, UNLIKE = 100;
 
 function readCurves(data) {
   return data.curves.map((one, number) => {
@@ -127,6 +127,19 @@ function chooseLimits(values, kept) {
   if (last - first < WORTH * (high - low) || low === high) return [first, last];
   const reach = (high - low) / 10;
   return [ordered.find((value) => value >= low - reach), ordered.findLast((value) => value <= high + reach)];
+}
+
+// the rule of analysis/bands.py: curves that explode are outside the limits; return the others
+function listCalm(curves) {
+  const limits = curves.map((curve) => (curve.length ? chooseLimits(curve, curve.slice(-1)) : [0, 0]));
+  const heights = limits.map(([low, high]) => high / 2 - low / 2);
+  const usual = heights.filter((_, at) => curves[at].length).sort((one, other) => one - other);
+  const most = usual.length ? UNLIKE * usual[(usual.length - 1) >> 1] : 0;
+  const calm = limits.filter((_, at) => curves[at].length && heights[at] <= most);
+  if (!most || !calm.length) return curves.map((_, at) => at);
+  const [low, high] = [Math.min(...calm.map(([least]) => least)), Math.max(...calm.map(([, greatest]) => greatest))];
+  return curves.flatMap((curve, at) =>
+    (curve.length && heights[at] <= most) || 2 * curve.filter((y) => low <= y && y <= high).length < curve.length ? [at] : []);
 }
 
 function widen(low, high) {
