@@ -18,20 +18,38 @@ _LOSSES = 3
 
 
 def choose_training_losses(keys: Sequence[str]) -> list[str]:
-    """Return at most 3 keys of training losses, totals and short names first."""
+    """Return at most 3 keys of training losses, totals and short names first, and a reward if one is logged.
+
+    With a reward, a loss may rise although the policy improves.
+    """
+    kinds = {key: describe_key(key) for key in keys}
     losses = [
         key
-        for key in keys
-        if (kind := describe_key(key)).must_improve
-        and kind.role in ("loss", "error")
+        for key, kind in kinds.items()
+        if (kind.role in ("loss", "error") or kind.rule == "policy-gradient loss")
         and kind.split not in ("validation", "test")
     ]
-    return sorted(losses, key=len)[:_LOSSES]
+    # losses that need not fall become NaN like others
+    losses = [key for key in losses if kinds[key].must_improve] or losses
+    rewards = [key for key, kind in kinds.items() if kind.role == "reward"]
+    return sorted(losses, key=len)[:_LOSSES] + (sorted(rewards, key=len)[:1] if losses else [])
+
+
+def _leave_out_rewards(keys: Sequence[str]) -> list[str]:
+    """Return the keys to check for NaN; a reward counts only if it is first: without a finished episode it is NaN."""
+    return [key for place, key in enumerate(keys) if not place or describe_key(key).role != "reward"]
+
+
+def _choose_falling(keys: Sequence[str]) -> set[str]:
+    """Return the losses that should never rise for good; none if a reward decides."""
+    kinds = {key: describe_key(key) for key in keys}
+    is_policy = any(kind.role == "reward" for kind in kinds.values())
+    return set() if is_policy else {key for key, kind in kinds.items() if kind.must_improve}
 
 
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
     """Return how a run broke according to its summaries: its last value, or any value, is NaN or infinite."""
-    for key in keys:
+    for key in _leave_out_rewards(keys):
         one = summary.get(key)
         if one is None:
             continue
@@ -48,14 +66,15 @@ def may_have_broken(
     """Return whether points must be read: a mean is not finite, or a loss ends so far above its minimum."""
     # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
-    for key in keys:
+    falling = _choose_falling([*keys, *losses]).intersection(losses)
+    for key in _leave_out_rewards(keys):
         one = summary.get(key)
         if one is None:
             continue
         # a sum, and with it the mean, is finite only if every value is
         if one.avg is not None and not math.isfinite(one.avg):
             return True
-        low = one.min if key in losses else None
+        low = one.min if key in falling else None
         if low is not None and one.value is not None and one.value - low.value > share * abs(low.value):
             return True
     return False
@@ -65,12 +84,16 @@ def find_breakage(
     metric: str, series: Mapping[str, Points], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> Breakage | None:
     """Return how a run broke, in the ranked metric or in one of its training losses."""
-    for key in dict.fromkeys([metric, *losses]):
+    keys = list(dict.fromkeys([metric, *losses]))
+    for key in _leave_out_rewards(keys):
         points = series.get(key, Points())
         odd = next((place for place, value in enumerate(points.values) if not math.isfinite(value)), None)
         if odd is not None:
             return Breakage("non-finite", key, points.steps[odd])
+    falling = _choose_falling(keys)
     for key in losses:
+        if key not in falling:
+            continue
         step = find_divergence(series.get(key, Points()), thresholds)
         if step is not None:
             return Breakage("diverged", key, step)

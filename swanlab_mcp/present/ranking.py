@@ -9,6 +9,7 @@ from typing import Any
 
 from swanlab_mcp.analysis.alignment import align_values
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, order_results
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.noise import Judgement
 from swanlab_mcp.analysis.standings import Field, Standing
 from swanlab_mcp.core.findings import RankedExperiment, round_number
@@ -365,16 +366,20 @@ def _note_health(ranking: Ranking) -> str:
     health = ranking.health
     if not health.total:
         return ""
-    keys = ", ".join(quote(key, _TEXT) for key in dict.fromkeys([ranking.metric, *health.losses]))
+    rewards = [key for key in (ranking.metric, *health.losses) if describe_key(key).role == "reward"]
+    checked = [key for key in health.losses if key not in rewards]
+    keys = ", ".join(quote(key, _TEXT) for key in dict.fromkeys([ranking.metric, *checked]))
     if health.points >= health.total:
-        return say("Checked for NaN and divergence: {keys}.", keys=keys)
-    return say_plural(
-        "Checked for NaN and divergence: {keys}; last values of {count} experiment, points of {points}.",
-        "Checked for NaN and divergence: {keys}; last values of {count} experiments, points of {points}.",
-        health.summaries,
-        keys=keys,
-        points=health.points,
-    )
+        note = say("Checked for NaN and divergence: {keys}.", keys=keys)
+    else:
+        note = say_plural(
+            "Checked for NaN and divergence: {keys}; last values of {count} experiment, points of {points}.",
+            "Checked for NaN and divergence: {keys}; last values of {count} experiments, points of {points}.",
+            health.summaries,
+            keys=keys,
+            points=health.points,
+        )
+    return join_sentences(note, say("A reward is logged, so rising losses are no divergence.") if rewards else "")
 
 
 def _find_better_apart(field: Field) -> int | None:

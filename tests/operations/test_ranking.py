@@ -488,6 +488,31 @@ async def test_ranked_metric_with_an_earlier_nan_is_set_apart(settings: Settings
     assert reply["data"][1]["apart"] == "broken: val/acc became NaN or infinite at step 10"
 
 
+async def test_losses_may_rise_with_a_reward_but_never_become_nan(settings: Settings, sweep: Sweep) -> None:
+    for number in range(3):
+        reward = [(step, (3 - number) * step / 10) for step in range(60)]
+        # the loss of a value function grows with the returns
+        loss = [(step, 0.1 + value * value) for step, value in reward]
+        policy = [(step, math.nan if number == 1 and step > 40 else 0.01) for step in range(60)]
+        more = {"rollout/ep_rew_mean": reward, "train/loss": loss, "train/policy_gradient_loss": policy}
+        more |= {"train/loss": policy} if number == 1 else {}
+        sweep.add(f"run-{number}", 0.9 - number / 10, {"lr": number}, more=more)
+    for metric in ("rollout/ep_rew_mean", "val/acc"):
+        reply = await rank(settings, project="repeats", metric=metric)
+        assert [row["name"] for row in reply["data"]] == ["run-0", "run-2", "run-1"]
+        assert reply["data"][2]["apart"] == "broken: train/loss became NaN or infinite at step 41"
+        assert any("A reward is logged, so rising losses are no divergence." in note for note in reply["notes"])
+
+
+async def test_policy_losses_that_become_nan_are_broken(settings: Settings, sweep: Sweep) -> None:
+    for number in range(2):
+        loss = [(step, math.nan if number and step > 40 else 0.01) for step in range(60)]
+        more = {"actor/pg_loss": loss, "critic/score/mean": [(step, number + step / 60) for step in range(60)]}
+        sweep.add(f"run-{number}", 0.8 + number / 10, {"lr": number}, more=more)
+    reply = await sweep.rank(settings, by_seed=False)
+    assert reply["data"][1]["apart"] == "broken: actor/pg_loss became NaN or infinite at step 41"
+
+
 async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sweep: Sweep) -> None:
     steady = [(step, 2 - step / 40) for step in range(40)]
     grown = [*steady[:30], *((step, 9.0) for step in range(30, 40))]
