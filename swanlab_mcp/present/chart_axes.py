@@ -79,10 +79,15 @@ def set_axes(axes: Axes, scales: Scales, size: float, *, is_whole: bool) -> None
 def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float, float]:
     """Return limits with a margin, also around equal values."""
     if is_log:
-        bottom, top = widen(math.log10(low), math.log10(high), share, is_log=False)
+        # half a decade around equal values: a share of the exponent would leave the range of floats
+        bottom, top = _add_margin(math.log10(low), math.log10(high), share, flat=0.5)
         return 10**bottom, 10**top
+    return _add_margin(low, high, share, flat=abs(high) * 0.5 or 0.5)
+
+
+def _add_margin(low: float, high: float, share: float, *, flat: float) -> tuple[float, float]:
     is_flat = high - low <= _ROUNDING * max(abs(low), abs(high))
-    margin = abs(high) * 0.5 or 0.5 if is_flat else (high - low) * share
+    margin = flat if is_flat else (high - low) * share
     return low - margin, high + margin
 
 
