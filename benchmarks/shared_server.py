@@ -63,7 +63,7 @@ def build_world(callers: int) -> State:
     """Return a SwanLab of callers who each have their own projects of a few experiments."""
     state = State(latency=LATENCY)
     # its request log would fill the memory
-    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would grow with every call
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would keep every call
     losses = [(step, 2.0 / (1 + step)) for step in range(20)]
     for number in range(callers):
         user = f"user{number}"
@@ -83,7 +83,7 @@ def build_world(callers: int) -> State:
 
 def play_swanlab(pipe: Pipe, callers: int) -> None:
     """Serve the world; each message sets latency and rate of faulty responses, and gets the number of past faults."""
-    from benchmarks.soak import make_faults  # noqa: PLC0415 only here
+    from benchmarks.soak import make_faults  # noqa: PLC0415 other measurements start without it
 
     state = build_world(callers)
     with serve(state) as url:
@@ -96,10 +96,10 @@ def play_swanlab(pipe: Pipe, callers: int) -> None:
 
 def play_bare_server(pipe: Pipe) -> None:
     """Serve a tool that returns a text of the same size, with the SDK and uvicorn only."""
-    import uvicorn  # noqa: PLC0415 only here
-    from mcp.server import MCPServer  # noqa: PLC0415 only here
+    import uvicorn  # noqa: PLC0415 other measurements start without it
+    from mcp.server import MCPServer  # noqa: PLC0415 other measurements start without it
 
-    from tests.fake_swanlab.server import listen  # noqa: PLC0415 only here
+    from tests.fake_swanlab.server import listen  # noqa: PLC0415 other measurements start without it
 
     text = pipe.recv()
     server = MCPServer("bare", log_level="ERROR")

@@ -14,7 +14,7 @@ TOOL = "rank_experiments"
 CALL = ("project=digits-mlp", "metric=val/acc", "by_seed=true", "size=3")
 QUESTIONS = {
     "en": "Rank the experiments of project digits-mlp by val/acc. Which differences are more than seed noise?",
-    "zh": "按 val/acc 给项目 digits-mlp 的实验排名。哪些差距大于随机种子带来的噪声？",  # noqa: RUF001
+    "zh": "按 val/acc 给项目 digits-mlp 的实验排名。哪些差距大于随机种子带来的噪声？",  # noqa: RUF001 Chinese
 }
 REPLIES = {"en": "The tool's reply, as the assistant reads it", "zh": "助手读到的工具回复"}
 STYLE = """
