@@ -54,7 +54,7 @@ class Accounts:
     All caches together hold at most `cache_bytes`: above that, the least recently used accounts lose their caches.
     """
 
-    def __init__(self, settings: Settings, most: int = 256, cache_bytes: int = 256 * 10**6) -> None:
+    def __init__(self, settings: Settings, most: int = 1024, cache_bytes: int = 160 * 10**6) -> None:
         with speak(settings.language):
             source = say("the Authorization header")
         self._settings = replace(settings, log_dirs=(), demo=False, problems=(), key_source=source)
