@@ -13,7 +13,7 @@ from functools import lru_cache
 from swanlab_mcp.analysis.metric_modifiers import (
     GENERIC_ERRORS,
     find_change,
-    find_count_before,
+    find_count_of,
     find_counting,
     find_remedy,
     flip,
@@ -193,7 +193,7 @@ def _decide(
         )
         return (Term("time that passes", "counter") if lasts else term), deciding.text
     if term.role not in ("speed", "learning_rate", "gradient_norm", "length") and not is_normalized(read, deciding):
-        word = find_counting(catalogue, read) or find_count_before(catalogue, read, deciding)
+        word = find_counting(catalogue, read) or find_count_of(catalogue, read, deciding)
         if word:
             return Term("count", "counter"), word
     if term.role == "loss" and {"ratio", "fraction", "frac"}.intersection(read.words[deciding.end :]):
@@ -336,7 +336,8 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
         # in 每步耗时 (per step duration), the rest decides
         others = set(words[:place]) - catalogue.splits.keys() - catalogue.statistics.keys()
         return (Term(""), "") if others else None
-    return flip(catalogue, read, before)
+    word = find_counting(catalogue, read) or find_count_of(catalogue, read, before)
+    return (Term("count", "counter"), word) if word else flip(catalogue, read, before)
 
 
 def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequence[Match]) -> Term:

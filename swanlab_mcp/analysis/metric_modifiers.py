@@ -9,7 +9,7 @@ from swanlab_mcp.analysis.metric_terms import Catalogue, Direction, KeyWords, Ma
 __all__ = [
     "GENERIC_ERRORS",
     "find_change",
-    "find_count_before",
+    "find_count_of",
     "find_counting",
     "find_remedy",
     "flip",
@@ -75,15 +75,43 @@ def find_counting(catalogue: Catalogue, read: KeyWords) -> str:
     return ""
 
 
-def find_count_before(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the word that counts the way to a result, as in steps_to_success and best_acc_epoch."""
-    words, steps = read.words, catalogue.lists["steps"]
-    if words[-1] in steps and catalogue.lists["chosen"].intersection(words[: deciding.start]):
+def find_count_of(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
+    """Return the word that makes a result a count or a setting, as in steps_to_success and required_accuracy."""
+    words, lists, term = read.words, catalogue.lists, deciding.term
+    before, after = words[: deciding.start], words[deciding.end :]
+    is_moment = bool(lists["chosen"].intersection(before) or lists["moments"].intersection(words[-2:-1]))
+    if words[-1] in lists["steps"] and is_moment:
         return words[-1]
-    if deciding.term.direction != "min" and "to" in words[1 : deciding.start]:
-        before = words[words.index("to", 1) - 1]
-        return before if before in steps | catalogue.lists["times"] else ""
+    if "to" in before[1:]:
+        way = before[before.index("to", 1) - 1]
+        if way in lists["steps"] or (way in lists["times"] and term.direction != "min"):
+            return way
+    own = [word for word, part in zip(before, read.parts, strict=False) if part == read.parts[deciding.start]]
+    required = (lists["required"] | lists["numbers"]).intersection(own) | lists["required"].intersection(after[:1])
+    if required:
+        return min(required)
+    if words[-2:] == ("so", "far") and not lists["extremes"].intersection(words):
+        return "so far"
+    if term.role in ("loss", "reward") and after[:1] == ("index",):
+        return "index"
+    return _find_head(catalogue, read, deciding) or _find_total(catalogue, read, deciding)
+
+
+def _find_head(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
+    """Return the counter or setting that a result only complements, as in number_of_wins."""
+    for place in range(1, deciding.start):
+        if read.words[place] in catalogue.lists["complements"] and read.parts[place] == read.parts[deciding.start]:
+            head = read.words[place - 1]
+            counts = catalogue.lists["steps"] | catalogue.lists["counting"] - {"total"}
+            if head in counts or catalogue.terms.get(head, deciding.term).role in ("counter", "setting", "length"):
+                return head
     return ""
+
+
+def _find_total(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
+    """Return the word that says that events are counted over the run, as in hits_total."""
+    is_event = deciding.term.role in ("quality", "error") and read.words[deciding.end - 1] in catalogue.lists["events"]
+    return min(catalogue.lists["adding"].intersection(read.words), default="") if is_event else ""
 
 
 def is_normalized(read: KeyWords, deciding: Match) -> bool:
