@@ -12,12 +12,14 @@ from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.records import read_time
+from swanlab_mcp.core.refs import ProjectRef
 
-__all__ = ["OPEN", "Cursor", "read_cursor", "start_cursor"]
+__all__ = ["OPEN", "Cursor", "read_cursor", "start_cursor", "write_cursor"]
 
 OPEN = ("RUNNING", "UNKNOWN")
-_CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]*)\.([0-9a-f:,]*)")
+_CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]*)\.([0-9a-f:,]*)\.[0-9a-f]*")
 _DIGEST = 8
+_CHECK = 6
 _LONGEST = 3500
 
 
@@ -71,15 +73,23 @@ def start_cursor(listed: Sequence[Experiment]) -> Cursor:
     return Cursor(newest, running, frozenset())
 
 
-def read_cursor(text: str) -> Cursor:
+def write_cursor(cursor: Cursor, ref: ProjectRef) -> str:
+    """Return a cursor as text, with a check digest: an altered text, or that of another project, would lose events."""
+    return f"{cursor}.{_digest(f'{ref.workspace}/{ref.project}/{cursor}', _CHECK)}"
+
+
+def read_cursor(text: str, ref: ProjectRef) -> Cursor:
     found = _CURSOR.fullmatch(text.strip())
-    if not found:
-        raise InvalidArgument(
-            say("This cursor was not returned by wait_for_experiments."), hint=say("Leave it out to start again.")
-        )
-    names = found[2]
-    running = (names[place : place + _DIGEST] for place in range(0, len(names), _DIGEST))
-    return Cursor(int(found[1]), frozenset(running), frozenset(filter(None, found[3].split(","))))
+    if found:
+        names = found[2]
+        running = (names[place : place + _DIGEST] for place in range(0, len(names), _DIGEST))
+        cursor = Cursor(int(found[1]), frozenset(running), frozenset(filter(None, found[3].split(","))))
+        if write_cursor(cursor, ref) == found[0]:
+            return cursor
+    raise InvalidArgument(
+        say("This cursor was altered, or was not returned by wait_for_experiments for {project}.", project=ref),
+        hint=say("Leave it out to start again."),
+    )
 
 
 def _get_creation(experiment: Experiment) -> int:

@@ -19,7 +19,7 @@ from swanlab_mcp.operations.choice import list_logged_keys
 from swanlab_mcp.operations.location import ask_about_experiment, ask_about_project, resolve_experiment, resolve_project
 from swanlab_mcp.operations.planning_arguments import WaitCursor, WaitedExperiments, WaitSeconds, WaitUntil
 from swanlab_mcp.operations.stalls import StallWatch
-from swanlab_mcp.operations.wait_cursor import OPEN, Cursor, read_cursor, start_cursor
+from swanlab_mcp.operations.wait_cursor import OPEN, Cursor, read_cursor, start_cursor, write_cursor
 
 __all__ = ["Awaited", "make_pauses", "wait_for_experiments"]
 
@@ -80,8 +80,8 @@ async def wait_for_experiments(
     Example: {"project": "mnist", "until": ["crashed", "val/acc >= 0.98"]}.
     """
     conditions = [_parse(text) for text in until or _USUAL]
-    state = read_cursor(cursor) if cursor else None
     ref = await resolve_project(client, project, username)
+    state = read_cursor(cursor, ref) if cursor else None
     wait = _Wait(client, ref, conditions, await _find_chosen(client, ref, exp_cuids), state)
     clock = asyncio.get_running_loop().time
     started = clock()
@@ -94,7 +94,7 @@ async def wait_for_experiments(
         is_idle = not poll.running and not any(one.kind == "any_new" for one in conditions)
         passed = clock() - started
         if poll.met or is_idle or passed >= timeout:
-            after = str(wait.state.advance(*poll))
+            after = write_cursor(wait.state.advance(*poll), ref)
             unclear = wait.stalls.unclear
             return ApiResponse(data=Awaited(ref, poll.met, passed, len(poll.running), after, unclear, trouble))
         await asyncio.sleep(min(next(pauses), timeout - passed))

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from swanlab_mcp.core.refs import ProjectRef
+from swanlab_mcp.operations.wait_cursor import Cursor, write_cursor
 from tests.evals.night import BEST, FIRST_LOOK, KEY, build_night, draw
 from tests.evals.runner import Call, Case
 from tests.fake_swanlab import BEGINNING, Fault, State
@@ -56,8 +58,8 @@ def build_evening(state: State) -> State:
 def _write_cursor(days: float, *running: str) -> str:
     """Return the cursor of an earlier session, whose newest experiment is so many days old."""
     moment = round((BEGINNING + timedelta(days=days)).timestamp() * 1000)
-    names = sorted(hashlib.sha256(cuid.encode()).hexdigest()[:8] for cuid in running)
-    return f"{moment}.{''.join(names)}."
+    names = frozenset(hashlib.sha256(cuid.encode()).hexdigest()[:8] for cuid in running)
+    return write_cursor(Cursor(moment, names, frozenset()), ProjectRef("kites-test3", "night"))
 
 
 def _compare(name: str) -> Sequence[Call]:

@@ -83,6 +83,20 @@ async def test_cursor_continues_without_repetition(settings: Settings, state: St
     assert [(row["cuid"], row["condition"]) for row in rows] == [("second", "crashed")]
 
 
+async def test_altered_or_foreign_cursor_is_refused(settings: Settings, state: State) -> None:
+    other = state.add_project(state.workspaces[0], "day", cuid="day")
+    state.add_experiment(other, "later", cuid="later", state="RUNNING", created_at=BEGINNING + timedelta(days=9))
+    _, foreign = await ask(settings, project="day", timeout=1)
+    _, own = await ask(settings, timeout=1)
+    moment, _, rest = own.partition(".")
+    altered = [own[:-1], own[: len(moment) + 9], f"{int(moment) + 1}.{rest}", f"{moment}..."]
+    for cursor in (foreign, *altered, "9" * 16 + "...", "٣...", "-1..."):
+        async with session(settings) as client:
+            result = await client.call_tool("wait_for_experiments", {"project": "night", "cursor": cursor})
+        assert result.is_error, cursor
+        assert "This cursor was altered" in text_of(result)
+
+
 async def test_second_crash_of_a_resumed_run_is_reported(settings: Settings, state: State) -> None:
     _, cursor = await ask(settings, timeout=1)
     find(state, "first").state = "CRASHED"
