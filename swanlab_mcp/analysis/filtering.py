@@ -69,32 +69,39 @@ class Candidate(NamedTuple):
     machine: Machine = Machine()
 
 
-def find_unknown_fields(fields: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
+def find_unknown_fields(
+    fields: Sequence[str], candidates: Sequence[Candidate], fixed: Sequence[str] = _FIELDS
+) -> list[str]:
     """Return the unknown fields. Every metric key is known, and every config key if there are no candidates."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
         kind, _, key = field.partition(".")
         is_config = kind == "config" and (key in config_keys or (key and not candidates))
-        if not (field in _FIELDS or (kind == "metric" and key) or is_config):
+        if not (field in fixed or (kind == "metric" and key) or is_config):
             unknown.append(field)
     return unknown
 
 
-def check_fields(fields: Sequence[str], candidates: Sequence[Candidate], logged: Sequence[str] = ()) -> None:
-    """Raise UnknownField with near fields for a field that does not exist; metric keys are not checked.
+def check_fields(
+    fields: Sequence[str],
+    candidates: Sequence[Candidate],
+    logged: Sequence[str] = (),
+    fixed: Sequence[str] = _FIELDS,
+) -> None:
+    """Raise UnknownField with near fields for a field that is none of `fixed` nor in a config or a metric key.
 
     `logged` are metric keys, which are suggested too. Raises UnsentField for a field that SwanLab keeps to itself.
     """
-    for field in find_unknown_fields(fields, candidates):
+    for field in find_unknown_fields(fields, candidates, fixed):
         if field in _UNSENT:
             raise UnsentField(field)
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
-        near = _find_near_fields(field, config_keys, logged)
-        raise UnknownField(field, near, [f"config.{name}" for name in config_keys[:_NAMED]], _FIELDS)
+        near = _find_near_fields(field, config_keys, logged, fixed)
+        raise UnknownField(field, near, [f"config.{name}" for name in config_keys[:_NAMED]], fixed, fixed is _FIELDS)
 
 
-def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str]) -> list[str]:
+def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str], fixed: Sequence[str]) -> list[str]:
     """Return near fields in full, such as config.lr for lr."""
     own = field.removeprefix("config.")
     if is_known_setting(own):
@@ -103,7 +110,7 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
             return meant[:_NEAR]
     if own != field:
         return [f"config.{name}" for name in find_near_names(own, config_keys)]
-    spelled: dict[str, list[str]] = {name: [name] for name in _FIELDS}
+    spelled: dict[str, list[str]] = {name: [name] for name in fixed}
     for kind, keys in (("config", config_keys), ("metric", logged)):
         for name in keys:
             spelled.setdefault(name, []).append(f"{kind}.{name}")

@@ -34,12 +34,13 @@ class Contradiction(Refusal):
 
 @dataclass(eq=False)
 class UnknownField(Refusal):
-    """A field that no experiment has; `near` and `held` are existing fields."""
+    """A field that no experiment has; `near` and `held` are existing fields, metrics only with `may_be_metric`."""
 
     field: str
     near: Sequence[str]
     held: Sequence[str]
     fixed: Sequence[str]
+    may_be_metric: bool = True
 
 
 @dataclass(eq=False)

@@ -24,7 +24,7 @@ from swanlab_mcp.operations.arguments import FurtherFilters, PageNumber, PageSiz
 from swanlab_mcp.operations.choice import choose_in_scope, describe_missing_metric, list_logged_keys
 from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.health import find_broken_members
-from swanlab_mcp.operations.listing import get_slice
+from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.machines import read_machines
 from swanlab_mcp.operations.planning_arguments import (
     AggregatedMetrics,
@@ -38,7 +38,12 @@ from swanlab_mcp.operations.refusals import word_refusals
 __all__ = ["Aggregation", "Group", "aggregate_experiments"]
 
 _PERIODS = ("day", "week", "month")
+_FIELDS = ("workspace", "project", "user", "state", "name", "group", "job", "labels", "show", "clone_of")
+_GROUPED = (*_FIELDS, *MACHINE_FIELDS, *_PERIODS)
 _USUAL: Sequence[Statistic] = ("mean", "sd", "min", "median", "max")
+_BRIEF: Sequence[Statistic] = ("mean", "sd")
+# more rows have fewer columns
+_FEW_ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """A page of groups in order; in total there are `groups` groups of `count` experiments."""
+    """A page of groups in order; in total there are `groups` groups of `count` experiments.
+
+    Several of these experiments have an `ambiguous` name.
+    """
 
     rows: Sequence[Group]
     fields: Sequence[str]
@@ -79,6 +87,7 @@ class Aggregation:
     groups: int
     count: int
     has_gpu_hours: bool = False
+    ambiguous: Collection[str] = ()
 
 
 async def aggregate_experiments(
@@ -93,7 +102,7 @@ async def aggregate_experiments(
     unfinished: Unfinished = False,
     username: Username = "",
     page: PageNumber = 1,
-    size: PageSize = 20,
+    size: PageSize = 0,
 ) -> ApiResponse[Aggregation]:
     """Count and average experiments of one or many projects by fields: how many crashed by user, mean accuracy by lr.
 
@@ -115,7 +124,7 @@ async def aggregate_experiments(
         for one in experiments
     ]
     with word_refusals():
-        check_fields([field for field in group_by if field not in (*_PERIODS, "user", "project")], candidates)
+        check_fields(group_by, candidates, fixed=_GROUPED)
     members: dict[tuple[str, ...], list[Candidate]] = {}
     for one in candidates:
         members.setdefault(tuple(freeze(_read(one, field, ref)) for field in group_by), []).append(one)
@@ -133,16 +142,35 @@ async def aggregate_experiments(
         for metric in (metrics or [""])
     ]
     groups = _order(groups, metrics[0] if metrics else "")
+    size = size or (10 if metrics else 20)
     shown = groups[get_slice(page, size)]
-    wanted: Sequence[Statistic] = [one for one in stats if one != "gpu_hours"] or _USUAL
-    found = Aggregation(shown, group_by, wanted, at, len(members), len(candidates), "gpu_hours" in stats)
-    notes = [*missing, *choice.notes, *limits, *_note_machines(machines, len(experiments))]
-    return ApiResponse(data=found, page=Page(returned=len(shown), total=len(groups)), notes=notes)
+    whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(groups)))
+    paged = describe_page(whole, page, size, _describe_order(metrics[0] if metrics else ""))
+    usual = _USUAL if not page or len(shown) <= _FEW_ROWS else _BRIEF
+    wanted: Sequence[Statistic] = [one for one in stats if one != "gpu_hours"] or usual
+    names = Counter(one.name for one in experiments)
+    found = Aggregation(
+        shown,
+        group_by,
+        wanted,
+        at,
+        len(members),
+        len(candidates),
+        "gpu_hours" in stats,
+        ambiguous={name for name, count in names.items() if count > 1},
+    )
+    notes = [*missing, *choice.notes, *limits, *_note_machines(machines, len(experiments)), *paged.notes]
+    return ApiResponse(data=found, page=paged.page, notes=notes)
 
 
 def _check_groups(fields: Sequence[str]) -> None:
-    """Raise InvalidArgument for a field whose values are measured."""
+    """Raise InvalidArgument for a field whose values are measured, or differ in all experiments."""
     for field in fields:
+        if field in ("created", "finished", "duration"):
+            raise InvalidArgument(
+                say("Experiments cannot be grouped by {field}.", field=field),
+                hint=say("Group by day, week or month of their creation, or filter by {field}.", field=field),
+            )
         if field.startswith("metric."):
             raise InvalidArgument(
                 say("Experiments cannot be grouped by the metric {field}.", field=quote(field)),
@@ -180,8 +208,9 @@ def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:
 
 def _read(candidate: Candidate, field: str, ref: Scope) -> Any:
     """Return a field of an experiment; day, week (ISO) and month refer to its creation, in UTC."""
-    if field == "project":
-        return str(ref.experiment(candidate.experiment.cuid).parent)
+    if field in ("project", "workspace"):
+        project = ref.experiment(candidate.experiment.cuid).parent
+        return str(project if field == "project" else project.parent)
     if field == "user":
         return candidate.experiment.user.get("username") or None
     if field not in _PERIODS:
@@ -248,6 +277,12 @@ def _measure(experiment: Experiment) -> timedelta | None:
     """Return an experiment's run time, or None without a recorded end."""
     started, ended = read_time(experiment.createdAt), read_time(experiment.finishedAt or "")
     return max(ended - started, timedelta()) if started and ended else None
+
+
+def _describe_order(metric: str) -> str:
+    if metric and describe_key(metric).direction:
+        return say("best mean of {metric} first", metric=quote(metric))
+    return say("largest first")
 
 
 def _order(groups: Sequence[Group], metric: str) -> list[Group]:

@@ -87,7 +87,8 @@ GroupBy = Annotated[
     WORDS,
     Field(
         max_length=2,
-        description="One or two of config.<key>, project, state, user, group, job, labels, host, gpu, day, week, month",
+        description="One or two of config.<key>, workspace, project, state, user, group, job, labels, host, gpu, day, "
+        "week, month",
         examples=[["config.lr"]],
     ),
 ]
@@ -100,7 +101,7 @@ Statistic = Literal["mean", "sd", "sem", "min", "median", "max", "gpu_hours"]
 WantedStatistics = Annotated[
     Sequence[Statistic],
     WORDS,
-    Field(max_length=7, description="Statistics to return. Default: all but sem (standard error) and gpu_hours"),
+    Field(max_length=7, description="Statistics to return. Default: mean, sd, and for few rows min, median, max"),
 ]
 AggregatedValue = Annotated[
     Literal["best", "last"],

@@ -103,7 +103,8 @@ def _word_contradiction(refusal: Contradiction) -> InvalidArgument:
 
 
 def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
-    hints = [say("Fields: {names}, config.<key>, metric.<key>.", names=", ".join(refusal.fixed))]
+    known = [*refusal.fixed, "config.<key>", *(["metric.<key>"] if refusal.may_be_metric else [])]
+    hints = [say("Fields: {names}.", names=", ".join(known))]
     if refusal.near:
         hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in refusal.near)))
     elif refusal.held:

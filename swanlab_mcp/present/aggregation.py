@@ -6,13 +6,14 @@ from typing import Any
 
 from swanlab_mcp.core.findings import AggregatedGroup, round_number
 from swanlab_mcp.core.i18n import say, say_plural
-from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.aggregation import Aggregation, Group
 
 __all__ = ["publish"]
 
 _NAME = 40
+_PATH = 400
 _DIGITS = 12
 
 
@@ -31,8 +32,9 @@ def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGrou
     ]
     if any(one.metric for one in found.rows):
         notes.append(_describe_value(found))
-    lacking = sum(one.without_end for one in {id(one.states): one for one in found.rows}.values())
-    if lacking and any(not one.metric for one in found.rows):
+    # each metric of a group has a row
+    lacking = sum(one.without_end for one in found.rows if one.metric == found.rows[0].metric)
+    if lacking:
         notes.append(
             say_plural(
                 "{count} experiment without a recorded end is not part of hours.",
@@ -58,10 +60,17 @@ def _publish_row(found: Aggregation, one: Group) -> AggregatedGroup:
         states=", ".join(f"{count} {state}" for state, count in sorted(one.states.items())),
         hours=round(one.seconds / 3600, 2),
         gpu_hours=round(one.gpu_seconds / 3600, 2) if found.has_gpu_hours else None,
-        best=shorten(one.best.name, _NAME) if one.best else None,
+        best=_name(one.best, found) if one.best else None,
         left_out=_describe_left(one, has_gpu_hours=found.has_gpu_hours) or None,
         **numbers,
     )
+
+
+def _name(best: Experiment, found: Aggregation) -> str:
+    """Return the name of a group's best member, or its id or path if others have the same name."""
+    if best.name and best.name not in found.ambiguous:
+        return shorten(best.name, _NAME)
+    return shorten(best.cuid.rpartition("/")[2] if "project" in found.fields else best.cuid, _PATH)
 
 
 def _show(value: Any) -> Any:

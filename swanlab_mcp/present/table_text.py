@@ -58,8 +58,17 @@ def _word(name: str, cell: str) -> str:
 
 
 def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the columns without the one that says that no row is hidden."""
-    return {name: column for name, column in cells.items() if name != "show" or set(column) != {"true"}}
+    """Return the columns without the one that says that no row is hidden, and without repeated counts and states."""
+    shown = {name: column for name, column in cells.items() if name != "show" or set(column) != {"true"}}
+    if "count" in shown and "states" in shown:
+        pairs = zip(shown["count"], shown["states"], strict=True)
+        states = [state.removeprefix(f"{count} ") for count, state in pairs]
+        if all(state.isalpha() for state in states):
+            # each group has one state
+            shown["states"] = states
+        if shown.get("group.state") == states:
+            del shown["states"]
+    return shown
 
 
 def fold_dates(cells: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from swanlab_mcp.analysis.aggregation import compute_statistics
 from swanlab_mcp.operations import health
+from swanlab_mcp.present.text import count_tokens
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
 from tests.fake_swanlab import BEGINNING, State
@@ -150,6 +151,66 @@ async def test_measured_values_form_no_groups(settings: Settings) -> None:
         result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["metric.val/acc"]})
     assert result.is_error
     assert "cannot be grouped by the metric metric.val/acc" in text_of(result)
+
+
+@pytest.mark.parametrize("field", ["created", "finished", "duration"])
+async def test_moments_form_no_groups_but_periods_do(settings: Settings, field: str) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": [field]})
+    assert result.is_error
+    assert f"cannot be grouped by {field}. Group by day, week or month" in text_of(result)
+
+
+async def test_suggested_fields_are_those_that_form_groups(settings: Settings) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["wekk"]})
+    assert "Did you mean week?" in text_of(result)
+    assert "Fields: workspace, project, " in text_of(result)
+    assert "metric.<key>" not in text_of(result)
+
+
+async def test_many_groups_need_few_columns_and_name_their_next_page(settings: Settings, state: State) -> None:
+    for number, one in enumerate(state.projects[-1].experiments):
+        one.config["width"] = number % 9
+    arguments = {"project": "sweep", "group_by": ["config.width", "user"], "metrics": ["val/acc"]}
+    async with session(settings) as client:
+        first = await client.call_tool("aggregate_experiments", arguments)
+        second = await client.call_tool("aggregate_experiments", {**arguments, "page": 2, "size": 10})
+        whole = await client.call_tool("aggregate_experiments", {**arguments, "page": 1, "size": 5})
+    assert "10 of 18, best mean of val/acc first; next: page=2 size=10" in text_of(first)
+    assert count_tokens(text_of(first)) <= 500
+    assert "median" not in first.structured_content["data"][0]
+    assert "median" in whole.structured_content["data"][0]
+    groups = [str(row["group"]) for one in (first, second) for row in one.structured_content["data"]]
+    assert len(groups) == len(set(groups)) == 18
+
+
+async def test_states_appear_once(settings: Settings) -> None:
+    async with session(settings) as client:
+        reply = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["state"]})
+    assert "group.state | count | hours" in text_of(reply)
+    assert {row["states"] for row in reply.structured_content["data"]} == {"54 FINISHED", "3 RUNNING", "3 CRASHED"}
+
+
+async def test_best_member_has_a_name_that_identifies_it(settings: Settings, state: State) -> None:
+    (row,) = await ask(settings, metrics=["val/acc"])
+    (best,) = [one for one in state.projects[-1].experiments if one.name == row["best"]]
+    state.add_experiment(state.projects[-1], best.name, cuid="namesake")
+    (row,) = await ask(settings, metrics=["val/acc"])
+    assert row["best"] == best.cuid
+    (row,) = await ask(settings, project=["sweep", "kites-test3/*"], metrics=["val/acc"])
+    assert row["best"] == f"kites-test3/sweep/{best.cuid}"
+
+
+async def test_hours_without_an_end_are_counted_with_metrics_too(settings: Settings) -> None:
+    async with session(settings) as client:
+        reply = await client.call_tool("aggregate_experiments", {"project": "sweep", "metrics": ["val/acc", "odd"]})
+    assert "3 experiments without a recorded end are not part of hours." in text_of(reply)
+
+
+async def test_experiments_are_counted_by_workspace(settings: Settings) -> None:
+    (row,) = await ask(settings, group_by=["workspace"])
+    assert (row["group"], row["count"]) == ({"workspace": "kites-test3"}, 60)
 
 
 async def test_unknown_field_or_metric_gets_suggestions(settings: Settings) -> None:
