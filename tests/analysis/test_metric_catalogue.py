@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomlkit
+import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def read_table(name: str) -> dict[str, Any]:
-    return tomlkit.parse((HERE / name).read_text(encoding="utf-8")).unwrap()
+    return tomllib.loads((HERE / name).read_text(encoding="utf-8"))
 
 
 PRACTICE: dict[str, dict[str, str]] = json.loads((HERE / "metric_directions.json").read_text(encoding="utf-8"))
