@@ -13,14 +13,16 @@ __all__ = ["AMBIGUOUS", "LOGARITHM", "NEUTRAL", "is_bookkeeping", "is_known_sett
 
 # different names for the same setting, without neutral words; each line starts with the canonical one
 _SYNONYMS = (
-    "lr, learning rate, lrate, learn rate, lr rate, lr init, lr peak, eta, eta0, step size, lr0",
+    "lr, learning rate, lrate, learn rate, lr rate, lr init, lr peak, eta, eta0, step size, stepsize, lr0",
     "weight decay, wd, l2, l2 reg, l2 penalty, l2 lambda, l2 leaf reg, reg lambda, lambda l2, weight decay rate",
+    "weight decay, l2 coef, l2 coeff, l2 weight, l2 strength, l2 regularization, l2 norm",
     "l1, l1 reg, l1 penalty, reg alpha, lambda l1",
     "batch size, bs, bsz, batchsize, batch, minibatch size, minibatch, batch sz, ims per batch, samples per gpu",
+    "batch size, bsize, mbs, mb size",
     "epochs, nepochs",
     "steps, iters, iterations, updates, timesteps, nsteps, niters",
     "dropout, dropout rate, drop rate, p drop, dropout p, p dropout, dropout prob, drop prob, drop, pdrop",
-    "dropout, hidden dropout, hidden dropout prob, dropout probability",
+    "dropout, hidden dropout, hidden dropout prob, dropout probability, dropout ratio, drop ratio, drop p",
     "optimizer, optim, optimiser, opt",
     "scheduler, lr scheduler, schedule, sched, lr schedule, lr sched, lr policy, param scheduler, lr annealing",
     "scheduler, lr decay style, lr decay type, lr scheduler decay type, decay method",
@@ -28,6 +30,7 @@ _SYNONYMS = (
     "warmup steps, lr warmup updates, t warmup",
     "hidden size, hidden dim, hidden, d model, width, dim, embed dim, embedding dim, emb dim, embd, dmodel, nhid",
     "hidden size, hidden units, hidden channels, hidden features, units, embedding size, embed size, emb size, emsize",
+    "hidden size, hidden layer size, hidden width, layer size",
     "layers, depth, hidden layers, blocks, nlayers",
     "heads, attention heads, attn heads, nheads",
     "sequence length, seq len, seq length, sequence len, max seq len, max seq length, max length, max len, seqlen",
@@ -68,10 +71,14 @@ NEUTRAL = frozenset(
 # names with several meanings: the setting that they mean in a config without it
 AMBIGUOUS = {
     "alpha": "lr",
-    "decay": "weight decay",
-    "lambda": "weight decay",
-    "reg": "weight decay",
-    "size": "hidden size",
+    "b": "batch size",
+    **dict.fromkeys(("decay", "lambda", "reg", "regularization", "ridge"), "weight decay"),
+    **dict.fromkeys(("channel", "base channel", "n channel", "filter", "num filter", "size"), "hidden size"),
+    **dict.fromkeys(("n neuron", "neuron", "num neuron", "nf"), "hidden size"),
+    "l": "layers",
+    **dict.fromkeys(("m", "mu"), "momentum"),
+    **dict.fromkeys(("context", "t"), "sequence length"),
+    "ls": "label smoothing",
 }
 # words of the same meaning in names
 _WORDS = {

@@ -108,6 +108,11 @@ def test_arguments_of_frameworks_name_the_same_settings(framework: str) -> None:
         ("num_boost_round", "trees"),
         ("max_seq_length", "sequence length"),
         ("optimizer.lr_value", "lr"),
+        ("sgd.stepsize", "lr"),
+        ("loader.mbs", "batch size"),
+        ("l2_coeff", "weight decay"),
+        ("model.drop_p", "dropout"),
+        ("hidden_layer_size", "hidden size"),
     ],
 )
 def test_further_names_are_known(key: str, name: str) -> None:
@@ -124,6 +129,25 @@ def test_further_names_are_known(key: str, name: str) -> None:
 )
 def test_other_settings_keep_their_names(key: str) -> None:
     assert not is_known_setting(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("B", 64, "batch_size"),
+        ("arch.channels", 128, "hidden_size"),
+        ("n_filters", 128, "hidden_size"),
+        ("L", 4, "num_layers"),
+        ("regularization", 0.01, "weight_decay"),
+        ("T", 512, "seq_len"),
+    ],
+)
+def test_short_name_means_the_setting_that_the_config_lacks(key: str, value: float, name: str) -> None:
+    usual = {"lr": 0.1, "batch_size": 64, "hidden_size": 128, "num_layers": 4, "weight_decay": 0.01, "seq_len": 512}
+    halved = [usual | {one: value / 2} for one, value in usual.items()]
+    renamed = {one: given for one, given in usual.items() if one != name} | {key: value}
+    space = build_space([renamed, usual, *halved])
+    assert [place for place in range(1, 8) if space.is_near_duplicate(0, place)] == [1]
 
 
 def test_usual_key_keeps_its_name_next_to_a_rare_one() -> None:
