@@ -19,6 +19,7 @@ _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
 _SWITCHES = ("true", "false")
+_OFF = (None, False, 0, "", "none", "off")
 # of an optimizer, a scheduler or a layer: torch.optim.AdamW, adamw_torch_fused
 _IMPLEMENTATION = re.compile(
     r"^(?:torch|tensorflow|tf|keras|optax|flax|paddle|transformers|mindspore)\.(?:\w+\.)*(?=[A-Z]\w*$)"
@@ -49,7 +50,8 @@ class ConfigSpace(NamedTuple):
     """The settings of many configs under common names, with the scale of each setting.
 
     `scales`: for numbers, whether the scale is logarithmic, and the standard deviation. `keys`: the configs' most
-    frequent own name for each setting; `usual`: the most frequent value by that name. `rows`: values by common name.
+    frequent own name for each setting; `usual`: the value that most configs record, by that name. `rows`: values by
+    common name.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -103,10 +105,10 @@ class ConfigSpace(NamedTuple):
     def is_near_duplicate(self, one: int, two: int, *, only_first: bool = False) -> bool:
         """Return whether all settings are equal, apart from nearly equal numbers.
 
-        A missing setting counts as its most frequent value, which is probably its default.
+        A missing setting may be off, or have the value that most configs record, which is probably its default.
         """
         return all(
-            freeze(self.usual.get(each.key)) == freeze(each.second if each.first is None else each.first)
+            self._may_be_default(each.key, each.second if each.first is None else each.first)
             if each.first is None or each.second is None
             else _is_number(each.first)
             and _is_number(each.second)
@@ -114,6 +116,9 @@ class ConfigSpace(NamedTuple):
             and each.distance <= _SAME_PART
             for each in self.get_differences(one, two, only_first=only_first)
         )
+
+    def _may_be_default(self, key: str, value: Any) -> bool:
+        return value in _OFF or (key in self.usual and freeze(self.usual[key]) == freeze(value))
 
 
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
@@ -139,7 +144,7 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
         if not _are_notes(values) and (scale := _find_scale(values, len(rows)))
     }
     keys = {name: counts.most_common(1)[0][0] for name, counts in used.items()}
-    usual = {keys[name]: _find_usual(values) for name, values in columns.items()}
+    usual = {keys[name]: value for name, values in columns.items() for value in _find_usual(values, len(rows))}
     return ConfigSpace(rows, scales, keys, usual)
 
 
@@ -266,9 +271,11 @@ def _are_notes(values: Sequence[Any]) -> bool:
     return len(values) > 4 and all(isinstance(value, str) for value in values) and len(set(values)) == len(values)
 
 
-def _find_usual(values: Sequence[Any]) -> Any:
-    frequent = Counter(freeze(value) for value in values).most_common(1)[0][0]
-    return next(value for value in values if freeze(value) == frequent)
+def _find_usual(values: Sequence[Any], count: int) -> list[Any]:
+    """Return the value that more than half of `count` configs record, if there is one."""
+    frozen = [freeze(value) for value in values]
+    frequent, times = Counter(frozen).most_common(1)[0]
+    return [values[frozen.index(frequent)]] if times > count / 2 else []
 
 
 def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:

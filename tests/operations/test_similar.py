@@ -114,6 +114,26 @@ async def test_untried_and_unknown_settings_are_named(settings: Settings) -> Non
     assert any("outside the tried range, 0.001 to 0.3" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("more", "is_tried"),
+    [("use_ema=true", False), ("dropout=0.1", False), ("use_ema=false", True), ("dropout=0", True)],
+)
+async def test_setting_that_no_experiment_records_is_new_unless_it_is_off(
+    settings: Settings, more: str, is_tried: bool
+) -> None:
+    rows, _ = await ask(settings, config=f"lr=0.01, optimizer=adam, batch_size=32, {more}", size=2)
+    assert [row["name"] for row in rows if row["near_duplicate"]] == (["lr-0.01"] if is_tried else [])
+
+
+async def test_setting_of_one_experiment_is_no_default_of_the_others(settings: Settings, state: State) -> None:
+    config = {"optim": {"lr": 0.01, "name": "adam"}, "batch_size": 32, "seed": 9}
+    add_run(state, state.projects[-1], "ema", {**config, "use_ema": True}, 0.1)
+    rows, _ = await ask(settings, exp_cuid="ema", size=2)
+    assert not any(row["near_duplicate"] for row in rows)
+    rows, _ = await ask(settings, exp_cuid="lr-0.01", size=2)
+    assert not any(row["near_duplicate"] for row in rows)
+
+
 async def test_experiment_is_compared_with_the_others(settings: Settings) -> None:
     rows, _ = await ask(settings, exp_cuid="lr-0.03", metric="val/loss", size=10)
     assert len(rows) == 5
