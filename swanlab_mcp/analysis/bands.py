@@ -15,6 +15,7 @@ Spread = Literal["sd", "minmax"]
 UNLIKE = 100  # a curve this many times smaller than another is a flat line
 _MOST_PLACES = 1000
 _SHARE = 0.02  # of the points on each side may lie outside the limits
+_BEFORE = 0.1  # of the values of an exploding curve are like those of the others
 _WORTH = 2  # limits are cut only if this makes the other points this many times as high
 
 
@@ -71,25 +72,39 @@ def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[
     return ordered[bisect_left(ordered, low - reach)], ordered[bisect_right(ordered, high + reach) - 1]
 
 
-def list_calm(curves: Sequence[Sequence[float]]) -> list[int]:
+def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
     """Return the places of the curves that do not explode.
 
     A curve explodes if its limits are UNLIKE times as far apart as those of the usual curve, but at least half of its
-    finite values lie between the limits of the others.
+    finite values lie between the limits of the others. `worse` is 1 if large values are bad, -1 if small ones are: then
+    curves that leave the others on that side explode, too, even if most do.
     """
     finite = [[value for value in curve if math.isfinite(value)] for curve in curves]
     limits = [choose_limits(curve, curve[-1:]) for curve in finite]
     heights = [high / 2 - low / 2 for low, high in limits]
     usual = sorted(height for height, curve in zip(heights, finite, strict=True) if curve)
     most = UNLIKE * usual[(len(usual) - 1) // 2] if usual else 0.0
-    calm = [place for place, height in enumerate(heights) if finite[place] and height <= most]
-    if not most or not calm:
+    flat = [place for place, height in enumerate(heights) if finite[place] and height <= most] if most else []
+    kept = set(_keep_outside(finite, limits, flat, 0.5))
+    sizes = [max(abs(low), abs(high)) if curve else 0.0 for (low, high), curve in zip(limits, finite, strict=True)]
+    least = min((size for size in sizes if size), default=0.0)
+    small = [place for place, size in enumerate(sizes) if finite[place] and size <= UNLIKE * least] if worse else []
+    far = {place for place, (low, high) in enumerate(limits) if worse * (low / 2 + high / 2) > 0} - {*small}
+    kept -= far - {*_keep_outside(finite, limits, small, _BEFORE)}
+    return sorted(kept)
+
+
+def _keep_outside(
+    curves: Sequence[Sequence[float]], limits: Sequence[tuple[float, float]], calm: Sequence[int], share: float
+) -> list[int]:
+    """Return the places that are calm or have less than this share of their values between the limits of the calm."""
+    if not calm:
         return [*range(len(curves))]
     low, high = min(limits[place][0] for place in calm), max(limits[place][1] for place in calm)
     return [
         place
-        for place, curve in enumerate(finite)
-        if place in calm or 2 * sum(low <= value <= high for value in curve) < len(curve)
+        for place, curve in enumerate(curves)
+        if place in calm or sum(low <= value <= high for value in curve) < share * len(curve)
     ]
 
 

@@ -67,6 +67,11 @@ class MetricKind:
     framework: str = ""
     word: str = ""
 
+    @property
+    def worse_side(self) -> int:
+        """Return 1 if large values are bad, -1 if small ones are, 0 if neither."""
+        return {"min": 1, "max": -1}.get(self.direction, 0)
+
 
 @lru_cache(maxsize=1 << 16)
 def describe_key(key: str) -> MetricKind:

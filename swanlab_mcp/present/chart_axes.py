@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,21 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "LOG_ENDS",
-    "Scales",
-    "fit_ticks",
-    "hide_overlapping_ticks",
-    "list_ticks",
-    "set_axes",
-    "show_number",
-    "widen",
-]
+    "ENDS", "LOG_ENDS", "Scales", "fit_ticks", "hide_overlapping_ticks", "list_ticks", "set_axes", "show_number",
+    "show_numbers", "widen",
+]  # fmt: skip
 
 # larger magnitudes are drawn at these limits, because margins and ticks would overflow
-_ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
+ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
 
 _TICK_WIDTH = 48  # pixels between the axes and the y label
 _ROUNDING = 2.0**-23  # of float32: smaller differences count as none
+_TINY = 1e-300
 
 
 class Scales(NamedTuple):
@@ -48,7 +43,7 @@ class Scales(NamedTuple):
 
     def keep(self, ys: Sequence[float]) -> list[float]:
         """Return the values that can be drawn; the others are NaN."""
-        low, high = LOG_ENDS if self.log_y else _ENDS
+        low, high = LOG_ENDS if self.log_y else ENDS
         return [max(low, min(high, y)) if math.isfinite(y) and (y > 0 or not self.log_y) else math.nan for y in ys]
 
 
@@ -67,11 +62,7 @@ def set_axes(axes: Axes, scales: Scales, size: float, *, is_whole: bool) -> None
         axes.spines[side].set_visible(False)
     axes.tick_params(which="both", labelsize=size, labelfontfamily=SANS)
     for axis, is_log in ((axes.xaxis, scales.log_x), (axes.yaxis, scales.log_y)):
-        axis.set_major_formatter(show_number if is_log else _make_formatter())
-    if scales.log_x:
-        axes.xaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_xlim()))
-    if scales.log_y:
-        axes.yaxis.set_minor_formatter(lambda value, _: _show_minor(value, axes.get_ylim()))
+        _set_formatters(axis, is_log=is_log)
     if scales.is_time:
         _show_times(axes)
 
@@ -86,7 +77,7 @@ def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float
 
 
 def _add_margin(low: float, high: float, share: float, *, flat: float) -> tuple[float, float]:
-    is_flat = high - low <= _ROUNDING * max(abs(low), abs(high))
+    is_flat = high - low <= max(_ROUNDING * max(abs(low), abs(high)), _TINY)
     margin = flat if is_flat else (high - low) * share
     return low - margin, high + margin
 
@@ -135,10 +126,28 @@ def list_ticks(low: float, high: float, count: int, *, is_log: bool) -> list[flo
     return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
 
 
-def _show_minor(value: float, limits: tuple[float, float]) -> str:
+def _set_formatters(axis: Any, *, is_log: bool) -> None:
+    if is_log:
+        axis.set_major_formatter(_make_power_formatter(axis, _show_power))
+        axis.set_minor_formatter(_make_power_formatter(axis, _show_minor))
+    else:
+        axis.set_major_formatter(_make_formatter())
+
+
+def _make_power_formatter(axis: Any, show: Callable[[float, Sequence[float]], str]) -> Callable[[float, Any], str]:
+    return lambda value, _: show(value, axis.get_view_interval())
+
+
+def _show_power(value: float, limits: Sequence[float]) -> str:
+    """Return the label of a logarithmic axis: all with powers of ten if numbers would be long."""
+    is_long = limits[0] < 1e-4 or limits[1] >= 1e7
+    return f"{value:.0e}".replace("-", "\u2212") if is_long and value != 1 else show_number(value)
+
+
+def _show_minor(value: float, limits: Sequence[float]) -> str:
     """Label 2, 3 and 5 times a power of ten if whole powers would be too few labels."""
     is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
-    return show_number(value, None) if is_shown else ""
+    return _show_power(value, limits) if is_shown else ""
 
 
 def _show_times(axes: Axes) -> None:

@@ -70,6 +70,7 @@ class Entry(NamedTuple):
     dash: Any
     end: tuple[float, float] | None
     is_dot: bool = False
+    number: int = 0
 
 
 class Writer:

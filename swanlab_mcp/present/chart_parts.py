@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-__all__ = ["Curve", "Mark", "Panel"]
+__all__ = ["TEXTS", "Curve", "Mark", "Panel"]
 
 
 class Mark(NamedTuple):
@@ -43,6 +43,7 @@ class Panel(NamedTuple):
     """Curves of one unit over one pair of axes; `shade_name` names the numbers that colour points.
 
     The title has a line for each metric. `plain_title` and `plain_shade_name` are shown if no font has the others.
+    `worse` is 1 if large values are bad, -1 if small ones are.
     """
 
     title: str
@@ -51,3 +52,7 @@ class Panel(NamedTuple):
     plain_title: str = ""
     shade_name: str = ""
     plain_shade_name: str = ""
+    worse: int = 0
+
+
+TEXTS = ("title", "y_label", "plain_title", "shade_name", "plain_shade_name")  # of a panel

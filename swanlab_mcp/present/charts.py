@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,7 +101,7 @@ def compose(
         FEWER for curve in curves if any(_list_few(curve))
     }
     scales = Scales(name_x(), is_time, log_x, log_y)
-    limits = [_choose_limits(panel.curves, scales) for panel in panels]
+    limits = [_choose_limits(panel, scales) for panel in panels]
     hidden = sum(map(_count_hidden, panels, limits, repeat(scales)))
     kinds = [kind for kind in MARKS if kind in found or (kind == OUTSIDE and hidden)]
     texts = [name_x(), *(text for panel in panels for text in (panel.title, panel.y_label, panel.shade_name))]
@@ -182,9 +183,13 @@ def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) ->
             entries[key] = Entry(
                 cut_text(name), detail if len(panels) == 1 else "", COLOURS[curve.colour or 0],
                 DASHES[curve.dash % len(DASHES)] if len(panels) == 1 else "-", finite[-1] if finite else None,
-                is_dot=curve.dots,
+                is_dot=curve.dots, number=curve.number,
             )  # fmt: skip
-    return list(entries.values()), numbered
+    shown = Counter(entry.name for entry in entries.values())
+    return [
+        entry if shown[entry.name] == 1 else entry._replace(name=f"#{entry.number} {entry.name}")
+        for entry in entries.values()
+    ], numbered
 
 
 def _arrange(count: int) -> tuple[int, int]:
@@ -237,7 +242,7 @@ def _draw_panel(
         writer.add_text(axes.bbox.x0, axes.bbox.y1 + 10 + number * _TITLE_LINE, line, size + 1.5, va="bottom")
     up = writer.fit(panel.y_label, size, axes.bbox.height)
     writer.add_text(
-        axes.bbox.x0 - 62, (axes.bbox.y0 + axes.bbox.y1) / 2, up, size, ha="center", va="center", rotation=90
+        axes.bbox.x0 - 66, (axes.bbox.y0 + axes.bbox.y1) / 2, up, size, ha="center", va="center", rotation=90
     )
     if is_last:
         label = writer.fit(scales.x_label, size, wide)
@@ -269,7 +274,10 @@ def _draw_panel(
             color=COLOURS[curve.colour or 0],
         )  # fmt: skip
     _set_limits(axes, panel.curves, limits, scales)
-    fit_ticks(axes, scales, size, writer)
+    if any(not math.isnan(y) for curve in panel.curves for y in scales.keep(curve.ys)):
+        fit_ticks(axes, scales, size, writer)
+    else:
+        axes.set_yticks([])
     _add_marks(axes, panel.curves, scales)
 
 
@@ -286,11 +294,12 @@ def _name_metric(panel: Panel, missing: set[str]) -> Panel:
     return panel._replace(title=name, plain_title=name, y_label=name)
 
 
-def _choose_limits(curves: Sequence[Curve], scales: Scales) -> tuple[float, float]:
+def _choose_limits(panel: Panel, scales: Scales) -> tuple[float, float]:
     """Return the lowest and the highest value to show: extreme points and exploding curves would squash the others."""
+    curves = panel.curves
     drawn = [scales.keep(curve.ys) for curve in curves]
     is_cut = not scales.log_y and not any(curve.dots for curve in curves)
-    calm = list_calm(drawn) if is_cut else range(len(curves))
+    calm = list_calm(drawn, panel.worse) if is_cut else range(len(curves))
     others = [
         scales.keep(line)
         for curve in (curves[place] for place in calm)

@@ -161,7 +161,9 @@ def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
         for key in keys:
             members = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
             if any(math.isfinite(value) for line in members for value in line.points.values):
-                grouped.append(_join(len(grouped) + 1, group, members, plot.band))
+                joined = _join(len(grouped) + 1, group, members, plot.band)
+                # of all keys, also of those that the first member lacks
+                grouped.append(joined._replace(experiment=plot.experiments[group.places[0]]))
     return grouped
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,12 @@ from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural, speak
 from swanlab_mcp.core.models import ApiResponse, Page, Picture, Points
+from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.operations.hiding import Hide, make_hide
 from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.chart_panels import name_panel
-from swanlab_mcp.present.chart_parts import Curve, Mark, Panel
+from swanlab_mcp.present.chart_parts import TEXTS, Curve, Mark, Panel
 from swanlab_mcp.present.charts import Chart, NameAxis, draw_chart
 from swanlab_mcp.present.interactive_curves import describe_view
 from swanlab_mcp.present.plot_lines import (
@@ -152,7 +153,7 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
 def _compare_sizes(lines: Sequence[Line], key: str) -> str:
     """Return a note if a curve of the key looks flat next to another."""
     own = [line for line in lines if line.key == key and line.row.min]
-    calm = [own[place] for place in list_calm([line.points.values for line in own])]
+    calm = [own[place] for place in list_calm([line.points.values for line in own], describe_key(key).worse_side)]
     # extreme points and exploding curves are outside the picture
     sizes = {line.row.number: max(map(abs, choose_limits(line.points.values))) for line in calm}
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
@@ -178,21 +179,26 @@ def _arrange_panels(
     if lost:
         notes.append(_describe_lost(lost, plot.x_axis))
     layouts = divide_lines(lines)
-    runs = list(dict.fromkeys(_identify(line) for line in lines))
+    # groups are those of their first experiments
+    runs = list(dict.fromkeys(line.experiment.ref for line in lines))
     count = len({line.key for line in lines})
     names = name_lines(lines) if len(layouts) == 1 and min(len(runs), count) == 1 else name_runs(lines)
+    if plot.groups:
+        sizes = _count_members(lines)
+        names = [f"{name} ({sizes[line.experiment.ref]})" for line, name in zip(lines, names, strict=True)]
     by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}
     panels: list[Panel] = []
     for layout in layouts:
         curves = [
-            _to_curve(line, by_number, label, plot, (runs.index(_identify(line)), layout.keys.index(line.key)))
+            _to_curve(line, by_number, label, plot, (runs.index(line.experiment.ref), layout.keys.index(line.key)))
             for line, label in zip(lines, names, strict=True)
             if line.key in layout.keys
         ]
         unit = layout.keys[0] if len(layout.keys) == 1 else " ".join(describe_key(layout.keys[0]).family)
         with speak("en"):
             plain = name_panel(layout.keys)
-        panels.append(Panel(name_panel(layout.keys), unit, curves, plain))
+        worse = describe_key(layout.keys[0]).worse_side
+        panels.append(Panel(name_panel(layout.keys), unit, curves, plain, worse=worse))
     return name_x, panels
 
 
@@ -214,11 +220,9 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
         notes.append(_describe_band(plot))
     hide = make_hide()
     panels = [
-        Panel(
-            hide(one.title, ""),
-            hide(one.y_label, ""),
-            [_hide_label(curve, hide) for curve in one.curves],
-            *(hide(text, "") for text in (one.plain_title, one.shade_name, one.plain_shade_name)),
+        one._replace(
+            curves=[_hide_label(curve, hide) for curve in one.curves],
+            **{name: hide(getattr(one, name), "") for name in TEXTS},
         )
         for one in panels
     ]
@@ -257,13 +261,6 @@ def _describe_band(plot: Plot) -> str:
     return say("Curves are means of n experiments; low and high are the smallest and largest last values.")
 
 
-def _identify(line: Line) -> Hashable:
-    """Return what keeps its colour in all panels: an experiment, or a group by its name and members."""
-    if not line.members:
-        return line.experiment.ref
-    return line.row.name, tuple(member.experiment.ref for member in line.members)
-
-
 def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
     if line.members:
         return _to_band(line, places, label, plot, style)
@@ -283,14 +280,22 @@ def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, s
     )
 
 
+def _count_members(lines: Sequence[Line]) -> dict[ExperimentRef, str]:
+    """Return how many experiments each group's means have, at most and at the end, over all metrics."""
+    counts: dict[ExperimentRef, list[int]] = {}
+    for line in lines:
+        n = line.row.n or 0
+        counts.setdefault(line.experiment.ref, []).extend((n, n if line.row.n_last is None else line.row.n_last))
+    return {ref: f"n={max(one)}" if min(one) == max(one) else f"n={max(one)}…{min(one)}" for ref, one in counts.items()}
+
+
 def _to_band(line: Line, places: Mapping[int, Place], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
     band = measure_group(line, places, plot.band)
     means, lows, highs = (
         smooth(values, plot.smoothing) if plot.smoothing else values for values in (band.means, band.lows, band.highs)
     )
-    count = f"n={line.row.n}" if line.row.n_last is None else f"n={line.row.n}…{line.row.n_last}"
     return Curve(
-        f"{label} ({count})",
+        label,
         band.xs,
         means,
         number=line.row.number,

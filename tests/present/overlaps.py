@@ -28,7 +28,7 @@ from swanlab_mcp.operations.plotting import MOST_CURVES, Plot, PlottedExperiment
 from swanlab_mcp.present.charts import compose
 from swanlab_mcp.present.plotting import arrange
 
-__all__ = ["Runs", "draw_plot", "list_plots", "measure_overlaps"]
+__all__ = ["Runs", "draw_plot", "list_plots", "make_plot", "measure_overlaps"]
 
 # of each run: steps and values by key
 Runs = Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float]]]]
@@ -90,7 +90,7 @@ def list_plots(runs: Runs) -> Iterator[Plot]:
     chosen = [(names[:1], keys[:MOST_CURVES]), (names[:5], keys[:4]), *((names, [key]) for key in keys[:6])]
     for some, wanted in chosen:
         for how in _HOW:
-            yield _make_plot({name: runs[name] for name in some}, wanted, **how)
+            yield make_plot({name: runs[name] for name in some}, wanted, **how)
 
 
 def draw_plot(plot: Plot) -> Any:
@@ -99,7 +99,7 @@ def draw_plot(plot: Plot) -> Any:
     return compose(panels, name_x=name_x, log_x=plot.log_x, log_y=plot.log_y).figure
 
 
-def _make_plot(runs: Runs, wanted: Sequence[str], groups: int = 0, **how: Any) -> Plot:
+def make_plot(runs: Runs, wanted: Sequence[str], groups: int = 0, **how: Any) -> Plot:
     experiments: list[PlottedExperiment] = []
     series: list[PlottedSeries] = []
     for name, metrics in runs.items():

@@ -32,7 +32,7 @@ from swanlab_mcp.present.plotting import arrange
 from swanlab_mcp.present.sparklines import draw_sparkline
 from tests.conftest import opened
 from tests.evals.curves import draw as draw_cases
-from tests.present.overlaps import draw_plot, list_plots, measure_overlaps
+from tests.present.overlaps import draw_plot, list_plots, make_plot, measure_overlaps
 from tests.server.test_tools import DEMO
 
 Number = st.floats(allow_nan=True, allow_infinity=True)
@@ -164,6 +164,37 @@ def test_mean_of_fewer_experiments_is_thin_and_explained() -> None:
         figure = compose([Panel("loss", "loss", [curve])], name_x=lambda: "step").figure
         texts = {text.get_text() for text in figure.findobj(Text)}
         assert ("mean of fewer experiments" in texts) == is_explained
+
+
+def test_group_keeps_its_colour_and_row_if_members_lack_a_metric() -> None:
+    line = range(9), [1.0 + step for step in range(9)]
+    runs = {f"r{place}": {"val/loss": line, **({} if place == 0 else {"val/acc": line})} for place in range(4)}
+    _, panels = arrange(make_plot(runs, ["val/loss", "val/acc"], groups=2))
+    drawn = [[(curve.label, curve.colour) for curve in panel.curves] for panel in panels]
+    assert drawn == [[("lr=1.0 (n=2…1)", 0), ("lr=0.1 (n=2)", 1)]] * 2
+
+
+def test_equally_shortened_names_are_numbered() -> None:
+    names = [f"{'pretrained-on-a-large-corpus-' * 8}{place}-{'x' * 40}" for place in range(3)]
+    figure = compose(
+        [Panel("loss", "", [Curve(name, range(9), range(9)) for name in [*names, "short"]])], name_x=lambda: "step"
+    ).figure
+    texts = {text.get_text()[:6] for text in figure.findobj(Text)}
+    assert {"#1 pre", "#2 pre", "#3 pre", "short"} <= texts
+
+
+def test_powers_of_ten_on_one_axis_have_one_form() -> None:
+    curve = Curve("a", range(1, 26), [10.0 ** (place - 12) for place in range(25)])
+    (axes,) = compose([Panel("norm", "", [curve])], name_x=lambda: "step", log_y=True).figure.axes
+    low, high = axes.get_ylim()
+    shown = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert shown == ["1e−12", "1e−09", "1e−06", "1e−03", "1", "1e+03", "1e+06", "1e+09", "1e+12"]
+
+
+def test_axis_without_values_has_no_figures() -> None:
+    nothing = Curve("a", range(9), [math.nan] * 9, marks=[Mark("non-finite", 0, None, "NaN @ 0")])
+    (axes,) = compose([Panel("loss", "loss", [nothing])], name_x=lambda: "step").figure.axes
+    assert not axes.get_yticks().size
 
 
 def test_titles_of_narrow_panels_have_several_lines() -> None:

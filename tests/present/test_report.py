@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html
+import math
 import random
 import re
 import shutil
@@ -17,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
 from swanlab_mcp.cli import main as cli
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import LANGUAGES, speak
+from swanlab_mcp.core.models import Points
 from swanlab_mcp.present.report import write_report
+from swanlab_mcp.present.report.panels import Panel, Series, draw_curves
 from swanlab_mcp.settings import Settings
 from tests.conftest import opened
 from tests.fake_swanlab import State
@@ -295,6 +300,33 @@ def test_command_writes_a_new_file_and_never_overwrites_a_file(
         assert report("--host", host, "report", *words, "-o", "other.html") == 1
         assert why in capsys.readouterr().err
     assert not Path("other.html").exists()
+
+
+def draw_values(*values: float) -> Panel:
+    points = Points(range(len(values)), values, [0] * len(values))
+    return draw_curves("loss", "loss", [Series(0, "a", [points])])
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([3e-4] * 9, ["0.0002", "0.0003", "0.0004"]), ([math.nan] * 9, []),
+        ([0.98 + 1e-7 * x for x in range(9)], ["0.98"]),
+        ([1e308, -1e308], ["\u22121e+299", "\u22125e+298", "0", "5e+298", "1e+299"]),
+        ([5e-324, 0], ["\u22120.5", "0.0", "0.5"]),
+        ([5, 20_000, 99_000], ["0", "50k", "100k"]), ([0.88, 0.95], ["0.88", "0.90", "0.92", "0.94"]),
+    ],
+)  # fmt: skip
+def test_ticks_of_curves_are_distinct_and_of_one_form(values: list[float], shown: list[str]) -> None:
+    assert [text for _, text in draw_values(*values).y_ticks] == shown
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=9))
+@example([1e308] * 3)
+def test_any_values_are_drawn(values: list[float]) -> None:
+    panel = draw_values(*values)
+    assert all(math.isfinite(place) for place, _ in [*panel.x_ticks, *panel.y_ticks])
+    assert "nan" not in "".join(shape.path for shape in panel.shapes)
 
 
 @pytest.fixture(scope="module")

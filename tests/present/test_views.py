@@ -312,6 +312,20 @@ async def test_page_gets_means_and_bands_of_groups(settings: Settings, state: St
     assert [one["name"] for one in data["runs"]["rows"]] == [f"r{number}" for number in range(6)]
 
 
+async def test_group_is_one_row_if_its_first_member_lacks_a_metric(settings: Settings, state: State) -> None:
+    cuids = add_sweep(state)
+    points = [(step, 1.0) for step in range(5)]
+    state.add_experiment(
+        state.projects[0], "new", cuid="first", config={"lr": 0.5, "seed": 9}, metrics={"loss": points}
+    )
+    async with showing(settings) as client:
+        data = await draw(client, exp_cuids=["first", *cuids], keys=["loss", "accuracy"], group_by="lr")
+    assert [one["name"] for one in data["experiments"]] == ["lr=0.5", "lr=0.1"]
+    assert {(one["experiment"], one["key"]) for one in data["curves"]} == {
+        (place, key) for place in (0, 1) for key in ("loss", "accuracy")
+    }
+
+
 async def test_page_gets_the_panels_of_the_picture(settings: Settings, state: State) -> None:
     cuids = add_sweep(state)
     async with showing(settings) as client:

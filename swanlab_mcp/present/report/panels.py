@@ -9,16 +9,20 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.bands import choose_limits, list_calm, measure_band
+from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import reduce_points
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import Points
+from swanlab_mcp.present.chart_axes import ENDS, show_number, show_numbers, widen
 
 __all__ = ["BOTTOM", "HEIGHT", "LEFT", "RIGHT", "TOP", "WIDTH", "Panel", "Series", "draw_curves", "draw_hours"]
 
 WIDTH, HEIGHT = 360, 236
-LEFT, RIGHT, TOP, BOTTOM = 52, 350, 12, 196
+LEFT, RIGHT, TOP, BOTTOM = 62, 350, 12, 196
 _POINTS = 300  # of a curve
 _BINS = 24
+_LETTERS = 7  # of a tick's label
+_SCALES = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))  # from which size, the divisor and its sign
 _BEYOND = 50  # heights of the picture
 _UNITS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 91 * 86400, 365 * 86400)  # seconds
 
@@ -81,11 +85,15 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
     values = [y for one in series for curve in one.curves for y in curve.values if math.isfinite(y)]
     steps = [x for one in series for curve in one.curves for x in curve.steps]
     curves = [curve for one in series for curve in one.curves]
-    calm = [curves[place] for place in list_calm([curve.values for curve in curves])]
+    calm = [curves[place] for place in list_calm([curve.values for curve in curves], describe_key(key).worse_side)]
     kept = [*map(_find_last, calm), *(one.best[1] for one in series if one.best)]
     low, high = choose_limits([y for curve in calm for y in curve.values], kept)
     hidden = sum(not low <= y <= high for y in values)
-    axes = _Axes(*_widen(min(steps, default=0), max(steps, default=1), 0.0), *_widen(low, high, 0.05))
+    bottom, top = (max(ENDS[0], min(ENDS[1], end)) for end in (low, high))
+    axes = _Axes(
+        *widen(min(steps, default=0), max(steps, default=1), 0, is_log=False),
+        *widen(bottom, top, 0.05, is_log=False),
+    )
     shapes: list[Shape] = []
     for one in series:
         if len(one.curves) > 1:
@@ -105,8 +113,9 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
         if hidden
         else ""
     )
-    x_ticks = [(axes.place(x, axes.y0)[0], _show_tick(x)) for x in _choose_ticks(axes.x0, axes.x1)]
-    y_ticks = [(axes.place(axes.x0, y)[1], _show_tick(y)) for y in _choose_ticks(axes.y0, axes.y1)]
+    xs, ys = _choose_ticks(axes.x0, axes.x1, is_whole=True), _choose_ticks(axes.y0, axes.y1) if values else []
+    x_ticks = [(axes.place(x, axes.y0)[0], text) for x, text in zip(xs, _show_ticks(xs), strict=True)]
+    y_ticks = [(axes.place(axes.x0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True) if text]
     return Panel(title, key, say("step"), x_ticks, y_ticks, shapes, note)
 
 
@@ -141,7 +150,8 @@ def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], name
     x_ticks = [
         (axes.place(place, 0)[0], _show_moment(start + place * unit, unit)) for place in range(0, count, -(-count // 4))
     ]
-    y_ticks = [(axes.place(0, y)[1], _show_tick(y)) for y in _choose_ticks(axes.y0, axes.y1)]
+    ys = _choose_ticks(axes.y0, axes.y1)
+    y_ticks = [(axes.place(0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True)]
     label = say("minutes of running") if is_short else say("hours of running")
     return Panel(title, label, say("start of the interval (UTC)"), x_ticks, y_ticks, shapes)
 
@@ -205,28 +215,26 @@ def _find_last(curve: Points) -> float:
     return next((y for y in reversed(curve.values) if math.isfinite(y)), math.nan)
 
 
-def _widen(low: float, high: float, share: float) -> tuple[float, float]:
-    if high > low and math.isfinite(high - low):
-        margin = (high - low) * share
-        return low - margin, high + margin
-    margin = max(abs(high) * 0.05, 0.5)
-    return low - margin, high + margin
-
-
-def _choose_ticks(low: float, high: float) -> list[float]:
+def _choose_ticks(low: float, high: float, *, is_whole: bool = False) -> list[float]:
     """Return about four multiples of 1, 2 or 5 times a power of ten."""
     size = 10.0 ** math.floor(math.log10((high - low) / 4))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= (high - low) / 4.5)
-    first = math.ceil(low / step)
-    return [number * step for number in range(first, math.floor(high / step) + 1)]
+    step = next(size * factor for factor in (1, 2, 5, 10, 20) if size * factor >= (high - low) / 4.5)
+    step = max(step, 1.0) if is_whole else step
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _show_tick(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if limit <= abs(value) < 1e12:
-            factor = {"G": 1e9, "M": 1e6, "k": 1e3}[unit]
-            return f"{value / factor:.4g}{unit}".replace("-", "\u2212")
-    return f"{value:.4g}".replace("-", "\u2212")
+def _show_ticks(values: Sequence[float]) -> list[str]:
+    """Return the numbers in one form and unit; numbers that would be long and equal if shortened are omitted."""
+    largest = max(map(abs, values), default=0)
+    _, scale, unit = next((one for one in _SCALES if one[0] <= largest < 1e12), (0.0, 1.0, ""))
+    texts = [
+        f"{text}{unit if value else ''}"
+        for value, text in zip(values, show_numbers([y / scale for y in values]), strict=True)
+    ]
+    if max(map(len, texts), default=0) <= _LETTERS:
+        return texts
+    short = [show_number(float(f"{value:.4g}")) for value in values]
+    return [text if text not in short[:place] else "" for place, text in enumerate(short)]
 
 
 def _show_moment(seconds: float, unit: int) -> str:

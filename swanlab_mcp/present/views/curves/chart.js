@@ -95,7 +95,8 @@ function listSeries(visible, { isLogY, theme, weight }) {
 // return the limits of y, and how many points are outside them
 function findLimits({ data, series, sources }, visible, isLogY) {
   const isCut = !isLogY && !visible.some(({ curve }) => curve.dots);
-  const places = listCalm(visible.map(({ points }) => points.map((point) => raise(point.drawn, false)).filter((y) => y !== null)));
+  const worse = { min: 1, max: -1 }[visible.find(({ curve }) => curve.better)?.curve.better] ?? 0;
+  const places = listCalm(visible.map(({ points }) => points.map((point) => raise(point.drawn, false)).filter((y) => y !== null)), worse);
   const calm = isCut ? places.map((place) => visible[place]) : visible;
   const listHeights = (curves) => series.flatMap((one, number) =>
     (one.scale === "y" && one.auto !== false && curves.includes(sources[number]) ? data[number].filter((y) => y !== null && y !== undefined) : []));
@@ -141,14 +142,14 @@ function drawPanel(target, look, { onRange, onCursor }) {
       span = isTime ? chooseSpan((high - low) / room[0]) : chooseStep((high - low) / room[0], axis === "step");
       return listTicks(low, high, span);
     },
-    values: (self, splits) => (isTime ? showMoments(splits, span) : splits.map(isLogX ? showLogTick : showTick)),
+    values: (self, splits) => (isTime ? showMoments(splits, span) : isLogX ? showLogTicks(splits) : showTicks(splits)),
   };
   const yAxis = {
     ...style,
     scale: "y",
     space: 34,
     splits: (self, number, low, high) => (isLogY ? listLogTicks(low, high, room[1]) : listTicks(low, high, chooseStep((high - low) / room[1]))),
-    values: (self, splits) => splits.map((y) => (!limits ? "" : isLogY ? showLogTick(y) : showTick(y))),
+    values: (self, splits) => (!limits ? splits.map(() => "") : isLogY ? showLogTicks(splits) : showTicks(splits)),
     size(self, values) {
       const longest = Math.max(0, ...(values ?? []).map((text) => text.length));
       return 14 + Math.ceil(longest * 6.6);

@@ -197,7 +197,7 @@ function listNotes() {
 function showX(x) {
   const value = state.isLogX ? 10 ** x : x;
   return isTime() ? `${new Date(value * 1000).toISOString().replace("T", " ").slice(0, 19)} UTC`
-    : `${nameAxis(state.axis)} ${showTick(Number(value.toPrecision(6)))}`;
+    : `${nameAxis(state.axis)} ${showTicks([Number(value.toPrecision(6))])}`;
 }
 
 // the place of "time", and of means over it

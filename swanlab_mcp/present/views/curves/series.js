@@ -7,7 +7,7 @@ const AXES = ["step", "relative_time", "time"];
 const END = 1e299;
 const ROUNDING = 2 ** -23; // of float32: smaller differences count as none
 // the rule of analysis/bands.py: points that squash the others are outside the limits
-const CUT = 0.02, WORTH = 2, UNLIKE = 100;
+const CUT = 0.02, WORTH = 2, UNLIKE = 100, BEFORE = 0.1;
 
 function readCurves(data) {
   return data.curves.map((one, number) => {
@@ -130,16 +130,22 @@ function chooseLimits(values, kept) {
 }
 
 // the rule of analysis/bands.py: curves that explode are outside the limits; return the others
-function listCalm(curves) {
+function listCalm(curves, worse) {
   const limits = curves.map((curve) => (curve.length ? chooseLimits(curve, curve.slice(-1)) : [0, 0]));
+  const pick = (sizes, most) => curves.flatMap((curve, at) => (curve.length && most && sizes[at] <= most ? [at] : []));
   const heights = limits.map(([low, high]) => high / 2 - low / 2);
   const usual = heights.filter((_, at) => curves[at].length).sort((one, other) => one - other);
-  const most = usual.length ? UNLIKE * usual[(usual.length - 1) >> 1] : 0;
-  const calm = limits.filter((_, at) => curves[at].length && heights[at] <= most);
-  if (!most || !calm.length) return curves.map((_, at) => at);
-  const [low, high] = [Math.min(...calm.map(([least]) => least)), Math.max(...calm.map(([, greatest]) => greatest))];
+  const inside = keepOutside(curves, limits, pick(heights, usual.length ? UNLIKE * usual[(usual.length - 1) >> 1] : 0), 0.5);
+  const sizes = limits.map(([low, high]) => Math.max(Math.abs(low), Math.abs(high)));
+  const small = worse ? pick(sizes, UNLIKE * Math.min(...sizes.filter((size) => size))) : [];
+  const others = keepOutside(curves, limits, small, BEFORE);
+  return inside.filter((at) => small.includes(at) || others.includes(at) || !(worse * (limits[at][0] / 2 + limits[at][1] / 2) > 0));
+}
+
+function keepOutside(curves, limits, calm, share) {
+  const [low, high] = [Math.min(...calm.map((at) => limits[at][0])), Math.max(...calm.map((at) => limits[at][1]))];
   return curves.flatMap((curve, at) =>
-    (curve.length && heights[at] <= most) || 2 * curve.filter((y) => low <= y && y <= high).length < curve.length ? [at] : []);
+    !calm.length || calm.includes(at) || curve.filter((y) => low <= y && y <= high).length < share * curve.length ? [at] : []);
 }
 
 function widen(low, high) {

@@ -8,9 +8,15 @@ function showValue(value) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(6))) : String(value);
 }
 
-function showTick(value) {
-  const text = Math.abs(value) < 1e7 ? String(Number(value.toPrecision(10))) : Number(value.toPrecision(4)).toExponential();
-  return text.replace("e+", "e").replaceAll("-", "−");
+// return the texts of ticks in one form: all numbers, or all with powers of ten
+function showTicks(values, isLog) {
+  const sizes = values.map(Math.abs).filter((size) => size);
+  const isLong = sizes.length && (Math.max(...sizes) >= 1e7 || (isLog ? Math.min(...sizes) : Math.max(...sizes)) < 1e-4);
+  return values.map((value) => {
+    const short = Number(value.toPrecision(10));
+    const text = isLong && short !== (isLog ? 1 : 0) ? short.toExponential() : String(short);
+    return text.replace("e+", "e").replaceAll("-", "−");
+  });
 }
 
 function showMoment(x, seconds) {
@@ -61,6 +67,6 @@ function listLogTicks(low, high, count) {
   return powers.flatMap((power) => [1, 2, 5].map((digit) => power + Math.log10(digit))).filter((one) => one >= low && one <= high);
 }
 
-function showLogTick(power) {
-  return showTick(Number((10 ** power).toPrecision(6)));
+function showLogTicks(powers) {
+  return showTicks(powers.map((power) => Number((10 ** power).toPrecision(6))), true);
 }
