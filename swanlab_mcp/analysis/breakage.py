@@ -12,8 +12,16 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 from swanlab_mcp.core.models import Points, Summary
 
-__all__ = ["choose_training_losses", "find_breakage", "find_divergence", "find_reported_breakage", "may_have_broken"]
+__all__ = [
+    "LIKELY_LOSSES",
+    "choose_training_losses",
+    "find_breakage",
+    "find_divergence",
+    "find_reported_breakage",
+    "may_have_broken",
+]
 
+LIKELY_LOSSES = ("loss", "train/loss", "train_loss", "training_loss", "loss/train", "train/loss_epoch")
 _LOSSES = 3
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from swanlab_mcp.core.models import (
     ApiResponse,
@@ -24,12 +24,28 @@ from swanlab_mcp.core.models import (
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.server_info import ServerInfo, ServerRows
 
-__all__ = ["Backend", "ChooseKeys"]
+__all__ = ["FIRST", "Backend", "FurtherKeys"]
 
 T = TypeVar("T")
 
-# returns further metric keys whose summaries are needed, among those that the first experiments logged
-ChooseKeys = Callable[[Sequence[str]], Sequence[str]]
+# experiments of a list whose logged keys stand for those of all
+FIRST = 3
+
+
+class FurtherKeys(NamedTuple):
+    """Further metric keys whose summaries a question needs: `choose` selects them among the logged keys.
+
+    `likely` keys are requested before the logged keys are known. Lists of at most `few` experiments need none.
+    """
+
+    choose: Callable[[Sequence[str]], Sequence[str]]
+    likely: Sequence[str]
+    few: int = 0
+
+    def add(self, keys: Sequence[str], first: Mapping[str, Summary]) -> list[str]:
+        """Return the keys with those chosen for the whole summaries of the first few experiments."""
+        logged = list(dict.fromkeys(key for summary in first.values() for key in summary))
+        return list(dict.fromkeys([*keys, *self.choose(logged)]))
 
 
 class Backend(Protocol):
@@ -84,13 +100,13 @@ class Backend(Protocol):
         ref: ProjectRef,
         filters: Sequence[Filter],
         keys: Sequence[str] = (),
-        choose: ChooseKeys | None = None,
+        further: FurtherKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         """Return part of a project's experiments, with configs, that includes every match of the filters.
 
         The caller must apply the filters again, because the result may include other experiments and SwanLab compares
         differently. The summaries of the metrics `keys` are included: for thousands of experiments, this is faster than
-        two requests in turn. For more than 100 experiments, the backend may add the keys that `choose` returns.
+        two requests in turn. The backend may add `further` keys, among those that the first experiments logged.
         """
         ...
 

@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from swanlab_mcp.analysis.aggregation import Statistics, compute_statistics
-from swanlab_mcp.analysis.breakage import choose_training_losses
+from swanlab_mcp.analysis.breakage import LIKELY_LOSSES, choose_training_losses
 from swanlab_mcp.analysis.differences import flatten, freeze
 from swanlab_mcp.analysis.filtering import Candidate, check_fields, normalise_field, read_field
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say
@@ -112,7 +113,8 @@ async def aggregate_experiments(
     """
     group_by = [normalise_field(field) for field in group_by]
     _check_groups(group_by)
-    ref, choice = await choose_in_scope(client, project, username, filters, metrics, choose_training_losses)
+    further = FurtherKeys(choose_training_losses, LIKELY_LOSSES)
+    ref, choice = await choose_in_scope(client, project, username, filters, metrics, further)
     experiments, summaries = choice.experiments, choice.summaries
     metrics, missing = await _drop_missing(client, ref, choice, metrics)
     counted = [one for one in experiments if unfinished or one.state == "FINISHED"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
@@ -36,11 +36,11 @@ async def list_chosen(
     username: str,
     filters: Sequence[Filter],
     keys: Sequence[str] = (),
-    choose: ChooseKeys | None = None,
+    further: FurtherKeys | None = None,
 ) -> tuple[ProjectRef, Choice]:
     """Return a project, its experiments that meet the filters, and their summaries of the metrics `keys`."""
     ref = await resolve_project(client, project, username)
-    return ref, await choose_experiments(client, ref, filters, keys=keys, choose=choose)
+    return ref, await choose_experiments(client, ref, filters, keys=keys, further=further)
 
 
 async def choose_in_scope(
@@ -49,11 +49,11 @@ async def choose_in_scope(
     username: str,
     filters: Sequence[Filter],
     keys: Sequence[str] = (),
-    choose: ChooseKeys | None = None,
+    further: FurtherKeys | None = None,
 ) -> tuple[Scope, Choice]:
     """Return one or several projects, their experiments that meet the filters, and their summaries of `keys`."""
     ref, notes = await resolve_scope(client, project, username)
-    choice = await choose_experiments(client, ref, filters, keys=keys, choose=choose)
+    choice = await choose_experiments(client, ref, filters, keys=keys, further=further)
     return ref, choice._replace(notes=[*notes, *choice.notes])
 
 

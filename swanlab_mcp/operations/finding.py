@@ -17,9 +17,9 @@ from swanlab_mcp.analysis.filtering import (
     sort_candidates,
 )
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.concurrency import yield_often
+from swanlab_mcp.core.concurrency import gather, yield_often
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
@@ -114,11 +114,11 @@ async def choose_experiments(
     *,
     descending: bool = False,
     keys: Sequence[str] = (),
-    choose: ChooseKeys | None = None,
+    further: FurtherKeys | None = None,
 ) -> Choice:
     """Return the experiments that meet all filters, sorted, with their summaries of the metrics `keys`.
 
-    For more than 100 experiments, summaries of the keys that `choose` returns are added. Raises InvalidArgument or
+    Summaries of `further` keys are added. Raises InvalidArgument or
     NotFound for a wrong filter. SwanLab narrows the list if it can; if the narrowed list is empty or has an unknown
     field, all experiments are read before this is reported.
     """
@@ -131,7 +131,7 @@ async def choose_experiments(
     fields = [condition.field for condition in filters] + ([sort] if sort else [])
     # experiments that the filters exclude need no summary
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
-    answer = await read_narrowed(client, ref, filters, requested, None if filters else choose)
+    answer = await read_narrowed(client, ref, filters, requested, None if filters else further)
     narrowed = answer.data or Narrowed((), {})
     candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
     needs_machines = any(field in MACHINE_FIELDS for field in fields)
@@ -166,10 +166,8 @@ async def choose_experiments(
     summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:
         chosen = [one.experiment for one in matching]
-        known = await _add_keys(client, ref, chosen, keys, choose) if choose else keys
-        reported = await read_summaries(client, ref, chosen, known)
-        summaries = reported.data or {}
-        notes += reported.notes
+        summaries, known, about = await _summarise(client, ref, chosen, keys, further)
+        notes += about
     return Choice(matching, list(dict.fromkeys(notes)), summaries, known)
 
 
@@ -209,12 +207,34 @@ async def _name_originals(
     return named
 
 
-async def _add_keys(
-    client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], keys: Sequence[str], choose: ChooseKeys
-) -> Sequence[str]:
-    if len(experiments) <= FEW:
-        return keys
-    return list(dict.fromkeys([*keys, *choose(await list_summarised_keys(client, ref, experiments))]))
+async def _summarise(
+    client: SwanLabClient,
+    ref: Scope,
+    experiments: Sequence[Experiment],
+    keys: Sequence[str],
+    further: FurtherKeys | None,
+) -> tuple[Mapping[str, Summary], Sequence[str], Sequence[str]]:
+    """Return summaries of the keys and `further` keys, these keys, and notes."""
+    if further is None or len(experiments) <= further.few:
+        reported = await read_summaries(client, ref, experiments, keys)
+        return reported.data or {}, keys, reported.notes
+    firsts: dict[str, list[Experiment]] = {}
+    for one in experiments:
+        firsts.setdefault(one.cuid.rpartition("/")[0], []).append(one)
+    first = [one for some in firsts.values() for one in some[:FIRST]]
+    requested = list(dict.fromkeys([*keys, *further.likely]))
+    reported, logged = await gather(
+        read_summaries(client, ref, experiments, requested), read_summaries(client, ref, first)
+    )
+    summaries, whole, known = dict(reported.data or {}), logged.data or {}, keys
+    for some in firsts.values():
+        # projects may have different losses
+        known = further.add(known, {one.cuid: whole.get(one.cuid, {}) for one in some[:FIRST]})
+    if missing := [key for key in known if key not in requested]:
+        found = (await read_summaries(client, ref, experiments, missing)).data or {}
+        summaries = {cuid: {**summary, **found.get(cuid, {})} for cuid, summary in summaries.items()}
+    kept = {cuid: {key: summary[key] for key in known if key in summary} for cuid, summary in summaries.items()}
+    return kept, known, reported.notes
 
 
 async def list_summarised_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:

@@ -174,36 +174,30 @@ async def find_broken_members(
 ) -> tuple[Mapping[str, Breakage], list[str]]:
     """Return by cuid how experiments broke, and notes on the limits of the check.
 
-    Up to 3,000 experiments are checked by the last values of their training losses, and by points of up to 100 that may
-    have diverged.
+    Experiments are checked by the last values of their training losses, and up to 100 that may have diverged by points.
     """
-    if not metrics or not experiments:
+    if not metrics:
         return {}, []
     summaries = {one.cuid: choice.summaries.get(one.cuid, {}) for one in experiments}
-    losses, checked = choose_training_losses(choice.keys), experiments
-    if not losses:
-        losses, checked = (
-            choose_training_losses(await list_summarised_keys(client, ref, experiments)),
-            experiments[:_SUMMARISED],
-        )
-        found = (await read_summaries(client, ref, checked, losses)).data if losses else None
-        summaries |= {cuid: {**summaries[cuid], **summary} for cuid, summary in (found or {}).items()}
-    keys = list(dict.fromkeys([*metrics, *losses]))
-    known = {cuid: how for cuid, summary in summaries.items() if (how := find_reported_breakage(keys, summary))}
-    doubtful = [one for one in checked if one.cuid not in known and may_have_broken(keys, summaries[one.cuid], losses)]
+    # experiments of several projects may have different losses
+    losses = {keys: choose_training_losses(keys) for keys in {tuple(summary) for summary in summaries.values()}}
+    known: dict[str, Breakage] = {}
+    doubtful: list[Experiment] = []
+    for one in experiments:
+        summary = summaries[one.cuid]
+        own = losses[tuple(summary)]
+        keys = list(dict.fromkeys([*metrics, *own]))
+        if how := find_reported_breakage(keys, summary):
+            known[one.cuid] = how
+        elif may_have_broken(keys, summary, own):
+            doubtful.append(one)
+    keys = list(dict.fromkeys([*metrics, *(key for own in losses.values() for key in own)]))
     series = await read_series(client, ref, doubtful[:_READ], keys, exact=False)
     for one, points in zip(doubtful, series, strict=False):
-        how = next(filter(None, (find_breakage(key, points, losses) for key in metrics)), None)
+        own = losses[tuple(summaries[one.cuid])]
+        how = next(filter(None, (find_breakage(key, points, own) for key in metrics)), None)
         known |= {one.cuid: how} if how else {}
     notes: list[str] = []
-    if len(checked) < len(experiments):
-        notes.append(
-            say(
-                "Not all experiments were checked for broken training losses ({count} of {total}); add filters.",
-                count=len(checked),
-                total=len(experiments),
-            )
-        )
     if len(doubtful) > len(series):
         notes.append(
             say(

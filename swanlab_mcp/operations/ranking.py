@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from swanlab_mcp.analysis.breakage import choose_training_losses
+from swanlab_mcp.analysis.breakage import LIKELY_LOSSES, choose_training_losses
 from swanlab_mcp.analysis.differences import find_ignored
 from swanlab_mcp.analysis.leaderboard import order_results
 from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key
 from swanlab_mcp.analysis.noise import Scatter
 from swanlab_mcp.analysis.standings import Field, Standing, choose_columns, measure_noise, name_settings
+from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page
@@ -33,6 +34,7 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.choice import choose_in_scope, leave_out_projects
 from swanlab_mcp.operations.copies import FEW_COPIES, note_copies
+from swanlab_mcp.operations.finding import FEW
 from swanlab_mcp.operations.health import HealthCheck
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.reached import Reached, read_reached
@@ -99,7 +101,8 @@ async def rank_experiments(
     """
     kind = describe_key(metric)
     keys = [metric] if at in ("best", "last") else ()
-    ref, choice = await choose_in_scope(client, project, username, filters, keys, choose_training_losses)
+    further = FurtherKeys(choose_training_losses, LIKELY_LOSSES, FEW)
+    ref, choice = await choose_in_scope(client, project, username, filters, keys, further)
     choice = leave_out_projects(ref, choice, metric) if keys else choice
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
     if not experiments:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from swanlab_mcp.client.base import Backend, ChooseKeys
+from swanlab_mcp.client.base import Backend, FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import SwanLabError
@@ -116,13 +116,13 @@ async def read_narrowed(
     ref: Scope,
     filters: Sequence[Filter],
     keys: Sequence[str] = (),
-    choose: ChooseKeys | None = None,
+    further: FurtherKeys | None = None,
 ) -> ApiResponse[Narrowed]:
     """Return the experiments that the backends narrow by the filters; those of several projects have paths as ids."""
 
     async def ask(one: ProjectRef) -> ApiResponse[Narrowed]:
         return await ask_about_project(
-            client, one, partial(client.at(one).narrow_experiments, choose=choose), filters, keys
+            client, one, partial(client.at(one).narrow_experiments, further=further), filters, keys
         )
 
     if isinstance(ref, ProjectRef):

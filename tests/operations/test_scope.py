@@ -165,6 +165,22 @@ async def test_statistics_equal_those_of_pandas(world: Settings, state: State, a
             assert row.get(name, math.nan) == pytest.approx(expected[theirs], rel=1e-9, abs=0, nan_ok=True), (key, name)
 
 
+async def test_training_losses_of_each_project_are_checked(world: Settings, state: State) -> None:
+    losses = ("loss", "train/loss", "train_loss", "train/ce_loss")
+    for number, loss in enumerate(losses):
+        project = state.add_project(state.workspaces[0], f"named{number}")
+        for name, end in (("sound", 0.5), ("lucky", math.nan)):
+            state.add_experiment(project, name, metrics={"val/acc": [(0, 0.1), (9, 0.8)], loss: [(0, 2.0), (9, end)]})
+    both = replace(world, log_dirs=(DEMO,))
+    arguments = {"group_by": ["project"], "metrics": ["val/acc"], "size": 50}
+    (alone,) = (await call(both, "aggregate_experiments", project="local/digits-mlp", **arguments))["data"]
+    for filters in ([], [{"field": "name", "op": "!=", "value": "another"}]):
+        reply = await call(both, "aggregate_experiments", project="*", filters=filters, **arguments)
+        left = {row["group"]["project"]: row.get("left_out") for row in reply["data"]}
+        assert [left[f"kites-test3/named{number}"] for number in range(len(losses))] == ["1 broken"] * len(losses)
+        assert left["local/digits-mlp"] == alone.get("left_out")
+
+
 async def test_crashes_are_counted_by_project(world: Settings, state: State) -> None:
     filters = [{"field": "state", "op": "=", "value": "CRASHED"}]
     reply = await call(world, "aggregate_experiments", project=EVERY, group_by=["project"], filters=filters)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
 from swanlab_mcp.client.cloud.fields import get_object, get_text, read_list, require
 from swanlab_mcp.client.cloud.listed_summaries import SUMMARIES_AT_ONCE, ListedSummaries
@@ -133,7 +133,7 @@ class CloudClient(MetricQueries):
         ref: ProjectRef,
         filters: Sequence[Filter],
         keys: Sequence[str] = (),
-        choose: ChooseKeys | None = None,
+        further: FurtherKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         """Let SwanLab apply the filters that it supports; read missing configs only if the whole list costs more."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
@@ -146,11 +146,11 @@ class CloudClient(MetricQueries):
         if not keys:
             answer = await self.list_experiments(ref)
             return ApiResponse(data=Narrowed(answer.data or (), {}))
-        return ApiResponse(data=await self._list_summarised(ref, keys, choose))
+        return ApiResponse(data=await self._list_summarised(ref, keys, further))
 
-    async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str], choose: ChooseKeys | None) -> Narrowed:
+    async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str], further: FurtherKeys | None) -> Narrowed:
         """Return all experiments of a project; fetch summaries while further pages are pending."""
-        collected = ListedSummaries(self._references, self._summaries, ref, keys, choose)
+        collected = ListedSummaries(self._references, self._summaries, ref, keys, further)
         experiments: list[Experiment] = []
 
         async def read_list_of_all() -> None:
@@ -161,7 +161,7 @@ class CloudClient(MetricQueries):
             await self._references.find_project_id(ref)
 
         await gather(read_list_of_all(), look_up())
-        collected.remember()
+        await collected.finish()
         # a second reading may lack some experiments of the first
         found = {one.cuid: collected.found[one.cuid] for one in experiments}
         return Narrowed(experiments, found, keys=collected.keys)

@@ -8,11 +8,9 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.cache import CAPACITY, AnswerCache, Part, weigh_parts
 from swanlab_mcp.client.cloud.api import CloudClient
-from swanlab_mcp.client.cloud.listed_summaries import FIRST, add_keys
-from swanlab_mcp.client.cloud.paging import LARGEST_PAGE
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
@@ -109,7 +107,7 @@ class CachedClient(CloudClient):
         ref: ProjectRef,
         filters: Sequence[Filter],
         keys: Sequence[str] = (),
-        choose: ChooseKeys | None = None,
+        further: FurtherKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         """Fetch experiments and summaries together if the list is not cached; otherwise fetch only the missing part."""
         if filters and not self.answers.recall(_name_list(ref), ref):
@@ -124,9 +122,9 @@ class CachedClient(CloudClient):
             narrowed = answer.data or Narrowed((), {})
         elif keys and not self.answers.knows(ref):
             return await self.answers.ask(
-                ("summarised", ref, *keys, choose),
+                ("summarised", ref, *keys, further),
                 ref,
-                partial(super().narrow_experiments, ref, (), keys, choose),
+                partial(super().narrow_experiments, ref, (), keys, further),
                 lambda answer, requested: self.answers.see(ref, answer.data.experiments, requested, is_whole=True),
                 lambda answer: _take_apart(ref, answer.data),
             )
@@ -136,9 +134,9 @@ class CachedClient(CloudClient):
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
             return ApiResponse(data=narrowed, notes=answer.notes)
-        if choose and len(narrowed.experiments) > LARGEST_PAGE:
+        if further and len(narrowed.experiments) > further.few:
             first = await self.get_summaries(ref, narrowed.experiments[:FIRST])
-            keys = add_keys(keys, choose, first.data or {})
+            keys = further.add(keys, first.data or {})
         reported = await self.get_summaries(ref, narrowed.experiments, keys)
         return ApiResponse(
             data=narrowed._replace(summaries=reported.data or {}, keys=keys), notes=[*answer.notes, *reported.notes]

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.cloud.paging import LARGEST_PAGE
 from swanlab_mcp.client.cloud.references import References
 from swanlab_mcp.client.cloud.summaries import Summaries
 from swanlab_mcp.client.cloud.wire import read_reference
 from swanlab_mcp.core import progress
+from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.models import Summary
 from swanlab_mcp.core.refs import ProjectRef
 
-__all__ = ["FIRST", "SUMMARIES_AT_ONCE", "ListedSummaries", "add_keys"]
+__all__ = ["SUMMARIES_AT_ONCE", "ListedSummaries"]
 
-FIRST = 3
 SUMMARIES_AT_ONCE = 300
 
 
 class ListedSummaries:
     """Collects the summaries of the metrics `keys`, by cuid in `found`.
 
-    If the list has several pages, `choose` adds keys among those that its first experiments logged.
+    `further` keys are added among those that the first experiments of the list logged.
     """
 
     def __init__(
@@ -33,14 +32,14 @@ class ListedSummaries:
         summaries: Summaries,
         ref: ProjectRef,
         keys: Sequence[str],
-        choose: ChooseKeys | None,
+        further: FurtherKeys | None,
     ) -> None:
         self._references, self._summaries, self._ref = references, summaries, ref
-        self._choose = choose
-        self._are_keys_chosen = asyncio.Event()
+        self._further = further
+        self._requested = list(keys)
         self._has_first = False
         self._waiting: list[dict[str, Any]] = []
-        self._listed: list[dict[str, Any]] = []
+        self._listed: dict[str, dict[str, Any]] = {}
         self._stage: progress.Stage | None = None
         self.keys = list(keys)
         self.found: dict[str, Summary] = {}
@@ -51,21 +50,31 @@ class ListedSummaries:
         self._waiting.extend(items)
         is_first, self._has_first = not self._has_first, True
         batch = self._cut_batch(is_last=is_last)
-        if is_first:
-            await self._choose_keys(items, total)
-        if not batch:
-            return
-        project_id = await self._references.find_project_id(self._ref)
-        references = [read_reference(item, project_id) for item in batch]
-        await self._are_keys_chosen.wait()
-        self._listed += references
-        self.found.update(await self._summaries.read(references, self.keys))
-        if total > SUMMARIES_AT_ONCE:
+        if is_first and items and self._further and total > self._further.few:
+            self._requested = list(dict.fromkeys([*self.keys, *self._further.likely]))
+            await gather(self._choose_keys(items, self._further), self._read(batch))
+        else:
+            await self._read(batch)
+        if batch and total > SUMMARIES_AT_ONCE:
             await own.advance(len(batch))
 
-    def remember(self) -> None:
-        """Keep the ids of the list, so that questions about its experiments need no lookup."""
-        self._references.remember(self._ref, self._listed)
+    async def finish(self) -> None:
+        """Read the chosen keys that were not likely, drop the likely keys that were not chosen, and keep the ids.
+
+        With the ids of the list, questions about its experiments need no lookup.
+        """
+        references = list(self._listed.values())
+        self._references.remember(self._ref, references)
+        if missing := [key for key in self.keys if key not in self._requested]:
+            starts = range(0, len(references), SUMMARIES_AT_ONCE)
+            batches = [references[start : start + SUMMARIES_AT_ONCE] for start in starts]
+            for answer in await gather(*(self._summaries.read(batch, missing) for batch in batches)):
+                for cuid, summary in answer.items():
+                    self.found[cuid] = {**self.found[cuid], **summary}
+        if not set(self._requested) <= set(self.keys):
+            self.found = {
+                cuid: {key: summary[key] for key in self.keys if key in summary} for cuid, summary in self.found.items()
+            }
 
     def _cut_batch(self, *, is_last: bool) -> list[dict[str, Any]]:
         if is_last:
@@ -77,15 +86,15 @@ class ListedSummaries:
         self._waiting.clear()
         return batch
 
-    async def _choose_keys(self, items: list[dict[str, Any]], total: int) -> None:
-        if self._choose and items and total > LARGEST_PAGE:
-            project_id = await self._references.find_project_id(self._ref)
-            first = await self._summaries.read([read_reference(item, project_id) for item in items[:FIRST]])
-            self.keys = add_keys(self.keys, self._choose, first)
-        self._are_keys_chosen.set()
+    async def _read(self, batch: list[dict[str, Any]]) -> None:
+        if not batch:
+            return
+        project_id = await self._references.find_project_id(self._ref)
+        references = [read_reference(item, project_id) for item in batch]
+        self._listed |= {one["experimentId"]: one for one in references}
+        self.found.update(await self._summaries.read(references, self._requested))
 
-
-def add_keys(keys: Sequence[str], choose: ChooseKeys, first: Mapping[str, Summary]) -> list[str]:
-    """Return the keys with those that `choose` adds for the first experiments."""
-    logged = list(dict.fromkeys(key for summary in first.values() for key in summary))
-    return list(dict.fromkeys([*keys, *choose(logged)]))
+    async def _choose_keys(self, items: list[dict[str, Any]], further: FurtherKeys) -> None:
+        project_id = await self._references.find_project_id(self._ref)
+        first = await self._summaries.read([read_reference(item, project_id) for item in items[:FIRST]])
+        self.keys = further.add(self.keys, first)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from cachetools import LRUCache
 
-from swanlab_mcp.client.base import ChooseKeys
+from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.copies import FailedRank, LocalCopy
 from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project, note_all_open
@@ -128,10 +128,12 @@ class OfflineClient:
         ref: ProjectRef,
         filters: Sequence[Filter],  # noqa: ARG002 the caller applies them
         keys: Sequence[str] = (),
-        choose: ChooseKeys | None = None,  # noqa: ARG002 reading summaries later costs the same
+        further: FurtherKeys | None = None,
     ) -> ApiResponse[Narrowed]:
         answer = await self.list_experiments(ref)
         experiments = answer.data or []
+        if further and len(experiments) > further.few:
+            keys = further.add(keys, (await self.get_summaries(ref, experiments[:FIRST])).data or {})
         reported = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
         narrowed = Narrowed(experiments, reported.data or {}, keys=keys)
         return ApiResponse(data=narrowed, notes=[*answer.notes, *reported.notes])
