@@ -52,7 +52,7 @@ COMMANDS = {
     "find_similar_experiments": "project=digits-mlp 'config=lr=0.2' metric=val/acc size=3",
     "forecast_experiment": "project=digits-mlp exp_cuid=lr-1 metric=val/loss as_of_step=16",
     "whats_new": "project=digits-mlp since=2026-11-23T08:02:00Z",
-    "wait_for_experiments": "project=digits-mlp timeout=5",
+    "wait_for_experiments": "project=digits-mlp timeout=1",
     "get_media": "project=digits-mlp exp_cuid=lr-0.1 keys=val/confusion steps=40 -o confusion.png",
 }
 

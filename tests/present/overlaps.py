@@ -41,8 +41,9 @@ _HOW: Sequence[Mapping[str, Any]] = (
 def measure_overlaps(figure: Any) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the pairs of texts whose boxes overlap, and the texts that overlap anything else or leave the picture."""
     renderer = figure.canvas.get_renderer()
+    outside = set(_find_labels_outside(figure))
     texts = [one for one in figure.findobj(Text) if one.get_visible() and one.get_text().strip()]
-    boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts if _is_drawn(one)]
+    boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts if one not in outside]
     pairs = [
         (one, other)
         for place, (one, box) in enumerate(boxes)
@@ -54,15 +55,14 @@ def measure_overlaps(figure: Any) -> tuple[list[tuple[str, str]], list[str]]:
     return pairs, lost + [text for text, box in boxes if any(box.padded(-1).overlaps(other) for other in others)]
 
 
-def _is_drawn(text: Any) -> bool:
-    """Return whether a text is not the label of a tick outside the limits."""
-    for axes in text.figure.axes:
+def _find_labels_outside(figure: Any) -> Iterator[Any]:
+    """Yield the labels of ticks outside the limits, which are not drawn."""
+    for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-                if text in (tick.label1, tick.label2):
-                    return bool(low <= tick.get_loc() <= high)
-    return True
+                if not low <= tick.get_loc() <= high:
+                    yield from (tick.label1, tick.label2)
 
 
 def _find_lines(figure: Any) -> Iterator[Bbox]:

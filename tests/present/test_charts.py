@@ -52,10 +52,18 @@ def open_picture(chart: Chart) -> Image.Image:
     return image.convert("RGB")
 
 
+def read_colours(image: Image.Image) -> Any:
+    """Return each colour of a picture with the number of its pixels."""
+    return image.getcolors(image.width * image.height)
+
+
 def count_pixels(chart: Chart, colour: str) -> int:
     wanted = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    pixels: Any = open_picture(chart).get_flattened_data()
-    return sum(all(abs(one - other) <= 24 for one, other in zip(pixel, wanted, strict=True)) for pixel in pixels)
+    return sum(
+        count
+        for count, found in read_colours(open_picture(chart))
+        if all(abs(one - other) <= 24 for one, other in zip(found, wanted, strict=True))
+    )
 
 
 def make_noise(seed: int, size: int) -> list[float]:
@@ -299,7 +307,7 @@ def test_ticks_of_nearly_equal_values_fit(noise: float) -> None:
 FRAMEWORKS = sorted({case.framework for case in draw_cases(0)})
 
 
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_texts_of_frameworks_overlap_nothing(framework: str, every: int) -> None:
     assert len(FRAMEWORKS) >= 10

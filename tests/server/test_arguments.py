@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -23,6 +24,8 @@ ONE = {**PROJECT, "exp_cuid": "lr-0.1"}
 TWO = {**PROJECT, "exp_cuids": ["lr-0.1", "lr-1"]}
 CURVES = {**TWO, "keys": ["val/loss"]}
 EXAMPLES = read_examples(IN_DEMO, [entry for entry in TOOLS if not entry.shows_pictures])
+# shared by the tests of a tool
+FEWEST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
 
 async def ask(tool: str, arguments: dict[str, Any]) -> Any:
@@ -37,19 +40,22 @@ def drop_ages(text: str) -> str:
 
 async def check_same(tool: str, arguments: dict[str, Any], plain: dict[str, Any]) -> None:
     async with session(DEMO) as client:
-        result, expected = await client.call_tool(tool, arguments), await client.call_tool(tool, plain)
+        result, expected = await asyncio.gather(client.call_tool(tool, arguments), client.call_tool(tool, plain))
     assert not expected.is_error, text_of(expected)
     assert drop_ages(text_of(result)) == drop_ages(text_of(expected))
 
 
 async def find_fewest(tool: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a tool's arguments, and the fewest of its example's arguments that it accepts."""
+    if tool in FEWEST:
+        return FEWEST[tool]
     async with session(DEMO) as client:
         (listed,) = [one for one in (await client.list_tools()).tools if one.name == tool]
         wanted = {*listed.input_schema.get("required", ()), "project", "timeout"}
         fewest = {name: value for name, value in EXAMPLES[tool].items() if name in wanted}
         refused = (await client.call_tool(tool, fewest)).is_error
-    return listed.input_schema["properties"], EXAMPLES[tool] if refused else fewest
+    FEWEST[tool] = listed.input_schema["properties"], EXAMPLES[tool] if refused else fewest
+    return FEWEST[tool]
 
 
 @pytest.mark.parametrize("filling", [None, ""])
