@@ -52,8 +52,8 @@ class Forecast(NamedTuple):
     """The expected value at the horizon and the bounds of its 90 % interval.
 
     `cohort`: the number of finished curves used; 0: only the curve itself. `ends`: their values at the horizon.
-    `chance_best`: the probability of an end better than all these, or `None` if unknown. `is_lost`: even the
-    better bound of the interval misses their best tenth.
+    `chance_best`: the probability of an end better than all these, or `None` if unknown. `is_lost`: even the better
+    bound of the interval misses their best tenth, also if the curve surprises as much as any of that tenth did.
     """
 
     expected: float
@@ -103,7 +103,8 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
     )
     scores = [error / scale for error, scale in zip(errors, scales, strict=False)]
     expected, scale = guesses[-1], scales[-1]
-    half = _choose_score(scores) * scale
+    # a cohort without any error says nothing about a curve unlike it
+    half = _choose_score(scores) * scale or max(abs(expected - level), abs(expected - median(ends)))
     low = expected - half
     if min(map(min, [*courses, ends])) >= 0:
         low = max(low, 0.0)
@@ -113,9 +114,23 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
     sign = 1 if mode == "min" else -1
     best = min(sign * end for end in ends)
     better = sum(sign * (expected + score * scale) < best for score in scores)
-    limit = sorted(sign * end for end in ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
-    is_lost = sign * expected - half > limit
+    is_lost = _is_lost([sign * end for end in ends], [sign * guess for guess in guesses], scales, half)
     return found._replace(chance_best=(better + 0.5) / (len(scores) + 1), is_lost=is_lost)
+
+
+def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[float], half: float) -> bool:
+    """Return whether a curve (the last guess and scale) will miss the best tenth of the ends; small values are better.
+
+    The interval alone would kill a tenth of the late risers, so the largest surprise of the best curves counts too.
+    If most ends tie with the best tenth, missing it is the exception and cannot be forecast from the others.
+    """
+    limit = sorted(ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
+    surprises = [
+        (guess - end) / scale for end, guess, scale in zip(ends, guesses, scales, strict=False) if end <= limit
+    ]
+    if len(surprises) > len(ends) / 2:
+        return False
+    return guesses[-1] - max(half, max(surprises) * scales[-1]) > limit
 
 
 def _choose_score(scores: Sequence[float]) -> float:

@@ -38,6 +38,34 @@ def test_kill_advice_spares_the_later_top_tenth(found: list[Outcome]) -> None:
     assert statistics.fmean(one.is_killed for one in found) >= 0.5
 
 
+def draw_late_risers(seed: int, count: int = 40, rising: int = 4) -> list[Course]:
+    """Draw losses of which a tenth look like the others until 60 of 80 steps, then fall below all of them."""
+    source = random.Random(seed)
+    drawn: list[Course] = []
+    for place in range(count):
+        level = source.uniform(0.5, 1.0)
+        ends = source.uniform(0.1, 0.2) if place < rising else level
+        values = [(level if step < 60 else ends) + 1 / (1 + step) + source.gauss(0, 0.01) for step in range(80)]
+        drawn.append(Course(range(80), values, {}))
+    return drawn
+
+
+def test_kill_advice_spares_late_risers_if_the_cohort_has_seen_some() -> None:
+    found = [one for seed in range(2) for one in judge(draw_late_risers(seed), "min", 0.4)]
+    assert sum(one.is_top for one in found) == 8
+    assert not [one for one in found if one.is_top and one.is_killed]
+
+
+def test_no_kill_advice_if_most_ends_tie_with_the_best() -> None:
+    solved = [Course(range(101), [min(1.0, step / (5 + place)) for step in range(101)], {}) for place in range(20)]
+    failed = [Course(range(101), [step / (400 + place) for step in range(101)], {}) for place in range(30)]
+    late = Course(range(41), [step / 100 for step in range(41)], {})
+    found = forecast(late, solved, 100, "max")
+    assert not found.is_lost
+    assert found.low < 0.5 < found.expected < 1 <= found.high
+    assert forecast(late, [*solved[:10], *failed], 100, "max").is_lost
+
+
 def test_larger_is_better_mirrors_smaller_is_better() -> None:
     *others, one = draw_trainings(3, 12)
     seen = Course(one.steps[:30], one.values[:30], one.config)
