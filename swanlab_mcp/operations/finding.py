@@ -46,10 +46,9 @@ from swanlab_mcp.operations.reading import read_narrowed, read_summaries
 from swanlab_mcp.operations.refusals import word_refusals
 from swanlab_mcp.operations.scope import link_scope, resolve_scope
 
-__all__ = ["FEW", "Choice", "choose_experiments", "find_experiments", "list_summarised_keys"]
+__all__ = ["FEW", "Choice", "choose_experiments", "find_experiments", "list_keys_by_project", "list_summarised_keys"]
 
 FEW = 100
-_ASKED_FOR_KEYS = 3
 _MASKABLE = ("name", "description", "group", "job", "labels")
 
 
@@ -218,18 +217,14 @@ async def _summarise(
     if further is None or len(experiments) <= further.few:
         reported = await read_summaries(client, ref, experiments, keys)
         return reported.data or {}, keys, reported.notes
-    firsts: dict[str, list[Experiment]] = {}
-    for one in experiments:
-        firsts.setdefault(one.cuid.rpartition("/")[0], []).append(one)
-    first = [one for some in firsts.values() for one in some[:FIRST]]
     requested = list(dict.fromkeys([*keys, *further.likely]))
-    reported, logged = await gather(
-        read_summaries(client, ref, experiments, requested), read_summaries(client, ref, first)
+    reading: list[Any] = await gather(
+        read_summaries(client, ref, experiments, requested), list_keys_by_project(client, ref, experiments)
     )
-    summaries, whole, known = dict(reported.data or {}), logged.data or {}, keys
-    for some in firsts.values():
-        # projects may have different losses
-        known = further.add(known, {one.cuid: whole.get(one.cuid, {}) for one in some[:FIRST]})
+    reported: ApiResponse[dict[str, Summary]] = reading[0]
+    logged: Sequence[Sequence[str]] = reading[1]
+    summaries = reported.data or {}
+    known = list(dict.fromkeys([*keys, *(key for own in logged for key in further.choose(own))]))
     if missing := [key for key in known if key not in requested]:
         found = (await read_summaries(client, ref, experiments, missing)).data or {}
         summaries = {cuid: {**summary, **found.get(cuid, {})} for cuid, summary in summaries.items()}
@@ -238,9 +233,22 @@ async def _summarise(
 
 
 async def list_summarised_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
-    """Return the metric keys of the first few experiments, at the cost of one request."""
-    answer = await read_summaries(client, ref, experiments[:_ASKED_FOR_KEYS])
-    return list(dict.fromkeys(key for summary in (answer.data or {}).values() for key in summary))
+    """Return the metric keys of the first few experiments of each project, at the cost of one request for each."""
+    return list(dict.fromkeys(key for own in await list_keys_by_project(client, ref, experiments) for key in own))
+
+
+async def list_keys_by_project(
+    client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]
+) -> list[Sequence[str]]:
+    """Return the metric keys of the first few experiments of each project."""
+    firsts: dict[str, list[Experiment]] = {}
+    for one in experiments:
+        own = firsts.setdefault(one.cuid.rpartition("/")[0], [])
+        if len(own) < FIRST:
+            own.append(one)
+    answer = await read_summaries(client, ref, [one for own in firsts.values() for one in own])
+    found = answer.data or {}
+    return [list(dict.fromkeys(key for one in own for key in found.get(one.cuid, {}))) for own in firsts.values()]
 
 
 async def _read_candidates(

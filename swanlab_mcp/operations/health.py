@@ -17,8 +17,8 @@ from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import Scope
-from swanlab_mcp.operations.choice import list_logged_keys, read_series
-from swanlab_mcp.operations.finding import FEW, Choice, list_summarised_keys
+from swanlab_mcp.operations.choice import read_series
+from swanlab_mcp.operations.finding import FEW, Choice, list_keys_by_project
 from swanlab_mcp.operations.reading import read_summaries
 
 __all__ = ["HealthCheck", "HealthReader", "find_broken", "find_broken_members"]
@@ -53,7 +53,9 @@ class HealthReader:
         self._summaries: dict[str, Summary] = {
             one.cuid: choice.summaries.get(one.cuid, {}) for one in self._experiments
         }
-        self._losses = choose_training_losses(choice.keys)
+        # those of all projects, of which each project has its own
+        self._losses = [key for key in choice.keys if key != metric or choose_training_losses([key])]
+        self._own: dict[str, list[str]] = {}
         self._are_keys_known = False
         self._bare: set[int] = set()
         self._suspicious: set[int] = set()
@@ -97,18 +99,27 @@ class HealthReader:
 
     async def check_closely(self, places: Sequence[int]) -> None:
         """Check experiments by their summaries and by all their points."""
-        experiments = self._get(places)
-        losses = choose_training_losses(await list_logged_keys(self._client, self._ref, experiments))
-        self._losses = list(dict.fromkeys([*self._losses, *losses]))
-        await self._summarise(places, losses)
+        self._losses += await self._find_losses(places)
+        await self._summarise(places, self._losses)
         self._judge_summaries(places)
         # the summary shows the breakage, but not always its step
         await self._read_points([one for one in places if not (known := self.breakages[one]) or known.step is None])
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
-        """Return further training losses of the leading experiments."""
-        keys = await list_summarised_keys(self._client, self._ref, self._get(ranked[:_LEADERS]))
-        return [key for key in choose_training_losses(keys) if key not in self._losses]
+        """Return further training losses of the leading experiments of each project."""
+        logged = await list_keys_by_project(self._client, self._ref, self._get(ranked))
+        found = dict.fromkeys(key for keys in logged for key in choose_training_losses(keys))
+        return [key for key in found if key not in self._losses]
+
+    def _get_losses(self, place: int) -> list[str]:
+        """Return the training losses that an experiment's project has."""
+        home = self._experiments[place].cuid.rpartition("/")[0]
+        if home not in self._own:
+            logged: dict[str, set[str]] = {}
+            for cuid, summary in self._summaries.items():
+                logged.setdefault(cuid.rpartition("/")[0], set()).update(summary)
+            self._own = {one: [key for key in self._losses if key in keys] for one, keys in logged.items()}
+        return self._own[home]
 
     async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:
         """Check the summaries of further losses; points must be read once more."""
@@ -126,21 +137,30 @@ class HealthReader:
         answer = await read_summaries(self._client, self._ref, listed, losses)
         for cuid, summary in (answer.data or {}).items():
             self._summaries[cuid] = {**self._summaries[cuid], **summary}
+        self._own.clear()
 
     def _judge_summaries(self, places: Sequence[int]) -> None:
-        keys = list(dict.fromkeys([self._metric, *self._losses]))
         for place in places:
+            losses = self._get_losses(place)
+            keys = list(dict.fromkeys([self._metric, *losses]))
             summary = self._summaries[self._experiments[place].cuid]
             self.breakages[place] = find_reported_breakage(keys, summary) or self.breakages.get(place)
-            if may_have_broken(keys, summary, self._losses):
+            if may_have_broken(keys, summary, losses):
                 self._suspicious.add(place)
 
     async def _read_points(self, places: Sequence[int]) -> None:
-        keys, losses = list(dict.fromkeys([self._metric, *self._losses])), self._losses.copy()
         self._read.update(places)
-        series = await read_series(self._client, self._ref, self._get(places), keys, exact=False)
-        for place, one in zip(places, series, strict=True):
-            self.breakages[place] = find_breakage(self._metric, one, losses) or self.breakages.get(place)
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for place in places:
+            groups.setdefault(tuple(self._get_losses(place)), []).append(place)
+
+        async def read(losses: Sequence[str], own: Sequence[int]) -> None:
+            keys = list(dict.fromkeys([self._metric, *losses]))
+            series = await read_series(self._client, self._ref, self._get(own), keys, exact=False)
+            for place, one in zip(own, series, strict=True):
+                self.breakages[place] = find_breakage(self._metric, one, losses) or self.breakages.get(place)
+
+        await gather(*(read(losses, own) for losses, own in groups.items()))
 
     def _get(self, places: Sequence[int]) -> list[Experiment]:
         return [self._experiments[place] for place in places]

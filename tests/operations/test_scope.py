@@ -181,6 +181,20 @@ async def test_training_losses_of_each_project_are_checked(world: Settings, stat
         assert left["local/digits-mlp"] == alone.get("left_out")
 
 
+@pytest.mark.parametrize("count", [3, 60])
+async def test_ranking_checks_the_losses_of_each_project(settings: Settings, state: State, count: int) -> None:
+    for number, loss in enumerate(("loss", "train/loss", "train_loss", "train/ce_loss")):
+        project = state.add_project(state.workspaces[0], f"named{number}")
+        for place in range(count):
+            metrics = {"val/acc": [(0, 0.1), (9, 0.5 + place / 1000)], loss: [(0, 2.0), (9, 0.5)]}
+            state.add_experiment(project, f"sound{place}", metrics=metrics)
+        lucky = {"val/acc": [(0, 0.1), (9, 0.9 - number / 100)], loss: [(0, 2.0), (9, math.nan)]}
+        state.add_experiment(project, "lucky", metrics=lucky)
+    reply = await call(settings, "rank_experiments", project="kites-test3/named*", metric="val/acc", size=1)
+    assert reply["data"][0]["name"] == f"sound{count - 1}"
+    assert any(f"after the {4 * count} ranked experiments: 4 broken." in note for note in reply["notes"])
+
+
 async def test_crashes_are_counted_by_project(world: Settings, state: State) -> None:
     filters = [{"field": "state", "op": "=", "value": "CRASHED"}]
     reply = await call(world, "aggregate_experiments", project=EVERY, group_by=["project"], filters=filters)
