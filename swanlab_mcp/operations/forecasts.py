@@ -108,7 +108,11 @@ async def forecast_experiment(
     nearest = await asyncio.to_thread(_choose_nearest, experiment, reaching)
     series = await read_series(client, ref.parent, nearest, [metric], exact=False)
     courses = [_make_course(one.get(metric), other) for one, other in zip(series, nearest, strict=True)]
-    pairs = [(one, other) for one, other in zip(courses, nearest, strict=True) if one.steps and one.steps[0] <= step]
+    pairs = [
+        (one, other)
+        for one, other in zip(courses, nearest, strict=True)
+        if one.steps and one.steps[0] <= step and one.steps[-1] >= _USUAL * horizon
+    ]
     course = _make_course(shown, experiment)
     found = await asyncio.to_thread(forecast, course, [one for one, _ in pairs], horizon, wanted)
     levels = [get_value(one, step) for one, _ in pairs]

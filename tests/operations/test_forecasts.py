@@ -68,6 +68,15 @@ async def test_metric_that_became_nan_is_killed(settings: Settings, state: State
     assert "NaN" in found["reason"]
 
 
+async def test_broken_experiment_is_no_member_of_the_cohort(settings: Settings, state: State) -> None:
+    project = state.projects[-1]
+    points = [(step, 0.5 if step < 60 else math.nan) for step in range(80)]
+    state.add_experiment(project, "broken", cuid="broken", config={"lr": 0.1}, metrics={"val/loss": points})
+    found = await ask(settings)
+    assert "broken" not in found["cohort"]
+    assert (found["cohort_size"], found["rank_now"].partition("/")[2]) == (14, "15")
+
+
 async def test_few_finished_experiments_give_no_advice(settings: Settings, state: State) -> None:
     del state.projects[-1].experiments[1:-4]
     found = await ask(settings)
