@@ -41,7 +41,8 @@ OTHER_VALUES: tuple[dict[str, Any], ...] = (
     {"sharedKey": True, "allowWrites": True, "sso": {"enabled": True}, "secret": _SECRET},
     {"autoscaling": {"enabled": False}, "ingress": {"enabled": False}, "networkPolicy": {"enabled": False}},
     {"apiHost": "https://swanlab.example.org", "certificates": {"configMap": "ca"}, "options": ["--lang", "zh"]},
-    {"rate": 60, "nodeSelector": {"disk": "fast"}, "tolerations": [{"key": "lab", "operator": "Exists"}]},
+    {"rate": 60, "trustedProxies": ["10.244.0.0/16"], "nodeSelector": {"disk": "fast"}},
+    {"tolerations": [{"key": "lab", "operator": "Exists"}]},
 )
 
 

@@ -692,9 +692,11 @@ async def test_failing_app_is_an_error_and_frees_its_slot() -> None:
 def test_systemd_unit_and_compose_file_start_an_existing_command() -> None:
     root = Path(__file__).parents[2]
     compose = yaml.safe_load((root / "deploy" / "compose.yml").read_text(encoding="utf-8"))
-    unit = (root / "deploy" / "swanlab-mcp.service").read_text(encoding="utf-8")
+    unit = (root / "deploy" / "swanlab-mcp@.service").read_text(encoding="utf-8")
     (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
-    for words in (compose["services"]["mcp"]["command"].split(), line.split()[1:]):
+    program, *started, options = line.replace("%i", "1").split()
+    assert (program, options) == ("ExecStart=/opt/swanlab-mcp/bin/swanlab-mcp-server", "$OPTIONS")
+    for words in (compose["services"]["mcp"]["command"].split(), started):
         arguments = read_arguments(words)
         assert (arguments.command, arguments.transport) == ("serve", "http")
         assert arguments.allowed_host == ["mcp.example.org"]
