@@ -192,13 +192,16 @@ def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[
     must be related, because numbers of different settings often agree.
     """
     places = {name: {place for place, row in enumerate(rows) if name in row} for name in used}
+    most = max(1, _RARE * len(rows))
+    # few, while configs may have thousands of rare names
+    frequent = {name: held for name, held in places.items() if len(held) >= (1 - _RARE) * (len(rows) - most)}
     found: dict[str, str] = {}
     for other, held in places.items():
-        if not held or len(held) > max(1, _RARE * len(rows)):
+        if not held or len(held) > most:
             continue
         matching = [
             name
-            for name, usual in places.items()
+            for name, usual in frequent.items()
             if not held & usual
             and len(usual) >= (1 - _RARE) * (len(rows) - len(held))
             and _covers(
