@@ -338,7 +338,8 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]
 
 def _list_few(curve: Curve) -> list[bool]:
     """Return for each mean whether it lacks experiments of the group."""
-    return [count < max(curve.counts) for count in curve.counts]
+    most = max(curve.counts, default=0)
+    return [count < most for count in curve.counts]
 
 
 def _find_lonely(ys: Sequence[float]) -> list[int]:
