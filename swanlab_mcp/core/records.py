@@ -115,18 +115,17 @@ class Record(BaseModel):
 
 def list_columns(rows: Iterable[Iterable[str]]) -> list[str]:
     """Return the names in any of the rows; a name that earlier rows lack follows its predecessor in its own row."""
-    columns: list[str] = []
-    known: set[str] = set()
+    # each name with the next one, because rows may have thousands of names that no other row has
+    following: dict[str | None, str | None] = {None: None}
     for row in rows:
-        names = list(row)
-        if known.issuperset(names):
-            continue
-        place = 0
-        for name in names:
-            if name in known:
-                place = columns.index(name) + 1
-            else:
-                columns.insert(place, name)
-                known.add(name)
-                place += 1
+        before = None
+        for name in row:
+            if name not in following:
+                following[name], following[before] = following[before], name
+            before = name
+    columns: list[str] = []
+    last = None
+    while (name := following[last]) is not None:
+        columns.append(name)
+        last = name
     return columns
