@@ -97,6 +97,8 @@ class _Watch:
             await client.aclose()
 
     async def _watch(self, client: SwanLabClient) -> int:
+        from swanlab_mcp.operations.wait_cursor import withhold
+
         clock = asyncio.get_running_loop().time
         until, follow = self._arguments.until, self._arguments.follow
         ends = clock() + (self._arguments.wait or float("inf"))
@@ -110,7 +112,8 @@ class _Watch:
         )
         report(text)
         while True:
-            for one in found.met:
+            for place, one in enumerate(found.met):
+                self._cursor = withhold(found.cursor, found.ref, found.met[place + 1 :])
                 await self._handle(found, one)
             if found.met and not follow:
                 return self._choose_code()
@@ -138,13 +141,15 @@ class _Watch:
             timeout=round(seconds + 0.5) if seconds else 0,
             cursor=self._cursor,
         )
-        assert answer.data is not None
-        self._cursor = answer.data.cursor
-        return answer.data
+        found = answer.data
+        assert found is not None
+        if not found.met:
+            self._cursor = found.cursor
+        return found
 
     async def _handle(self, found: Awaited, met: Met) -> None:
         """Print what happened, and run the command with the facts; no shell reads them."""
-        facts = _list_facts(found, met)
+        facts = _list_facts(found, met, self._cursor)
         self._codes.add(_CODES.get(met.condition.kind, _MET))
         shown = ("CONDITION", "NAME", "EXPERIMENT", "STATE", "METRIC", "VALUE", "STEP")
         show(" | ".join(facts[name] for name in shown if facts[name]))
@@ -182,7 +187,7 @@ def _end_child(child: Process) -> None:
                 time.sleep(0.02)
 
 
-def _list_facts(found: Awaited, met: Met) -> Mapping[str, str]:
+def _list_facts(found: Awaited, met: Met, cursor: str) -> Mapping[str, str]:
     """Return the facts as texts without control characters, which are "" if they do not apply."""
     one = met.experiment
     facts = {
@@ -195,6 +200,6 @@ def _list_facts(found: Awaited, met: Met) -> Mapping[str, str]:
         "VALUE": "" if met.value is None else f"{met.value:.6g}",
         "STEP": "" if met.step is None else str(met.step),
         "SILENT": "" if met.silent is None else f"{met.silent:.0f}",
-        "CURSOR": found.cursor,
+        "CURSOR": cursor,
     }
     return {name: neutralise(value)[:_LONGEST_NAME] if name != "CURSOR" else value for name, value in facts.items()}

@@ -14,7 +14,7 @@ from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ProjectRef
 
-__all__ = ["OPEN", "Cursor", "read_cursor", "start_cursor", "write_cursor"]
+__all__ = ["OPEN", "Cursor", "read_cursor", "start_cursor", "withhold", "write_cursor"]
 
 OPEN = ("RUNNING", "UNKNOWN")
 _CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f]*)\.([0-9a-f:,]*)\.[0-9a-f]*")
@@ -90,6 +90,14 @@ def read_cursor(text: str, ref: ProjectRef) -> Cursor:
         say("This cursor was altered, or was not returned by wait_for_experiments for {project}.", project=ref),
         hint=say("Leave it out to start again."),
     )
+
+
+def withhold(text: str, ref: ProjectRef, left: Sequence[Met]) -> str:
+    """Return the cursor of a reply as if it had not reported the conditions of `left`."""
+    cursor = read_cursor(text, ref)
+    names = {_name(one.experiment, one.condition) for one in left}
+    running = cursor.running | {_digest(one.experiment.cuid) for one in left}
+    return write_cursor(cursor._replace(running=running, reported=cursor.reported - names), ref)
 
 
 def _get_creation(experiment: Experiment) -> int:

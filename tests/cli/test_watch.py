@@ -150,3 +150,25 @@ def test_signal_also_ends_a_program_that_hangs(host: str, state: State, action: 
         # the pipes close when the program has ended too
         process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_events_after_a_signal_are_neither_lost_nor_repeated(host: str, state: State) -> None:
+    before = find_cursor(watch(host, "--wait", "0.1").stderr)
+    find(state, "first").state = find(state, "second").state = "CRASHED"
+    hang = f"{sys.executable} -c 'import time; print(7, flush=True); time.sleep(600)'"
+    words = ["--no-cache", "--host", host, "watch", "night", "--cursor", before, "--exec", hang]
+    command = [sys.executable, "-m", "swanlab_mcp", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ(SWANLAB_API_KEY=KEY)) as process:
+        assert process.stdout
+        seen = process.stdout.readline()
+        while process.stdout.readline() != "7\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    done = watch(host, "--cursor", find_cursor(said))
+    assert done.returncode == 3, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert {one for one in ("first", "second") if f"night/{one}" in seen + done.stdout} == {"first", "second"}
