@@ -22,7 +22,7 @@ from swanlab_mcp.core.observation import observe
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.pending import PendingChange, pending
-from swanlab_mcp.present.views import CURVES, MIME_TYPE, read_curves
+from swanlab_mcp.present.views import CURVES, MIME_TYPE, REPORT, read_curves, read_report
 from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.binding import call_tool
 from swanlab_mcp.server.context import App
@@ -166,6 +166,16 @@ def _make_views() -> Apps:
             mime_type=MIME_TYPE,
             meta={"ui": {"prefersBorder": True}},
             fn=read_curves,
+        )
+    )
+    apps.add_resource(
+        FunctionResource(
+            uri=REPORT,
+            name="report",
+            title="Report",
+            description="The report that rank_experiments links to, for assistants that can show pages",
+            mime_type=MIME_TYPE,
+            fn=read_report,
         )
     )
     return apps

@@ -32,7 +32,7 @@ from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.operations.hiding import hiding
 from swanlab_mcp.operations.listing import get_stretch
 from swanlab_mcp.present.text import Reply
-from swanlab_mcp.present.views import DATA
+from swanlab_mcp.present.views import CURVES, DATA
 from swanlab_mcp.present.words import present
 from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.consent import ask_and_answer
@@ -160,10 +160,11 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
             answer = answer.model_copy(update={"notes": [*first, *answer.notes]})
         return answer, make_reply(app, answer, offset=offset, is_paged="page" in given, keep_last=keep_last)
 
-    if not entry.view and is_small(found):
+    is_drawn = entry.view == CURVES
+    if not is_drawn and is_small(found):
         return write()
     # masking and truncating run in a thread: other calls continue meanwhile, and the deadline includes this time
-    threads = _drawer if entry.view else None
+    threads = _drawer if is_drawn else None
     return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, write))
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from swanlab_mcp.core.models import ApiResponse
-from swanlab_mcp.present.views import CURVES
+from swanlab_mcp.present.views import CURVES, REPORT
 
 __all__ = ["ADMIN_TOOLS", "EVERY_TOOL", "TOOLS", "WRITE_TOOLS", "Operation", "ToolEntry"]
 
@@ -50,7 +50,7 @@ TOOLS = (
     ToolEntry("list_metrics", "metric_keys", "List metric keys"),
     ToolEntry("get_metrics", "metrics", "Get metric series"),
     ToolEntry("plot_metrics", "plotting", "Plot metrics", shows_pictures=True, view=CURVES),
-    ToolEntry("rank_experiments", "ranking", "Rank experiments"),
+    ToolEntry("rank_experiments", "ranking", "Rank experiments", view=REPORT),
     ToolEntry("aggregate_experiments", "aggregation", "Aggregate experiments"),
     ToolEntry("compare_experiments", "comparison", "Compare experiments"),
     ToolEntry("diagnose_experiment", "diagnosis", "Diagnose an experiment"),

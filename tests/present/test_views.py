@@ -31,7 +31,7 @@ from swanlab_mcp.core.findings import PlottedCurve
 from swanlab_mcp.core.models import Extreme, Points
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart
-from swanlab_mcp.present.views import CURVES, DATA, read_curves
+from swanlab_mcp.present.views import CURVES, DATA, REPORT, read_curves, read_report
 from swanlab_mcp.server.app import create_server
 from swanlab_mcp.settings import Settings
 from tests.cli.test_command import environ
@@ -113,6 +113,25 @@ async def test_page_loads_no_external_resources(mode: str) -> None:
     assert (page.count("<script>"), page.count("</script>")) == (1, 1)
     assert "/* scripts */" not in page
     assert "/* styles */" not in page
+
+
+async def test_ranking_has_a_page_that_requests_its_report() -> None:
+    async with showing(DEMO) as client:
+        tool = next(one for one in (await client.list_tools()).tools if one.name == "rank_experiments")
+        assert tool.meta == {"ui": {"resourceUri": REPORT}}
+        (content,) = (await client.read_resource(REPORT)).contents
+        result = await client.call_tool("rank_experiments", {"project": "digits-mlp", "metric": "val/acc"})
+    assert content.mime_type == APP_MIME_TYPE
+    page = content.text
+    assert page == read_report()
+    assert "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'\"" in page
+    assert not re.search(
+        r"\beval\(|innerHTML|insertAdjacentHTML|document\.write|@import|url\(|<link|src=|https?://", page
+    )
+    (link,) = (block for block in result.content if block.type == "resource_link")
+    scheme = re.search(r'const SCHEME = "(.*?)"', page)
+    assert scheme is not None
+    assert link.uri.startswith(scheme[1])
 
 
 async def test_page_uses_the_servers_data_key_and_words() -> None:

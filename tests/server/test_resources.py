@@ -42,7 +42,7 @@ async def complete(client: Any, name: str, value: str, **chosen: str) -> Any:
 async def test_resources_match_the_tools_replies(settings: Settings, mode: str) -> None:
     async with session(settings, mode) as client:
         listed = [one.uri for one in (await client.list_resources()).resources]
-        assert listed == ["ui://swanlab/curves.html", "swanlab://workspaces"]
+        assert listed == ["ui://swanlab/curves.html", "ui://swanlab/report.html", "swanlab://workspaces"]
         templates = (await client.list_resource_templates()).resource_templates
         assert [one.uri_template for one in templates] == [PROJECT, EXPERIMENT, REPORT]
         assert all(one.title and one.description for one in templates)

@@ -28,6 +28,9 @@ const groups = await ask({ project: "digits-mlp", exp_cuids: SEEDS, keys: ["val/
 const scatter = await ask({ project: "digits-mlp", exp_cuids: SWEEP, keys: ["val/loss"], x_axis: "config.lr", log_x: true });
 const shaded = await ask({ project: "digits-mlp", exp_cuids: SWEEP, keys: ["val/loss"], x_axis: "config.lr", log_x: true, group_by: "metric.val/acc" });
 const smooth = await ask({ ...LOSSES, smoothing: 0.8 });
+const offer = await client.readResource({ uri: (await client.listTools()).tools.find((one) => one.name === "rank_experiments")._meta.ui.resourceUri });
+const ranked = await client.callTool({ name: "rank_experiments", arguments: { project: "digits-mlp", metric: "val/acc" } });
+const report = await client.readResource({ uri: ranked.content.find((block) => block.type === "resource_link").uri });
 await client.close();
 
 const browser = await openBrowser(executablePath);
@@ -38,11 +41,15 @@ page.on("pageerror", (error) => complaints.push(String(error)));
 page.on("request", (request) => /^(about|data|blob):/.test(request.url()) || complaints.push(`request: ${request.url()}`));
 await page.addScriptTag({ content: readFileSync(bundle, "utf-8") });
 
-let frame;
+let frame, requested = [];
+await page.exposeFunction("readResource", (uri) => {
+  requested.push(uri);
+  return report;
+});
 
-async function mount(context = {}, width = 820) {
+async function mount(context = {}, width = 820, content = html) {
   await page.setViewportSize({ width, height: 800 });
-  const about = await page.evaluate(([text, given]) => window.mount(text, given), [html, context]);
+  const about = await page.evaluate(([text, given]) => window.mount(text, given), [content, context]);
   // among the page's frames the one before may still be listed
   frame = await (await page.$("iframe")).contentFrame();
   return about;
@@ -541,6 +548,44 @@ const checks = {
     }
     const colours = await frame.$$eval("#lines .swatch", (found) => found.map((one) => one.style.borderTopColor + one.style.borderTopStyle));
     assert.equal(new Set(colours).size, 20);
+  },
+
+  async "the report that a ranking links to is offered, and shown in the host's theme and language"() {
+    const contexts = [{ theme: "light", locale: "en" }, { theme: "dark", locale: "zh-CN", availableDisplayModes: ["inline", "fullscreen"] }];
+    for (const context of contexts) {
+      await mount(context, context.theme === "dark" ? 390 : 820, offer.contents[0].text);
+      await page.evaluate((given) => window.bridge.sendToolResult(given), ranked);
+      await frame.waitForSelector("#show:not([hidden])");
+      assert.match(await text("#show"), context.theme === "dark" ? /^显示：.*digits-mlp/ : /^Show: .*digits-mlp/);
+      assert.ok(await frame.evaluate(() => document.documentElement.getBoundingClientRect().height < 60));
+      await checkAccessibility(frame, "offer");
+      await frame.click("#show");
+      await frame.waitForSelector("#findings");
+      assert.deepEqual(requested.splice(0), [ranked.content.find((block) => block.type === "resource_link").uri]);
+      assert.match(await text("h1"), /digits-mlp/);
+      const colour = await frame.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      assert.equal(colour, context.theme === "dark" ? "rgb(20, 23, 26)" : "rgb(255, 255, 255)");
+      assert.equal(await frame.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
+      await checkAccessibility(frame, `report in a host, ${context.theme}`);
+      await take(`report-app-${context.theme}`);
+    }
+  },
+
+  async "a report with foreign parts runs none of them, and its links are the host's"() {
+    const [{ text: whole, ...rest }] = report.contents;
+    const foreign = '<p id="foreign" onclick="document.title = 1"><a href="https://example.org/run">run</a></p><script>document.title = 2</script>';
+    report.contents = [{ ...rest, text: whole.replace("<main>", `<main>${foreign}`) }];
+    await mount({ theme: "light" }, 820, offer.contents[0].text);
+    await page.evaluate((given) => window.bridge.sendToolResult(given), ranked);
+    await frame.click("#show");
+    await frame.click("#foreign a");
+    await page.waitForFunction(() => window.links.length);
+    assert.deepEqual(await page.evaluate(() => window.links), ["https://example.org/run"]);
+    assert.match(await frame.evaluate(() => document.title), /digits-mlp/);
+    await mount({ theme: "light" }, 820, offer.contents[0].text);
+    await page.evaluate((given) => window.bridge.sendToolResult(given), { content: ranked.content.filter((block) => block.type === "text") });
+    await settle();
+    assert.ok(await frame.$eval("#show", (button) => button.hidden));
   },
 
   async "a large answer is drawn within reason, and the view ends when asked"() {

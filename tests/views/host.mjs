@@ -8,7 +8,13 @@ window.mount = async (html, hostContext) => {
   frame.style.cssText = "border: 0; width: 100%; height: 700px; display: block";
   document.body.style.margin = "0";
   document.body.append(frame);
-  const bridge = new AppBridge(null, { name: "test host", version: "1" }, {}, { hostContext });
+  const bridge = new AppBridge(null, { name: "test host", version: "1" }, { serverResources: {}, openLinks: {} }, { hostContext });
+  bridge.onreadresource = ({ uri }) => window.readResource(uri);
+  window.links = [];
+  bridge.onopenlink = async ({ url }) => {
+    window.links.push(url);
+    return {};
+  };
   const initialized = new Promise((resolve) => bridge.addEventListener("initialized", resolve));
   window.sizes = [];
   bridge.addEventListener("sizechange", (size) => {

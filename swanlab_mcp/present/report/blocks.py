@@ -10,7 +10,9 @@ from markupsafe import Markup, escape
 
 from swanlab_mcp.core.untrusted import shorten
 
-__all__ = ["NONE", "Card", "Figures", "Heading", "Items", "Section", "Table", "Text", "fill", "link_to", "show"]
+__all__ = [
+    "NONE", "Card", "Figures", "Heading", "Items", "Section", "Table", "Text", "drop_markup", "fill", "link_to", "show",
+]  # fmt: skip
 
 _LONGEST = 320  # characters of a value
 NONE = "—"  # a cell without a value
@@ -83,6 +85,10 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return shorten(value if isinstance(value, str) else "" if value is None else str(value), _LONGEST)
+
+
+def drop_markup(text: str) -> str:
+    return text.striptags() if isinstance(text, Markup) else text
 
 
 def link_to(text: str, address: str) -> Markup:

@@ -13,7 +13,7 @@ from swanlab_mcp import __version__
 from swanlab_mcp.core.i18n import language, say
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.report import panels
-from swanlab_mcp.present.report.blocks import Section, link_to, show
+from swanlab_mcp.present.report.blocks import NONE, Section, drop_markup, link_to, show
 from swanlab_mcp.present.report.evidence import Evidence
 
 __all__ = ["render"]
@@ -41,6 +41,7 @@ def render(evidence: Evidence, sections: Sequence[Section]) -> str:
             contents=say("Contents"),
             sections=sections,
             panel=panels,
+            none_sign=NONE,
         )
     )
 
@@ -54,5 +55,5 @@ def _open_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["show"] = show
+    environment.filters |= {"show": show, "plain": drop_markup}
     return environment

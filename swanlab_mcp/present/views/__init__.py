@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["CURVES", "DATA", "MIME_TYPE", "read_curves"]
+__all__ = ["CURVES", "DATA", "MIME_TYPE", "REPORT", "read_curves", "read_report"]
 
-CURVES = "ui://swanlab/curves.html"
+CURVES, REPORT = "ui://swanlab/curves.html", "ui://swanlab/report.html"
 MIME_TYPE = "text/html;profile=mcp-app"
 # the key in `_meta` of a result under which the view finds its data
 DATA = "swanlab-mcp-server/curves"
@@ -18,10 +19,18 @@ _SCRIPTS = ("uplot/uPlot.iife.min.js", *(f"curves/{name}.js" for name in _PARTS)
 
 def read_curves() -> str:
     """Return the page of the interactive chart, which draws the data of `plot_metrics` in its host's colours."""
-    page = _read("curves/page.html")
-    page = page.replace("<!-- licence -->", f"<!-- uPlot: {_read('uplot/LICENSE')}-->")
-    page = page.replace("/* styles */", "\n".join(map(_read, _STYLES)))
-    return page.replace("/* scripts */", "\n".join(map(_read, _SCRIPTS)))
+    page = _assemble("curves/page.html", _STYLES, _SCRIPTS)
+    return page.replace("<!-- licence -->", f"<!-- uPlot: {_read('uplot/LICENSE')}-->")
+
+
+def read_report() -> str:
+    """Return the page that offers the report of a ranked project, and requests it from the server."""
+    return _assemble("report/page.html", ("report/style.css",), ("curves/host.js", "report/page.js"))
+
+
+def _assemble(page: str, styles: Sequence[str], scripts: Sequence[str]) -> str:
+    whole = _read(page).replace("/* styles */", "\n".join(map(_read, styles)))
+    return whole.replace("/* scripts */", "\n".join(map(_read, scripts)))
 
 
 def _read(name: str) -> str:
