@@ -20,7 +20,7 @@ from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve
 
 # the same examples in every run: the gate must be deterministic
-hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("all", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
 # hypothesis also draws the constants of modules that happen to be loaded

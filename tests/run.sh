@@ -2,7 +2,7 @@
 # The gate: format, lint, types, tests.
 # --all adds the exhaustive tests (full fault matrices, slow attacks), branch coverage, which doubles the time, and the
 # tools in other frameworks (installed from an index). Other arguments go to pytest.
-# Installs into the active virtual environment, or into .venv in this folder.
+# Installs into the active virtual environment, or into .venv in this folder, if the requirements changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${VIRTUAL_ENV:-}" ]; then
@@ -18,7 +18,15 @@ if [ "${1:-}" = --all ]; then
 fi
 # the tests start hundreds of processes, which would compile everything again
 unset PYTHONDONTWRITEBYTECODE
-python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+# pip takes 10 seconds even if everything is installed
+describe() { pwd; cat pyproject.toml constraints.txt swanlab_mcp/__init__.py; }
+installed="$VIRTUAL_ENV/installed-for-tests"
+if describe | cmp --silent - "$installed"; then
+  python release/compile_catalogues.py
+else
+  python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+  describe > "$installed"
+fi
 ruff format --check .
 ruff check .
 pyright

@@ -52,17 +52,16 @@ def is_closed(one: socket.socket) -> bool:
         return True
 
 
-def assert_served(url: str, key: str = "test-key", seconds: float = 20) -> None:
+def assert_served(url: str, key: str = "test-key", seconds: float = 8) -> None:
+    """Assert that requests are served before the 10 seconds after which the server ends slow requests."""
     with httpx.Client(timeout=20) as http:
         started = time.monotonic()
         assert http.get(f"{url}/health").status_code == 200
-        assert time.monotonic() - started < seconds
         answer = http.post(
             f"{url}/mcp", json=message(name="list_projects", arguments={}), headers={**ACCEPT, **bearer(key)}
         )
-        assert time.monotonic() - started < seconds
         assert names(answer) == ["project1" if key == "test-key" else "secret"]
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < seconds
 
 
 @pytest.mark.parametrize("sent", [b"", HALF, head(100) + b"{"])

@@ -203,7 +203,8 @@ async def open_many(settings: Settings, accounts: int) -> tuple[CountingServer, 
         started = time.monotonic()
         while counting.open > IDLE_IN_ALL:
             await asyncio.sleep(0.01)
-            assert time.monotonic() - started < 3
+            # idle connections end after 5 seconds
+            assert time.monotonic() - started < 4.5
         left = counting.open
         for one in transports:
             await one.aclose()
