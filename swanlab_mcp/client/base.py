@@ -143,8 +143,11 @@ class Backend(Protocol):
         """Return what `read_points` returns for each of several listed experiments, without notes."""
         ...
 
-    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
-        """Return the keys of an experiment's scalar metrics, including system metrics, and of its media."""
+    async def list_keys(self, ref: ExperimentRef, *, with_media: bool = True) -> ApiResponse[LoggedKeys]:
+        """Return the keys of an experiment's scalar metrics, including system metrics, and of its media.
+
+        Without `with_media`, media may be missing.
+        """
         ...
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:

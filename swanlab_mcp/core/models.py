@@ -273,7 +273,7 @@ class LoggedKeys(NamedTuple):
     """The keys of an experiment in SwanLab's order; system metrics are among the scalars."""
 
     scalars: Sequence[str]
-    media: Sequence[str]
+    media: Sequence[str] = ()
 
 
 class Points(NamedTuple):

@@ -101,7 +101,7 @@ async def read_series(
 async def list_logged_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
     """Return the keys of the scalar metrics of the first few experiments."""
     refs = [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]]
-    answers = await read_all(refs, lambda one: client.at(one).list_keys(one))
+    answers = await read_all(refs, lambda one: client.at(one).list_keys(one, with_media=False))
     return list(dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars))
 
 

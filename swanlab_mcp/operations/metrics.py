@@ -235,7 +235,7 @@ async def _read(
     missing: NotFound | None = None
     absent = [key for key in requested if key not in points]
     if absent:
-        logged = (await backend.list_keys(ref)).data
+        logged = (await backend.list_keys(ref, with_media=False)).data
         try:
             match_keys(logged.scalars if logged else (), absent)
         except NotFound as error:

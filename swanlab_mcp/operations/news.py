@@ -21,7 +21,7 @@ from swanlab_mcp.core.records import read_time, show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
-from swanlab_mcp.operations.finding import Choice, choose_experiments
+from swanlab_mcp.operations.finding import Choice, choose_experiments, list_summarised_keys
 from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.reading import note_failures, read_all, read_projects
 from swanlab_mcp.operations.records import Record, find_record, make_field, read_studies
@@ -41,7 +41,6 @@ _WATCHED = 20
 _JUDGED = 10
 _READ_AT_ONCE = 4
 _TARGETS = 2
-_ASKED_FOR_KEYS = 3
 _NAMED = 10
 _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
@@ -249,14 +248,7 @@ async def _read_targets(
     if not recent:
         return [], {}
 
-    async def list_keys(experiment: Experiment) -> Sequence[str]:
-        answer = await client.at(ref).list_keys(ref.experiment(experiment.cuid))
-        return answer.data.scalars if answer.data else ()
-
-    targets = list(metrics)
-    if not targets:
-        logged = await read_all(recent[:_ASKED_FOR_KEYS], list_keys)
-        targets = choose_targets(dict.fromkeys(key for keys in logged for key in keys), _TARGETS)
+    targets = list(metrics) or choose_targets(await list_summarised_keys(client, ref, recent), _TARGETS)
     if not targets:
         return [], {}
     answer = await client.at(ref).get_summaries(ref, experiments, targets)
@@ -267,10 +259,8 @@ async def _read_targets(
     absent = set(metrics) - found
     if absent:
         watched.absent.update(absent)
-        logged = await read_all(recent[:_ASKED_FOR_KEYS], list_keys)
-        watched.logged.update(
-            dict.fromkeys(key for keys in logged for key in keys if not key.startswith("__swanlab__"))
-        )
+        logged = await list_summarised_keys(client, ref, recent)
+        watched.logged.update(dict.fromkeys(key for key in logged if not key.startswith("__swanlab__")))
     return targets, summaries
 
 

@@ -273,7 +273,7 @@ def _keep_placed(answers: _Answers, x_axis: str, notes: list[str]) -> _Answers:
 async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str, username: str) -> PlottedExperiment:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
-    logged = await client.at(ref).list_keys(ref)
+    logged = await client.at(ref).list_keys(ref, with_media=False)
     found = answer.data
     assert found is not None
     began = read_time(found.createdAt)

@@ -63,7 +63,7 @@ class StallWatch:
 
     async def _read(self, experiment: Experiment) -> tuple[str, Points]:
         backend, ref = self._client.at(self._ref), self._ref.experiment(experiment.cuid)
-        logged = await backend.list_keys(ref)
+        logged = await backend.list_keys(ref, with_media=False)
         keys, _ = choose_keys(logged.data.scalars if logged.data else ())
         keys = [key for key in keys if not key.startswith("__swanlab__")]
         read = (await backend.read_points(ref, keys, exact=False)).data or {} if keys else {}

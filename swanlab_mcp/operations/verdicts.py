@@ -62,7 +62,7 @@ async def _read_curves(
     backend: Backend, ref: ExperimentRef, *, exact: bool, with_hardware: bool
 ) -> tuple[list[Curve], int, int]:
     """Return the curves that decide a verdict, how many relevant keys were not read, and how many are logged."""
-    listed = await backend.list_keys(ref)
+    listed = await backend.list_keys(ref, with_media=False)
     scalars = listed.data.scalars if listed.data else ()
     keys, left = choose_keys(scalars)
     keys = [key for key in keys if with_hardware or not key.startswith("__swanlab__")]

@@ -208,7 +208,7 @@ def _write_tables(
 
 async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence[str]) -> Mapping[str, Points]:
     backend = client.at(ref)
-    logged = (await backend.list_keys(ref)).data
+    logged = (await backend.list_keys(ref, with_media=False)).data
     known = logged.scalars if logged else ()
     # experiments may lack some of the metrics
     wanted, _ = match_known_keys(known, keys) if keys else (list(known), None)

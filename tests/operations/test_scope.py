@@ -292,6 +292,17 @@ async def test_equal_configs_of_two_projects_are_no_repeats(world: Settings) -> 
         assert len({path.rpartition("/")[0] for path in row.get("cuids", [])}) <= 1
 
 
+async def test_news_of_all_projects_need_few_requests(world: Settings, state: State) -> None:
+    reply = await call(world, "whats_new", project=EVERY, since="2024-11-01T00:00:00Z", size=5)
+    assert len(reply["data"]) == 5
+    kinds = Counter(one.raw_path.partition("/metrics/")[2] for one in state.calls)
+    running = sum(one.state == "RUNNING" for _, one in members(state))
+    # one for the keys of each project, and at most one for its summaries
+    assert kinds["summaries"] <= 2 * 12 + 5
+    assert kinds["scalar/keys"] <= running + 5
+    assert not kinds["media/keys"]
+
+
 async def test_news_of_all_workspaces_keep_the_cursor_after_a_failure(world: Settings, state: State) -> None:
     since = "2024-11-01T00:00:00Z"
     reply = await call(world, "whats_new", project=EVERY, since=since, size=5)

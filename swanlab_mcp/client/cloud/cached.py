@@ -12,7 +12,7 @@ from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.cache import CAPACITY, AnswerCache, Part, weigh_parts
 from swanlab_mcp.client.cloud.api import CloudClient
 from swanlab_mcp.client.cloud.transport import Transport
-from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
+from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, LoggedKeys, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
 
 __all__ = ["CachedClient"]
@@ -72,7 +72,6 @@ class CachedClient(CloudClient):
     list_projects = _kept(CloudClient.list_projects)
     get_summary = _kept(CloudClient.get_summary)
     read_points = _kept(CloudClient.read_points)
-    list_keys = _kept(CloudClient.list_keys)
     read_logs = _kept(CloudClient.read_logs)
     list_media = _kept(CloudClient.list_media)
     read_media = _kept(CloudClient.read_media)
@@ -149,6 +148,13 @@ class CachedClient(CloudClient):
             partial(super().get_experiment, ref),
             lambda answer, requested: self.answers.see(ref.parent, (answer.data,), requested),
         )
+
+    async def list_keys(self, ref: ExperimentRef, *, with_media: bool = True) -> ApiResponse[LoggedKeys]:
+        whole = ("list_keys", ref)
+        if not with_media and (known := self.answers.recall(whole, ref)):
+            return known
+        name = whole if with_media else (*whole, "scalar")
+        return await self.answers.ask(name, ref, partial(super().list_keys, ref, with_media=with_media))
 
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()

@@ -133,13 +133,13 @@ class MetricQueries:
                 beyond = middle
         return beyond * _SHARD + size if size else (full + 1) * _SHARD
 
-    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
+    async def list_keys(self, ref: ExperimentRef, *, with_media: bool = True) -> ApiResponse[LoggedKeys]:
         async def ask(reference: dict[str, Any]) -> list[list[str]]:
-            kinds = await gather(self._list_keys(reference, "scalar"), self._list_keys(reference, "media"))
+            wanted = ("scalar", "media") if with_media else ("scalar",)
+            kinds = await gather(*(self._list_keys(reference, kind) for kind in wanted))
             return kinds if any(kinds) else []
 
-        scalars, media = await self._references.ask(ref, ask) or ((), ())
-        return ApiResponse(data=LoggedKeys(scalars, media))
+        return ApiResponse(data=LoggedKeys(*(await self._references.ask(ref, ask) or [()])))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
         """Return the keys of a kind; servers without the current format list their columns from then on (section 5)."""

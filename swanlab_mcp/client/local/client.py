@@ -159,7 +159,12 @@ class OfflineClient:
         summaries, about = await run_in_thread(self._summarise_all, chosen, keys)
         return ApiResponse(data=summaries, notes=[*notes, *about])
 
-    async def list_keys(self, ref: ExperimentRef) -> ApiResponse[LoggedKeys]:
+    async def list_keys(
+        self,
+        ref: ExperimentRef,
+        *,
+        with_media: bool = True,  # noqa: ARG002 both are read together
+    ) -> ApiResponse[LoggedKeys]:
         return await self._ask(ref, lambda one, work: one.list_keys(work))
 
     async def read_points(
