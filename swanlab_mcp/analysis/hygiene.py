@@ -15,6 +15,11 @@ __all__ = ["Lack", "LackKind", "check_config", "check_curves", "find_namesakes"]
 LackKind = Literal["no config", "no seed", "results in config", "no validation", "no common steps", "same names"]
 
 
+# without a split in the key, these usually measure new outputs or episodes, and losses and accuracies the training data
+_RESULTS = frozenset({"distance to the truth", "overlap or similarity", "score"})
+_RESULT_WORDS = frozenset({"ap", "m ap", "elo", "success", "win rate"})
+
+
 class Lack(NamedTuple):
     """Something that is missing or ambiguous; `names` are the config keys, metrics or experiments that show it."""
 
@@ -45,7 +50,7 @@ def check_curves(curves: Sequence[Curve], *, is_over: bool) -> list[Lack]:
     trained = [one for one in roles.training if len(one.steps) >= DEFAULTS.fewest_points]
     if roles.is_policy or not trained:
         return []
-    if not any(curve.is_held_out or curve in roles.held_out for curve in curves):
+    if not any(curve.is_held_out or curve in roles.held_out or _may_be_held_out(curve) for curve in curves):
         return [Lack("no validation")]
     for one in roles.held_out:
         longest = max(trained, key=lambda curve: len(curve.steps))
@@ -53,6 +58,11 @@ def check_curves(curves: Sequence[Curve], *, is_over: bool) -> list[Lack]:
         if is_known and not {*one.steps}.intersection(longest.steps):
             return [Lack("no common steps", (longest.key, one.key))]
     return []
+
+
+def _may_be_held_out(curve: Curve) -> bool:
+    kind = curve.kind
+    return not kind.split and (kind.rule in _RESULTS or kind.word in _RESULT_WORDS)
 
 
 def find_namesakes(name: str, config: Any, others: Iterable[tuple[str, str, Any]]) -> list[Lack]:

@@ -59,6 +59,10 @@ def state(state: State) -> State:
         ({"metrics": {"train/loss": TRAIN[:5]}}, ""),
         ({"metrics": {"train/loss": TRAIN, "val/loss": LATER}}, "no steps in common (train/loss, val/loss)."),
         ({"metrics": {"train/episode_reward": TRAIN}}, ""),
+        ({"metrics": {"loss": TRAIN, "accuracy": TRAIN}}, "no validation metric."),
+        ({"metrics": {"loss_D": TRAIN, "loss_G": TRAIN, "fid": TRAIN}}, ""),
+        ({"metrics": {"total_loss": TRAIN, "bbox/AP": TRAIN}}, ""),
+        ({"metrics": {"actor/entropy": TRAIN, "critic/score/mean": TRAIN}}, ""),
     ],
 )
 async def test_diagnosis_names_only_what_is_missing(
