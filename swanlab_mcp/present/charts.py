@@ -113,13 +113,13 @@ def compose(
             legend = [_word_mark(kind) for kind in kinds]
     figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor="white")
     writer = Writer(figure, FigureCanvasAgg(figure).get_renderer(), font, missing)
-    if missing.intersection(shorten(scales.x_label)):
-        with speak("en"):
-            scales = scales._replace(x_label=name_x())
+    with speak("en"):
+        plain_x, other_x, other_colour = name_x(), say("x axis: see the reply"), say("colour: see the reply")
+    scales = scales._replace(x_label=_choose(missing, scales.x_label, plain_x, other_x))
     entries, numbered = _list_entries(panels, scales, missing)
     panels = [_name_metric(panel, missing) for panel in panels]
     shades = ColourScale.of(shade for curve in curves for shade in curve.shades)
-    shade_name = _choose(writer, panels[0].shade_name, panels[0].plain_shade_name)
+    shade_name = _choose(missing, panels[0].shade_name, panels[0].plain_shade_name, other_colour)
     is_direct = len(panels) == 1 and len(curves) == len(entries)
     left, has_connectors = find_strip(
         writer, entries, is_direct=is_direct, least=measure_bar(writer, shade_name) if shades else 0
@@ -222,7 +222,7 @@ def _add_axes(
 
 def _fit_title(writer: Writer, panel: Panel, size: float, wide: float) -> list[str]:
     """Return the lines of a panel's title: one, if it fits, or one for each metric, with breaks after slashes."""
-    lines = _choose(writer, panel.title, panel.plain_title).split("\n")
+    lines = _choose(writer.missing, panel.title, panel.plain_title).split("\n")
     whole = ", ".join(lines)
     if writer.measure(shorten(whole), size) <= wide:
         return [writer.fit(whole, size, wide)]
@@ -281,8 +281,9 @@ def _draw_panel(
     _add_marks(axes, panel.curves, scales)
 
 
-def _choose(writer: Writer, name: str, plain: str) -> str:
-    return plain if writer.missing.intersection(name) else name
+def _choose(missing: set[str], *names: str) -> str:
+    """Return the first name that the font shows, or the last one."""
+    return next((name for name in names if not missing.intersection(shorten(name))), names[-1])
 
 
 def _name_metric(panel: Panel, missing: set[str]) -> Panel:

@@ -342,6 +342,15 @@ async def test_titles_without_a_font_are_english(how: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("fonts")
+def test_axis_and_colours_without_a_font_refer_to_the_reply() -> None:
+    curve = Curve("", [1, 2], [3, 4], dots=True, shades=[1, 2])
+    panel = Panel("a", "a", [curve], "a", "config.学习率", "config.学习率")
+    figure = compose([panel], name_x=lambda: "config.批大小").figure
+    assert {"x axis: see the reply", "colour: see the reply"} <= {text.get_text() for text in figure.findobj(Text)}
+    assert measure_overlaps(figure) == ([], [])
+
+
+@pytest.mark.usefixtures("fonts")
 def test_names_without_a_font_become_numbers() -> None:
     curves = [Curve("plain", range(3), [1, 2, 3]), Curve("学习率", range(3), [3, 2, 1])]
     chart = draw(*curves, title="损失")
