@@ -272,6 +272,12 @@ def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
     return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
+def names_trace_exporter(environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether the environment says where OpenTelemetry sends spans."""
+    environ = os.environ if environ is None else environ
+    return bool(environ.get("OTEL_TRACES_EXPORTER", "").strip())
+
+
 def choose_language(lang: str = "", environ: Mapping[str, str] | None = None) -> str:
     """Return en or zh from `lang`, else SWANLAB_MCP_LANG, the locale's variables, or the operating system."""
     environ = os.environ if environ is None else environ

@@ -34,7 +34,7 @@ from swanlab_mcp.server.prompts import PROMPTS
 from swanlab_mcp.server.resources import TaskPrompt, add_completion, add_resources, to_protocol_error
 from swanlab_mcp.server.schemas import read_tool_list
 from swanlab_mcp.server.table import ADMIN_TOOLS, TOOLS, WRITE_TOOLS, ToolEntry
-from swanlab_mcp.server.tracing import trace_event
+from swanlab_mcp.server.tracing import start_tracing, trace_event
 from swanlab_mcp.settings import Settings
 
 __all__ = ["connect", "create_server"]
@@ -76,6 +76,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
     running: list[App] = []
     writes, admin = (WRITE_TOOLS if settings.allow_writes else ()), (ADMIN_TOOLS if settings.admin_tools else ())
     entries = select_tools((*TOOLS, *writes, *admin), settings.tools)
+    start_tracing()
     observe(trace_event)
     tokens = Confirmations(settings.confirmation_secret)
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.metadata import entry_points
+
 from opentelemetry import trace
 
 from swanlab_mcp import __version__
 from swanlab_mcp.core.observation import Event, SentRequest
+from swanlab_mcp.settings import names_trace_exporter
 
-__all__ = ["trace_event"]
+__all__ = ["start_tracing", "trace_event"]
 
+log = logging.getLogger(__name__)
 _tracer = trace.get_tracer("swanlab_mcp", __version__)
+
+
+def start_tracing() -> None:
+    """Configure an installed OpenTelemetry if its variables name an exporter and it is not configured yet."""
+    if not names_trace_exporter() or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return
+    try:
+        for configurator in entry_points(group="opentelemetry_configurator"):
+            configurator.load()().configure()
+    except (ImportError, RuntimeError, ValueError) as error:
+        log.warning("spans are not sent: %s", error)
 
 
 def trace_event(event: Event) -> None:

@@ -203,6 +203,42 @@ def accepts(url: str) -> bool:
         return False
 
 
+CONFIGURATOR = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+class Configurator:
+    def configure(self):
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        trace.set_tracer_provider(provider)
+"""
+
+
+@pytest.mark.parametrize(("exporter", "is_sent"), [("console", True), ("", False)])
+def test_spans_are_sent_if_the_environment_names_an_exporter(
+    host: str, tmp_path: Path, exporter: str, *, is_sent: bool
+) -> None:
+    # opentelemetry-distro registers its configurator in the same way
+    (tmp_path / "lab_traces.py").write_text(CONFIGURATOR, encoding="utf-8")
+    about = tmp_path / "lab_traces-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-traces\nVersion: 1\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[opentelemetry_configurator]\nlab = lab_traces:Configurator\n", "utf-8")
+    variables = {**environ(), "PYTHONPATH": str(tmp_path), "OTEL_TRACES_EXPORTER": exporter}
+    command = [sys.executable, "-m", "swanlab_mcp", "--host", host, "serve", "--transport", "http", "--http-port", "0"]
+    with subprocess.Popen(command, env=variables, text=True, stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr
+            (url,) = re.findall(r"(http://\S+)/mcp", server.stderr.readline())
+            assert httpx.get(f"{url}/ready").is_success
+        finally:
+            server.terminate()
+            output = server.communicate()[1]
+    assert ("SwanLab GET /user/profile" in output) is is_sent
+
+
 def test_drain_lets_running_calls_finish(host: str, state: State) -> None:
     arrived, released = threading.Event(), threading.Event()
     state.faults = [Fault("/runs", until=released, then=arrived.set, times=1)]
