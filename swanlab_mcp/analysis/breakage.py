@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 
@@ -43,21 +44,24 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
     return sorted(losses, key=len)[:_LOSSES] + (sorted(rewards, key=len)[:1] if losses else [])
 
 
-def _leave_out_rewards(keys: Sequence[str]) -> list[str]:
+# a ranking checks thousands of runs by the same keys
+@lru_cache(64)
+def _leave_out_rewards(*keys: str) -> tuple[str, ...]:
     """Return the keys to check for NaN; a reward counts only if it is first: without a finished episode it is NaN."""
-    return [key for place, key in enumerate(keys) if not place or describe_key(key).role != "reward"]
+    return keys[:1] + tuple(key for key in keys[1:] if describe_key(key).role != "reward")
 
 
-def _choose_falling(keys: Sequence[str]) -> set[str]:
+@lru_cache(64)
+def _choose_falling(*keys: str) -> frozenset[str]:
     """Return the losses that should never rise for good; none if a reward decides."""
     kinds = {key: describe_key(key) for key in keys}
     is_policy = any(kind.role == "reward" for kind in kinds.values())
-    return set() if is_policy else {key for key, kind in kinds.items() if kind.must_improve}
+    return frozenset(key for key, kind in kinds.items() if kind.must_improve and not is_policy)
 
 
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
     """Return how a run broke according to its summaries: its last value, or any value, is NaN or infinite."""
-    for key in _leave_out_rewards(keys):
+    for key in _leave_out_rewards(*keys):
         one = summary.get(key)
         if one is None:
             continue
@@ -74,8 +78,8 @@ def may_have_broken(
     """Return whether points must be read: a mean is not finite, or a loss ends so far above its minimum."""
     # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
-    falling = _choose_falling([*keys, *losses]).intersection(losses)
-    for key in _leave_out_rewards(keys):
+    falling = _choose_falling(*keys, *losses).intersection(losses)
+    for key in _leave_out_rewards(*keys):
         one = summary.get(key)
         if one is None:
             continue
@@ -93,12 +97,12 @@ def find_breakage(
 ) -> Breakage | None:
     """Return how a run broke, in the ranked metric or in one of its training losses."""
     keys = list(dict.fromkeys([metric, *losses]))
-    for key in _leave_out_rewards(keys):
+    for key in _leave_out_rewards(*keys):
         points = series.get(key, Points())
         odd = next((place for place, value in enumerate(points.values) if not math.isfinite(value)), None)
         if odd is not None:
             return Breakage("non-finite", key, points.steps[odd])
-    falling = _choose_falling(keys)
+    falling = _choose_falling(*keys)
     for key in losses:
         if key not in falling:
             continue

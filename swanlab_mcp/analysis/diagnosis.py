@@ -40,6 +40,7 @@ class Judgement:
     too_few: tuple[tuple[str, int], ...]
     is_measured: bool
     improves: bool
+    roles: Roles
     doubtful: tuple[str, ...] = ()
 
 
@@ -90,6 +91,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
         tuple(few),
         any(curve.kind.role in ("loss", "error", "quality", "reward") for curve in curves),
         any(trends.improves(curve) for curve in roles.deciding),
+        roles,
         tuple(doubtful),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from swanlab_mcp.analysis.deciding import Curve, assign_roles
+from swanlab_mcp.analysis.deciding import Curve, Roles
 from swanlab_mcp.analysis.differences import flatten, freeze, is_result, is_seed, is_setting
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
@@ -42,11 +42,10 @@ def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> 
     return found
 
 
-def check_curves(curves: Sequence[Curve], *, is_over: bool) -> list[Lack]:
+def check_curves(curves: Sequence[Curve], roles: Roles, *, is_over: bool) -> list[Lack]:
     """Return whether an ended experiment lacks a validation metric, or steps at which it can be compared."""
     if not is_over:
         return []
-    roles = assign_roles(curves)
     trained = [one for one in roles.training if len(one.steps) >= DEFAULTS.fewest_points]
     if roles.is_policy or not trained:
         return []
@@ -67,8 +66,9 @@ def _may_be_held_out(curve: Curve) -> bool:
 
 def find_namesakes(name: str, config: Any, others: Iterable[tuple[str, str, Any]]) -> list[Lack]:
     """Return the experiments (name, id, config) with the same name and other settings; repeats may share a name."""
-    own = _get_settings(config)
-    alike = [cuid for other, cuid, settings in others if other == name and _get_settings(settings) != own]
+    same = [(cuid, settings) for other, cuid, settings in others if other == name and settings is not config]
+    own: Mapping[str, str] = _get_settings(config) if same else {}
+    alike = [cuid for cuid, settings in same if _get_settings(settings) != own]
     return [Lack("same names", alike)] if alike else []
 
 

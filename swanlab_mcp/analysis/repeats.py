@@ -145,19 +145,19 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
     """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
     if len(places) < 2:
         return [Setting([[*places]])]
-    kinds: dict[Hashable, list[int]] = {}
     # a split needs two different known values
-    own = [runs[place] for place in places]
-    origins = {run.root: run for run in own if not run.is_clone}
-    # a clone is a copy with a generated name, so the command and name of its original count
-    started = [origins.get(run.root, run) if run.is_clone else run for run in own]
+    started = [runs[place] for place in places]
+    if any(run.is_clone for run in started):
+        # a clone is a copy with a generated name, so the command and name of its original count
+        origins = {run.root: run for run in started if not run.is_clone}
+        started = [origins.get(run.root, run) if run.is_clone else run for run in started]
     commands = [None if run.command is None else simplify_command(run.command, run.name) for run in started]
     commits = [run.commit for run in started]
     names = [reader.simplify(run.name) or None for run in started]
     known = [several for several in (names, commands, commits) if len({*several} - {None}) > 1]
-    marks = list(zip(*known, strict=True)) if known else [()] * len(places)
-    for place, mark in zip(places, marks, strict=True):
-        kinds.setdefault(mark, []).append(place)
+    kinds: dict[Hashable, list[int]] = {} if known else {(): places}
+    for place, *mark in zip(places, *known, strict=True) if known else ():
+        kinds.setdefault(tuple(mark), []).append(place)
     settings: list[Setting] = []
     for kind in kinds.values():
         labels = {place: _find_label(runs[place], seeds) for place in kind}
@@ -169,12 +169,12 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
     """Group runs that count once: clones of one experiment, equal seeds, identical series."""
     marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
+    repeated = [some for some in marks if len({*(named := [mark for mark in some if mark])}) < len(named)]
+    if not repeated:
+        return [[place] for place in places]
     # the first run of the group that a run belongs to
     parents = list(range(len(places)))
-    for some in marks:
-        named = [mark for mark in some if mark]
-        if len({*named}) == len(named):
-            continue
+    for some in repeated:
         firsts: dict[Hashable, int] = {}
         for number, mark in enumerate(some):
             if mark and (other := firsts.setdefault(mark, number)) != number:

@@ -64,6 +64,11 @@ class SwanLabClient:
         """Return the time in Unix milliseconds; the demo's clock is stopped."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
 
+    @property
+    def may_have_copies(self) -> bool:
+        """Return whether a run may be both in the cloud and on this machine."""
+        return self._offline is not None and self._can_compare
+
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
         """Return the runs with these ids on this machine, if there is a cloud to compare them with."""
         if self._offline and self._can_compare:

@@ -44,6 +44,8 @@ async def note_copy(
     places also one or two requests and a file of at most 32 MB. Failures of the other side are ignored, except that
     a note says if the cloud does not answer.
     """
+    if not client.may_have_copies:
+        return ""
     pair = await _limit_time(_find_pair(client, ref, experiment), None)
     if isinstance(pair, ExperimentRef):
         silence = say("The cloud does not answer, so this run was not compared with {ref}.", ref=pair)
@@ -66,6 +68,8 @@ async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Expe
     The states of runs in the cloud are compared with the folders named after them, without requests; the first
     `compared` of these runs also as `note_copy` does.
     """
+    if not client.may_have_copies:
+        return ""
     # runs of `local` may be of any workspace, and searching these takes time
     uploaded = [(ref, one) for ref, one in listed.items() if ref.workspace != LOCAL]
     whole, rest = uploaded[:compared], uploaded[compared:]

@@ -21,7 +21,7 @@ from swanlab_mcp.operations.copies import note_copy
 from swanlab_mcp.operations.environments import read_facts
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.reading import read_all
-from swanlab_mcp.operations.verdicts import read_verdict
+from swanlab_mcp.operations.verdicts import Verdict, read_verdict
 
 __all__ = ["DiagnosedExperiment", "diagnose_experiment"]
 
@@ -111,7 +111,7 @@ async def diagnose_experiment(
         on_disk=ref.workspace == LOCAL,
     )
     link = backend.get_link(ref)
-    lacks = await _find_lacks(backend, ref, experiment, curves)
+    lacks = await _find_lacks(backend, ref, experiment, verdict)
     rank = await client.find_failed_rank(ref)
     found = DiagnosedExperiment(
         experiment, judgement, explanations, error, similar, curves, verdict.left, verdict.logged, link, lacks, rank
@@ -120,9 +120,7 @@ async def diagnose_experiment(
     return ApiResponse(data=found, notes=[*answer.notes, *([copy] if copy else [])])
 
 
-async def _find_lacks(
-    backend: Backend, ref: ExperimentRef, experiment: Experiment, curves: Sequence[Curve]
-) -> list[Lack]:
+async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experiment, verdict: Verdict) -> list[Lack]:
     """Return what will make later questions about the experiment unanswerable."""
     config = experiment.profile.get("config")
     # SwanLab finds the name: a list of thousands would take as many requests as the rest of the diagnosis
@@ -132,8 +130,8 @@ async def _find_lacks(
     others = [(one.name, one.cuid, one.profile.get("config")) for one in listed if one.cuid != experiment.cuid]
     command = str(read_facts(experiment).get("runtime.command") or "")
     return [
-        *check_config(config, [one.key for one in curves], command),
-        *check_curves(curves, is_over=experiment.state in _OVER),
+        *check_config(config, [one.key for one in verdict.curves], command),
+        *check_curves(verdict.curves, verdict.judgement.roles, is_over=experiment.state in _OVER),
         *find_namesakes(experiment.name, config, others),
     ]
 

@@ -71,7 +71,7 @@ async def list_metrics(
         for (key, type_of), holders in found.items()
     ]
     hide = make_hide()
-    chosen = [row for row in rows if _is_of(row, kind) and _matches(hide(row.key, ""), search)]
+    chosen = [row for row in rows if _is_of(row, kind) and (not search or _matches(hide(row.key, ""), search))]
     if not chosen:
         notes.append(_explain_none(rows, kind, search))
     media = sum(row.type == "MEDIA" for row in rows)

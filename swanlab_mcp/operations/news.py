@@ -24,7 +24,7 @@ from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, S
 from swanlab_mcp.operations.finding import Choice, choose_experiments, list_summarised_keys
 from swanlab_mcp.operations.listing import describe_page, get_slice
 from swanlab_mcp.operations.reading import note_failures, read_all, read_projects
-from swanlab_mcp.operations.records import Record, find_record, make_field, read_studies
+from swanlab_mcp.operations.records import Record, find_record, get_results, read_studies
 from swanlab_mcp.operations.scope import list_located, note_skipped
 from swanlab_mcp.operations.study import Study
 from swanlab_mcp.operations.targets import choose_targets
@@ -141,11 +141,15 @@ def _find_lacks(happenings: Sequence[Happening], since: int) -> list[list[Lack]]
     return [
         [
             *check_config(config),
-            *(check_curves(one.verdict.curves, is_over=one.experiment.state in _ENDS) if one.verdict else ()),
+            *(_check_curves(one.verdict, one.experiment.state) if one.verdict else ()),
             *find_namesakes(name, config, known),
         ]
         for one, (name, _, config) in zip(new.values(), known, strict=True)
     ]
+
+
+def _check_curves(verdict: Verdict, state: str) -> list[Lack]:
+    return check_curves(verdict.curves, verdict.judgement.roles, is_over=state in _ENDS)
 
 
 async def _judge(client: SwanLabClient, rows: Sequence[Happening]) -> tuple[list[Happening], int]:
@@ -275,7 +279,7 @@ def _find_changes(
 ) -> list[Happening]:
     """Return one row per experiment that started or ended since."""
     found: list[Happening] = []
-    fields = [(study.metric, make_field(study)) for study in studies]
+    results = [(study.metric, get_results(study)[0]) for study in studies]
     for place, experiment in enumerate(experiments):
         created, finished = _read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)
         is_new = created > moment
@@ -285,8 +289,8 @@ def _find_changes(
             when, what = created, "no end recorded" if experiment.state == "UNKNOWN" else "new"
         else:
             continue
-        reached = [(key, field.get_value(place)) for key, field in fields]
-        best = [(key, value) for key, value in reached if math.isfinite(value)]
+        reached = [(key, some[place].value) for key, some in results]
+        best = [(key, value) for key, value in reached if value is not None and math.isfinite(value)]
         found.append(Happening(when, what, ref, experiment, is_new and what != "new", best))
     return found
 

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from swanlab_mcp.analysis.leaderboard import order_results
+from swanlab_mcp.analysis.leaderboard import Reason, Result, order_results
 from swanlab_mcp.analysis.metric_catalogue import describe_key
-from swanlab_mcp.analysis.standings import Field, rank_each
+from swanlab_mcp.analysis.standings import rank_each
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.models import Experiment, Points, Summary
 from swanlab_mcp.core.refs import Scope
@@ -16,7 +16,7 @@ from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.reached import read_reached
 from swanlab_mcp.operations.study import Study
 
-__all__ = ["Record", "find_record", "read_studies"]
+__all__ = ["Record", "find_record", "get_results", "read_studies"]
 
 _CHECKED_AT_ONCE = 4
 _CHECKED = 12
@@ -62,34 +62,35 @@ async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool],
     Unfinished experiments count, broken experiments do not.
     """
     mode = get_mode(study.metric)
-    field = make_field(study)
+    results, reasons = get_results(study)
     for _ in range(_CHECKED // _CHECKED_AT_ONCE):
-        ranked = [place for place in order_results(field.results, field.reasons, mode) if not field.reasons[place]]
+        ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
         olds = [place for place in ranked[1:] if not new[place]][:1]
         if not ranked or not olds or not active[ranked[0]]:
             return None
-        if field.get_value(ranked[0]) == field.get_value(olds[0]):
+        if results[ranked[0]].value == results[olds[0]].value:
             return None
         if {ranked[0], *olds} <= study.breakages.keys():
-            return await _describe(study, field, (ranked[0], olds[0]), since)
+            return await _describe(study, (ranked[0], olds[0]), since)
         await study.check_places(
             [place for place in dict.fromkeys([*olds, *ranked]) if place not in study.breakages][:_CHECKED_AT_ONCE]
         )
-        field = make_field(study)
+        results, reasons = get_results(study)
     return None
 
 
-def make_field(study: Study) -> Field:
-    """Return the experiments by their results so far, including unfinished experiments."""
-    return study.make_field(get_mode(study.metric), by_state=False, by_length=False)
+def get_results(study: Study) -> tuple[Sequence[Result], Sequence[Reason | None]]:
+    """Return each experiment's result so far, and why it cannot be a record; unfinished experiments count."""
+    return study.get_results(get_mode(study.metric), by_state=False, by_length=False)
 
 
 def get_mode(metric: str) -> Literal["min", "max"]:
     return "max" if describe_key(metric).direction == "max" else "min"
 
 
-async def _describe(study: Study, field: Field, places: tuple[int, int], since: int) -> Record | None:
+async def _describe(study: Study, places: tuple[int, int], since: int) -> Record | None:
     top, before = places
+    field = study.make_field(get_mode(study.metric), by_state=False, by_length=False)
     order = order_results(field.results, field.reasons, field.mode)
     number = order.index(before)
     (row,), _ = rank_each(field, slice(number, number + 1))

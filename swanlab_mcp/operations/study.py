@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import flatten, identify_settings
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, order_results, set_apart
@@ -50,18 +51,28 @@ class Study:
         self.client, self.ref, self.experiments, self.reached, self.by = client, ref, experiments, reached, by
         self.metric = metric
         self._health = HealthReader(client, ref, choice, metric)
-        self.configs = [flatten(one.profile.get("config")) for one in experiments]
         # experiments of different projects are never repeats
-        homes = (
+        self._homes = (
             [""] * len(experiments)
             if isinstance(ref, ProjectRef)
             else [one.cuid[: one.cuid.rfind("/") + 1] for one in experiments]
         )
         by_home: dict[str, list[int]] = {}
-        for place, home in enumerate(homes):
+        for place, home in enumerate(self._homes):
             by_home.setdefault(home, []).append(place)
         self._places = list(by_home.values())
-        self.runs = [
+        self._apart: tuple[Hashable, tuple[list[Result], list[Reason | None]]] | None = None
+        self.known_origins: set[int] = set()
+        self.unread_origins = 0
+
+    # configs and runs are compared only for rows that are shown, not to find a best value
+    @cached_property
+    def configs(self) -> list[dict[str, Any]]:
+        return [flatten(one.profile.get("config")) for one in self.experiments]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return [
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
@@ -73,12 +84,14 @@ class Study:
                 is_clone=bool(one.rootExpId),
             )
             for home, one, key, config, read in zip(
-                homes, experiments, identify_settings(self.configs), self.configs, reached.read, strict=True
+                self._homes,
+                self.experiments,
+                identify_settings(self.configs),
+                self.configs,
+                self.reached.read,
+                strict=True,
             )
         ]
-        self._apart: tuple[Hashable, tuple[list[Result], list[Reason | None]]] | None = None
-        self.known_origins: set[int] = set()
-        self.unread_origins = 0
 
     @property
     def health(self) -> HealthCheck:
@@ -90,11 +103,11 @@ class Study:
         return self._health.breakages
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
-        results, reasons = self._set_apart(mode, by_state=by_state, by_length=by_length)
+        results, reasons = self.get_results(mode, by_state=by_state, by_length=by_length)
         ranked = [place for place, reason in enumerate(reasons) if not reason]
         return Field(self.configs, results, reasons, group_settings(self.runs, ranked, self.by), mode)
 
-    def _set_apart(
+    def get_results(
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
         """Return each experiment's result, and why it is not ranked."""
@@ -133,7 +146,7 @@ class Study:
         """Find the broken experiments of the whole ranking, so that every page excludes the same experiments."""
         for _ in range(_ROUNDS):
             # without the settings, which only the rows need
-            results, reasons = self._set_apart(mode, by_state=by_state)
+            results, reasons = self.get_results(mode, by_state=by_state)
             # a short experiment may be long enough after broken experiments are excluded
             ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
             if not await self._health.advance(ranked):

@@ -85,29 +85,31 @@ def fit(
     sizes: dict[str, str] = {}
     hide = make_mask(secrets)
 
-    def clean(value: Any, reported: dict[str, str]) -> Any:
+    def clean(value: Any, reported: dict[str, str]) -> tuple[Any, str]:
         # most values need no change, and one check of their JSON is faster than three walks through their texts
         text = _to_json(value)
         if len(text) <= longest and is_plain(text) and hide(text) == text and not (is_masked and may_hold_secret(text)):
-            return value
+            return value, text
         kept = _limit(value, longest, "", reported, hide)
-        return neutralise_value(mask_secrets(kept) if is_masked else kept)
+        kept = neutralise_value(mask_secrets(kept) if is_masked else kept)
+        return kept, _to_json(kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
         """Return rows until they exceed the budget; more rows can never be shown."""
         taken: list[Any] = []
         left = budget
         for row in rows:
-            taken.append(clean(row, {} if taken else sizes))
+            shown, text = clean(row, {} if taken else sizes)
+            taken.append(shown)
             # a separate record has two braces, a record in a list has a comma: at most as many tokens
-            left -= count_tokens(_to_json(taken[-1])) - 2
+            left -= count_tokens(text) - 2
             if left < 0:
                 break
         return taken
 
     data: Any = payload.get("data")
     if "page" not in payload or not isinstance(data, (list, dict, Rows)):
-        shown = clean(data, sizes)
+        shown, _ = clean(data, sizes)
     elif isinstance(data, dict):
         named = enumerate(cast("dict[str, Any]", data).items())
         records = take({_cut_name(hide(key), longest, number): row} for number, (key, row) in named)
@@ -119,10 +121,8 @@ def fit(
     else:
         rows = cast("Sequence[Any]", data)
         shown = take(reversed(rows))[::-1] if keep_last and not is_paged else take(rows)
-    frame = clean(_limit_notes({**payload, "data": None}, budget), {})
-    safe: dict[str, Any] = {**frame, "data": shown}
-    reply = _reply(safe)
-    if _fits(reply, budget):
+    safe: dict[str, Any] = {**clean(_limit_notes({**payload, "data": None}, budget), {})[0], "data": shown}
+    if _fits(reply := _reply(safe), budget):
         return reply
 
     def cut(count: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ REPORT = "swanlab-report://{username}/{project}"
 _LONGEST_ERROR = 4000
 _FEW = 200
 _SHORT = 10_000
+_SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def is_small(answer: ApiResponse[Any]) -> bool:
@@ -32,15 +33,17 @@ def is_small(answer: ApiResponse[Any]) -> bool:
     values: list[Any] = [answer.data, answer.notes]
     characters = 0
     for value in values:
-        if isinstance(value, str):
+        if type(value) in _SCALARS:
+            continue
+        if type(value) is str:
             characters += len(value)
-        elif isinstance(value, BaseModel):
-            values.extend(vars(value).values())
         elif isinstance(value, dict) and len(fields := cast("dict[str, Any]", value)) <= _FEW:
             values += [*fields, *fields.values()]
         elif isinstance(value, list) and len(items := cast("list[Any]", value)) <= _FEW:
             values += items
-        elif value is not None and not isinstance(value, (bool, int, float)):
+        elif isinstance(value, BaseModel):
+            values += vars(value).values()
+        else:
             return False
         if len(values) > _FEW or characters > _SHORT:
             return False
@@ -70,10 +73,10 @@ def make_result(
     text = TextContent(type="text", text=reply.text)
     links = [_link_report(answer.report)] if has_links and answer.report else []
     if not entry.shows_pictures:
-        structured = reply.structured if entry.name in KEEPS_RECORDS else tabulate(reply.structured)
-        return CallToolResult(
-            content=[text, *links], structured_content=structured if sends_json.get() else None, _meta=meta
-        )
+        structured: dict[str, Any] | None = None
+        if sends_json.get():
+            structured = reply.structured if entry.name in KEEPS_RECORDS else tabulate(reply.structured)
+        return CallToolResult(content=[text, *links], structured_content=structured, _meta=meta)
     rows: Any = reply.structured["data"]
     # a truncated row loses its picture too
     shown = len(cast("list[Any]", rows)) if isinstance(rows, list) else None

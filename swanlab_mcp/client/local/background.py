@@ -6,13 +6,15 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from swanlab_mcp.core import progress
 
-__all__ = ["Overdue", "Stopped", "Work", "run_in_thread"]
+__all__ = ["Overdue", "Stopped", "Work", "find_and_answer", "run_in_thread"]
 
 T = TypeVar("T")
+F = TypeVar("F")
 _TICK = 0.5
 
 
@@ -59,7 +61,9 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
     After a cancellation, the next `work.advance()` raises Stopped.
     """
     work = Work()
-    task = asyncio.ensure_future(asyncio.to_thread(do, *given, work=work))
+    context = copy_context()
+    # not asyncio.to_thread, which needs a task
+    task = asyncio.get_running_loop().run_in_executor(None, lambda: context.run(do, *given, work=work))
     stage = progress.Stage(work.what, 0)
     try:
         while not task.done():
@@ -75,3 +79,18 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
         stage.done = stage.total = max(work.done, stage.total)
         await stage.report()
     return answer
+
+
+async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> tuple[F, T]:
+    """Return `find(work=Work())` and `answer(found, work=Work())`, from one thread unless finding took long."""
+
+    def find_first(*, work: Work) -> tuple[F, list[T]]:
+        found = find(work=work)
+        if work.done:
+            # progress in runs is complete; progress in bytes needs its own work
+            return found, []
+        work.what, work.total = "bytes", 0
+        return found, [answer(found, work=work)]
+
+    found, answers = await run_in_thread(find_first)
+    return found, answers[0] if answers else await run_in_thread(answer, found)

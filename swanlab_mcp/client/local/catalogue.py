@@ -18,11 +18,12 @@ from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import join_sentences, language, say, say_plural
+from swanlab_mcp.core.models import Project
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["Catalogue", "cap_notes", "miss_project", "note_all_open"]
+__all__ = ["Catalogue", "cap_notes", "describe_project", "miss_project", "note_all_open"]
 
 T = TypeVar("T")
 
@@ -217,6 +218,18 @@ class _Opened(NamedTuple):
             if run.problem
         ]
         return [*self.notes, *cap_notes(problems)]
+
+
+def describe_project(name: str, experiments: Sequence[LocalExperiment], *, detail: bool) -> Project:
+    return Project(
+        cuid=name,
+        name=name,
+        visibility="",
+        createdAt=show_time(min((one.started_at for one in experiments if one.started_at), default=0)),
+        updatedAt=show_time(max(one.last_time for one in experiments)) or None,
+        group={"type": "PERSON", "username": LOCAL, "name": say("Runs on this machine")},
+        count={"experiments": len(experiments)} if detail else {},
+    )
 
 
 def miss_project(project: str, notes: Sequence[str]) -> NotFound:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -11,8 +12,8 @@ from cachetools import LRUCache
 
 from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.copies import FailedRank, LocalCopy
-from swanlab_mcp.client.local.background import Overdue, Work, run_in_thread
-from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, miss_project, note_all_open
+from swanlab_mcp.client.local.background import Overdue, Work, find_and_answer, run_in_thread
+from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, describe_project, miss_project, note_all_open
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.notes import note_shared_ids
 from swanlab_mcp.client.local.run_base import RunBase
@@ -35,7 +36,6 @@ from swanlab_mcp.core.models import (
     User,
     Workspace,
 )
-from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.server_info import ServerInfo, ServerRows
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -80,14 +80,13 @@ class OfflineClient:
         )
 
     async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]:
-        await self._find(ref)
+        await run_in_thread(self._find, ref)
         return ApiResponse(data=_describe_workspace(), notes=[_note_unrecorded()])
 
     async def get_project(self, ref: ProjectRef) -> ApiResponse[Project]:
-        experiments, notes = await self._find_project(ref)
-        return ApiResponse(
-            data=_describe_project(ref.project, experiments, detail=True), notes=[*notes, _note_unrecorded()]
-        )
+        experiments, notes = await run_in_thread(self._find_project, ref)
+        project = describe_project(ref.project, experiments, detail=True)
+        return ApiResponse(data=project, notes=[*notes, _note_unrecorded()])
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         return _list([_describe_workspace()], 0, None, [])
@@ -102,9 +101,9 @@ class OfflineClient:
         sort: str = "",
         detail: bool = True,
     ) -> ApiResponse[list[Project]]:
-        groups, notes = await self._find(ref)
+        groups, notes = await run_in_thread(self._find, ref)
         projects = [
-            _describe_project(name, experiments, detail=detail)
+            describe_project(name, experiments, detail=detail)
             for name, experiments in groups.items()
             if search.casefold() in name.casefold()
         ]
@@ -116,12 +115,14 @@ class OfflineClient:
     async def list_experiments(
         self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        experiments, notes = await self._find_project(ref)
-        ordered = sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
-        shown = ordered[offset : None if limit is None else offset + limit]
-        found, about = await run_in_thread(_describe_all, shown)
-        about += note_shared_ids([one.group for one in ordered])
-        return ApiResponse(data=found, page=Page(returned=len(found), total=len(ordered)), notes=[*notes, *about])
+        def describe(found: _Found, *, work: Work) -> tuple[list[Experiment], list[str]]:
+            ordered = sorted(found.experiments, key=lambda one: (-one.started_at, one.cuid))
+            shown = ordered[offset : None if limit is None else offset + limit]
+            experiments, about = _describe_all(shown, work=work)
+            return experiments, [*found.notes, *about, *note_shared_ids([one.group for one in ordered])]
+
+        found, (shown, notes) = await find_and_answer(partial(self._find_project, ref), describe)
+        return ApiResponse(data=shown, page=Page(returned=len(shown), total=len(found.experiments)), notes=notes)
 
     async def narrow_experiments(
         self,
@@ -153,11 +154,13 @@ class OfflineClient:
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        found, notes = await self._find_project(ref)
         wanted = {experiment.cuid for experiment in experiments}
-        chosen = [one for one in found if one.cuid in wanted]
-        summaries, about = await run_in_thread(self._summarise_all, chosen, keys)
-        return ApiResponse(data=summaries, notes=[*notes, *about])
+
+        def summarise(found: _Found, *, work: Work) -> tuple[dict[str, Summary], list[str]]:
+            return self._summarise_all([one for one in found.experiments if one.cuid in wanted], keys, work=work)
+
+        found, (summaries, about) = await find_and_answer(partial(self._find_project, ref), summarise)
+        return ApiResponse(data=summaries, notes=[*found.notes, *about])
 
     async def list_keys(
         self,
@@ -290,22 +293,19 @@ class OfflineClient:
             self._catalogue.bound_memory(experiment.runs)
             return found
 
-        def find_and_answer(*, work: Work) -> LocalExperiment | tuple[T, list[str]]:
-            experiment = self._find_experiment(ref, work=work)
-            if work.done:
-                # progress in runs is complete; progress in bytes needs its own work
-                return experiment
-            work.what, work.total = "bytes", 0
-            return answer(experiment, work=work)
-
-        found = await run_in_thread(find_and_answer)
-        data, about = await run_in_thread(answer, found) if isinstance(found, LocalExperiment) else found
+        _, (data, about) = await find_and_answer(partial(self._find_experiment, ref), answer)
         return ApiResponse(data=data, notes=about)
 
     async def _ask_each(self, refs: Sequence[ExperimentRef], question: Callable[[LocalExperiment, Work], T]) -> list[T]:
+        if not refs:
+            return []
+
         # one thread for all, because changing threads costs more than most answers
-        experiments = await run_in_thread(self._catalogue.find_experiments, refs) if refs else []
-        return await run_in_thread(self._catalogue.answer_each, experiments, question) if refs else []
+        def answer(experiments: list[LocalExperiment], *, work: Work) -> list[T]:
+            return self._catalogue.answer_each(experiments, question, work=work)
+
+        _, answers = await find_and_answer(partial(self._catalogue.find_experiments, refs), answer)
+        return answers
 
     def _summarise_all(
         self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
@@ -347,15 +347,22 @@ class OfflineClient:
         _check_workspace(ref.workspace)
         return self._catalogue.find_experiment(ref.project, ref.cuid, work=work)
 
-    async def _find_project(self, ref: ProjectRef) -> tuple[list[LocalExperiment], list[str]]:
-        groups, notes = await self._find(ref.parent)
+    def _find_project(self, ref: ProjectRef, *, work: Work) -> _Found:
+        groups, notes = self._find(ref.parent, work=work)
         if ref.project not in groups:
             raise miss_project(ref.project, notes)
-        return groups[ref.project], notes
+        return _Found(groups[ref.project], notes)
 
-    async def _find(self, ref: WorkspaceRef) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
+    def _find(self, ref: WorkspaceRef, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
         _check_workspace(ref.workspace)
-        return await run_in_thread(self._catalogue.list_projects)
+        return self._catalogue.list_projects(work=work)
+
+
+class _Found(NamedTuple):
+    """The experiments of a project, and notes about runs left out."""
+
+    experiments: list[LocalExperiment]
+    notes: list[str]
 
 
 def _check_workspace(username: str) -> None:
@@ -379,18 +386,6 @@ def _note_unrecorded() -> str:
 
 def _describe_workspace() -> Workspace:
     return Workspace(name=say("Runs on this machine"), username=LOCAL, role="OWNER")
-
-
-def _describe_project(name: str, experiments: Sequence[LocalExperiment], *, detail: bool) -> Project:
-    return Project(
-        cuid=name,
-        name=name,
-        visibility="",
-        createdAt=show_time(min((one.started_at for one in experiments if one.started_at), default=0)),
-        updatedAt=show_time(max(one.last_time for one in experiments)) or None,
-        group={"type": "PERSON", "username": LOCAL, "name": say("Runs on this machine")},
-        count={"experiments": len(experiments)} if detail else {},
-    )
 
 
 def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tuple[list[Experiment], list[str]]:
