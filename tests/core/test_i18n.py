@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from string import Formatter
 
@@ -15,7 +19,8 @@ from babel.messages.pofile import read_po
 from swanlab_mcp.core import errors
 from swanlab_mcp.core.i18n import LANGUAGES, language, say, say_plural, speak
 
-PACKAGE = Path(__file__).parents[2] / "swanlab_mcp"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "swanlab_mcp"
 FOLDER = PACKAGE / "locale" / "zh" / "LC_MESSAGES"
 ERRORS = set(errors.__all__)
 
@@ -29,14 +34,33 @@ def collect() -> Catalog:
     return found
 
 
-def read_catalogue() -> Catalog:
-    with (FOLDER / "swanlab_mcp.po").open(encoding="utf-8") as file:
+def read_catalogue(folder: Path = FOLDER) -> Catalog:
+    with (folder / "swanlab_mcp.po").open(encoding="utf-8") as file:
         return read_po(file, locale="zh")
 
 
 def test_catalogue_matches_the_messages_in_the_code() -> None:
     wanted = {message.id for message in collect()}
     assert {message.id for message in read_catalogue()} == wanted, "run scripts/update_catalogue.sh, then translate"
+
+
+def test_reworded_message_keeps_its_chinese_for_review(tmp_path: Path) -> None:
+    for folder in ("swanlab_mcp", "scripts", "release"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    old, new = "There is no run {cuid!r} in {project}.", "There is no run {cuid!r} in the project {project}."
+    code = tmp_path / "swanlab_mcp" / "client" / "local" / "catalogue.py"
+    text = code.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    code.write_text(text.replace(old, new), encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "scripts/update_catalogue.sh"], cwd=tmp_path, check=True, capture_output=True, env={"PATH": path}
+    )
+    before, after = read_catalogue(), read_catalogue(tmp_path / FOLDER.relative_to(ROOT))
+    assert after[new].string == before[old].string
+    assert [message.id for message in after if message.id and message.fuzzy] == [new]
+    assert {message.id for message in after} == {message.id for message in before} - {old} | {new}
+    assert not after.obsolete
 
 
 def test_every_message_is_translated_with_its_fields() -> None:

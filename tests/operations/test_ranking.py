@@ -317,6 +317,21 @@ async def test_fold_counts_are_settings(settings: Settings, sweep: Sweep) -> Non
     assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [1, 1]
 
 
+async def test_settings_are_counted_and_named_as_settings(settings: Settings, sweep: Sweep) -> None:
+    for number in range(4):
+        sweep.add(f"run-{number}", 0.8 + number / 10, {"lr": 0.1 * (1 + number // 2), "seed": number % 2})
+    sweep.add("run-4", 0.9, {"lr": 0.1, "seed": 2}, state="CRASHED")
+    reply = await sweep.rank(settings)
+    # the crashed run repeats the second setting, but is in no mean and names no setting
+    shown = [(row["name"], row.get("best"), row["value"], row.get("n"), row.get("apart")) for row in reply["data"]]
+    assert shown == [
+        ("lr=0.2", "run-3", 1.05, 2, None),
+        ("lr=0.1", "run-1", 0.85, 2, None),
+        ("run-4", None, 0.9, None, "crashed"),
+    ]
+    assert any(note.startswith("Listed after the 2 ranked settings: 1 crashed.") for note in reply["notes"])
+
+
 async def test_clones_equal_seeds_and_identical_series_count_once(settings: Settings, sweep: Sweep) -> None:
     sweep.add("a", 0.80, {"lr": 0.1, "seed": 0}, cuid="origin")
     origin = sweep.project, sweep.project.experiments[0]

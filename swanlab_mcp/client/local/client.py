@@ -117,8 +117,7 @@ class OfflineClient:
     ) -> ApiResponse[list[Experiment]]:
         def describe(found: _Found, *, work: Work) -> tuple[list[Experiment], list[str]]:
             ordered = sorted(found.experiments, key=lambda one: (-one.started_at, one.cuid))
-            shown = ordered[offset : None if limit is None else offset + limit]
-            experiments, about = _describe_all(shown, work=work)
+            experiments, about = _describe_all(ordered[offset : None if limit is None else offset + limit], work=work)
             return experiments, [*found.notes, *about, *note_shared_ids([one.group for one in ordered])]
 
         found, (shown, notes) = await find_and_answer(partial(self._find_project, ref), describe)
@@ -304,8 +303,7 @@ class OfflineClient:
         def answer(experiments: list[LocalExperiment], *, work: Work) -> list[T]:
             return self._catalogue.answer_each(experiments, question, work=work)
 
-        _, answers = await find_and_answer(partial(self._catalogue.find_experiments, refs), answer)
-        return answers
+        return (await find_and_answer(partial(self._catalogue.find_experiments, refs), answer))[1]
 
     def _summarise_all(
         self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
