@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from swanlab_mcp.client.cloud.answers import NOT_OFFERED
@@ -22,6 +22,8 @@ T = TypeVar("T")
 LARGEST_PAGE = 100
 _SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 _READINGS = 3
+# pages; more than there are connections, and few if the reported total is absurd
+_AT_ONCE = 128
 
 
 class HandOn(Protocol):
@@ -65,7 +67,8 @@ class PagedLists:
         for _ in range(_READINGS):
             reading = _Reading(read_page, read, size, first, stop, what, hand_on)
             rows = await reading.read_all(expected)
-            total = reading.total
+            # a further reading trusts only the list itself
+            total, expected = reading.total, 0
             whole = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
             if reading.is_steady and len(rows) == len(dict(rows)) == whole:
                 found = [row for _, row in rows]
@@ -84,7 +87,7 @@ class PagedLists:
 class _Reading(Generic[T]):
     """A reading of the pages from `first` to the page with item `stop`; pages are parsed while others are pending.
 
-    `is_steady`: all pages report the same `total`.
+    `is_steady`: all pages report the same `total`, and none lacks items. Otherwise the other pages are not read.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class _Reading(Generic[T]):
 
     async def read_all(self, expected: int) -> list[tuple[str, T]]:
         """Return the items as (id, row)."""
-        early = self._find_last(expected)
+        early = min(self._find_last(expected), self._first + _AT_ONCE)
         await gather(self._read_first(early), *map(self._read_early, range(self._first + 1, early + 1)))
         return [row for number in sorted(self._pages) for row in self._pages[number]]
 
@@ -135,10 +138,15 @@ class _Reading(Generic[T]):
         self._left = last - self._first + 1
         self._stage = progress.Stage("pages", self._left)
         self._is_known.set()
-        await gather(self._take(self._first, answer), *map(self._read_late, range(early + 1, last + 1)))
+        late = iter(range(early + 1, last + 1))
+        readers = (self._read_late(late) for _ in range(min(_AT_ONCE, last - early)))
+        await gather(self._take(self._first, answer), *readers)
 
-    async def _read_late(self, number: int) -> None:
-        await self._take(number, await self._read_page(number))
+    async def _read_late(self, numbers: Iterator[int]) -> None:
+        for number in numbers:
+            if not self.is_steady:
+                return
+            await self._take(number, await self._read_page(number))
 
     async def _read_early(self, number: int) -> None:
         """Read a page before the number of pages is known; it may not exist."""
@@ -156,8 +164,9 @@ class _Reading(Generic[T]):
             await self._take(number, answer)
 
     async def _take(self, number: int, answer: Any) -> None:
-        self.is_steady = self.is_steady and read_total(answer) in (None, self.total)
         items = read_list(answer, self._what)
+        is_full = len(items) >= min(self._size, self.total - (number - 1) * self._size)
+        self.is_steady = self.is_steady and is_full and read_total(answer) in (None, self.total)
         if len(items) > self._size:
             raise _refuse_long_page(len(items), self._size, self._what)
         self._left -= 1

@@ -87,6 +87,20 @@ async def test_short_page_is_an_error(settings: Settings, state: State) -> None:
 
 
 @pytest.mark.usefixtures("many")
+async def test_absurd_totals_cause_few_requests(settings: Settings, state: State) -> None:
+    state.projects[-1].wire = {"_count": {"experiments": 10**12}}
+    async with opened(settings) as client:
+        await client.default.list_projects(WorkspaceRef(ME))
+        assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730
+        assert len(state.get_calls("/runs$")) < 200
+        state.calls.clear()
+        state.faults.append(Fault(path="/runs$", body=b'{"list": [], "total": 1000000000000}', times=None))
+        with pytest.raises(UnexpectedResponse, match="do not match the reported total"):
+            await client.default.list_experiments(ProjectRef(ME, "many"))
+    assert len(state.get_calls("/runs$")) < 200
+
+
+@pytest.mark.usefixtures("many")
 async def test_list_that_changes_during_the_read_is_read_again(settings: Settings, state: State) -> None:
     state.faults.append(Fault(path="/runs$", query={"page": "3"}, body=b'{"list": [], "total": 730}', times=1))
     async with opened(settings) as client:
