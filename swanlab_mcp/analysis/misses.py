@@ -14,7 +14,7 @@ __all__ = ["Miss", "explain_miss"]
 class Miss(NamedTuple):
     """The condition that excludes the most: without it, `without` experiments match.
 
-    If no experiment meets it, `closest` comes closest to it with `value`.
+    If no experiment meets it, `closest` comes closest to it with `value`; `is_empty`: none has its fields.
     """
 
     clause: Sequence[Filter]
@@ -22,6 +22,7 @@ class Miss(NamedTuple):
     is_never_met: bool = False
     closest: Candidate | None = None
     value: Any = None
+    is_empty: bool = False
 
 
 def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Miss | None:
@@ -52,7 +53,8 @@ def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> 
         if (distance := measure_distance(one, condition)) is not None
     ]
     if not found:
-        return Miss(clause, without[number], is_never_met=True)
+        is_empty = all(read_field(one, condition.field) is None for condition in clause for one in candidates)
+        return Miss(clause, without[number], is_never_met=True, is_empty=is_empty)
     _, place, condition = min(found, key=lambda one: one[:2])
     closest = (others or candidates)[place]
     return Miss(clause, without[number], True, closest, read_field(closest, condition.field))

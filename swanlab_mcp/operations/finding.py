@@ -101,7 +101,7 @@ async def find_experiments(
         order = say("by {field}, smallest first", field=quote(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=[*left, *choice.notes])
     copies = await note_copies(client, {ref.experiment(row.cuid): row for row in shown})
-    links = link_scope(client, ref) if chosen else ()
+    links = link_scope(client, ref, [one.cuid for one in shown]) if shown else ()
     return add_notes(describe_page(whole, page, size, order), *columns, copies, *links)
 
 

@@ -35,6 +35,15 @@ def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> lis
                 condition=condition,
             )
         ]
+    if miss.is_empty:
+        return [
+            say_plural(
+                "No experiment meets {condition}: of {count} experiment, none has a value there.",
+                "No experiment meets {condition}: of {count} experiments, none has a value there.",
+                len(candidates),
+                condition=condition,
+            )
+        ]
     if miss.closest is None:
         return [say("No experiment meets {condition}.", condition=condition)]
     one = miss.closest.experiment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -94,12 +94,13 @@ def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
     ]
 
 
-def link_scope(client: SwanLabClient, ref: Scope) -> list[str]:
-    """Return notes with the form of the links to experiments."""
+def link_scope(client: SwanLabClient, ref: Scope, shown: Iterable[str] | None = None) -> list[str]:
+    """Return notes with the form of the links to experiments, of several projects to those with the ids `shown`."""
     if isinstance(ref, ProjectRef):
         links = [client.at(ref).get_link(ref.experiment("<cuid>"))]
     else:
-        spaces = dict.fromkeys(one.parent for one in ref.projects)
+        projects = ref.projects if shown is None else [ref.experiment(cuid).parent for cuid in shown]
+        spaces = dict.fromkeys(one.parent for one in projects)
         links = [client.at(one).get_link(one.project("<project>").experiment("<cuid>")) for one in spaces]
     return [say("Pages: {link}", link=link) for link in links[:_LINKS] if link]
 

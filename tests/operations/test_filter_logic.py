@@ -102,6 +102,10 @@ async def test_conditions_choose_experiments(settings: Settings, filters: tuple[
         ),
         ((condition("name", "=", "zzzzzz"),), "No experiment meets name = zzzzzz."),
         (
+            (condition("group", "=", "sweep"),),
+            "No experiment meets group = sweep: of 5 experiments, none has a value there.",
+        ),
+        (
             (condition("labels", "=", "papr"),),
             "No experiment meets labels = papr; the closest value is paper, of d (run-d).",
         ),

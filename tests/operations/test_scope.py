@@ -251,6 +251,9 @@ async def test_name_alone_finds_an_experiment_anywhere(world: Settings, state: S
     filters = [{"field": "name", "op": "=", "value": "needle"}]
     reply = await call(both, "find_experiments", project="*", filters=filters)
     assert [row["cuid"] for row in reply["data"]] == ["kites-test2/sweep11/needle1"]
+    assert [note.partition("/@")[2] for note in reply["notes"] if note.startswith("Pages: ")] == [
+        "kites-test2/<project>/runs/<cuid>/chart"
+    ]
     filters = [{"field": "name", "op": "=", "value": "lr-0.1"}]
     reply = await call(both, "find_experiments", project="*", filters=filters)
     (path,) = [row["cuid"] for row in reply["data"]]
