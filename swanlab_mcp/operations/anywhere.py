@@ -76,7 +76,7 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
 
 
 async def find_original(client: SwanLabClient, clone: Experiment) -> tuple[ExperimentRef, Experiment] | None:
-    """Return the experiment whose metrics a clone shows, or `None` if the account cannot read it."""
+    """Return the experiment whose metrics a clone shows, or `None` if it could not be read for any reason."""
     spaces = [WorkspaceRef(one.username) for one in (await client.list_workspaces()).data or []]
 
     async def ask(ref: WorkspaceRef) -> list[ProjectRef]:

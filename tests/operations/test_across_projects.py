@@ -215,4 +215,4 @@ async def test_clone_names_its_original(across: Settings, state: State) -> None:
     assert "A clone: its metrics are those of alpha (kites-test3/first/run1)." in reply["notes"]
     first.experiments.pop()
     reply = await call(across, "get_experiment", exp_cuid="copy1")
-    assert "A clone of run1, which this account cannot read." in reply["notes"]
+    assert "A clone of run1, which could not be read." in reply["notes"]
