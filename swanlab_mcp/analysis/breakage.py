@@ -15,6 +15,7 @@ from swanlab_mcp.core.models import Points, Summary
 
 __all__ = [
     "LIKELY_LOSSES",
+    "choose_for_points",
     "choose_training_losses",
     "find_breakage",
     "find_divergence",
@@ -24,24 +25,35 @@ __all__ = [
 
 LIKELY_LOSSES = ("loss", "train/loss", "train_loss", "training_loss", "loss/train", "train/loss_epoch")
 _LOSSES = 3
+# a single norm may be infinite: mixed precision then skips the step
+_LAST_NORMS = 2
 
 
 def choose_training_losses(keys: Sequence[str]) -> list[str]:
-    """Return at most 3 keys of training losses, totals and short names first, and a reward if one is logged.
+    """Return the keys that show whether a training broke.
 
-    With a reward, a loss may rise although the policy improves.
+    These are up to 3 losses that must fall, short names first, up to 3 other losses and a gradient norm, which are only
+    checked for NaN, and a reward: with a reward, a loss may rise although the policy improves.
     """
-    kinds = {key: describe_key(key) for key in keys}
+    kinds = {key: describe_key(key) for key in sorted(keys, key=len)}
     losses = [
         key
         for key, kind in kinds.items()
-        if (kind.role in ("loss", "error") or kind.rule == "policy-gradient loss")
+        if (kind.role in ("loss", "error", "adversary") or kind.rule == "policy-gradient loss")
         and kind.split not in ("validation", "test")
     ]
-    # losses that need not fall become NaN like others
-    losses = [key for key in losses if kinds[key].must_improve] or losses
+    falling = [key for key in losses if kinds[key].must_improve]
+    others = [key for key in losses if key not in falling]
+    norms = [key for key, kind in kinds.items() if kind.role == "gradient_norm"]
     rewards = [key for key, kind in kinds.items() if kind.role == "reward"]
-    return sorted(losses, key=len)[:_LOSSES] + (sorted(rewards, key=len)[:1] if losses else [])
+    return [*falling[:_LOSSES], *others[:_LOSSES], *norms[:1], *rewards[:1]] if losses else []
+
+
+def choose_for_points(losses: Sequence[str]) -> list[str]:
+    """Return the losses whose points are read of every run; those of others only if their summary raises doubts."""
+    kinds = {key: describe_key(key) for key in losses}
+    main = [key for key, kind in kinds.items() if kind.must_improve and kind.role in ("loss", "error")]
+    return main or [key for key, kind in kinds.items() if kind.role != "gradient_norm"]
 
 
 # a ranking checks thousands of runs by the same keys
@@ -63,7 +75,7 @@ def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | 
     """Return how a run broke according to its summaries: its last value, or any value, is NaN or infinite."""
     for key in _leave_out_rewards(*keys):
         one = summary.get(key)
-        if one is None:
+        if one is None or describe_key(key).role == "gradient_norm":
             continue
         if one.non_finite:
             return Breakage("non-finite", key, one.first_non_finite_step)
@@ -84,7 +96,8 @@ def may_have_broken(
         if one is None:
             continue
         # a sum, and with it the mean, is finite only if every value is
-        if one.avg is not None and not math.isfinite(one.avg):
+        shown = one.value if describe_key(key).role == "gradient_norm" else one.avg
+        if shown is not None and not math.isfinite(shown):
             return True
         low = one.min if key in falling else None
         if low is not None and one.value is not None and one.value - low.value > share * abs(low.value):
@@ -99,7 +112,7 @@ def find_breakage(
     keys = list(dict.fromkeys([metric, *losses]))
     for key in _leave_out_rewards(*keys):
         points = series.get(key, Points())
-        odd = next((place for place, value in enumerate(points.values) if not math.isfinite(value)), None)
+        odd = _find_non_finite(points.values, to_end=describe_key(key).role == "gradient_norm")
         if odd is not None:
             return Breakage("non-finite", key, points.steps[odd])
     falling = _choose_falling(*keys)
@@ -110,6 +123,14 @@ def find_breakage(
         if step is not None:
             return Breakage("diverged", key, step)
     return None
+
+
+def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
+    """Return the place of the first value that is NaN or infinite, with `to_end` only if no finite value follows."""
+    if to_end:
+        first = next((place + 1 for place in range(len(values) - 1, -1, -1) if math.isfinite(values[place])), 0)
+        return first if 0 < first <= len(values) - _LAST_NORMS else None
+    return next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
 
 
 def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | None:

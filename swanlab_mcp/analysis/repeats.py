@@ -11,8 +11,10 @@ from swanlab_mcp.analysis.differences import freeze, is_seed
 __all__ = ["Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
 
 _SEED_WORDS = r"(?:random[-_]?state|random[-_]?seed|seed|rng|fold|cv|split[-_]?(?:id|idx|index)|replicate|rep|trial)s?"
-# "seed=3", "fold-2", "--seed 3": the word remains, its number is removed
-_SEEDED = re.compile(rf"(?<![a-z])({_SEED_WORDS})[-_=: ]*\d+(?![\d.]*[a-z\d])", re.IGNORECASE)
+# "seed=3", "fold-2", "--seed 3": the word remains, its number is removed, also of both in "cv0s1"
+_SEEDED = re.compile(
+    rf"(?<![a-z])({_SEED_WORDS})[-_=: ]*\d+(?:(?:{_SEED_WORDS}|[sf])\d+)*(?![\d.]*[a-z\d])", re.IGNORECASE
+)
 _SHORT_SEED = re.compile(r"(?<=[-_ .])([sf])\d{1,5}$", re.IGNORECASE)
 # the SDK's names for experiments without a name
 _DEFAULT_NAME = re.compile(

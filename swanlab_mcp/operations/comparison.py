@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from swanlab_mcp.analysis.differences import (
     is_seed,
     is_setting,
 )
-from swanlab_mcp.analysis.leaderboard import Breakage
+from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, set_apart
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
@@ -81,7 +80,7 @@ class Differing(NamedTuple):
 class Compared(NamedTuple):
     """The differences between experiments, and their results.
 
-    An association comes with its confounded settings; `without_value` counts the experiments excluded from
+    An association comes with its confounded settings; `apart` counts the experiments excluded from
     associations. With a baseline, `decided` says which settings to keep. `broken` names the experiments in which a
     shown metric or a training loss became NaN or infinite, or a training loss diverged.
     """
@@ -91,7 +90,7 @@ class Compared(NamedTuple):
     settings: Differing
     facts: Differing
     associations: Sequence[tuple[Association, Sequence[str]]]
-    without_value: int
+    apart: int
     links: Sequence[str]
     decided: Decided | None = None
     broken: Sequence[tuple[str, Breakage]] = ()
@@ -133,8 +132,9 @@ async def compare_experiments(
     compared = await _add_common_step(client, chosen, compared, summaries)
     configs = [flatten(one.profile.get("config")) for one in experiments]
     facts = [{name: value for name, value in read_facts(one).items() if name not in _PROCESS} for one in experiments]
-    associations, lacking = _find_associations(configs, compared)
     broken = await _find_broken(client, chosen, found, targets, choose_training_losses(list(logged)))
+    apart = _set_apart(chosen, compared, found, broken)
+    associations = _find_associations(configs, compared, apart)
     copies = await note_copies(client, chosen, compared=FEW_COPIES)
     return ApiResponse(
         data=Compared(
@@ -143,10 +143,10 @@ async def compare_experiments(
             _find_settings(configs, [one.key for one, _ in associations]),
             _find_facts(facts),
             associations,
-            lacking,
+            sum(map(bool, apart)),
             _list_links(client, refs),
             decided,
-            broken,
+            [(chosen[ref].name, how) for ref, how in broken.items()],
         ),
         notes=list(dict.fromkeys([*notes, *filter(None, [copies])])),
     )
@@ -279,13 +279,29 @@ async def _find_broken(
     found: Mapping[ExperimentRef, Summary],
     targets: Sequence[str],
     losses: Sequence[str],
-) -> list[tuple[str, Breakage]]:
-    broken: list[tuple[str, Breakage]] = []
+) -> dict[ExperimentRef, Breakage]:
+    broken: dict[ExperimentRef, Breakage] = {}
     for project, members in _group(chosen).items() if targets or losses else ():
         summaries = [found[project.experiment(one.cuid)] for one in members]
         known = await find_broken(client, project, members, summaries, targets, losses)
-        broken += [(one.name, how) for one, how in zip(members, known, strict=True) if how]
+        broken |= {project.experiment(one.cuid): how for one, how in zip(members, known, strict=True) if how}
     return broken
+
+
+def _set_apart(
+    chosen: Chosen,
+    compared: Sequence[ComparedMetric],
+    found: Mapping[ExperimentRef, Summary],
+    broken: Mapping[ExperimentRef, Breakage],
+) -> list[Reason | None]:
+    """Return why the first metric of an experiment does not count for associations, as in rankings."""
+    if not compared:
+        return []
+    results: list[Result] = []
+    for (ref, one), value in zip(chosen.items(), compared[0].best or compared[0].last, strict=True):
+        last = found[ref].get(compared[0].key, MetricSummary())
+        results.append(Result(value, None, last.value, last.step, one.state, None, broken.get(ref)))
+    return set_apart(results)
 
 
 async def _explain_missing(client: SwanLabClient, chosen: Chosen, missing: Sequence[str]) -> list[NotFound]:
@@ -357,23 +373,18 @@ def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
 
 
 def _find_associations(
-    configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric]
-) -> tuple[list[tuple[Association, list[str]]], int]:
-    """Return the settings associated with the first metric's best (or last) values, for 5 experiments or more.
-
-    The second value is the number of experiments without a finite value of it.
-    """
-    if not compared or len(configs) < DEFAULTS.associated:
-        return [], 0
-    target = compared[0]
-    results = target.best or target.last
-    places = [place for place, value in enumerate(results) if value is not None and math.isfinite(value)]
+    configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric], apart: Sequence[Reason | None]
+) -> list[tuple[Association, list[str]]]:
+    """Return the settings associated with the first metric's best (or last) values, for 5 experiments or more."""
+    places = [place for place, reason in enumerate(apart) if not reason]
+    if len(places) < DEFAULTS.associated:
+        return []
+    results = compared[0].best or compared[0].last
     kept = [configs[place] for place in places]
     # the means of groups would reveal a secret's values
     open_keys = [
         key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
     ]
     keys = [key for key in open_keys if is_setting(key)]
-    found = associate(kept, [results[place] for place in places], keys)[:_STRONGEST]
-    lacking = len(configs) - len(places)
-    return [(one, find_confounded(kept, one.key, keys)[:_CONFOUNDED]) for one in found], lacking
+    found = associate(kept, [results[place] or 0.0 for place in places], keys)[:_STRONGEST]
+    return [(one, find_confounded(kept, one.key, keys)[:_CONFOUNDED]) for one in found]

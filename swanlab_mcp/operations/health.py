@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.breakage import (
+    choose_for_points,
     choose_training_losses,
     find_breakage,
     find_reported_breakage,
@@ -145,22 +146,23 @@ class HealthReader:
             keys = list(dict.fromkeys([self._metric, *losses]))
             summary = self._summaries[self._experiments[place].cuid]
             self.breakages[place] = find_reported_breakage(keys, summary) or self.breakages.get(place)
-            if may_have_broken(keys, summary, losses):
+            if self.breakages[place] or may_have_broken(keys, summary, losses):
                 self._suspicious.add(place)
 
     async def _read_points(self, places: Sequence[int]) -> None:
         self._read.update(places)
-        groups: dict[tuple[str, ...], list[int]] = {}
+        groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
         for place in places:
-            groups.setdefault(tuple(self._get_losses(place)), []).append(place)
+            groups.setdefault((tuple(self._get_losses(place)), place in self._suspicious), []).append(place)
 
-        async def read(losses: Sequence[str], own: Sequence[int]) -> None:
-            keys = list(dict.fromkeys([self._metric, *losses]))
+        async def read(losses: Sequence[str], own: Sequence[int], *, is_suspicious: bool) -> None:
+            checked = losses if is_suspicious else choose_for_points(losses)
+            keys = list(dict.fromkeys([self._metric, *checked]))
             series = await read_series(self._client, self._ref, self._get(own), keys, exact=False)
             for place, one in zip(own, series, strict=True):
                 self.breakages[place] = find_breakage(self._metric, one, losses) or self.breakages.get(place)
 
-        await gather(*(read(losses, own) for losses, own in groups.items()))
+        await gather(*(read(losses, own, is_suspicious=odd) for (losses, odd), own in groups.items()))
 
     def _get(self, places: Sequence[int]) -> list[Experiment]:
         return [self._experiments[place] for place in places]

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from statistics import mean, median
 from typing import NamedTuple
 
+from swanlab_mcp.analysis.breakage import find_breakage
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.smoothing import find_smooth_best
@@ -55,6 +56,11 @@ class Reached(NamedTuple):
         if self.decided_mode:
             return _read_decided(read, self.decided[place], self.decided_mode, last)
         return _read_points(read, self.at, last)
+
+    def find_breakage(self, place: int) -> Breakage | None:
+        """Return the first NaN or infinite value of the metric that decides."""
+        decided = self.decided[place] if self.decided_mode else None
+        return find_breakage(self.at, {self.at: decided}, ()) if decided else None
 
 
 async def read_reached(

@@ -116,7 +116,7 @@ class Study:
             return self._apart[1]
         breakages = self.breakages
         results = [
-            self.reached.get_result(place, mode, one.state, breakages.get(place))
+            self.reached.get_result(place, mode, one.state, breakages.get(place) or self.reached.find_breakage(place))
             for place, one in enumerate(self.experiments)
         ]
         is_at_step = self.reached.at.startswith("step:")

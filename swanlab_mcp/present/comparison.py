@@ -7,6 +7,7 @@ from typing import Any
 
 from swanlab_mcp.analysis.alignment import align_values
 from swanlab_mcp.analysis.differences import MOST_GROUPS, Association
+from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core import findings
 from swanlab_mcp.core.findings import ComparedExperiment, Comparison, DifferingKey
 from swanlab_mcp.core.i18n import say, say_plural
@@ -62,7 +63,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
             for name, breakage in found.broken[:_NAMED]
         ),
         *_list_left_out(found.settings, found.facts),
-        *(_list_cautions(found) if found.associations else ()),
+        *(_list_cautions(found) if found.associations else [_explain_few(found)]),
         *(say("Pages: {link}", link=link) for link in found.links if link),
     ]
     return add_notes(answer.model_copy(update={"data": comparison}), *notes)
@@ -119,15 +120,30 @@ def _list_cautions(found: Compared) -> list[str]:
             "Associations with the last {metric} prove no effect; varies_with: cannot be told apart.", metric=metric
         )
     ]
-    if found.without_value:
+    if found.apart:
         notes.append(
             say_plural(
-                "{count} experiment has no finite value of it and is not counted there.",
-                "{count} experiments have no finite value of it and are not counted there.",
-                found.without_value,
+                "{count} experiment is not counted there: broken, unfinished, short or without a finite value.",
+                "{count} experiments are not counted there: broken, unfinished, short or without a finite value.",
+                found.apart,
             )
         )
     return notes
+
+
+def _explain_few(found: Compared) -> str:
+    """Return why no associations are shown, although enough experiments are compared."""
+    total, fewest = len(found.experiments), DEFAULTS.associated
+    if not total - found.apart < fewest <= total:
+        return ""
+    return say_plural(
+        "No associations: {count} experiment is broken, unfinished, short or has no finite value, so fewer than "
+        "{fewest} count.",
+        "No associations: {count} experiments are broken, unfinished, short or have no finite value, so fewer than "
+        "{fewest} count.",
+        found.apart,
+        fewest=fewest,
+    )
 
 
 def _join(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swanlab_mcp.analysis.alignment import align_values
+from swanlab_mcp.analysis.breakage import choose_for_points
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, order_results
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.noise import Judgement
@@ -263,11 +264,7 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
         )
     if scatter.freedom < 2:
         return say("Noise: cannot tell: there is only one pair of repeats, so no difference here is known to be real.")
-    known = {
-        "deviation": scatter.deviation,
-        "groups": scatter.groups,
-        "freedom": scatter.freedom,
-    }
+    known = {"deviation": scatter.deviation, "groups": scatter.groups, "freedom": scatter.freedom}
     if ranking.by != "config":
         return say(
             "Noise: standard deviation {deviation:.3g} between experiments of one {by}, from {groups} of {total} (df "
@@ -276,13 +273,14 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
             total=len(field.settings),
             **known,
         )
+    keys = ", ".join(quote(key, _TEXT) for key in ranking.ignored[:5])
     note = say_plural(
-        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {groups} of "
-        "{count} setting (df {freedom}).",
-        "Noise: standard deviation {deviation:.3g} between repeats (they differ only in {keys}), from {groups} of "
-        "{count} settings (df {freedom}).",
+        "Noise: standard deviation {deviation:.3g} between repeats ({how}), from {groups} of {count} setting (df "
+        "{freedom}).",
+        "Noise: standard deviation {deviation:.3g} between repeats ({how}), from {groups} of {count} settings (df "
+        "{freedom}).",
         len(field.settings),
-        keys=", ".join(quote(key, _TEXT) for key in ranking.ignored[:5]) or say("nothing"),
+        how=say("they differ only in {keys}", keys=keys) if keys else say("their configs are equal"),
         **known,
     )
     if not ranking.unread_origins:
@@ -367,8 +365,9 @@ def _note_health(ranking: Ranking) -> str:
     if not health.total:
         return ""
     rewards = [key for key in (ranking.metric, *health.losses) if describe_key(key).role == "reward"]
-    checked = [key for key in health.losses if key not in rewards]
-    keys = ", ".join(quote(key, _TEXT) for key in dict.fromkeys([ranking.metric, *checked]))
+    checked = dict.fromkeys([ranking.metric, *(one for one in choose_for_points(health.losses) if one not in rewards)])
+    others = ", ".join(quote(key, _TEXT) for key in health.losses if key not in (*checked, *rewards))
+    keys = ", ".join(quote(key, _TEXT) for key in checked)
     if health.points >= health.total:
         note = say("Checked for NaN and divergence: {keys}.", keys=keys)
     else:
@@ -379,7 +378,8 @@ def _note_health(ranking: Ranking) -> str:
             keys=keys,
             points=health.points,
         )
-    return join_sentences(note, say("A reward is logged, so rising losses are no divergence.") if rewards else "")
+    only = say("Checked for NaN only: {keys}.", keys=others) if others else ""
+    return join_sentences(note, only, say("A reward is logged, so rising losses are no divergence.") if rewards else "")
 
 
 def _find_better_apart(field: Field) -> int | None:

@@ -190,7 +190,8 @@ async def test_comparison_of_ten_keeps_the_budget() -> None:
     assert data["metrics"][0]["common_step"] == 27
     assert data["metrics"][0]["at_common_step"][7] == data["metrics"][0]["last"][7]
     assert data["associations"][0]["key"] == "preprocess"
-    assert data["associations"][0]["n"] == 10
+    # an aborted and a crashed run do not count
+    assert data["associations"][0]["n"] == 8
     assert all(len(one["values"]) == 10 for one in data["differences"])
 
 
@@ -201,7 +202,9 @@ async def test_filters_choose_the_compared_experiments() -> None:
     assert reply["data"]["metrics"][0]["last"][0] == "NaN"
     (broken,) = [note for note in reply["notes"] if note.endswith("its best values are from before.")]
     assert broken.startswith("lr-100-wd-0.1: train/loss became NaN or infinite at step")
-    assert any("are not counted there" in note for note in reply["notes"]) or reply["data"]["associations"][0]["n"] == 6
+    assert reply["data"]["associations"][0]["n"] == 5
+    apart = "1 experiment is not counted there: broken, unfinished, short or without a finite value."
+    assert apart in reply["notes"]
 
 
 @pytest.mark.parametrize(
@@ -270,9 +273,28 @@ async def test_omitted_differences_are_counted_and_secrets_masked(settings: Sett
 async def test_associations_report_their_sample_size(settings: Settings) -> None:
     reply = await compare(settings, project="study", exp_cuids=[f"run-{number}" for number in range(8)])
     first = reply["data"]["associations"][0]
-    assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 7, 3)
+    # one has no points, and the loss of another became NaN
+    assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 6, 3)
     assert "secret" not in reply["text"]
-    assert "1 experiment has no finite value of it and is not counted there." in reply["notes"]
+    apart = "2 experiments are not counted there: broken, unfinished, short or without a finite value."
+    assert apart in reply["notes"]
+
+
+async def test_associations_leave_out_crashed_and_killed_experiments(settings: Settings, state: State) -> None:
+    project = state.add_project(state.workspaces[0], "killed")
+    states = ["FINISHED"] * 5 + ["CRASHED", "ABORTED", "RUNNING"]
+    for number, ended in enumerate(states):
+        score = number / 10 if ended == "FINISHED" else 0.0
+        metrics = {"val/acc": [(0, 0.0), (10, score)]}
+        state.add_experiment(project, f"run-{number}", config={"width": number}, metrics=metrics, state=ended)
+    names = [f"run-{number}" for number in range(len(states))]
+    reply = await compare(settings, project="killed", exp_cuids=names)
+    (width,) = reply["data"]["associations"]
+    assert (width["how"], width["n"]) == ("rank correlation: rho +1.00", 5)
+    assert any(note.startswith("3 experiments are not counted there") for note in reply["notes"])
+    reply = await compare(settings, project="killed", exp_cuids=names[1:])
+    assert "associations" not in reply["data"]
+    assert any(note.endswith("so fewer than 5 count.") for note in reply["notes"])
 
 
 @pytest.mark.usefixtures("study")
@@ -314,8 +336,8 @@ async def test_many_runs_read_well() -> None:
     assert "config.lr | 0.1 | 5: 0.05; 14: 100; 15: 1; 16: 0.3; 18: 0.01; 19: 0.001" in lines
     assert "config.batch_size | 32 | 5,11: 8; 14: 128" in lines
     assert any(line.startswith("runtime.command | ") and line.endswith("of 18 other values") for line in lines)
-    (lr,) = [one for one in reply["data"]["associations"] if one["key"] == "lr"]
-    assert lr["how"].endswith("; 4 of 7 values")
+    (hidden,) = [one for one in reply["data"]["associations"] if one["key"] == "hidden"]
+    assert hidden["how"].endswith("; 4 of 5 values")
     assert count_tokens(reply["text"]) < 1600
     reply = await compare(DEMO, project="digits-mlp", filters=every, metrics=["val/acc"], baseline="lr-0.01")
     lines = [line.strip() for line in reply["text"].splitlines()]

@@ -404,6 +404,16 @@ async def test_commands_that_differ_in_seed_output_and_name_are_repeats(settings
     assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [3]
 
 
+@pytest.mark.parametrize("name", ["cv{n}s0-0.1", "seed{n}_fold2-0.1", "s1cv{n}-lr0.1", "base-fold{n}seed3"])
+async def test_seeds_and_folds_joined_in_names_make_repeats(settings: Settings, sweep: Sweep, name: str) -> None:
+    for number in range(3):
+        sweep.add(name.replace("{n}", str(number)), 0.8 + number / 100, {"lr": 0.1})
+    sweep.add(name.replace("{n}", "0").replace("0.1", "0.3") + "-wide", 0.5, {"lr": 0.1})
+    reply = await sweep.rank(settings)
+    assert [row["n"] for row in reply["data"]] == [3, 1]
+    assert any("between repeats (their configs are equal)" in note for note in reply["notes"])
+
+
 async def test_groups_make_repeats_on_request(settings: Settings, sweep: Sweep) -> None:
     for number in range(6):
         where = {"cluster": f"g{number // 3}", "job": f"j{number % 2}"}
@@ -526,6 +536,46 @@ async def test_policy_losses_that_become_nan_are_broken(settings: Settings, swee
         sweep.add(f"run-{number}", 0.8 + number / 10, {"lr": number}, more=more)
     reply = await sweep.rank(settings, by_seed=False)
     assert reply["data"][1]["apart"] == "broken: actor/pg_loss became NaN or infinite at step 41"
+
+
+@pytest.mark.parametrize("count", [3, 110])
+@pytest.mark.parametrize("key", ["loss_D", "train/grad_norm", "train/policy_gradient_loss", "critic/vf_loss"])
+async def test_losses_that_need_not_fall_are_checked_for_nan(
+    settings: Settings, sweep: Sweep, key: str, count: int
+) -> None:
+    falling = [(step, 2 - step / 40) for step in range(60)]
+    lost = [(step, math.nan if step > 40 else 0.5) for step in range(60)]
+    for number in range(count):
+        other = lost if number == 1 else [(step, 0.5 + step % 3) for step in range(60)]
+        sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": falling, key: other})
+    reply = await sweep.rank(settings, by_seed=False, size=100, page=1 if count < 100 else 2)
+    broken = {row["name"]: row["apart"] for row in reply["data"] if "apart" in row}
+    assert broken.keys() == {"run-001"}
+    # of many runs, points are not read of those that are broken by their last values
+    has_step = count < 100 or "norm" in key
+    words = "became NaN or infinite at step 41" if has_step else "has NaN or infinite values"
+    assert broken["run-001"] == f"broken: {key} {words}"
+    assert any(f"Checked for NaN only: {key}." in note for note in reply["notes"])
+
+
+async def test_gradient_norms_that_recover_are_healthy(settings: Settings, sweep: Sweep) -> None:
+    # mixed precision skips such steps
+    for number in range(3):
+        norm = [(step, math.inf if step in (0, 1, 30 * number) else 0.5) for step in range(60)]
+        loss = [(step, 2 - step / 40) for step in range(60)]
+        sweep.add(f"run-{number}", 0.9 - number / 10, {"lr": number}, more={"train/loss": loss, "grad_norm": norm})
+    reply = await sweep.rank(settings, by_seed=False)
+    assert not any("apart" in row for row in reply["data"])
+
+
+async def test_non_finite_values_of_the_deciding_metric_are_set_apart(settings: Settings, sweep: Sweep) -> None:
+    test = [(step, step / 100) for step in range(40)]
+    for number in range(3):
+        held_out = [(step, math.nan if number == 1 and step > 30 else 2 - step / 40) for step in range(40)]
+        sweep.add(f"run-{number}", 0.8, {"lr": number}, more={"test/f1": test, "val/loss": held_out})
+    reply = await rank(settings, project="repeats", metric="test/f1", at="val/loss")
+    broken = {row["name"]: row["apart"] for row in reply["data"] if "apart" in row}
+    assert broken == {"run-1": "broken: val/loss became NaN or infinite at step 31"}
 
 
 async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sweep: Sweep) -> None:
