@@ -151,7 +151,7 @@ class Filter(Record):
 class Narrowed(NamedTuple):
     """Experiments that include every match of some filters; SwanLab already evaluated the filters in `applied`.
 
-    `is_whole`: these are all experiments of the project. `summaries` by cuid contain the metrics `keys`.
+    `is_whole`: whether these are all experiments of the project. `summaries` by cuid contain the metrics `keys`.
     """
 
     experiments: Sequence[Experiment]

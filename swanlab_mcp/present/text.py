@@ -245,7 +245,7 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
 
 
 def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
-    """Return a JSON value with its texts cut to `length` characters, its lists and objects to about as many in total.
+    """Return a JSON value with its texts cut to `length` characters, and lists and objects to as many items in total.
 
     `hide` masks each text before it is cut, because half a secret would not be recognised.
     """

@@ -62,7 +62,7 @@ def is_loopback(host: str) -> bool:
 
 
 def group_address(address: str) -> str:
-    """Return the key under which an address is counted: for IPv6 its /64 network, which a customer gets."""
+    """Return the key under which an address is counted: for IPv6 its /64 network, which usually has one owner."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -94,7 +94,7 @@ def _parse(text: bytes, shown: str) -> dict[str, str]:
         if not words or words[0].startswith("#"):
             continue
         if len(words) != 2 or not words[1].isascii():
-            problem = say("Line {number} of {path} is not a person and a key.", number=number, path=shown)
+            problem = say("Line {number} of {path} must hold a person's name and a key.", number=number, path=shown)
             raise InvalidArgument(problem)
         if words[0].lower() in keys:
             raise InvalidArgument(say("Line {number} of {path} repeats a person.", number=number, path=shown))
