@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -33,6 +34,7 @@ from swanlab_mcp.present.new_file import open_new
 __all__ = ["export_projects"]
 
 _AT_ONCE = 4
+_ABANDONED = 600  # seconds
 _MARK = "_done.json"  # readers of datasets ignore names that start with an underscore
 _SUFFIXES = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
 _LONGEST = 230  # bytes; file systems allow 255 for a folder's name
@@ -307,16 +309,17 @@ def _read_extremes(one: MetricSummary) -> Row:
 
 def _list_points(series: Mapping[str, Points]) -> Iterable[Row]:
     for key, points in series.items():
-        for step, time, value in zip(points.steps, points.times, points.values, strict=True):
-            yield (key, step, show_time(time) or None, value)
+        for step, moment, value in zip(points.steps, points.times, points.values, strict=True):
+            yield (key, step, show_time(moment) or None, value)
 
 
 def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> None:
     """Replace a file once its new content is complete."""
     for part in path.parent.glob(".swanlab-*.part"):
-        # left by an export that was killed
+        # left by an export that was killed, not being written by another one
         with suppress(OSError):
-            part.unlink()
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
     with open_new(path, is_text=form.name != "parquet", is_forced=True) as file:
         if form.name == "csv":
             writer = csv.writer(file, lineterminator="\n")
