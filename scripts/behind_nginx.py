@@ -44,7 +44,8 @@ _CALLS: Sequence[tuple[str, dict[str, Any]]] = (
 class Answer:
     """One call: when it was sent, how long it took, its HTTP status (0: none) and the workers that nginx tried.
 
-    `why` has the exception and its causes, or the body of a wrong answer.
+    `is_cut`: the response has a header, but no complete body. `why` has the exception and its causes, or the body of a
+    wrong answer.
     """
 
     sent: float
@@ -53,6 +54,7 @@ class Answer:
     worker: str
     is_right: bool
     why: str = ""
+    is_cut: bool = False
 
 
 class Worker:
@@ -108,10 +110,14 @@ def build_world(callers: int) -> State:
     return state
 
 
-async def call(http: httpx.AsyncClient, url: str, number: int, name: str, arguments: dict[str, Any]) -> httpx.Response:
+def write_call(number: int, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the body and the headers of a call."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
-    headers = {**_HEADERS, "authorization": f"Bearer key-{number}"}
-    return await http.post(f"{url}/mcp", json=message, headers=headers)
+    return {"json": message, "headers": {**_HEADERS, "authorization": f"Bearer key-{number}"}}
+
+
+async def call(http: httpx.AsyncClient, url: str, number: int, name: str, arguments: dict[str, Any]) -> httpx.Response:
+    return await http.post(f"{url}/mcp", **write_call(number, name, arguments))
 
 
 async def send_calls(url: str, number: int, until: threading.Event, answers: list[Answer]) -> None:
@@ -121,17 +127,22 @@ async def send_calls(url: str, number: int, until: threading.Event, answers: lis
         while not until.is_set():
             name, arguments = _CALLS[turn % len(_CALLS)]
             turn += 1
-            sent = time.monotonic()
-            try:
-                answer = await call(http, url, number, name, arguments)
-            except httpx.TransportError as error:
-                answers.append(Answer(sent, time.monotonic() - sent, 0, "", is_right=False, why=explain(error)))
-                continue
-            text = answer.text
-            is_right = answer.is_success and '"isError":true' not in text and f"user{number}" in text
-            worker = answer.headers.get("x-worker", "")
-            why = "" if is_right else text[:200]
-            answers.append(Answer(sent, time.monotonic() - sent, answer.status_code, worker, is_right, why))
+            answers.append(await send_call(http, url, number, name, arguments))
+
+
+async def send_call(http: httpx.AsyncClient, url: str, number: int, name: str, arguments: dict[str, Any]) -> Answer:
+    sent, status, worker = time.monotonic(), 0, ""
+    try:
+        # the header names the worker, also if the worker is killed before the body
+        async with http.stream("POST", f"{url}/mcp", **write_call(number, name, arguments)) as answer:
+            status, worker = answer.status_code, answer.headers.get("x-worker", "")
+            text = (await answer.aread()).decode()
+    except httpx.TransportError as error:
+        why = explain(error)
+        return Answer(sent, time.monotonic() - sent, status, worker, is_right=False, why=why, is_cut=bool(status))
+    is_right = answer.is_success and '"isError":true' not in text and f"user{number}" in text
+    why = "" if is_right else text[:200]
+    return Answer(sent, time.monotonic() - sent, status, worker, is_right, why)
 
 
 def explain(error: BaseException | None) -> str:
@@ -198,7 +209,7 @@ def judge(answers: list[Answer], events: dict[str, Any], killed: str) -> list[st
             continue
         was_running = one.sent <= events["gone"] and one.sent + one.seconds >= events["killed"]
         # nginx lists several workers if it tried several
-        if not (was_running and one.status in (502, 504) and killed in one.worker):
+        if not (was_running and (one.is_cut or one.status in (502, 504)) and killed in one.worker):
             since = ", ".join(
                 f"{one.sent - events[name]:+.3f} s after {name}" for name in ("drained", "killed", "gone")
             )
