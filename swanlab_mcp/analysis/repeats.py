@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.differences import freeze, is_seed
 
-__all__ = ["Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
+__all__ = ["KnownSettings", "Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
 
 _SEED_WORDS = r"(?:random[-_]?state|random[-_]?seed|seed|rng|fold|cv|split[-_]?(?:id|idx|index)|replicate|rep|trial)s?"
 # "seed=3", "fold-2", "--seed 3": the word remains, its number is removed, also of both in "cv0s1"
@@ -81,8 +82,17 @@ class Setting(NamedTuple):
         return [place for places in self.counted for place in places]
 
 
-def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config") -> list[Setting]:
-    """Return the settings of the chosen runs in order of appearance; `by` is config, or the recorded group or job."""
+# by the places of the runs and the keys of seeds
+KnownSettings = dict[Hashable, tuple[list[Run], list[Setting]]]
+
+
+def group_settings(
+    runs: Sequence[Run], places: Sequence[int], by: str = "config", known: KnownSettings | None = None
+) -> list[Setting]:
+    """Return the settings of the chosen runs in order of appearance; `by` is config, or the recorded group or job.
+
+    `known` keeps what was found for the next call with these or other runs.
+    """
     groups: dict[Hashable, list[int]] = {}
     for place in places:
         run = runs[place]
@@ -93,7 +103,19 @@ def group_settings(runs: Sequence[Run], places: Sequence[int], by: str = "config
     names = _NameReader()
     keys = set[str]().union(*(runs[place].config for place in places))
     seeds = sorted(key for key in keys if is_seed(key))
-    return [setting for group in groups.values() for setting in _split(runs, group, names, seeds)]
+    known = {} if known is None else known
+    settings: list[Setting] = []
+    for group in groups.values():
+        if len(group) < 2:
+            settings.append(Setting([group]))
+            continue
+        started, name = [runs[place] for place in group], (*group, *seeds)
+        before, found = known.get(name, ([], []))
+        if len(before) != len(started) or not all(map(is_, before, started)):
+            found = _split(runs, group, names, seeds)
+            known[name] = started, found
+        settings += found
+    return settings
 
 
 class _NameReader:
@@ -145,8 +167,6 @@ def simplify_command(command: str, name: str) -> str:
 
 def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: Sequence[str]) -> list[Setting]:
     """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
-    if len(places) < 2:
-        return [Setting([[*places]])]
     # a split needs two different known values
     started = [runs[place] for place in places]
     if any(run.is_clone for run in started):

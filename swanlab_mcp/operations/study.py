@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from swanlab_mcp.analysis.differences import flatten, identify_settings
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, order_results, set_apart
-from swanlab_mcp.analysis.repeats import Run, group_settings
+from swanlab_mcp.analysis.repeats import KnownSettings, Run, group_settings
 from swanlab_mcp.analysis.standings import Field, Standing, name_settings, rank_each, rank_settings
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.refs import ProjectRef, Scope
@@ -62,6 +62,7 @@ class Study:
             by_home.setdefault(home, []).append(place)
         self._places = list(by_home.values())
         self._apart: tuple[Hashable, tuple[list[Result], list[Reason | None]]] | None = None
+        self._settings: KnownSettings = {}
         self.known_origins: set[int] = set()
         self.unread_origins = 0
 
@@ -105,7 +106,7 @@ class Study:
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
         results, reasons = self.get_results(mode, by_state=by_state, by_length=by_length)
         ranked = [place for place, reason in enumerate(reasons) if not reason]
-        return Field(self.configs, results, reasons, group_settings(self.runs, ranked, self.by), mode)
+        return Field(self.configs, results, reasons, group_settings(self.runs, ranked, self.by, self._settings), mode)
 
     def get_results(
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
