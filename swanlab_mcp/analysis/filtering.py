@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from difflib import SequenceMatcher
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.refusals import BadDuration, BadTime, Incomparable, UnknownField, UnknownState, UnsentField
 from swanlab_mcp.analysis.setting_names import is_known_setting, simplify_key
+from swanlab_mcp.analysis.unsent_fields import UNSENT_FIELDS, name_answer
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import find_near_names
@@ -42,8 +44,6 @@ _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _NULLS = ("is-null", "not-null")
 _ALIASES = {"tags": "labels"}
-# SwanLab can filter by these, but never sends their values
-_UNSENT = ("baseline", "pin", "updated")
 _FIELDS = (*_TEXTS, "labels", "user", *_TIMES, "duration", "show", "clone_of", *MACHINE_FIELDS)
 _PERIOD = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY, "w": 7 * _DAY}
@@ -59,7 +59,7 @@ class Candidate(NamedTuple):
     """An experiment with its config flattened by dots and the last values of the requested metrics.
 
     `now` (Unix seconds) ends the duration of a running experiment; 0: its duration is unknown. `machine` is empty
-    unless it was read.
+    unless it was read. `answers` are SwanLab's to the conditions on fields that it never sends, by `name_answer`.
     """
 
     experiment: Experiment
@@ -67,6 +67,7 @@ class Candidate(NamedTuple):
     metrics: Mapping[str, float]
     now: float = 0
     machine: Machine = Machine()
+    answers: Mapping[str, bool] = MappingProxyType({})
 
 
 def find_unknown_fields(
@@ -94,7 +95,7 @@ def check_fields(
     `logged` are metric keys, which are suggested too. Raises UnsentField for a field that SwanLab keeps to itself.
     """
     for field in find_unknown_fields(fields, candidates, fixed):
-        if field in _UNSENT:
+        if field in UNSENT_FIELDS:
             raise UnsentField(field)
         config_keys = list(dict.fromkeys(key for one in candidates for key in one.config))
         near = _find_near_fields(field, config_keys, logged, fixed)
@@ -139,10 +140,10 @@ def normalise_states(condition: Filter) -> Filter:
 def normalise_period(condition: Filter, now: float) -> Filter:
     """Return a condition with a time such as 7d, counted back from `now` (Unix seconds), as an absolute time."""
     period = _PERIOD.fullmatch(str(condition.value).strip())
-    if condition.field not in _TIMES or condition.op not in _ORDERED or not period:
+    if condition.field not in (*_TIMES, "updated") or condition.op not in _ORDERED or not period:
         return condition
     try:
-        moment = datetime.fromtimestamp(now, timezone.utc) - timedelta(seconds=_measure(period))
+        moment = datetime.fromtimestamp(now // 1, timezone.utc) - timedelta(seconds=_measure(period))
     except OverflowError:
         return condition
     return condition.model_copy(update={"value": moment.isoformat()})
@@ -179,6 +180,8 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
     equality comparisons. `contains` matches part of a text in any case (also the texts in a list), or an element of a
     list. Values of different kinds have no order.
     """
+    if condition.field in UNSENT_FIELDS:
+        return candidate.answers[name_answer(condition)]
     actual, op = read_field(candidate, condition.field), condition.op
     if op in _NULLS:
         return (actual is None) == (op == "is-null")
@@ -199,7 +202,7 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
 def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
     """Raise Incomparable if the type of the condition's value excludes every candidate's value."""
-    if condition.op in _NULLS:
+    if condition.op in _NULLS or condition.field in UNSENT_FIELDS:
         return
     if condition.op not in _ORDERED:
         wanted = _to_list(_read_wanted(condition))

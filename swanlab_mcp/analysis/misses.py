@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.filtering import Candidate, list_clauses, measure_distance, passes, read_field
+from swanlab_mcp.analysis.unsent_fields import UNSENT_FIELDS
 from swanlab_mcp.core.models import Filter
 
 __all__ = ["Miss", "explain_miss"]
@@ -53,7 +54,11 @@ def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> 
         if (distance := measure_distance(one, condition)) is not None
     ]
     if not found:
-        is_empty = all(read_field(one, condition.field) is None for condition in clause for one in candidates)
+        is_empty = all(
+            condition.field not in UNSENT_FIELDS and read_field(one, condition.field) is None
+            for condition in clause
+            for one in candidates
+        )
         return Miss(clause, without[number], is_never_met=True, is_empty=is_empty)
     _, place, condition = min(found, key=lambda one: one[:2])
     closest = (others or candidates)[place]

@@ -14,6 +14,7 @@ from swanlab_mcp.core.models import (
     MediaFile,
     MediaItem,
     MediaPart,
+    Members,
     Narrowed,
     Points,
     Project,
@@ -108,6 +109,10 @@ class Backend(Protocol):
         differently. The summaries of the metrics `keys` are included: for thousands of experiments, this is faster than
         two requests in turn. The backend may add `further` keys, among those that the first experiments logged.
         """
+        ...
+
+    async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
+        """Return the experiments that meet a condition on pin, baseline or updated, or `None` if this is unknown."""
         ...
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
@@ -35,6 +36,7 @@ __all__ = [
     "MediaFile",
     "MediaItem",
     "MediaPart",
+    "Members",
     "MetricKey",
     "MetricSummary",
     "Narrowed",
@@ -159,6 +161,17 @@ class Narrowed(NamedTuple):
     applied: Sequence[Filter] = ()
     is_whole: bool = True
     keys: Sequence[str] = ()
+
+
+class Members(NamedTuple):
+    """The ids of the experiments that SwanLab returns for a condition on a field whose values it never sends.
+
+    SwanLab returns `pinned` experiments for every condition, so the answer about them is unknown.
+    """
+
+    matching: AbstractSet[str]
+    others: AbstractSet[str]
+    pinned: AbstractSet[str]
 
 
 class Extreme(Record):

@@ -17,6 +17,7 @@ from swanlab_mcp.analysis.filtering import (
     sort_candidates,
 )
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS
+from swanlab_mcp.analysis.unsent_fields import UNSENT_FIELDS, normalise_unsent
 from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather, yield_often
@@ -41,6 +42,7 @@ from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_showable_stretch
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.machines import add_machines
+from swanlab_mcp.operations.membership import add_answers
 from swanlab_mcp.operations.misses import note_miss
 from swanlab_mcp.operations.reading import read_narrowed, read_summaries
 from swanlab_mcp.operations.refusals import word_refusals
@@ -80,10 +82,10 @@ async def find_experiments(
     """Find the experiments of one or many projects that meet all filters, sorted by any field.
 
     Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
-    labels, user (username, name or me), created, finished (7d: 7 days ago), duration (such as 12h), show, clone_of,
-    host, gpu, branch, commit, config.<key> (nested with dots), or metric.<key> (the last value, also NaN). A list of
-    filters inside the list means or. Without the field, only !=, not-in and is-null match. Returns rows like
-    list_project_exps with the metrics used in filters and sort; for several projects, cuid is a path.
+    labels, user (username, name or me), created, finished, updated (7d: 7 days ago), pin, baseline, duration (such as
+    12h), show, clone_of, host, gpu, branch, commit, config.<key> (nested with dots), or metric.<key> (the last value,
+    also NaN). A list of filters inside the list means or. Without the field, only !=, not-in and is-null match. Returns
+    rows like list_project_exps with the metrics used in filters and sort; for several projects, cuid is a path.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     ref, left = await resolve_scope(client, project, username)
@@ -117,34 +119,31 @@ async def choose_experiments(
 ) -> Choice:
     """Return the experiments that meet all filters, sorted, with their summaries of the metrics `keys`.
 
-    Summaries of `further` keys are added. Raises InvalidArgument or
-    NotFound for a wrong filter. SwanLab narrows the list if it can; if the narrowed list is empty or has an unknown
-    field, all experiments are read before this is reported.
+    Summaries of `further` keys are added. Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the
+    list if it can; if the narrowed list is empty or has an unknown field, all experiments are read before this is
+    reported.
     """
     now = client.now() / 1000
     sort = normalise_field(sort)
     filters = [one.model_copy(update={"field": normalise_field(one.field)}) for one in filters]
     with word_refusals():
-        filters = [normalise_period(normalise_states(condition), now) for condition in filters]
+        filters = [normalise_unsent(normalise_period(normalise_states(one), now)) for one in filters]
     filters = [await _name_user(client, ref, condition) for condition in filters]
-    fields = [condition.field for condition in filters] + ([sort] if sort else [])
+    fields = [one.field for one in filters if one.field not in UNSENT_FIELDS] + ([sort] if sort else [])
     # experiments that the filters exclude need no summary
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     answer = await read_narrowed(client, ref, filters, requested, None if filters else further)
     narrowed = answer.data or Narrowed((), {})
     candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
-    needs_machines = any(field in MACHINE_FIELDS for field in fields)
-    if needs_machines:
-        candidates = await add_machines(client, ref, candidates, filters)
     filters = await _name_originals(client, candidates, filters)
+    candidates, left = await _complete(client, ref, candidates, filters, fields)
     matching = await _select(candidates, filters)
     unknown = find_unknown_fields(fields, candidates) or [key for key in _metric_keys(fields) if key not in logged]
     if not narrowed.is_whole and (unknown or not matching):
         answer = await read_narrowed(client, ref, (), requested)
         narrowed = answer.data or Narrowed((), {})
         candidates, logged, hidden = await _read_candidates(client, ref, narrowed, fields, now)
-        if needs_machines:
-            candidates = await add_machines(client, ref, candidates, filters)
+        candidates, left = await _complete(client, ref, candidates, filters, fields)
         matching = await _select(candidates, filters)
     near: Sequence[str] = ()
     if candidates and find_unknown_fields(fields, candidates):
@@ -157,7 +156,7 @@ async def choose_experiments(
             check_comparable(candidates, condition)
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
-    notes = [*answer.notes, *_note_filters(filters, narrowed, len(matching))]
+    notes = [*answer.notes, *left, *_note_filters(filters, narrowed, len(matching))]
     if hidden:
         names = ", ".join(quote(field) for field in fields if field in hidden)
         notes.append(say("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))
@@ -168,6 +167,20 @@ async def choose_experiments(
         summaries, known, about = await _summarise(client, ref, chosen, keys, further)
         notes += about
     return Choice(matching, list(dict.fromkeys(notes)), summaries, known)
+
+
+async def _complete(
+    client: SwanLabClient,
+    ref: Scope,
+    candidates: Sequence[Candidate],
+    filters: Sequence[Filter],
+    fields: Sequence[str],
+) -> tuple[list[Candidate], list[str]]:
+    """Return the candidates with what filters and sorting need beyond the list, and notes."""
+    answered, notes = await add_answers(client, ref, candidates, filters)
+    if any(field in MACHINE_FIELDS for field in fields):
+        answered = await add_machines(client, ref, answered, filters)
+    return answered, notes
 
 
 async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Filter:

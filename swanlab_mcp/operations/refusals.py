@@ -59,9 +59,9 @@ def _word(refusal: Refusal) -> InvalidArgument:
             )
         case UnsentField(field):
             instead = (
-                say("Instead, filter by created or finished.")
+                say("Filters on it compare whole seconds by <, <=, > or >=.")
                 if field == "updated"
-                else say("Instead, give the experiments a label and filter by labels.")
+                else say("Filters on it can only be = or != with true or false.")
             )
             return InvalidArgument(
                 say("SwanLab does not report the field {field!r} of experiments.", field=field), hint=instead

@@ -21,7 +21,9 @@ from swanlab_mcp.client.cloud.wire import (
     read_server_info,
     read_user,
     read_workspace,
+    write_contradiction,
     write_filter,
+    write_opposites,
 )
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather, yield_often
@@ -31,6 +33,7 @@ from swanlab_mcp.core.models import (
     ApiResponse,
     Experiment,
     Filter,
+    Members,
     Narrowed,
     Page,
     Project,
@@ -147,6 +150,31 @@ class CloudClient(MetricQueries):
             answer = await self.list_experiments(ref)
             return ApiResponse(data=Narrowed(answer.data or (), {}))
         return ApiResponse(data=await self._list_summarised(ref, keys, further))
+
+    async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
+        """Compare the answers to a condition, to its opposite and to a contradiction (wire page, section 4)."""
+        first, second = write_opposites(condition)
+
+        async def ask(*filters: dict[str, Any]) -> set[str]:
+            body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
+            answer = await self._transport.query("project", ref.workspace, ref.project, "runs", "shows", body=body)
+            return {require(item, "cuid", say("an experiment")) for item in read_list(answer, say("experiments"))}
+
+        try:
+            accepted, refused, pinned = await gather(ask(first), ask(second), ask(*write_contradiction()))
+        except SwanLabError as error:
+            if error.status in NOT_OFFERED:
+                return None
+            raise
+        if condition.field == "pin":
+            # the answer to `pin = false` includes the pinned experiments too
+            surplus, pinned = pinned, set[str]()
+            accepted, refused = (accepted, refused - surplus) if condition.value else (accepted - surplus, refused)
+        elif condition.op in ("<", ">"):
+            accepted = accepted - refused
+        else:
+            refused = refused - accepted
+        return Members(accepted - pinned, refused - pinned, pinned)
 
     async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str], further: FurtherKeys | None) -> Narrowed:
         """Return all experiments of a project; fetch summaries while further pages are pending."""

@@ -54,7 +54,9 @@ __all__ = [
     "read_urls",
     "read_user",
     "read_workspace",
+    "write_contradiction",
     "write_filter",
+    "write_opposites",
 ]
 
 _SCALAR_TYPES = {"FLOAT", "INT", "INTEGER", "SCALAR"}
@@ -204,6 +206,29 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
     if kind == "config" and "." not in key:
         return _write_item(key, "CONFIG", _BOUNDS[op], [number])
     return _write_item(key, "SCALAR", _BOUNDS[op], [number]) if kind == "metric" else None
+
+
+def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the `runs/shows` filters that accept a condition on pin, baseline or updated, and its opposite.
+
+    Both accept a time that equals the condition's, because SwanLab has no strict order.
+    """
+    if condition.field != "updated":
+        yes, no = (
+            _write_item(condition.field, "STABLE", "EQ", [value]) for value in (condition.value, not condition.value)
+        )
+        return yes, no
+    moment = read_time(str(condition.value))
+    assert moment is not None
+    op = _BOUNDS[condition.op]
+    text = f"{moment.astimezone(_SERVER_ZONE):%Y-%m-%dT%H:%M:%S}"
+    first, second = (_write_item("updatedAt", "STABLE", one, [text]) for one in (op, "LTE" if op == "GTE" else "GTE"))
+    return first, second
+
+
+def write_contradiction() -> list[dict[str, Any]]:
+    """Return `runs/shows` filters that no experiment meets, for which SwanLab returns the pinned ones."""
+    return [_write_item("state", "STABLE", "EQ", [state]) for state in ("FINISHED", "RUNNING")]
 
 
 def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str, Any]:

@@ -138,6 +138,9 @@ class OfflineClient:
         narrowed = Narrowed(experiments, reported.data or {}, keys=keys)
         return ApiResponse(data=narrowed, notes=[*answer.notes, *reported.notes])
 
+    async def list_members(self, ref: ProjectRef, condition: Filter) -> None:  # noqa: ARG002 never recorded
+        return None
+
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         def describe(experiment: LocalExperiment, work: Work) -> tuple[Experiment, list[str]]:
             return experiment.describe(work, is_whole=True)

@@ -1,0 +1,98 @@
+"""Filter by the fields whose values SwanLab never sends: pin, baseline and updated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from swanlab_mcp.analysis.filtering import Candidate, passes_all
+from swanlab_mcp.analysis.machines import MACHINE_FIELDS
+from swanlab_mcp.analysis.unsent_fields import UNSENT_FIELDS, name_answer
+from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.errors import InvalidArgument, UnexpectedResponse
+from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.models import Filter, Members
+from swanlab_mcp.core.refs import ProjectRef, Scope
+from swanlab_mcp.core.untrusted import quote
+from swanlab_mcp.operations.reading import read_all
+
+__all__ = ["add_answers"]
+
+_NAMED = 10
+
+
+class _Question(NamedTuple):
+    project: ProjectRef
+    condition: Filter
+
+
+async def add_answers(
+    client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
+) -> tuple[list[Candidate], list[str]]:
+    """Return the candidates with SwanLab's answers to the conditions on unsent fields, and notes.
+
+    A candidate without an answer is dropped and named if it meets the other conditions. Raises InvalidArgument if no
+    project can be filtered like this, and UnexpectedResponse if SwanLab's answers contradict each other.
+    """
+    conditions = {name_answer(one): one for one in filters if one.field in UNSENT_FIELDS}
+    owners = [ref.experiment(one.experiment.cuid) for one in candidates]
+    if not conditions or not candidates:
+        return list(candidates), []
+    questions = [
+        _Question(one, cond) for one in dict.fromkeys(own.parent for own in owners) for cond in conditions.values()
+    ]
+
+    async def ask(question: _Question) -> Members | None:
+        return await client.at(question.project).list_members(question.project, question.condition)
+
+    found = await read_all(questions, ask, "projects")
+    fields = ", ".join(dict.fromkeys(one.field for one in conditions.values()))
+    if not any(found):
+        raise InvalidArgument(
+            say("Runs on disk and this SwanLab server cannot be filtered by {fields}.", fields=fields),
+            hint=say("Leave this condition out."),
+        )
+    known = {(one.project, name_answer(one.condition)): members for one, members in zip(questions, found, strict=True)}
+    unread = (*UNSENT_FIELDS, *MACHINE_FIELDS)
+    plain = [one for one in filters if not one.either and one.field not in unread]
+    kept: list[Candidate] = []
+    dropped: list[str] = []
+    for own, one in zip(owners, candidates, strict=True):
+        answers = {name: _answer(own.cuid, known[own.parent, name], fields) for name in conditions}
+        if None not in answers.values():
+            kept.append(one._replace(answers=_drop_none(answers)))
+        elif passes_all(one, plain):
+            dropped.append(quote(one.experiment.name))
+    return kept, _note_dropped(dropped, fields)
+
+
+def _answer(cuid: str, members: Members | None, fields: str) -> bool | None:
+    """Return whether an experiment meets a condition, or `None` if SwanLab's answer does not show this."""
+    if members is None or cuid in members.pinned:
+        return None
+    if (cuid in members.matching) == (cuid in members.others):
+        raise UnexpectedResponse(
+            say("SwanLab's answers about {fields} contradict each other.", fields=fields),
+            hint=say("Try again, or leave this condition out."),
+        )
+    return cuid in members.matching
+
+
+def _drop_none(answers: Mapping[str, bool | None]) -> dict[str, bool]:
+    return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+def _note_dropped(names: Sequence[str], fields: str) -> list[str]:
+    if not names:
+        return []
+    return [
+        say_plural(
+            "Incomplete: {count} experiment is left out ({names}): SwanLab returns pinned experiments for any "
+            "condition on {fields}, and runs on disk do not record them.",
+            "Incomplete: {count} experiments are left out ({names}): SwanLab returns pinned experiments for any "
+            "condition on {fields}, and runs on disk do not record them.",
+            len(names),
+            names=", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
+            fields=fields,
+        )
+    ]
