@@ -58,6 +58,8 @@ def read_objects(value: Any) -> Any:
         return read
     items: list[Any] = []
     for number, item in enumerate(cast("list[Any]", read), start=1):
+        if item == []:
+            raise PydanticCustomError("no_alternatives", "an empty list")
         for one in cast("list[Any]", item) if isinstance(item, list) else [item]:
             is_object = isinstance(item, list) and isinstance(one, dict)
             items.append({**cast("dict[str, Any]", one), "either": number} if is_object else one)
@@ -162,6 +164,8 @@ def describe_fault(fault: ErrorDetails) -> str:
             return say("must be JSON or text like lr=0.01, optimizer=adam")
         case "no_filter_value":
             return say("must be left out with is-null and not-null")
+        case "no_alternatives":
+            return say("must not contain an empty list; [[a, b], c] means (a or b) and c")
         case "filter_value":
             return say("must be text, a number, true, false, or a list of such values")
         case _:

@@ -35,6 +35,7 @@ __all__ = ["export_projects"]
 
 _AT_ONCE = 4
 _ABANDONED = 600  # seconds
+_CHUNK = 2**20  # bytes
 _MARK = "_done.json"  # readers of datasets ignore names that start with an underscore
 _SUFFIXES = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
 _LONGEST = 230  # bytes; file systems allow 255 for a folder's name
@@ -169,9 +170,10 @@ async def _export_project(
             except SwanLabError as error:
                 failures.append(f"{quote(ref.experiment(one.cuid).path, 400)}: {error}")
                 return False
-            known = {"written": mark, "has_points": any(points.steps for points in series.values())}
             samples.extend(one.cuid for points in series.values() if not points.is_whole)
-            _write(folder / f"series.{form.suffix}", form, _SERIES, _list_points(series))
+            content = _write(folder / f"series.{form.suffix}", form, _SERIES, _list_points(series))
+            has_points = any(points.steps for points in series.values())
+            known = {"written": mark, "has_points": has_points, "sha256": content}
             with open_new(folder / _MARK, is_text=True, is_forced=True) as file:
                 json.dump(known, file)
         filled.append(bool(known.get("has_points")))
@@ -220,7 +222,7 @@ async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence
 
 
 def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
-    """Return the folder of a partition; characters that could change the path are escaped."""
+    """Return the folder of a partition, without abandoned files; characters that could change the path are escaped."""
     folder = base / f"workspace={_escape(ref.workspace)}" / f"project={_escape(ref.project)}"
     if isinstance(ref, ExperimentRef):
         folder /= f"experiment={_escape(ref.cuid)}"
@@ -228,6 +230,11 @@ def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _refuse(folder, error) from error
+    for part in folder.glob(".swanlab-*.part"):
+        # left by an export that was killed, not being written by another one
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
     return folder
 
 
@@ -257,10 +264,20 @@ def _read_mark(folder: Path, form: _Form) -> Mapping[str, Any]:
     """Return what an earlier export recorded about the series in a folder."""
     try:
         known = json.loads((folder / _MARK).read_text(encoding="utf-8"))
-        is_written = (folder / f"series.{form.suffix}").is_file()
+        content = _hash(folder / f"series.{form.suffix}")
     except (OSError, ValueError):
         return {}
-    return cast("dict[str, Any]", known) if is_written and isinstance(known, dict) else {}
+    # another export may have replaced the file with older points
+    is_own = isinstance(known, dict) and cast("dict[str, Any]", known).get("sha256") == content
+    return cast("dict[str, Any]", known) if is_own else {}
+
+
+def _hash(path: Path) -> str:
+    found = sha256()
+    with path.open("rb") as file:
+        while part := file.read(_CHUNK):
+            found.update(part)
+    return found.hexdigest()
 
 
 def _digest(summary: Summary) -> list[Any]:
@@ -313,13 +330,8 @@ def _list_points(series: Mapping[str, Points]) -> Iterable[Row]:
             yield (key, step, show_time(moment) or None, value)
 
 
-def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> None:
-    """Replace a file once its new content is complete."""
-    for part in path.parent.glob(".swanlab-*.part"):
-        # left by an export that was killed, not being written by another one
-        with suppress(OSError):
-            if time.time() - part.stat().st_mtime > _ABANDONED:
-                part.unlink()
+def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> str:
+    """Replace a file once its new content is complete, and return its hash."""
     with open_new(path, is_text=form.name != "parquet", is_forced=True) as file:
         if form.name == "csv":
             writer = csv.writer(file, lineterminator="\n")
@@ -334,6 +346,8 @@ def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[R
                 file.write(f"{text}\n")
         else:
             _write_parquet(file, columns, list(rows))
+        file.flush()
+        return _hash(Path(file.name))
 
 
 def _write_parquet(file: Any, columns: Mapping[str, str], rows: Sequence[Row]) -> None:

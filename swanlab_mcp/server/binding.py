@@ -52,6 +52,9 @@ _KNOWS_LINKS = "2025-06-18"  # the version of the protocol from which results ma
 _LONGEST_SHARED_WAIT = 60
 
 _MOST_FAULTS = 5
+# other names of the arguments that limit a reply
+_MEANT_AMOUNTS = {"tail", "head", "lines", "limit", "last", "n"}
+_AMOUNTS = ("count", "size", "num")
 # names that hosts and frameworks add to calls for their own use, in lower case without - and _
 _ADDED_BY_HOSTS = {
     *("toolcallid", "callid", "toolname", "sessionid", "conversationid", "threadid", "requestid", "messageid", "meta"),
@@ -232,7 +235,7 @@ def _explain_fault(fault: ErrorDetails, names: Sequence[str]) -> str:
             "{name!r} is not an argument of this tool (some hosts add it for themselves): omit it and call again",
             name=path,
         )
-    near = find_near_names(path, names, 1)
+    near = find_near_names(path, names, 1) or [one for one in _AMOUNTS if plain in _MEANT_AMOUNTS and one in names]
     if near:
         return say("unknown argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
     return say("unknown argument {name!r}", name=path)

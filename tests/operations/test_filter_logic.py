@@ -147,6 +147,14 @@ async def test_condition_of_a_wrong_type_is_refused(settings: Settings) -> None:
             assert "compares different kinds of values" in text_of(result)
 
 
+@pytest.mark.parametrize("filters", [[[]], [[], condition("name", "=", "a")]])
+async def test_empty_alternatives_are_refused_with_an_example(settings: Settings, filters: list[Any]) -> None:
+    async with session(settings) as client:
+        result = await client.call_tool("find_experiments", {"project": "logic", "filters": filters})
+    assert result.is_error
+    assert "'filters' must not contain an empty list; [[a, b], c] means (a or b) and c" in text_of(result)
+
+
 async def test_gpu_hours_count_unknown_machines_separately(settings: Settings) -> None:
     async with session(settings) as client:
         arguments = {"project": "logic", "group_by": ["host"], "stats": ["gpu_hours"]}

@@ -137,6 +137,25 @@ def test_file_of_an_export_at_the_same_time_stays(host: str, capsys: pytest.Capt
     assert part.exists()
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_older_points_of_an_export_at_the_same_time_are_replaced(
+    host: str, state: State, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    suffix = {"json": "jsonl"}.get(form, form)
+    series = Path("out", SERIES.format(1, suffix))
+    run(host, capsys, "kites-test3/*st", "--format", form)
+    older = series.read_bytes()
+    experiment = next(one for project in state.projects for one in project.experiments if one.cuid == "run1")
+    experiment.metrics = {**experiment.metrics, "loss": [*experiment.metrics["loss"], (2, 7.0)]}
+    assert "1 written" in run(host, capsys, "kites-test3/*st", "--format", form)[1]
+    newer = series.read_bytes()
+    # the slower export ends after the faster one has left its mark
+    series.write_bytes(older)
+    assert "1 written" in run(host, capsys, "kites-test3/*st", "--format", form)[1]
+    assert series.read_bytes() == newer
+    assert "0 written" in run(host, capsys, "kites-test3/*st", "--format", form)[1]
+
+
 def test_full_disk_is_reported_and_the_export_continues(
     host: str, state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:

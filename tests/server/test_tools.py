@@ -71,6 +71,19 @@ async def test_both_protocol_eras_list_and_call_tools(settings: Settings, mode: 
     )
 
 
+@pytest.mark.parametrize(
+    ("tool", "name", "meant"),
+    [("get_logs", "tail", "count"), ("get_logs", "n", "count"), ("list_projects", "limit", "size")],
+)
+async def test_other_names_of_an_amount_suggest_the_argument(
+    settings: Settings, tool: str, name: str, meant: str
+) -> None:
+    async with session(settings) as client:
+        refused = await client.call_tool(tool, {name: 5})
+    assert refused.is_error
+    assert f"unknown argument '{name}' (did you mean '{meant}'?)" in text_of(refused)
+
+
 async def test_instructions_name_all_tools_and_stay_short(settings: Settings) -> None:
     server = create_server(settings)
     assert server.instructions is not None
