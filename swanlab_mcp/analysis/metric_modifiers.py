@@ -57,7 +57,7 @@ def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool
 
 
 def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:
-    """Return the word after an error or loss that says that it is avoided, as in collision_free_rate."""
+    """Return the word that marks the error or loss before it as avoided, like `free` in collision_free_rate."""
     is_bad = deciding.term.direction == "min" and deciding.term.role in ("loss", "error")
     is_part = read.parts[deciding.end : deciding.end + 1] == (read.parts[deciding.start],)
     return catalogue.lists["remedies"].intersection(

@@ -18,7 +18,7 @@ _SUPPORT = "Library/Application Support"
 
 
 class NotEditable(ValueError):
-    """A file that could not be edited without a risk to its other contents."""
+    """A file that cannot be edited without risking its other contents."""
 
 
 class Entry(NamedTuple):

@@ -291,7 +291,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
             change.settle()
             if not is_true:
                 message = say(
-                    "A follow-up check showed that this is not true: {what}. {error}", what=what, error=error.message
+                    "A follow-up check showed that this did not happen: {what}. {error}", what=what, error=error.message
                 )
                 # the check has settled the doubt
                 raise _reword(error, message, say("SwanLab has an internal problem; try again later.")) from error

@@ -194,9 +194,9 @@ async def find_broken(
 async def find_broken_members(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], choice: Choice, metrics: Sequence[str]
 ) -> tuple[Mapping[str, Breakage], list[str]]:
-    """Return by cuid how experiments broke, and notes on the limits of the check.
+    """Return how experiments broke, by cuid, and notes on the limits of the check.
 
-    Experiments are checked by the last values of their training losses, and up to 100 that may have diverged by points.
+    The last training losses of all are checked, and the points of up to 100 that may have diverged.
     """
     if not metrics:
         return {}, []

@@ -73,7 +73,7 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
         return (await ask_about_experiment(client, other, client.at(other).get_experiment))[0]
     except NotFound as error:
         tried = say(
-            "There is no experiment at the path {path}, and none of that name in {project}.",
+            "There is no experiment at the path {path}, and none with that name in {project}.",
             path=quote(ref),
             project=quote(other.parent),
         )

@@ -229,7 +229,7 @@ def _refuse_many(count: int) -> None:
 
 
 def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Return the experiments whose config value is a number, with it."""
+    """Return the experiments whose value of `x_axis` is a number, each placed at that number."""
     values = find_config_values([one.found for one in experiments], x_axis)
     placed = [
         one._replace(place=float(value)) for one, value in zip(experiments, values, strict=True) if _is_number(value)

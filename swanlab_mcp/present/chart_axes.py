@@ -48,7 +48,7 @@ class Scales(NamedTuple):
 
 
 def set_axes(axes: Axes, scales: Scales, size: float, *, is_whole: bool) -> None:
-    """`is_whole`: all places are whole numbers, and so are the ticks."""
+    """Set scales, ticks and grid. With `is_whole`, all places are whole numbers, and so are the ticks."""
     if scales.log_x:
         axes.set_xscale("log")
     else:

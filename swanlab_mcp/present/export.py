@@ -52,7 +52,9 @@ async def export_series(
     output: str = "",
     guards_formulas: bool = True,
 ) -> Exported:
-    """Write every point of an experiment's metrics to a new file, `output`; "": named after its id, "-": to stdout.
+    """Write every point of an experiment's metrics to a new file, `output`.
+
+    By default, the file is named after the id; "-" means standard output.
 
     csv: key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts ' before a key that would start a formula.
     json: per key steps, times (Unix ms, 0 if unknown), values. parquet: the same columns as csv. Raises InvalidArgument
@@ -103,10 +105,11 @@ async def export_series(
 async def export_log(
     client: SwanLabClient, *, project: str, exp_cuid: str, username: str = "", output: str = ""
 ) -> Exported:
-    """Write every line of an experiment's log to a new file, `output`; "": named after its id, "-": to stdout.
+    """Write every line of an experiment's log to a new file, `output`.
 
-    The lines are unchanged, but on standard output control characters are escaped. Raises InvalidArgument if the file
-    exists or cannot be written, NotFound for an empty log.
+    By default, the file is named after the id; "-" means standard output. The lines are unchanged, but
+    there, control characters are escaped. Raises InvalidArgument if the file exists or cannot be written, NotFound for
+    an empty log.
     """
     if output not in ("", "-"):
         refuse_existing(Path(output))

@@ -77,13 +77,13 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
         rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
         advice = (
             say(
-                "matplotlib is not installed, so there is no picture; sparklines instead. "
+                "matplotlib is not installed, so sparklines replace the picture. "
                 "`pip install 'swanlab-mcp-server[plot]'` adds it."
             )
             if isinstance(error, ImportError)
             # e.g. no writable folder: matplotlib keeps its list of fonts in a file
             else say(
-                "matplotlib cannot start ({kind}), so there is no picture; sparklines instead. "
+                "matplotlib cannot start ({kind}), so sparklines replace the picture. "
                 "Set MPLCONFIGDIR to a folder that the server may write to.",
                 kind=type(error).__name__,
             )

@@ -260,7 +260,7 @@ def test_unwritable_matplotlib_cache_gives_sparklines_and_the_reason() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "| █" in done.stdout
-    assert "note: matplotlib cannot start (OSError), so there is no picture; sparklines instead." in done.stdout
+    assert "note: matplotlib cannot start (OSError), so sparklines replace the picture." in done.stdout
     assert "MPLCONFIGDIR" in done.stdout
 
 

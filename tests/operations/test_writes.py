@@ -435,7 +435,7 @@ async def test_failed_change_is_not_repeated(writable: Settings, state: State, s
     assert "No experiments were deleted before it. Not tried: cuid-b." in text_of(failed)
     assert (
         status == 429
-        or "A follow-up check showed that this is not true: the experiment cuid-a was deleted" in text_of(failed)
+        or "A follow-up check showed that this did not happen: the experiment cuid-a was deleted" in text_of(failed)
     )
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist/runs/cuid-a"]
 

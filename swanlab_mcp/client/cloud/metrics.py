@@ -81,7 +81,7 @@ class MetricQueries:
         if len(shown) != stop - first:
             raise UnexpectedResponse(
                 say(
-                    "SwanLab gave {count} of the log's lines {first} to {last}.",
+                    "SwanLab sent only {count} of the log lines {first} to {last}.",
                     count=len(shown),
                     first=first,
                     last=stop - 1,

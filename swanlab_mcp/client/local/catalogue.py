@@ -172,7 +172,7 @@ class Catalogue:
         return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
-        """Find and outline the runs; of known runs, only those that `exp_cuid` may mean, if given."""
+        """Find and outline the runs; if `exp_cuid` is given, only those of the known runs that it may refer to."""
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
