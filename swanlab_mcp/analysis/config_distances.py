@@ -26,6 +26,8 @@ _IMPLEMENTATION = re.compile(
     r"|(?<=[a-z])_(?:torch(?:_fused)?|hf)$"
 )
 _RARE = 0.2  # share of the configs
+# a name with one of these is not the setting that the same name without it means: dropout_keep_prob
+_REVERSING = frozenset({"keep", "kept", "retain", "not", "no", "non", "without", "inv", "inverse", "complement"})
 
 
 class Difference(NamedTuple):
@@ -207,12 +209,17 @@ def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[
             and _covers(
                 [rows[place][name] for place in usual],
                 [rows[place][other] for place in held],
-                is_related=AMBIGUOUS.get(other) == name or bool(_list_words(used[other]) & _list_words(used[name])),
+                is_related=AMBIGUOUS.get(other) == name or _are_related(used[other], used[name]),
             )
         ]
         if len(matching) == 1:
             found[other] = matching[0]
     return found
+
+
+def _are_related(keys: Collection[str], others: Collection[str]) -> bool:
+    words, known = _list_words(keys), _list_words(others)
+    return bool(words & known) and not (words ^ known) & _REVERSING
 
 
 def _list_words(keys: Collection[str]) -> set[str]:

@@ -150,6 +150,14 @@ def test_short_name_means_the_setting_that_the_config_lacks(key: str, value: flo
     assert [place for place in range(1, 8) if space.is_near_duplicate(0, place)] == [1]
 
 
+@pytest.mark.parametrize("key", ["keep_prob", "dropout_keep_prob", "dropout_keep", "no_dropout", "dropout.keep"])
+@pytest.mark.parametrize("value", [0.1, 0.5, 0.9])
+def test_share_that_is_kept_is_not_the_dropout(key: str, value: float) -> None:
+    others = [{"lr": 0.1, "width": 64, "dropout": one / 10} for one in range(1, 10)]
+    space = build_space([{"lr": 0.1, "width": 64, key: value}, *others])
+    assert not any(space.is_near_duplicate(0, place) for place in range(1, 10))
+
+
 def test_usual_key_keeps_its_name_next_to_a_rare_one() -> None:
     space = build_space([{"iters": 100, "phase_1": {"iters": 10}}, {"iters": 100}, {"max_steps": 100}, {"steps": 200}])
     assert space.is_near_duplicate(1, 2)
