@@ -37,8 +37,9 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
     decided = found.decided
     baseline = decided.get_members(decided.baseline) if decided and decided.baseline else ()
     labels, prefixes = label_experiments(found.experiments), prefix_names(found.experiments)
+    decisions = list_decisions(decided)
     comparison = Comparison(
-        decisions=list_decisions(decided),
+        decisions=decisions,
         experiments=[
             ComparedExperiment(
                 cuid=labels[ref],
@@ -56,7 +57,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         associations=[_describe(one, confounded) for one, confounded in found.associations],
     )
     notes = [
-        *note_decisions(decided),
+        *note_decisions(decided, len(decisions)),
         "" if found.metrics else say("None of the logged metrics has a known direction; name some in metrics."),
         *(
             say("{name}: {how}; its best values are from before.", name=quote(name), how=describe_breakage(breakage))
@@ -77,7 +78,8 @@ def _align(name: str, found: Difference) -> DifferingKey:
 def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
     keys = say_plural("{count} config key", "{count} config keys", settings.equal)
     alike = say_plural("{count} fact of the environment", "{count} facts of the environment", facts.equal)
-    notes = [say("The same in all: {keys} and {facts}.", keys=keys, facts=alike)]
+    is_any = settings.equal or facts.equal
+    notes = [say("The same in all: {keys} and {facts}.", keys=keys, facts=alike)] if is_any else []
     if settings.others:
         notes.append(
             say_plural(

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from swanlab_mcp.analysis.decisions import Decision
 from swanlab_mcp.analysis.standings import Standing
 from swanlab_mcp.core.findings import DecidedSetting, round_number
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.operations.decisions import Decided
 from swanlab_mcp.present.ranking import describe_reason, explain_judgement, name_standing
 
 __all__ = ["list_decisions", "note_decisions"]
 
 _MOST = 4
+_TOKENS = 250
 _NAME = 40
 _DIGITS = 3
 _WHY = 90
 
 
 def list_decisions(found: Decided | None) -> list[DecidedSetting]:
-    """Return the first decisions as records, at most 250 tokens together."""
-    return [_describe(found, *row) for row in found.rows[:_MOST]] if found else []
+    """Return the first decisions as records: at least one, and as many as fit in 250 tokens with the notes."""
+    if found is None:
+        return []
+    names = [shorten(name_standing(found.ranking, standing), _NAME) for standing, _ in found.rows[:_MOST]]
+    times = Counter(names)
+    shown: list[DecidedSetting] = []
+    for name, row in zip(names, found.rows, strict=False):
+        # shortened names may be equal
+        label = name if times[name] == 1 else f"{found.ranking.experiments[row[0].place].cuid}: {name}"
+        shown.append(_describe(found, label, *row))
+    while len(shown) > 1 and _count(found, shown) > _TOKENS:
+        shown.pop()
+    return shown
 
 
-def note_decisions(found: Decided | None) -> list[str]:
-    """Return notes on the baseline, and on the decisions that are not shown."""
+def _count(found: Decided, shown: list[DecidedSetting]) -> int:
+    lines = [" | ".join(map(str, one.model_dump(exclude_none=True).values())) for one in shown]
+    return count_tokens("\n".join([*lines, *note_decisions(found, len(shown))]))
+
+
+def note_decisions(found: Decided | None, shown: int) -> list[str]:
+    """Return notes on the baseline, and on the decisions after the first `shown`."""
     if found is None:
         return []
     metric = quote(found.ranking.metric)
@@ -36,13 +56,13 @@ def note_decisions(found: Decided | None) -> list[str]:
             "Baseline: {name}, {metric} {value:.6g} (n={count}).",
             "Baseline: {name}, {metric} {value:.6g} (n={count}).",
             len(setting.counted) if setting else 1,
-            name=quote(name_standing(found.ranking, found.baseline)),
+            name=quote(name_standing(found.ranking, found.baseline), _NAME),
             metric=metric,
             value=found.baseline.value,
         )
     ]
-    if len(found.rows) > _MOST:
-        more = len(found.rows) - _MOST
+    more = len(found.rows) - shown
+    if more > 0:
         text = say_plural(
             "{count} more setting is decided by rank_experiments with this baseline.",
             "{count} more settings are decided by rank_experiments with this baseline.",
@@ -52,8 +72,8 @@ def note_decisions(found: Decided | None) -> list[str]:
     return notes
 
 
-def _describe(found: Decided, standing: Standing, decision: Decision) -> DecidedSetting:
-    name = shorten(name_standing(found.ranking, standing), _NAME)
+def _describe(found: Decided, name: str, standing: Standing, decision: Decision) -> DecidedSetting:
+    name = shorten(name, _NAME)
     reason = found.ranking.parts[0].field.reasons[standing.place]
     judged = standing.judged
     if judged is None or standing.setting is None:

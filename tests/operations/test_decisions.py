@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from swanlab_mcp.present.text import count_tokens
+from benchmarks.tokens import count
 from swanlab_mcp.settings import Settings
 from tests.conftest import session, text_of
 from tests.fake_swanlab import State
@@ -66,12 +67,54 @@ async def test_setting_is_kept_or_discarded_as_the_ranking_judges(
 
 
 @pytest.mark.usefixtures("state")
-async def test_decisions_take_at_most_250_tokens(settings: Settings) -> None:
-    several = ["up-0", "down-0", "near-0", "single", "broken", "running"]
-    with_them = text_of(await compare(settings, exp_cuids=[*several, "base-0"], baseline="base-0"))
-    without = text_of(await compare(settings, exp_cuids=[*several, "base-0"]))
-    assert "2 more settings are decided by rank_experiments with this baseline." in with_them
-    assert count_tokens(with_them) - count_tokens(without) <= 250
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", ["up-0", "down-1", "near-0", "single", "broken", "running"])
+async def test_comparison_with_the_baseline_takes_at_most_250_tokens(
+    settings: Settings, language: str, name: str
+) -> None:
+    result = await compare(replace(settings, language=language), exp_cuids=[name], baseline="base-2")
+    assert text_of(result).startswith("decisions:")
+    assert count(text_of(result)) <= 250
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("others", [2, 4, 6])
+async def test_decisions_take_at_most_250_tokens(settings: Settings, language: str, others: int) -> None:
+    names = [*("single", "near-0", "up-0", "down-0", "broken", "running")[:others], "base-0"]
+    own = replace(settings, language=language)
+    with_them = await compare(own, exp_cuids=names, baseline="base-0")
+    without = text_of(await compare(own, exp_cuids=names))
+    assert count(text_of(with_them)) - count(without) <= 250
+    assert len(with_them.structured_content["data"]["decisions"]) == min(others, 4)
+    more = "2 more settings are decided by rank_experiments with this baseline."
+    assert (more in text_of(with_them)) == (others == 6 and language == "en")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.encoder.attention_dropout_probability", "as-in-the-paper-with-the-longest-name-{}"),
+        ("学习率调度方式", "余弦退火加线性预热以及周期性重启并且最后阶段保持不变的第{}种方案"),
+    ],
+)
+async def test_decisions_about_long_names_are_few_and_distinct(
+    settings: Settings, state: State, language: str, key: str, value: str
+) -> None:
+    project = state.projects[-1]
+    for number in range(6):
+        for seed in range(2):
+            config = {"lr": 0.1, key: value.format(number), "seed": seed}
+            add(state, project, f"long-{number}-{seed}", 0.81 + (3 * number + seed) % 5 / 200, config)
+    names = [*(f"long-{number}-0" for number in range(6)), "base-0"]
+    own = replace(settings, language=language)
+    with_them = await compare(own, exp_cuids=names, baseline="base-0")
+    without = text_of(await compare(own, exp_cuids=names))
+    assert count(text_of(with_them)) - count(without) <= 250
+    decided = [one["name"] for one in with_them.structured_content["data"]["decisions"]]
+    assert 1 <= len(decided) == len({*decided})
+    assert language == "zh" or f"{6 - len(decided)} more settings are decided by" in text_of(with_them)
 
 
 @pytest.mark.usefixtures("state")
