@@ -322,7 +322,7 @@ def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> Sw
     """Add to an error the experiments deleted before position `number`, and those not tried."""
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("No experiments were deleted before it.")
-    left = say("Not tried: {cuids}.", cuids=after) if after else ""
+    left = say("Not deleted: {cuids}.", cuids=after) if after else ""
     hint = join_sentences(error.hint, say("The remaining experiments need a new dry run."))
     return _reword(error, join_sentences(error.message, done, left), hint)
 

@@ -209,7 +209,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
     field = ranking.parts[0].field
     if ranking.parts[0].end:
         ask = say(
-            "Cannot tell from the name whether lower or higher {metric!r} is better, so "
+            "Cannot tell from the name whether a lower or a higher {metric!r} is better, so "
             "nothing is ranked: these are the {count} smallest and largest of {total}. Ask "
             "the user, then pass mode=min or mode=max.",
             metric=shorten(ranking.metric),

@@ -108,7 +108,7 @@ class _Connection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        """Answer one more request: a proxy may have sent it before it noticed that the server ends."""
+        """Answer one more request: a proxy may have sent it before it noticed that the server is shutting down."""
         self._is_last = True
         if self.progress in (_BODY, _BUSY):
             self.cycle.keep_alive = False
@@ -198,7 +198,7 @@ class _Server(uvicorn.Server):
             connection.close_unless_busy()
 
     async def _accept_waiting(self, sockets: list[socket.socket]) -> None:
-        """Accept the connections that the system has established already: closing the socket would reset them."""
+        """Accept the connections that the system has established: closing the socket would reset them."""
         loop = asyncio.get_running_loop()
         for listener in sockets:
             with contextlib.suppress(NotImplementedError):  # Windows

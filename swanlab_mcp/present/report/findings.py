@@ -57,7 +57,7 @@ def _describe_best(evidence: Evidence) -> list[str]:
         return [
             fill(
                 say(
-                    "Cannot tell from the name whether lower or higher {metric} is better, so nothing is ranked. "
+                    "Cannot tell from the name whether a lower or a higher {metric} is better, so nothing is ranked. "
                     "It ranges from {low} ({lowest}) to {high} ({highest})."
                 ),
                 metric=metric,
