@@ -188,7 +188,7 @@ async def test_unknown_name_counts_the_searched_projects(across: Settings, state
 
 async def test_unknown_path_error_names_the_searched_projects(across: Settings) -> None:
     reply = await refuse(across, "get_experiment", project="first", exp_cuid="kites-test2/second/run9")
-    assert "no experiment at the path kites-test2/second/run9, and none of that name in kites-test3/first" in reply
+    assert "no experiment at the path kites-test2/second/run9, and none with that name in kites-test3/first" in reply
     assert "Did you mean alpha (run2)?" in reply
     reply = await refuse(across, "get_experiment", exp_cuid="kites-test2/second/run9")
     assert "no experiment 'run9' in kites-test2/second" in reply

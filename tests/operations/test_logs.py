@@ -249,7 +249,7 @@ async def test_missing_log_shard_is_an_error(settings: Settings, state: State) -
     write_log(state, 3000)
     state.faults.append(Fault(path="/log$", query={"epoch": "1"}, body=b'{"logs": [], "count": 3000}'))
     async with opened(settings) as client:
-        with pytest.raises(UnexpectedResponse, match="gave 1500 of the log's lines 500 to 2999"):
+        with pytest.raises(UnexpectedResponse, match="sent only 1500 of the log lines 500 to 2999"):
             await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=2500)
         state.faults = [Fault(path="/log$", body=b'{"logs": 5}')]
         with pytest.raises(UnexpectedResponse, match="log lines is not a list"):
@@ -264,9 +264,9 @@ async def test_lines_behind_a_short_shard_do_not_move_up(settings: Settings, sta
     write_log(state, 3000)
     state.faults.append(Fault(path="/log$", query={"epoch": "1"}, rewrite=lose_one))
     async with opened(settings) as client:
-        with pytest.raises(UnexpectedResponse, match="gave 1499 of the log's lines 1500 to 2999"):
+        with pytest.raises(UnexpectedResponse, match="sent only 1499 of the log lines 1500 to 2999"):
             await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=1500, count=1500)
-        with pytest.raises(UnexpectedResponse, match="gave 999 of the log's lines 1500 to 2499"):
+        with pytest.raises(UnexpectedResponse, match="sent only 999 of the log lines 1500 to 2499"):
             await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=1500, count=1000)
         behind = (await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=2000, count=2)).data
     assert behind

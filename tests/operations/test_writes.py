@@ -420,7 +420,7 @@ async def test_refused_deletion_reports_done_and_skipped_experiments(
     async with session(writable) as client:
         failed = await confirm(client, "delete_experiments", arguments)
     assert failed.structured_content["code"] == 403
-    assert "Deleted: cuid-a. Not tried: cuid-c." in text_of(failed)
+    assert "Deleted: cuid-a. Not deleted: cuid-c." in text_of(failed)
     assert "new dry run" in text_of(failed)
     assert names(project) == ["b", "c"]
 
@@ -432,7 +432,7 @@ async def test_failed_change_is_not_repeated(writable: Settings, state: State, s
     async with session(writable) as client:
         failed = await confirm(client, "delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]})
     assert failed.structured_content["code"] == status
-    assert "No experiments were deleted before it. Not tried: cuid-b." in text_of(failed)
+    assert "No experiments were deleted before it. Not deleted: cuid-b." in text_of(failed)
     assert (
         status == 429
         or "A follow-up check showed that this did not happen: the experiment cuid-a was deleted" in text_of(failed)
@@ -489,7 +489,7 @@ async def test_timeout_during_a_change_reports_the_known_outcome(writable: Setti
         never.set()
     assert failed.structured_content["code"] == 0
     assert "Time ran out before it was known whether the experiment cuid-b was deleted." in text_of(failed)
-    assert "Deleted: cuid-a. Not tried: cuid-c." in text_of(failed)
+    assert "Deleted: cuid-a. Not deleted: cuid-c." in text_of(failed)
 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])
