@@ -35,13 +35,31 @@ def head(length: int, key: str = "test-key") -> bytes:
 @contextmanager
 def opened(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], None, None]:
     """Open connections and send the same bytes on each."""
-    host, port = url.removeprefix("http://").split(":")
     with ExitStack() as stack:
-        made = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(count)]
+        made = [stack.enter_context(socket.create_connection(read_address(url))) for _ in range(count)]
         for one in made:
             with contextlib.suppress(OSError):
                 one.sendall(sent)
         yield made
+
+
+@contextmanager
+def opened_in_turn(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], None, None]:
+    """Open connections and send the same bytes on each, after the server has read those before it."""
+    made: list[socket.socket] = []
+    with ExitStack() as stack, httpx.Client(base_url=url) as http:
+        for _ in range(count):
+            made.append(stack.enter_context(socket.create_connection(read_address(url))))
+            made[-1].sendall(sent)
+            # the server accepts a connection in one turn of its loop, and reads it in a later turn
+            for _ in range(4):
+                assert http.get("/health").status_code == 200
+        yield made
+
+
+def read_address(url: str) -> tuple[str, int]:
+    host, port = url.removeprefix("http://").split(":")
+    return host, int(port)
 
 
 def is_closed(one: socket.socket) -> bool:
@@ -69,7 +87,7 @@ def assert_served(url: str, key: str = "test-key", seconds: float = 8) -> None:
 def test_oldest_waiting_connections_are_closed_first(settings: Settings, sent: bytes) -> None:
     with serve(settings, limits=Limits(connections=30, connections_per_address=12)) as url:
         assert_served(url)
-        with opened(url, 20, sent) as made:
+        with opened_in_turn(url, 20, sent) as made:
             assert_served(url)
             assert all(is_closed(one) for one in made[:8])
             assert_served(url, key="other-key")
