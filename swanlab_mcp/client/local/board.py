@@ -1,8 +1,9 @@
 """Read the database of SDK 0.2 to 0.6.1 in local mode (`runs.swanlab`): names, states and metrics of nearby runs.
 
-The file and its write-ahead log are read into memory, as with SQLite's `immutable=1`, but with the log's committed
-pages: a killed run exists only there. So the folder is neither locked nor changed, and a link or pipe in place of the
-file is refused. The size, time, rows and text lengths of a hostile database are limited.
+A copy in a private temporary folder is opened with `mode=ro&immutable=1`. It includes the committed pages of the
+write-ahead log, which `immutable` ignores, because a killed run exists only there. The user's folder is neither locked
+nor changed, and a link or pipe in place of the file is refused. The size, time, rows and text lengths of a hostile
+database are limited.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryDirectory
@@ -30,7 +31,7 @@ _SECONDS = 10.0
 _STEPS_PER_CHECK = 10_000
 _LONGEST_TEXT = 10_000
 _LONGEST_VALUE = 1 << 20
-_LIMIT_LENGTH = 0  # sqlite3.SQLITE_LIMIT_LENGTH, since Python 3.11
+_LIMIT_LENGTH = 0  # sqlite3.SQLITE_LIMIT_LENGTH
 _ROWS = {"project": 1000, "experiment": 20_000, "tag": 100_000}
 _COLUMNS = {
     "project": ("id", "name"),
@@ -99,7 +100,16 @@ class Board:
         try:
             content = self._read_file(BOARD)
             log = self._read_file(f"{BOARD}-wal") if self._stamp and self._stamp[1] else b""
-            self._entries = _read_entries(_apply_log(content, log))
+            with _open_copy(content, log) as connection:
+                self._entries = _read_entries(connection)
+        except _NotCopied as error:
+            # the next call tries again
+            self._stamp = None
+            self.problem = say(
+                "its database {name} cannot be copied to a temporary folder ({why}); set TMPDIR to a folder with space",
+                name=BOARD,
+                why=shorten(str(error)),
+            )
         except (OSError, ValueError, sqlite3.Error, KeyError) as error:
             why = (error.strerror or type(error).__name__) if isinstance(error, OSError) else shorten(str(error))
             self.problem = say("its database {name} cannot be read ({why})", name=BOARD, why=why)
@@ -113,23 +123,37 @@ class Board:
         return content
 
 
-def _apply_log(content: bytes, log: bytes) -> bytearray:
-    """Return the database with the committed pages of its write-ahead log."""
-    image = bytearray(content)
-    if len(log) >= _WAL_HEADER.size:
+class _NotCopied(Exception):
+    """The temporary folder is missing, full or not writable."""
+
+
+@contextmanager
+def _open_copy(content: bytes, log: bytes) -> Generator[sqlite3.Connection, None, None]:
+    """Open a private copy of the database with the committed pages of its write-ahead log."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(TemporaryDirectory(prefix="swanlab-mcp-", ignore_cleanup_errors=True))
+            copy = Path(folder, BOARD)
+            _write_joined(copy, content, log)
+        except OSError as error:
+            raise _NotCopied(error.strerror or type(error).__name__) from error
+        address = f"{copy.as_uri()}?mode=ro&immutable=1"
+        yield stack.enter_context(closing(sqlite3.connect(address, uri=True)))
+
+
+def _write_joined(path: Path, content: bytes, log: bytes) -> None:
+    with path.open("wb") as copy:
+        copy.write(content)
+        if len(log) < _WAL_HEADER.size:
+            return
         magic, _, page_size, _, *salts, _, _ = _WAL_HEADER.unpack_from(log)
-        if magic in _WAL_MAGIC and 512 <= page_size <= 65_536:
-            pages = _read_committed(log, page_size, salts)
-            for number, start in pages.items():
-                place = (number - 1) * page_size
-                if place > _LARGEST:
-                    continue
-                image += bytes(max(0, place + page_size - len(image)))
-                image[place : place + page_size] = log[start : start + page_size]
-    if image[18:20] == bytearray(b"\2\2"):
-        # a database in memory has no write-ahead log
-        image[18:20] = bytearray(b"\1\1")
-    return image
+        if magic not in _WAL_MAGIC or not 512 <= page_size <= 65_536:
+            return
+        for number, start in _read_committed(log, page_size, salts).items():
+            place = (number - 1) * page_size
+            if place <= _LARGEST:
+                copy.seek(place)
+                copy.write(memoryview(log)[start : start + page_size])
 
 
 def _read_committed(log: bytes, page_size: int, salts: list[int]) -> dict[int, int]:
@@ -147,51 +171,32 @@ def _read_committed(log: bytes, page_size: int, salts: list[int]) -> dict[int, i
     return committed
 
 
-def _read_entries(image: bytearray) -> dict[str, BoardEntry]:
-    with closing(_open(image)) as connection:
-        _restrict(connection)
-        projects = {row["id"]: _text(row["name"]) for row in _select(connection, "project")}
-        tags: dict[Any, dict[str, Tag]] = {}
-        for row in _select(connection, "tag"):
-            key = _text(row["name"])
-            folder = _text(row.get("folder")) or quote(key, safe="")
-            tags.setdefault(row["experiment_id"], {})[folder] = Tag(key, _text(row.get("type")))
-        return {
-            _text(row["run_id"]): BoardEntry(
-                project=projects.get(row.get("project_id"), ""),
-                name=_text(row["name"]),
-                description=_text(row.get("description")),
-                status=row["status"] if isinstance(row.get("status"), int) else None,
-                created=_text(row.get("create_time")),
-                finished=_text(row.get("finish_time")),
-                tags=tags.get(row["id"], {}),
-            )
-            for row in _select(connection, "experiment")
-        }
-
-
-def _open(image: bytearray) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    # Python 3.10 has neither deserialize nor limits
-    deserialize: Any = getattr(connection, "deserialize", None)
-    if deserialize is not None:
-        deserialize(bytes(image))
-        return connection
-    connection.close()
-    with TemporaryDirectory() as folder:
-        copy = Path(folder, BOARD)
-        copy.write_bytes(image)
-        source = sqlite3.connect(f"{copy.as_uri()}?mode=ro&immutable=1", uri=True)
-        with closing(source):
-            connection = sqlite3.connect(":memory:")
-            source.backup(connection)
-    return connection
+def _read_entries(connection: sqlite3.Connection) -> dict[str, BoardEntry]:
+    _restrict(connection)
+    projects = {row["id"]: _text(row["name"]) for row in _select(connection, "project")}
+    tags: dict[Any, dict[str, Tag]] = {}
+    for row in _select(connection, "tag"):
+        key = _text(row["name"])
+        folder = _text(row.get("folder")) or quote(key, safe="")
+        tags.setdefault(row["experiment_id"], {})[folder] = Tag(key, _text(row.get("type")))
+    return {
+        _text(row["run_id"]): BoardEntry(
+            project=projects.get(row.get("project_id"), ""),
+            name=_text(row["name"]),
+            description=_text(row.get("description")),
+            status=row["status"] if isinstance(row.get("status"), int) else None,
+            created=_text(row.get("create_time")),
+            finished=_text(row.get("finish_time")),
+            tags=tags.get(row["id"], {}),
+        )
+        for row in _select(connection, "experiment")
+    }
 
 
 def _restrict(connection: sqlite3.Connection) -> None:
     """Limit the cost of reading, and allow only reads of the three tables."""
     connection.execute("PRAGMA trusted_schema=OFF")
-    set_limit: Any = getattr(connection, "setlimit", None)
+    set_limit: Any = getattr(connection, "setlimit", None)  # since Python 3.11
     if set_limit is not None:
         set_limit(_LIMIT_LENGTH, _LONGEST_VALUE)
     # processor time, because a busy machine must not make an honest database unreadable

@@ -39,8 +39,9 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 class _Read(NamedTuple):
-    """The files of a metric when they were read, with counts of readable and unreadable records."""
+    """The name and files of a metric when they were read, with counts of readable and unreadable records."""
 
+    tag: Tag
     files: tuple[Entry, ...]
     records: int
     unreadable: int
@@ -175,12 +176,17 @@ class BoardRun(RunBase):
             return
         self._wanted = {*self._wanted, *wanted}
         tags = self._name_tags([name for name, _ in folders])
+        former = {read.tag.key for folder, read in self._read_tags.items() if folder in tags}
+        for key in former - {tag.key for tag in tags.values()}:
+            self.series.pop(key, None)
+            self.media.pop(key, None)
         for folder, files in folders:
             key = tags[folder].key
             series = self.series.get(key)
             is_short = key in self._wanted and series is not None and not series.is_kept
             known = self._read_tags.get(folder)
-            if files and (known is None or known.files != files or is_short or folder in self._faults):
+            is_same = known is not None and (known.tag, known.files) == (tags[folder], files)
+            if files and (not is_same or is_short or folder in self._faults):
                 self._faults.pop(folder, None)
                 self._read_tags[folder] = self._read_tag(tags[folder], folder, files, work)
                 self._bound_memory()
@@ -236,7 +242,7 @@ class BoardRun(RunBase):
         else:
             self.series[key] = series
             unreadable += len(media)
-        return _Read(files, max(len(series), len(media)), unreadable, last_time)
+        return _Read(tag, files, max(len(series), len(media)), unreadable, last_time)
 
     def _list_stored(self, folder: str) -> set[str]:
         try:

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,18 @@ def write_database(
             columns = "experiment_id, name, type" + folders.replace(" TEXT", "")
             connection.execute(f"INSERT INTO tag ({columns}) VALUES ({', '.join('?' * len(named))})", named)
     return connection
+
+
+@contextmanager
+def limit_file_size(size: int) -> Iterator[None]:
+    """Let writes fail beyond `size` bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write_metric(folder: Path, data: list[Any], *, name: str = "1000.log", more: Any = None) -> None:
@@ -179,6 +193,33 @@ async def test_write_ahead_log_is_read_without_creating_files(tmp_path: Path) ->
     assert summary["loss"].value == 2.0
     assert sorted(tmp_path.glob("copy/**/*")) == before
     assert [path.stat().st_mtime_ns for path in before] == stamps
+
+
+@pytest.mark.parametrize("how", ["missing", "full"])
+async def test_unusable_temporary_folder_is_named_and_loses_only_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    run = tmp_path / "here" / "run-20240501_080000-a"
+    write_database(tmp_path / "here", [{"folder": run.name, "name": "one", "keys": ["loss"]}]).close()
+    write_metric(run / "logs" / "0", [1.0, 0.5])
+    temporary = tmp_path / "temporary"
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    async with session(Settings(log_dirs=(tmp_path / "here",))) as client:
+        given = {"project": "local/(unknown)", "exp_cuid": "a"}
+        if how == "full":
+            temporary.mkdir()
+            with limit_file_size(4096):
+                summary = text_of(await client.call_tool("get_exp_summary", given))
+        else:
+            summary = text_of(await client.call_tool("get_exp_summary", given))
+            temporary.mkdir()
+        later = text_of(await client.call_tool("get_exp_summary", {**given, "project": "local/old"}))
+    why = "File too large" if how == "full" else "No such file or directory"
+    assert f"its database runs.swanlab cannot be copied to a temporary folder ({why}); set TMPDIR" in summary
+    assert "0 | 1 | 0.5" in summary
+    assert "loss | 1 | 0.5" in later
+    assert "TMPDIR" not in later
+    assert list(temporary.iterdir()) == []
 
 
 async def test_list_says_that_a_freshly_copied_old_run_was_killed(tmp_path: Path) -> None:
