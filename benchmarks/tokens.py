@@ -1,7 +1,8 @@
-"""Token costs of 30 common questions (o200k) and a recorded baseline: python benchmarks/tokens.py [--update].
+"""Token costs of 30 common questions (o200k) and a recorded baseline: python benchmarks/tokens.py [--update | --hosts].
 
 Half of them use the embedded demo, half the fake SwanLab of the evals. Both forms of each reply count, since an
-assistant reads one of them. The tool list costs its tokens once per conversation.
+assistant reads one of them. The tool list costs its tokens once per conversation. `--hosts` prints the table of
+docs/hosts.md instead: what a model reads in each host, as a mean of all questions of the evals.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from mcp import Client
+from mcp.types import CallToolResult, Implementation
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -21,6 +25,7 @@ if __name__ == "__main__":
 import swanlab_mcp
 from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
+from tests.evals.cases import CASES
 from tests.evals.world import KEY, build_world
 from tests.fake_swanlab import serve
 
@@ -108,6 +113,16 @@ ON_SWANLAB: tuple[Question, ...] = (
     ("Is there anything called cifer?", "list_project_exps", {"project": "cifer"}),
 )
 
+# what the model reads in each host, as docs/hosts.md says
+READS_JSON, READS_TEXT, READS_BOTH_OF_ERRORS = "JSON if there is any", "text", "text; of errors both"
+HOSTS = {
+    "claude-code": READS_JSON,
+    "codex-mcp-client": READS_JSON,
+    "opencode": READS_JSON,
+    "gemini-cli-mcp-client": READS_BOTH_OF_ERRORS,
+    "others": READS_TEXT,
+}
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -156,6 +171,37 @@ def play() -> dict[str, Cost]:
         return asyncio.run(measure(host))
 
 
+def count_read(result: CallToolResult, reads: str) -> int:
+    """Return the tokens of a reply that reach the model."""
+    text = count("\n".join(block.text for block in result.content if block.type == "text"))
+    if result.structured_content is None or reads == READS_TEXT:
+        return text
+    structured = count(to_json(result.structured_content))
+    if reads == READS_JSON:
+        return structured
+    return text + structured if result.is_error else text
+
+
+async def measure_host(settings: Settings, name: str) -> float:
+    """Return the mean tokens that the questions of the evals cost in a host."""
+    about = Implementation(name=name, version="1")
+    async with Client(create_server(settings), client_info=about) as client:
+        calls = [await client.call_tool(tool, dict(given)) for case in CASES for tool, given in case.calls]
+    return sum(count_read(result, HOSTS[name]) for result in calls) / len(CASES)
+
+
+def report_hosts() -> list[str]:
+    """Return the table of docs/hosts.md."""
+    rows = [f"{len(CASES)} questions", "", "| client name | model reads | `--output auto` | `--output both` |"]
+    rows.append("|---|---|---:|---:|")
+    with serve(build_world()) as host:
+        cloud = Settings(api_host=host, web_host=WEB_HOST, api_key=KEY, key_source="", log_dirs=DEMO.log_dirs)
+        for name, reads in HOSTS.items():
+            auto, both = (asyncio.run(measure_host(replace(cloud, output=output), name)) for output in ("auto", "both"))
+            rows.append(f"| {name} | {reads} | {auto:.0f} | {both:.0f} |")
+    return rows
+
+
 def read_baseline() -> dict[str, Cost]:
     return {question: Cost(*pair) for question, pair in json.loads(BASELINE.read_text(encoding="utf-8")).items()}
 
@@ -188,8 +234,13 @@ def report(costs: Mapping[str, Cost]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="record the measured costs as the new baseline")
+    parser.add_argument("--hosts", action="store_true", help="print the table of docs/hosts.md")
+    arguments = parser.parse_args()
+    if arguments.hosts:
+        print("\n".join(report_hosts()))
+        return
     costs = play()
-    if parser.parse_args().update:
+    if arguments.update:
         write_baseline(costs)
     print("\n".join(report(costs)))
     grown = find_growth(costs, read_baseline())
