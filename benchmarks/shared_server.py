@@ -352,10 +352,14 @@ def _judge(holds: object) -> str:
 
 @dataclass
 class Soak:
-    """Mixed calls of many keys until `end`, each compared with the reply of a faultless SwanLab."""
+    """Mixed calls of many keys until `end`, each compared with the reply of a faultless SwanLab.
+
+    `pause` is the mean number of seconds between two calls of a caller.
+    """
 
     worker: Worker
     end: float
+    pause: float
     whole: dict[tuple[int, int], bytes] = field(default_factory=dict[tuple[int, int], bytes])
     outcomes: Counter[str] = field(default_factory=Counter[str])
     memory: list[float] = field(default_factory=list[float])
@@ -387,6 +391,8 @@ class Soak:
                     print(f"wrong: {kind} {tool} of user{number}: {status} {content[:600]!r}", file=sys.stderr)
             finally:
                 caller.close()
+            if self.pause:
+                await asyncio.sleep(chance.expovariate(1 / self.pause))
 
     def judge(self, status: int, content: bytes, whole: bytes) -> str:
         if status in (429, 503):
@@ -407,11 +413,11 @@ class Soak:
             self.memory.append(self.worker.memory)
 
 
-async def run_soak(seconds: float) -> tuple[list[str], bool]:
+async def run_soak(seconds: float, pause: float) -> tuple[list[str], bool]:
     with play(play_swanlab, _SOAKED) as swanlab, run_worker(swanlab.recv(), "--log-level", "ERROR") as worker:
         swanlab.send((0.0, 0.0))
         swanlab.recv()
-        soaked = Soak(worker, 0.0)
+        soaked = Soak(worker, 0.0, pause)
         await soaked.learn(range(_SOAKED))
         swanlab.send((0.0, 0.05))
         swanlab.recv()
@@ -432,9 +438,9 @@ async def run_soak(seconds: float) -> tuple[list[str], bool]:
     return lines, bool(right)
 
 
-def soak(seconds: float) -> tuple[list[str], bool]:
+def soak(seconds: float, pause: float = 0.0) -> tuple[list[str], bool]:
     """Return lines that describe the outcome, and whether every reply was right or honest and memory stayed flat."""
-    return asyncio.run(run_soak(seconds))
+    return asyncio.run(run_soak(seconds, pause))
 
 
 def measure(repetitions: int) -> list[str]:
@@ -446,8 +452,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="only soak, for example 3600")
+    parser.add_argument("--pause", type=float, default=0.0, help="mean seconds between two calls of a caller (soak)")
     given = parser.parse_args()
-    lines, is_right = soak(given.soak) if given.soak else (measure(given.repetitions), True)
+    lines, is_right = soak(given.soak, given.pause) if given.soak else (measure(given.repetitions), True)
     print("\n".join(lines))
     return 0 if is_right else 1
 

@@ -32,7 +32,7 @@ class Account:
     """A caller with a key accepted by SwanLab.
 
     `verified_at` is in monotonic seconds, `calls` counts calls in progress, `name` identifies the account in the audit
-    log.
+    log, `cached_bytes` is the size of its cache after its last call.
     """
 
     client: SwanLabClient
@@ -41,6 +41,7 @@ class Account:
     completer: Completer
     name: str = ""
     calls: int = 0
+    cached_bytes: float = 0
     is_dismissed: bool = False
 
 
@@ -61,6 +62,8 @@ class Accounts:
         self._most = most
         self._salt = secrets.token_bytes(32)
         self._cache_bytes = cache_bytes
+        # the sum of all accounts' `cached_bytes`: adding them up after each call would take longer with each account
+        self._cached = 0.0
         self._known: dict[bytes, Account] = {}
         self._logins = Logins()
         self._questions = SharedAnswers[Account]()
@@ -84,17 +87,23 @@ class Accounts:
             yield account
         finally:
             account.calls -= 1
-            self._limit_caches()
+            self._limit_caches(account)
             if account.is_dismissed and not account.calls:
                 await account.client.aclose()
 
-    def _limit_caches(self) -> None:
-        excess = sum(account.client.cached_bytes for account in self._known.values()) - self._cache_bytes
+    def _limit_caches(self, used: Account) -> None:
+        self._count_cache(used)
         for account in self._known.values():
-            if excess <= 0:
+            if self._cached <= self._cache_bytes:
                 break
-            excess -= account.client.cached_bytes
-            account.client.forget()
+            if account.cached_bytes:
+                account.client.forget()
+                self._count_cache(account)
+
+    def _count_cache(self, account: Account) -> None:
+        held = 0 if account.is_dismissed else account.client.cached_bytes
+        self._cached += held - account.cached_bytes
+        account.cached_bytes = held
 
     async def aclose(self) -> None:
         """Close every client; clients in use close when their calls end."""
@@ -129,5 +138,6 @@ class Accounts:
     async def _dismiss(self, digest: bytes) -> None:
         account = self._known.pop(digest)
         account.is_dismissed = True
+        self._count_cache(account)
         if not account.calls:
             await account.client.aclose()

@@ -383,6 +383,15 @@ async def test_caches_of_all_callers_share_a_budget(settings: Settings, keys: li
     await known.aclose()
 
 
+async def test_caches_of_dismissed_accounts_leave_the_budget_to_the_others(settings: Settings, keys: list[str]) -> None:
+    known = Accounts(settings, most=1, cache_bytes=5000)
+    for key in keys:
+        async with known.use(key) as account:
+            await account.client.list_workspaces()
+        assert account.client.cached_bytes > 0
+    await known.aclose()
+
+
 async def test_client_in_use_is_closed_only_after_its_call(settings: Settings, state: State, keys: list[str]) -> None:
     known = Accounts(settings, most=1)
     released = threading.Event()
