@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -24,21 +25,26 @@ from swanlab_mcp.core.full_collections import postpone
 from swanlab_mcp.core.i18n import join_sentences, say, say_plural
 from swanlab_mcp.core.untrusted import parse_json, quote, shorten
 
-__all__ = ["NOT_OFFERED", "Answer", "read_json", "read_message", "read_retry_after", "read_trace_id"]
+__all__ = ["NOT_OFFERED", "Answer", "name_page", "read_json", "read_message", "read_retry_after", "read_trace_id"]
 
 # the statuses with which servers reject an unsupported request format
 NOT_OFFERED = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _LARGE = 2**18
 _MOST_MEMORY = 400 * 2**20
+_PAGE = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body)\b", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
-    """A response; `headers` ignore case, and `opened` is a download whose body is not yet read."""
+    """A response; `headers` ignore case, and `opened` is a download whose body is not yet read.
+
+    `address` is the requested URL.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes = b""
     opened: Any = None
+    address: object = ""
 
     @property
     def is_success(self) -> bool:
@@ -52,10 +58,13 @@ async def read_json(answer: Answer, what: str) -> Any:
         try:
             return await _parse(answer.content, what)
         except (ValueError, RecursionError) as error:
-            raise UnexpectedResponse(
+            message = (
                 say("SwanLab's response to {what} is not JSON.", what=what)
                 if answer.content
-                else say("SwanLab's response to {what} is empty.", what=what),
+                else say("SwanLab's response to {what} is empty.", what=what)
+            )
+            raise UnexpectedResponse(
+                _name_address(message, answer),
                 hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
                 trace_id=trace_id,
             ) from error
@@ -65,6 +74,7 @@ async def read_json(answer: Answer, what: str) -> Any:
         if why
         else say("SwanLab returned status {status} for {what}.", status=status, what=what)
     )
+    message = name_page(message, answer)
     if status == HTTPStatus.UNAUTHORIZED:
         raise AuthenticationFailed(
             message, hint=say("The session was refused twice; check the API key."), trace_id=trace_id
@@ -103,6 +113,27 @@ async def read_json(answer: Answer, what: str) -> Any:
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY):
         raise InvalidArgument(message, hint=say("Check the arguments of the call."), status=status, trace_id=trace_id)
     raise SwanLabError(message, status=status, trace_id=trace_id)
+
+
+def name_page(message: str, answer: Answer) -> str:
+    """Add the address of a web page: a proxy, a login page or another path may have answered."""
+    kind = answer.headers.get("content-type", "").lower()
+    if kind.startswith(("text/html", "application/xhtml")) or _PAGE.match(answer.content):
+        return _add_address(message, answer, lambda address: say("A web page at {address} answered.", address=address))
+    return message
+
+
+def _name_address(message: str, answer: Answer) -> str:
+    named = name_page(message, answer)
+    if named != message:
+        return named
+    return _add_address(message, answer, lambda address: say("The response came from {address}.", address=address))
+
+
+def _add_address(message: str, answer: Answer, name: Callable[[str], str]) -> str:
+    # a query may contain a signature
+    address = shorten(str(answer.address).partition("?")[0], 200)
+    return join_sentences(message, name(address)) if address and address not in message else message
 
 
 def _name_target(answer: Answer) -> str:

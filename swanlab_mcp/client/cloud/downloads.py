@@ -95,7 +95,11 @@ class Storage:
             async with AsyncExitStack() as sending:
                 response = await sending.enter_async_context(connections.send(request))
                 if not response.is_success:
-                    return await read_whole(response, what)
+                    answer = await read_whole(response, what)
+                    # without the path, because a download's address is secret
+                    return answer._replace(
+                        address=f"{place.url.scheme}://{place.url.netloc.decode('ascii', 'replace')}"
+                    )
                 opened.push_async_exit(sending.pop_all())
                 return Answer(response.status_code, response.headers, opened=response)
             raise AssertionError("unreachable: nothing is suppressed")

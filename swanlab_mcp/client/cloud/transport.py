@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from swanlab_mcp.client.cloud.answers import Answer, read_json, read_message, read_trace_id
+from swanlab_mcp.client.cloud.answers import Answer, name_page, read_json, read_message, read_trace_id
 from swanlab_mcp.client.cloud.bodies import read_whole
 from swanlab_mcp.client.cloud.connections import Connections, Request
 from swanlab_mcp.client.cloud.downloads import Storage
@@ -151,12 +151,11 @@ class Transport:
         answer = await self._exchange(lambda: self._send(request, what), what)
         refuse_scheme(answer, str(request.url))
         if answer.status == HTTPStatus.UNAUTHORIZED:
+            message = say(
+                "SwanLab at {host} refused the API key from {source}.", host=self._settings.api_host, source=source
+            )
             raise AuthenticationFailed(
-                say(
-                    "SwanLab at {host} refused the API key from {source}.",
-                    host=self._settings.api_host,
-                    source=source,
-                ),
+                name_page(message, answer),
                 hint=say("Check that the key is valid and belongs to this host, then restart the server."),
                 trace_id=read_trace_id(answer),
             )
@@ -165,7 +164,7 @@ class Transport:
             raise PermissionDenied(
                 say("SwanLab at {host} denies access to this account: {why}.", host=host, why=why)
                 if why
-                else say("SwanLab at {host} denies access to this account.", host=host),
+                else name_page(say("SwanLab at {host} denies access to this account.", host=host), answer),
                 hint=say("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
                 trace_id=read_trace_id(answer),
             )
@@ -205,7 +204,8 @@ class Transport:
         if session:
             request.headers["cookie"] = f"sid={session.sid}"
         async with self._connections.send(request) as response:
-            return await read_whole(response, what)
+            answer = await read_whole(response, what)
+        return answer._replace(address=request.url)
 
     async def _exchange(
         self, send: Callable[[], Awaitable[Answer]], what: str, *, is_repeatable: bool = True
