@@ -1,4 +1,4 @@
-"""The assistants: where each keeps its list of servers, and the form of an entry."""
+"""Know the assistants: the file in which each one lists its servers, and the form of an entry there."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def fold_dates(cells: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns with times of a second, without the date if all rows have the same; then also the date."""
+    """Return the columns with times in whole seconds; a date that all rows share is returned separately."""
     dated = [name for name in _DATED if name in cells]
     read = {name: [_TIME.fullmatch(cell) for cell in cells[name]] for name in dated}
     odd = any(cell and not time for name in dated for cell, time in zip(cells[name], read[name], strict=True))

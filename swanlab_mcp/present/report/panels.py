@@ -224,7 +224,7 @@ def _choose_ticks(low: float, high: float, *, is_whole: bool = False) -> list[fl
 
 
 def _show_ticks(values: Sequence[float]) -> list[str]:
-    """Return the numbers in one form and unit; numbers that would be long and equal if shortened are omitted."""
+    """Return labels for the numbers in a common unit; shorten long labels, and blank those that become equal."""
     largest = max(map(abs, values), default=0)
     _, scale, unit = next((one for one in _SCALES if one[0] <= largest < 1e12), (0.0, 1.0, ""))
     texts = [
