@@ -187,7 +187,7 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[str]]) -> dict[str, str]:
-    """Return the rare names of settings that usually have another name, with that name.
+    """Map rare names of settings to the names that other configs use for them.
 
     No config has both names, nearly all other configs have the frequent name, and no second frequent name qualifies.
     The rare name's texts must occur under the frequent name. Its numbers must lie within the range there, and the names

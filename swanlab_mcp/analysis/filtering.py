@@ -103,7 +103,7 @@ def check_fields(
 
 
 def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str], fixed: Sequence[str]) -> list[str]:
-    """Return near fields in full, such as config.lr for lr."""
+    """Return the full names of similar fields, such as config.lr for lr."""
     own = field.removeprefix("config.")
     if is_known_setting(own):
         meant = [f"config.{name}" for name in config_keys if simplify_key(name) == simplify_key(own)]

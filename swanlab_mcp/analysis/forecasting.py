@@ -134,7 +134,7 @@ def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[f
 
 
 def _choose_score(scores: Sequence[float]) -> float:
-    """Return the scaled error that is not exceeded by a share COVERAGE of the finished curves and one more.
+    """Return the conformal quantile of the scaled errors at COVERAGE.
 
     The largest error of fewer than 9 curves is exceeded more often, so Student's t widens the interval.
     """

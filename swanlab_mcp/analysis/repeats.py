@@ -91,7 +91,7 @@ def group_settings(
 ) -> list[Setting]:
     """Return the settings of the chosen runs in order of appearance; `by` is config, or the recorded group or job.
 
-    `known` keeps what was found for the next call with these or other runs.
+    `known` caches the settings for later calls, also with other runs.
     """
     groups: dict[Hashable, list[int]] = {}
     for place in places:

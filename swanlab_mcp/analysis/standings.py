@@ -53,7 +53,7 @@ class Field(NamedTuple):
         return math.nan if value is None else value
 
     def get_values(self, setting: Setting) -> list[float]:
-        """Return one value for each repeat; runs that count once are averaged."""
+        """Return one value for each repeat; average the runs that count as one repeat."""
         return [fmean([self.get_value(place) for place in places]) for places in setting.counted]
 
 

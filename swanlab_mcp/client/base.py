@@ -208,7 +208,7 @@ class Backend(Protocol):
     async def list_on_server(
         self, rows: ServerRows, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Any]]:
-        """Return users, projects or workspaces of the whole server. Raises as `get_server_info`."""
+        """Return users, projects or workspaces of the whole server. Raises the errors of `get_server_info`."""
         ...
 
     async def aclose(self) -> None: ...

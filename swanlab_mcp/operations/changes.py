@@ -63,7 +63,7 @@ async def delete_experiments(
     ref = found[0][0]
     if any(one != ref for one, _ in found):
         raise InvalidArgument(
-            say("The experiments are of several projects."),
+            say("The experiments belong to several projects."),
             hint=say("Delete the experiments of each project in a separate call."),
         )
     by_cuid = {one.cuid: one for _, one in found}

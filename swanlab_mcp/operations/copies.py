@@ -40,9 +40,9 @@ async def note_copy(
 ) -> str:
     """Return a note if the run is in the cloud and on this machine, or "" if it is only in one place.
 
-    With `only_differences`, also "" if both agree or cannot be compared. This reads folder names; for a run in both
-    places also one or two requests and a file of at most 32 MB. Failures of the other side are ignored, except that
-    a note says if the cloud does not answer.
+    With `only_differences`, also return "" if both agree or cannot be compared. This reads folder names and, for a run
+    in both places, sends one or two requests and reads a file of at most 32 MB. It ignores failures of the other side,
+    but the note says if the cloud does not respond.
     """
     if not client.may_have_copies:
         return ""

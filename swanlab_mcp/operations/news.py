@@ -317,7 +317,7 @@ async def _find_troubles(
 
     async def read(experiment: Experiment) -> Verdict:
         backend, one = client.at(ref), ref.experiment(experiment.cuid)
-        # a sample keeps the last point, and its longer intervals only make the stall check more patient
+        # a sample keeps the last point; its longer intervals only delay the detection of a stall
         sampled = await read_verdict(backend, one, experiment.state, now, exact=False, with_hardware=False)
         if sampled.is_whole or sampled.judgement.health != "problem":
             return sampled

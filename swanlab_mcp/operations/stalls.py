@@ -29,9 +29,9 @@ class _Rhythm(NamedTuple):
 
 
 class StallWatch:
-    """Find stalls in a wait; an experiment is read again only when its next point is overdue.
+    """Find stalled experiments during a wait; read an experiment again only when its next point is overdue.
 
-    A sample of at most 1,500 points is read, whose longer intervals make the check more patient.
+    It reads a sample of at most 1,500 points, so a longer series is called stalled later.
     """
 
     def __init__(self, client: SwanLabClient, ref: ProjectRef, conditions: Sequence[Condition]) -> None:

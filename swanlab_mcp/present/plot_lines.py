@@ -188,7 +188,7 @@ def name_group(group: PlotGroup) -> str:
 
 
 def _join(number: int, group: PlotGroup, members: Sequence[Line], spread: Spread) -> Line:
-    """Return the line of a group: its points and figures are those of the mean."""
+    """Return the line of a group, with the points and figures of the mean."""
     first = members[0]
     band = measure_band([(line.points.steps, line.points.values) for line in members], spread)
     points = Points([round(x) for x in band.xs], band.means, [0] * len(band.xs))

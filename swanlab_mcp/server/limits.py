@@ -142,7 +142,7 @@ class Rates:
 
 
 class Refusals:
-    """Refusals of each caller within a minute: after 10, further refusals come later and later, up to 5 seconds.
+    """Count the refusals of each caller within a minute; after 10, delay further refusals more and more, up to 5 seconds.
 
     So a caller that repeats refused requests takes little time from the others.
     """

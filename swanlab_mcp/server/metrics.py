@@ -66,7 +66,7 @@ class Metrics:
             self._sign_ins.labels(str(event.status)).inc()
 
     def count_call(self, tool: str, outcome: str, seconds: float) -> None:
-        """Count a call; names that callers invented are counted together."""
+        """Count a call; all unknown tool names share one counter."""
         tool = tool if tool in _KNOWN else "other"
         self._calls.labels(tool, outcome).inc()
         self._call_seconds.labels(tool).observe(seconds)

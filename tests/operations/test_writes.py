@@ -389,7 +389,7 @@ async def test_missing_experiments_and_mixed_projects_are_refused(writable: Sett
         gone = await client.call_tool("delete_project", {"project": "kites-test2/mnits"})
     assert missing.structured_content["code"] == 404
     assert "There is no experiment 'd'" in text_of(missing)
-    assert "of several projects" in text_of(mixed)
+    assert "belong to several projects" in text_of(mixed)
     assert "Did you mean mnist?" in text_of(gone)
 
 

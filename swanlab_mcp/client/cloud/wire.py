@@ -1,4 +1,4 @@
-"""Convert SwanLab's JSON to models: tolerant of all known forms, strict about others. Pure."""
+"""Convert SwanLab's JSON to models: accept all known forms and refuse others. Pure functions."""
 
 from __future__ import annotations
 

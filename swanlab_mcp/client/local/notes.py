@@ -173,16 +173,16 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     elif run.is_legacy:
         parts.append(
             say_plural(
-                "at least {count} point or log line is missing by its number",
-                "at least {count} points and log lines are missing by their numbers",
+                "at least {count} point or log line is missing (a gap in the numbers)",
+                "at least {count} points and log lines are missing (gaps in their numbers)",
                 damage.missing,
             )
         )
     else:
         parts.append(
             say_plural(
-                "at least {count} record is missing by its number",
-                "at least {count} records are missing by their numbers",
+                "at least {count} record is missing (a gap in the numbers)",
+                "at least {count} records are missing (gaps in their numbers)",
                 damage.missing,
             )
         )
