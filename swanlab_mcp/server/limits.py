@@ -142,7 +142,7 @@ class Rates:
 
 
 class Refusals:
-    """Count the refusals of each caller within a minute; after 10, delay further refusals more and more, up to 5 seconds.
+    """Count the refusals of each caller within a minute; after 10, delay further ones more and more, up to 5 seconds.
 
     So a caller that repeats refused requests takes little time from the others.
     """

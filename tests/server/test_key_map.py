@@ -127,7 +127,7 @@ def test_open_address_requires_the_secret_of_the_proxy(path: Path) -> None:
         return subprocess.run([*command, *options], capture_output=True, text=True, env=environ(**more), check=False)
 
     missing = start(*opened)
-    assert (missing.returncode, "needs SWANLAB_MCP_PROXY_SECRET" in missing.stderr) == (2, True)
+    assert (missing.returncode, "set SWANLAB_MCP_PROXY_SECRET" in missing.stderr) == (2, True)
     short = start(*opened, SWANLAB_MCP_PROXY_SECRET="short")
     assert (short.returncode, "at least 32" in short.stderr) == (2, True)
     path.chmod(0o644)
