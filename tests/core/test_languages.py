@@ -405,7 +405,7 @@ def ended(code: int) -> Generator[None, None, None]:
         (
             ["--demo", "export", "lr-1", "--project", "digits-mlp", "-o", "old.csv"],
             1,
-            "old.csv 已存在，不会覆盖。请用 -o",
+            "old.csv 已存在，没有覆盖。请用 -o",
         ),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--keys", "lr"], 0, "1 个指标的 40 个数据点："),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--format", "log"], 0, "17 行：w3e6axyt.log"),
