@@ -29,10 +29,14 @@ else
 fi
 ruff format --check .
 ruff check .
-pyright
+# next to the tests, because it uses one processor
+pyright &
+types=$!
 # one process more than processors, because many tests wait for deadlines and child processes
 workers=$(python -c 'import os; print((os.cpu_count() or 1) + 1)')
-pytest -n "$workers" --dist worksteal "${selection[@]}" "$@"
+pytest -n "$workers" --dist worksteal "${selection[@]}" "$@" || tests=failed
+wait "$types"
+[ -z "${tests:-}" ]
 if [ -n "$all" ]; then
   bash scripts/hosts.sh
 fi
