@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -136,7 +135,7 @@ def _guess_fate(run: RunBase) -> str:
         metadata = {}
     runtime: Any = metadata.get("runtime")
     about = runtime if is_object(runtime) else metadata
-    now, last = time.time(), run.ending.last_time
+    now, last = run.take_moment(), run.ending.last_time
     return guess_fate(
         about.get("hostname"),
         about.get("pid"),

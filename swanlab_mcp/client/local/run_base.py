@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from datetime import datetime
@@ -23,6 +24,7 @@ from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Damage", "Ending", "RunBase", "explain"]
 
+_AGREEING = 10.0  # seconds
 _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 
 
@@ -82,6 +84,7 @@ class RunBase(ABC):
         self.media: dict[str, dict[int, tuple[MediaEntry, ...]]] = {}
         self.error_lines: list[str] = []
         self._lines = LogLines()
+        self._moment = 0.0
 
     @property
     def label(self) -> str:
@@ -146,6 +149,13 @@ class RunBase(ABC):
     def written_at(self) -> float:
         """Return the time of the record's last write in Unix seconds, or 0 before it was checked."""
         return self._stamp[1] / 1e9 if self._stamp else 0
+
+    def take_moment(self) -> float:
+        """Return the time for ages in notes: the same for 10 s, so that an answer does not hold a note twice."""
+        now = time.time()
+        if not self.written_at <= self._moment <= now < self._moment + _AGREEING:
+            self._moment = now
+        return self._moment
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -50,6 +51,18 @@ async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
         assert "notes" not in reply.structured_content
         reply = await client.call_tool("get_logs", {"project": "local/made", "exp_cuid": "grows"})
         assert reply.structured_content["data"][0]["message"] == "done"
+
+
+async def test_open_run_is_noted_once_while_its_age_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "other"):
+        write_run(tmp_path, name, [encode_start(name), encode_point(1, "loss", 0, 1.0)])
+    seconds = itertools.count(time.time() + 5, 0.2)
+    monkeypatch.setattr(time, "time", lambda: float(next(seconds)))
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        filters = [{"field": "name", "op": "!=", "value": "x"}]
+        reply = await client.call_tool("compare_experiments", {"project": "local/made", "filters": filters})
+    notes = [note for note in reply.structured_content["notes"] if "no recorded end" in note]
+    assert len(notes) == 2
 
 
 async def test_verdict_follows_a_record_that_grows_after_its_end(tmp_path: Path) -> None:
