@@ -36,12 +36,11 @@ FIRST = 3
 class FurtherKeys(NamedTuple):
     """Further metric keys whose summaries a question needs: `choose` selects them among the logged keys.
 
-    `likely` keys are requested before the logged keys are known. Lists of at most `few` experiments need none.
+    `likely` keys are requested before the logged keys are known.
     """
 
     choose: Callable[[Sequence[str]], Sequence[str]]
     likely: Sequence[str]
-    few: int = 0
 
     def add(self, keys: Sequence[str], first: Mapping[str, Summary]) -> list[str]:
         """Return the keys with those chosen for the whole summaries of the first few experiments."""

@@ -153,7 +153,8 @@ class Filter(Record):
 class Narrowed(NamedTuple):
     """Experiments that include every match of some filters; SwanLab already evaluated the filters in `applied`.
 
-    `is_whole`: whether these are all experiments of the project. `summaries` by cuid contain the metrics `keys`.
+    `is_whole`: whether these are all experiments of the project. `summaries` by cuid contain the metrics `keys`,
+    those of the `first` few all metrics.
     """
 
     experiments: Sequence[Experiment]
@@ -161,6 +162,7 @@ class Narrowed(NamedTuple):
     applied: Sequence[Filter] = ()
     is_whole: bool = True
     keys: Sequence[str] = ()
+    first: Mapping[str, Summary] = {}
 
 
 class Members(NamedTuple):

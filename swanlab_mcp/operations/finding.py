@@ -24,7 +24,7 @@ from swanlab_mcp.core.concurrency import gather, yield_often
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
-from swanlab_mcp.core.refs import ProjectRef, Scope, find_near_names
+from swanlab_mcp.core.refs import LOCAL, ProjectRef, Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import (
     Descending,
@@ -188,8 +188,11 @@ async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Fi
     value = condition.value
     if condition.field != "user" or "me" not in (value if isinstance(value, list) else [value]):
         return condition
-    user = (await (client.at(ref) if isinstance(ref, ProjectRef) else client.default).get_user()).data
-    me = user.username if user else "me"
+    backend = client.at(ref) if isinstance(ref, ProjectRef) else client.default
+    me = await backend.get_username()
+    if me == LOCAL:
+        # raises: runs on disk do not record their user
+        await backend.get_user()
     names = [me if one == "me" else one for one in value] if isinstance(value, list) else me
     return condition.model_copy(update={"value": names})
 
@@ -227,7 +230,7 @@ async def _summarise(
     further: FurtherKeys | None,
 ) -> tuple[Mapping[str, Summary], Sequence[str], Sequence[str]]:
     """Return summaries of the keys and `further` keys, these keys, and notes."""
-    if further is None or len(experiments) <= further.few:
+    if further is None:
         reported = await read_summaries(client, ref, experiments, keys)
         return reported.data or {}, keys, reported.notes
     requested = list(dict.fromkeys([*keys, *further.likely]))

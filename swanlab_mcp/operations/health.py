@@ -73,19 +73,16 @@ class HealthReader:
     async def advance(self, ranked: Sequence[int]) -> bool:
         """Check the ranked experiments, best first; return whether the ranking may change."""
         new = [place for place in ranked if place not in self.breakages]
-        if len(self._experiments) <= FEW:
-            if new:
-                await self.check_closely(new)
-            return bool(new)
         known = self._count_broken()
         is_first, self._are_keys_known = not self._are_keys_known, True
         if is_first and not self._losses:
             await self._add_losses(ranked, await self._find_losses(ranked))
             is_first = False
         self._judge_summaries(new)
-        leaders = ranked[: self._leaders]
-        wanted = [*leaders, *(place for place in ranked if place in self._suspicious)]
-        unread = [place for place in dict.fromkeys(wanted) if place not in self._read and not self.breakages[place]]
+        is_small = len(self._experiments) <= FEW
+        leaders = ranked if is_small else ranked[: self._leaders]
+        wanted = dict.fromkeys([*leaders, *(place for place in ranked if place in self._suspicious)])
+        unread = [one for one in wanted if one not in self._read and self._is_open(one, with_step=is_small)]
         unread = unread[: _READ - len(self._read)]
         found: list[Any] = await gather(self._read_points(unread), *([self._find_losses(ranked)] if is_first else []))
         losses: list[str] = found[-1] or []
@@ -103,8 +100,12 @@ class HealthReader:
         self._losses += await self._find_losses(places)
         await self._summarise(places, self._losses)
         self._judge_summaries(places)
-        # the summary shows the breakage, but not always its step
-        await self._read_points([one for one in places if not (known := self.breakages[one]) or known.step is None])
+        await self._read_points([one for one in places if self._is_open(one, with_step=True)])
+
+    def _is_open(self, place: int, *, with_step: bool) -> bool:
+        """Return whether the summary shows no breakage, or with `with_step` not its step."""
+        known = self.breakages[place]
+        return not known or (with_step and known.step is None)
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
         """Return further training losses of the leading experiments of each project."""
@@ -145,7 +146,7 @@ class HealthReader:
             losses = self._get_losses(place)
             keys = list(dict.fromkeys([self._metric, *losses]))
             summary = self._summaries[self._experiments[place].cuid]
-            self.breakages[place] = find_reported_breakage(keys, summary) or self.breakages.get(place)
+            self.breakages[place] = self.breakages.get(place) or find_reported_breakage(keys, summary)
             if self.breakages[place] or may_have_broken(keys, summary, losses):
                 self._suspicious.add(place)
 

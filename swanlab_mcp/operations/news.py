@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.deciding import Curve, read_curve
 from swanlab_mcp.analysis.diagnosis import judge
@@ -14,15 +13,16 @@ from swanlab_mcp.analysis.hygiene import Lack, check_config, check_curves, find_
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.operation import choose_densest
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.errors import InvalidArgument
+from swanlab_mcp.core.concurrency import gather
+from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import join_sentences, say
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Project, Summary
-from swanlab_mcp.core.records import read_time, show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import AnyProject, PageNumber, PageSize, Since, Username, WatchedMetrics
 from swanlab_mcp.operations.finding import Choice, choose_experiments, list_summarised_keys
 from swanlab_mcp.operations.listing import describe_page, get_slice
+from swanlab_mcp.operations.moments import is_period, read_moment, read_since
 from swanlab_mcp.operations.reading import note_failures, read_all, read_projects
 from swanlab_mcp.operations.records import Record, find_record, get_results, read_studies
 from swanlab_mcp.operations.scope import list_located, note_skipped
@@ -32,10 +32,6 @@ from swanlab_mcp.operations.verdicts import Verdict, read_verdict
 
 __all__ = ["Happening", "News", "whats_new"]
 
-_AGO = re.compile(r"(\d{1,6})\s?([mhdw])")
-_UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-# a cursor holds a time of SwanLab's clock
-_CLOCK_SKEW = 600_000
 _PROJECTS = 20
 _WATCHED = 20
 _JUDGED = 10
@@ -99,36 +95,46 @@ async def whats_new(
     Example: {"project": "mnist", "since": "24h"}.
     """
     now = client.now()
-    moment = _read_since(since, now)
+    moment = read_since(since, now)
     notes: list[str] = []
     watched = _Watched(set(), set(), {})
     listed, is_whole, is_named = await _list_projects(client, project, username, moment, notes)
 
-    async def look_at(ref: ProjectRef) -> tuple[int, list[Happening]]:
-        """Return the latest moment that SwanLab reports for a project, and the project's events."""
-        choice = await choose_experiments(client, ref, ())
+    async def choose(ref: ProjectRef) -> Choice:
+        return await choose_experiments(client, ref, ())
+
+    async def look_at(ref: ProjectRef) -> list[Happening]:
+        """Return a project's events."""
+        choice = chosen[ref]
         experiments = choice.experiments
         notes.extend(choice.notes)
-        latest = max((_read_moment(text) for one in experiments for text in (one.createdAt, one.finishedAt)), default=0)
-        targets, summaries = await _read_targets(client, ref, experiments, metrics, moment, watched, notes)
-        studies = await read_studies(client, ref, choice, targets, summaries, is_alone=len(listed) == 1)
-        return latest, [
-            *_find_changes(ref, experiments, studies, moment),
-            *await _find_troubles(client, ref, experiments, moment, now, notes),
-            *await _find_records(ref, choice, studies, moment),
-        ]
 
-    looked, failed = await read_projects(listed, look_at)
+        async def find_changes() -> list[Happening]:
+            targets, summaries = await _read_targets(client, ref, experiments, metrics, moment, watched, notes)
+            studies = await read_studies(client, ref, choice, targets, summaries, is_alone=len(listed) == 1)
+            records = await _find_records(ref, choice, studies, moment)
+            return [*_find_changes(ref, experiments, studies, moment), *records]
+
+        found = await gather(find_changes(), _find_troubles(client, ref, experiments, moment, now, notes))
+        return [*found[0], *found[1]]
+
+    chosen, failed = await read_projects(listed, choose)
+    changes = [one for ref, choice in chosen.items() for one in _find_changes(ref, choice.experiments, (), moment)]
+    # most rows are known before the records and the problems
+    likely = sorted(changes, key=_rate, reverse=True)[get_slice(page, size)]
+    found: list[Any] = await gather(read_projects(list(chosen), look_at), _read_verdicts(client, likely))
+    (looked, unread), verdicts = found
+    failed |= unread
     notes += [*note_failures(failed, len(listed)), *_explain_watched(metrics, watched)]
-    happenings = [one for _, found in looked.values() for one in found]
-    latest = max([moment, *(last for last, _ in looked.values()), *(one.moment for one in happenings)])
+    happenings = [one for events in looked.values() for one in events]
+    latest = max([moment, *(_find_latest(chosen[ref]) for ref in looked), *(one.moment for one in happenings)])
     # the next call must still report the events of projects that could not be read
     latest = latest if is_whole and not failed else moment
-    happenings.sort(key=lambda one: (one.what == "record", one.moment), reverse=True)
-    shown, unjudged = await _judge(client, happenings[get_slice(page, size)])
+    happenings.sort(key=_rate, reverse=True)
+    shown, unjudged = await _judge(client, happenings[get_slice(page, size)], verdicts)
     whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
     paged = describe_page(whole, page, size, say("records first, then the newest"))
-    is_demo = client.stopped_clock is not None and _AGO.fullmatch(since.strip()) is not None
+    is_demo = client.stopped_clock is not None and is_period(since)
     lacks = _find_lacks([*shown, *happenings], moment) if project else []
     news = News(shown, happenings, moment, latest, unjudged, now, is_demo, lacks, is_named)
     return ApiResponse(data=news, page=paged.page, notes=[*dict.fromkeys(notes), *paged.notes])
@@ -136,7 +142,7 @@ async def whats_new(
 
 def _find_lacks(happenings: Sequence[Happening], since: int) -> list[list[Lack]]:
     """Return what each new experiment lacks, from its config and, if they were read, its curves."""
-    new = {one.experiment.cuid: one for one in reversed(happenings) if _read_moment(one.experiment.createdAt) > since}
+    new = {one.experiment.cuid: one for one in reversed(happenings) if read_moment(one.experiment.createdAt) > since}
     known = [(one.experiment.name, one.experiment.cuid, one.experiment.profile.get("config")) for one in new.values()]
     return [
         [
@@ -152,22 +158,49 @@ def _check_curves(verdict: Verdict, state: str) -> list[Lack]:
     return check_curves(verdict.curves, verdict.judgement.roles, is_over=state in _ENDS)
 
 
-async def _judge(client: SwanLabClient, rows: Sequence[Happening]) -> tuple[list[Happening], int]:
+async def _read_verdicts(client: SwanLabClient, rows: Sequence[Happening]) -> dict[ExperimentRef, Verdict]:
+    """Return the verdicts of the first few experiments whose curves can be read."""
+
+    async def read(row: Happening) -> Verdict | None:
+        ref = _refer(row)
+        try:
+            return await read_verdict(client.at(ref), ref, row.experiment.state, client.now())
+        except SwanLabError:
+            return None
+
+    found = await read_all(rows[:_JUDGED], read, at_once=_READ_AT_ONCE)
+    return {_refer(row): one for row, one in zip(rows, found, strict=False) if one}
+
+
+async def _judge(
+    client: SwanLabClient, rows: Sequence[Happening], known: Mapping[ExperimentRef, Verdict]
+) -> tuple[list[Happening], int]:
     """Return the rows with the verdicts of the first few experiments, and how many others lack a verdict."""
-    unread = {one.ref.experiment(one.experiment.cuid): one for one in rows if not one.verdict and one.what != "record"}
+    unread = {_refer(one): one for one in rows if not one.verdict and one.what != "record"}
     chosen = list(unread)[:_JUDGED]
 
     async def read(ref: ExperimentRef) -> Verdict:
-        return await read_verdict(client.at(ref), ref, unread[ref].experiment.state, client.now())
+        return known.get(ref) or await read_verdict(client.at(ref), ref, unread[ref].experiment.state, client.now())
 
     known = dict(zip(chosen, await read_all(chosen, read, at_once=_READ_AT_ONCE), strict=True))
     judged = [
-        replace(one, verdict=known.get(one.ref.experiment(one.experiment.cuid), one.verdict))
-        if one.what != "record"
-        else one
-        for one in rows
+        replace(one, verdict=known.get(_refer(one), one.verdict)) if one.what != "record" else one for one in rows
     ]
     return judged, len(unread) - len(chosen)
+
+
+def _refer(row: Happening) -> ExperimentRef:
+    return row.ref.experiment(row.experiment.cuid)
+
+
+def _rate(row: Happening) -> tuple[bool, int]:
+    return row.what == "record", row.moment
+
+
+def _find_latest(choice: Choice) -> int:
+    """Return the latest moment that SwanLab reports for a project's experiments."""
+    moments = [read_moment(text) for one in choice.experiments for text in (one.createdAt, one.finishedAt)]
+    return max(moments, default=0)
 
 
 class _Watched(NamedTuple):
@@ -188,30 +221,6 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
         elif not describe_key(key).direction:
             notes.append(say("The direction of {key} is not known, so no records are judged.", key=quote(key)))
     return notes
-
-
-def _read_since(since: str, now: int) -> int:
-    """Return the moment in Unix milliseconds. Raises InvalidArgument for a text that is no time, or a future time."""
-    ago = _AGO.fullmatch(since.strip())
-    if ago:
-        return now - int(ago[1]) * _UNITS[ago[2]]
-    moment = _read_moment(since)
-    if not moment:
-        raise InvalidArgument(
-            say("{text!r} is not a time.", text=shorten(since)),
-            hint=say("Write it like 2026-11-23T08:00:00Z, 24h or 7d."),
-        )
-    if moment > now + _CLOCK_SKEW:
-        raise InvalidArgument(
-            say("since={time} is in the future.", time=show_time(moment)),
-            hint=say("This server's clock shows {now}.", now=show_time(now)),
-        )
-    return moment
-
-
-def _read_moment(text: str | None) -> int:
-    parsed = read_time(text) if text else None
-    return round(parsed.timestamp() * 1000) if parsed else 0
 
 
 async def _list_projects(
@@ -235,7 +244,7 @@ async def _list_projects(
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
     """Return whether a project may have changed; a stall updates no time, and on disk a running experiment neither."""
     is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
-    return not is_dated or _read_moment(listed.updatedAt) >= moment
+    return not is_dated or read_moment(listed.updatedAt) >= moment
 
 
 async def _read_targets(
@@ -271,7 +280,7 @@ async def _read_targets(
 def _is_active(experiment: Experiment, moment: int) -> bool:
     """Return whether an experiment may have changed since."""
     is_open = experiment.state not in _ENDS and not experiment.finishedAt
-    return is_open or max(_read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)) > moment
+    return is_open or max(read_moment(experiment.createdAt), read_moment(experiment.finishedAt)) > moment
 
 
 def _find_changes(
@@ -281,7 +290,7 @@ def _find_changes(
     found: list[Happening] = []
     results = [(study.metric, get_results(study)[0]) for study in studies]
     for place, experiment in enumerate(experiments):
-        created, finished = _read_moment(experiment.createdAt), _read_moment(experiment.finishedAt)
+        created, finished = read_moment(experiment.createdAt), read_moment(experiment.finishedAt)
         is_new = created > moment
         if finished > moment and experiment.state in _ENDS:
             when, what = finished, _ENDS[experiment.state]
@@ -366,7 +375,7 @@ def _cut(curve: Curve, until: int) -> Curve:
 async def _find_records(ref: ProjectRef, choice: Choice, studies: Sequence[Study], moment: int) -> list[Happening]:
     """Return for each metric the experiment that has beaten all earlier values since `moment`."""
     experiments = choice.experiments
-    new = [_read_moment(one.createdAt) > moment for one in experiments]
+    new = [read_moment(one.createdAt) > moment for one in experiments]
     active = [_is_active(one, moment) for one in experiments]
     records = [await find_record(study, new, active, moment) for study in studies]
     return [Happening(one.moment, "record", ref, one.holder, record=one) for one in records if one]

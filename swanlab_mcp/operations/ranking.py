@@ -34,7 +34,6 @@ from swanlab_mcp.operations.arguments import (
 )
 from swanlab_mcp.operations.choice import choose_in_scope, leave_out_projects
 from swanlab_mcp.operations.copies import FEW_COPIES, note_copies
-from swanlab_mcp.operations.finding import FEW
 from swanlab_mcp.operations.health import HealthCheck
 from swanlab_mcp.operations.listing import add_notes, describe_page, get_slice
 from swanlab_mcp.operations.reached import Reached, read_reached
@@ -101,7 +100,7 @@ async def rank_experiments(
     """
     kind = describe_key(metric)
     keys = [metric] if at in ("best", "last") else ()
-    further = FurtherKeys(choose_training_losses, LIKELY_LOSSES, FEW)
+    further = FurtherKeys(choose_training_losses, LIKELY_LOSSES)
     ref, choice = await choose_in_scope(client, project, username, filters, keys, further)
     choice = leave_out_projects(ref, choice, metric) if keys else choice
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
@@ -112,10 +111,10 @@ async def rank_experiments(
     study = Study(client, ref, choice, reached, metric, repeats_by)
     links = link_scope(client, ref)
     wanted = mode if mode != "auto" else kind.direction
-    ends: Sequence[Literal["min", "max"]] = [wanted] if wanted else ["min", "max"]
-    for end in ends:
-        await study.check_health(end, by_state=not unfinished)
     if not wanted:
+        ends: Sequence[Literal["min", "max"]] = ["min", "max"]
+        for end in ends:
+            await study.check_health(end, by_state=not unfinished)
         parts = [_show_end(study.make_field(end, by_state=not unfinished)) for end in ends]
         count = sum(len(part.rows) for part in parts)
         shown = Page(returned=count, total=count, order=say("both ends"))
@@ -123,9 +122,10 @@ async def rank_experiments(
         return add_notes(ApiResponse(data=both, page=shown, notes=notes), *links)
     by_seed = by_seed or bool(baseline)
     stretch = get_slice(page, size)
+    await study.prepare(wanted, by_state=not unfinished)
     order = study.order(study.make_field(wanted, by_state=not unfinished), stretch, baseline, by_seed=by_seed)
     for _ in range(_ROUNDS):
-        if not await study.read_origins(order):
+        if not await study.read_origins(order.field, order.checked):
             break
         order = study.order(study.make_field(wanted, by_state=not unfinished), stretch, baseline, by_seed=by_seed)
     field, rows = order.field, order.rows

@@ -11,6 +11,7 @@ from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, order_res
 from swanlab_mcp.analysis.repeats import KnownSettings, Run, group_settings
 from swanlab_mcp.analysis.standings import Field, Standing, name_settings, rank_each, rank_settings
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.refs import ProjectRef, Scope
 from swanlab_mcp.operations.baselines import find_baseline
 from swanlab_mcp.operations.environments import read_facts
@@ -153,21 +154,26 @@ class Study:
             if not await self._health.advance(ranked):
                 break
 
+    async def prepare(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
+        """Find the broken experiments, and at the same time read how the repeats were started."""
+        field = self.make_field(mode, by_state=by_state)
+        await gather(self.check_health(mode, by_state=by_state), self.read_origins(field))
+
     async def check_places(self, places: Sequence[int]) -> None:
         """Check which of these experiments are broken, by their points."""
         await self._health.check_closely(places)
 
-    async def read_origins(self, order: Order) -> bool:
+    async def read_origins(self, field: Field, checked: Sequence[Standing] = ()) -> bool:
         """Read the commands and commits of all repeats, or if there are many, only of those in the checked rows.
 
         Return whether the order may change.
         """
         if self.by != "config":
             return False
-        repeated = [place for one in order.field.settings if len(one.places) > 1 for place in one.places]
+        repeated = [place for one in field.settings if len(one.places) > 1 for place in one.places]
         wanted = [place for place in repeated if place not in self.known_origins]
         if len(repeated) > _ORIGINS:
-            shown = {place for row in order.checked if row.setting for place in row.setting.places}
+            shown = {place for row in checked if row.setting for place in row.setting.places}
             wanted = [place for place in wanted if place in shown][:_ORIGINS]
         refs = [self.ref.experiment(self.experiments[place].cuid) for place in wanted]
         read = await read_by_backend(self.client, refs, lambda backend, own: backend.get_experiments(own))

@@ -14,24 +14,36 @@ import pytest
 
 from swanlab_mcp import OpenApi
 from tests.fake_swanlab import BEGINNING, Fault, State
+from tests.fake_swanlab.state import Project
 
 ALL_PAGES = ("/runs$", 12)
 LISTS = ("/(group/|groups|project/kites-test[23])$", 4)
-# the summaries of 250 experiments, and those that name the training losses, in 4 projects
-SUMMARIES = ("/summaries$", 8)
+# of 250 experiments in 4 projects
+SUMMARIES = ("/summaries$", 4)
+# also of the first experiments of each project, which name the training losses
+SUMMARIES_WITH_LOSSES = ("/summaries$", 8)
 QUESTIONS: dict[str, tuple[str, dict[str, Any], tuple[tuple[str, int], ...]]] = {
     "counts": ("aggregate_experiments", {"group_by": ["user"]}, (ALL_PAGES,)),
-    "statistics": ("aggregate_experiments", {"metrics": ["val/acc"]}, (ALL_PAGES, SUMMARIES)),
+    "statistics": ("aggregate_experiments", {"metrics": ["val/acc"]}, (ALL_PAGES, SUMMARIES_WITH_LOSSES)),
     "filters": (
         "find_experiments",
         {"filters": [{"field": "config.lr", "op": "=", "value": "0.1"}]},
         (ALL_PAGES,),
     ),
+    "own experiments": ("find_experiments", {"filters": [{"field": "user", "op": "=", "value": "me"}]}, (ALL_PAGES,)),
+    "order by a metric": ("find_experiments", {"sort": "metric.val/acc"}, (ALL_PAGES, SUMMARIES)),
+    "filter by a metric": (
+        "find_experiments",
+        {"filters": [{"field": "metric.val/acc", "op": ">=", "value": 249 / 250}]},
+        # SwanLab filters, and leaves out the config of the match in each project
+        (("/shows$", 4), ("/(runs/[^/]+|summaries)$", 8)),
+    ),
     "filtered statistics": (
         "aggregate_experiments",
         {"metrics": ["val/acc"], "filters": [{"field": "config.lr", "op": "=", "value": "0.1"}]},
-        (ALL_PAGES, SUMMARIES),
+        (ALL_PAGES, SUMMARIES_WITH_LOSSES),
     ),
+    "nothing new": ("whats_new", {"since": "2024-11-25T00:00:00Z"}, (ALL_PAGES,)),
 }
 
 
@@ -81,13 +93,14 @@ def in_one_round(state: State, *rounds: tuple[str, int]) -> Iterator[None]:
 
 
 def hold(path: str, count: int) -> Fault:
+    """Return a fault for the next requests to a path, which waits for the last of them."""
     arrived, is_complete = itertools.count(1), threading.Event()
 
     def arrive() -> None:
         if next(arrived) >= count:
             is_complete.set()
 
-    return Fault(path, times=None, then=arrive, until=is_complete)
+    return Fault(path, times=count, then=arrive, until=is_complete)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -97,6 +110,39 @@ def test_question_about_everything_takes_three_round_trips(question: str, state:
     with in_one_round(state, LISTS, *rounds):
         answer = getattr(api, name)("*/deep*", **arguments)
     assert answer.code == 200, answer.errmsg
+
+
+@pytest.fixture
+def twins(state: State) -> Iterator[Project]:
+    """Return a project of two settings with two seeds each."""
+    project = state.add_project(state.workspaces[0], "twins")
+    for number in range(4):
+        metrics = {"val/acc": [(step, number / 9 + step / 99) for step in range(9)], "train/loss": [(0, 0.5), (8, 0.1)]}
+        config = {"lr": (0.1, 0.2)[number % 2], "seed": number}
+        ended = BEGINNING + timedelta(days=2)
+        state.add_experiment(project, f"twin-{number}", finished_at=ended, config=config, metrics=metrics)
+    yield project
+    state.projects.remove(project)
+
+
+@pytest.mark.usefixtures("twins")
+def test_ranking_checks_points_and_commands_in_one_more_round(state: State, api: OpenApi) -> None:
+    assert api.get_user().code == 200
+    # all summaries and the first experiments'; then each experiment's points and command, and the leaders' keys
+    rounds = (("/(twins|runs)$", 2), ("/summaries$", 2), ("/(scalar|runs/[^/]+|summaries)$", 9))
+    with in_one_round(state, *rounds):
+        answer = api.rank_experiments("twins", "val/acc", by_seed=True)
+    assert [row.n for row in answer.data] == [2, 2]
+
+
+@pytest.mark.usefixtures("twins")
+def test_news_reads_verdicts_while_it_looks_for_records(state: State, api: OpenApi) -> None:
+    assert api.list_workspaces().code == 200
+    # a verdict needs keys, then points
+    rounds = (("/runs$", 1), ("/(summaries|keys)$", 5), ("/scalar$", 4))
+    with in_one_round(state, LISTS, *rounds):
+        answer = api.whats_new("*/twins", since="2024-11-23T00:00:00Z", metrics="val/acc")
+    assert [row.what for row in answer.data] == ["finished"] * 4
 
 
 def test_first_question_reads_the_own_workspace_with_the_list(state: State, api: OpenApi) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -129,6 +129,7 @@ class CloudClient(MetricQueries):
         self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
         experiments, total = await self._read_experiments(ref, offset, limit)
+        self._references.remember_experiments(ref, experiments)
         return ApiResponse(data=experiments, page=Page(returned=len(experiments), total=total))
 
     async def narrow_experiments(
@@ -141,11 +142,11 @@ class CloudClient(MetricQueries):
         """Let SwanLab apply the filters that it supports; read missing configs only if the whole list costs more."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
-            found = await self._show_experiments(ref, list(items.values()))
-            if found is not None:
+            shown = await self._show_experiments(ref, list(items.values()))
+            if shown is not None:
+                found, summaries = await self._complete(ref, shown, keys)
                 applied = [one for one in filters if id(one) in items]
-                reported = await self.get_summaries(ref, found, keys) if keys else ApiResponse(data={})
-                return ApiResponse(data=Narrowed(found, reported.data or {}, applied, is_whole=False, keys=keys))
+                return ApiResponse(data=Narrowed(found, summaries, applied, is_whole=False, keys=keys))
         if not keys:
             answer = await self.list_experiments(ref)
             return ApiResponse(data=Narrowed(answer.data or (), {}))
@@ -192,7 +193,7 @@ class CloudClient(MetricQueries):
         await collected.finish()
         # a second reading may lack some experiments of the first
         found = {one.cuid: collected.found[one.cuid] for one in experiments}
-        return Narrowed(experiments, found, keys=collected.keys)
+        return Narrowed(experiments, found, keys=collected.keys, first=collected.first)
 
     async def _read_experiments(
         self, ref: ProjectRef, offset: int, limit: int | None, hand_on: HandOn | None = None
@@ -201,7 +202,9 @@ class CloudClient(MetricQueries):
         length = self._references.get_length(ref)
         return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on, length)
 
-    async def _show_experiments(self, ref: ProjectRef, filters: Sequence[dict[str, Any]]) -> list[Experiment] | None:
+    async def _show_experiments(
+        self, ref: ProjectRef, filters: Sequence[dict[str, Any]]
+    ) -> dict[str, dict[str, Any]] | None:
         """Return the matches from `runs/shows`, or `None` if it is unsupported or the whole list is cheaper."""
         body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
         try:
@@ -215,17 +218,28 @@ class CloudClient(MetricQueries):
             self._lacks_shows = True
             return None
         items = {str(item.get("cuid")): item for item in read_list(answer, say("experiments"))}
-        bare = [item for item in items.values() if "profile" not in item]
-        if len(bare) > _PROFILES_AT_ONCE or len(items) > _MOST_SHOWN:
-            return None
-        found = {cuid: read_experiment(item) async for cuid, item in yield_often(items.items())}
-        for one in await progress.follow(
-            "experiments", *(self.get_experiment(ref.experiment(str(item["cuid"]))) for item in bare)
-        ):
-            if one.data:
-                config = {part: value for part, value in one.data.profile.items() if part == "config"}
-                found[one.data.cuid] = one.data.model_copy(update={"profile": config})
-        return list(found.values())
+        bare = sum("profile" not in item for item in items.values())
+        return None if bare > _PROFILES_AT_ONCE or len(items) > _MOST_SHOWN else items
+
+    async def _complete(
+        self, ref: ProjectRef, shown: Mapping[str, Mapping[str, Any]], keys: Sequence[str]
+    ) -> tuple[list[Experiment], dict[str, Summary]]:
+        """Return matches from `runs/shows` with configs that it left out, and their summaries of the keys."""
+        found = {cuid: read_experiment(item) async for cuid, item in yield_often(shown.items())}
+        bare = [found[cuid] for cuid, item in shown.items() if "profile" not in item]
+        summaries: dict[str, Summary] = {}
+
+        async def read_profiles() -> None:
+            for one in await self.get_experiments([ref.experiment(one.cuid) for one in bare]):
+                config = {part: value for part, value in one.profile.items() if part == "config"}
+                found[one.cuid] = one.model_copy(update={"profile": config})
+
+        async def summarise(experiments: Sequence[Experiment]) -> None:
+            if keys:
+                summaries.update((await self.get_summaries(ref, experiments, keys)).data or {})
+
+        await gather(read_profiles(), summarise(list(found.values())))
+        return list(found.values()), summaries
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
         return ApiResponse(

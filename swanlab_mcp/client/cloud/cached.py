@@ -133,7 +133,7 @@ class CachedClient(CloudClient):
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
             return ApiResponse(data=narrowed, notes=answer.notes)
-        if further and len(narrowed.experiments) > further.few:
+        if further:
             first = await self.get_summaries(ref, narrowed.experiments[:FIRST])
             keys = further.add(keys, first.data or {})
         reported = await self.get_summaries(ref, narrowed.experiments, keys)
@@ -216,9 +216,9 @@ def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
     """Return the cacheable parts of experiments and summaries fetched together, as if requested separately."""
     experiments = list(narrowed.experiments)
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
-    size = weigh_parts(dict(narrowed.summaries))
-    for cuid, summary in narrowed.summaries.items():
-        name = _name_summary(ref, cuid, narrowed.keys)
-        yield Part(name, ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
+    for summaries, keys in ((narrowed.first, ()), (narrowed.summaries, narrowed.keys)):
+        size = weigh_parts(dict(summaries))
+        for cuid, summary in summaries.items():
+            yield Part(_name_summary(ref, cuid, keys), ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
     # the last part is evicted last
     yield Part(_name_list(ref), ref, listed)

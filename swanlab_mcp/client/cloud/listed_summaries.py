@@ -23,7 +23,7 @@ SUMMARIES_AT_ONCE = 300
 class ListedSummaries:
     """Collects the summaries of the metrics `keys`, by cuid in `found`.
 
-    `further` keys are added among those that the first experiments of the list logged.
+    `further` keys are added among those that the first experiments of the list logged, whose summaries are in `first`.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class ListedSummaries:
         self._stage: progress.Stage | None = None
         self.keys = list(keys)
         self.found: dict[str, Summary] = {}
+        self.first: dict[str, Summary] = {}
 
     async def take(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> None:
         """Take a page; request the summaries of 300 experiments at a time."""
@@ -50,7 +51,7 @@ class ListedSummaries:
         self._waiting.extend(items)
         is_first, self._has_first = not self._has_first, True
         batch = self._cut_batch(is_last=is_last)
-        if is_first and items and self._further and total > self._further.few:
+        if is_first and items and self._further:
             self._requested = list(dict.fromkeys([*self.keys, *self._further.likely]))
             await gather(self._choose_keys(items, self._further), self._read(batch))
         else:
@@ -96,5 +97,5 @@ class ListedSummaries:
 
     async def _choose_keys(self, items: list[dict[str, Any]], further: FurtherKeys) -> None:
         project_id = await self._references.find_project_id(self._ref)
-        first = await self._summaries.read([read_reference(item, project_id) for item in items[:FIRST]])
-        self.keys = further.add(self.keys, first)
+        self.first = await self._summaries.read([read_reference(item, project_id) for item in items[:FIRST]])
+        self.keys = further.add(self.keys, self.first)

@@ -10,7 +10,7 @@ from cachetools import TTLCache
 from swanlab_mcp.client.cloud.transport import Transport
 from swanlab_mcp.client.cloud.wire import read_project, read_reference
 from swanlab_mcp.core.concurrency import SharedAnswers, gather
-from swanlab_mcp.core.models import Project
+from swanlab_mcp.core.models import Experiment, Project
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 
 __all__ = ["References"]
@@ -40,6 +40,12 @@ class References:
         known = self._listed.get(ref, {})
         if len(references) <= _MOST_LISTED and not all(one["experimentId"] in known for one in references):
             self._listed[ref] = {one["experimentId"]: one for one in references}
+
+    def remember_experiments(self, ref: ProjectRef, experiments: Sequence[Experiment]) -> None:
+        """Keep the ids of a short list of experiments, if the project's id is known."""
+        known = self._known.get(ref)
+        if known and len(experiments) <= _MOST_REMEMBERED:
+            self.remember(ref, [read_reference(one, known["projectId"]) for one in experiments])
 
     def remember_projects(self, projects: Mapping[ProjectRef, Project]) -> None:
         """Keep the ids of listed projects, and how many experiments they have."""

@@ -132,7 +132,7 @@ class OfflineClient:
     ) -> ApiResponse[Narrowed]:
         answer = await self.list_experiments(ref)
         experiments = answer.data or []
-        if further and len(experiments) > further.few:
+        if further:
             keys = further.add(keys, (await self.get_summaries(ref, experiments[:FIRST])).data or {})
         reported = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
         narrowed = Narrowed(experiments, reported.data or {}, keys=keys)
