@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from swanlab_mcp.core.findings import (
     SimilarExperiment,
 )
 from swanlab_mcp.core.models import EnvironmentFact
+from swanlab_mcp.server.table import TOOLS
 
 DIGITS = "digits-mlp"
 
@@ -68,6 +71,67 @@ def test_missing_pandas_is_named(api: OpenApi, monkeypatch: pytest.MonkeyPatch) 
     for found in (api.rank_experiments(DIGITS, "val/acc"), api.compare_experiments(DIGITS, ["lr-0.1", "lr-1"])):
         with pytest.raises(ImportError, match="to_pandas needs pandas"):
             found.data.to_pandas()
+
+
+# the arguments of each method, and the rows and a column of its frame
+FRAMES: dict[str, tuple[dict[str, Any], int, str]] = {
+    "list_workspaces": ({}, 1, "username"),
+    "get_workspace": ({}, 1, "role"),
+    "list_projects": ({}, 1, "count.experiments"),
+    "get_project": ({"project": DIGITS}, 1, "count.experiments"),
+    "list_project_exps": ({"project": DIGITS}, 19, "profile.config.lr"),
+    "find_experiments": ({"project": DIGITS, "sort": "metric.val/acc"}, 19, "metrics.val/acc"),
+    "get_experiment": ({"project": DIGITS, "exp_cuid": "lr-0.1"}, 1, "profile.config.lr"),
+    "get_exp_summary": ({"project": DIGITS, "exp_cuid": "lr-0.1"}, 7, "min.value"),
+    "get_environment": ({"project": DIGITS, "exp_cuids": "lr-0.1", "search": "python"}, 4, "value"),
+    "get_logs": ({"project": DIGITS, "exp_cuid": "lr-0.1", "count": 7}, 7, "message"),
+    "get_media": ({"project": DIGITS, "exp_cuid": "lr-0.1"}, 1, "key"),
+    "list_metrics": ({"project": DIGITS, "exp_cuid": "lr-0.1"}, 8, "type"),
+    "plot_metrics": ({"project": DIGITS, "exp_cuids": ["lr-0.1", "lr-1"], "keys": "val/acc"}, 2, "max.value"),
+    "rank_experiments": ({"project": DIGITS, "metric": "val/acc"}, 19, "value"),
+    "aggregate_experiments": ({"project": DIGITS, "group_by": "state"}, 4, "count"),
+    "compare_experiments": ({"project": DIGITS, "exp_cuids": ["lr-0.1", "lr-1"], "baseline": "lr-1"}, 2, "config.lr"),
+    "diagnose_experiment": ({"project": DIGITS, "exp_cuid": "lr-100-wd-0.1"}, 3, "rule"),
+    "find_similar_experiments": ({"project": DIGITS, "config": "lr=0.1"}, 5, "cuid"),
+    "forecast_experiment": (
+        {"project": DIGITS, "exp_cuid": "lr-0.1", "metric": "val/acc", "as_of_step": 10},
+        1,
+        "expected",
+    ),
+    "whats_new": ({"project": DIGITS, "since": "2026-11-23T08:00:00Z"}, 19, "detail"),
+    "wait_for_experiments": ({"project": DIGITS, "exp_cuids": "lr-0.1", "until": "finished"}, 1, "condition"),
+}
+NO_RECORDS = {"get_metrics", "get_exp_state", "create_project", "delete_experiment", "delete_project", "close"}
+SAME = {"get_summary", "list_experiments"}
+ON_A_SERVER = {"get_user", "get_server_info"}
+
+
+def test_every_question_has_a_method() -> None:
+    methods = {name for name, _ in inspect.getmembers(OpenApi, inspect.isfunction) if not name.startswith("_")}
+    assert methods - NO_RECORDS - SAME - ON_A_SERVER == FRAMES.keys()
+    assert {one.name for one in TOOLS} <= methods
+
+
+@pytest.mark.parametrize("method", FRAMES)
+def test_answers_become_frames(api: OpenApi, method: str) -> None:
+    arguments, rows, column = FRAMES[method]
+    answer = getattr(api, method)(**arguments)
+    assert answer.code == 200, answer.errmsg
+    frame = answer.data.to_pandas()
+    assert len(frame) == rows
+    assert frame[column].notna().any()
+
+
+def test_answers_of_a_server_become_frames(host: str) -> None:
+    with OpenApi("test-key", host=host) as api:
+        assert len(api.get_user().data.to_pandas()) == 1
+        assert len(api.get_server_info().data.to_pandas()) == 1
+
+
+def test_waiting_may_take_longer_than_other_calls() -> None:
+    with OpenApi(demo=True, timeout=1) as api:
+        answer = api.wait_for_experiments(DIGITS, timeout=2)
+        assert (answer.code, answer.errmsg) == (200, "")
 
 
 def test_frames_have_a_row_per_record(api: OpenApi) -> None:

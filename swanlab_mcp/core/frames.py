@@ -9,7 +9,7 @@ from typing import Any
 
 from swanlab_mcp.core.i18n import say
 
-__all__ = ["make_frame"]
+__all__ = ["RecordDict", "make_frame"]
 
 
 def make_frame(rows: Sequence[Any]) -> Any:
@@ -18,3 +18,11 @@ def make_frame(rows: Sequence[Any]) -> Any:
         raise ImportError(say("to_pandas needs pandas, which is not installed: pip install pandas"), name="pandas")
     pandas: Any = import_module("pandas")
     return pandas.json_normalize(list(rows))
+
+
+class RecordDict(dict[str, dict[str, Any]]):
+    """Fields of records, by the key of the record."""
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame with a row per record: `key` and its fields, nested ones dotted. Raises ImportError."""
+        return make_frame([{"key": key, **fields} for key, fields in self.items()])

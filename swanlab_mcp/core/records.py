@@ -9,6 +9,8 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
+from swanlab_mcp.core.frames import make_frame
+
 __all__ = [
     "JsonObject",
     "Number",
@@ -111,6 +113,10 @@ class Record(BaseModel):
     def keys(self) -> KeysView[str]:
         """Return the names of the fields."""
         return type(self).model_fields.keys()
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame with a single row and dotted columns for nested fields. Raises ImportError."""
+        return make_frame([self.model_dump()])
 
 
 def list_columns(rows: Iterable[Iterable[str]]) -> list[str]:

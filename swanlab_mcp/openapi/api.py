@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, cast
 
+from swanlab_mcp.core.frames import RecordDict
 from swanlab_mcp.core.models import (
     ApiResponse,
     Experiment,
@@ -50,11 +51,11 @@ class OpenApi(Questions):
     loops; closing is optional.
     """
 
-    def list_workspaces(self) -> ApiResponse[list[dict[str, str]]]:
+    def list_workspaces(self) -> ApiResponse[RecordList[dict[str, str]]]:
         """List the user's workspaces as dicts of name, username and role."""
         answer = self._ask(workspaces.list_workspaces, page=0)
         found = None if answer.data is None else [workspace.model_dump() for workspace in answer.data]
-        return replace_data(answer, found)
+        return replace_data(answer, None if found is None else RecordList(found))
 
     def get_user(self) -> ApiResponse[User]:
         """Get the logged-in user: username, name and profile."""
@@ -106,7 +107,7 @@ class OpenApi(Questions):
 
     def get_exp_summary(
         self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = "", keys: Sequence[str] = ()
-    ) -> ApiResponse[dict[str, dict[str, Any]]]:
+    ) -> ApiResponse[RecordDict]:
         """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value.
 
         `keys` (also with wildcards) chooses metrics. `avg`, `median` and `stdDev` are present if SwanLab returns them.
@@ -118,8 +119,8 @@ class OpenApi(Questions):
             username=check_text(username, "username"),
             keys=[check_text(key, "keys") for key in keys],
         )
-        metrics = None if answer.data is None else {key: one.model_dump() for key, one in answer.data.items()}
-        return replace_data(answer, metrics)
+        found = None if answer.data is None else {key: one.model_dump() for key, one in answer.data.items()}
+        return replace_data(answer, None if found is None else RecordDict(found))
 
     def list_metrics(
         self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = ""

@@ -83,7 +83,9 @@ class Caller:
 
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
-        question = keep_deadline(_present(operation(client, **arguments)), self._settings.timeout)
+        # an operation that waits for SwanLab to change may do so for its own timeout
+        seconds = self._settings.timeout + cast("float", arguments.get("timeout", 0))
+        question = keep_deadline(_present(operation(client, **arguments)), seconds)
         # the background task needs the language of this thread
         with speak(self._settings.language):
             future = asyncio.run_coroutine_threadsafe(question, loop)

@@ -7,10 +7,12 @@ from typing import Any
 
 from swanlab_mcp.core.findings import (
     AggregatedGroup,
+    AwaitedExperiment,
     Comparison,
     Diagnosis,
     ExperimentForecast,
     NewsItem,
+    PlottedCurve,
     RankedExperiment,
     SimilarExperiment,
     TriedSetting,
@@ -25,8 +27,10 @@ from swanlab_mcp.operations import (
     finding,
     forecasts,
     news,
+    plotting,
     ranking,
     similar,
+    waiting,
 )
 from swanlab_mcp.operations.columns import WHOLE_CONFIG
 
@@ -41,7 +45,7 @@ class Questions(Caller):
     """Find, rank, aggregate, compare, diagnose and forecast experiments.
 
     `project` of the methods for many experiments also takes several projects, `workspace/*`, or `*` for all; ids in
-    their rows are then paths. Lists and comparisons have `to_pandas()`.
+    their rows are then paths. The data of every answer have `to_pandas()`.
     """
 
     def find_experiments(
@@ -130,15 +134,17 @@ class Questions(Caller):
         *,
         filters: Filters = (),
         metrics: Names = (),
+        baseline: str = "",
         username: str = "",
     ) -> ApiResponse[Comparison]:
-        """Compare 2 to 50 experiments by configs, environments and results."""
+        """Compare 2 to 50 experiments by configs, environments and results; `baseline` adds decisions."""
         return self._question(
             comparison.compare_experiments,
             project=project,
             exp_cuids=exp_cuids,
             filters=[*filters],
             metrics=metrics,
+            baseline=baseline,
             username=username,
         )
 
@@ -201,6 +207,60 @@ class Questions(Caller):
         """List new, finished, crashed, stalled or failing experiments and records since a time, newest first."""
         return self._question_list(
             news.whats_new, project=project, since=since, metrics=metrics, username=username, page=0
+        )
+
+    def wait_for_experiments(
+        self,
+        project: str,
+        exp_cuids: Names = (),
+        until: Names = (),
+        *,
+        timeout: int = 45,
+        cursor: str = "",
+        username: str = "",
+    ) -> ApiResponse[RecordList[AwaitedExperiment]]:
+        """Wait up to `timeout` seconds until experiments meet a condition; a note holds the cursor to wait on."""
+        return self._question_list(
+            waiting.wait_for_experiments,
+            project=project,
+            exp_cuids=exp_cuids,
+            until=until,
+            timeout=timeout,
+            cursor=cursor,
+            username=username,
+        )
+
+    def plot_metrics(
+        self,
+        project: str = "",
+        exp_cuids: Names = (),
+        keys: Names = (),
+        username: str = "",
+        *,
+        x_axis: str = "step",
+        group_by: str = "",
+        band: str = "sd",
+        smoothing: float = 0,
+        log_x: bool = False,
+        log_y: bool = False,
+        start: int | str | None = None,
+        end: int | str | None = None,
+    ) -> ApiResponse[RecordList[PlottedCurve]]:
+        """Draw up to 20 curves; `pictures` of the response holds the PNG, `data` the figures of each curve."""
+        return self._question_list(
+            plotting.plot_metrics,
+            project=project,
+            exp_cuids=exp_cuids,
+            keys=keys,
+            username=username,
+            x_axis=x_axis,
+            group_by=group_by,
+            band=band,
+            smoothing=smoothing,
+            log_x=log_x,
+            log_y=log_y,
+            start=start,
+            end=end,
         )
 
     def get_environment(
