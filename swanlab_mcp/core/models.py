@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -155,6 +155,7 @@ class Narrowed(NamedTuple):
 
     `is_whole`: whether these are all experiments of the project. `summaries` by cuid contain the metrics `keys`,
     those of the `first` few all metrics.
+    `note` returns notes about the experiments with some ids, for those in an answer.
     """
 
     experiments: Sequence[Experiment]
@@ -163,6 +164,7 @@ class Narrowed(NamedTuple):
     is_whole: bool = True
     keys: Sequence[str] = ()
     first: Mapping[str, Summary] = {}
+    note: Callable[[Collection[str]], Awaitable[Sequence[str]]] | None = None
 
 
 class Members(NamedTuple):

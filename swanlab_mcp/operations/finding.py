@@ -156,7 +156,8 @@ async def choose_experiments(
             check_comparable(candidates, condition)
     if sort:
         matching = sort_candidates(matching, sort, descending=descending)
-    notes = [*answer.notes, *left, *_note_filters(filters, narrowed, len(matching))]
+    about = await narrowed.note([one.experiment.cuid for one in matching]) if narrowed.note else ()
+    notes = [*answer.notes, *about, *left, *_note_filters(filters, narrowed, len(matching))]
     if hidden:
         names = ", ".join(quote(field) for field in fields if field in hidden)
         notes.append(say("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))

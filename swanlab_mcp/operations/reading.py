@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -225,12 +225,23 @@ def _merge(parts: dict[ProjectRef, Narrowed]) -> Narrowed:
         for folder, part in zip(folders.values(), parts.values(), strict=True)
         for cuid, summary in part.summaries.items()
     }
+
+    async def note(cuids: Collection[str]) -> list[str]:
+        wanted = set(cuids)
+        return [
+            one
+            for folder, part in zip(folders.values(), parts.values(), strict=True)
+            if part.note
+            for one in await part.note([own.cuid for own in part.experiments if folder + own.cuid in wanted])
+        ]
+
     return Narrowed(
         experiments,
         summaries,
         list({id(one): one for part in parts.values() for one in part.applied}.values()),
         all(part.is_whole for part in parts.values()),
         list(dict.fromkeys(key for part in parts.values() for key in part.keys)),
+        note=note if any(part.note for part in parts.values()) else None,
     )
 
 

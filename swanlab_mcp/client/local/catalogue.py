@@ -14,16 +14,17 @@ from swanlab_mcp.client.local.board_run import BoardRun
 from swanlab_mcp.client.local.discovery import Discovery, Found, RunFinder
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.grouping import Group, drop_copies, group_runs, is_named, name_groups
+from swanlab_mcp.client.local.notes import cap_notes
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import join_sentences, language, say, say_plural
+from swanlab_mcp.core.i18n import join_sentences, language, say
 from swanlab_mcp.core.models import Project
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["Catalogue", "cap_notes", "describe_project", "miss_project", "note_all_open"]
+__all__ = ["Catalogue", "describe_project", "miss_project"]
 
 T = TypeVar("T")
 
@@ -235,32 +236,6 @@ def describe_project(name: str, experiments: Sequence[LocalExperiment], *, detai
 def miss_project(project: str, notes: Sequence[str]) -> NotFound:
     reported = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
     return NotFound(join_sentences(reported, *notes))
-
-
-def cap_notes(notes: Sequence[str]) -> list[str]:
-    """Return the first notes, and the number of omitted notes."""
-    if len(notes) <= _NAMED:
-        return list(notes)
-    return [
-        *notes[:_NAMED],
-        say_plural("And {count} more note like these.", "And {count} more notes like these.", len(notes) - _NAMED),
-    ]
-
-
-def note_all_open(experiments: Sequence[LocalExperiment]) -> list[str]:
-    """Return notes about the runs without a recorded end."""
-    some = [experiment for experiment in experiments if experiment.is_open]
-    if len(some) <= _NAMED:
-        return [note for experiment in some for note in experiment.note_state()]
-    names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
-    return [
-        say(
-            "{count} runs have no recorded end: still running, or killed ({names}, …). "
-            "get_experiment shows the evidence for a single run.",
-            count=len(some),
-            names=names,
-        )
-    ]
 
 
 def _index_names(found: Discovery) -> dict[str, list[Path]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -12,11 +11,11 @@ from cachetools import LRUCache
 
 from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.copies import FailedRank, LocalCopy
-from swanlab_mcp.client.local.background import Overdue, Work, find_and_answer, run_in_thread
-from swanlab_mcp.client.local.catalogue import Catalogue, cap_notes, describe_project, miss_project, note_all_open
+from swanlab_mcp.client.local.background import Work, find_and_answer, run_in_thread
+from swanlab_mcp.client.local.catalogue import Catalogue, describe_project, miss_project
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.notes import note_shared_ids
-from swanlab_mcp.client.local.run_base import RunBase
+from swanlab_mcp.client.local.overview import describe_all, note_each, summarise_all
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
@@ -38,14 +37,11 @@ from swanlab_mcp.core.models import (
 )
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Ref, WorkspaceRef
 from swanlab_mcp.core.server_info import ServerInfo, ServerRows
-from swanlab_mcp.core.untrusted import quote, shorten
+from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["OfflineClient"]
 
 T = TypeVar("T")
-_NAMED = 5
-_FOR_ALL = 20.0
-_LEAST_SHARE = 1.0
 _KEPT = 32_000_000  # bytes
 
 
@@ -116,9 +112,14 @@ class OfflineClient:
         self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
         def describe(found: _Found, *, work: Work) -> tuple[list[Experiment], list[str]]:
-            ordered = sorted(found.experiments, key=lambda one: (-one.started_at, one.cuid))
-            experiments, about = _describe_all(ordered[offset : None if limit is None else offset + limit], work=work)
-            return experiments, [*found.notes, *about, *note_shared_ids([one.group for one in ordered])]
+            ordered = _order(found.experiments)
+            listed = ordered[offset : None if limit is None else offset + limit]
+            experiments, about = describe_all(listed, work=work)
+            return experiments, [
+                *found.notes,
+                *note_each(listed, about),
+                *note_shared_ids([one.group for one in ordered]),
+            ]
 
         found, (shown, notes) = await find_and_answer(partial(self._find_project, ref), describe)
         return ApiResponse(data=shown, page=Page(returned=len(shown), total=len(found.experiments)), notes=notes)
@@ -130,13 +131,22 @@ class OfflineClient:
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
     ) -> ApiResponse[Narrowed]:
-        answer = await self.list_experiments(ref)
-        experiments = answer.data or []
-        if further:
-            keys = further.add(keys, (await self.get_summaries(ref, experiments[:FIRST])).data or {})
-        reported = await self.get_summaries(ref, experiments, keys) if keys else ApiResponse(data={})
-        narrowed = Narrowed(experiments, reported.data or {}, keys=keys)
-        return ApiResponse(data=narrowed, notes=[*answer.notes, *reported.notes])
+        def narrow(found: _Found, *, work: Work) -> tuple[Narrowed, list[str]]:
+            chosen, notes = keys, found.notes
+            ordered = _order(found.experiments)
+            experiments, about = describe_all(ordered, work=work)
+            summaries: dict[str, Summary] = {}
+            if further:
+                chosen = further.add(keys, summarise_all(self._catalogue, ordered[:FIRST], (), work=work).summaries)
+            if chosen:
+                summaries, defects, omitted = summarise_all(self._catalogue, ordered, chosen, work=work)
+                about = {cuid: [*own, *defects.get(cuid, ())] for cuid, own in about.items()}
+                notes = [*notes, *omitted]
+            note = partial(_note_some, ordered, about)
+            return Narrowed(experiments, summaries, keys=chosen, note=note), notes
+
+        _, (narrowed, notes) = await find_and_answer(partial(self._find_project, ref), narrow)
+        return ApiResponse(data=narrowed, notes=notes)
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> None:  # noqa: ARG002 never recorded
         return None
@@ -159,10 +169,12 @@ class OfflineClient:
         wanted = {experiment.cuid for experiment in experiments}
 
         def summarise(found: _Found, *, work: Work) -> tuple[dict[str, Summary], list[str]]:
-            return self._summarise_all([one for one in found.experiments if one.cuid in wanted], keys, work=work)
+            chosen = [one for one in found.experiments if one.cuid in wanted]
+            summaries, about, omitted = summarise_all(self._catalogue, chosen, keys, work=work)
+            return summaries, [*found.notes, *omitted, *note_each(chosen, about)]
 
-        found, (summaries, about) = await find_and_answer(partial(self._find_project, ref), summarise)
-        return ApiResponse(data=summaries, notes=[*found.notes, *about])
+        _, (summaries, notes) = await find_and_answer(partial(self._find_project, ref), summarise)
+        return ApiResponse(data=summaries, notes=notes)
 
     async def list_keys(
         self,
@@ -308,42 +320,6 @@ class OfflineClient:
 
         return (await find_and_answer(partial(self._catalogue.find_experiments, refs), answer))[1]
 
-    def _summarise_all(
-        self, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
-    ) -> tuple[dict[str, Summary], list[str]]:
-        summaries: dict[str, Summary] = {}
-        notes: list[str] = []
-        expected = sum(run.unread for one in experiments for run in one.runs)
-        used: list[RunBase] = []
-        overdue: list[str] = []
-        began = time.monotonic()
-        for experiment in experiments:
-            work.total = max(work.total, expected)
-            # a huge run, or a run on a slow disk, must not use up the time of the others
-            seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
-            try:
-                summary, about = experiment.summarise(keys or None, Work(work, seconds))
-            except Overdue:
-                overdue.append(quote(experiment.cuid, 60))
-                continue
-            summaries[experiment.cuid] = summary
-            notes += about if not experiment.is_open else experiment.note_defects()
-            used += experiment.runs
-            if self._catalogue.holds_much(used):
-                self._catalogue.bound_memory(used)
-                used = []
-        self._catalogue.bound_memory(used)
-        if overdue:
-            notes.insert(
-                0,
-                say(
-                    "Omitted, because reading takes too long: {names}. Request each separately; data "
-                    "that was read stays cached.",
-                    names=", ".join(overdue[:_NAMED]) + (", …" if len(overdue) > _NAMED else ""),
-                ),
-            )
-        return summaries, [*cap_notes(notes), *note_all_open(experiments)]
-
     def _find_experiment(self, ref: ExperimentRef, *, work: Work) -> LocalExperiment:
         _check_workspace(ref.workspace)
         return self._catalogue.find_experiment(ref.project, ref.cuid, work=work)
@@ -389,7 +365,19 @@ def _describe_workspace() -> Workspace:
     return Workspace(name=say("Runs on this machine"), username=LOCAL, role="OWNER")
 
 
-def _describe_all(experiments: Sequence[LocalExperiment], *, work: Work) -> tuple[list[Experiment], list[str]]:
-    described = [experiment.describe(work) for experiment in experiments]
-    notes = [note for _, about in described for note in about]
-    return [experiment for experiment, _ in described], [*cap_notes(notes), *note_all_open(experiments)]
+def _order(experiments: Sequence[LocalExperiment]) -> list[LocalExperiment]:
+    return sorted(experiments, key=lambda one: (-one.started_at, one.cuid))
+
+
+async def _note_some(
+    ordered: Sequence[LocalExperiment], about: Mapping[str, Sequence[str]], cuids: Collection[str]
+) -> list[str]:
+    """Return the notes on the experiments with these ids."""
+    wanted = set(cuids)
+    chosen = [one for one in ordered if one.cuid in wanted]
+
+    def note(*, work: Work | None = None) -> list[str]:  # noqa: ARG001 short
+        return [*note_each(chosen, about), *note_shared_ids([one.group for one in chosen])]
+
+    # only the evidence for open runs is in files
+    return await run_in_thread(note) if any(one.is_open for one in chosen) else note()

@@ -13,11 +13,21 @@ from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["note_damage", "note_earlier", "note_open", "note_problems", "note_ranks", "note_shared_ids"]
+__all__ = ["cap_notes", "note_damage", "note_earlier", "note_open", "note_problems", "note_ranks", "note_shared_ids"]
 
 # 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the start of the file cannot be read
 _FORMATS = (None, 0, 1, 2)
 _NAMED = 5
+
+
+def cap_notes(notes: Sequence[str]) -> list[str]:
+    """Return the first notes, and the number of omitted notes."""
+    if len(notes) <= _NAMED:
+        return list(notes)
+    return [
+        *notes[:_NAMED],
+        say_plural("And {count} more note like these.", "And {count} more notes like these.", len(notes) - _NAMED),
+    ]
 
 
 def note_open(name: str, run: RunBase) -> list[str]:

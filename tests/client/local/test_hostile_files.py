@@ -240,8 +240,8 @@ async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     client = OfflineClient([tmp_path])
     listed = (await client.list_experiments(ProjectRef("local", "made"))).data or []
     await client.get_summary(ExperimentRef("local", "made", "short"))
-    monkeypatch.setattr("swanlab_mcp.client.local.client._FOR_ALL", 0.0)
-    monkeypatch.setattr("swanlab_mcp.client.local.client._LEAST_SHARE", -1.0)
+    monkeypatch.setattr("swanlab_mcp.client.local.overview._FOR_ALL", 0.0)
+    monkeypatch.setattr("swanlab_mcp.client.local.overview._LEAST_SHARE", -1.0)
     answer = await client.get_summaries(ProjectRef("local", "made"), listed)
     assert list(answer.data or {}) == ["short"]
     assert any("Omitted, because reading takes too long: long." in note for note in answer.notes)

@@ -230,3 +230,20 @@ async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:
     assert output.count("note:") == 1
     assert "7 runs have no recorded end: still running, or killed (" in output
     assert text_of(found).count("no recorded end") == 1
+
+
+async def test_only_open_runs_in_the_answer_are_noted(tmp_path: Path) -> None:
+    for name, loss in (("low", 0.1), ("high", 0.9)):
+        write_run(tmp_path, name, [encode_point(1, "loss", 0, loss)])
+    write_run(tmp_path, "done", [encode_point(1, "loss", 0, 0.5), encode_finish(1)])
+    given = {"project": "local/made", "filters": [{"field": "metric.loss", "op": ">", "value": 0.3}]}
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        found = text_of(await client.call_tool("find_experiments", {**given, "sort": "metric.loss"}))
+        none = [{"field": "metric.loss", "op": ">", "value": 5}]
+        nothing = text_of(await client.call_tool("find_experiments", {**given, "filters": none}))
+        ranked = text_of(await client.call_tool("rank_experiments", {**given, "metric": "loss"}))
+        both = text_of(await client.call_tool("find_experiments", {**given, "project": ["local/made", "local/none"]}))
+    for output in (found, ranked, both):
+        assert "(high) has no recorded end" in output
+        assert "(low) has no recorded end" not in output
+    assert "no recorded end" not in nothing

@@ -1,0 +1,99 @@
+"""Describe and summarise many experiments in bounded time and memory, with notes on each of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from swanlab_mcp.client.local.background import Overdue, Work
+from swanlab_mcp.client.local.catalogue import Catalogue
+from swanlab_mcp.client.local.experiment import LocalExperiment
+from swanlab_mcp.client.local.notes import cap_notes
+from swanlab_mcp.client.local.run_base import RunBase
+from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.models import Experiment, Summary
+from swanlab_mcp.core.untrusted import quote
+
+__all__ = ["describe_all", "note_each", "summarise_all"]
+
+_NAMED = 5
+_FOR_ALL = 20.0
+_LEAST_SHARE = 1.0
+
+
+class Summaries(NamedTuple):
+    """Summaries and notes by id, and notes about the experiments without a summary."""
+
+    summaries: dict[str, Summary]
+    about: dict[str, list[str]]
+    omitted: list[str]
+
+
+def describe_all(
+    experiments: Sequence[LocalExperiment], *, work: Work
+) -> tuple[list[Experiment], dict[str, list[str]]]:
+    """Return the experiments, and notes by id."""
+    described = [experiment.describe(work) for experiment in experiments]
+    return [experiment for experiment, _ in described], {experiment.cuid: notes for experiment, notes in described}
+
+
+def note_each(experiments: Sequence[LocalExperiment], about: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the first of these notes on the experiments, and notes about the runs without a recorded end."""
+    notes = [note for one in experiments for note in about.get(one.cuid, ())]
+    return [*cap_notes(notes), *_note_all_open(experiments)]
+
+
+def summarise_all(
+    catalogue: Catalogue, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
+) -> Summaries:
+    """Return summaries with these keys (all if there are none), without experiments that take too long to read."""
+    summaries: dict[str, Summary] = {}
+    about: dict[str, list[str]] = {}
+    expected = sum(run.unread for one in experiments for run in one.runs)
+    used: list[RunBase] = []
+    overdue: list[str] = []
+    began = time.monotonic()
+    for experiment in experiments:
+        work.total = max(work.total, expected)
+        # a huge run, or a run on a slow disk, must not use up the time of the others
+        seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
+        try:
+            summary, notes = experiment.summarise(keys or None, Work(work, seconds))
+        except Overdue:
+            overdue.append(quote(experiment.cuid, 60))
+            continue
+        summaries[experiment.cuid] = summary
+        about[experiment.cuid] = notes if not experiment.is_open else experiment.note_defects()
+        used += experiment.runs
+        if catalogue.holds_much(used):
+            catalogue.bound_memory(used)
+            used = []
+    catalogue.bound_memory(used)
+    return Summaries(summaries, about, _note_overdue(overdue) if overdue else [])
+
+
+def _note_overdue(names: Sequence[str]) -> list[str]:
+    return [
+        say(
+            "Omitted, because reading takes too long: {names}. Request each separately; data "
+            "that was read stays cached.",
+            names=", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
+        )
+    ]
+
+
+def _note_all_open(experiments: Sequence[LocalExperiment]) -> list[str]:
+    """Return notes about the runs without a recorded end."""
+    some = [experiment for experiment in experiments if experiment.is_open]
+    if len(some) <= _NAMED:
+        return [note for experiment in some for note in experiment.note_state()]
+    names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
+    return [
+        say(
+            "{count} runs have no recorded end: still running, or killed ({names}, …). "
+            "get_experiment shows the evidence for a single run.",
+            count=len(some),
+            names=names,
+        )
+    ]
