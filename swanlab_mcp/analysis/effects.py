@@ -159,7 +159,7 @@ def _find_real(
 
 
 def _make_columns(key: str, rows: Sequence[Mapping[str, Any]], blocks: Sequence[Sequence[int]]) -> list[_Column]:
-    """Return a key as ranks and as groups, as far as its values allow; a key with one value by whether it is set."""
+    """Return a key as ranks and as groups, if its values allow; group a key with one value by whether it is set."""
     places = [place for place, row in enumerate(rows) if key in row]
     values: list[Any] = [rows[place][key] for place in places]
     distinct = len({freeze(value) for value in values})

@@ -36,7 +36,7 @@ class Uncombined(NamedTuple):
 
 
 def measure_coverage(values: Sequence[Any], most: int) -> Coverage:
-    """Return the tried values: the most frequent first, numbers in order, of more than `most` numbers the range."""
+    """Return the tried values: the most frequent first, or numbers in order, or the range of more than `most`."""
     counts = Counter(freeze(value) for value in values)
     examples = {freeze(value): value for value in values}
     if not all(map(is_number, values)):

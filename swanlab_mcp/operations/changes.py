@@ -260,7 +260,7 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
                     role=workspace.role,
                     username=shorten(username),
                 ),
-                hint=say("Only its owner and members may create and delete; request it from them."),
+                hint=say("Only its owner and members may create and delete; ask one of them to do it."),
             )
 
 

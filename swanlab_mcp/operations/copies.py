@@ -66,7 +66,7 @@ async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Expe
     """Return a note on the experiments of a list whose copies in the cloud and on this machine differ, or "".
 
     The states of runs in the cloud are compared with the folders named after them, without requests; the first
-    `compared` of these runs also as `note_copy` does.
+    `compared` of these runs are also checked as in `note_copy`.
     """
     if not client.may_have_copies:
         return ""

@@ -242,7 +242,7 @@ async def _list_projects(
 
 
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
-    """Return whether a project may have changed; a stall updates no time, and on disk a running experiment neither."""
+    """Return whether a project may have changed; neither a stall nor a running experiment on disk updates its time."""
     is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
     return not is_dated or read_moment(listed.updatedAt) >= moment
 

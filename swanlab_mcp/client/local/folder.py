@@ -81,7 +81,7 @@ def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]
 
 
 def list_inside(root: Path, *parts: str) -> list[Entry]:
-    """Return the plain files, folders and links in `root/parts…`, at most 100,000; raises as `open_inside` does."""
+    """Return up to 100,000 plain files, folders and links in `root/parts…`; raises the errors of `open_inside`."""
     refused = refuse(*parts)
     if not all(map(is_plain_name, parts)):
         raise refused
