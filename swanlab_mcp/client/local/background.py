@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import SwanLabError
 
-__all__ = ["Overdue", "Stopped", "Work", "find_and_answer", "run_in_thread"]
+__all__ = ["Batch", "Overdue", "Stopped", "Work", "find_and_answer", "run_in_thread"]
 
 T = TypeVar("T")
+Question = TypeVar("Question")
 F = TypeVar("F")
 _TICK = 0.5
 
@@ -94,3 +96,29 @@ async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> t
 
     found, answers = await run_in_thread(find_first)
     return found, answers[0] if answers else await run_in_thread(answer, found)
+
+
+class Batch(Generic[Question, T]):
+    """Answer concurrent questions with one call of `answer` in a thread, because changing threads costs more."""
+
+    def __init__(self, answer: Callable[..., Sequence[T | SwanLabError]]) -> None:
+        self._answer = answer
+        self._waiting: tuple[list[Question], asyncio.Task[Sequence[T | SwanLabError]]] | None = None
+
+    async def ask(self, question: Question) -> T:
+        """Return the answer to this question, or raise its error."""
+        if self._waiting is None:
+            questions: list[Question] = []
+            self._waiting = questions, asyncio.create_task(self._start(questions))
+        questions, task = self._waiting
+        place = len(questions)
+        questions.append(question)
+        # a cancelled caller must not stop the others
+        answer = (await asyncio.shield(task))[place]
+        if isinstance(answer, SwanLabError):
+            raise answer
+        return answer
+
+    async def _start(self, questions: list[Question]) -> Sequence[T | SwanLabError]:
+        self._waiting = None
+        return await run_in_thread(self._answer, questions)

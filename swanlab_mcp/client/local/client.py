@@ -11,12 +11,12 @@ from cachetools import LRUCache
 
 from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.copies import FailedRank, LocalCopy
-from swanlab_mcp.client.local.background import Work, find_and_answer, run_in_thread
+from swanlab_mcp.client.local.background import Batch, Work, find_and_answer, run_in_thread
 from swanlab_mcp.client.local.catalogue import Catalogue, describe_project, miss_project
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.notes import note_shared_ids
-from swanlab_mcp.client.local.overview import describe_all, note_each, summarise_all
-from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
+from swanlab_mcp.client.local.overview import describe_all, note_each, note_states, summarise_all
+from swanlab_mcp.core.errors import NotAvailableOffline, NotFound, SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import (
     ApiResponse,
@@ -45,10 +45,13 @@ T = TypeVar("T")
 _KEPT = 32_000_000  # bytes
 
 
+_Stamps = tuple[Hashable, ...]
+
+
 class _Kept(NamedTuple):
     """An answer derived from files with these stamps; `size` is in bytes."""
 
-    stamps: tuple[Hashable, ...]
+    stamps: _Stamps
     answer: ApiResponse[Any]
     size: int
 
@@ -62,6 +65,7 @@ class OfflineClient:
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
         self._catalogue = Catalogue(log_dirs, link_targets)
         self._kept = LRUCache[Hashable, _Kept](_KEPT, getsizeof=lambda kept: kept.size)
+        self._stamps = Batch[ExperimentRef, _Stamps](self._read_stamps)
 
     async def get_username(self) -> str:
         return LOCAL
@@ -142,7 +146,7 @@ class OfflineClient:
                 summaries, defects, omitted = summarise_all(self._catalogue, ordered, chosen, work=work)
                 about = {cuid: [*own, *defects.get(cuid, ())] for cuid, own in about.items()}
                 notes = [*notes, *omitted]
-            note = partial(_note_some, ordered, about)
+            note = partial(_note_some, ordered, about, note_states(ordered))
             return Narrowed(experiments, summaries, keys=chosen, note=note), notes
 
         _, (narrowed, notes) = await find_and_answer(partial(self._find_project, ref), narrow)
@@ -158,7 +162,7 @@ class OfflineClient:
         return await self._ask(ref, describe)
 
     async def get_experiments(self, refs: Sequence[ExperimentRef]) -> list[Experiment]:
-        return await self._ask_each(refs, lambda one, work: one.describe(work, is_whole=True)[0])
+        return await self._ask_each(refs, LocalExperiment.read_whole)
 
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
         return await self._ask(ref, lambda one, work: one.summarise(None, work))
@@ -242,11 +246,8 @@ class OfflineClient:
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
         weigh: Callable[[T], int],
     ) -> ApiResponse[T]:
-        def look(*, work: Work) -> tuple[Hashable, ...]:
-            return tuple((run.file, run.stamp) for run in self._find_experiment(ref, work=work).runs)
-
         # before the question, so that an answer about a file that changes meanwhile is dropped
-        stamps = await run_in_thread(look)
+        stamps = await self._stamps.ask(ref)
         kept = self._kept.get((ref, name))
         if kept and kept.stamps == stamps:
             return kept.answer
@@ -320,6 +321,17 @@ class OfflineClient:
 
         return (await find_and_answer(partial(self._catalogue.find_experiments, refs), answer))[1]
 
+    def _read_stamps(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[_Stamps | SwanLabError]:
+        """Return the stamps of the files of each experiment, or why it cannot be found."""
+
+        def read(ref: ExperimentRef) -> _Stamps | SwanLabError:
+            try:
+                return tuple((run.file, run.stamp) for run in self._find_experiment(ref, work=work).runs)
+            except SwanLabError as error:
+                return error
+
+        return [read(ref) for ref in refs]
+
     def _find_experiment(self, ref: ExperimentRef, *, work: Work) -> LocalExperiment:
         _check_workspace(ref.workspace)
         return self._catalogue.find_experiment(ref.project, ref.cuid, work=work)
@@ -370,14 +382,18 @@ def _order(experiments: Sequence[LocalExperiment]) -> list[LocalExperiment]:
 
 
 async def _note_some(
-    ordered: Sequence[LocalExperiment], about: Mapping[str, Sequence[str]], cuids: Collection[str]
+    ordered: Sequence[LocalExperiment],
+    about: Mapping[str, Sequence[str]],
+    states: Mapping[str, Sequence[str]],
+    cuids: Collection[str],
 ) -> list[str]:
     """Return the notes on the experiments with these ids."""
     wanted = set(cuids)
     chosen = [one for one in ordered if one.cuid in wanted]
 
     def note(*, work: Work | None = None) -> list[str]:  # noqa: ARG001 short
-        return [*note_each(chosen, about), *note_shared_ids([one.group for one in chosen])]
+        return [*note_each(chosen, about, states), *note_shared_ids([one.group for one in chosen])]
 
-    # only the evidence for open runs is in files
-    return await run_in_thread(note) if any(one.is_open for one in chosen) else note()
+    # the evidence for open runs is in files
+    is_read = all(one.cuid in states for one in chosen if one.is_open)
+    return note() if is_read else await run_in_thread(note)

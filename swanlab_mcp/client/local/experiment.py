@@ -62,6 +62,8 @@ class LocalExperiment:
         self.cuid = group.cuid
         self.started_at = self.runs[0].started_at
         *self._earlier, self._ranks = split_sessions(self.runs)
+        # the latest name, and how notes show it
+        self._shown: tuple[str | None, str] = (None, "")
 
     @property
     def _latest(self) -> RunBase:
@@ -81,7 +83,10 @@ class LocalExperiment:
 
     @property
     def _name(self) -> str:
-        return f"{quote(self._latest.name)} ({quote(self.cuid)})"
+        name = self._latest.name
+        if self._shown[0] != name:
+            self._shown = name, f"{quote(name)} ({quote(self.cuid)})"
+        return self._shown[1]
 
     @property
     def last_time(self) -> int:
@@ -94,6 +99,21 @@ class LocalExperiment:
 
     def describe(self, work: Work, *, is_whole: bool = False) -> tuple[Experiment, list[str]]:
         """Return the experiment and notes; with `is_whole`, include its whole profile and its error."""
+        experiment, notes = self._describe(work, is_whole=is_whole)
+        if is_whole:
+            notes = [*self.note_state(), *notes, *note_damage(self._name, self.runs)]
+            if workspace := self._latest.start.workspace:
+                notes.append(say("Recorded for the workspace {name!r}.", name=shorten(workspace)))
+            notes += self._note_folders()
+        elif len(self._ranks) > 1:
+            notes += note_ranks(self._name, self._ranks)
+        return experiment, notes
+
+    def read_whole(self, work: Work) -> Experiment:
+        """Return the experiment with its whole profile and its error."""
+        return self._describe(work, is_whole=True)[0]
+
+    def _describe(self, work: Work, *, is_whole: bool) -> tuple[Experiment, list[str]]:
         latest = self._latest
         notes: list[str] = []
         if is_whole and sum(run.unread for run in self.runs) <= _QUICK:
@@ -121,13 +141,6 @@ class LocalExperiment:
             job=start.job or None,
             error=(ending.error or None) if is_whole else None,
         )
-        if is_whole:
-            notes = [*self.note_state(), *notes, *note_damage(self._name, self.runs)]
-            if start.workspace:
-                notes.append(say("Recorded for the workspace {name!r}.", name=shorten(start.workspace)))
-            notes += self._note_folders()
-        elif len(self._ranks) > 1:
-            notes += note_ranks(self._name, self._ranks)
         return experiment, notes
 
     def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
@@ -185,8 +198,10 @@ class LocalExperiment:
             ]
         return note_shared_ids([self.group])
 
-    def summarise(self, keys: Collection[str] | None, work: Work) -> tuple[Summary, list[str]]:
-        """Return the summary of the keys (`None`: of all), and notes."""
+    def summarise(
+        self, keys: Collection[str] | None, work: Work, *, is_listed: bool = False
+    ) -> tuple[Summary, list[str]]:
+        """Return the summary of the keys (`None`: of all), and notes; a list has its own note about open runs."""
         merged: dict[str, Tally] = {}
         overlapping: list[str] = []
         self._refresh(work)
@@ -196,7 +211,7 @@ class LocalExperiment:
                 if known.last and tally.first is not None and tally.first <= known.last[0]:
                     overlapping.append(key)
                 known.merge(tally)
-        notes = self.note()
+        notes = self.note_defects() if is_listed and self.is_open else self.note()
         if overlapping:
             series, about = self._merge(overlapping, work)
             merged |= {key: one.tally() for key, one in series.items()}
@@ -371,7 +386,7 @@ class LocalExperiment:
     def note_state(self) -> list[str]:
         """Return notes on ranks that failed or did not end, and on a run without a recorded end."""
         deciding = self._deciding
-        is_open = deciding.ending.state == "UNKNOWN"
+        is_open = deciding.state == "UNKNOWN"
         return [*note_ranks(self._name, self._ranks), *(note_open(self._name, deciding) if is_open else ())]
 
 

@@ -58,9 +58,9 @@ def note_open(name: str, run: RunBase) -> list[str]:
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
     """Return notes on the number of ranks that failed or did not end, and on the location of their logs."""
     notes: list[str] = []
-    for state in ("CRASHED", "ABORTED", "UNKNOWN"):
-        failed = [run for run in ranks if run.ending.state == state]
-        if len(ranks) < 2 or not failed:
+    for state in ("CRASHED", "ABORTED", "UNKNOWN") if len(ranks) > 1 else ():
+        failed = [run for run in ranks if run.state == state]
+        if not failed:
             continue
         folders = ", ".join(quote(run.folder.name) for run in failed[:_NAMED])
         notes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from swanlab_mcp.client.local.background import Overdue, Work
@@ -15,7 +16,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.untrusted import quote
 
-__all__ = ["describe_all", "note_each", "summarise_all"]
+__all__ = ["describe_all", "note_each", "note_states", "summarise_all"]
 
 _NAMED = 5
 _FOR_ALL = 20.0
@@ -38,10 +39,14 @@ def describe_all(
     return [experiment for experiment, _ in described], {experiment.cuid: notes for experiment, notes in described}
 
 
-def note_each(experiments: Sequence[LocalExperiment], about: Mapping[str, Sequence[str]]) -> list[str]:
+def note_each(
+    experiments: Sequence[LocalExperiment],
+    about: Mapping[str, Sequence[str]],
+    states: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[str]:
     """Return the first of these notes on the experiments, and notes about the runs without a recorded end."""
     notes = [note for one in experiments for note in about.get(one.cuid, ())]
-    return [*cap_notes(notes), *_note_all_open(experiments)]
+    return [*cap_notes(notes), *_note_all_open(experiments, states)]
 
 
 def summarise_all(
@@ -59,12 +64,12 @@ def summarise_all(
         # a huge run, or a run on a slow disk, must not use up the time of the others
         seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
         try:
-            summary, notes = experiment.summarise(keys or None, Work(work, seconds))
+            summary, notes = experiment.summarise(keys or None, Work(work, seconds), is_listed=True)
         except Overdue:
             overdue.append(quote(experiment.cuid, 60))
             continue
         summaries[experiment.cuid] = summary
-        about[experiment.cuid] = notes if not experiment.is_open else experiment.note_defects()
+        about[experiment.cuid] = notes
         used += experiment.runs
         if catalogue.holds_much(used):
             catalogue.bound_memory(used)
@@ -83,11 +88,17 @@ def _note_overdue(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _note_all_open(experiments: Sequence[LocalExperiment]) -> list[str]:
-    """Return notes about the runs without a recorded end."""
+def note_states(experiments: Sequence[LocalExperiment]) -> dict[str, list[str]]:
+    """Return the notes about the runs without a recorded end by id, unless there are many."""
+    some = [one for one in experiments if one.is_open]
+    return {one.cuid: one.note_state() for one in some} if len(some) <= _NAMED else {}
+
+
+def _note_all_open(experiments: Sequence[LocalExperiment], states: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return notes about the runs without a recorded end; reads files unless `states` contains theirs."""
     some = [experiment for experiment in experiments if experiment.is_open]
     if len(some) <= _NAMED:
-        return [note for experiment in some for note in experiment.note_state()]
+        return [note for one in some for note in states.get(one.cuid) or one.note_state()]
     names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
     return [
         say(

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.client.local import OfflineClient
-from swanlab_mcp.client.local.background import Stopped, Work, run_in_thread
+from swanlab_mcp.client.local.background import Batch, Stopped, Work, run_in_thread
 from swanlab_mcp.client.local.points import ProtobufPoints
 from swanlab_mcp.client.local.records import Scalar, decode_protobuf
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core import progress
+from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from tests.run_files import BEGAN, encode_bytes, encode_finish, encode_log, encode_point, encode_record, write_run
 
@@ -355,3 +356,22 @@ async def test_listing_does_not_resume_a_stopped_read(large: Path, monkeypatch: 
     assert (await client.get_summary(ExperimentRef("local", "made", "large"))).data == {
         key: tally.summarise() for key, tally in Run(large).read_tallies().items()
     }
+
+
+async def test_concurrent_questions_share_a_thread_but_not_an_error_or_a_cancellation() -> None:
+    calls: list[list[int]] = []
+
+    def answer(questions: list[int], *, work: Work) -> list[int | NotFound]:  # noqa: ARG001 short
+        calls.append(list(questions))
+        return [NotFound("odd") if question % 2 else question for question in questions]
+
+    batch = Batch[int, int](answer)
+    tasks = [asyncio.ensure_future(batch.ask(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in answers] == [asyncio.CancelledError, NotFound, int, NotFound]
+    assert answers[2] == 2
+    assert calls == [[0, 1, 2, 3]]
+    assert await batch.ask(6) == 6
+    assert calls[1:] == [[6]]
