@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.forecast import Outcome, draw_trainings, judge
 from swanlab_mcp.analysis.config_distances import build_space
-from swanlab_mcp.analysis.forecasting import Course, forecast
+from swanlab_mcp.analysis.forecasting import FEWEST, Course, forecast
 from swanlab_mcp.analysis.gaussian_process import predict
 from swanlab_mcp.analysis.quantiles import get_quantile
 
@@ -92,6 +92,14 @@ def test_short_curves_are_ignored() -> None:
     *others, one = draw_trainings(5, 12)
     short = [Course(other.steps[:40], other.values[:40], other.config) for other in others]
     assert forecast(Course(one.steps[:30], one.values[:30], one.config), short, 79, "min").cohort == 0
+
+
+@pytest.mark.parametrize("count", range(FEWEST, 12))
+def test_every_sufficient_number_of_finished_curves_gives_an_interval(count: int) -> None:
+    finished = [Course(range(6), [place + 1 / (1 + step) for step in range(6)], {}) for place in range(count)]
+    found = forecast(Course(range(3), [2.5, 2.0, 1.8], {}), finished, 5, "min")
+    assert len(found.ends) == count
+    assert found.low < found.expected < found.high
 
 
 def test_fewer_than_three_points_are_refused() -> None:
