@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from swanlab_mcp.core.i18n import say
 
-__all__ = ["drop_obvious", "fold_dates", "fold_usual"]
+__all__ = ["CONFIG", "drop_obvious", "fold_dates", "fold_usual"]
 
-_CONFIG = "profile.config."
+CONFIG = "profile.config."
 _STATE = "state"
 _FEWEST_ROWS = 6
 _DATED = ("createdAt", "finishedAt")
@@ -25,14 +25,14 @@ def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[
     """
     folded: dict[str, str] = {}
     for name in names:
-        if not (name == _STATE or name.startswith(_CONFIG)) or len(cells[name]) < _FEWEST_ROWS:
+        if not (name == _STATE or name.startswith(CONFIG)) or len(cells[name]) < _FEWEST_ROWS:
             continue
         usual = Counter(cells[name]).most_common(1)[0][0]
         long = sum(len(cell) + 3 for cell in cells[name])
         short = sum(len(_word(name, cell)) + 2 for cell in cells[name] if cell != usual) + len(usual) + 1
         if usual and short < long:
             folded[name] = usual
-    if f"{_CONFIG}{_STATE}" in folded:
+    if f"{CONFIG}{_STATE}" in folded:
         folded.pop(_STATE, None)
     if not folded.keys() - {_STATE}:
         return cells, []
@@ -51,7 +51,7 @@ def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[
 
 def _word(name: str, cell: str) -> str:
     """Return a setting as text; one that could look like several is quoted."""
-    short = name.removeprefix(_CONFIG)
+    short = name.removeprefix(CONFIG)
     key = json.dumps(short, ensure_ascii=False) if " " in short or "," in short else short
     empty = f"({say('none')})"
     return f"{key} {json.dumps(cell, ensure_ascii=False) if ', ' in cell else cell or empty}"

@@ -18,7 +18,7 @@ from swanlab_mcp.core.untrusted import is_plain, neutralise_value, shorten
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.present.code_words import word_code
 from swanlab_mcp.present.comparison_text import rearrange
-from swanlab_mcp.present.table_text import drop_obvious, fold_dates, fold_usual
+from swanlab_mcp.present.table_text import CONFIG, drop_obvious, fold_dates, fold_usual
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,7 +29,6 @@ __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
 _LONGEST_NAME = 64
-_CONFIG = "profile.config."
 _MISSING: Any = object()
 # a bar between spaces separates the cells of a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
@@ -358,7 +357,7 @@ def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict
     for key in dotted:
         own = _flatten({"": value[key]}, depth=depth)
         names = {f"{prefix}{key}{path}": leaf for path, leaf in own.items()}
-        if prefix.startswith(_CONFIG) or names.keys() & flat.keys():
+        if prefix.startswith(CONFIG) or names.keys() & flat.keys():
             names = {f'{prefix}"{key}"{path}': leaf for path, leaf in own.items()}
         flat |= names
     return flat
