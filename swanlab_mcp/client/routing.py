@@ -21,6 +21,7 @@ __all__ = ["SwanLabClient", "open_client"]
 
 # shortly after the last embedded run, so that "the last 7 days" of the demo always contain its runs
 _DEMO_CLOCK = 1_795_424_400_000
+_PAUSE = 300.0
 
 
 class SwanLabClient:
@@ -45,8 +46,7 @@ class SwanLabClient:
         self._backends: list[Backend] = [one for one in (cloud, offline) if one]
         self._offline = offline
         self._can_compare = cloud is not None and signed_in
-        # until then (monotonic seconds), answers about runs on disk do not ask the cloud, which did not answer
-        self.silent_until = 0.0
+        self._silent_until = 0.0  # monotonic seconds
         self._local: Backend = offline or self._backends[0]
         self._others = self._backends[0]
         self._listed: Sequence[WorkspaceRef] = ()
@@ -63,6 +63,15 @@ class SwanLabClient:
     def now(self) -> int:
         """Return the time in Unix milliseconds; the demo's clock is stopped."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
+
+    @property
+    def is_cloud_silent(self) -> bool:
+        """Return whether the cloud recently did not answer, so that answers about runs on disk do not query it."""
+        return time.monotonic() < self._silent_until
+
+    def note_silence(self) -> None:
+        """Remember for 5 minutes that the cloud did not answer."""
+        self._silent_until = time.monotonic() + _PAUSE
 
     @property
     def may_have_copies(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -24,9 +23,8 @@ T = TypeVar("T")
 # runs of a list that are compared by requests
 FEW_COPIES = 5
 _SECONDS = 5.0
-# an answer about a run on disk waits this long for the cloud, and not again during the pause (seconds)
+# an answer about a run on disk waits this long for the cloud (seconds)
 _PATIENCE = 2.0
-_PAUSE = 300.0
 _CANDIDATES = 5
 _ENDED = ("CRASHED", "ABORTED", "FINISHED")
 
@@ -136,12 +134,12 @@ async def _find_pair(
     if not copy.workspace:
         return None
     cloud = ProjectRef(copy.workspace, copy.ref.project).experiment(copy.run_id)
-    if time.monotonic() < client.silent_until:
+    if client.is_cloud_silent:
         return cloud
     try:
         return await asyncio.wait_for(_compare(client, cloud, copy, copies, None), _PATIENCE)
     except (ServerUnavailable, TimeoutError, asyncio.TimeoutError):
-        client.silent_until = time.monotonic() + _PAUSE
+        client.note_silence()
         return cloud
 
 
