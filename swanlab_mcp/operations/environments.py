@@ -20,7 +20,7 @@ from swanlab_mcp.operations.hiding import make_hide
 from swanlab_mcp.operations.listing import list_page
 from swanlab_mcp.operations.partial import ask_known
 
-__all__ = ["get_environment", "read_facts"]
+__all__ = ["get_environment", "read_facts", "read_origin"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
@@ -99,14 +99,7 @@ async def get_environment(
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:
     """Return the facts of a profile: flattened metadata, each pinned package, and conda's text unchanged."""
-    facts: dict[str, Any] = {}
-    metadata: Any = experiment.profile.get("metadata")
-    if isinstance(metadata, dict):
-        flat = _flatten(cast("dict[str, Any]", metadata), "")
-        facts |= {_NEWER_NAMES.get(name, name): fact for name, fact in flat.items()}
-        git = facts.get("git_info")
-        if isinstance(git, list) and len(cast("list[Any]", git)) == 2:
-            facts["git.branch"], facts["git.commit"] = facts.pop("git_info")
+    facts = _read_metadata(experiment)
     for line in str(experiment.profile.get("requirements") or "").splitlines():
         pinned = _PINNED.match(line)
         if pinned:
@@ -114,6 +107,24 @@ def read_facts(experiment: Experiment) -> dict[str, Any]:
     if experiment.profile.get("conda"):
         facts["conda"] = experiment.profile["conda"]
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def read_origin(experiment: Experiment) -> tuple[str | None, str | None]:
+    """Return the command and the git commit of an experiment, without reading its hundreds of packages."""
+    facts = _read_metadata(experiment)
+    return str(facts.get("runtime.command") or "") or None, str(facts.get("git.commit") or "") or None
+
+
+def _read_metadata(experiment: Experiment) -> dict[str, Any]:
+    metadata: Any = experiment.profile.get("metadata")
+    if not isinstance(metadata, dict):
+        return {}
+    flat = _flatten(cast("dict[str, Any]", metadata), "")
+    facts = {_NEWER_NAMES.get(name, name): fact for name, fact in flat.items()}
+    git = facts.get("git_info")
+    if isinstance(git, list) and len(cast("list[Any]", git)) == 2:
+        facts["git.branch"], facts["git.commit"] = facts.pop("git_info")
+    return facts
 
 
 def _flatten(value: dict[str, Any], prefix: str) -> dict[str, Any]:

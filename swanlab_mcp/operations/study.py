@@ -14,7 +14,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.refs import ProjectRef, Scope
 from swanlab_mcp.operations.baselines import find_baseline
-from swanlab_mcp.operations.environments import read_facts
+from swanlab_mcp.operations.environments import read_origin
 from swanlab_mcp.operations.finding import Choice
 from swanlab_mcp.operations.health import HealthCheck, HealthReader
 from swanlab_mcp.operations.reached import Reached, fingerprint
@@ -24,6 +24,7 @@ __all__ = ["Order", "Study"]
 
 _ROUNDS = 8
 _ORIGINS = 300
+_MOST_ORIGINS = 1500
 
 
 class Order(NamedTuple):
@@ -75,22 +76,25 @@ class Study:
     @cached_property
     def runs(self) -> list[Run]:
         return [
+            # by position, because names take twice as long
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
                 (home, *key) if key else None,
                 config,
-                fingerprint(read),
-                group=one.group and home + one.group,
-                job=one.job and home + one.job,
-                is_clone=bool(one.rootExpId),
+                series,
+                None,
+                None,
+                one.group and home + one.group,
+                one.job and home + one.job,
+                bool(one.rootExpId),
             )
-            for home, one, key, config, read in zip(
+            for home, one, key, config, series in zip(
                 self._homes,
                 self.experiments,
                 identify_settings(self.configs),
                 self.configs,
-                self.reached.read,
+                map(fingerprint, self.reached.read),
                 strict=True,
             )
         ]
@@ -174,12 +178,11 @@ class Study:
         wanted = [place for place in repeated if place not in self.known_origins]
         if len(repeated) > _ORIGINS:
             shown = {place for row in checked if row.setting for place in row.setting.places}
-            wanted = [place for place in wanted if place in shown][:_ORIGINS]
+            wanted = [place for place in wanted if place in shown][: _MOST_ORIGINS - len(self.known_origins)]
         refs = [self.ref.experiment(self.experiments[place].cuid) for place in wanted]
         read = await read_by_backend(self.client, refs, lambda backend, own: backend.get_experiments(own))
         for place, experiment in zip(wanted, read, strict=True):
-            facts = read_facts(experiment)
-            command, commit = (str(facts.get(name) or "") or None for name in ("runtime.command", "git.commit"))
+            command, commit = read_origin(experiment)
             self.runs[place] = self.runs[place]._replace(command=command, commit=commit)
         self.known_origins.update(wanted)
         self.unread_origins = sum(place not in self.known_origins for place in repeated)
