@@ -101,12 +101,14 @@ class Backend(Protocol):
         filters: Sequence[Filter],
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
+        known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
         """Return part of a project's experiments, with configs, that includes every match of the filters.
 
         The caller must apply the filters again, because the result may include other experiments and SwanLab compares
         differently. The summaries of the metrics `keys` are included: for thousands of experiments, this is faster than
-        two requests in turn. The backend may add `further` keys, among those that the first experiments logged.
+        two requests in turn. The backend may add `further` keys, among those that the first experiments logged. Configs
+        of `known` experiments are not read again.
         """
         ...
 

@@ -18,7 +18,7 @@ from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, LogPart
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
 from swanlab_mcp.operations.copies import note_copy
-from swanlab_mcp.operations.environments import read_facts
+from swanlab_mcp.operations.environments import read_origin
 from swanlab_mcp.operations.location import ask_about_experiment, resolve_experiment
 from swanlab_mcp.operations.reading import read_all
 from swanlab_mcp.operations.verdicts import Verdict, read_verdict
@@ -125,12 +125,12 @@ async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experime
     config = experiment.profile.get("config")
     # SwanLab finds the name: a list of thousands would take as many requests as the rest of the diagnosis
     same_name = Filter(field="name", op="=", value=experiment.name)
-    found = (await backend.narrow_experiments(ref.parent, [same_name])).data
+    found = (await backend.narrow_experiments(ref.parent, [same_name], known=[experiment])).data
     listed = found.experiments if found else ()
     others = [(one.name, one.cuid, one.profile.get("config")) for one in listed if one.cuid != experiment.cuid]
-    command = str(read_facts(experiment).get("runtime.command") or "")
+    command, _ = read_origin(experiment)
     return [
-        *check_config(config, [one.key for one in verdict.curves], command),
+        *check_config(config, [one.key for one in verdict.curves], command or ""),
         *check_curves(verdict.curves, verdict.judgement.roles, is_over=experiment.state in _OVER),
         *find_namesakes(experiment.name, config, others),
     ]

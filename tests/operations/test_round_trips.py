@@ -174,6 +174,12 @@ def test_requests_about_three_thousand_experiments_are_few(state: State, api: Op
     }
 
 
+def test_diagnosis_reads_the_experiment_once(state: State, api: OpenApi) -> None:
+    ref = state.projects[0].experiments[0].cuid
+    assert api.diagnose_experiment("kites-test3/deep0", ref).code == 200
+    assert [one.raw_path.endswith(f"/runs/{ref}") for one in state.calls].count(True) == 1
+
+
 def test_list_that_grew_or_shrank_is_complete(state: State, api: OpenApi) -> None:
     project = state.projects[0]
     whole = project.experiments

@@ -138,13 +138,14 @@ class CloudClient(MetricQueries):
         filters: Sequence[Filter],
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
+        known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
         """Let SwanLab apply the filters that it supports; read missing configs only if the whole list costs more."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
             shown = await self._show_experiments(ref, list(items.values()))
             if shown is not None:
-                found, summaries = await self._complete(ref, shown, keys)
+                found, summaries = await self._complete(ref, shown, keys, known)
                 applied = [one for one in filters if id(one) in items]
                 return ApiResponse(data=Narrowed(found, summaries, applied, is_whole=False, keys=keys))
         if not keys:
@@ -222,15 +223,21 @@ class CloudClient(MetricQueries):
         return None if bare > _PROFILES_AT_ONCE or len(items) > _MOST_SHOWN else items
 
     async def _complete(
-        self, ref: ProjectRef, shown: Mapping[str, Mapping[str, Any]], keys: Sequence[str]
+        self,
+        ref: ProjectRef,
+        shown: Mapping[str, Mapping[str, Any]],
+        keys: Sequence[str],
+        known: Sequence[Experiment],
     ) -> tuple[list[Experiment], dict[str, Summary]]:
         """Return matches from `runs/shows` with configs that it left out, and their summaries of the keys."""
         found = {cuid: read_experiment(item) async for cuid, item in yield_often(shown.items())}
-        bare = [found[cuid] for cuid, item in shown.items() if "profile" not in item]
+        lacking = [cuid for cuid, item in shown.items() if "profile" not in item]
+        whole = {one.cuid: one for one in known if one.cuid in lacking}
+        bare = [ref.experiment(cuid) for cuid in lacking if cuid not in whole]
         summaries: dict[str, Summary] = {}
 
         async def read_profiles() -> None:
-            for one in await self.get_experiments([ref.experiment(one.cuid) for one in bare]):
+            for one in [*whole.values(), *await self.get_experiments(bare)]:
                 config = {part: value for part, value in one.profile.items() if part == "config"}
                 found[one.cuid] = one.model_copy(update={"profile": config})
 
@@ -242,9 +249,10 @@ class CloudClient(MetricQueries):
         return list(found.values()), summaries
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
-        return ApiResponse(
-            data=read_experiment(await self._transport.get("project", ref.workspace, ref.project, "runs", ref.cuid))
-        )
+        item = await self._transport.get("project", ref.workspace, ref.project, "runs", ref.cuid)
+        experiment = read_experiment(item)
+        self._references.remember_experiment(ref, experiment)
+        return ApiResponse(data=experiment)
 
     async def get_experiments(self, refs: Sequence[ExperimentRef]) -> list[Experiment]:
         room = asyncio.Semaphore(_EXPERIMENTS_AT_ONCE)

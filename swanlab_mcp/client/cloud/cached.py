@@ -107,13 +107,14 @@ class CachedClient(CloudClient):
         filters: Sequence[Filter],
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
+        known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
         """Fetch experiments and summaries together if the list is not cached; otherwise fetch only the missing part."""
         if filters and not self.answers.recall(_name_list(ref), ref):
             answer = await self.answers.ask(
                 ("narrowed", ref, repr(filters)),
                 ref,
-                partial(super().narrow_experiments, ref, filters),
+                partial(super().narrow_experiments, ref, filters, known=known),
                 lambda answer, requested: self.answers.see(
                     ref, answer.data.experiments, requested, is_whole=answer.data.is_whole
                 ),
@@ -164,22 +165,21 @@ class CachedClient(CloudClient):
         known: dict[str, Summary] = {
             cuid: answer.data or {} for cuid, answer in self.answers.find_all(ref, names).items()
         }
+        if len(known) == len(names):
+            return ApiResponse(data=known)
         lacking = [one for one in experiments if one.cuid not in known]
-        notes: list[str] = []
-        if lacking:
-            starts = self.answers.begin_all(ref, [one.cuid for one in lacking])
-            fresh = await self.answers.share(
-                ("summaries", ref, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
-                partial(super().get_summaries, ref, lacking, keys),
-            )
-            notes += fresh.notes
-            size = weigh_parts(fresh.data or {})
-            now = self.answers.begin_all(ref, starts)
-            for cuid, summary in (fresh.data or {}).items():
-                known[cuid] = summary
-                if cuid in starts and now[cuid].look == starts[cuid].look and not fresh.notes:
-                    self.answers.keep(names[cuid], ApiResponse(data=dict(summary)), starts[cuid], size)
-        return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=notes)
+        starts = self.answers.begin_all(ref, [one.cuid for one in lacking])
+        fresh = await self.answers.share(
+            ("summaries", ref, tuple((cuid, start.look) for cuid, start in starts.items()), *keys),
+            partial(super().get_summaries, ref, lacking, keys),
+        )
+        size = weigh_parts(fresh.data or {})
+        now = self.answers.begin_all(ref, starts)
+        for cuid, summary in (fresh.data or {}).items():
+            known[cuid] = summary
+            if cuid in starts and now[cuid].look == starts[cuid].look and not fresh.notes:
+                self.answers.keep(names[cuid], ApiResponse(data=dict(summary)), starts[cuid], size)
+        return ApiResponse(data={cuid: known[cuid] for cuid in names if cuid in known}, notes=[*fresh.notes])
 
     async def keep(
         self,

@@ -29,6 +29,8 @@ class References:
         self._transport = transport
         # ids never change, but the project or experiment may be deleted in the meantime
         self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
+        # an experiment that was read needs no lookup, only its project does
+        self._read = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
         # experiments of listed projects need no lookup
         self._listed = TTLCache[ProjectRef, dict[str, dict[str, Any]]](_MOST_LISTED, _REMEMBERED, getsizeof=len)
         # lists of experiments of known length are read in a single round
@@ -47,6 +49,10 @@ class References:
         if known and len(experiments) <= _MOST_REMEMBERED:
             self.remember(ref, [read_reference(one, known["projectId"]) for one in experiments])
 
+    def remember_experiment(self, ref: ExperimentRef, experiment: Experiment) -> None:
+        """Keep the ids of an experiment that was read on its own."""
+        self._read[ref] = read_reference(experiment, "")
+
     def remember_projects(self, projects: Mapping[ProjectRef, Project]) -> None:
         """Keep the ids of listed projects, and how many experiments they have."""
         for ref, one in projects.items():
@@ -61,7 +67,7 @@ class References:
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Await `question` with an experiment's ids; if the result is empty with cached ids, look them up and retry."""
-        was_known = ref in self._known or ref.cuid in self._listed.get(ref.parent, {})
+        was_known = ref in self._known or ref in self._read or ref.cuid in self._listed.get(ref.parent, {})
         answer = await question(await self.refer(ref))
         if answer or not was_known:
             return answer
@@ -72,6 +78,8 @@ class References:
         """Return the ids for metric queries: the experiment's, its creation time, and a clone's root (section 5)."""
 
         async def look_up() -> dict[str, Any]:
+            if read := self._read.get(ref):
+                return {**read, "projectId": await self.find_project_id(ref.parent)}
             item, project_id = await gather(
                 self._transport.get("project", ref.workspace, ref.project, "runs", ref.cuid),
                 self.find_project_id(ref.parent),
@@ -98,9 +106,10 @@ class References:
 
     def forget(self, ref: ProjectRef | ExperimentRef) -> None:
         """Drop the ids of an experiment, or of a project with its experiments."""
-        for known in list(self._known):
-            if ref in (known, known.parent):
-                self._known.pop(known, None)
+        for kept in (self._known, self._read):
+            for known in list(kept):
+                if ref in (known, known.parent):
+                    kept.pop(known, None)
         if isinstance(ref, ProjectRef):
             self._listed.pop(ref, None)
             self._lengths.pop(ref, None)

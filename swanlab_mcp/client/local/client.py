@@ -134,6 +134,7 @@ class OfflineClient:
         filters: Sequence[Filter],  # noqa: ARG002 the caller applies them
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
+        known: Sequence[Experiment] = (),  # noqa: ARG002 nothing is sent
     ) -> ApiResponse[Narrowed]:
         def narrow(found: _Found, *, work: Work) -> tuple[Narrowed, list[str]]:
             chosen, notes = keys, found.notes
