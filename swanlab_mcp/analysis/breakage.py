@@ -19,8 +19,8 @@ __all__ = [
     "choose_training_losses",
     "find_breakage",
     "find_divergence",
+    "find_doubtful",
     "find_reported_breakage",
-    "may_have_broken",
 ]
 
 LIKELY_LOSSES = ("loss", "train/loss", "train_loss", "training_loss", "loss/train", "train/loss_epoch")
@@ -71,11 +71,18 @@ def _choose_falling(*keys: str) -> frozenset[str]:
     return frozenset(key for key, kind in kinds.items() if kind.must_improve and not is_policy)
 
 
+@lru_cache(64)
+def _watch(keys: tuple[str, ...], losses: tuple[str, ...]) -> Sequence[tuple[str, bool, bool]]:
+    """Return the keys to check in summaries, whether each is a gradient norm, and whether it is a falling loss."""
+    falling = _choose_falling(*keys, *losses).intersection(losses)
+    return [(key, describe_key(key).role == "gradient_norm", key in falling) for key in _leave_out_rewards(*keys)]
+
+
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
     """Return how a run broke according to its summaries: its last value, or any value, is NaN or infinite."""
-    for key in _leave_out_rewards(*keys):
+    for key, is_norm, _ in _watch(tuple(keys), ()):
         one = summary.get(key)
-        if one is None or describe_key(key).role == "gradient_norm":
+        if one is None or is_norm:
             continue
         if one.non_finite:
             return Breakage("non-finite", key, one.first_non_finite_step)
@@ -84,25 +91,33 @@ def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | 
     return None
 
 
-def may_have_broken(
-    keys: Sequence[str], summary: Summary, losses: Sequence[str], thresholds: Thresholds = DEFAULTS
-) -> bool:
-    """Return whether points must be read: a mean is not finite, or a loss ends so far above its minimum."""
+def find_doubtful(
+    keys: Sequence[str], summaries: Sequence[Summary], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
+) -> list[int]:
+    """Return the places of summaries that report a breakage, or that require reading points.
+
+    Points are required if a mean is not finite, or if a loss ends far above its minimum. One pass, because a ranking
+    checks thousands.
+    """
     # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
-    falling = _choose_falling(*keys, *losses).intersection(losses)
-    for key in _leave_out_rewards(*keys):
-        one = summary.get(key)
-        if one is None:
-            continue
-        # a sum, and with it the mean, is finite only if every value is
-        shown = one.value if describe_key(key).role == "gradient_norm" else one.avg
-        if shown is not None and not math.isfinite(shown):
-            return True
-        low = one.min if key in falling else None
-        if low is not None and one.value is not None and one.value - low.value > share * abs(low.value):
-            return True
-    return False
+    watched, is_finite = _watch(tuple(keys), tuple(losses)), math.isfinite
+    found: list[int] = []
+    for place, summary in enumerate(summaries):
+        for key, is_norm, is_falling in watched:
+            one = summary.get(key)
+            if one is None:
+                continue
+            last = one.value
+            is_odd = last is not None and not is_finite(last)
+            if not is_norm:
+                # a sum, and with it the mean, is finite only if every value is
+                is_odd = is_odd or one.non_finite or (one.avg is not None and not is_finite(one.avg))
+            low = one.min if is_falling else None
+            if is_odd or (low is not None and last is not None and last - low.value > share * abs(low.value)):
+                found.append(place)
+                break
+    return found
 
 
 def find_breakage(

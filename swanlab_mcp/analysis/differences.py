@@ -193,6 +193,8 @@ def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, .
     Without recorded settings, there is no evidence that two experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
+    if deciding and all(map(set(deciding).issubset, configs)):
+        return list(zip(*(_freeze_all([config[key] for config in configs]) for key in deciding), strict=True))
     # flat, because the garbage collector follows nested tuples
     return [
         tuple([part for key in deciding if key in config for part in (key, freeze(config[key]))]) or None
@@ -324,6 +326,10 @@ def freeze(value: Any) -> str:
     if type(value) is str:
         return f'"{value}"'
     return _freeze_scalar(value) if type(value) in _SCALARS else _write(value)
+
+
+def _freeze_all(values: Sequence[Any]) -> list[str]:
+    return [*map(_freeze_scalar if _SCALARS.issuperset(map(type, values)) else freeze, values)]
 
 
 @lru_cache(4096, typed=True)

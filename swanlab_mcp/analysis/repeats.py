@@ -221,7 +221,8 @@ def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
 
 def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
     """Return the seed and fold of a run from its config (its keys among `seeds`), its name or its command."""
-    known = [f"{key}={freeze(run.config[key])}" for key in seeds if key in run.config and _is_drawn(run.config[key])]
+    config = run.config
+    known = [f"{key}={freeze(config[key])}" for key in seeds if key in config and _is_drawn(config[key])]
     if known:
         return " ".join(known)
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]

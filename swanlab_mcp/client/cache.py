@@ -194,11 +194,7 @@ class AnswerCache:
         return {cuid: self._start(seen.get(cuid), now) for cuid in cuids}
 
     def _start(self, seen: _Sighting | None, now: float) -> Start:
-        # the last points of an experiment may arrive after its end
-        is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
-        return Start(
-            (self._forgotten, seen and seen.look), now, _LONG if is_settled else LIST_LIFETIME, self._requested
-        )
+        return Start((self._forgotten, seen and seen.look), now, _get_lifetime(seen, now), self._requested)
 
     def recall(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
         """Return a copy of the response cached under a name, or `None` if it is missing or outdated."""
@@ -207,26 +203,32 @@ class AnswerCache:
 
     def find(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
         """Return the cached response itself, which the caller must not change."""
-        return self._find(name, self.begin(ref)) if name in self._entries else None
+        now = self.begin(ref)
+        return self._find(name, now.look, now.at, now.lifetime)
 
     def find_all(self, ref: ProjectRef, names: Mapping[str, Hashable]) -> dict[str, ApiResponse[Any]]:
         """Return the cached responses about experiments of a project by cuid, which the caller must not change."""
         now, seen = self._clock(), self._get_sightings(ref)
         found: dict[str, ApiResponse[Any]] = {}
         for cuid, name in names.items():
-            answer = self._find(name, self._start(seen.get(cuid), now)) if name in self._entries else None
+            sighting = seen.get(cuid)
+            look = self._forgotten, sighting and sighting.look
+            answer = self._find(name, look, now, _get_lifetime(sighting, now))
             if answer is not None:
                 found[cuid] = answer
         return found
 
-    def _find(self, name: Hashable, now: Start) -> ApiResponse[Any] | None:
-        entry = self._entries[name]
-        age = now.at - entry.start.at
-        # one comparison after the other, because a ranking checks thousands of entries
-        if now.look != entry.start.look or not (0 <= age < entry.start.lifetime and age < now.lifetime):
+    # plain values instead of a Start, because a ranking checks thousands of entries
+    def _find(self, name: Hashable, look: Hashable, now: float, lifetime: float) -> ApiResponse[Any] | None:
+        try:
+            answer, start, _ = self._entries[name]
+        except KeyError:
+            return None
+        age = now - start.at
+        if look != start.look or not (0 <= age < start.lifetime and age < lifetime):
             del self._entries[name]
             return None
-        return entry.answer
+        return answer
 
     def keep(self, name: Hashable, answer: ApiResponse[Any], start: Start, size: int | None = None) -> None:
         """Cache a response that no caller holds."""
@@ -284,6 +286,12 @@ class AnswerCache:
 def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
     """Estimate the bytes of each part when it is cached as a separate response."""
     return _weigh(parts) // max(1, len(parts)) + _ENTRY
+
+
+def _get_lifetime(seen: _Sighting | None, now: float) -> float:
+    # the last points of an experiment may arrive after its end
+    is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
+    return _LONG if is_settled else LIST_LIFETIME
 
 
 def _look_at(experiment: Experiment, requested: int) -> _Sighting:

@@ -259,7 +259,7 @@ async def list_keys_by_project(
 ) -> list[Sequence[str]]:
     """Return the metric keys of the first few experiments of each project."""
     firsts: dict[str, list[Experiment]] = {}
-    for one in experiments:
+    for one in experiments[:FIRST] if isinstance(ref, ProjectRef) else experiments:
         own = firsts.setdefault(one.cuid.rpartition("/")[0], [])
         if len(own) < FIRST:
             own.append(one)

@@ -9,8 +9,8 @@ from swanlab_mcp.analysis.breakage import (
     choose_for_points,
     choose_training_losses,
     find_breakage,
+    find_doubtful,
     find_reported_breakage,
-    may_have_broken,
 )
 from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.client.routing import SwanLabClient
@@ -56,7 +56,8 @@ class HealthReader:
         }
         # those of all projects, of which each project has its own
         self._losses = [key for key in choice.keys if key != metric or choose_training_losses([key])]
-        self._own: dict[str, list[str]] = {}
+        self._homes = [one.cuid.rpartition("/")[0] for one in self._experiments]
+        self._own: dict[str, tuple[str, ...]] = {}
         self._are_keys_known = False
         self._bare: set[int] = set()
         self._suspicious: set[int] = set()
@@ -113,15 +114,14 @@ class HealthReader:
         found = dict.fromkeys(key for keys in logged for key in choose_training_losses(keys))
         return [key for key in found if key not in self._losses]
 
-    def _get_losses(self, place: int) -> list[str]:
-        """Return the training losses that an experiment's project has."""
-        home = self._experiments[place].cuid.rpartition("/")[0]
-        if home not in self._own:
-            logged: dict[str, set[str]] = {}
-            for cuid, summary in self._summaries.items():
-                logged.setdefault(cuid.rpartition("/")[0], set()).update(summary)
-            self._own = {one: [key for key in self._losses if key in keys] for one, keys in logged.items()}
-        return self._own[home]
+    def _get_losses(self) -> dict[str, tuple[str, ...]]:
+        """Return the training losses that each project has."""
+        if not self._own:
+            logged: dict[str, set[str]] = {home: set() for home in self._homes}
+            for home, one in zip(self._homes, self._experiments, strict=True):
+                logged[home].update(self._summaries[one.cuid])
+            self._own = {home: tuple(key for key in self._losses if key in keys) for home, keys in logged.items()}
+        return self._own
 
     async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:
         """Check the summaries of further losses; points must be read once more."""
@@ -142,28 +142,38 @@ class HealthReader:
         self._own.clear()
 
     def _judge_summaries(self, places: Sequence[int]) -> None:
+        self.breakages = {**dict.fromkeys(places), **self.breakages}
+        members: dict[str, list[int]] = {}
         for place in places:
-            losses = self._get_losses(place)
-            keys = list(dict.fromkeys([self._metric, *losses]))
-            summary = self._summaries[self._experiments[place].cuid]
-            self.breakages[place] = self.breakages.get(place) or find_reported_breakage(keys, summary)
-            if self.breakages[place] or may_have_broken(keys, summary, losses):
-                self._suspicious.add(place)
+            members.setdefault(self._homes[place], []).append(place)
+        for home, own in members.items():
+            losses = self._get_losses()[home]
+            keys = self._add_metric(losses)
+            summaries = [self._summaries[self._experiments[place].cuid] for place in own]
+            for number in find_doubtful(keys, summaries, losses):
+                known = self.breakages[own[number]]
+                self.breakages[own[number]] = known or find_reported_breakage(keys, summaries[number])
+                self._suspicious.add(own[number])
+        self._suspicious.update(place for place in places if self.breakages[place])
 
     async def _read_points(self, places: Sequence[int]) -> None:
         self._read.update(places)
         groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
         for place in places:
-            groups.setdefault((tuple(self._get_losses(place)), place in self._suspicious), []).append(place)
+            losses = self._get_losses()[self._homes[place]]
+            groups.setdefault((losses, place in self._suspicious), []).append(place)
 
         async def read(losses: Sequence[str], own: Sequence[int], *, is_suspicious: bool) -> None:
             checked = losses if is_suspicious else choose_for_points(losses)
-            keys = list(dict.fromkeys([self._metric, *checked]))
+            keys = self._add_metric(checked)
             series = await read_series(self._client, self._ref, self._get(own), keys, exact=False)
             for place, one in zip(own, series, strict=True):
                 self.breakages[place] = find_breakage(self._metric, one, losses) or self.breakages.get(place)
 
         await gather(*(read(losses, own, is_suspicious=odd) for (losses, odd), own in groups.items()))
+
+    def _add_metric(self, losses: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([self._metric, *losses]))
 
     def _get(self, places: Sequence[int]) -> list[Experiment]:
         return [self._experiments[place] for place in places]
@@ -181,11 +191,8 @@ async def find_broken(
     keys = list(dict.fromkeys([*metrics, *losses]))
     checked = list(dict.fromkeys([keys[0], *losses]))
     found = [find_reported_breakage(keys, summary) for summary in summaries]
-    doubtful = [
-        place
-        for place, (summary, known) in enumerate(zip(summaries, found, strict=True))
-        if (known.step is None if known else may_have_broken(checked, summary, losses))
-    ]
+    odd = set(find_doubtful(checked, summaries, losses))
+    doubtful = [place for place, known in enumerate(found) if (known.step is None if known else place in odd)]
     series = await read_series(client, ref, [experiments[place] for place in doubtful], keys, exact=False)
     for place, one in zip(doubtful, series, strict=True):
         found[place] = find_breakage(keys[0], one, losses) or found[place]
@@ -212,7 +219,7 @@ async def find_broken_members(
         keys = list(dict.fromkeys([*metrics, *own]))
         if how := find_reported_breakage(keys, summary):
             known[one.cuid] = how
-        elif may_have_broken(keys, summary, own):
+        elif find_doubtful(keys, [summary], own):
             doubtful.append(one)
     keys = list(dict.fromkeys([*metrics, *(key for own in losses.values() for key in own)]))
     series = await read_series(client, ref, doubtful[:_READ], keys, exact=False)

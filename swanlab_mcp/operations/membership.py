@@ -35,9 +35,9 @@ async def add_answers(
     project can be filtered like this, and UnexpectedResponse if SwanLab's answers contradict each other.
     """
     conditions = {name_answer(one): one for one in filters if one.field in UNSENT_FIELDS}
-    owners = [ref.experiment(one.experiment.cuid) for one in candidates]
     if not conditions or not candidates:
         return list(candidates), []
+    owners = [ref.experiment(one.experiment.cuid) for one in candidates]
     questions = [
         _Question(one, cond) for one in dict.fromkeys(own.parent for own in owners) for cond in conditions.values()
     ]

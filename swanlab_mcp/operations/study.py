@@ -160,8 +160,13 @@ class Study:
 
     async def prepare(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
         """Find the broken experiments, and at the same time read how the repeats were started."""
-        field = self.make_field(mode, by_state=by_state)
-        await gather(self.check_health(mode, by_state=by_state), self.read_origins(field))
+
+        async def read_early() -> None:
+            # of more repeats, only those of the rows are read, which are known after the check
+            if len(self.experiments) <= _ORIGINS:
+                await self.read_origins(self.make_field(mode, by_state=by_state))
+
+        await gather(self.check_health(mode, by_state=by_state), read_early())
 
     async def check_places(self, places: Sequence[int]) -> None:
         """Check which of these experiments are broken, by their points."""
