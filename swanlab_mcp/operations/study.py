@@ -117,7 +117,8 @@ class Study:
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
         """Return each experiment's result, and why it is not ranked."""
-        name = (mode, by_state, by_length, sum(map(bool, self.breakages.values())))
+        broken = tuple((place, how) for place, how in self.breakages.items() if how)
+        name = (mode, by_state, by_length, broken)
         if self._apart and self._apart[0] == name:
             return self._apart[1]
         breakages = self.breakages
@@ -160,13 +161,10 @@ class Study:
 
     async def prepare(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
         """Find the broken experiments, and at the same time read how the repeats were started."""
-
-        async def read_early() -> None:
-            # of more repeats, only those of the rows are read, which are known after the check
-            if len(self.experiments) <= _ORIGINS:
-                await self.read_origins(self.make_field(mode, by_state=by_state))
-
-        await gather(self.check_health(mode, by_state=by_state), read_early())
+        # of more repeats, only those of the rows are read, which are known after the check
+        field = self.make_field(mode, by_state=by_state) if len(self.experiments) <= _ORIGINS else None
+        reads = [self.read_origins(field)] if field else []
+        await gather(self.check_health(mode, by_state=by_state), *reads)
 
     async def check_places(self, places: Sequence[int]) -> None:
         """Check which of these experiments are broken, by their points."""
