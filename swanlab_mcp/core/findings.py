@@ -106,6 +106,7 @@ class ComparedMetric(Record):
     """A metric of all experiments, side by side."""
 
     key: str
+    unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
     better: str = Field(description="smaller, larger, or unknown")
     last: Values
     best: Values = Field(default_factory=list, exclude_if=is_empty)
@@ -240,6 +241,7 @@ class PlottedCurve(Record):
     exp_cuid: str = Field(default="", exclude_if=is_empty)
     name: str
     key: str
+    unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
     points: int | None = Field(default=None, exclude_if=is_none)
     n: int | None = Field(
         default=None, exclude_if=is_none, description="Experiments of a group; figures are of their mean"

@@ -16,6 +16,7 @@ from swanlab_mcp.analysis.differences import (
 )
 from swanlab_mcp.analysis.leaderboard import Breakage, Reason, Result, set_apart
 from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
@@ -319,6 +320,7 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
     ]
     return ComparedMetric(
         key=key,
+        unit=find_unit(key),
         better={"min": "smaller", "max": "larger", "": "unknown"}[direction],
         last=[None if one is None or one.value is None else round_number(one.value) for one in summaries],
         best=[None if one is None else round_number(one.value) for one in extremes] if direction else [],

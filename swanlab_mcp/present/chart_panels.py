@@ -8,6 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.untrusted import shorten
 
@@ -43,7 +44,8 @@ def name_panel(keys: Sequence[str]) -> str:
     """Return the panel's title, with a line for each key and its line style."""
     styles = (say("solid"), say("dashed"), say("dotted"))
     if len(keys) == 1:
-        return keys[0]
+        unit = find_unit(keys[0])
+        return f"{keys[0]} ({unit})" if unit else keys[0]
     return "\n".join(
         say("{key} ({style})", key=shorten(key), style=style) for key, style in zip(keys, styles, strict=False)
     )

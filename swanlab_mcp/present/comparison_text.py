@@ -35,7 +35,8 @@ def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[st
     kept = {name: value for name, value in data.items() if name not in ("experiments", "differences", "metrics")}
     known = next((place for place, one in enumerate(experiments) if one.get("baseline")), None)
     differences = [_group(one, known, show) for one in cast("Rows", data.get("differences") or ())]
-    better = [{"key": one["key"], "better": one.get("better")} for one in cast("Rows", data.get("metrics") or ())]
+    described = ("key", "unit", "better")
+    better = [{name: one.get(name) for name in described} for one in cast("Rows", data.get("metrics") or ())]
     tables = {"experiments": numbered, "differences": differences, "metrics": better}
     return {**kept, **{name: rows for name, rows in tables.items() if rows}}
 

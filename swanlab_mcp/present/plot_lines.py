@@ -11,6 +11,7 @@ from typing import NamedTuple
 from swanlab_mcp.analysis.bands import Band, Spread, measure_band
 from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.metric_catalogue import describe_key
+from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import PlottedCurve, round_number
@@ -60,6 +61,7 @@ def describe_line(number: int, one: PlottedExperiment, key: str, part: Points) -
         exp_cuid=one.label,
         name=one.name,
         key=key,
+        unit=find_unit(key),
         points=len(part.steps),
         last=report(-1),
         min=report(low) if finite else None,

@@ -328,6 +328,21 @@ async def test_experiments_without_metrics_are_compared_by_their_configs(setting
     assert any(note.startswith("None of the logged metrics has a known direction") for note in reply["notes"])
 
 
+@pytest.mark.parametrize("count", [2, 6])
+async def test_system_metrics_have_units(settings: Settings, state: State, count: int) -> None:
+    project = state.add_project(state.workspaces[0], "machines")
+    names = [f"machine-{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        power = {"__swanlab__.gpu.0.power": [(0, 1.0), (1, 200.0 + number)], "loss": [(0, 1.0)]}
+        state.add_experiment(project, name, metrics=power)
+    reply = await compare(settings, project="machines", exp_cuids=names, metrics=["__swanlab__.gpu.0.power", "loss"])
+    assert [(one["key"], one.get("unit")) for one in reply["data"]["metrics"]] == [
+        ("__swanlab__.gpu.0.power", "W"),
+        ("loss", None),
+    ]
+    assert [line for line in reply["text"].splitlines() if "__swanlab__.gpu.0.power" in line and "W" in line]
+
+
 async def test_many_runs_read_well() -> None:
     every = [{"field": "created", "op": ">", "value": "2020-01-01"}]
     reply = await compare(DEMO, project="digits-mlp", filters=every, metrics=["val/acc"])

@@ -97,6 +97,14 @@ async def test_text_lists_figures_of_every_curve(settings: Settings, curves: Sta
     assert text.count("note: Pages: http") == 1
 
 
+async def test_system_metrics_have_units(settings: Settings, state: State) -> None:
+    metrics = {"__swanlab__.gpu.0.temp": [(0, 40.0), (1, 61.0)], "loss": [(0, 1.0), (1, 0.5)]}
+    state.add_experiment(state.projects[0], "hot", cuid="hot1", metrics=metrics)
+    async with session(settings) as client:
+        _, text = await plot(client, project="project1", exp_cuids=["hot1"], keys=[*metrics])
+    assert [(row["key"], row["unit"]) for row in read_rows(text)] == [("__swanlab__.gpu.0.temp", "°C"), ("loss", "")]
+
+
 async def test_best_direction_follows_from_the_key_or_is_empty(settings: Settings, state: State) -> None:
     state.projects[0].experiments[0].metrics["lr"] = [(0, 0.1), (1, 0.2)]
     async with session(settings) as client:

@@ -211,7 +211,9 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
 def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the `runs/shows` filters that accept a condition on pin, baseline or updated, and its opposite.
 
-    Both accept a time that equals the condition's, because SwanLab has no strict order.
+    Both accept a time that equals the condition's, because SwanLab has no strict order. The wire page lists `pin` and
+    `baseline` among the keys of filters ("value":[…]), but not the spelling of a truth. This sends JSON's true and
+    false; a server that expects another spelling accepts an experiment both times or never, which the caller refuses.
     """
     if condition.field != "updated":
         yes, no = (
