@@ -44,6 +44,20 @@ _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _NULLS = ("is-null", "not-null")
 _ALIASES = {"tags": "labels"}
+# suggested, but not accepted: other programs may mean something else
+_OTHER_WORDS = {
+    "author": "user",
+    "date": "created",
+    "elapsed": "duration",
+    "end": "finished",
+    "hidden": "show",
+    "machine": "host",
+    "node": "host",
+    "owner": "user",
+    "runtime": "duration",
+    "start": "created",
+    "tag": "labels",
+}
 _FIELDS = (*_TEXTS, "labels", "user", *_TIMES, "duration", "show", "clone_of", *MACHINE_FIELDS)
 _PERIOD = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": _DAY, "w": 7 * _DAY}
@@ -112,11 +126,12 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
     if own != field:
         return [f"config.{name}" for name in find_near_names(own, config_keys)]
     spelled: dict[str, list[str]] = {name: [name] for name in fixed}
+    spelled |= {word: [name] for word, name in _OTHER_WORDS.items() if name in fixed}
     for kind, keys in (("config", config_keys), ("metric", logged)):
         for name in keys:
             spelled.setdefault(name, []).append(f"{kind}.{name}")
-            # lr is found in optim.lr
-            spelled.setdefault(name.rpartition(".")[2], []).append(f"{kind}.{name}")
+            # lr is found in optim.lr, acc in val/acc
+            spelled.setdefault(re.split(r"[./]", name)[-1], []).append(f"{kind}.{name}")
     near = find_near_names(field, spelled) or find_near_names(field.partition(".")[2], spelled)
     return list(dict.fromkeys(full for name in near for full in spelled[name]))[:_NEAR]
 

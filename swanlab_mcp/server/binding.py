@@ -186,7 +186,12 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
             say("The tool {name!r} is disabled.", name=name),
             hint=say("The user can start the server with --admin-tools to enable it."),
         )
-    near = find_near_names(name, known)
+    # with the same verb, because list_experiments does not mean delete_experiments
+    disabled = [one.name for one in (*WRITE_TOOLS, *ADMIN_TOOLS) if one.name.partition("_")[0] in name]
+    near = find_near_names(name, dict.fromkeys([*known, *disabled]))
+    if near and near[0] not in known:
+        return _find_entry(entries, near[0])
+    near = [one for one in near if one in known]
     raise InvalidArgument(
         say("Unknown tool {name!r}.", name=shorten(name)),
         hint=say("Similar names: {names}.", names=", ".join(near))

@@ -278,6 +278,27 @@ async def test_unknown_field_suggests_the_metric_before_longer_config_keys() -> 
 
 
 @pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("tag", "labels?"),
+        ("runtime", "duration?"),
+        ("date", "created or "),
+        ("author", "user?"),
+        ("machine", "host?"),
+        ("hidden_runs", "show or config.hidden?"),
+        ("accuracy", "metric.train/acc or metric.val/acc?"),
+        ("loss", "metric.train/loss or metric.val/loss?"),
+        ("learningRate", "config.lr?"),
+    ],
+)
+async def test_other_words_for_a_field_suggest_it(field: str, meant: str) -> None:
+    async with session(DEMO) as client:
+        arguments = {"project": "digits-mlp", "filters": [{"field": field, "op": "=", "value": 1}]}
+        result = await client.call_tool("find_experiments", arguments)
+    assert f"Unknown field '{field}'. Did you mean {meant}" in text_of(result)
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ({"sort": "craeted"}, "Did you mean created"),

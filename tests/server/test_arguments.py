@@ -191,6 +191,8 @@ async def test_size_without_a_page_gives_the_first_page(name: str, arguments: di
         ("qqqq", "Known names: list_workspaces"),
         ("create_project", "start the server with --allow-writes"),
         ("delete_experiments", "start the server with --allow-writes"),
+        ("delete_experiment", "start the server with --allow-writes"),
+        ("get_server", "start the server with --admin-tools"),
     ],
 )
 async def test_unknown_tool_gets_suggestions(name: str, expected: str) -> None:
