@@ -118,6 +118,8 @@ class Series:
         self.numbering = Numbering()
         self._late: list[tuple[int, float, int]] = []
         self._let_go = Tally()
+        # of the first points in memory, so that only new points must be counted
+        self._counted = Tally()
 
     def __len__(self) -> int:
         self.settle()
@@ -153,9 +155,11 @@ class Series:
             self._late.clear()
         if not self.is_kept and self.steps:
             self._let_go.add(self.steps, self.values)
+            self._counted = Tally()
             self.steps, self.values, self.times = array("q"), array("d"), array("q")
 
     def _insert(self, late: dict[int, tuple[float, int]]) -> None:
+        self._counted = Tally()
         steps, values, times = array("q"), array("d"), array("q")
         start = 0
         for step in sorted(late):
@@ -186,7 +190,9 @@ class Series:
     def tally(self) -> Tally:
         """Return the tally of all points so far."""
         self.settle()
+        known = self._counted.count
+        self._counted.add(self.steps[known:], self.values[known:])
         tally = Tally()
         tally.merge(self._let_go)
-        tally.add(self.steps, self.values)
+        tally.merge(self._counted)
         return tally

@@ -54,6 +54,8 @@ def test_tally_matches_kept_and_released_points(logged: list[tuple[int, float]],
         released.add(step, value, BEGAN)
         if place % 3 == 0:
             released.settle()
+        if place % 4 == 1:
+            assert kept.tally().count == released.tally().count == place + 1
     ordered = sorted(unique)
     finite = [(value, step) for step, value in ordered if math.isfinite(value)]
     odd = [step for step, value in ordered if not math.isfinite(value)]
