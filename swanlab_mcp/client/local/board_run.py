@@ -78,6 +78,11 @@ class BoardRun(RunBase):
     def is_known(self) -> bool:
         return self._is_known
 
+    @property
+    def is_empty(self) -> bool:
+        # a database that cannot be read hides the start, but not the records in logs/ and console/
+        return not (self._entry or self.size)
+
     def is_current(self) -> bool:
         return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
 
@@ -101,17 +106,17 @@ class BoardRun(RunBase):
         self._stamp = sum(one.size for _, entries in files for one in entries), changed, 0
         if entry is None:
             self.finish = Finish("CRASHED", error, 0) if error else None
-            return
-        self.start = Start(
-            project=entry.project,
-            name=entry.name,
-            description=entry.description,
-            run_id=self.label,
-            started_at=read_iso(entry.created),
-        )
-        # since 0.5, a crashed run has the status of a finished run
-        state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
-        self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
+        else:
+            self.start = Start(
+                project=entry.project,
+                name=entry.name,
+                description=entry.description,
+                run_id=self.label,
+                started_at=read_iso(entry.created),
+            )
+            # since 0.5, a crashed run has the status of a finished run
+            state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
+            self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
         if self.finish is None:
             self._latest = self._read_latest(files)
 

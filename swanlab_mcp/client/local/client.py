@@ -145,7 +145,7 @@ class OfflineClient:
                 chosen = further.add(keys, summarise_all(self._catalogue, ordered[:FIRST], (), work=work).summaries)
             if chosen:
                 summaries, defects, omitted = summarise_all(self._catalogue, ordered, chosen, work=work)
-                about = {cuid: [*own, *defects.get(cuid, ())] for cuid, own in about.items()}
+                about = {cuid: list(dict.fromkeys([*own, *defects.get(cuid, ())])) for cuid, own in about.items()}
                 notes = [*notes, *omitted]
             note = partial(_note_some, ordered, about, note_states(ordered))
             return Narrowed(experiments, summaries, keys=chosen, note=note), notes

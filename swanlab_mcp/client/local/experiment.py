@@ -15,6 +15,7 @@ from swanlab_mcp.client.local.notes import (
     note_open,
     note_problems,
     note_ranks,
+    note_remarks,
     note_shared_ids,
 )
 from swanlab_mcp.client.local.records import MediaEntry
@@ -105,8 +106,8 @@ class LocalExperiment:
             if workspace := self._latest.start.workspace:
                 notes.append(say("Recorded for the workspace {name!r}.", name=shorten(workspace)))
             notes += self._note_folders()
-        elif len(self._ranks) > 1:
-            notes += note_ranks(self._name, self._ranks)
+        else:
+            notes += [*note_ranks(self._name, self._ranks), *note_remarks(self._name, self.runs)]
         return experiment, notes
 
     def read_whole(self, work: Work) -> Experiment:

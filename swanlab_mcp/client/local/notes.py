@@ -13,7 +13,16 @@ from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
-__all__ = ["cap_notes", "note_damage", "note_earlier", "note_open", "note_problems", "note_ranks", "note_shared_ids"]
+__all__ = [
+    "cap_notes",
+    "note_damage",
+    "note_earlier",
+    "note_open",
+    "note_problems",
+    "note_ranks",
+    "note_remarks",
+    "note_shared_ids",
+]
 
 # 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the start of the file cannot be read
 _FORMATS = (None, 0, 1, 2)
@@ -198,13 +207,16 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     return parts
 
 
+def note_remarks(name: str, runs: Sequence[RunBase]) -> list[str]:
+    """Return notes on problems of the files next to the record, such as its database."""
+    return [say("{name}: {problem}.", name=name, problem=run.remark) for run in runs if run.remark]
+
+
 def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
     """Return notes on the data lost through damage, and on unknown formats."""
-    notes: list[str] = []
+    notes = note_remarks(name, runs)
     for run in runs:
         damage = run.assess_damage()
-        if run.remark:
-            notes.append(say("{name}: {problem}.", name=name, problem=run.remark))
         if not run.is_marked:
             notes.append(
                 say(

@@ -286,6 +286,11 @@ async def test_broken_database_loses_only_names(tmp_path: Path, content: bytes) 
     answer = await client.get_summary(ExperimentRef("local", "(unknown)", listed.cuid))
     assert (answer.data or {})["0"].count == 2
     assert any("runs.swanlab" in note for note in answer.notes)
+    async with session(Settings(log_dirs=(tmp_path,))) as opened:
+        output = text_of(await opened.call_tool("find_experiments", {"project": "local/*"}))
+    assert output.count("its database runs.swanlab cannot be read") == 1
+    # the files were just written, but the records are old
+    assert "probably killed. Data up to 2024-05-01T08:00:00.000Z" in output
 
 
 @pytest.mark.parametrize("how", ["view", "texts", "rows", "generated"])
