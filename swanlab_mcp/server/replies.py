@@ -16,6 +16,7 @@ from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Picture
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import shorten
+from swanlab_mcp.operations.verdicts import Verdict
 from swanlab_mcp.present.text import Reply, Rows, fit
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import KEEPS_RECORDS, sends_json, tabulate
@@ -42,6 +43,9 @@ def is_small(answer: ApiResponse[Any]) -> bool:
             characters += len(value)
         elif isinstance(value, dict) and len(named := cast("dict[str, Any]", value)) <= _FEW:
             values += [*named, *named.values()]
+        elif isinstance(value, Verdict):
+            # its curves are not written
+            values.append(value.judgement.events)
         elif isinstance(value, (list, tuple)) and len(items := cast("Sequence[Any]", value)) <= _FEW:
             values += items
         elif isinstance(value, BaseModel):
