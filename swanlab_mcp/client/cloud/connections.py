@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from heapq import heappop, heappush
@@ -29,7 +29,9 @@ _AT_ONCE = 64
 _AT_ONCE_IN_ALL = 1024
 _IDLE_IN_ALL = 256
 _IDLE = 5.0
-_LIMITS = httpx.Timeout(30.0, connect=10.0, pool=None)
+_TIMEOUTS = httpx.Timeout(30.0, connect=10.0, pool=None).as_dict()
+# this package decompresses only gzip
+_HEADERS = {"accept": "*/*", "accept-encoding": "gzip", "user-agent": f"swanlab-mcp-server/{__version__}"}
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
@@ -56,30 +58,34 @@ class BrokenConnection(Exception):
 
 
 class Connections:
-    """A pool of at most 64 clients, each with one request at a time.
+    """A pool of at most 64 transports, each with one request at a time.
 
     httpx's own pool checks all its connections for each request, which made a ranking of 3,000 cost 1.3 times as much
     processor time (benchmarks/RESULTS.md). It also never closes the connection of a cancelled request. The first free
-    client is used, so sequential requests share one connection.
+    transport is used, so sequential requests share one connection. There is no httpx client, whose cookies, redirects
+    and authentication are not used.
     """
 
     def __init__(self, base_url: str = "") -> None:
-        self._base_url = base_url
-        self._clients: list[httpx.AsyncClient] = []
+        self._base_url = base_url.rstrip("/")
+        self._prefix = "".join(self._base_url.partition("://")[2].partition("/")[1:])
+        self._transports: list[Network] = []
         self._free: list[int] = []
         self._used: dict[int, float] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._idle: asyncio.Task[None] | None = None
         self._closing = set[asyncio.Task[None]]()
 
-    def build_request(self, method: str, path: str | httpx.URL, **content: Any) -> httpx.Request:
-        if not self._clients:
-            self._add()
-        return self._clients[0].build_request(method, path, **content)
+    def build_request(
+        self, method: str, path: str | httpx.URL, headers: Mapping[str, str] | None = None, **content: Any
+    ) -> httpx.Request:
+        url = self._base_url + path if isinstance(path, str) else path
+        extensions = {"timeout": _TIMEOUTS}
+        return httpx.Request(method, url, headers={**_HEADERS, **(headers or {})}, extensions=extensions, **content)
 
     @asynccontextmanager
     async def send(self, request: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
-        """Wait for a free client, send the request, yield the response and close it afterwards.
+        """Wait for a free transport, send the request, yield the response and close it afterwards.
 
         Raises BrokenConnection, also for an incomplete body.
         """
@@ -89,10 +95,9 @@ class Connections:
                 self._add()
             number = heappop(self._free)
             shared.idle.pop((self, number), None)
-            client = self._clients[number]
             is_whole, status, started = False, 0, time.time()
             try:
-                response = await _send_silently(client, request)
+                response = await _send_silently(self._transports[number], request)
                 status = response.status_code
                 yield response
                 await response.aclose()
@@ -100,7 +105,7 @@ class Connections:
             except httpx.TransportError as error:
                 raise BrokenConnection(error) from error
             finally:
-                endpoint = name_endpoint(request.url.path, client.base_url.path.rstrip("/"))
+                endpoint = name_endpoint(request.url.path, self._prefix)
                 notify(SentRequest(request.method, endpoint, status, started, time.time() - started))
                 if not is_whole:
                     # a cancelled request may leave its connection open, and httpx never closes it
@@ -117,7 +122,7 @@ class Connections:
     async def aclose(self) -> None:
         if self._idle:
             self._idle.cancel()
-        for number in range(len(self._clients)):
+        for number in range(len(self._transports)):
             self.close(number)
         await asyncio.gather(*self._closing)
 
@@ -130,21 +135,21 @@ class Connections:
         self._idle = None
 
     def close(self, number: int) -> None:
-        """Close the connection of an idle client."""
+        """Close the connection of an idle transport."""
         self._used.pop(number, None)
         _get_shared().idle.pop((self, number), None)
         self._replace(number)
 
     def _replace(self, number: int) -> None:
-        """Close a client with its connections in a separate task, because the current task may be cancelled again."""
-        old, self._clients[number] = self._clients[number], _make_client(self._base_url)
+        """Close a transport in a separate task, because the current task may be cancelled again."""
+        old, self._transports[number] = self._transports[number], Network()
         task = asyncio.create_task(old.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     def _add(self) -> None:
-        self._clients.append(_make_client(self._base_url))
-        self._free.append(len(self._clients) - 1)
+        self._transports.append(Network())
+        self._free.append(len(self._transports) - 1)
 
 
 class _Shared:
@@ -165,22 +170,14 @@ def _get_shared() -> _Shared:
 _shared = WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared]()
 
 
-def _make_client(base_url: str = "") -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=base_url,
-        # this package decompresses only gzip
-        headers={"user-agent": f"swanlab-mcp-server/{__version__}", "accept-encoding": "gzip"},
-        timeout=_LIMITS,
-        follow_redirects=False,
-        # Network reads the environment's proxies and certificates
-        transport=Network(),
-        trust_env=False,
-    )
-
-
-async def _send_silently(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+async def _send_silently(transport: Network, request: httpx.Request) -> httpx.Response:
     token = _sending.set(True)
     try:
-        return await http.send(request, stream=True)
+        response = await transport.handle_async_request(request)
+    except httpx.TransportError as error:
+        error.request = request
+        raise
     finally:
         _sending.reset(token)
+    response.request = request
+    return response
