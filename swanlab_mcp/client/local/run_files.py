@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+
+from cachetools import LRUCache
 
 from swanlab_mcp.client.local.folder import Entry, list_inside, open_inside, read_inside, refuse
 from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
@@ -17,9 +20,21 @@ from swanlab_mcp.core.untrusted import limit_value, parse_json
 
 __all__ = ["STAMP", "RunFiles"]
 
+T = TypeVar("T")
 STAMP = tuple[int, int, int]
 _LARGEST_FILE = 4 << 20
 _SAMPLED = 1 << 16
+_KEPT = 2 << 20  # bytes of files
+_LARGEST_KEPT = 1 << 16
+
+
+class _Kept(NamedTuple):
+    stamp: STAMP
+    value: Any
+
+
+_kept = LRUCache[tuple[str, str], _Kept](_KEPT, getsizeof=lambda kept: 256 + kept.stamp[0])
+_keeping = threading.Lock()
 
 
 class RunFiles:
@@ -103,21 +118,31 @@ class RunFiles:
         if metadata := self.read_metadata():
             profile["metadata"] = metadata
         for part, name in (("requirements", "requirements.txt"), ("conda", "conda.yaml")):
-            text = self._read_text(name)
+            text = self._read_kept(name, lambda text: text)
             if text is not None:
                 profile[part] = text
         return profile
 
     def read_metadata(self) -> dict[str, Any]:
         """Return files/swanlab-metadata.json."""
-        text = self._read_text("swanlab-metadata.json")
-        if text is None:
-            return {}
+        return self._read_kept("swanlab-metadata.json", _parse_metadata) or {}
+
+    def _read_kept(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """Return a parsed file of `files/`, or `None` if it does not exist; unchanged small files are kept."""
         try:
-            metadata: Any = limit_value(parse_json(text))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
-        return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}
+            stamp = self.stamp("files", name)
+        except FileNotFoundError:
+            return None
+        with _keeping:
+            kept = _kept.get((self._path, name))
+        if kept and kept.stamp == stamp:
+            return kept.value
+        text = self._read_text(name)
+        value = None if text is None else parse(text)
+        if value is not None and stamp[0] <= _LARGEST_KEPT:
+            with _keeping:
+                _kept[self._path, name] = _Kept(stamp, value)
+        return value
 
     def _read_text(self, name: str) -> str | None:
         """Return a file of `files/`, or `None` if it does not exist."""
@@ -130,3 +155,11 @@ class RunFiles:
                 say("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
             )
         return content.decode("utf-8", errors="replace")
+
+
+def _parse_metadata(text: str) -> dict[str, Any]:
+    try:
+        metadata: Any = limit_value(parse_json(text))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
+    return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}

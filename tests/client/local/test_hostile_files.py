@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.client.local import OfflineClient
+from swanlab_mcp.client.local.folder import Refused
 from swanlab_mcp.client.local.framing import FragmentReader
 from swanlab_mcp.client.local.records import is_protobuf
+from swanlab_mcp.client.local.run_files import RunFiles
 from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
@@ -247,3 +250,19 @@ async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     assert any("Omitted, because reading takes too long: long." in note for note in answer.notes)
     # a query for this run reads it
     assert ((await client.get_summary(ExperimentRef("local", "made", "long"))).data or {})["loss"].count == 500
+
+
+def test_kept_metadata_follow_the_file_and_never_a_link(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other" / "files"
+    for folder, host in ((run / "files", "one"), (other, "secret")):
+        folder.mkdir(parents=True)
+        (folder / "swanlab-metadata.json").write_text(json.dumps({"hostname": host}), encoding="utf-8")
+    files = RunFiles(run)
+    assert [files.read_metadata() for _ in range(2)] == [{"hostname": "one"}] * 2
+    (run / "files" / "swanlab-metadata.json").write_text('{"hostname": "the second"}', encoding="utf-8")
+    assert files.read_metadata() == {"hostname": "the second"}
+    shutil.rmtree(run / "files")
+    assert files.read_metadata() == {}
+    (run / "files").symlink_to(other)
+    with pytest.raises(Refused):
+        files.read_metadata()
