@@ -12,6 +12,7 @@ __all__ = ["align_values"]
 
 _CONTEXT = 10
 _DIGITS = 6
+_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 
 
 def align_values(values: Sequence[Any], width: int) -> list[Any]:
@@ -21,7 +22,10 @@ def align_values(values: Sequence[Any], width: int) -> list[Any]:
     """
     exact = [_write(value) for value in values]
     shown = [_show(value, text, width) for value, text in zip(values, exact, strict=True)]
-    for places in _find_alike(shown, exact):
+    alike = _find_alike(shown, exact)
+    if not alike:
+        return shown
+    for places in alike:
         shared = max(0, _count_shared([exact[place] for place in places]) - _CONTEXT)
         for place in places:
             is_number = isinstance(values[place], float)
@@ -37,7 +41,7 @@ def align_values(values: Sequence[Any], width: int) -> list[Any]:
 def _write(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return _JSON.encode(value)
 
 
 def _show(value: Any, text: str, width: int) -> Any:

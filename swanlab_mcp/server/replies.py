@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 from urllib.parse import quote
@@ -37,21 +36,25 @@ def is_small(answer: ApiResponse[Any]) -> bool:
     values: list[Any] = [answer.data, answer.notes]
     characters = 0
     for value in values:
-        if type(value) in _SCALARS:
+        kind = cast("Any", type(value))
+        if kind in _SCALARS:
             continue
-        if type(value) is str:
+        if kind is str:
             characters += len(value)
-        elif isinstance(value, dict) and len(named := cast("dict[str, Any]", value)) <= _FEW:
-            values += [*named, *named.values()]
+        elif kind is dict and len(value) <= _FEW:
+            values += value
+            values += value.values()
+        elif kind in (list, tuple) and len(value) <= _FEW:
+            values += value
         elif isinstance(value, Verdict):
             # its curves are not written
             values.append(value.judgement.events)
-        elif isinstance(value, (list, tuple)) and len(items := cast("Sequence[Any]", value)) <= _FEW:
-            values += items
         elif isinstance(value, BaseModel):
             values += vars(value).values()
-        elif is_dataclass(found := cast("Any", value)):
-            values += [getattr(found, one.name) for one in fields(found)]
+        elif issubclass(kind, tuple) and len(value) <= _FEW:
+            values += value
+        elif is_dataclass(form := cast("Any", kind)):
+            values += [getattr(value, one.name) for one in fields(form)]
         else:
             return False
         if len(values) > _FEW or characters > _SHORT:
