@@ -144,7 +144,8 @@ async def aggregate_experiments(
         for metric in (metrics or [""])
     ]
     groups = _order(groups, metrics[0] if metrics else "")
-    size = size or (10 if metrics else 20)
+    is_wide = sum(one != "gpu_hours" for one in stats) > len(_BRIEF)
+    size = size or (20 if not metrics else _FEW_ROWS if is_wide else 10)
     shown = groups[get_slice(page, size)]
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(groups)))
     paged = describe_page(whole, page, size, _describe_order(metrics[0] if metrics else ""))

@@ -175,6 +175,10 @@ async def test_many_groups_need_few_columns_and_name_their_next_page(settings: S
         first = await client.call_tool("aggregate_experiments", arguments)
         second = await client.call_tool("aggregate_experiments", {**arguments, "page": 2, "size": 10})
         whole = await client.call_tool("aggregate_experiments", {**arguments, "page": 1, "size": 5})
+        stats = ["mean", "sd", "sem", "min", "median", "max"]
+        wide = await client.call_tool("aggregate_experiments", {**arguments, "stats": stats})
+    assert "6 of 18, best mean of val/acc first; next: page=2 size=6" in text_of(wide)
+    assert count_tokens(text_of(wide)) <= 500
     assert "10 of 18, best mean of val/acc first; next: page=2 size=10" in text_of(first)
     assert count_tokens(text_of(first)) <= 500
     assert "median" not in first.structured_content["data"][0]
