@@ -77,7 +77,7 @@ LONG = {
         {"project": "small", "exp_cuid": "small0", "start": 0, "search": "line 4"},
         ["4 of 4 parts of the log"],
     ),
-    "whats_new": ({"username": "kites-test3", "since": "2024-11-01"}, ["3 of 3 projects"]),
+    "whats_new": ({"username": "kites-test3", "since": "2024-11-01"}, ["3 of 3 projects"] * 2),
 }
 
 
