@@ -10,6 +10,7 @@ from urllib.parse import quote
 from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 from pydantic import BaseModel
 
+from swanlab_mcp.analysis.deciding import Curve
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Picture
@@ -46,6 +47,8 @@ def is_small(answer: ApiResponse[Any]) -> bool:
             values += value.values()
         elif kind in (list, tuple) and len(value) <= _FEW:
             values += value
+        elif kind is Curve:
+            return False
         elif isinstance(value, Verdict):
             # its curves are not written
             values.append(value.judgement.events)
