@@ -49,6 +49,7 @@ def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
             continue
         if role in ("loss", "error") and (shock := find_shock(curve.finite_steps, curve.costs, DEFAULTS, curve.course)):
             is_grave = curve.key in deciding and not roles.is_policy and (curve.is_held_out or not holds)
+            is_grave = is_grave and shock.is_long
             how: Severity = "warning" if is_grave else "info"
             facts = {"before": curve.sign * shock.before, "peak": curve.sign * shock.value}
             event = Event("shock", how, shock.start, "shock", (curve.key,), shock.peak, shock.end, facts)

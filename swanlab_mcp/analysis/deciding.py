@@ -14,6 +14,10 @@ __all__ = ["Curve", "Roles", "assign_roles", "choose_keys", "read_curve"]
 
 _JUDGED = ("loss", "error", "quality", "reward")
 _READ = 40
+# of which held-out metrics, so that the rewards and losses of training are read too
+_READ_HELD_OUT = 30
+_MAIN = {"core", "main", "overall", "primary"}
+_SIDE = {"aux", "auxiliary", "secondary"}
 _HARDWARE: Mapping[str, int] = {"gpu_memory": 8, "gpu_load": 8, "host_memory": 1}
 # the mean comes first, and plain values come before extremes
 _STATISTICS = {"mean": 0, "": 1, "median": 1, "last": 1, "maj": 2}
@@ -93,7 +97,7 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
     kinds = {key: describe_key(key) for key in logged}
     best = _choose_of_families(kinds, _find_sides(logged))
 
-    def rank(key: str) -> tuple[bool, int, int]:
+    def rank(key: str) -> tuple[bool, int, int, int]:
         kind = kinds[key]
         order = (
             0 if kind.role in _JUDGED and kind.split in ("validation", "test")
@@ -103,7 +107,8 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
             else 4 if kind.role not in ("counter", "setting", "time", "speed")
             else 5
         )  # fmt: skip
-        return key not in best, order, len(kind.family)
+        weight = bool(_SIDE.intersection(kind.family)) - bool(_MAIN.intersection(kind.family))
+        return key not in best, order, weight, len(kind.family)
 
     hardware: list[str] = []
     for role, most in _HARDWARE.items():
@@ -114,7 +119,9 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
         # a key with a line break cannot be read in a table and would break its neighbours
         if kinds[key].role not in _HARDWARE and not key.startswith("__swanlab__") and key.isprintable()
     ]
-    chosen = sorted(others, key=rank)[:_READ]
+    ranked = sorted(others, key=rank)
+    late = set([key for key in ranked if rank(key)[:2] == (False, 0)][_READ_HELD_OUT:])
+    chosen = sorted(ranked, key=lambda key: (rank(key)[0], 4 if key in late else rank(key)[1]))[:_READ]
     left = sum(kinds[key].role in (*_JUDGED, "entropy") for key in others if key not in set(chosen))
     return [*chosen, *hardware], left
 
@@ -179,14 +186,14 @@ def assign_roles(curves: Sequence[Curve]) -> Roles:
     families = families or [curve for curve in judged if curve.key in best]
     held_out = [curve for curve in families if sides.get(curve.key) != "train" and _is_result(curve, families)]
     training = [curve for curve in families if curve not in held_out]
-    rewards = _choose_rewards(training, curves)
+    rewards = _choose_rewards(training, curves) or _choose_results(held_out, curves)
     losses = [curve for curve in training if curve.kind.role in ("loss", "error")]
     parts: list[Curve] = []
     for some in (losses, [curve for curve in held_out if curve.kind.role == "loss"]):
         totals = [curve for curve in some if curve.kind.is_total]
         if totals:
             parts += [curve for curve in some if curve not in totals and curve.kind.role == "loss"]
-    held_out = [curve for curve in held_out if curve not in parts]
+    held_out = [curve for curve in held_out if curve not in parts and curve not in rewards]
     training = [curve for curve in training if curve not in parts and curve not in rewards]
     if rewards or any(curve.kind.role == "reward" for curve in held_out):
         # a loss on changing data says little, even on held-out episodes
@@ -235,13 +242,24 @@ def _choose_rewards(training: Sequence[Curve], curves: Sequence[Curve]) -> list[
     Without rewards, scores of a policy decide.
     """
     rewards = [curve for curve in training if curve.kind.role == "reward"]
-    if not rewards and not any(curve.kind.rule == "policy-gradient loss" for curve in curves):
+    if not rewards and not _trains_policy(curves):
         return []
     if not rewards:
         return [curve for curve in training if curve.kind.role == "quality" and _measures_success(curve)]
     shortest = min(len(curve.kind.family) for curve in rewards)
     main = [curve for curve in rewards if len(curve.kind.family) == shortest or curve.kind.is_total]
     return [*main, *(curve for curve in training if curve.kind.role == "quality" and _measures_success(curve))]
+
+
+def _choose_results(held_out: Sequence[Curve], curves: Sequence[Curve]) -> list[Curve]:
+    """Return the success rates of a policy that logs no reward."""
+    if not _trains_policy(curves) or any(curve.kind.role == "reward" for curve in held_out):
+        return []
+    return [curve for curve in held_out if curve.kind.role == "quality" and _measures_success(curve)]
+
+
+def _trains_policy(curves: Sequence[Curve]) -> bool:
+    return any(curve.kind.rule == "policy-gradient loss" for curve in curves)
 
 
 def _measures_success(curve: Curve) -> bool:

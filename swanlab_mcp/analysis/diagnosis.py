@@ -275,14 +275,17 @@ class _Trends:
     def _is_slight(self, curve: Curve, worse: Worsening) -> bool:
         """Return whether other held-out metrics, still good, outweigh a worsening.
 
-        A loss that loses little of its gain is slight if a quality holds; a small relative drop of a quality is slight
-        if the loss holds.
+        A loss that loses little of its gain is slight if a quality holds, and so is a part of the loss if another part
+        holds too. A small relative drop of a quality is slight if the loss holds.
         """
         others = [one for one in self._roles.held_out if (one.kind.role == "loss") != (curve.kind.role == "loss")]
         if not any(self.improves(one) for one in others) or any(map(self.worsens, others)):
             return False
         change = abs(worse.final - worse.best_value) / (abs(worse.best_value) or math.inf)
         if curve.kind.role == "loss":
+            parts = [one for one in self._roles.held_out if one.kind.role == "loss" and one is not curve]
+            if not curve.kind.is_total and any(self.improves(one) and not self.worsens(one) for one in parts):
+                return True
             return max(worse.lost, change) < DEFAULTS.slight_share
         return change < DEFAULTS.worse_share
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -151,6 +152,8 @@ def judge_settings(
     values, so each difference is judged as the largest of all pairs (studentised range, step by step). `baseline`: the
     first was chosen beforehand, so only the number of comparisons counts (Holm's steps with Sidak's inequality).
     """
+    if by == "baseline":
+        thresholds = replace(thresholds, chance_calm=thresholds.baseline_calm)
     pairs = _make_pairs(samples, first, thresholds)
     quantile = get_range_quantile if by == "leader" else get_many_quantile
     # the number of settings in the range, or of comparisons

@@ -52,9 +52,13 @@ def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS
         late = median(values[-max(1, len(values) // 10) :])
         answers = bool(_ANSWERS.intersection(curve.kind.family))
         facts = {"early": early, "late": late}
-        if curve.kind.role == "entropy" and early > 0 and late < early / thresholds.entropy_factor:
-            limit = early / thresholds.entropy_factor
-            below = (place for place in range(len(values)) if max(values[place : place + 5]) < limit)
+        # an entropy loss is the negative entropy
+        sign = -1 if "loss" in curve.kind.family and early < 0 else 1
+        if curve.kind.role == "entropy" and sign * early > max(0, sign * late * thresholds.entropy_factor):
+            limit = sign * early / thresholds.entropy_factor
+            below = (
+                place for place in range(len(values)) if max(sign * one for one in values[place : place + 5]) < limit
+            )
             place = next(below, len(values) - 1)
             found.append(Event("entropy_collapse", "warning", steps[place], "entropy", (curve.key,), facts=facts))
         elif curve.kind.role == "length" and answers and curve.kind.statistic in ("mean", ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -23,13 +24,17 @@ class Spike(NamedTuple):
 
 
 class Shock(NamedTuple):
-    """A rise that took many points to come back: the steps at which it started, peaked and returned."""
+    """A rise that took many points to come back: the steps at which it started, peaked and returned.
+
+    `is_long`: it took 5 % of the series or more.
+    """
 
     start: int
     peak: int
     end: int
     value: float
     before: float
+    is_long: bool
 
 
 def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Spike | None:
@@ -79,13 +84,27 @@ def find_shock(
 ) -> Shock | None:
     """Return the largest rise that came back, if it lost half of the improvement. `costs` must be finite.
 
-    It must exceed the noise, last for several levels, and be back near the best level at the end.
+    It must exceed the noise, last for several points, and be back near the best level at the end. Levels flatten a
+    short rise, so their medians and, in a long series, finer medians are searched too.
     """
     if len(costs) < thresholds.shock_points:
         return None
+    scaled = to_scale(costs, thresholds)
     if course is None:
-        course = outline(to_scale(costs, thresholds), thresholds)
-    levels = course.levels
+        course = outline(scaled, thresholds)
+    shock = _find_hump(steps, costs, course, course.levels, thresholds) or _find_hump(
+        steps, costs, course, course.medians, thresholds
+    )
+    if shock or len(costs) <= thresholds.fine_levels:
+        return shock
+    fine = outline(scaled, replace(thresholds, levels=thresholds.fine_levels))
+    return _find_hump(steps, costs, fine, fine.medians, thresholds)
+
+
+def _find_hump(
+    steps: Sequence[int], costs: Sequence[float], course: Outline, levels: Sequence[float], thresholds: Thresholds
+) -> Shock | None:
+    """Return the largest rise of the levels that came back."""
     settled = max(1, int(thresholds.spike_settling * len(levels)))
     lowest = levels[0]
     best: tuple[float, int, int] | None = None
@@ -103,17 +122,19 @@ def find_shock(
     end = next((place for place in range(peak, len(levels)) if levels[place] <= back), None)
     if (
         end is None
-        or gained <= 0
+        or gained <= thresholds.learned_sigmas * course.scatter
         or height <= thresholds.spike_recovered * gained
         or height <= thresholds.spike_sigmas * course.scatter
     ):
         return None
     start = max(place for place in range(trough, peak) if levels[place] <= back)
-    if end - start < thresholds.smoothing:
-        return None
     width = course.width
+    is_long = (end - start) * thresholds.levels >= thresholds.smoothing * len(levels)
+    # a shorter rise is a spike
+    if not is_long and (end - start - 1) * width <= thresholds.spike_neighbours:
+        return None
     stretch = range(start * width, min(len(costs), (end + 1) * width))
     top = max(stretch, key=lambda place: costs[place])
     before = median(costs[max(0, (trough - 1) * width) : (trough + 1) * width + 1])
-    last = min(len(steps) - 1, end * width)
-    return Shock(steps[min(len(steps) - 1, (start + 1) * width)], steps[top], steps[last], costs[top], before)
+    first, last = min(len(steps) - 1, (start + 1) * width), min(len(steps) - 1, end * width)
+    return Shock(steps[first], steps[top], steps[last], costs[top], before, is_long)

@@ -13,6 +13,7 @@ class Thresholds:
 
     # a series in blocks
     levels: int = 100
+    fine_levels: int = 1000
     smoothing: int = 5
     fewest_points: int = 12
     few_points: int = 5
@@ -36,6 +37,7 @@ class Thresholds:
     worse_drift: float = 1.6
     few_drift: float = 2.5
     sure_drift: float = 3.2
+    quick_drift: float = 5.0
     slight_share: float = 0.15
     worse_order: float = 0.9
     worse_trend: float = 5.0
@@ -85,8 +87,9 @@ class Thresholds:
     short_share: float = 0.5
     significance: float = 0.05
     power: float = 0.8
-    # the variance of 2, 3 or 5 repeats is raised by 4, 1 or 0.25 times itself
+    # the variance of 2, 3 or 5 repeats is raised by 4, 1 or 0.25 times itself; a noisy baseline affects all comparisons
     chance_calm: float = 4.0
+    baseline_calm: float = 5.0
     noisy_doubt: float = 1e-6
     most_repeats: int = 20
     strong_association: float = 0.8

@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 
-# beyond scatter; never back after a calm fall; the last quarter and a trend; the order of few points; since the start
-WorseningRule = Literal["scatter", "stays", "trend", "order", "start"]
+# beyond scatter; the same, by a quick rise; never back after a calm fall; last quarter and trend; order; start
+WorseningRule = Literal["scatter", "quick", "stays", "trend", "order", "start"]
 
 
 class Worsening(NamedTuple):
@@ -111,18 +111,12 @@ def find_worsening(
     doubt = 1 if drop >= rise else thresholds.worse_doubt
     fitted = fit_rising(after)
     left = measure_left(after, fitted)
-    if rise <= doubt * thresholds.worse_drift * measure_drift(course.medians, len(after)):
+    rule = _find_evidence(course, rise, doubt, left, thresholds)
+    if rule is None:
         return None
-    stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
-    if stands_out:
-        rule: WorseningRule = "scatter"
-    elif _stays_above(course, doubt, thresholds):
-        rule = "stays"
-    elif _rises_surely(course.medians, lowest, doubt, thresholds):
-        rule = "trend"
-    else:
-        return None
-    limit = best + max(thresholds.onset_share * rise, min(rise / 2, thresholds.onset_sigmas * course.scatter))
+    # an explosion leaves the noise long before it is a share of its own height
+    sigmas = thresholds.onset_sigmas if rise <= drop else thresholds.learned_sigmas
+    limit = best + max(thresholds.onset_share * min(rise, drop), min(rise / 2, sigmas * course.scatter))
     # from a rising fit through the levels, because it excludes the noise
     onset = lowest + max((place for place, fit in enumerate(fitted) if fit <= limit), default=0)
     lowest_cost = min(costs)
@@ -230,6 +224,35 @@ def _count_orders(values: Sequence[float]) -> int:
             for total in range(min(falls, length * (length - 1) // 2) + 1)
         ]
     return sum(counts[: falls + 1])
+
+
+def _find_evidence(
+    course: Outline, rise: float, doubt: float, left: float, thresholds: Thresholds
+) -> WorseningRule | None:
+    """Return the rule by which the rise from the best level to the last is more than noise, even if that lasts."""
+    steps = measure_steps(course.medians)
+    is_sure = _rises_surely(course.medians, course.lowest, doubt, thresholds)
+    stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
+    # the order of the levels already speaks against noise that does not last
+    lasting = exclude_short_noise(steps) if is_sure else steps
+    if rise <= doubt * thresholds.worse_drift * compute_drift(lasting, len(course.medians) - course.lowest):
+        # if the rise was quick, noise could only drift for that time
+        drift = compute_drift(steps, _measure_rise(course), thresholds.smoothing - 1)
+        return "quick" if stands_out and rise > thresholds.quick_drift * drift else None
+    if stands_out:
+        return "scatter"
+    if _stays_above(course, doubt, thresholds):
+        return "stays"
+    return "trend" if is_sure else None
+
+
+def _measure_rise(course: Outline) -> int:
+    """Return how many levels the rise from the best level to the last took, without its first and last tenth."""
+    rise = course.final - course.best
+    after = course.levels[course.lowest :]
+    end = next(place for place, level in enumerate(after) if level >= course.final - rise / 10)
+    start = max(place for place, level in enumerate(after[: end + 1]) if level <= course.best + rise / 10)
+    return max(1, end - start)
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:

@@ -210,6 +210,14 @@ _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
         scatter=DEFAULTS.worse_scatter,
         drift=DEFAULTS.worse_drift,
     ),
+    "worse_quick": lambda share: say(
+        "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x its scatter, {drift:g} drifts of "
+        "lasting noise in the time of its rise",
+        share=share,
+        sigmas=DEFAULTS.worse_sigmas,
+        scatter=DEFAULTS.worse_scatter,
+        drift=DEFAULTS.quick_drift,
+    ),
     "worse_stays": lambda share: say(
         "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x the scatter before, {drift:g} "
         "drifts of lasting noise, and never back",
@@ -263,10 +271,10 @@ _RULES: Mapping[str, Callable[[], str]] = {
     "length": lambda: say("> {factor:g}x the median of its first half", factor=DEFAULTS.length_factor),
     "clipped": lambda: say("median of the last quarter >= {share:.0%}", share=DEFAULTS.clipped_share),
     "shock": lambda: say(
-        "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} levels or more, then back",
+        "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} points or more, then back",
         share=DEFAULTS.spike_recovered,
         sigmas=DEFAULTS.spike_sigmas,
-        count=DEFAULTS.smoothing,
+        count=DEFAULTS.spike_neighbours,
     ),
     "spike": lambda: say("excess > {sigmas:g} robust sigmas", sigmas=DEFAULTS.spike_sigmas),
     "plateau": lambda: say("gain < {share:.0%} of the whole", share=DEFAULTS.plateau_share),

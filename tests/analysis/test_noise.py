@@ -104,6 +104,18 @@ def test_equal_settings_rarely_get_a_real_difference(kind: str, is_paired: bool,
     assert against_baseline <= 0.096 * rankings
 
 
+@pytest.mark.exhaustive
+def test_noisy_baseline_seldom_differs_from_equal_settings() -> None:
+    source = random.Random(13)
+    rankings = 20_000
+    false = 0
+    for _ in range(rankings):
+        values = [[source.gauss(0, 1 if number else 6) for _ in range(3)] for number in range(20)]
+        judged = judge_settings([Sample(one) for one in values], 0, by="baseline")
+        false += any(one and one.verdict == "different" for one in judged)
+    assert false <= 0.05 * rankings
+
+
 @pytest.mark.parametrize("settings", [5, 50])
 def test_five_seeds_detect_a_gap_of_four_deviations(settings: int) -> None:
     source = random.Random(12)

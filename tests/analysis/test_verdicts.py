@@ -74,6 +74,15 @@ def test_validation_metrics_are_read_first_among_hundreds_of_keys() -> None:
     assert len(keys) <= 40
 
 
+def test_many_validation_sets_leave_room_for_the_main_results_and_training() -> None:
+    logged = [f"val-aux/set{number}/reward/mean@8" for number in range(60)]
+    logged += [f"eval/task{number}_acc" for number in range(60)]
+    logged += ["val-core/openai/gsm8k/acc/mean@1", "critic/rewards/mean", "actor/entropy", "actor/grad_norm"]
+    keys, left = choose_keys(logged)
+    assert set(logged[120:]) <= set(keys)
+    assert (len(keys), left) == (40, 84)
+
+
 @pytest.mark.parametrize(("rises", "kinds"), [([0.5, 0.6, 0.7, 0.8, 0.9], ["overfitting"]), ([0.5, 0.6, 0.4, 0.8], [])])
 def test_few_evaluations_get_cautious_verdicts(rises: list[float], kinds: list[str]) -> None:
     train = [2 * math.exp(-place / 30) + 0.1 for place in range(120)]
@@ -264,6 +273,85 @@ def test_rise_that_recovers_is_a_shock() -> None:
     assert (shock.severity, 145 <= shock.step <= 155, 150 <= (shock.peak or 0) < 190) == ("warning", True, True)
     assert shock.end
     assert 185 <= shock.end <= 200
+
+
+@pytest.mark.parametrize(
+    ("size", "length", "severity"), [(400, 15, "warning"), (2000, 15, "info"), (8000, 100, "info")]
+)
+@pytest.mark.parametrize("fades", [False, True])
+def test_short_rise_that_recovers_is_a_shock(size: int, length: int, severity: str, *, fades: bool) -> None:
+    start = size // 2
+    loss = [5 * math.exp(-8 * place / size) + 1 + (place * 7 % 5) / 100 for place in range(size)]
+    for place in range(start, start + (3 * length if fades else length)):
+        loss[place] += 4 * (math.exp(-(place - start) / length) if fades else 1)
+    (shock,) = [event for event in judge_values(train__loss=loss).events if event.kind == "shock"]
+    assert shock.severity == ("warning" if fades and size == 400 else severity)
+    assert (abs(shock.step - start) <= size / 100, start <= (shock.peak or 0) < start + length) == (True, True)
+    assert 0 < (shock.end or 0) - start <= 2 * length + size / 100
+
+
+@pytest.mark.parametrize("top", [100, 1e9])
+@pytest.mark.parametrize("growth", [0.003, 0.01, 0.03])
+def test_onset_of_an_exponential_explosion_is_where_it_leaves_the_noise(top: float, growth: float) -> None:
+    for seed, size in enumerate((400, 2000, 8000)):
+        source = random.Random(seed)
+        loss = [0.5 + 3 * math.exp(-8 * place / size) + source.gauss(0, 0.03) for place in range(size)]
+        # at 70 % the explosion is twice the noise
+        loss = [
+            value + min(top, 0.06 * math.exp(min(600, (place / size - 0.7) / growth)))
+            for place, value in enumerate(loss)
+        ]
+        (event,) = [event for event in judge_values(train__loss=loss).events if event.kind == "divergence"]
+        assert 0.68 - growth <= event.step / size <= 0.71 + 3 * growth
+
+
+def test_noisy_validation_loss_that_rises_for_long_is_overfitting() -> None:
+    found = 0
+    for seed in range(20):
+        noise = walk(seed, 60, 0.0)
+        bottom = [
+            1.8 - 0.9 * (1 - (1 - place / 21) ** 2) if place < 21 else 0.9 + (place - 21) / 78 for place in range(60)
+        ]
+        train = [1.8 * math.exp(-place / 60) + 0.1 for place in range(300)]
+        values = [value + 0.07 * off for value, off in zip(bottom, noise, strict=True)]
+        curves = [read_curve("train/loss", range(300), train), read_curve("val/loss", range(0, 300, 5), values)]
+        found += find_kinds(judge(curves)) == {"overfitting"}
+    assert found >= 18
+
+
+def test_quick_fall_of_a_win_rate_for_good_is_a_collapse() -> None:
+    for seed in range(10):
+        noise = walk(seed, 60, 0.0)
+        rate = [0.3 + 0.6 / (1 + math.exp(4 - place / 3)) - 0.7 * min(1, max(0, place - 30) / 6) for place in range(60)]
+        rate = [value + 0.025 * off for value, off in zip(rate, noise, strict=True)]
+        assert find_kinds(judge_values(eval__win_rate=rate)) in ({"worsening"}, {"collapse"})
+
+
+def test_part_of_a_held_out_loss_is_outweighed_by_the_other_part_and_a_quality() -> None:
+    fall = [1.2 * math.exp(-place / 20) + 0.9 for place in range(80)]
+    part = [1.2 - place / 60 if place < 30 else 0.7 + (place - 30) / 400 for place in range(80)]
+    quality = [0.5 / (1 + math.exp((30 - place) / 8)) for place in range(80)]
+    for rising, kinds in ((quality, set[str]()), (quality[::-1], {"worsening"})):
+        metrics = {"val__box_loss": fall, "val__dfl_loss": part, "metrics__mAP50": rising}
+        assert find_kinds(judge_values(**metrics)) == kinds
+
+
+def test_success_rate_in_noise_never_learned_whatever_its_split() -> None:
+    source = random.Random(5)
+    rate = [max(0.0, 0.02 + source.gauss(0, 0.015)) for _ in range(100)]
+    curves = {
+        "train__actor_loss": [-place / 5 for place in range(100)],
+        "train__critic_loss": [1 / (place + 1) for place in range(100)],
+    }
+    assert find_kinds(judge_values(eval__success_rate=rate, **curves)) == {"never_learned"}
+
+
+def test_entropy_loss_that_rises_to_zero_is_an_entropy_collapse() -> None:
+    reward = [place / 100 + (place % 3) / 50 for place in range(100)]
+    entropy = [1.38 * math.exp(-place / 15) for place in range(100)]
+    for key, sign in (("train__entropy_loss", -1), ("train__entropy", 1)):
+        curves = {key: [sign * one for one in entropy], "rollout__ep_rew_mean": reward}
+        assert find_kinds(judge_values(**curves)) == {"entropy_collapse"}
 
 
 def test_loss_that_stays_level_to_the_end_is_a_plateau() -> None:

@@ -118,7 +118,7 @@ NEVER_ONE = {
     "first {name}; {count} of {total} points, finite again later",
     "first {name}; {count} of {total} points, to the end",
     "median load {load:.3g} % of {count} samples",
-    "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} levels or more, then back",
+    "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} points or more, then back",
     "{count:.0f} days",
     "{count} experiments are named {name!r}.",
     "{count} experiments are too many to compare; at most {most} at once.",
