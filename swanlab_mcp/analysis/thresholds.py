@@ -89,7 +89,7 @@ class Thresholds:
     power: float = 0.8
     # the variance of 2, 3 or 5 repeats is raised by 4, 1 or 0.25 times itself; a noisy baseline affects all comparisons
     chance_calm: float = 4.0
-    baseline_calm: float = 5.0
+    baseline_calm: float = 6.0
     noisy_doubt: float = 1e-6
     most_repeats: int = 20
     strong_association: float = 0.8

@@ -108,7 +108,9 @@ def find_worsening(
     if len(after) <= thresholds.smoothing or rise <= thresholds.worse_share * drop:
         return None
     # a rise larger than the earlier improvement may be slow noise
-    doubt = 1 if drop >= rise else thresholds.worse_doubt
+    doubt = 1.0 if drop >= rise else thresholds.worse_doubt
+    if drop < rise < doubt * drop and _rises_surely(course.medians, lowest, 1.0, thresholds):
+        doubt = rise / drop
     fitted = fit_rising(after)
     left = measure_left(after, fitted)
     rule = _find_evidence(course, rise, doubt, left, thresholds)
