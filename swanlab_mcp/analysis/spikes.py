@@ -92,9 +92,10 @@ def find_shock(
     scaled = to_scale(costs, thresholds)
     if course is None:
         course = outline(scaled, thresholds)
-    shock = _find_hump(steps, costs, course, course.levels, thresholds) or _find_hump(
-        steps, costs, course, course.medians, thresholds
-    )
+    shock = _find_hump(steps, costs, course, course.levels, thresholds)
+    # medians of single values are as noisy as these
+    if shock is None and course.width > 1:
+        shock = _find_hump(steps, costs, course, course.medians, thresholds)
     if shock or len(costs) <= thresholds.fine_levels:
         return shock
     fine = outline(scaled, replace(thresholds, levels=thresholds.fine_levels))
@@ -130,6 +131,8 @@ def _find_hump(
     start = max(place for place in range(trough, peak) if levels[place] <= back)
     width = course.width
     is_long = (end - start) * thresholds.levels >= thresholds.smoothing * len(levels)
+    if levels is course.medians and start < settled:
+        return None
     # a shorter rise is a spike
     if not is_long and (end - start - 1) * width <= thresholds.spike_neighbours:
         return None

@@ -17,8 +17,8 @@ ROWS = {
     "never_learned": "flat_points 1 2 4 learned_sigmas quick_sigmas few_points learned_drift learned_trend "
     "learned_sigmas sure_drift flat_share% trained_accuracy%",
     "the same, held out": "flat_points trained_accuracy% 0",
-    "overfitting": "worse_share% worse_drift quick_drift worse_sigmas worse_scatter stays_sigmas stays_scatter worse_order% "
-    "worse_trend worse_share% worse_order% quick_drift",
+    "overfitting": "worse_share% worse_drift quick_drift worse_sigmas worse_scatter stays_sigmas stays_scatter "
+    "worse_order% worse_trend worse_share% worse_order% quick_drift",
     "the same, 5 to 11 points": "few_points 11 few_significance% few_drift",
     "collapse": "collapse_share%",
     "unstable": "unstable_points unstable_share% worse_sigmas sure_drift",
@@ -26,7 +26,7 @@ ROWS = {
     "entropy_collapse": "flat_points 1 entropy_factor",
     "length_explosion": "flat_points length_factor",
     "all_clipped": "flat_points clipped_share%",
-    "shock": "shock_points spike_sigmas spike_neighbours fine_levels",
+    "shock": "shock_points spike_sigmas spike_neighbours 2 fine_levels",
     "spike": "spike_sigmas",
     "plateau": "plateau_length% plateau_share%",
     "not_judged": "fewest_points learned_drift 4 learned_trend",
