@@ -53,7 +53,10 @@ class Met(NamedTuple):
 
 
 def parse_condition(text: str) -> Condition | None:
-    """Return what a text such as "finished", "step:1000" or "val/acc >= 0.9" means; None if it has another form."""
+    """Return what a text such as "finished", "step:1000" or "val/acc >= 0.9" means; None if it has another form.
+
+    "step >= 1000" means the step, because trainers that log their step as a metric reach both at the same time.
+    """
     plain = text.strip().casefold()
     if plain in PLAIN:
         return Condition(text, plain)
@@ -64,9 +67,12 @@ def parse_condition(text: str) -> Condition | None:
     if not found:
         return None
     try:
-        return Condition(text, "metric", found["key"], found["op"], float(found["value"]))
+        key, op, value = found["key"], found["op"], float(found["value"])
     except ValueError:
         return None
+    if key.casefold() == "step" and op.startswith(">"):
+        return Condition(text, "step", value=value if op == ">=" else math.floor(value) + 1)
+    return Condition(text, "metric", key, op, value)
 
 
 def find_met(

@@ -118,7 +118,13 @@ async def test_deleted_project_ends_the_wait_with_an_error(settings: Settings, s
 
 @pytest.mark.parametrize(
     ("until", "cuids"),
-    [("val/loss < 0.2", {"first", "second"}), ("step:9", {"first", "second"}), ("val/loss>0.9", {"first", "second"})],
+    [
+        ("val/loss < 0.2", {"first", "second"}),
+        ("step:9", {"first", "second"}),
+        ("step >= 9", {"first", "second"}),
+        ("step > 8", {"first", "second"}),
+        ("val/loss>0.9", {"first", "second"}),
+    ],
 )
 async def test_reached_value_or_step_ends_the_wait(settings: Settings, until: str, cuids: set[str]) -> None:
     rows, _ = await ask(settings, until=until)
