@@ -134,7 +134,7 @@ class OfflineClient:
         filters: Sequence[Filter],  # noqa: ARG002 the caller applies them
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
-        known: Sequence[Experiment] = (),  # noqa: ARG002 nothing is sent
+        known: Sequence[Experiment] = (),  # noqa: ARG002 the cloud saves requests by it
     ) -> ApiResponse[Narrowed]:
         def narrow(found: _Found, *, work: Work) -> tuple[Narrowed, list[str]]:
             chosen, notes = keys, found.notes
@@ -153,7 +153,7 @@ class OfflineClient:
         _, (narrowed, notes) = await find_and_answer(partial(self._find_project, ref), narrow)
         return ApiResponse(data=narrowed, notes=notes)
 
-    async def list_members(self, ref: ProjectRef, condition: Filter) -> None:  # noqa: ARG002 never recorded
+    async def list_members(self, ref: ProjectRef, condition: Filter) -> None:  # noqa: ARG002 run files record no pins
         return None
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
@@ -392,7 +392,7 @@ async def _note_some(
     wanted = set(cuids)
     chosen = [one for one in ordered if one.cuid in wanted]
 
-    def note(*, work: Work | None = None) -> list[str]:  # noqa: ARG001 short
+    def note(*, work: Work | None = None) -> list[str]:  # noqa: ARG001 run_in_thread passes it
         return [*note_each(chosen, about, states), *note_shared_ids([one.group for one in chosen])]
 
     # the evidence for open runs is in files

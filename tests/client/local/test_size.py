@@ -363,7 +363,7 @@ async def test_listing_does_not_resume_a_stopped_read(large: Path, monkeypatch: 
 async def test_concurrent_questions_share_a_thread_but_not_an_error_or_a_cancellation() -> None:
     calls: list[list[int]] = []
 
-    def answer(questions: list[int], *, work: Work) -> list[int | NotFound]:  # noqa: ARG001 short
+    def answer(questions: list[int], *, work: Work) -> list[int | NotFound]:  # noqa: ARG001 Batch passes it
         calls.append(list(questions))
         return [NotFound("odd") if question % 2 else question for question in questions]
 
