@@ -1,1 +1,1 @@
-"""Pure functions over series and configs; no input, no output, no MCP."""
+"""Pure functions over series and configs, without I/O or MCP."""

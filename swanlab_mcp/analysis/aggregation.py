@@ -13,7 +13,7 @@ __all__ = ["Statistics", "compute_statistics"]
 
 
 class Statistics(NamedTuple):
-    """The statistics of finite values: `sd` divides by n - 1, `sem` is sd / sqrt(n); both are `None` below 2 values."""
+    """Statistics of finite values: `sd` divides by n - 1, `sem` is sd / sqrt(n), and both are `None` below 2 values."""
 
     n: int
     mean: float | None = None
@@ -25,7 +25,7 @@ class Statistics(NamedTuple):
 
 
 def compute_statistics(values: Sequence[float]) -> Statistics:
-    """Return the statistics of finite values; with no values, only n = 0."""
+    """Return the statistics of the finite values, or only n = 0 if there are none."""
     count = len(values)
     if not count:
         return Statistics(0)

@@ -1,4 +1,4 @@
-"""Shorten values for display and keep different values different."""
+"""Shorten values for display without making different values look the same."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 
 
 def align_values(values: Sequence[Any], width: int) -> list[Any]:
-    """Return the values shortened to about `width` characters each; different values stay different.
+    """Shorten each value to about `width` characters while keeping different values distinct.
 
-    Long texts are cut to the part in which they start to differ. Numbers are rounded as far as they remain distinct.
+    Long texts are cut to the part where they start to differ. Numbers are rounded only as far as they stay distinct.
     """
     exact = [_write(value) for value in values]
     shown = [_show(value, text, width) for value, text in zip(values, exact, strict=True)]
@@ -52,7 +52,7 @@ def _show(value: Any, text: str, width: int) -> Any:
 
 
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
-    """Return the positions of values that look the same but are not all equal."""
+    """Return the positions of values that look the same although they differ."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(shown):
         groups.setdefault(_write(one), []).append(place)
@@ -61,7 +61,7 @@ def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
 
 def _count_shared(texts: Sequence[str]) -> int:
     """Return the length of the prefix that all texts share."""
-    # the prefix that the smallest and the largest text share is common to all
+    # the prefix shared by the first and last text in sort order is common to all
     first, last = min(texts), max(texts)
     for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:

@@ -1,4 +1,4 @@
-"""The mean curve of a group of repeats and its band, and the limits of an axis that a few extreme points do not set."""
+"""Compute the mean curve and band of a group of repeats, and axis limits that ignore a few extreme points."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["UNLIKE", "Band", "Spread", "choose_limits", "list_calm", "measure_ba
 
 Spread = Literal["sd", "minmax"]
 
-UNLIKE = 100  # a curve this many times smaller than another is a flat line
+UNLIKE = 100  # a curve looks like a flat line next to a curve this many times larger
 _MOST_PLACES = 1000
-_SHARE = 0.02  # of the points on each side may lie outside the limits
-_BEFORE = 0.1  # of the values of an exploding curve are like those of the others
-_WORTH = 2  # limits are cut only if this makes the other points this many times as high
+_SHARE = 0.02  # up to this share of the points on each side may lie outside the limits
+_BEFORE = 0.1  # an exploding curve has at least this share of its values in the range of the other curves
+_WORTH = 2  # extreme points are cut off only if the rest then fills this many times as much of the axis
 
 
 class Band(NamedTuple):
-    """Mean, lower and upper bound, and number of curves at each place of the x axis."""
+    """The mean, lower bound, upper bound and number of curves at each x value."""
 
     xs: list[float]
     means: list[float]
@@ -30,10 +30,10 @@ class Band(NamedTuple):
 
 
 def measure_band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], spread: Spread = "sd") -> Band:
-    """Return the mean of the curves and its band, at the places of all curves.
+    """Return the mean of the curves and its band at the x values of all curves.
 
-    Between its finite points a curve is a straight line; before its first and after its last, it does not count. `sd`
-    is the sample standard deviation, 0 for a single curve. Each curve's places must increase.
+    Curves are interpolated linearly between their finite points; outside them, a curve does not count. `sd` is the
+    sample standard deviation, which is 0 for a single curve. The x values of each curve must increase.
     """
     finite = [_keep_finite(xs, ys) for xs, ys in curves]
     places = sorted({x for xs, _ in finite for x in xs})
@@ -54,9 +54,10 @@ def measure_band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], spre
 
 
 def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[float, float]:
-    """Return the smallest and largest value to show: without the most extreme points, if they would squash the others.
+    """Return the smallest and largest value to show on an axis.
 
-    The limits always include `kept`, such as the last and best values. Without finite values, return 0 and 1.
+    The most extreme points are cut off if they would squash the others. The limits always include the values in `kept`,
+    such as the last and best values. Without finite values, return 0 and 1.
     """
     ordered = sorted(value for value in values if math.isfinite(value))
     if not ordered:
@@ -67,17 +68,17 @@ def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[
     low, high = min([inner[0], *wanted]), max([inner[-1], *wanted])
     if ordered[-1] - ordered[0] < _WORTH * (high - low) or low == high:
         return ordered[0], ordered[-1]
-    # the points next to the others are not extreme
+    # points close to the inner range are not extreme
     reach = (high - low) / 10
     return ordered[bisect_left(ordered, low - reach)], ordered[bisect_right(ordered, high + reach) - 1]
 
 
 def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
-    """Return the places of the curves that do not explode.
+    """Return the indices of the curves that do not explode.
 
-    A curve explodes if its limits are UNLIKE times as far apart as those of the usual curve, but at least half of its
-    finite values lie between the limits of the others. `worse` is 1 if large values are bad, -1 if small ones are: then
-    curves that leave the others on that side explode, too, even if most do.
+    A curve explodes if its limits are UNLIKE times as far apart as those of the usual curve, although at least half of
+    its finite values lie between the limits of the other curves. `worse` is 1 if large values are bad and -1 if small
+    values are bad. Curves that leave the others on the bad side then also explode, even if most curves do.
     """
     finite = [[value for value in curve if math.isfinite(value)] for curve in curves]
     limits = [choose_limits(curve, curve[-1:]) for curve in finite]
@@ -97,7 +98,7 @@ def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
 def _keep_outside(
     curves: Sequence[Sequence[float]], limits: Sequence[tuple[float, float]], calm: Sequence[int], share: float
 ) -> list[int]:
-    """Return the places that are calm or have less than this share of their values between the limits of the calm."""
+    """Return the indices of the calm curves, and of curves with less than `share` of their values in the calm range."""
     if not calm:
         return [*range(len(curves))]
     low, high = min(limits[place][0] for place in calm), max(limits[place][1] for place in calm)

@@ -25,15 +25,15 @@ __all__ = [
 
 LIKELY_LOSSES = ("loss", "train/loss", "train_loss", "training_loss", "loss/train", "train/loss_epoch")
 _LOSSES = 3
-# a single norm may be infinite: mixed precision then skips the step
+# a single norm may be infinite, because mixed precision then skips the step
 _LAST_NORMS = 2
 
 
 def choose_training_losses(keys: Sequence[str]) -> list[str]:
-    """Return the keys that show whether a training broke.
+    """Choose the keys that show whether a training run broke.
 
-    These are up to 3 losses that must fall, short names first, up to 3 other losses and a gradient norm, which are only
-    checked for NaN, and a reward: with a reward, a loss may rise although the policy improves.
+    These are up to 3 losses that should fall (short names first), up to 3 other losses, a gradient norm and a reward.
+    The other losses and the norm are only checked for NaN. With a reward, a loss may rise although the policy improves.
     """
     kinds = {key: describe_key(key) for key in sorted(keys, key=len)}
     losses = [
@@ -50,22 +50,22 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
 
 
 def choose_for_points(losses: Sequence[str]) -> list[str]:
-    """Return the losses whose points are read of every run; those of others only if their summary raises doubts."""
+    """Choose the losses whose points are always read; the points of other losses are read only if in doubt."""
     kinds = {key: describe_key(key) for key in losses}
     main = [key for key, kind in kinds.items() if kind.must_improve and kind.role in ("loss", "error")]
     return main or [key for key, kind in kinds.items() if kind.role != "gradient_norm"]
 
 
-# a ranking checks thousands of runs by the same keys
+# cached, because a ranking checks thousands of runs with the same keys
 @lru_cache(64)
 def _leave_out_rewards(*keys: str) -> tuple[str, ...]:
-    """Return the keys to check for NaN; a reward counts only if it is first: without a finished episode it is NaN."""
+    """Return the keys to check for NaN, except for rewards after the first key: they are NaN until an episode ends."""
     return keys[:1] + tuple(key for key in keys[1:] if describe_key(key).role != "reward")
 
 
 @lru_cache(64)
 def _choose_falling(*keys: str) -> frozenset[str]:
-    """Return the losses that should never rise for good; none if a reward decides."""
+    """Return the losses that should never rise for good, or none of them if there is a reward."""
     kinds = {key: describe_key(key) for key in keys}
     is_policy = any(kind.role == "reward" for kind in kinds.values())
     return frozenset(key for key, kind in kinds.items() if kind.must_improve and not is_policy)
@@ -73,13 +73,13 @@ def _choose_falling(*keys: str) -> frozenset[str]:
 
 @lru_cache(64)
 def _watch(keys: tuple[str, ...], losses: tuple[str, ...]) -> Sequence[tuple[str, bool, bool]]:
-    """Return the keys to check in summaries, whether each is a gradient norm, and whether it is a falling loss."""
+    """Return the keys to check in summaries, each with whether it is a gradient norm and whether it must fall."""
     falling = _choose_falling(*keys, *losses).intersection(losses)
     return [(key, describe_key(key).role == "gradient_norm", key in falling) for key in _leave_out_rewards(*keys)]
 
 
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
-    """Return how a run broke according to its summaries: its last value, or any value, is NaN or infinite."""
+    """Return the breakage that a run's summary shows: a NaN or infinite value, last or earlier."""
     for key, is_norm, _ in _watch(tuple(keys), ()):
         one = summary.get(key)
         if one is None or is_norm:
@@ -94,12 +94,12 @@ def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | 
 def find_doubtful(
     keys: Sequence[str], summaries: Sequence[Summary], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> list[int]:
-    """Return the places of summaries that report a breakage, or that require reading points.
+    """Return the indices of the summaries that show a breakage or that leave doubt.
 
-    Points are required if a mean is not finite, or if a loss ends far above its minimum. One pass, because a ranking
-    checks thousands.
+    In doubt, the points must be read: a mean is not finite, or a loss ends far above its minimum. A single pass checks
+    both, because a ranking has thousands of runs.
     """
-    # the last value may lie below the final level by chance; noise is at most a fifth of a divergence
+    # by chance the last value may lie below the final level; noise is at most a fifth of a divergence
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
     watched, is_finite = _watch(tuple(keys), tuple(losses)), math.isfinite
     found: list[int] = []
@@ -111,7 +111,7 @@ def find_doubtful(
             last = one.value
             is_odd = last is not None and not is_finite(last)
             if not is_norm:
-                # a sum, and with it the mean, is finite only if every value is
+                # the mean is finite only if every value is
                 is_odd = is_odd or one.non_finite or (one.avg is not None and not is_finite(one.avg))
             low = one.min if is_falling else None
             if is_odd or (low is not None and last is not None and last - low.value > share * abs(low.value)):
@@ -123,7 +123,7 @@ def find_doubtful(
 def find_breakage(
     metric: str, series: Mapping[str, Points], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> Breakage | None:
-    """Return how a run broke, in the ranked metric or in one of its training losses."""
+    """Return how a run broke, according to the ranked metric or one of its training losses."""
     keys = list(dict.fromkeys([metric, *losses]))
     for key in _leave_out_rewards(*keys):
         points = series.get(key, Points())
@@ -141,7 +141,7 @@ def find_breakage(
 
 
 def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
-    """Return the place of the first value that is NaN or infinite, with `to_end` only if no finite value follows."""
+    """Return the index of the first NaN or infinite value; with `to_end`, only if no finite value follows."""
     if to_end:
         first = next((place + 1 for place in range(len(values) - 1, -1, -1) if math.isfinite(values[place])), 0)
         return first if 0 < first <= len(values) - _LAST_NORMS else None
@@ -149,7 +149,7 @@ def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
 
 
 def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | None:
-    """Return the step after which a loss rose for good by half of its earlier fall, or `None`."""
+    """Return the step after which a loss rose for good by at least half of its earlier fall, or `None`."""
     values = points.values
     if len(values) < thresholds.fewest_points:
         return None

@@ -1,4 +1,4 @@
-"""Parse recorded errors: the error line, its source line, and the kind of trouble."""
+"""Parse recorded errors into the error line, its source line and the kind of failure."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _RANK = re.compile(r"^\[?rank\s?\d+\]?:\s?", re.IGNORECASE)
 _FRAME = re.compile(r'\s*File "([^"]{1,400})", line (\d{1,7}), in (.{1,200})')
 _ERROR = re.compile(r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Warning|Timeout|Iteration)\b(?::|$|\s)")
 _TRACEBACK = "Traceback (most recent call last)"
-# the number of log lines that may follow a fatal error: a CUDA hint has three
+# at most this many log lines may follow a fatal error, because a CUDA hint has three
 _CLOSING = 3
 _END = 10
 _TOOL = re.compile(r"\s*(?:swanlab|wandb):")
-# match only the exact forms of fatal errors: ordinary logs also mention time limits, memory and workers
+# only the exact wording of fatal errors, because ordinary logs also mention time limits, memory and workers
 _TROUBLE = re.compile(
     r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Timeout|Iteration)(?:$|:(?!\s*-?\.?\d))"
     r"|^KeyboardInterrupt\b"
@@ -49,7 +49,7 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 
-# the memory that ran out, and why; the first match counts, so specific patterns come first
+# which memory ran out and why; the first match counts, so specific patterns come first
 _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
     (
         r"can't allocate memory|cannot allocate memory|^MemoryError|std::bad_alloc",
@@ -109,9 +109,9 @@ _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
 
 
 class ErrorText(NamedTuple):
-    """An error line, the innermost frames of its traceback (the last frame raised it), and the lines after it.
+    """An error line, with the innermost frames of its traceback; the last frame raised the error.
 
-    `later` counts the log lines after an error that was probably handled, because the log continues; otherwise it is 0.
+    If the log continues, the error was probably handled, and `later` counts the log lines after it; otherwise it is 0.
     """
 
     line: str
@@ -120,7 +120,7 @@ class ErrorText(NamedTuple):
 
 
 def find_error(lines: Sequence[str]) -> ErrorText | None:
-    """Return the error of the last traceback, or a fatal line near the end of the log, or `None`.
+    """Return the error from the last traceback, or a fatal line near the end of the log, or `None`.
 
     If the log continues after the traceback, a fatal line at the end takes precedence. Process prefixes such as
     [rank0]: and colours are ignored.
@@ -141,7 +141,7 @@ def find_error(lines: Sequence[str]) -> ErrorText | None:
 
 
 def _find_traceback(plain: Sequence[str]) -> tuple[ErrorText, int] | None:
-    """Return the error of the last traceback and the index of its last line."""
+    """Return the error from the last traceback, and the index of its last line."""
     starts = [place for place, line in enumerate(plain) if _TRACEBACK in line or _FRAME.match(line)]
     begin = next((place for place in reversed(starts) if _TRACEBACK in plain[place]), starts[0] if starts else None)
     if begin is None:
@@ -167,7 +167,7 @@ def _find_end(plain: Sequence[str]) -> ErrorText | None:
 
 
 def name_cause(error: str) -> Trouble:
-    """Return the kind of trouble for an error line, or "" if it is unknown."""
+    """Return the kind of failure for an error line, or "" if it is unknown."""
     for pattern, _, name in _CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return name
@@ -175,7 +175,7 @@ def name_cause(error: str) -> Trouble:
 
 
 def find_lacking_memory(error: str) -> Memory:
-    """Return which memory ran out according to an error line, or "" if the line does not say."""
+    """Return which memory ran out, or "" if the error line does not say."""
     for pattern, memory, _ in _CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return memory
@@ -183,17 +183,17 @@ def find_lacking_memory(error: str) -> Memory:
 
 
 def normalise_error(error: str) -> str:
-    """Return an error line without the parts that differ between runs: numbers and quoted text."""
+    """Remove the numbers and quoted texts from an error line, because they differ between runs."""
     return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", error)).strip()
 
 
 def find_first_traceback(lines: Sequence[str]) -> int | None:
-    """Return the line at which the first traceback starts: its header, or a frame if the SDK omitted the header."""
+    """Return the index of the first traceback's header, or of its first frame if the SDK omitted the header."""
     return next((place for place, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
 
 
 def _choose_frames(frames: Sequence[str]) -> list[str]:
-    """Return the innermost frames, including the last frame outside libraries."""
+    """Return the innermost frames, including the last frame that is not in a library."""
     kept = list(frames[-_FRAMES:])
     own = [frame for frame in frames if "site-packages" not in frame and "dist-packages" not in frame]
     return kept if not own or own[-1] in kept else [own[-1], *kept[1:]]

@@ -1,4 +1,4 @@
-"""Conditions to wait for, and which experiments meet them."""
+"""Parse the conditions to wait for, and find the experiments that meet them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _METRIC = re.compile(r"\s*(?P<key>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<value>[-+]?[0-9
 
 
 class Condition(NamedTuple):
-    """`text` as it was given; `kind` is finished, crashed, non_finite, stalled, any_new, step or metric.
+    """A condition to wait for, with the original `text`.
 
-    `value` of a stall is the number of usual intervals, or 0 for the rule that all verdicts use.
+    `kind` is finished, crashed, non_finite, stalled, any_new, step or metric. For a stall, `value` is the number of
+    usual intervals without a point, or 0 for the rule that all verdicts use.
     """
 
     text: str
@@ -39,9 +40,10 @@ class Condition(NamedTuple):
 
 
 class Met(NamedTuple):
-    """An experiment that meets a condition; `key`, `value` and `step` of the metric that decided, if one did.
+    """An experiment that meets a condition.
 
-    `silent` is the time since the last point of a stalled experiment, in seconds.
+    `key`, `value` and `step` describe the metric that met it, if any. `silent` is the time in seconds since the last
+    point of a stalled experiment.
     """
 
     condition: Condition
@@ -53,9 +55,10 @@ class Met(NamedTuple):
 
 
 def parse_condition(text: str) -> Condition | None:
-    """Return what a text such as "finished", "step:1000" or "val/acc >= 0.9" means; None if it has another form.
+    """Parse a text such as "finished", "step:1000" or "val/acc >= 0.9"; return `None` for any other form.
 
-    "step >= 1000" means the step, because trainers that log their step as a metric reach both at the same time.
+    "step >= 1000" refers to the step even if a metric has that name, because trainers that log their step as a metric
+    reach both at the same time.
     """
     plain = text.strip().casefold()
     if plain in PLAIN:
@@ -78,10 +81,10 @@ def parse_condition(text: str) -> Condition | None:
 def find_met(
     condition: Condition, experiment: Experiment, summary: Mapping[str, MetricSummary], newest: int
 ) -> Met | None:
-    """Return how an experiment meets a condition; an experiment created after `newest` (Unix milliseconds) is new.
+    """Return how an experiment meets a condition, or `None`.
 
-    Values are those of the last step, or the extreme ones where the summary has them. A stall needs the times of
-    points, so it is not found here.
+    An experiment created after `newest` (Unix milliseconds) is new. Metrics are compared by their extreme value, if the
+    summary has it, and by their last value. Stalls are not checked here, because they need the times of points.
     """
     if condition.kind in _STATES:
         return Met(condition, experiment) if experiment.state in _STATES[condition.kind] else None

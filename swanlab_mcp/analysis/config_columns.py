@@ -1,4 +1,4 @@
-"""Choose the config keys that deserve a column in a list of experiments."""
+"""Choose which config keys to show as columns in a list of experiments."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _LONGEST = 200
 
 
 class ConfigColumns(NamedTuple):
-    """The dotted keys to show, most informative first, and the keys left out.
+    """The dotted keys to show, most informative first, and the keys that are left out.
 
-    `varying` counts the other keys that differ; `further` names the first few. `constant` counts the equal keys.
+    Of the omitted keys, `varying` counts those that differ, `further` names the first few of these, and `constant`
+    counts those that are the same in every config.
     """
 
     shown: tuple[str, ...]
@@ -29,9 +30,9 @@ class ConfigColumns(NamedTuple):
 
 
 def choose_columns(configs: Sequence[Any], most: int = MOST_COLUMNS) -> ConfigColumns:
-    """Return the keys in which configs differ, most informative first (find_varying), without long texts.
+    """Choose at most `most` keys in which the configs differ, most informative first; skip keys with long texts.
 
-    If there are at most `most` keys and no long texts, all are returned; for a single config, its `most` most
+    If the configs have at most `most` keys and no long texts, choose all keys. For a single config, choose its most
     informative keys.
     """
     flat = [flatten(config) for config in configs]
@@ -46,12 +47,12 @@ def choose_columns(configs: Sequence[Any], most: int = MOST_COLUMNS) -> ConfigCo
 
 
 def list_keys(configs: Sequence[Any]) -> list[str]:
-    """Return the distinct dotted keys of all configs."""
+    """Return the dotted keys of all configs without duplicates."""
     return list(dict.fromkeys(key for config in configs for key in flatten(config)))
 
 
 def pick_in_order(config: Any, keys: Sequence[str]) -> Any:
-    """Return the part of a nested config that these dotted keys name (pick_keys), in their order."""
+    """Return the part of a nested config that the dotted keys name, in the order of the keys (see pick_keys)."""
     if not isinstance(config, Mapping):
         return config
     picked: dict[Any, Any] = {}
@@ -69,15 +70,15 @@ def _merge(target: dict[Any, Any], part: Mapping[Any, Any]) -> None:
         if isinstance(known, dict) and isinstance(value, Mapping):
             _merge(cast("dict[Any, Any]", known), cast("Mapping[Any, Any]", value))
         else:
-            # the config itself must not change
+            # copied, because merging must not change the config itself
             target[key] = deepcopy(value)
 
 
 def pick_keys(config: Any, keys: Collection[str], prefix: str = "") -> Any:
-    """Return the part of a nested config that these dotted keys name; a key includes everything below it.
+    """Return the part of a nested config that the dotted keys name; a key includes everything below it.
 
-    A key that contains a dot may be quoted (a."b.c"). It must be quoted if it differs from the nested key of the same
-    spelling.
+    A key that itself contains a dot may be quoted (a."b.c"). The quotes are required if a nested key with the same
+    spelling has another value.
     """
     if not isinstance(config, Mapping):
         return config
@@ -98,7 +99,7 @@ def pick_keys(config: Any, keys: Collection[str], prefix: str = "") -> Any:
 
 
 def _spell(key: str, prefix: str, leaves: Collection[str]) -> list[str]:
-    """Return the paths by which users may name a key."""
+    """Return the spellings by which users may refer to a key."""
     before = f"{prefix}." if prefix else ""
     if "." not in key:
         return [before + key]

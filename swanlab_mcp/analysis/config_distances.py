@@ -1,4 +1,4 @@
-"""Measure distances between configs with scaled numbers, categories, and renamed or nested keys."""
+"""Measure distances between configs with numbers, categories, and renamed or nested keys."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from swanlab_mcp.analysis.setting_names import AMBIGUOUS, LOGARITHM, NEUTRAL, si
 
 __all__ = ["DECADE", "ConfigSpace", "Difference", "Untried", "build_space", "list_unknown", "measure_distances"]
 
-DECADE = 10  # positive numbers that span more than this vary on a logarithmic scale
+DECADE = 10  # positive numbers that span more than this factor use a logarithmic scale
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
 _SWITCHES = ("true", "false")
 _OFF = (None, False, 0, "", "none", "off")
-# of an optimizer, a scheduler or a layer: torch.optim.AdamW, adamw_torch_fused
+# parts of the names of optimizers, schedulers and layers, as in torch.optim.AdamW and adamw_torch_fused
 _IMPLEMENTATION = re.compile(
     r"^(?:torch|tensorflow|tf|keras|optax|flax|paddle|transformers|mindspore)\.(?:\w+\.)*(?=[A-Z]\w*$)"
     r"|(?<=[a-z])_(?:torch(?:_fused)?|hf)$"
 )
 _RARE = 0.2  # share of the configs
-# a name with one of these is not the setting that the same name without it means: dropout_keep_prob
+# these words change the meaning of a name: dropout_keep_prob is not dropout_prob
 _REVERSING = frozenset({"keep", "kept", "retain", "not", "no", "non", "without", "inv", "inverse", "complement"})
 
 
 class Difference(NamedTuple):
-    """A setting in which two configs differ: both values (`None` if missing) and their distance."""
+    """A setting in which two configs differ, with both values (`None` if missing) and their distance."""
 
     key: str
     first: Any
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
 
 
 class Untried(NamedTuple):
-    """A setting whose value no other config has: the tried values, or the smallest and largest number."""
+    """A setting whose value no other config has, with the values of the others, or the smallest and largest number."""
 
     key: str
     value: Any
@@ -51,9 +51,9 @@ class Untried(NamedTuple):
 class ConfigSpace(NamedTuple):
     """The settings of many configs under common names, with the scale of each setting.
 
-    `scales`: for numbers, whether the scale is logarithmic, and the standard deviation. `keys`: the configs' most
-    frequent own name for each setting; `usual`: the value that most configs record, by that name. `rows`: values by
-    common name.
+    `rows` contains the values of each config by common name. `scales` says for each numeric setting whether its scale
+    is logarithmic, and gives its standard deviation. `keys` contains the name that most configs use for each setting,
+    and `usual` the value that most configs record, by that name.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -68,7 +68,7 @@ class ConfigSpace(NamedTuple):
     def get_differences(self, one: int, two: int, *, only_first: bool = False) -> list[Difference]:
         """Return the settings in which two configs differ, most distant first.
 
-        With `only_first`, only settings of the first config count: use it if that config is incomplete.
+        With `only_first`, only settings in the first config count; use it if that config is incomplete.
         """
         found: list[Difference] = []
         for name, scale in self.scales.items():
@@ -82,14 +82,14 @@ class ConfigSpace(NamedTuple):
         return sorted(found, key=lambda difference: -difference.distance)
 
     def measure(self, one: int, two: int, *, only_first: bool = False) -> float:
-        """Return the mean squared distance over all varying settings; with `only_first`, over the first config's."""
+        """Return the mean squared distance over all varying settings, or with `only_first`, over the first config's."""
         first, second = self.rows[one], self.rows[two]
         names = [name for name in self.scales if name in first or not only_first]
         total = sum(_measure(first.get(name), second.get(name), self.scales[name]) ** 2 for name in names)
         return total / max(1, len(names))
 
     def find_untried(self) -> list[Untried]:
-        """Return the first config's values that no other config has: numbers outside the range, and other values."""
+        """Return the first config's values that no other config has, such as numbers outside the others' range."""
         found: list[Untried] = []
         for name, value in self.rows[0].items():
             others = {freeze(other): other for row in self.rows[1:] if (other := row.get(name)) is not None}
@@ -107,7 +107,7 @@ class ConfigSpace(NamedTuple):
     def is_near_duplicate(self, one: int, two: int, *, only_first: bool = False) -> bool:
         """Return whether all settings are equal, apart from nearly equal numbers.
 
-        A missing setting may be off, or have the value that most configs record, which is probably its default.
+        A missing setting counts as off, or as the value that most configs record, which is probably its default.
         """
         return all(
             self._may_be_default(each.key, each.second if each.first is None else each.first)
@@ -124,7 +124,7 @@ class ConfigSpace(NamedTuple):
 
 
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
-    """Map nested or flat configs to common names, without seeds, paths, notes and results."""
+    """Convert nested or flat configs to common names, without seeds, paths, notes and results."""
     flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
     names = _name_settings(flat)
     rows: list[dict[str, Any]] = []
@@ -151,12 +151,12 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
 
 
 def list_unknown(space: ConfigSpace) -> list[str]:
-    """Return the settings recorded only in the first config."""
+    """Return the settings that only the first config records."""
     return [space.keys[name] for name in space.rows[0] if not any(name in row for row in space.rows[1:])]
 
 
 def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
-    """Return the mean squared distance of each pair over all varying settings, or `None` if no setting varies."""
+    """Return the mean squared distance between each pair of configs, or `None` if no setting varies."""
     space = build_space(configs)
     if not space.scales:
         return None
@@ -168,9 +168,9 @@ def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return one name for all keys of a setting.
+    """Map all keys for the same setting to one common name.
 
-    Of keys that occur together in one config, only the most frequent one keeps the common name.
+    If a config contains several of these keys, only the most frequent key gets the common name.
     """
     used = Counter(key for config in configs for key in config)
     common = {key: simplify_key(key) for key in used}
@@ -189,13 +189,13 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[str]]) -> dict[str, str]:
     """Map rare names of settings to the names that other configs use for them.
 
-    No config has both names, nearly all other configs have the frequent name, and no second frequent name qualifies.
-    The rare name's texts must occur under the frequent name. Its numbers must lie within the range there, and the names
-    must be related, because numbers of different settings often agree.
+    A rare name is replaced if no config has both names, nearly all other configs have the frequent name, and no other
+    frequent name qualifies. Its texts must occur under the frequent name. Its numbers must lie within the range of the
+    frequent name, and the two names must be related, because numbers of different settings often agree.
     """
     places = {name: {place for place, row in enumerate(rows) if name in row} for name in used}
     most = max(1, _RARE * len(rows))
-    # few, while configs may have thousands of rare names
+    # frequent names are few, while configs may have thousands of rare names
     frequent = {name: held for name, held in places.items() if len(held) >= (1 - _RARE) * (len(rows) - most)}
     found: dict[str, str] = {}
     for other, held in places.items():
@@ -223,7 +223,7 @@ def _are_related(keys: Collection[str], others: Collection[str]) -> bool:
 
 
 def _list_words(keys: Collection[str]) -> set[str]:
-    """Return the words of the last parts of keys that say which setting they mean."""
+    """Return the words that say which setting the keys mean, from the last part of each key."""
     return {word for key in keys for word in split_key(key.rsplit(".", 1)[-1])} - NEUTRAL
 
 
@@ -257,9 +257,9 @@ def _undo_logarithm(key: str, value: Any) -> Any:
 
 
 def _read_number(value: Any) -> Any:
-    """Return the number or boolean in a text, as recorded from command lines; other texts are compared without case.
+    """Normalise a value: convert texts from command lines to numbers or booleans, and other texts to lower case.
 
-    A list of one value is that value, and a class of a library is its name: [0.1], torch.optim.AdamW.
+    A list with a single value becomes that value ([0.1]), and a library class becomes its name (torch.optim.AdamW).
     """
     if isinstance(value, list):
         values = cast("list[Any]", value)
@@ -277,19 +277,19 @@ def _read_number(value: Any) -> Any:
 
 
 def _are_notes(values: Sequence[Any]) -> bool:
-    """Return whether more than 4 texts all differ: names or notes, which do not affect training."""
+    """Return whether there are more than 4 texts and all differ, because such names or notes do not affect training."""
     return len(values) > 4 and all(isinstance(value, str) for value in values) and len(set(values)) == len(values)
 
 
 def _find_usual(values: Sequence[Any], count: int) -> list[Any]:
-    """Return the value that more than half of `count` configs record, if there is one."""
+    """Return the value that more than half of `count` configs record, or `None`."""
     frozen = [freeze(value) for value in values]
     frequent, times = Counter(frozen).most_common(1)[0]
     return [values[frozen.index(frequent)]] if times > count / 2 else []
 
 
 def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
-    """Return whether numbers vary on a logarithmic scale, with their deviation on it; `None` if all are equal."""
+    """Return whether numbers need a logarithmic scale and their deviation on their scale; `None` if all are equal."""
     if len({freeze(value) for value in values}) < 2 and len(values) == count:
         return None
     if not all(_is_number(value) for value in values):
@@ -300,7 +300,7 @@ def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
 
 
 def _measure(first: Any, second: Any, scale: tuple[bool, float]) -> float:
-    """Return the distance of two values: in deviations for numbers, 0 or 1 for others, 1 if a value is missing."""
+    """Return the distance between two values: in deviations for numbers, 0 or 1 for others, 1 if one is missing."""
     is_log, deviation = scale
     if first is None and second is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""What a search over settings has tried: the values of each key, and the neighbours of the best setting."""
+"""Summarise what a search over settings has tried: the values of each key, and the neighbours of the best setting."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from swanlab_mcp.analysis.differences import find_varying, freeze, is_setting
 __all__ = ["Coverage", "Tried", "measure_coverage"]
 
 _MOST_KEYS = 12
-_FEWEST = 3  # values, of which the largest or smallest says that the best value may lie beyond
+_FEWEST = 3  # with at least this many values, a best value at either end suggests trying values beyond it
 _ABSENT = object()
 
 
 class Tried(NamedTuple):
-    """A key with its values, sorted, and how many runs had each; `end` is set if the best value is the last on a side.
+    """A key with its sorted values, the number of runs with each value, and the value of the best run.
 
-    `twins` are keys that differ in the same runs, so that their effects cannot be separated.
+    `end` is set if the best value is the smallest or largest. `twins` are keys that vary in the same way, so their
+    effects cannot be separated.
     """
 
     key: str
@@ -29,7 +30,10 @@ class Tried(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """The keys that vary, the combinations of their values, and untried changes of one value of the best setting."""
+    """The keys that vary, how many combinations of their values were tried, and the untried neighbours of the best.
+
+    A neighbour changes a single value of the best setting.
+    """
 
     tried: Sequence[Tried]
     combinations: int
@@ -38,12 +42,12 @@ class Coverage(NamedTuple):
 
 
 def measure_coverage(configs: Sequence[Mapping[str, Any]], best: int) -> Coverage:
-    """Return what the configs tried, seen from the config at `best`; keys that it lacks are ignored."""
+    """Return what the configs tried, relative to the config at index `best`; keys that it lacks are ignored."""
     varying = [key for key in find_varying(configs) if is_setting(key) and key in configs[best]]
     codes = {key: [freeze(config.get(key, _ABSENT)) for config in configs] for key in varying}
     twins: dict[tuple[int, ...], list[str]] = {}
     for key in varying:
-        # a value in each run is a note, or a number that the settings determine
+        # a key with a new value in each run is a note, or follows from other settings
         if 1 < len(set(codes[key])) <= max(_FEWEST, len(configs) // 2):
             numbers = {code: number for number, code in enumerate(dict.fromkeys(codes[key]))}
             twins.setdefault(tuple(numbers[code] for code in codes[key]), []).append(key)
@@ -79,10 +83,10 @@ def _describe(configs: Sequence[Mapping[str, Any]], names: Sequence[str], best: 
     own = configs[best][key]
     end: Literal["", "smallest", "largest"] = ""
     if numeric and len(codes) >= _FEWEST:
-        end = {codes[0]: "smallest", codes[-1]: "largest"}.get(freeze(own), "")  # pyright: ignore[reportAssignmentType] one of the two words
+        end = {codes[0]: "smallest", codes[-1]: "largest"}.get(freeze(own), "")  # pyright: ignore[reportAssignmentType] one of the two literals
     return Tried(key, [values[code] for code in codes], [counts[code] for code in codes], own, end, names[1:])
 
 
 def _determines(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether each value of the first key occurs with a single value of the other."""
+    """Return whether each value of the first key occurs with only one value of the other key."""
     return len(set(zip(one, other, strict=True))) == len(set(one))

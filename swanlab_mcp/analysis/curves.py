@@ -1,4 +1,4 @@
-"""Summarise a series as at most a hundred robust levels with an estimate of its noise."""
+"""Summarise a series as at most a hundred robust levels, and estimate its noise."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SIGMA = 1.4826  # standard deviations of a normal distribution per median absolu
 class Outline(NamedTuple):
     """A smoothed series: `levels` are rolling medians of `medians`.
 
-    Each median covers `width` values; level i starts at value i x width. `scatter` is the noise of a median before the
-    rolling, `noise` that of a single value. Both are standard deviations, estimated from second differences because
-    slopes and outliers do not disturb these.
+    Each median covers `width` values, so level i starts at value i x width. `scatter` is the noise of a median, `noise`
+    the noise of a single value. Both are standard deviations, estimated from second differences, which slopes and
+    outliers hardly affect.
     """
 
     levels: list[float]
@@ -39,13 +39,13 @@ class Outline(NamedTuple):
 
     @property
     def lowest(self) -> int:
-        """The last level that equals the best."""
+        """The index of the last level that equals the best level."""
         return len(self.levels) - 1 - self.levels[::-1].index(self.best)
 
 
 def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
     """Return the points with finite values."""
-    # a finite sum means finite values; huge values may overflow, and then only the slow path is taken
+    # a finite sum means that all values are finite; if huge values overflow, the slower path below handles them
     if math.isfinite(sum(values)):
         return steps, values
     places = [place for place, value in enumerate(values) if math.isfinite(value)]
@@ -59,19 +59,19 @@ def is_wide(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> bool:
 
 
 def to_scale(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Sequence[float]:
-    """Return the values on the scale on which they are judged: logarithms if they are wide."""
+    """Return the values on the scale of the analysis: logarithms if they span many decades."""
     return list(map(math.log10, values)) if is_wide(values, thresholds) else values
 
 
 def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outline:
-    """Return the outline of finite values in order of their steps; it needs at least one value."""
+    """Return the outline of finite values in step order; at least one value is required."""
     size = len(values)
     width = -(-size // thresholds.levels)
     medians = [median(values[start : start + width]) for start in range(0, size, width)]
     if len(medians) > 1 and size % width and size % width < width / 2:
-        medians.pop()  # the last part has too few values for a comparable level
+        medians.pop()  # the last part has too few values for a comparable median
     scatter = _estimate_noise(medians)
-    # part of the values suffices to estimate their noise
+    # a part of the values is enough to estimate the noise
     stretch = (
         values
         if size <= 5000

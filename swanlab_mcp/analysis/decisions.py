@@ -1,4 +1,4 @@
-"""Decide from a comparison with the baseline whether to keep a setting."""
+"""Decide whether to keep a setting after comparing it with the baseline."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Decision = Literal["keep", "discard", "run more seeds", "cannot tell"]
 
 
 def decide(judged: Judgement, sign: int) -> Decision:
-    """Return what a judgement against the baseline implies; `sign` makes the better value the smaller one.
+    """Return what a comparison with the baseline implies; `sign` is -1 if larger values are better, else 1.
 
-    A difference too small for the affordable number of repeats is no reason to change the baseline.
+    If the difference is too small for a reasonable number of repeats to show, discard the setting.
     """
     if judged.verdict == "different":
         return "keep" if judged.difference * sign < 0 else "discard"
@@ -27,5 +27,5 @@ def decide(judged: Judgement, sign: int) -> Decision:
 
 
 def decide_apart(reason: Reason) -> Decision:
-    """Return what the reason implies for which a setting has no rank: a broken run is no candidate."""
+    """Return what to do with a setting that has no rank: discard it if its run broke."""
     return "discard" if reason.kind in ("broken", "non-finite") else "cannot tell"

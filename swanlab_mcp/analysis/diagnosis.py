@@ -1,4 +1,4 @@
-"""Judge an experiment by all its curves: what happened, how severe it is, and which metrics show it."""
+"""Diagnose an experiment from all its curves: what happened, how severe it is, and which metrics show it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Health = Literal["healthy", "warning", "problem", "not_judged"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The events in order of their steps, and the overall verdict.
+    """The events in step order, and the overall verdict.
 
-    `judged` lists the deciding keys, `too_few` the keys with too few points for a verdict and their point counts,
-    `doubtful` the rewards whose gain may be noise that lasts.
+    `judged` lists the keys that decided. `too_few` lists the keys with too few points for a verdict, with their number
+    of points. `doubtful` lists the rewards whose gain may be slow noise.
     """
 
     health: Health
@@ -45,7 +45,7 @@ class Judgement:
 
 
 def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) -> Judgement:
-    """Return what the curves of an experiment show; `now` is in Unix milliseconds, for running experiments."""
+    """Diagnose an experiment from its curves; a running experiment needs `now` in Unix milliseconds."""
     curves = [curve for curve in curves if curve.steps]
     roles = assign_roles(curves)
     trends = _Trends(roles, curves)
@@ -73,7 +73,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
     severities = {event.severity for event in merged}
     doubtful = [] if severities - {"info"} else [curve.key for curve in roles.rewards if trends.is_doubtful(curve)]
     merged += [Event("not_judged", "info", 0, "slow_noise", (key,)) for key in doubtful]
-    # a GAN may log only its balanced adversaries
+    # a GAN may log only the losses of its two networks, which balance each other
     adversaries = [curve for curve in curves if curve.kind.role == "adversary" and not curve.is_constant]
     sure = [curve for curve in roles.deciding if len(curve.costs) >= DEFAULTS.fewest_points]
     undecided = bool(doubtful) and len(doubtful) == len(sure)
@@ -137,14 +137,14 @@ class _Trends:
         return any(map(self.improves, held_out)) and not any(map(self.worsens, held_out))
 
     def is_doubtful(self, curve: Curve) -> bool:
-        """Return whether noise that lasts could explain the gain of a curve that has no clear trend."""
+        """Return whether slow noise could explain the gain of a curve without a clear trend."""
         if len(curve.costs) < DEFAULTS.fewest_points or not self.improves(curve):
             return False
         course = curve.course
         gain = max(course.first, course.levels[0]) - course.best
         middle = course.levels[0] / 2 + course.best / 2
         half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
-        # if half of the gain was quick, noise could only drift for that time
+        # if half of the gain was quick, noise had only that time to drift
         limits = (
             DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)),
             2 * DEFAULTS.learned_drift * measure_drift(course.medians, half),
@@ -170,7 +170,7 @@ class _Trends:
         return found
 
     def list_too_few(self, curves: Sequence[Curve]) -> list[tuple[str, int]]:
-        """Return the deciding and held-out metrics with too few points for a verdict, and their point counts."""
+        """Return the deciding and held-out metrics with too few points for a verdict, with their numbers of points."""
         deciding = {curve.key: curve for curve in self._roles.deciding}
         single = [
             curve
@@ -186,7 +186,7 @@ class _Trends:
         return found
 
     def _find_never_learned(self) -> list[Event]:
-        """Return an event if no deciding curve improved: rewards, else training losses, else all deciding curves."""
+        """Return events if nothing was learned, judged by rewards, else by training losses, else by all curves."""
         roles = self._roles
         losses = [curve for curve in roles.training if curve.kind.role in ("loss", "error")]
         rewards = [*roles.rewards, *(curve for curve in roles.held_out if curve.kind.role == "reward")]
@@ -207,10 +207,10 @@ class _Trends:
         ]
 
     def _find_no_generalisation(self) -> list[Event]:
-        """Return events if training improved and no held-out metric improved on its start.
+        """Return events if training improved but no held-out metric improved on its start.
 
-        A quality that is never distinguishable from 0 and a constant quality or error were not learned. Of other
-        metrics it is a warning if training halved its loss.
+        A constant metric, or a quality that is never distinguishable from 0, was not learned, which is a problem. For
+        other metrics, the event is a warning, and only if training halved its loss.
         """
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
@@ -273,10 +273,11 @@ class _Trends:
         return [replace(event, facts={**event.facts, **more})]
 
     def _is_slight(self, curve: Curve, worse: Worsening) -> bool:
-        """Return whether other held-out metrics, still good, outweigh a worsening.
+        """Return whether other held-out metrics outweigh a worsening.
 
-        A loss that loses little of its gain is slight if a quality holds, and so is a part of the loss if another part
-        holds too. A small relative drop of a quality is slight if the loss holds.
+        All other held-out metrics of the other kind (loss or quality) must still be good. A worsening of a loss is then
+        slight if it is small, or if it is only a part of the loss and another part is still good. A worsening of a
+        quality is slight if its relative drop is small.
         """
         others = [one for one in self._roles.held_out if (one.kind.role == "loss") != (curve.kind.role == "loss")]
         if not any(self.improves(one) for one in others) or any(map(self.worsens, others)):
@@ -296,8 +297,8 @@ class _Trends:
         if curve.kind.role in ("loss", "error"):
             outvoted = [one for one in self._roles.held_out if self.improves(one) and not self.worsens(one)]
         else:
-            # the training objective is a loss; a quality on the same data follows it, so a quality that does not is
-            # other data
+            # training minimises a loss, and a quality on the same data follows it; a quality that does not follow it
+            # was measured on other data
             is_named = curve.kind.split != "" or bool(self._roles.held_out)
             outvoted = [one for one in self._roles.training if one.kind.role == "loss" and self.improves(one)]
             outvoted = [one for one in outvoted if is_named and not self.worsens(one)]
@@ -306,7 +307,7 @@ class _Trends:
 
 
 def _compare_training(pair: Curve, worse: Worsening) -> tuple[float, float, float]:
-    """Return the training level at the held-out metric's best, at the end, and the noise between the two."""
+    """Return the training level at the held-out metric's best step, the level at the end, and the noise."""
     before = [cost for step, cost in zip(pair.finite_steps, pair.costs, strict=True) if step <= worse.best_step]
     level = median(before[-DEFAULTS.smoothing :]) if before else pair.costs[0]
     final = median(pair.costs[-DEFAULTS.smoothing :])
@@ -329,7 +330,7 @@ def _describe(
 
 
 def _starts_good(curve: Curve) -> bool:
-    """Return whether an accuracy was high from the start: the model was already trained."""
+    """Return whether an accuracy was high from the start, as for a pretrained model."""
     if curve.kind.role != "quality" or curve.kind.direction != "max" or not curve.costs:
         return False
     return -curve.course.levels[0] >= DEFAULTS.trained_accuracy and -min(curve.costs) <= 1
@@ -356,7 +357,7 @@ def _describe_rise(curve: Curve) -> Event:
 
 
 def _starts_worse(curve: Curve) -> bool:
-    """Return whether almost all values are better than the first: a likely gain, although not beyond doubt."""
+    """Return whether almost all values are better than the first values, which makes a gain likely but not certain."""
     if len(curve.costs) < DEFAULTS.fewest_points:
         return False
     first, later = curve.costs[: DEFAULTS.smoothing // 2 + 1], curve.costs[DEFAULTS.smoothing // 2 + 1 :]
@@ -364,7 +365,7 @@ def _starts_worse(curve: Curve) -> bool:
 
 
 def _stays_at_zero(curve: Curve) -> bool:
-    """Return whether the noise of a quality hides that it differs from 0 at all."""
+    """Return whether a quality is so noisy that it cannot be distinguished from 0."""
     if curve.kind.role != "quality" or curve.sign > 0 or len(curve.costs) < DEFAULTS.flat_points:
         return False
     return max(0.0, -curve.course.best) <= DEFAULTS.zero_sigmas * curve.course.noise
@@ -373,7 +374,7 @@ def _stays_at_zero(curve: Curve) -> bool:
 def _describe_flat(curve: Curve, rule: str = "never_learned") -> Event:
     course = outline(curve.costs)
     classes = find_chance_classes(course.final) if curve.kind.role == "loss" and course.final > 0 else None
-    # a chance level that the curve passed through is a coincidence
+    # if the curve passed through the chance level, the match is a coincidence
     classes = classes if classes and classes == find_chance_classes(course.best) else None
     facts = {
         "first": curve.sign * curve.costs[0],
@@ -385,7 +386,7 @@ def _describe_flat(curve: Curve, rule: str = "never_learned") -> Event:
 
 
 def _merge(events: Sequence[Event]) -> list[Event]:
-    """Merge events of the same kind and step into a single event with several keys."""
+    """Merge events of the same kind at the same step into a single event with several keys."""
     found: dict[tuple[str, int], Event] = {}
     order: tuple[Severity, ...] = ("problem", "warning", "info")
     for event in sorted(events, key=lambda event: order.index(event.severity)):

@@ -1,4 +1,4 @@
-"""Compare configs: which keys differ, which make repeats of a setting, and which are associated with a result."""
+"""Compare configs: find the keys that differ, that identify a setting, and that are associated with a result."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = [
     "rank_values",
 ]
 
-# of the groups of an association, the means of the largest are given
+# an association lists the means of at most this many groups, largest first
 MOST_GROUPS = 4
 _LARGEST = 1e300
 _SCALARS = frozenset({int, float, bool, type(None)})
 _SEEDS = frozenset({"seed", "seeds", "rng"})
 _FOLDS = frozenset({"fold", "folds", "kfold", "cv", "replicate", "replica", "trial"})
-# an amount is a setting: "cv.n_splits", "num_trials"
+# a count is a setting, as in "cv.n_splits" or "num_trials"
 _AMOUNTS = frozenset(
     {"n", "num", "nums", "number", "count", "total", "max", "min", "size", "type", "method", "strategy"}
 )
@@ -51,9 +51,9 @@ _PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"
 
 
 class Association(NamedTuple):
-    """The strength of the association between a config key and a result, from 0 to 1, over `n` experiments.
+    """The association between a config key and a result over `n` experiments; its strength is between 0 and 1.
 
-    `text` holds the signed rank correlation, or the means of the largest of `groups` groups.
+    `text` shows the signed rank correlation, or the means of the largest groups out of `groups`.
     """
 
     key: str
@@ -65,9 +65,9 @@ class Association(NamedTuple):
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a config's leaves by dotted key.
+    """Flatten a nested config into a dict with dotted keys.
 
-    A key that contains a dot is quoted (a."b.c") if it differs from the nested key of the same spelling.
+    A key that itself contains a dot is quoted (a."b.c") if a nested key with the same spelling has another value.
     """
     flat: dict[str, Any] = {}
     dotted: list[tuple[str, Any]] = []
@@ -97,7 +97,10 @@ def _count_leaves(value: Any) -> int:
 
 
 def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> dict[str, Any]:
-    """Return the leaves of a dotted key in quotes, and those of nested keys with the same spelling."""
+    """Return the leaves below a quoted key, and the leaves of nested keys with the same spelling.
+
+    Return an empty dict if the quotes are not needed.
+    """
     others: dict[str, Any] = {}
     for name, other in config.items():
         if "." not in str(name):
@@ -112,7 +115,7 @@ def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> d
 
 @lru_cache(4096)
 def is_seed(key: str) -> bool:
-    """Return whether a config key only seeds random numbers, or selects a fold or the index of a repeat."""
+    """Return whether a config key is a random seed, a fold number or the index of a repeat."""
     words = split_words(key)
     joined = "_".join(words)
     if _SEEDS.intersection(words) or "random_state" in joined:
@@ -123,7 +126,7 @@ def is_seed(key: str) -> bool:
 
 @lru_cache(4096)
 def is_result(key: str) -> bool:
-    """Return whether a config key holds a result, such as best_val_acc or best_epoch."""
+    """Return whether a config key is a result, such as best_val_acc or best_epoch."""
     words = split_words(key)
     measured = describe_key(key).direction or {"epoch", "step"}.intersection(words)
     return bool(_OUTCOMES.intersection(words) and measured)
@@ -131,7 +134,7 @@ def is_result(key: str) -> bool:
 
 @lru_cache(4096)
 def is_setting(key: str) -> bool:
-    """Return whether a config key affects training: no seeds, results or output paths."""
+    """Return whether a config key is a setting of the training, not a seed, result, date or output path."""
     words = split_words(key)
     if is_seed(key) or is_result(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
         return False
@@ -139,23 +142,23 @@ def is_setting(key: str) -> bool:
 
 
 def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys whose value differs or is missing in some configs.
+    """Return the keys whose values differ between configs, or that some configs lack.
 
-    Settings come first: usual names of settings, then keys whose values repeat, then keys that differ in the most
-    configs. Records of a run (hosts, times, paths, counts of parameters, notes) follow the other settings.
+    Well-known settings come first, then keys whose values repeat, then keys with the most distinct values. Facts about
+    a run, such as its host, time, paths, parameter count or notes, come after the settings.
     """
     return _order_varying(configs, _list_keys(configs))
 
 
 def order_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a single config: usual names of settings first, seeds, results and records last."""
+    """Return the keys of a config, with well-known settings first and seeds, results and run records last."""
     return sorted(
         config, key=lambda key: (not is_setting(key), is_bookkeeping(key, [config[key]]), not is_known_setting(key))
     )
 
 
 def find_ignored(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the varying keys that `group_repeats` ignores: seeds, times and output paths."""
+    """Return the varying keys that do not make a different setting, such as seeds, times and output paths."""
     return _order_varying(configs, [key for key in _list_keys(configs) if not is_setting(key)])
 
 
@@ -173,12 +176,13 @@ def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) ->
 def _rank_information(
     configs: Sequence[Mapping[str, Any]], key: str, count: Counter[str]
 ) -> tuple[bool, bool, bool, bool, int, int]:
-    """Return the sort key of a varying key: chosen settings first, then values that repeat, then the most differing.
+    """Return the sort key for a varying key.
 
-    Among equals, the keys that most configs have come first.
+    Settings come before run records, well-known names before others, repeated values before unique values. Then keys
+    with more variation come first, and finally keys that more configs have.
     """
     is_known = is_known_setting(key)
-    # texts that differ in every config are names or notes and say least about which setting matters
+    # a text that differs in every config is a name or a note, which says little about the settings
     is_note = not is_known and len(count) == len(configs) > 2 and not _is_numeric(configs, key)
     is_record = is_note or is_bookkeeping(key, [config.get(key) for config in configs])
     is_repeated = 2 * len(count) <= len(configs)
@@ -188,14 +192,14 @@ def _rank_information(
 
 
 def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...] | None]:
-    """Return a value for each config that is equal for equal settings; `None` if no setting is recorded.
+    """Return a key for each config, such that equal settings have equal keys.
 
-    Without recorded settings, there is no evidence that two experiments are repeats.
+    The key is `None` for a config without settings, because nothing then shows that two experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
     if deciding and all(map(set(deciding).issubset, configs)):
         return list(zip(*(_freeze_all([config[key] for config in configs]) for key in deciding), strict=True))
-    # flat, because the garbage collector follows nested tuples
+    # one flat tuple, because nested tuples slow down the garbage collector
     return [
         tuple([part for key in deciding if key in config for part in (key, freeze(config[key]))]) or None
         for config in configs
@@ -203,7 +207,7 @@ def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, .
 
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Spearman's rank correlation (ties share their mean rank); 0 if either variable is constant."""
+    """Return Spearman's rank correlation, or 0 if either variable is constant; ties share their mean rank."""
     ranks = [rank_values(values) for values in (first, second)]
     if any(len({*some}) < 2 for some in ranks):
         return 0.0
@@ -216,11 +220,12 @@ def associate(
     keys: Sequence[str],
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Association]:
-    """Return the association of each key with the results, strongest first.
+    """Return the association between each key and the results, strongest first.
 
-    Numbers use Spearman's rank correlation. Other values, and numbers if it is stronger, use the root of the share of
-    the ranks' variance between groups of equal values, adjusted for the number of groups. An association is not an
-    effect, and keys that vary together (find_confounded) cannot be separated.
+    Numeric keys use Spearman's rank correlation. Other keys are split into groups of equal values; their strength is
+    the square root of the share of rank variance between the groups, adjusted for the number of groups. Numeric keys
+    use the groups too if that association is stronger. An association is not an effect, and the effects of keys that
+    vary together (see find_confounded) cannot be separated.
     """
     found: list[Association] = []
     for key in keys:
@@ -237,7 +242,7 @@ def associate(
         if len(groups) == len(values) and not is_numeric:
             continue
         between = _measure_groups(rank_values(outcome), list(groups.values()))
-        # if middle values are best, the rank correlation is near 0 but groups show the association
+        # if middle values are best, the rank correlation is near 0, but the groups show the association
         if abs(rho) >= between:
             found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}"))
             continue
@@ -252,7 +257,7 @@ def associate(
 def find_confounded(
     configs: Sequence[Mapping[str, Any]], key: str, keys: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> list[str]:
-    """Return the keys among `keys` that vary together with `key`, so that their effects cannot be separated."""
+    """Return which of `keys` vary so closely with `key` that their effects cannot be separated."""
     return [
         other
         for other in keys
@@ -261,7 +266,7 @@ def find_confounded(
 
 
 def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str) -> float:
-    """Return how strongly two keys vary together: 1 if either determines the other."""
+    """Return how strongly two keys vary together, from 0 to 1 (one key determines the other)."""
     pairs = [(config[key], config[other]) for config in configs if key in config and other in config]
     if len(pairs) < 3:
         return 0.0
@@ -280,9 +285,9 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
-    """Return the root of the variance share between groups.
+    """Return the square root of the share of variance between groups (epsilon squared).
 
-    Epsilon squared: groups with a single value explain no variance.
+    Groups with a single value explain no variance.
     """
     middle = fmean(ranks)
     total = sum((rank - middle) ** 2 for rank in ranks)
@@ -298,7 +303,7 @@ def _show(value: str) -> str:
 
 
 def rank_values(values: Sequence[float]) -> list[float]:
-    """Return the ranks of values from 1; equal values share their mean rank."""
+    """Rank the values from 1; equal values share their mean rank."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     start = 0
@@ -322,7 +327,7 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 
 def freeze(value: Any) -> str:
-    """Return a text that is the same for equal values, including 1 and 1.0."""
+    """Return a string that is the same for equal values; 1 and 1.0 are equal."""
     if type(value) is str:
         return f'"{value}"'
     return _freeze_scalar(value) if type(value) in _SCALARS else _write(value)

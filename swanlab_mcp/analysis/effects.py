@@ -1,7 +1,7 @@
-"""Find the settings that go along with a result beyond chance, and the settings that vary together with them.
+"""Find the settings that are associated with a result beyond chance, and the settings that vary together with them.
 
-A permutation test on ranks keeps one error rate for all keys of a reply: the strongest association of all keys must
-exceed the strongest ones of shuffled results. It is then removed from the results, and the other keys are tested again.
+A permutation test on ranks controls one error rate for all keys in a reply. The strongest association must exceed the
+strongest associations with shuffled results. Its effect is then removed, and the remaining keys are tested again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["Effect", "Group", "find_effects"]
 
 Verdict = Literal["real", "cannot tell apart", "not shown", "cannot tell"]
 _SHUFFLES = 199
-_MOST_SETTINGS = 250  # more add little power
+_MOST_SETTINGS = 250  # more settings add little power
 _MOST_KEYS = 30
 _BINS = 5
 _IN_BIN = 4
 
 
 class Group(NamedTuple):
-    """Settings with equal values of a key, or values from `low` to `high`, and their mean result."""
+    """Settings with the same value for a key, or with values from `low` to `high`, and their mean result."""
 
     low: Any
     high: Any
@@ -37,11 +37,11 @@ class Group(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """Whether a setting goes along with the result, by `n` settings with the key.
+    """The association between a config key and the result, from the `n` settings that have the key.
 
-    `strength` is the root of the share of the ranks' variance that it explains, after the effects of the keys before it
-    in the list. `rho` is the signed rank correlation if that explains the result best, else `None`. `together` are the
-    keys that vary together with it.
+    `strength` is the square root of the share of rank variance that the key explains, after removing the effects of the
+    keys before it in the list. `rho` is the signed rank correlation if that explains the result best, else `None`.
+    `together` lists the keys that vary together with it.
     """
 
     key: str
@@ -54,7 +54,7 @@ class Effect(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """A key as ranks (`weights`, centred, of the settings at `places`) or as groups of settings."""
+    """A key as groups of settings, or as centred ranks (`weights`) of the settings at the indices `places`."""
 
     key: str
     places: Sequence[int]
@@ -67,7 +67,7 @@ class _Column(NamedTuple):
         return first, len(self.places) - 1 - first
 
     def measure(self, results: Sequence[float]) -> tuple[float, float]:
-        """Return the explained share of the variance, and its normal deviate, which is comparable between keys."""
+        """Return the explained share of variance, and its normal deviate, which is comparable between keys."""
         values = list(map(results.__getitem__, self.places))
         middle = sum(values) / len(values)
         total = sum(map(mul, values, values)) - middle * middle * len(values)
@@ -91,12 +91,13 @@ def find_effects(
     blocks: Sequence[Hashable] = (),
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Effect]:
-    """Return how each key goes along with the results, real ones first; `rows` are settings, without repeats.
+    """Return how each key is associated with the results, real associations first.
 
-    Results are only compared within a block, such as a project. In at most 5 % of replies without any association, a
-    key is "real". A key is "cannot tell" if not even a perfect association could be distinguished from luck.
+    `rows` are distinct settings, without repeats. Results are only compared within a block, such as a project. If no
+    key is truly associated, at most 5 % of replies call any key "real". A key is "cannot tell" if not even a perfect
+    association could be distinguished from chance.
     """
-    source = random.Random(0)  # noqa: S311 no secret: the same reply for the same data
+    source = random.Random(0)  # noqa: S311 not for secrets: the same data must give the same reply
     if len(rows) > _MOST_SETTINGS:
         kept = sorted(source.sample(range(len(rows)), _MOST_SETTINGS))
         rows, results = [rows[place] for place in kept], [results[place] for place in kept]
@@ -140,7 +141,7 @@ def _find_real(
     source: random.Random,
     alpha: float,
 ) -> _Column | None:
-    """Return the column with the strongest association if luck does not explain it."""
+    """Return the column with the strongest association, or `None` if chance explains it."""
     every = [column for several in columns for column in several]
     scores = [column.measure(outcome)[1] for column in every]
     best = max(range(len(every)), key=scores.__getitem__)
@@ -159,7 +160,7 @@ def _find_real(
 
 
 def _make_columns(key: str, rows: Sequence[Mapping[str, Any]], blocks: Sequence[Sequence[int]]) -> list[_Column]:
-    """Return a key as ranks and as groups, if its values allow; group a key with one value by whether it is set."""
+    """Return a key as ranks and as groups, if its values allow; a key with a single value is grouped by presence."""
     places = [place for place, row in enumerate(rows) if key in row]
     values: list[Any] = [rows[place][key] for place in places]
     distinct = len({freeze(value) for value in values})
@@ -191,7 +192,7 @@ def _group(places: Sequence[int], marks: Sequence[Hashable]) -> list[list[int]]:
 
 
 def _bin(places: Sequence[int], values: Sequence[float]) -> list[list[int]]:
-    """Return the places in bins of neighbouring values; equal values share a bin."""
+    """Divide the indices into bins of neighbouring values; equal values share a bin."""
     count = min(_BINS, len(places) // _IN_BIN)
     if count < 3:
         return []
@@ -202,7 +203,7 @@ def _bin(places: Sequence[int], values: Sequence[float]) -> list[list[int]]:
 
 
 def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
-    """Return whether the best of all arrangements of the results is rarer than alpha."""
+    """Return whether there are enough arrangements of the results for the best of them to be rarer than alpha."""
     largest = 0.0
     for column in columns:
         counts = [len(group) for group in column.groups] or list(Counter(column.weights).values())
@@ -212,7 +213,7 @@ def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
 
 
 def _remove(outcome: Sequence[float], columns: Sequence[_Column]) -> list[float]:
-    """Return the results without what a key explains: the means of its groups and its trend."""
+    """Return the results after removing a key's effect: the means of its groups and its trend."""
     left = list(outcome)
     for column in sorted(columns, key=lambda one: not one.groups):
         for group in column.groups:
@@ -251,7 +252,7 @@ def _describe(
         values = [outcome[place] for place in column.places]
         rho = math.copysign(math.sqrt(share), sum(map(mul, column.weights, values)))
         return Effect(column.key, verdict, abs(rho), count, rho=rho)
-    # without the variance that as many groups explain by chance
+    # subtract the variance that this many groups explain by chance
     share = max(0.0, 1 - (1 - share) * (count - 1) / (count - len(column.groups)))
     groups: list[Group] = []
     for places in column.groups:
@@ -262,7 +263,7 @@ def _describe(
 
 
 def _rank_in_blocks(results: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
-    """Return centred ranks within each block, in shares of the block's size."""
+    """Return the centred ranks within each block, divided by the size of the block."""
     ranks = [0.0] * len(results)
     for places in blocks:
         for place, rank in zip(places, rank_values([results[place] for place in places]), strict=True):
@@ -271,7 +272,7 @@ def _rank_in_blocks(results: Sequence[float], blocks: Sequence[Sequence[int]]) -
 
 
 def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
-    """Return values without the mean of their block."""
+    """Subtract from each value the mean of its block."""
     centred = list(values)
     for places in blocks:
         middle = fmean([values[place] for place in places])
@@ -281,7 +282,7 @@ def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[fl
 
 
 def _normalise(share: float, first: int, second: int) -> float:
-    """Return the normal deviate of an explained share of variance (Paulson's approximation of F)."""
+    """Return the normal deviate for an explained share of variance (Paulson's approximation of F)."""
     if second < 1:
         return -math.inf
     a, b = 2 / (9 * first), 2 / (9 * second)

@@ -1,4 +1,4 @@
-"""Detect events in a series with pure functions over its steps, values and times; `present` writes the sentences."""
+"""Detect events in a series from its steps, values and times; `present` writes the sentences."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event at `step` in the metrics with these keys; it was measured in the first key.
+    """An event at `step` in the metrics `keys`; it was measured in the first of these.
 
-    `facts` hold its figures, with their logged sign; `rule` names the rule of docs/verdicts.md. `peak` and `end`
-    are the steps of a rise's peak and of its return.
+    `facts` contains its figures with their logged sign, and `rule` names a rule in docs/verdicts.md. For a rise that
+    ended, `peak` and `end` are the steps at which it peaked and ended.
     """
 
     kind: Kind
@@ -53,12 +53,12 @@ class Event:
 
     @property
     def is_hardware(self) -> bool:
-        """Whether it is an event of a system metric, whose steps only count samples."""
+        """Whether the event is in a system metric, whose steps only count samples."""
         return bool(self.keys) and self.keys[0].startswith("__swanlab__")
 
 
 def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | None:
-    """Return the first NaN or infinite value, their count, and whether they continue to the end."""
+    """Return an event for the first NaN or infinite value, with their number and whether they last to the end."""
     if math.isfinite(sum(values)):
         return None
     odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
@@ -79,9 +79,9 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
 
 
 def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return the sudden rises of a learning rate: a resumed or restarted schedule. `values` must be finite.
+    """Return the sudden rises of a learning rate, which suggest a resumed run. `values` must be finite.
 
-    Warm-up, step or curve decay, and recurring restarts are schedules, so they are ignored.
+    Warm-up and recurring restarts belong to the schedule, so they are ignored.
     """
     warm_up = max(2, int(thresholds.warm_up_share * len(values)))
     jumps = [
@@ -98,10 +98,10 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
 
 
 def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return pauses and missing steps that exceed the usual rhythm of a series; times are in Unix milliseconds.
+    """Return pauses and missing steps that break the usual rhythm of a series; times are in Unix milliseconds.
 
-    Recurring pauses (an evaluation every epoch) belong to the rhythm. A step recorded before smaller steps means a
-    resume.
+    Recurring pauses, such as an evaluation in every epoch, belong to the rhythm. A step that was recorded before
+    smaller steps means that the run was resumed.
     """
     events: list[Event] = []
     if len(steps) < thresholds.fewest_points:
@@ -123,9 +123,10 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
 
 
 def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS) -> tuple[int, float, float] | None:
-    """Return when a running series became overdue (Unix ms), its silence and its usual interval (both in seconds).
+    """Return when a running series became overdue, or `None` if it is not overdue.
 
-    Return `None` if it is not overdue. `times` are in Unix milliseconds, as logged.
+    The result is the time in Unix milliseconds, then the time since the last point and the usual interval in seconds.
+    `times` are in Unix milliseconds, in logged order.
     """
     known = find_due(times, thresholds=thresholds)
     if known is None or now <= known[0]:
@@ -137,9 +138,10 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
 def find_due(
     times: Sequence[int], factor: float | None = None, thresholds: Thresholds = DEFAULTS
 ) -> tuple[float, float] | None:
-    """Return when the next point of a series becomes overdue (Unix ms), and its usual interval in seconds.
+    """Return when the next point of a series becomes overdue (Unix milliseconds), and the usual interval in seconds.
 
-    `factor` is how many usual intervals without a point make a stall; a pause as long as an earlier one does not.
+    `factor` is the number of usual intervals without a point that counts as a stall. A pause that is no longer than an
+    earlier pause is not a stall.
     """
     if len(times) < 2 or not times[-1]:
         return None
@@ -162,7 +164,7 @@ def find_full_memory(
     kind: Literal["gpu_memory_full", "host_memory_full"] = "gpu_memory_full",
     thresholds: Thresholds = DEFAULTS,
 ) -> Event | None:
-    """Return the largest use of a memory (in percent) if it came near the limit."""
+    """Return an event if the memory usage (in percent) came near the limit."""
     top = max((value for value in values if math.isfinite(value)), default=0.0)
     if top < thresholds.full_memory:
         return None
@@ -170,7 +172,7 @@ def find_full_memory(
 
 
 def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
-    """Return an event if a GPU was idle most of the time; `values` is its load in percent."""
+    """Return an event if a GPU was mostly idle; `values` is its load in percent."""
     loads = [value for value in values if math.isfinite(value)]
     if len(loads) < thresholds.idle_points or median(loads) >= thresholds.idle_gpu:
         return None
@@ -178,7 +180,7 @@ def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresho
 
 
 def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int | None:
-    """Return the number of classes k if a loss is at chance level (cross entropy ln k), else `None`."""
+    """Return the number of classes k for which a loss is at chance level (cross entropy ln k), or `None`."""
     known = [*range(2, 21), 100, 200, 365, 1000]
     nearest = min(known, key=lambda count: abs(math.log(count) - level))
     return nearest if abs(math.log(nearest) - level) <= thresholds.chance_share * level else None

@@ -1,4 +1,4 @@
-"""Explain the findings of an experiment with possible causes and their evidence, as data."""
+"""Find possible causes for an experiment's findings, with evidence, as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Confidence = Literal["high", "medium", "low"]
 _CONFIDENCE: tuple[Confidence, ...] = ("high", "medium", "low")
 _EXPLODED = 1e3
 _GROWN = 10
-_NEAR = 0.05  # the start of a divergence is only known roughly
+_NEAR = 0.05  # a share of the steps, because the start of a divergence is only known roughly
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The name of a possible cause, its confidence and its evidence."""
+    """A possible cause by name, with its confidence and evidence."""
 
     cause: str
     confidence: Confidence
@@ -52,7 +52,8 @@ def explain(
 ) -> list[Explanation]:
     """Return possible causes, likeliest first; `rates` are the learning rates from the config.
 
-    A crash without a recorded error is explained by the absence of an error; only the cloud also calls silence a crash.
+    The cause of a crash without a recorded error depends on `on_disk`, because only the cloud treats silence as a
+    crash.
     """
     grave = [event for event in events if event.severity != "info"]
     kinds = {event.kind: event for event in reversed(events)}
@@ -95,7 +96,7 @@ _POLICY_SIGNS = ("entropy_collapse", "length_explosion", "all_clipped")
 
 
 def find_rates(config: Any) -> dict[str, float]:
-    """Return the learning rates of a config by dotted key."""
+    """Return the learning rates in a config by dotted key."""
     return {
         key: float(value)
         for key, value in flatten(config).items()
@@ -107,7 +108,7 @@ def find_rates(config: Any) -> dict[str, float]:
 
 
 def _find_rate(curves: Sequence[Curve], rates: Mapping[str, float]) -> tuple[Evidence, ...]:
-    """Return the learning rate as evidence, from the config or its series, or an empty tuple."""
+    """Return the learning rate from the config or its series as evidence, or an empty tuple."""
     logged = {
         curve.key: max(values)
         for curve in curves

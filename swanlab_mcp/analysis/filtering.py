@@ -39,12 +39,12 @@ _TIMES = {"created": "createdAt", "finished": "finishedAt"}
 _STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
 _NAMED = 10
 _NEAR = 3
-_FARTHEST = 0.4  # of two texts that are called near
+_FARTHEST = 0.4  # similar texts differ by at most this much
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _NULLS = ("is-null", "not-null")
 _ALIASES = {"tags": "labels"}
-# suggested, but not accepted: other programs may mean something else
+# only suggested, because these names may mean something else in other programs
 _OTHER_WORDS = {
     "author": "user",
     "date": "created",
@@ -72,8 +72,9 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 class Candidate(NamedTuple):
     """An experiment with its config flattened by dots and the last values of the requested metrics.
 
-    `now` (Unix seconds) ends the duration of a running experiment; 0: its duration is unknown. `machine` is empty
-    unless it was read. `answers` are SwanLab's to the conditions on fields that it never sends, by `name_answer`.
+    A running experiment lasts until `now` (Unix seconds), or for an unknown time if `now` is 0. `machine` is empty
+    unless it was read. `answers` contains SwanLab's answers to conditions on fields that it never sends, by the names
+    from `name_answer`.
     """
 
     experiment: Experiment
@@ -87,7 +88,7 @@ class Candidate(NamedTuple):
 def find_unknown_fields(
     fields: Sequence[str], candidates: Sequence[Candidate], fixed: Sequence[str] = _FIELDS
 ) -> list[str]:
-    """Return the unknown fields. Every metric key is known, and every config key if there are no candidates."""
+    """Return the unknown fields; metric keys are never unknown, nor are config keys if there are no candidates."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
@@ -104,9 +105,9 @@ def check_fields(
     logged: Sequence[str] = (),
     fixed: Sequence[str] = _FIELDS,
 ) -> None:
-    """Raise UnknownField with near fields for a field that is none of `fixed` nor in a config or a metric key.
+    """Raise UnknownField with similar fields unless a field is in `fixed`, in a config, or a metric.
 
-    `logged` are metric keys, which are suggested too. Raises UnsentField for a field that SwanLab keeps to itself.
+    The metric keys in `logged` are also suggested. Raises UnsentField for a field that SwanLab does not report.
     """
     for field in find_unknown_fields(fields, candidates, fixed):
         if field in UNSENT_FIELDS:
@@ -117,7 +118,7 @@ def check_fields(
 
 
 def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str], fixed: Sequence[str]) -> list[str]:
-    """Return the full names of similar fields, such as config.lr for lr."""
+    """Return the full names of similar fields, such as config.lr for "lr"."""
     own = field.removeprefix("config.")
     if is_known_setting(own):
         meant = [f"config.{name}" for name in config_keys if simplify_key(name) == simplify_key(own)]
@@ -130,19 +131,19 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
     for kind, keys in (("config", config_keys), ("metric", logged)):
         for name in keys:
             spelled.setdefault(name, []).append(f"{kind}.{name}")
-            # lr is found in optim.lr, acc in val/acc
+            # also match the last part of a key: lr in optim.lr, acc in val/acc
             spelled.setdefault(re.split(r"[./]", name)[-1], []).append(f"{kind}.{name}")
     near = find_near_names(field, spelled) or find_near_names(field.partition(".")[2], spelled)
     return list(dict.fromkeys(full for name in near for full in spelled[name]))[:_NEAR]
 
 
 def normalise_field(field: str) -> str:
-    """Return a field with the prefix of filters instead of that of a list's heading, and without another name."""
+    """Return a field under the name that filters use, instead of a list heading or an alias."""
     return field.removeprefix("profile.") if field.startswith("profile.config.") else _ALIASES.get(field, field)
 
 
 def normalise_states(condition: Filter) -> Filter:
-    """Return a condition with states in SwanLab's spelling; raises UnknownState for an unknown state."""
+    """Return a condition with its states in SwanLab's spelling. Raises UnknownState for an unknown state."""
     if condition.field != "state" or condition.op not in _EQUALITY:
         return condition
     states = [str(value).strip().upper() for value in _to_list(condition.value)]
@@ -153,7 +154,7 @@ def normalise_states(condition: Filter) -> Filter:
 
 
 def normalise_period(condition: Filter, now: float) -> Filter:
-    """Return a condition with a time such as 7d, counted back from `now` (Unix seconds), as an absolute time."""
+    """Convert a relative time such as 7d in a condition to an absolute time, counted back from `now` (Unix seconds)."""
     period = _PERIOD.fullmatch(str(condition.value).strip())
     if condition.field not in (*_TIMES, "updated") or condition.op not in _ORDERED or not period:
         return condition
@@ -169,7 +170,7 @@ def _measure(period: re.Match[str]) -> float:
 
 
 def list_clauses(filters: Sequence[Filter]) -> list[list[Filter]]:
-    """Return the conditions; alternatives, of which one must be met, are in one list."""
+    """Group the conditions; each list contains alternatives, of which at least one must be met."""
     clauses: dict[int, list[Filter]] = {}
     for place, one in enumerate(filters):
         clauses.setdefault(one.either or -1 - place, []).append(one)
@@ -177,7 +178,7 @@ def list_clauses(filters: Sequence[Filter]) -> list[list[Filter]]:
 
 
 def passes_all(candidate: Candidate, filters: Sequence[Filter]) -> bool:
-    """Return whether a candidate meets all conditions, of alternatives at least one."""
+    """Return whether a candidate meets all conditions, and at least one of each set of alternatives."""
     alternatives: dict[int, bool] = {}
     for one in filters:
         if one.either:
@@ -190,10 +191,10 @@ def passes_all(candidate: Candidate, filters: Sequence[Filter]) -> bool:
 def passes(candidate: Candidate, condition: Filter) -> bool:
     """Return whether a candidate meets a condition; a missing field meets only `!=` and `not-in`.
 
-    Numbers compare as numbers (also with numeric texts), times as moments (UTC by default), and texts as they are. Two
-    numeric texts compare as numbers only in order comparisons, and a date without a time means the whole day only in
-    equality comparisons. `contains` matches part of a text in any case (also the texts in a list), or an element of a
-    list. Values of different kinds have no order.
+    Numbers and numeric texts compare as numbers, times as moments (UTC by default), and other texts as they are. Two
+    numeric texts compare as numbers only in order comparisons. A date without a time means the whole day only in
+    equality comparisons. `contains` matches part of a text, ignoring case, also in the elements of a list; it also
+    matches an equal element. Values of different types have no order.
     """
     if condition.field in UNSENT_FIELDS:
         return candidate.answers[name_answer(condition)]
@@ -216,7 +217,7 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
 
 def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
-    """Raise Incomparable if the type of the condition's value excludes every candidate's value."""
+    """Raise Incomparable if no candidate's value has a type that the condition's value can be compared with."""
     if condition.op in _NULLS or condition.field in UNSENT_FIELDS:
         return
     if condition.op not in _ORDERED:
@@ -240,7 +241,7 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
 
 
 def read_field(candidate: Candidate, field: str) -> Any:
-    """Return a candidate's value of a field, or `None` if it is missing; times are datetimes."""
+    """Return a candidate's value for a field, or `None` if it is missing; times are datetimes."""
     kind, _, key = field.partition(".")
     if kind == "config":
         return candidate.config.get(key)
@@ -254,7 +255,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
     if field == "show":
         return candidate.experiment.show
     if field == "clone_of":
-        # a list of several projects holds paths
+        # lists of several projects use paths
         return (candidate.experiment.rootExpId or "").rpartition("/")[2] or None
     if field in MACHINE_FIELDS:
         return candidate.machine.read(field)
@@ -266,7 +267,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
 
 
 def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
-    """Return how far a candidate's value is from the condition's, or `None` if they cannot be compared."""
+    """Return the distance between a candidate's value and the condition's, or `None` if they cannot be compared."""
     if condition.op in _NULLS or condition.op in ("!=", "not-in"):
         return None
     best: float | None = None
@@ -286,7 +287,7 @@ def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
 
 
 def _read_duration(candidate: Candidate) -> float | None:
-    """Return the seconds from creation to the end, or to now if the experiment is running."""
+    """Return the duration in seconds, up to now if the experiment is still running."""
     one = candidate.experiment
     began, ended = read_time(one.createdAt), read_time(one.finishedAt or "")
     if began is None:
@@ -348,7 +349,7 @@ def _to_list(value: Any) -> list[Any]:
 
 
 def _list_parts(value: Any) -> list[Any]:
-    """Return a value, preceded by its elements if it is a list."""
+    """Return the elements of a list followed by the list itself; for other values, only the value."""
     return [*cast("list[Any]", value), value] if isinstance(value, list) else [value]
 
 
@@ -376,12 +377,15 @@ def _is_nan(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value can equal a number: a number, a numeric text, or NaN."""
+    """Return whether a value is a number (including NaN) or a numeric text."""
     return _is_nan(value) or isinstance(value, bool) or isinstance(_to_comparable(value), float)
 
 
 def _to_comparable(value: Any) -> float | str | None:
-    """Return numbers, numeric texts and moments as float; return `None` for NaN and values without an order."""
+    """Convert a value so that it can be ordered: numbers, numeric texts and times become floats.
+
+    Return `None` for NaN and for values without an order.
+    """
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, (int, float)):
@@ -392,7 +396,7 @@ def _to_comparable(value: Any) -> float | str | None:
     if not isinstance(value, str):
         return None
     if "_" in value:
-        return value  # only Python reads 2_1 as 21, so it remains text
+        return value  # only Python reads 2_1 as 21, so it stays a text
     try:
         number = float(value)
     except ValueError:

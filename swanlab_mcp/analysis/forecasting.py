@@ -1,9 +1,9 @@
 """Forecast the end of a training curve from its own course and from finished curves of the same metric.
 
-The forecast curve is compared with the cohort's curves at the same step: level, recent changes and config. A Gaussian
-process predicts the end from these. Several forms of it are averaged, weighted by how well each predicts every finished
-curve from the others. The 90 % interval is calibrated on the same leave-one-out errors (conformal prediction), so no
-width is a constant of this module.
+The curve is compared with a cohort of finished curves at the same step, by level, recent changes and config. A Gaussian
+process predicts the end from these features. Several forms of the process are averaged; a form weighs more if it
+predicts each finished curve well from the others. The 90 % interval is calibrated on the same leave-one-out errors
+(conformal prediction), so this module has no constant for its width.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from swanlab_mcp.analysis.quantiles import get_quantile
 __all__ = ["FEWEST", "MOST", "Course", "Forecast", "forecast", "get_value"]
 
 FEWEST = 5  # with fewer finished curves, only the curve's own course is used
-MOST = 60  # at most this many curves, nearest in level: the work grows with the third power
+MOST = 60  # use at most this many curves, nearest in level, because the work grows with the third power
 COVERAGE = 0.9
 _STUDENT = {5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860}  # two-sided quantiles for COVERAGE by degrees of freedom
-TOP = 0.1  # share of the cohort: a run that will not end within it can be stopped
-_REACHED = 0.95  # share of the horizon: runs of the same length often stop a few steps apart
+TOP = 0.1  # a run that will not end within this best share of the cohort can be stopped
+_REACHED = 0.95  # finished curves reach this share of the horizon; similar runs often stop a few steps apart
 _MOST_POINTS = 200  # longer curves are reduced to medians of equal parts
 _LOOK_BACKS = (0.9, 0.75, 0.5, 0.3, 0.15)  # shares of the way to the present step
 _WINDOWS = (1, 5)  # widths of the running medians that describe a curve's course
-_LENGTH = 1.5  # of the kernel, in standardised units: curves this far apart have little in common
+_LENGTH = 1.5  # length scale of the kernel in standardised units; curves farther apart have little in common
 _CONFIG_LENGTHS = (1.5, math.inf)  # inf ignores the config
 _NOISE = 0.03
 _LINEAR = 0.3
-_SHARPNESS = 6  # the weight of a better form: a tenth less error means almost twice the weight
-_NEAR = 0.2  # share of the cohort whose errors measure the local difficulty
-_FLOOR = 0.02  # lowest nearness: no curve is left out
-_LARGEST = 700  # largest exponent
+_SHARPNESS = 6  # a form with a tenth less error gets almost twice the weight
+_NEAR = 0.2  # the errors of this nearest share of the cohort measure the local difficulty
+_FLOOR = 0.02  # the lowest nearness, so that every curve counts
+_LARGEST = 700  # the largest exponent for math.exp
 
 
 class Course(NamedTuple):
-    """A training curve: its finite points in order of steps, and its flat config."""
+    """A training curve: its finite points in step order, and its flat config."""
 
     steps: Sequence[int]
     values: Sequence[float]
@@ -51,9 +51,10 @@ class Course(NamedTuple):
 class Forecast(NamedTuple):
     """The expected value at the horizon and the bounds of its 90 % interval.
 
-    `cohort`: the number of finished curves used; 0: only the curve itself. `ends`: their values at the horizon.
-    `chance_best`: the probability of an end better than all these, or `None` if unknown. `is_lost`: even the better
-    bound of the interval misses their best tenth, also if the curve surprises as much as any of that tenth did.
+    `cohort` is the number of finished curves used, or 0 if only the curve itself was used; `ends` are their values at
+    the horizon. `chance_best` is the probability that the curve ends better than all of these, or `None` if unknown.
+    `is_lost` means that the curve will miss the best tenth of the ends, even at the better bound of its interval and
+    even if it surprises as much as any curve in that tenth did.
     """
 
     expected: float
@@ -66,16 +67,16 @@ class Forecast(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """The predictions of a form: each finished curve from the others, and the new curve last."""
+    """The predictions by one form of the model: each finished curve from the others, and last the new curve."""
 
     guesses: list[float]
     deviations: list[float]
 
 
 def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str) -> Forecast:
-    """Return the forecast of a curve at the step `horizon`; `mode` ("min" or "max") says which values are better.
+    """Forecast a curve at the step `horizon`; `mode` ("min" or "max") says which values are better.
 
-    Only the `finished` curves that reach the horizon count. Raises ValueError for a curve of fewer than 3 points.
+    Only `finished` curves that reach the horizon are used. Raises ValueError for a curve with fewer than 3 points.
     """
     if len(course.steps) < 3:
         raise ValueError("a forecast needs at least 3 points")
@@ -103,7 +104,7 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
     )
     scores = [error / scale for error, scale in zip(errors, scales, strict=False)]
     expected, scale = guesses[-1], scales[-1]
-    # a cohort without any error says nothing about a curve unlike it
+    # if a cohort was predicted without any error, it says nothing about a curve that differs from it
     half = _choose_score(scores) * scale or max(abs(expected - level), abs(expected - median(ends)))
     low = expected - half
     if min(map(min, [*courses, ends])) >= 0:
@@ -119,10 +120,11 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 
 
 def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[float], half: float) -> bool:
-    """Return whether a curve (the last guess and scale) will miss the best tenth of the ends; small values are better.
+    """Return whether a curve will miss the best tenth of the ends; its guess and scale come last.
 
-    The interval alone would kill a tenth of the late risers, so the largest surprise of the best curves counts too.
-    If most ends tie with the best tenth, missing it is the exception and cannot be forecast from the others.
+    Small values are better. The interval alone would stop a tenth of the late improvers, so the largest surprise among
+    the best curves counts too. If most ends tie with the best tenth, missing it is an exception that the other curves
+    cannot predict.
     """
     limit = sorted(ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
     surprises = [
@@ -136,7 +138,7 @@ def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[f
 def _choose_score(scores: Sequence[float]) -> float:
     """Return the conformal quantile of the scaled errors at COVERAGE.
 
-    The largest error of fewer than 9 curves is exceeded more often, so Student's t widens the interval.
+    With fewer than 9 curves, the largest error is exceeded too often, so Student's t widens the interval.
     """
     count = len(scores)
     place = math.ceil((count + 1) * COVERAGE)
@@ -153,7 +155,7 @@ def _raise(value: float) -> float:
 def _predict_forms(
     courses: Sequence[Sequence[float]], configs: Sequence[dict[str, object]], ends: Sequence[float]
 ) -> list[_Form]:
-    # each curve's range excludes its own end, as it does for the new curve
+    # the range for a curve excludes its own end, because the end of the new curve is unknown too
     bounds = [_bound(one, [*ends[:place], *ends[place + 1 :]]) for place, one in enumerate(courses)]
     apart = measure_distances(configs)
     is_positive = min(min(one) for one in courses) > 0 and min(ends) > 0
@@ -199,7 +201,7 @@ def _predict_forms(
 
 
 def _bound(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
-    """Return the plausible range of an end: the cohort's ends and the curve's own last third, with a margin."""
+    """Return a plausible range for an end: the ends of the cohort and the last third of the curve, with a margin."""
     recent = [*values[-max(1, len(values) // 3) :], *ends]
     margin = 0.05 * (get_quantile(ends, 0.9) - get_quantile(ends, 0.1))
     lowest = min(recent)
@@ -217,7 +219,7 @@ def _describe(values: Sequence[float], window: int, *, is_log: bool) -> list[flo
 
 
 def _standardise(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return each column around its median in units of its spread, with outliers pulled in."""
+    """Centre each column at its median, divide it by its spread, and pull in outliers."""
     columns: list[list[float]] = []
     for column in zip(*rows, strict=True):
         centre = median(column)
@@ -232,7 +234,7 @@ def _draw_near(value: float) -> float:
 
 
 def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return the similarity of each pair of curves, from 1 for the same course down to almost 0."""
+    """Return the similarity between each pair of curves, from almost 0 to 1 for the same course."""
     distances = [[sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) for two in points] for one in points]
     near = max(3, round(_NEAR * (len(points) - 1)))
     rows: list[list[float]] = []
@@ -246,7 +248,7 @@ def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float]) -> list[float]:
-    """Return the prediction error among the most similar curves, for each finished curve and the new one."""
+    """Return the mean prediction error among similar curves, for each finished curve and the new curve."""
     floor = 0.1 * median(sizes)
     return [_mix(row[: len(sizes)], sizes) / sum(row[: len(sizes)]) + floor for row in nearness]
 
@@ -254,9 +256,9 @@ def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float])
 def _weigh_forms(
     forms: Sequence[_Form], ends: Sequence[float], nearness: Sequence[Sequence[float]]
 ) -> list[list[float]]:
-    """Return the weights of the forms for each curve, by how well each predicts other (mostly near) curves.
+    """Return for each curve the weights of the forms, by how well each form predicts other, mostly similar curves.
 
-    A curve's own error does not affect its weights, so its prediction is made as for a new curve.
+    A curve's own error does not affect its weights, so it is predicted in the same way as the new curve.
     """
     spread = get_quantile(ends, 0.9) - get_quantile(ends, 0.1)
     cap = spread or max(abs(form.guesses[-1] - median(ends)) for form in forms) or 1.0
@@ -265,12 +267,12 @@ def _weigh_forms(
 
 
 def _turn(forms: Sequence[_Form], part: Literal["guesses", "deviations"]) -> list[list[float]]:
-    """Return each curve's values from all forms."""
+    """Return a list for each curve with its values from all forms."""
     return [list(column) for column in zip(*(getattr(form, part) for form in forms), strict=True)]
 
 
 def _measure_roughness(values: Sequence[float]) -> float:
-    """Return how much a curve's second half changes from point to point, apart from its slope."""
+    """Return how much the second half of a curve fluctuates from point to point around its slope."""
     half = values[len(values) // 2 :]
     changes = [later - earlier for earlier, later in pairwise(half)]
     if not changes:
@@ -290,10 +292,10 @@ def _combine(*signs: Sequence[float]) -> list[float]:
 
 
 def _continue(course: Course, horizon: int) -> Forecast:
-    """Extrapolate the curve itself with half of its recent trend in the logarithm of the step.
+    """Extrapolate a curve by half of its recent trend over the logarithm of the step.
 
-    The interval has the larger of two widths: the worst error of the same rule earlier in this curve over an equal
-    ratio of steps, or the range of the values since half of the steps.
+    The width of the interval is the larger of two: the worst error of the same rule earlier in this curve, over the
+    same ratio of steps, or the range of the values in the second half of the steps.
     """
     step = course.steps[-1]
     if horizon <= step:
@@ -352,7 +354,7 @@ def _cut(course: Course, step: int) -> Sequence[float]:
 
 
 def get_value(course: Course, step: int) -> float:
-    """Return a curve's value at a step, interpolated linearly."""
+    """Return a curve's value at a step by linear interpolation."""
     place = bisect_right(course.steps, step)
     if place == 0:
         return course.values[0]

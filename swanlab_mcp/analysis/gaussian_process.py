@@ -11,9 +11,9 @@ __all__ = ["Regression", "predict"]
 
 
 class Regression(NamedTuple):
-    """The prediction of a new example, and of each known example from all the others (leave-one-out).
+    """The prediction for a new example, and the leave-one-out prediction for each known example.
 
-    `deviation` and `deviations` are the standard deviations of the process, in the units of the targets.
+    `deviation` and `deviations` are the predicted standard deviations, in the units of the targets.
     """
 
     value: float
@@ -25,8 +25,8 @@ class Regression(NamedTuple):
 def predict(kernel: Sequence[Sequence[float]], targets: Sequence[float], noise: float) -> Regression:
     """Predict the target of the last row of a kernel matrix from the targets of the rows before it.
 
-    `kernel` has one row more than there are targets; `noise` is added to its diagonal. The leave-one-out predictions
-    come from the inverse matrix (Rasmussen and Williams, Gaussian Processes for Machine Learning, 5.4.2).
+    `kernel` has one more row than there are targets; `noise` is added to its diagonal. The leave-one-out predictions
+    use the inverse matrix (Rasmussen and Williams, Gaussian Processes for Machine Learning, 5.4.2).
     """
     count = len(targets)
     matrix = [list(kernel[row][:count]) for row in range(count)]
@@ -46,7 +46,7 @@ def predict(kernel: Sequence[Sequence[float]], targets: Sequence[float], noise: 
 
 
 def _invert(matrix: list[list[float]]) -> list[list[float]]:
-    """Return the inverse of a symmetric positive definite matrix by its Cholesky factor."""
+    """Invert a symmetric positive definite matrix by Cholesky decomposition."""
     count = len(matrix)
     factor: list[list[float]] = []
     for row in range(count):
@@ -55,7 +55,7 @@ def _invert(matrix: list[list[float]]) -> list[list[float]]:
             line.append((matrix[row][column] - _dot(line, factor[column])) / factor[column][column])
         line.append(math.sqrt(max(matrix[row][row] - _dot(line, line), 1e-12)))
         factor.append(line)
-    # columns of the factor's inverse, each from its first nonzero entry
+    # the columns of the factor's inverse, each starting at its first nonzero entry
     columns: list[list[float]] = []
     for start in range(count):
         column = [1 / factor[start][start]]

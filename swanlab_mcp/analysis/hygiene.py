@@ -1,4 +1,4 @@
-"""Find what is missing in a recorded experiment, so that later questions about it cannot be answered."""
+"""Find information that an experiment did not record and that later questions need."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ __all__ = ["Lack", "LackKind", "check_config", "check_curves", "find_namesakes"]
 LackKind = Literal["no config", "no seed", "results in config", "no validation", "no common steps", "same names"]
 
 
-# without a split in the key, these usually measure new outputs or episodes, and losses and accuracies the training data
+# if the key names no split, these usually measure new outputs or episodes; losses and accuracies measure training data
 _RESULTS = frozenset({"distance to the truth", "overlap or similarity", "score"})
 _RESULT_WORDS = frozenset({"ap", "m ap", "elo", "success", "win rate"})
 
 
 class Lack(NamedTuple):
-    """Something that is missing or ambiguous; `names` are the config keys, metrics or experiments that show it."""
+    """Missing or ambiguous information; `names` are the config keys, metrics or experiments concerned."""
 
     kind: LackKind
     names: Sequence[str] = ()
 
 
 def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> list[Lack]:
-    """Return what a config lacks; a seed in the command counts, and a key of a logged metric holds a result."""
+    """Return what a config lacks, or which results it contains.
+
+    A seed in the command counts. A key that is also a logged metric counts as a result.
+    """
     flat = flatten(config)
     if not flat:
         return [Lack("no config")]
@@ -43,7 +46,7 @@ def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> 
 
 
 def check_curves(curves: Sequence[Curve], roles: Roles, *, is_over: bool) -> list[Lack]:
-    """Return whether an ended experiment lacks a validation metric, or steps at which it can be compared."""
+    """Return whether an ended experiment lacks a validation metric, or training points at its steps."""
     if not is_over:
         return []
     trained = [one for one in roles.training if len(one.steps) >= DEFAULTS.fewest_points]
@@ -65,7 +68,7 @@ def _may_be_held_out(curve: Curve) -> bool:
 
 
 def find_namesakes(name: str, config: Any, others: Iterable[tuple[str, str, Any]]) -> list[Lack]:
-    """Return the experiments (name, id, config) with the same name and other settings; repeats may share a name."""
+    """Return the experiments (name, id, config) that share a name but differ in settings."""
     same = [(cuid, settings) for other, cuid, settings in others if other == name and settings is not config]
     own: Mapping[str, str] = _get_settings(config) if same else {}
     alike = [cuid for cuid, settings in same if _get_settings(settings) != own]

@@ -1,4 +1,4 @@
-"""Order results for a leaderboard, and set apart results that cannot be ranked."""
+"""Order results for a leaderboard, and find results that cannot be ranked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ReasonKind = Literal[
 
 
 class Breakage(NamedTuple):
-    """How a run broke: the metric with NaN or infinite values, or the diverged training loss."""
+    """The reason why a run broke: a metric with NaN or infinite values, or a diverged training loss."""
 
     kind: Literal["non-finite", "diverged"]
     key: str
@@ -38,7 +38,7 @@ class Breakage(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """The reason why a result is not ranked, with the steps, state or breakage that show it."""
+    """The reason why a result is not ranked, with the steps, state or breakage as evidence."""
 
     kind: ReasonKind
     step: int | None = None
@@ -64,8 +64,8 @@ def set_apart(
 ) -> list[Reason | None]:
     """Return for each result the reason why it is not ranked, or `None` if it is ranked.
 
-    The first reason counts: missing metric, not finite, broken, not finished (`by_state`), or far shorter than the
-    other ranked results (`by_length`).
+    The first reason that applies counts: the metric is missing or not finite, the run is broken, it has not finished
+    (`by_state`), or it is far shorter than the other ranked runs (`by_length`).
     """
     reasons = [_find_reason(result, by_state=by_state) for result in results]
     lengths = [
@@ -86,7 +86,7 @@ def set_apart(
 def order_results(
     results: Sequence[Result], reasons: Sequence[Reason | None], mode: Literal["min", "max"]
 ) -> list[int]:
-    """Return the indices of all results: ranked results, best first, then the others grouped by reason."""
+    """Return the indices of all results, with ranked results first (best first) and the others grouped by reason."""
     sign = 1 if mode == "min" else -1
     ranked = [place for place, reason in enumerate(reasons) if not reason]
     others = [(place, reason.kind) for place, reason in enumerate(reasons) if reason]

@@ -1,4 +1,4 @@
-"""Read the machine and the commit of an experiment from its recorded metadata."""
+"""Read the machine and the git commit from an experiment's recorded metadata."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, cast
 __all__ = ["MACHINE_FIELDS", "Machine", "read_machine"]
 
 MACHINE_FIELDS = ("host", "gpu", "branch", "commit")
-# SDKs before 0.8 name the kinds of accelerators
+# the names that SDKs before 0.8 use for kinds of accelerators
 _KINDS = ("gpu", "npu", "mlu", "xpu", "dcu", "gcu")
 
 
 class Machine(NamedTuple):
-    """`gpus` are the names of the machine's accelerators, `None` if the metadata do not cover its hardware."""
+    """A machine; `gpus` are the names of its accelerators, or `None` if the metadata do not include the hardware."""
 
     host: str | None = None
     gpus: Sequence[str] | None = None
@@ -21,14 +21,14 @@ class Machine(NamedTuple):
     commit: str | None = None
 
     def read(self, field: str) -> Any:
-        """Return a field of `MACHINE_FIELDS`; the names of several GPUs appear once."""
+        """Return the value of a field in `MACHINE_FIELDS`; equal GPU names appear only once."""
         if field == "gpu":
             return list(dict.fromkeys(self.gpus)) if self.gpus else None
         return getattr(self, field)
 
 
 def read_machine(metadata: Any) -> Machine:
-    """Return what the metadata of any SDK version record; unknown parts are `None`."""
+    """Read the metadata that any SDK version records; unknown parts are `None`."""
     whole = _to_object(metadata)
     runtime, git, hardware = (_to_object(whole.get(name)) for name in ("runtime", "git", "hardware"))
     info = whole.get("git_info")
@@ -54,7 +54,7 @@ def _read_old_devices(whole: Mapping[str, Any]) -> list[str] | None:
     for vendor in (_to_object(one) for kind in _KINDS for one in _to_object(whole.get(kind)).values()):
         names = [str(one) for one in _to_list(vendor.get("type"))]
         count = vendor.get("cores")
-        # a vendor that reports no names reports their number
+        # if a vendor reports no names, it reports the number of devices
         found += names or ["GPU"] * (count if isinstance(count, int) and 0 < count < 1024 else 0)
     if found or "cpu" in whole or "memory" in whole:
         return found

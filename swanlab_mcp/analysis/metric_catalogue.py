@@ -1,6 +1,6 @@
 """Interpret metric keys: which values are better, and the quantity, split and statistic that the key names.
 
-The knowledge is data in `metric_catalogue.toml`, which documents its own format. It is read on first use.
+The rules are data in `metric_catalogue.toml`, which documents its format. The file is read on first use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _VARIABLES = ("setting", "information", "counter", "length", "balance")
 _FAILING = [("fail", "to"), ("fails", "to"), ("failed", "to"), ("failure", "to"), ("failures", "to")]
 _VERSION = re.compile(r"v?\d+$")
 _BELOW = re.compile(r"(?:<=?|[_ ](?:lt|below|under)[_ ])\s*\d", re.IGNORECASE)
-# in keys such as val/test_score the first of these counts
+# in keys with several of these, such as val/test_score, the first one counts
 _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 
 
@@ -50,10 +50,10 @@ _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 class MetricKind:
     """The meaning of a metric key.
 
-    `direction` is "" if no end is better or the key leaves it open. `must_improve`: a run in which the metric
-    never improves has failed. `family` holds the words without split and statistic: keys of one family measure the same
-    quantity. `rule` names the deciding entry of the catalogue, `word` the words of the key that it matched, and
-    `framework` the origin of the entry.
+    `direction` is "" if neither direction is better or the key does not say. With `must_improve`, a run has failed if
+    the metric never improves. `family` contains the words without split and statistic, so keys with the same family
+    measure the same quantity. `rule` names the catalogue entry that decided, `word` the words in the key that it
+    matched, and `framework` the origin of the entry.
     """
 
     role: Role = ""
@@ -75,7 +75,7 @@ class MetricKind:
 
 @lru_cache(maxsize=1 << 16)
 def describe_key(key: str) -> MetricKind:
-    """Return the meaning of a metric key, as far as the catalogue knows its words. Never raises."""
+    """Return the meaning of a metric key, as far as the catalogue contains its words. Never raises."""
     hardware = _describe_hardware(key)
     if hardware is not None:
         return hardware
@@ -83,7 +83,7 @@ def describe_key(key: str) -> MetricKind:
     read = read_words(key)
     matches, splits, statistics = match_terms(catalogue, read)
     dropped = splits.keys() | statistics.keys()
-    # the number in best@32 belongs to the statistic
+    # in best@32, the number belongs to the statistic
     dropped |= {place + 1 for place in statistics if place + 1 in read.after_at}
     family = tuple(word for place, word in enumerate(read.words) if place not in dropped)
     family = tuple(word for word in family if word not in ("epoch", "step")) or family
@@ -104,23 +104,23 @@ def describe_key(key: str) -> MetricKind:
 
 
 def extend_catalogue(text: str) -> None:
-    """Prefer the entries of a text in the catalogue's format to its own. Raises ValueError for an invalid text."""
+    """Add entries, as a text in the catalogue's format, that take precedence. Raises ValueError for an invalid text."""
     add_entries(text)
     describe_key.cache_clear()
 
 
 def split_words(key: str) -> list[str]:
-    """Return a key's words in lower case, split in camelCase and at characters that are neither letters nor digits.
+    """Split a key into lower-case words, at camelCase boundaries and at characters that are neither letters nor digits.
 
-    Chinese terms are translated to English.
+    Chinese terms are translated into English.
     """
     return list(read_words(key).words)
 
 
 def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (training key, held-out key) pairs of keys that measure the same on different splits.
+    """Return (training key, held-out key) pairs that measure the same quantity on different splits.
 
-    Validation data comes before test data. A key without a split counts as training if there is no other training key.
+    Validation is preferred to test data. A key without a split counts as training if there is no other training key.
     """
     families: dict[tuple[str, ...], dict[str, str]] = {}
     # transformers logs `loss` at each logging step, but `train_loss` only once, at the end
@@ -150,7 +150,7 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _rate_name(key: str) -> tuple[bool, bool, int]:
-    """Return the sort key of keys that measure the same: means first, epochs before steps, short names first."""
+    """Return the sort key for keys that measure the same: means first, epochs before steps, short names first."""
     words = split_words(key)
     return describe_key(key).statistic not in ("", "mean"), words[-1:] == ["step"], len(words)
 
@@ -170,7 +170,7 @@ def _describe_hardware(key: str) -> MetricKind | None:
 def _decide(
     catalogue: Catalogue, key: str, read: KeyWords, matches: Sequence[Match], statistics: Mapping[int, str]
 ) -> tuple[Term, str]:
-    """Return the deciding term and the words that it matched."""
+    """Return the term that decides the meaning, and the words that it matched."""
     lower = key.lower()
     if catalogue.any_pattern.search(lower):
         for pattern, term in catalogue.patterns:
@@ -219,7 +219,7 @@ def _decide(
 
 
 def _drop_ambiguous(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
-    """Drop the terms that only decide without other words: IS is the inception score only in keys such as val/IS."""
+    """Drop terms that only count without other words: IS means inception score only in keys such as val/IS."""
     ignored = catalogue.lists["totals"] | catalogue.lists["accompanying"]
     ignored |= catalogue.splits.keys() | catalogue.statistics.keys()
 
@@ -251,7 +251,7 @@ def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
 
 
 def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
-    """Drop conditions, as in recall_at_precision, and axes, as in mean_reward/time."""
+    """Drop terms that are conditions, as in recall_at_precision, or axes, as in mean_reward/time."""
     last = len(read.words) - 1
     kept = [match for match in matches if match.start not in read.after_at]
     failing = next((one for one in kept if read.words[one.end - 1 : one.end + 1] in _FAILING), None)
@@ -265,7 +265,7 @@ def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Mat
 
 
 def _choose_statistic(catalogue: Catalogue, found: Sequence[str]) -> str:
-    """Return the most informative statistic: the spread for best@8/std, the best for best@8/mean."""
+    """Return the most informative statistic, such as "std" for best@8/std and "best" for best@8/mean."""
     spread = next((one for one in found if one in catalogue.lists["spreads"]), "")
     return spread or next((one for one in found if one != "mean"), "") or (found[0] if found else "")
 
@@ -303,7 +303,7 @@ def _choose(matches: Sequence[Match], parts: Sequence[int], catalogue: Catalogue
 
 
 def _find_error_of(strong: Sequence[Match], parts: Sequence[int], catalogue: Catalogue) -> Match | None:
-    """Return the error that starts the last part before its variable, as in rmse_2m_temperature."""
+    """Return the error term before a variable in the last part of a key, as in rmse_2m_temperature."""
     last = strong[-1]
     first = next(match for match in strong if parts[match.start] == parts[last.start])
     if last.text in catalogue.lists["predicted"]:
@@ -332,7 +332,7 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     before = _choose([match for match in matches if match.end <= place], read.parts, catalogue)
     after = _choose([match for match in matches if match.start > place + 1], read.parts, catalogue)
     if after and after.term.direction and after.term.role in _RESULTS and not (before and before.term.direction):
-        # per_atom_energy/mae
+        # "per" also appears in units, as in per_atom_energy/mae
         return None
     is_bad = before is not None and before.term.role == "error" and before.end == place and numerator != "distance"
     if unit in times and not is_bad:
@@ -348,17 +348,17 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
 def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequence[Match]) -> Term:
     """Return the meaning of a loss with a qualifier such as policy, discriminator or entropy.
 
-    Qualifiers are the words of the same part of the key and of later parts, and earlier parts of a single word.
+    Qualifiers are the words in the same part of the key and in later parts, and earlier parts with a single word.
     """
     here = read.parts[loss.start]
     parts: dict[int, list[str]] = {}
-    # entropy in cross_entropy_loss is no qualifier
+    # in cross_entropy_loss, entropy is not a qualifier
     taken = {place for match in matches if match.term.direction for place in range(match.start, match.end)}
     for place, (word, part) in enumerate(zip(read.words, read.parts, strict=True)):
         if word not in catalogue.splits and word not in catalogue.statistics and place not in taken:
             parts.setdefault(part, []).append(word)
     near, own = set(parts.get(here, ())), set(loss.text.split())
-    # a discriminator's loss_msd is that of its scale, no distance
+    # in a discriminator's loss_msd, msd names its scale and not a distance
     is_bare = loss.text in ("err", "error", "cost") or any(match.term.rule == "loss" for match in matches)
     after = {word for part, words in parts.items() if part > here for word in words}
     before = {words[0] for part, words in parts.items() if part < here and len(words) == 1}

@@ -16,7 +16,7 @@ __all__ = [
     "is_normalized",
 ]
 
-# after these, a noun is no variable: error_length is a length, mae_length the error of a length
+# a noun after these is not a variable: error_length is a length, but mae_length is the error of a length
 GENERIC_ERRORS = ("err", "false", "miss", "mismatch", "edit", "resid")
 _OPPOSITE: dict[Role, Role] = {"loss": "quality", "error": "quality", "quality": "error"}
 
@@ -32,7 +32,7 @@ def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], 
 
 
 def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
-    """Reverse the direction next to a word such as neg or not, and of an error that is avoided."""
+    """Reverse the direction if a word such as neg or not precedes the term, or if an error is avoided."""
     before = read.words[: deciding.start]
     term, reversing = deciding.term, catalogue.lists["flips"].intersection(before)
     if _is_open(catalogue, before, deciding):
@@ -48,7 +48,7 @@ def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, s
 def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool:
     """Return whether the word before a result leaves open which values are better."""
     if result.term.direction == "min":
-        # no_collisions may be their number or their absence
+        # no_collisions may mean the number of collisions or their absence
         return before[-1:] == ("no",)
     is_side = (result.term.role == "reward" or "win" in result.text) and bool(
         catalogue.lists["sides"].intersection(before[-2:])
@@ -57,7 +57,7 @@ def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool
 
 
 def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:
-    """Return the word that marks the error or loss before it as avoided, like `free` in collision_free_rate."""
+    """Return the word that marks the preceding error or loss as avoided, such as `free` in collision_free_rate."""
     is_bad = deciding.term.direction == "min" and deciding.term.role in ("loss", "error")
     is_part = read.parts[deciding.end : deciding.end + 1] == (read.parts[deciding.start],)
     return catalogue.lists["remedies"].intersection(
@@ -98,7 +98,7 @@ def find_count_of(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
 
 
 def _find_head(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the counter or setting that a result only complements, as in number_of_wins."""
+    """Return the counter or setting that precedes a result, as in number_of_wins."""
     for place in range(1, deciding.start):
         if read.words[place] in catalogue.lists["complements"] and read.parts[place] == read.parts[deciding.start]:
             head = read.words[place - 1]
@@ -109,12 +109,12 @@ def _find_head(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
 
 
 def _find_total(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the word that says that events are counted over the run, as in hits_total."""
+    """Return the word that marks a running count of events, as in hits_total."""
     is_event = deciding.term.role in ("quality", "error") and read.words[deciding.end - 1] in catalogue.lists["events"]
     return min(catalogue.lists["adding"].intersection(read.words), default="") if is_event else ""
 
 
 def is_normalized(read: KeyWords, deciding: Match) -> bool:
-    """Return whether an n before an error means normalized, as in nRMSE; n_errors is a count."""
+    """Return whether an n before an error means "normalized", as in nRMSE; n_errors is a count."""
     starts = deciding.text.startswith("n ") or read.words[deciding.start - 1 : deciding.start] == ("n",)
     return starts and deciding.term.rule == "error" and not deciding.text.startswith(GENERIC_ERRORS)

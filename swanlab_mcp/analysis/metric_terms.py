@@ -1,4 +1,4 @@
-"""Load the metric catalogue from its file and match its terms with the words of keys."""
+"""Load the metric catalogue from its file, and match its terms with the words in metric keys."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyWords:
-    """A key's words, with the number of the slash-separated part of each word in `parts`.
+    """The words in a key; `parts` contains the number of the slash-separated part of each word.
 
-    `after_at` holds the positions of words after an @.
+    `after_at` contains the positions of the words after an @.
     """
 
     words: tuple[str, ...]
@@ -95,15 +95,15 @@ class Catalogue:
 
 @lru_cache(maxsize=1)
 def load_catalogue() -> Catalogue:
-    """Return the catalogue, with the entries of `add_entries` before its own."""
+    """Return the catalogue, with the entries from `add_entries` first."""
     known = _parse(_FILE.read_text(encoding="utf-8"))
     return _build(_merge(_own[0], known) if _own else known)
 
 
 def add_entries(text: str) -> None:
-    """Put the entries of a text in the catalogue's format before its own; they replace entries added earlier.
+    """Add entries, as a text in the catalogue's format, before its own; they replace entries added earlier.
 
-    Raises ValueError with the table and the fault.
+    Raises ValueError, which names the table and the error.
     """
     own = _parse(text)
     for name, table in own.items():
@@ -153,7 +153,7 @@ def _find_fault(name: str, entry: Any) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    # imported here because it would take a tenth of the server's start
+    # imported here because it would take a tenth of the server's startup time
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     return toml.loads(text)
 
@@ -221,7 +221,7 @@ def read_words(key: str) -> KeyWords:
 
 
 def _split_prefix(catalogue: Catalogue, words: Sequence[str]) -> list[str]:
-    """Split words such as testacc and avgloss, which join a split or a statistic with a known term."""
+    """Split words such as testacc and avgloss, in which a split or a statistic precedes a known term."""
     found: list[str] = []
     for word in words:
         is_known = word in catalogue.terms or word in catalogue.splits or word in catalogue.statistics
@@ -251,7 +251,7 @@ def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict
         bare = _NUMBERED.sub("", word)
         if bare in catalogue.splits:
             splits[place] = catalogue.splits[bare]
-            # the number in valid_0 belongs to the split
+            # in valid_0, the number belongs to the split
             if place + 1 < len(read.words) and read.words[place + 1].isdecimal():
                 splits[place + 1] = splits[place]
                 place += 1

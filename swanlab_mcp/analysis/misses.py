@@ -1,4 +1,4 @@
-"""Explain why no experiment meets several conditions."""
+"""Explain why no experiment meets a set of conditions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["Miss", "explain_miss"]
 
 
 class Miss(NamedTuple):
-    """The condition that excludes the most: without it, `without` experiments match.
+    """The condition that excludes the most experiments; without it, `without` experiments match.
 
-    If no experiment meets it, `closest` comes closest to it with `value`; `is_empty`: none has its fields.
+    If no experiment meets it, `closest` is the experiment that comes closest, with `value`. `is_empty` means that no
+    experiment has its field.
     """
 
     clause: Sequence[Filter]
@@ -27,7 +28,7 @@ class Miss(NamedTuple):
 
 
 def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Miss | None:
-    """Return the condition that empties a result, or `None` if there are no candidates or filters."""
+    """Return the condition that leaves no match, or `None` if there are no candidates or filters."""
     clauses = list_clauses(filters)
     if not candidates or not clauses:
         return None
@@ -41,7 +42,7 @@ def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> 
     clause = clauses[number]
     if not never:
         return Miss(clause, without[number])
-    # among those that meet the other conditions, if any do
+    # search among candidates that meet the other conditions, if there are any
     others = [
         one
         for place, one in enumerate(candidates)

@@ -1,4 +1,4 @@
-"""Critical values for several comparisons at once: Student's t and the studentised range, in pure Python."""
+"""Compute critical values for multiple comparisons (Student's t and the studentised range) in pure Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
     "get_range_quantile",
 ]
 
-# with more degrees of freedom than this, the scatter counts as known
+# with more degrees of freedom than this, the variance counts as known
 _MANY = 5000.0
 _NODES = 64
 _SCALES = 28
@@ -26,12 +26,12 @@ _ROOT = math.sqrt(2)
 
 
 def compute_t_cdf(t: float, freedom: float) -> float:
-    """Return P(T <= t) of Student's distribution by the incomplete beta function."""
+    """Return P(T <= t) for Student's distribution, from the incomplete beta function."""
     if math.isinf(t):
         return 1.0 if t > 0 else 0.0
     square = t * t
     if square < freedom:
-        # a tail next to one half would lose the digits of a small t
+        # a tail close to one half would lose the digits of a small t
         centre = compute_incomplete_beta(0.5, freedom / 2, square / (freedom + square))
         return 0.5 + math.copysign(centre / 2, t)
     tail = 0.5 * compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square))
@@ -40,7 +40,7 @@ def compute_t_cdf(t: float, freedom: float) -> float:
 
 @lru_cache(1024)
 def compute_t_quantile(probability: float, freedom: float) -> float:
-    """Return the t below which `probability` (between 0.5 and 1) of Student's distribution lies."""
+    """Return the quantile of Student's distribution for a `probability` between 0.5 and 1."""
     low, high = 0.0, 2.0
     while compute_t_cdf(high, freedom) < probability:
         high *= 2
@@ -53,7 +53,7 @@ def compute_t_quantile(probability: float, freedom: float) -> float:
 
 
 def compute_f_tail(ratio: float, first: float, second: float) -> float:
-    """Return P(F > ratio) of Fisher's distribution of the ratio of two variances."""
+    """Return P(F > ratio) for Fisher's F distribution, the ratio of two variances."""
     if math.isinf(ratio):
         return 0.0
     return compute_incomplete_beta(second / 2, first / 2, second / (second + first * ratio))
@@ -61,10 +61,10 @@ def compute_f_tail(ratio: float, first: float, second: float) -> float:
 
 @lru_cache(1024)
 def compute_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return the value that the largest |t| among all pairs of `count` equal settings exceeds by chance.
+    """Return the critical value for the largest |t| among all pairs of `count` equal settings.
 
-    `significance` is the probability of exceeding it. The value is the quantile of the studentised range divided by the
-    root of 2 (Tukey), from its double integral.
+    It is exceeded by chance with the probability `significance`. It equals the quantile of the studentised range
+    divided by the square root of 2 (Tukey), computed from the double integral.
     """
     if count == 2:
         return compute_t_quantile(1 - significance / 2, freedom)
@@ -74,7 +74,7 @@ def compute_range_quantile(count: int, freedom: float, significance: float) -> f
     at_low, at_high = (_measure_excess(t, count, freedom, significance) for t in (low, high))
     middle = high
     for _ in range(40):
-        # regula falsi with the Illinois rule
+        # regula falsi with the Illinois modification
         middle = high - at_high * (high - low) / (at_high - at_low)
         at_middle = _measure_excess(middle, count, freedom, significance)
         if abs(at_middle) < 1e-4:
@@ -87,19 +87,19 @@ def compute_range_quantile(count: int, freedom: float, significance: float) -> f
 
 
 def get_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return `compute_range_quantile`, interpolated between a few counts so that thousands cost little."""
+    """Return `compute_range_quantile`, interpolated between a few counts, which is fast even for thousands."""
     return _interpolate(count, lambda one: compute_range_quantile(one, freedom, significance))
 
 
 def get_many_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return the two-sided critical t for `count` comparisons with one baseline (Sidak's inequality)."""
+    """Return the two-sided critical t for `count` comparisons with a single baseline (Sidak's inequality)."""
     return _interpolate(
         count, lambda one: compute_t_quantile(1 - (1 - (1 - significance) ** (1 / one)) / 2, freedom), fewest=1
     )
 
 
 def compute_incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return the regularised incomplete beta function (continued fraction, modified Lentz)."""
+    """Compute the regularised incomplete beta function (continued fraction, modified Lentz method)."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
     if x > (a + 1) / (a + b + 2):
@@ -137,7 +137,7 @@ def _interpolate(count: int, compute: Callable[[int], float], fewest: int = 2) -
 
 @lru_cache(64)
 def _list_counts(most: int) -> list[int]:
-    """Return 2 to 8, then four counts for each doubling, up to the first that is at least `most`."""
+    """Return the counts from 2 to 8, then four counts for each doubling, up to the first count of at least `most`."""
     counts = list(range(2, 9))
     while counts[-1] < most:
         counts.append(math.ceil(counts[-1] * 2**0.25))
@@ -146,7 +146,7 @@ def _list_counts(most: int) -> list[int]:
 
 @lru_cache(64)
 def _get_normal_nodes() -> list[tuple[float, float, float]]:
-    """Return nodes z, their weights by the normal density, and the normal distribution function at z."""
+    """Return nodes z with their weights (the normal density) and the normal distribution function at z."""
     width = 2 * _SPAN / _NODES
     nodes = [width * (place - _NODES / 2) for place in range(_NODES + 1)]
     return [(z, width * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), _phi(z)) for z in nodes]
@@ -154,7 +154,7 @@ def _get_normal_nodes() -> list[tuple[float, float, float]]:
 
 @lru_cache(256)
 def _get_scale_nodes(freedom: float) -> list[tuple[float, float]]:
-    """Return scales s and weights of the root of chi-square over its freedom, by a sum over log s."""
+    """Return nodes s and weights for the distribution of sqrt(chi-square / freedom), as a sum over log s."""
     if freedom > _MANY:
         return [(1.0, 1.0)]
     deviation = 1 / math.sqrt(2 * freedom)
@@ -171,7 +171,7 @@ def _measure_excess(log_t: float, count: int, freedom: float, significance: floa
 
 
 def _compute_range_tail(t: float, count: int, freedom: float) -> float:
-    """Return P(range / s > t * root of 2) for `count` standard normal values and an independent s."""
+    """Return P(range / s > t * sqrt(2)) for `count` standard normal values and an independent s."""
     reach = t * _ROOT
     nodes = [node for node in _get_normal_nodes() if node[2] ** (count - 1) > _NONE]
     total = 0.0

@@ -1,6 +1,6 @@
-"""Decide which differences between settings exceed the effect of another seed.
+"""Decide which differences between settings are larger than a change of seed explains.
 
-All comparisons of a reply share one error rate: see docs/verdicts.md for the rules and their measured error rates.
+All comparisons in a reply share one error rate. docs/verdicts.md lists the rules and their measured error rates.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ __all__ = [
 Verdict = Literal["different", "not shown", "unknown"]
 # how a comparison was made, or why it was not possible
 Rule = Literal[
-    "pooled",  # the scatter of all repeated settings, or the setting's own if that is larger
-    "paired",  # the same, without the effects of seeds or folds that all settings share
-    "borrowed",  # one side has a single seed: the largest scatter of the repeated settings
+    "pooled",  # uses the scatter of all repeated settings, or the setting's own if that is larger
+    "paired",  # as pooled, after removing the effects of the seeds or folds that all settings share
+    "borrowed",  # one side has a single seed, so it uses the largest scatter of the repeated settings
     "one seed each",
     "no repeats",
     "one pair of repeats",
@@ -44,16 +44,17 @@ Rule = Literal[
 
 
 class Sample(NamedTuple):
-    """The values of a setting's repeats; `labels` are their seeds or folds, or () if some are unknown."""
+    """The values of a setting's repeats, with their seeds or folds in `labels` (empty if any is unknown)."""
 
     values: Sequence[float]
     labels: Sequence[str] = ()
 
 
 class Scatter(NamedTuple):
-    """The variance of single runs of each setting, as used in tests, and its degrees of freedom.
+    """The variance between single runs of each setting, as used in tests, with its degrees of freedom.
 
-    `deviation`: the pooled standard deviation of the `groups` settings with repeats, with `freedom` degrees of freedom.
+    `deviation` is the standard deviation pooled over the `groups` settings that have repeats; it has `freedom` degrees
+    of freedom.
     """
 
     variances: Sequence[float]
@@ -64,10 +65,12 @@ class Scatter(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """Whether a setting differs from the first: its mean minus the first's, with its simultaneous 95 % interval.
+    """The comparison of a setting with the first setting.
 
-    `more` repeats of the setting (of both it and the first if `more_of` is "both") would show a difference of this size
-    with the usual power. `None` means that more than `Thresholds.most_repeats` are needed, or the noise is unknown.
+    `difference` is its mean minus the first setting's mean; `low` and `high` are the simultaneous 95 % interval.
+    `more` is the number of extra repeats that would detect a difference of this size with the usual power. If `more_of`
+    is "both", the first setting needs as many. `more` is `None` if that takes more than `Thresholds.most_repeats`, or
+    if the noise is unknown.
     """
 
     verdict: Verdict
@@ -84,18 +87,18 @@ class _Pair(NamedTuple):
     difference: float
     error: float
     freedom: float
-    # variances of single runs: this setting's, the first's
+    # variances of single runs: first of this setting, then of the first setting
     variances: tuple[float, float]
     sizes: tuple[int, int]
 
 
 def compute_mean(values: Sequence[float]) -> float:
-    """Return the mean of values whose sum may be too large for a float."""
+    """Return the mean, even if the sum of the values would overflow a float."""
     return sum(value / len(values) for value in values)
 
 
 def compute_variance(values: Sequence[float]) -> float:
-    """Return the variance of at least 2 values, or infinity if the values are too large."""
+    """Return the sample variance of at least 2 values, or infinity if it overflows."""
     middle = compute_mean(values)
     return sum((value - middle) * (value - middle) for value in values) / (len(values) - 1)
 
@@ -103,11 +106,12 @@ def compute_variance(values: Sequence[float]) -> float:
 def measure_scatter(
     groups: Sequence[Sequence[float]], blocked: int = 0, thresholds: Thresholds = DEFAULTS
 ) -> Scatter | None:
-    """Return the scatter of the repeats, or `None` if no setting has two.
+    """Return the scatter of the repeats, or `None` if no setting has two repeats.
 
-    A setting's variance is its own (raised a little, because few repeats may agree by chance), but at least the pooled
-    variance, raised by the inequality of the settings. Settings that are far noisier than the others are excluded from
-    the pool. `blocked` is the number of settings from whose values common effects of seeds or folds were removed.
+    Each setting uses the larger of two variances. The first is its own, raised a little because a few repeats may agree
+    by chance. The second is the pooled variance, raised if the settings differ in variance. Settings that are far
+    noisier than the others are excluded from the pool. `blocked` is the number of settings from which common effects of
+    seeds or folds were removed.
     """
     repeated = [place for place, values in enumerate(groups) if len(values) > 1]
     if not repeated:
@@ -146,17 +150,18 @@ def judge_settings(
     by: Literal["leader", "baseline"] = "leader",
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Judgement | None]:
-    """Return for each setting whether it differs from the `first`; the entry of `first` is `None`.
+    """Compare each setting with the setting at index `first`, whose own entry is `None`.
 
-    At most 5 % of calls without any true difference report a difference. `leader`: the first was chosen by these
-    values, so each difference is judged as the largest of all pairs (studentised range, step by step). `baseline`: the
-    first was chosen beforehand, so only the number of comparisons counts (Holm's steps with Sidak's inequality).
+    If no settings truly differ, at most 5 % of calls report a difference. With `by="leader"`, the first setting was
+    chosen because of these values, so each difference is tested as the largest among all pairs (stepwise studentised
+    range). With `by="baseline"`, it was chosen beforehand, so the test only corrects for the number of comparisons
+    (Holm-Sidak).
     """
     if by == "baseline":
         thresholds = replace(thresholds, chance_calm=thresholds.baseline_calm)
     pairs = _make_pairs(samples, first, thresholds)
     quantile = get_range_quantile if by == "leader" else get_many_quantile
-    # the number of settings in the range, or of comparisons
+    # the leader test needs the number of settings, the baseline test the number of comparisons
     count = len(samples) if by == "leader" else len(samples) - 1
     alpha = thresholds.significance
     judged: list[Judgement | None] = [None] * len(samples)
@@ -196,9 +201,10 @@ def find_ties(
     count: int,
     thresholds: Thresholds = DEFAULTS,
 ) -> list[bool]:
-    """Return for each experiment whether noise among all pairs of `count` explains its difference from the first.
+    """Return for each experiment whether noise explains its difference from the first experiment.
 
-    `settings` are the indices of their settings in the scatter. If the noise is unknown, no experiment ties.
+    The test corrects for all pairs among `count` experiments. `settings` are the indices of the experiments' settings
+    in the scatter. If the noise is unknown, no experiment ties.
     """
     if scatter is None or scatter.freedom < 2:
         return [False] * len(values)
@@ -212,7 +218,7 @@ def find_ties(
 
 
 def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thresholds) -> set[int]:
-    """Return the few settings with a far larger variance than all calmer settings; if there are many, return none."""
+    """Return the settings that are far noisier than the rest, or an empty set if there are too many of them."""
     order = sorted(own, key=own.__getitem__, reverse=True)
     rest = sum(own[place] * freedom[place] for place in order)
     rest_freedom = sum(freedom.values())
@@ -228,9 +234,9 @@ def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thre
 
 
 def _measure_inequality(ratios: Sequence[tuple[float, int]]) -> float:
-    """Return the standard deviation of the true variances relative to their mean, by their fourth moments."""
+    """Estimate the standard deviation of the true variances, relative to their mean."""
     total = sum(freedom for _, freedom in ratios)
-    # the squared variance of few repeats is too large on average
+    # the squared variance of a few repeats is too large on average
     squares = sum(ratio * ratio * freedom / (1 + 2 / freedom) for ratio, freedom in ratios) / total
     return math.sqrt(max(0.0, squares - 1)) if math.isfinite(squares) else 0.0
 
@@ -274,7 +280,7 @@ def _make_pairs(samples: Sequence[Sample], first: int, thresholds: Thresholds) -
 
 
 def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
-    """Return the settings with exactly the first setting's seeds or folds, including the first."""
+    """Return the settings that have the same seeds or folds as the first setting, including the first."""
     wanted = sorted(samples[first].labels)
     if len(wanted) < 2:
         return []
@@ -282,7 +288,7 @@ def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
 
 
 def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatter | None:
-    """Return the remaining scatter after removing the effects of seeds or folds that all settings share."""
+    """Return the scatter that remains after removing the effects of the shared seeds or folds."""
     by_label = [dict(zip(sample.labels, sample.values, strict=True)) for sample in samples]
     common = {label: compute_mean([values[label] for values in by_label]) for label in by_label[0]}
     centred = [[values[label] - common[label] for label in values] for values in by_label]
@@ -292,7 +298,7 @@ def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatt
 
 
 def _count_more(pair: _Pair, critical: float, thresholds: Thresholds) -> tuple[int | None, Literal["this", "both"]]:
-    """Return how many more repeats would show a difference of this size with the usual power."""
+    """Return how many more repeats would detect a difference of this size with the usual power."""
     (variance, first_variance), (size, first_size) = pair.variances, pair.sizes
     needed = abs(pair.difference) / (critical + NormalDist().inv_cdf(thresholds.power))
     target = needed * needed

@@ -1,4 +1,4 @@
-"""Check the operation of an experiment: its hardware, and the rhythm of its points."""
+"""Check how an experiment runs: its hardware, and the rhythm of its points."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def find_hardware(curves: Sequence[Curve]) -> list[Event]:
 
 
 def choose_densest(curves: Sequence[Curve]) -> Curve | None:
-    """Return the training curve with the most points, whose rhythm shows pauses."""
+    """Return the training curve with the most points, because its rhythm shows pauses best."""
     logged = [curve for curve in curves if not curve.key.startswith("__swanlab__")]
     return max(logged, key=lambda curve: len(curve.steps), default=None)
 
 
 def find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
-    """Return gaps and, for a running experiment, its current silence; `now` is in Unix milliseconds."""
+    """Return gaps between points and, for a running experiment, a stall; `now` is in Unix milliseconds."""
     densest = choose_densest(curves)
     if densest is None:
         return []

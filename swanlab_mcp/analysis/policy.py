@@ -1,4 +1,4 @@
-"""Detect signs of reinforcement learning problems: unstable rewards, entropy, length and clipping of answers."""
+"""Detect signs of problems in reinforcement learning: unstable rewards, entropy, answer length and truncation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CUT = {"clip", "clipped", "truncated"}
 
 
 def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
-    """Return the levels at which a course lost a large share of its improvement, faster than noise drifts."""
+    """Return the levels at which a curve lost a large share of its improvement, faster than noise drifts."""
     gained = max(course.first, course.levels[0]) - course.best
     if gained <= 0:
         return []
     least = max(thresholds.unstable_share * gained, thresholds.worse_sigmas * course.scatter)
-    # the scatter already covers noise that does not last
+    # the scatter already covers independent noise
     steps = exclude_short_noise(measure_steps(course.medians))
     drifts = [compute_drift(steps, length, thresholds.smoothing - 1) for length in range(len(course.levels))]
     limits = [max(least, thresholds.sure_drift * drift) for drift in drifts]
@@ -42,7 +42,7 @@ def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
 
 
 def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return warnings about a policy that stopped exploring, or whose answers keep growing or are all truncated."""
+    """Return warnings if a policy stopped exploring, or if its answers keep growing or are all truncated."""
     found: list[Event] = []
     for curve in curves:
         steps, values = curve.finite_steps, [curve.sign * cost for cost in curve.costs]
@@ -52,7 +52,7 @@ def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS
         late = median(values[-max(1, len(values) // 10) :])
         answers = bool(_ANSWERS.intersection(curve.kind.family))
         facts = {"early": early, "late": late}
-        # an entropy loss is the negative entropy
+        # an entropy loss is a negative entropy
         sign = -1 if "loss" in curve.kind.family and early < 0 else 1
         if curve.kind.role == "entropy" and sign * early > max(0, sign * late * thresholds.entropy_factor):
             limit = sign * early / thresholds.entropy_factor

@@ -1,4 +1,4 @@
-"""Compute quantiles of a few numbers with the default interpolation of numpy and pandas."""
+"""Compute quantiles with linear interpolation, the default in numpy and pandas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["get_quantile"]
 
 
 def get_quantile(values: Sequence[float], part: float) -> float:
-    """Return the value below which a share (0 to 1) of the values lies; raises ValueError without values."""
+    """Return the quantile of the values at a share from 0 to 1. Raises ValueError if there are no values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""Invalid requests as data; `operations/refusals.py` words them."""
+"""Errors for invalid requests, as data; `operations/refusals.py` writes the messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
 
 
 class Refusal(Exception):
-    """The request contradicts itself or does not fit the recorded data."""
+    """The request contradicts itself or the recorded data."""
 
 
 @dataclass(eq=False)
 class Contradiction(Refusal):
-    """Selection arguments that exclude each other; `names` are the arguments, and the first one can be kept."""
+    """Arguments that exclude each other; the error message suggests using only the first of `names`."""
 
     kind: Literal["steps", "times", "minutes", "places"]
     names: Sequence[str]
@@ -34,7 +34,7 @@ class Contradiction(Refusal):
 
 @dataclass(eq=False)
 class UnknownField(Refusal):
-    """A field that no experiment has; `near` and `held` are existing fields, metrics only with `may_be_metric`."""
+    """A field that no experiment has; `near` and `held` are existing fields, including metrics if `may_be_metric`."""
 
     field: str
     near: Sequence[str]
@@ -74,7 +74,7 @@ class BadDuration(Refusal):
 
 @dataclass(eq=False)
 class Incomparable(Refusal):
-    """A condition whose value has a different kind from the experiments' values, such as `example`."""
+    """A condition whose value has a different type from the experiments' values, such as `example`."""
 
     field: str
     op: str

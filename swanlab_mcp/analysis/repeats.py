@@ -1,4 +1,4 @@
-"""Group the experiments that repeat one setting, and find the runs that count only once."""
+"""Group experiments that repeat the same setting, and find runs that count as a single repeat."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from swanlab_mcp.analysis.differences import freeze, is_seed
 __all__ = ["KnownSettings", "Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
 
 _SEED_WORDS = r"(?:random[-_]?state|random[-_]?seed|seed|rng|fold|cv|split[-_]?(?:id|idx|index)|replicate|rep|trial)s?"
-# "seed=3", "fold-2", "--seed 3": the word remains, its number is removed, also of both in "cv0s1"
+# in "seed=3", "fold-2" and "--seed 3", the number is removed and the word stays; "cv0s1" loses both numbers
 _SEEDED = re.compile(
     rf"(?<![a-z])({_SEED_WORDS})[-_=: ]*\d+(?:(?:{_SEED_WORDS}|[sf])\d+)*(?![\d.]*[a-z\d])", re.IGNORECASE
 )
 _SHORT_SEED = re.compile(r"(?<=[-_ .])([sf])\d{1,5}$", re.IGNORECASE)
-# the SDK's names for experiments without a name
+# the names that the SDK generates for unnamed experiments
 _DEFAULT_NAME = re.compile(
     r"(?:swan|rat|ox|tiger|rabbit|dragon|snake|horse|goat|monkey|rooster|dog|pig)-\d+", re.IGNORECASE
 )
@@ -27,7 +27,7 @@ _STAMP = re.compile(
 _NUMBER = re.compile(r"(?:[-_ #(]+|(?<=[a-z])\.?|^)\d{1,5}\)?$", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[-_ .:#()]+")
 _SAME_DIGITS = str.maketrans("123456789", "000000000")
-# an integer after one of these words is a setting, not the number of a run
+# an integer after one of these words is a setting, not a run number
 _SETTING_WORDS = re.compile(
     r"(?<![a-z])(?:lr|wd|bs|batch|size|width|depth|layers?|heads?|dim|hidden|epochs?|steps?|rank|top|k|n|gpus?|nodes?|channels?|"
     r"patch|window|beam|len|length|shots?|res|resolution|images?|tokens?|units?|level|stage|v|dropout|decay|warmup|"
@@ -48,9 +48,9 @@ _OPTION = re.compile(r"(?<!\S)[-+]*([a-z][\w.-]*)[= ](\d{1,18})(?!\S)", re.IGNOR
 
 
 class Run(NamedTuple):
-    """The facts that decide whether an experiment repeats another; `None` if unknown.
+    """The facts that show whether an experiment repeats another one; unknown facts are `None`.
 
-    `root` is the id of the experiment that a clone copies, otherwise its own id; `series` is equal for equal curves.
+    For a clone, `root` is the id of the original experiment, otherwise its own id. `series` is equal for equal curves.
     """
 
     name: str
@@ -67,10 +67,10 @@ class Run(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The repeats of one setting as indices of runs; runs that count once are grouped.
+    """The repeats of a setting as indices of runs; runs that count as a single repeat are grouped.
 
-    `labels` are the seeds or folds of `counted`, or () if some are unknown. `is_split`: another setting has the same
-    config but a different command, git commit or name.
+    `labels` are the seeds or folds of `counted`, or () if any is unknown. `is_split` means that another setting has the
+    same config but a different command, git commit or name.
     """
 
     counted: list[list[int]]
@@ -82,16 +82,16 @@ class Setting(NamedTuple):
         return [place for places in self.counted for place in places]
 
 
-# by the places of the runs and the keys of seeds
+# keyed by the indices of the runs and the seed keys
 KnownSettings = dict[Hashable, tuple[list[Run], list[Setting]]]
 
 
 def group_settings(
     runs: Sequence[Run], places: Sequence[int], by: str = "config", known: KnownSettings | None = None
 ) -> list[Setting]:
-    """Return the settings of the chosen runs in order of appearance; `by` is config, or the recorded group or job.
+    """Group the chosen runs into settings, in order of appearance; `by` is "config", "group" or "job".
 
-    `known` caches the settings for later calls, also with other runs.
+    `known` caches the settings for later calls, including calls with other runs.
     """
     groups: dict[Hashable, list[int]] = {}
     for place in places:
@@ -119,13 +119,13 @@ def group_settings(
 
 
 class _NameReader:
-    """Simplify thousands of names: those that differ only in removed digits are simplified once."""
+    """Simplify thousands of names quickly: names that differ only in their digits share the work."""
 
     def __init__(self) -> None:
         self._simple: dict[str, str] = {}
 
     def simplify(self, name: str) -> str:
-        # the patterns do not distinguish digits
+        # the patterns treat all digits alike
         shape = name.translate(_SAME_DIGITS)
         simple = self._simple.get(shape)
         if simple is None:
@@ -134,7 +134,7 @@ class _NameReader:
 
 
 def simplify_name(name: str) -> str:
-    """Return a name without seed, fold, time and run number, or "" for a name chosen by the SDK."""
+    """Return a name without its seed, fold, time and run number, or "" if the SDK generated it."""
     if _DEFAULT_NAME.fullmatch(name.strip()):
         return ""
     text = _STAMP.sub("", name.casefold().strip())
@@ -146,7 +146,7 @@ def simplify_name(name: str) -> str:
 
 
 def simplify_command(command: str, name: str) -> str:
-    """Return a command without its seed, output paths, device, and the experiment's own name."""
+    """Return a command without its seed, output paths, device and the experiment's name."""
     words = command.split()
     kept: list[str] = []
     skips = False
@@ -170,7 +170,7 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
     # a split needs two different known values
     started = [runs[place] for place in places]
     if any(run.is_clone for run in started):
-        # a clone is a copy with a generated name, so the command and name of its original count
+        # a clone has a generated name, so the command and name of the original count
         origins = {run.root: run for run in started if not run.is_clone}
         started = [origins.get(run.root, run) if run.is_clone else run for run in started]
     commands = [None if run.command is None else simplify_command(run.command, run.name) for run in started]
@@ -189,12 +189,12 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
 
 
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
-    """Group runs that count once: clones of one experiment, equal seeds, identical series."""
+    """Group runs that count as a single repeat: clones of one experiment, equal seeds, or identical series."""
     marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
     repeated = [some for some in marks if len({*(named := [mark for mark in some if mark])}) < len(named)]
     if not repeated:
         return [[place] for place in places]
-    # the first run of the group that a run belongs to
+    # for each run, the first run of its group
     parents = list(range(len(places)))
     for some in repeated:
         firsts: dict[Hashable, int] = {}
@@ -208,7 +208,7 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
                 parents[max(first, second)] = min(first, second)
     merged: dict[int, list[int]] = {}
     for number, place in enumerate(places):
-        # a parent comes first, so it already points to its group
+        # a parent precedes its children, so it already points to its group
         parents[number] = parents[parents[number]]
         merged.setdefault(parents[number], []).append(place)
     return [sorted(one) for one in merged.values()]
@@ -220,7 +220,7 @@ def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
-    """Return the seed and fold of a run from its config (its keys among `seeds`), its name or its command."""
+    """Return a run's seed and fold from the `seeds` keys in its config, or from its name or command."""
     config = run.config
     known = [f"{key}={freeze(config[key])}" for key in seeds if key in config and _is_drawn(config[key])]
     if known:
@@ -234,5 +234,5 @@ def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
 
 
 def _is_drawn(seed: Any) -> bool:
-    """Return whether a config value chooses random numbers; null, -1, true and false only say how they are chosen."""
+    """Return whether a config value is an actual seed; null, -1, true and false only select a seeding mode."""
     return not (seed is None or isinstance(seed, bool) or (isinstance(seed, int) and seed < 0) or seed == "")

@@ -1,4 +1,4 @@
-"""Select the requested points of a series, and reduce them to a number that can be shown."""
+"""Select the requested points from a series, and reduce them to a manageable number."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ __all__ = ["Selection", "reduce_points", "select_points"]
 
 
 class Selection(NamedTuple):
-    """A part of a series; `None` means unlimited.
+    """The part of a series to select; `None` means no limit.
 
-    The limits apply in this order: steps from `start` to `end` and times (Unix milliseconds) from `since` to `until`,
-    all inclusive, or the last `last_minutes` minutes; then the first or last points, or the points around a step.
+    The limits apply in this order: first the steps from `start` to `end` and the times (Unix milliseconds) from `since`
+    to `until`, all inclusive, or the last `last_minutes` minutes. Then follow the first or last points, or the points
+    around a step.
     """
 
     start: int | None = None
@@ -70,11 +71,11 @@ def select_points(points: Points, selection: Selection, neighbours: int) -> Poin
 
 
 def reduce_points(points: Points, count: int) -> Points:
-    """Return at most `count` points (at least 4) that keep a curve's extremes, NaN and infinite points, and outline.
+    """Return at most `count` points (at least 4) that preserve the outline of a curve and its NaN and infinite points.
 
-    The first, last, smallest and largest points are always kept. NaN and infinite points are kept if they fit,
-    otherwise the ends of their stretches, and at worst a sample of these ends with the first and the last. The
-    remaining points are the smallest and largest of equally wide parts.
+    The first, last, smallest and largest points are always included. All NaN and infinite points are included if they
+    fit, else only the ends of their stretches, or at worst a sample of these ends. The remaining points are the
+    smallest and largest values in equally wide parts.
     """
     size = len(points.steps)
     if size <= count:
@@ -104,7 +105,7 @@ def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -
 
 
 def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int]) -> set[int]:
-    """Return the indices of the smallest and largest finite value of a part; `odd` are the indices of others."""
+    """Return the indices of the smallest and largest finite value in a part; `odd` contains non-finite indices."""
     part = values[start:stop]
     is_mixed = bisect_left(odd, start) < bisect_left(odd, stop)
     finite = [value for value in part if math.isfinite(value)] if is_mixed else part

@@ -1,4 +1,4 @@
-"""The names of settings in configs: common names of the same setting, and names of records that are no settings."""
+"""Interpret the names of config keys: find common names for settings, and recognise records that are not settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.metric_catalogue import split_words
 
 __all__ = ["AMBIGUOUS", "LOGARITHM", "NEUTRAL", "is_bookkeeping", "is_known_setting", "simplify_key", "split_key"]
 
-# different names for the same setting, without neutral words; each line starts with the canonical one
+# different names for the same setting, without neutral words; each line starts with the canonical name
 _SYNONYMS = (
     "lr, learning rate, lrate, learn rate, lr rate, lr init, lr peak, eta, eta0, step size, stepsize, lr0",
     "weight decay, wd, l2, l2 reg, l2 penalty, l2 lambda, l2 leaf reg, reg lambda, lambda l2, weight decay rate",
@@ -59,7 +59,7 @@ _SYNONYMS = (
     "column subsample, colsample bytree, feature fraction, rsm",
     "leaf samples, min child samples, min data in leaf",
 )
-# words that do not change which setting a name means: initial_lr, num_train_epochs, per_device_train_batch_size
+# words that do not change the meaning of a name, as in initial_lr, num_train_epochs, per_device_train_batch_size
 NEUTRAL = frozenset(
     {
         *("train", "training", "trainer", "initial", "init", "start", "starting", "peak", "max", "maximum", "base"),
@@ -68,7 +68,7 @@ NEUTRAL = frozenset(
         *("model", "optimizer", "optim", "opt", "adam", "adamw", "sgd", "of", "encoder"),
     }
 )
-# names with several meanings: the setting that they mean in a config without it
+# names with several meanings, and the setting that each means if the config does not name that setting otherwise
 AMBIGUOUS = {
     "alpha": "lr",
     "b": "batch size",
@@ -80,7 +80,7 @@ AMBIGUOUS = {
     **dict.fromkeys(("context", "t"), "sequence length"),
     "ls": "label smoothing",
 }
-# words of the same meaning in names
+# words with the same meaning in names
 _WORDS = {
     **dict.fromkeys(("accumulation", "accumulate", "accumulated", "accumulative"), "accum"),
     **dict.fromkeys(("gradient", "gradients"), "grad"),
@@ -104,14 +104,14 @@ _WRAPPERS = frozenset(
         "parameters",
     }
 )
-# last parts of keys that name the value of their parent, and others that mean little without it
+# last parts of keys that only name the value of their parent, and last parts that mean little without their parent
 _CHOICES = frozenset(
     {"name", "type", "kind", "value", "class", "cls", "class path", "class name", "target", "component", "algorithm"}
 )
 _CHOSEN = frozenset({"optimizer", "scheduler", "model", "dataset", "loss", "activation"})
 _VAGUE = frozenset({"size", "rate", "dim", "num", "n", "p"})
 LOGARITHM = re.compile(r"^(?:neg )?(?:log10|log2|log|ln)\b ?|\b(?:log10|log2|log|ln)$")
-# words of keys that record where, when and by whom a run was started
+# words in keys that record where, when and by whom a run was started
 _RECORDS = frozenset(
     {
         *("host", "hostname", "node", "ip", "port", "pid", "user", "username", "machine"),
@@ -119,7 +119,7 @@ _RECORDS = frozenset(
         *("uuid", "guid", "url", "uri", "commit", "sha", "hash"),
     }
 )
-# counts of the parameters of a model follow from other settings
+# the parameter count of a model follows from other settings
 _PARAMETERS = frozenset({"param", "params", "parameter", "parameters"})
 _COUNTS = frozenset({"n", "num", "number", "count", "total", "trainable"})
 _PATH = re.compile(r"(?:[~.]{0,2}/|[A-Za-z]:[\\/]|[a-z][a-z0-9+]*://)")
@@ -128,7 +128,7 @@ _TIMES = (range(10**9, 4 * 10**9), range(10**12, 4 * 10**12))
 
 
 def _normalise(words: Sequence[str]) -> str:
-    """Return a name with one form for words of the same meaning, in the singular."""
+    """Return a name in which words with the same meaning have the same form, in the singular."""
     known = [_WORDS.get(word, word) for word in words]
     singular = [word[:-1] if word.endswith("s") and len(word) > 3 and word[-2] != "s" else word for word in known]
     return " ".join(singular).replace("warm up", "warmup")
@@ -141,7 +141,7 @@ _NAMES = {_normalise(other.split()): names[0] for names in _LISTS for other in n
 
 @lru_cache(4096)
 def simplify_key(key: str) -> str:
-    """Return the common name of a setting: `optim.learning_rate` and `lr` are "lr"."""
+    """Return the common name for a setting, such as "lr" for `optim.learning_rate` and `lr`."""
     parts = [
         _normalise(words)
         for part in key.split(".")
@@ -159,7 +159,7 @@ def simplify_key(key: str) -> str:
 
 
 def _find_name(name: str) -> str | None:
-    """Return the canonical name of a setting, also with neutral words around a known name or a choice after it."""
+    """Return the canonical name of a setting, also if neutral words or a trailing "name" or "value" surround it."""
     *words, last = name.split()
     found = _NAMES.get(name) or _NAMES.get(" ".join(word for word in name.split() if word not in NEUTRAL))
     if found or not words or last not in _CHOICES:
@@ -174,12 +174,12 @@ def split_key(key: str) -> list[str]:
 
 @lru_cache(4096)
 def is_known_setting(key: str) -> bool:
-    """Return whether a key is a usual name of a setting that decides a training, such as a learning rate."""
+    """Return whether a key names a well-known training setting, such as a learning rate."""
     return simplify_key(key) in _CANONICAL
 
 
 def is_bookkeeping(key: str, values: Sequence[Any]) -> bool:
-    """Return whether a key and its varying values are a record of a run, not a choice: hosts, times, paths, sizes."""
+    """Return whether a key records a fact about a run instead of a choice: a host, time, path or size."""
     if is_known_setting(key):
         return False
     words = set(split_words(key))

@@ -1,4 +1,4 @@
-"""Smooth a curve."""
+"""Smooth curves with moving averages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["find_smooth_best", "smooth"]
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Return the exponential moving average, corrected for its start; `weight` is from 0 (none) to below 1.
+    """Return the exponential moving average with bias correction; `weight` is from 0 (no smoothing) to below 1.
 
-    Values that are not finite remain as they are and do not affect the average.
+    Values that are not finite stay unchanged and do not affect the average.
     """
     smoothed: list[float] = []
     average = total = 0.0
@@ -26,7 +26,7 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 
 def find_smooth_best(values: Sequence[float], mode: str, width: int) -> tuple[int, float] | None:
-    """Return the position and value of the best running mean of `width` values; windows with NaN do not count."""
+    """Return the position and value of the best moving average over `width` values; windows with NaN do not count."""
     best: tuple[int, float] | None = None
     total, odd = 0.0, 0
     for place, value in enumerate(values):

@@ -1,4 +1,7 @@
-"""Find short rises of a series, and long rises that came back. Values are costs: smaller is better."""
+"""Find spikes and shocks in a series of costs (smaller is better).
+
+A spike is a short rise. A shock is a longer rise from which the series recovered.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ __all__ = ["Shock", "Spike", "find_shock", "find_spikes"]
 
 
 class Spike(NamedTuple):
-    """The largest of `number` short rises: its height above its neighbours, and its value."""
+    """The largest of `number` spikes, with its value and its height above the neighbouring points."""
 
     step: int
     height: float
@@ -24,9 +27,9 @@ class Spike(NamedTuple):
 
 
 class Shock(NamedTuple):
-    """A rise that took many points to come back: the steps at which it started, peaked and returned.
+    """A rise from which a series took many points to recover: the steps at which it started, peaked and ended.
 
-    `is_long`: it took 5 % of the series or more.
+    `is_long` means that it lasted at least 5 % of the series.
     """
 
     start: int
@@ -38,9 +41,10 @@ class Shock(NamedTuple):
 
 
 def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Spike | None:
-    """Return the largest short rise above the values before and after, and the number of such rises.
+    """Return the largest spike and the number of spikes, or `None` if there are none.
 
-    `costs` must be finite. The first tenth is not judged because a series still settles there.
+    A spike rises above the values before and after it. The first tenth is skipped, because a series still settles
+    there. `costs` must be finite.
     """
     size = len(costs)
     near = thresholds.spike_neighbours
@@ -82,10 +86,11 @@ def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresh
 def find_shock(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Shock | None:
-    """Return the largest rise that came back, if it lost half of the improvement. `costs` must be finite.
+    """Return the largest shock, or `None` if there is none.
 
-    It must exceed the noise, last for several points, and be back near the best level at the end. Levels flatten a
-    short rise, so their medians and, in a long series, finer medians are searched too.
+    A shock exceeds the noise, lasts for several points, costs at least half of the improvement so far, and ends near
+    the earlier best level. The smoothed levels can hide a shorter rise, so the medians are searched too, and finer
+    medians in a long series. `costs` must be finite.
     """
     if len(costs) < thresholds.shock_points:
         return None
@@ -93,7 +98,7 @@ def find_shock(
     if course is None:
         course = outline(scaled, thresholds)
     shock = _find_hump(steps, costs, course, course.levels, thresholds)
-    # medians of single values are as noisy as these
+    # with a width of 1, the medians are the raw values, with all their noise
     if shock is None and course.width > 1:
         shock = _find_hump(steps, costs, course, course.medians, thresholds)
     if shock or len(costs) <= thresholds.fine_levels:
@@ -105,7 +110,7 @@ def find_shock(
 def _find_hump(
     steps: Sequence[int], costs: Sequence[float], course: Outline, levels: Sequence[float], thresholds: Thresholds
 ) -> Shock | None:
-    """Return the largest rise of the levels that came back."""
+    """Return the largest rise in the levels from which they recovered."""
     settled = max(1, int(thresholds.spike_settling * len(levels)))
     lowest = levels[0]
     best: tuple[float, int, int] | None = None
@@ -133,7 +138,7 @@ def _find_hump(
     is_long = (end - start) * thresholds.levels >= thresholds.smoothing * len(levels)
     if levels is course.medians and start < settled:
         return None
-    # a shorter rise is a spike
+    # a shorter rise counts as a spike
     if not is_long and (end - start - 1) * width <= thresholds.spike_neighbours:
         return None
     stretch = range(start * width, min(len(costs), (end + 1) * width))

@@ -1,4 +1,4 @@
-"""Build a leaderboard of experiments, or of settings with their repeats, as data."""
+"""Build the rows of a leaderboard of experiments, or of settings with their repeats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAMED = 4
 
 
 class Field(NamedTuple):
-    """The experiments of a ranking with their results, in the same order; `settings` contain the ranked experiments."""
+    """The experiments in a ranking with their results, in the same order; `settings` groups the ranked experiments."""
 
     configs: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
@@ -45,7 +45,7 @@ class Field(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """Return the factor that makes the best value the smallest."""
+        """The factor that makes the best value the smallest."""
         return 1 if self.mode == "min" else -1
 
     def get_value(self, place: int) -> float:
@@ -53,14 +53,14 @@ class Field(NamedTuple):
         return math.nan if value is None else value
 
     def get_values(self, setting: Setting) -> list[float]:
-        """Return one value for each repeat; average the runs that count as one repeat."""
+        """Return a value for each repeat, averaging the runs that count as a single repeat."""
         return [fmean([self.get_value(place) for place in places]) for places in setting.counted]
 
 
 class Standing(NamedTuple):
-    """A row of a ranking: an experiment, or the repeats of a `setting`, of which `place` is the best.
+    """A row in a ranking: an experiment, or a `setting` with its repeats, whose best run is at `place`.
 
-    Without a `rank`, the row is not ranked. `within_noise` refers to the first row, `judged` to the first or the
+    A row with `rank=None` is not ranked. `within_noise` compares with the first row, `judged` with the first row or the
     baseline.
     """
 
@@ -76,12 +76,12 @@ class Standing(NamedTuple):
 
 
 def measure_noise(field: Field) -> Scatter | None:
-    """Return the scatter of the repeats of the ranked experiments."""
+    """Return the scatter between the repeats of the ranked experiments."""
     return measure_scatter([field.get_values(setting) for setting in field.settings])
 
 
 def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
-    """Return the rows of experiments in the slice, and the number of all rows."""
+    """Return the rows of experiments in the slice, and the total number of rows."""
     order = order_results(field.results, field.reasons, field.mode)
     count = len(field.ranked)
     in_order = [field.get_value(place) for place in order]
@@ -104,7 +104,7 @@ def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
 
 
 def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
-    """Return a row for each setting, each judged against the first or the baseline, then the unranked experiments."""
+    """Return a row for each setting, compared with the first or the baseline, and then the unranked experiments."""
     values = [field.get_values(setting) for setting in field.settings]
     means = [compute_mean(one) for one in values]
     order = sorted(range(len(means)), key=lambda number: field.sign * means[number])
@@ -132,8 +132,8 @@ def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
 
 
 def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = True) -> list[str]:
-    """Return at most 6 config keys: the two most associated with the value, then the most varying keys."""
-    # several hundred experiments suffice to show which keys matter
+    """Choose at most 6 config keys: the two most associated with the value, then the keys that vary most."""
+    # several hundred experiments are enough to show which keys matter
     ranked = field.ranked
     some = ranked[:: len(ranked) // _JUDGED + 1]
     configs = [field.configs[place] for place in some]
@@ -146,10 +146,10 @@ def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = Tru
 
 
 def name_settings(field: Field) -> list[list[tuple[str, Any]]]:
-    """Return for each setting the config keys and values that name it: those that differ from the most common values.
+    """Return for each setting the config keys and values that name it, because they differ from the usual values.
 
-    Keys without a most common value are in every name. A setting with only the most common values is named by the keys
-    that vary most.
+    A value is usual if most settings have it; a key without a usual value is in every name. A setting with only usual
+    values is named by the keys that vary most.
     """
     configs = [field.configs[setting.places[0]] for setting in field.settings]
     varying = [key for key in find_varying(configs) if is_setting(key)]

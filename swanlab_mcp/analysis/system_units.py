@@ -1,11 +1,11 @@
-"""Units of the hardware metrics that SwanLab's SDK records."""
+"""The units of the hardware metrics that SwanLab's SDK records."""
 
 from __future__ import annotations
 
 __all__ = ["find_unit"]
 
 _PREFIX = "__swanlab__."
-# by the end of a key, the more specific first; SDKs spell percentages pct or ptc
+# units by key suffix, with more specific suffixes first; SDKs spell percentages pct or ptc
 _UNITS = (
     ("pct", "%"),
     ("ptc", "%"),
@@ -24,7 +24,7 @@ _UNITS = (
 
 
 def find_unit(key: str) -> str | None:
-    """Return the unit of a hardware metric, or `None` for any other key and for unknown hardware metrics."""
+    """Return the unit of a hardware metric, or `None` for other or unknown metrics."""
     if not key.startswith(_PREFIX):
         return None
     name = key.removeprefix("__swanlab__")

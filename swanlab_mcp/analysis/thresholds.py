@@ -1,4 +1,4 @@
-"""All figures that verdicts depend on; each verdict names the figures that it used."""
+"""All thresholds that verdicts depend on; each verdict names the thresholds that it used."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["DEFAULTS", "Thresholds"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The thresholds of events; sigmas are robust (1.4826 x median absolute deviation)."""
+    """The thresholds for events and verdicts; sigmas are robust (1.4826 x median absolute deviation)."""
 
-    # a series in blocks
+    # smoothing and minimum numbers of points
     levels: int = 100
     fine_levels: int = 1000
     smoothing: int = 5
@@ -87,7 +87,8 @@ class Thresholds:
     short_share: float = 0.5
     significance: float = 0.05
     power: float = 0.8
-    # the variance of 2, 3 or 5 repeats is raised by 4, 1 or 0.25 times itself; a noisy baseline affects all comparisons
+    # a value of 4 raises the variance of 2, 3 or 5 repeats by 4, 1 or 0.25 times itself; the value for the baseline is
+    # larger, because a noisy baseline affects all comparisons
     chance_calm: float = 4.0
     baseline_calm: float = 6.0
     noisy_doubt: float = 1e-6

@@ -1,6 +1,6 @@
-"""Find trends of a series: lasting worsening, improvement on the start, plateaus at the end.
+"""Find trends in a series: lasting worsening, improvement since the start, and plateaus at the end.
 
-Values are costs: smaller is better. Negate the values of an accuracy.
+Values are costs (smaller is better), so negate an accuracy.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ __all__ = [
 ]
 
 
-# beyond scatter; the same, by a quick rise; never back after a calm fall; last quarter and trend; order; start
+# the evidence: larger than the scatter, a quick rise of that size, no return to the best after a calm fall, the last
+# quarter and a trend, the order of a few points, worse than the start
 WorseningRule = Literal["scatter", "quick", "stays", "trend", "order", "start"]
 
 
 class Worsening(NamedTuple):
-    """A series that was better before: its best point, the step at which it leaves its noise for good, its last level.
+    """A lasting worsening: the best point, the step at which the series leaves its noise for good, and its last level.
 
-    `lost` is the rise as a share of the earlier improvement (above 1: it ends worse than it started); `rule` names the
-    evidence.
+    `lost` is the rise as a share of the earlier improvement; above 1, the series ends worse than it started. `rule`
+    names the evidence.
     """
 
     best_step: int
@@ -49,7 +50,7 @@ class Worsening(NamedTuple):
 
 
 class Plateau(NamedTuple):
-    """The step from which a series that had improved gained almost nothing, its level, and the share of the series."""
+    """The step after which a series hardly improved, its level there, and the share of the series that follows."""
 
     step: int
     level: float
@@ -57,7 +58,7 @@ class Plateau(NamedTuple):
 
 
 def fit_rising(values: Sequence[float]) -> list[float]:
-    """Return the rising curve nearest to the values (least squares, by pooling adjacent violators)."""
+    """Fit a rising curve to the values by least squares (isotonic regression)."""
     pools: list[list[float]] = []
     for value in values:
         pools.append([value, 1])
@@ -68,9 +69,9 @@ def fit_rising(values: Sequence[float]) -> list[float]:
 
 
 def measure_trend(values: Sequence[float]) -> float:
-    """Return the Mann-Kendall statistic z, above 0 for a rise, corrected for noise that lasts for several values.
+    """Return the Mann-Kendall statistic z, which is positive for a rise, corrected for autocorrelated noise.
 
-    The variance is corrected by the autocorrelation of the residuals of a rising or falling fit (Hamed and Rao).
+    The correction (Hamed and Rao) uses the autocorrelation of the residuals of a rising or falling fit.
     """
     size = len(values)
     if size < 3:
@@ -89,10 +90,10 @@ def measure_trend(values: Sequence[float]) -> float:
 def find_worsening(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Worsening | None:
-    """Return how a series has been worse than its best until its end, or `None`. `costs` must be finite.
+    """Return the lasting worsening after a series' best level, or `None`. `costs` must be finite.
 
-    The rise from the best level to the last must be a share of the earlier improvement. It must also exceed the noise
-    of the levels and the residuals of a rising fit of any shape, or be a trend beyond doubt.
+    The rise from the best level to the last must be at least a certain share of the earlier improvement. It must also
+    exceed the noise of the levels and the residuals of a rising fit, or be a significant trend.
     """
     if len(costs) < thresholds.few_points or min(costs) == max(costs):
         return None
@@ -107,7 +108,7 @@ def find_worsening(
     after = course.medians[lowest:]
     if len(after) <= thresholds.smoothing or rise <= thresholds.worse_share * drop:
         return None
-    # a rise larger than the earlier improvement may be slow noise
+    # a rise that is larger than the earlier improvement may be slow noise
     doubt = 1.0 if drop >= rise else thresholds.worse_doubt
     if drop < rise < doubt * drop and _rises_surely(course.medians, lowest, 1.0, thresholds):
         doubt = rise / drop
@@ -116,10 +117,10 @@ def find_worsening(
     rule = _find_evidence(course, rise, doubt, left, thresholds)
     if rule is None:
         return None
-    # an explosion leaves the noise long before it is a share of its own height
+    # an explosion leaves the noise long before it reaches a visible share of its final height
     sigmas = thresholds.onset_sigmas if rise <= drop else thresholds.learned_sigmas
     limit = best + max(thresholds.onset_share * min(rise, drop), min(rise / 2, sigmas * course.scatter))
-    # from a rising fit through the levels, because it excludes the noise
+    # the onset comes from the rising fit, which is free of noise
     onset = lowest + max((place for place, fit in enumerate(fitted) if fit <= limit), default=0)
     lowest_cost = min(costs)
     place = min(len(steps) - 1, (onset + 1) * course.width)
@@ -131,16 +132,16 @@ def find_worsening(
 def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None) -> bool:
     """Return whether a series improved on its start, at least temporarily. `costs` must be finite.
 
-    Either its best level is below one of its starts (the first 1, 2, 4, … values, at most a quarter) by more than the
-    noise of both and the residuals of a falling fit; or it falls beyond doubt; or it leaves its first level faster than
-    noise drifts, even if it swings later.
+    One of three conditions is enough. Its best level is below the median of the first 1, 2, 4, … values (at most a
+    quarter) by more than the noise of both and the residuals of a falling fit. It has a significant falling trend. Or
+    it leaves its first level faster than noise can drift, even if it swings back later.
     """
     scaled = to_scale(costs, thresholds)
     if course is None:
         course = outline(scaled, thresholds)
     fall = [-value for value in course.medians]
     until = fall[: course.lowest + 1]
-    # if half of the gain was quick, noise could only drift for that time
+    # if half of the gain was quick, noise had only that time to drift
     middle = course.levels[0] / 2 + course.best / 2
     half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
     drift = min(
@@ -151,7 +152,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
     while size <= min(max(1, len(scaled) // 4), course.lowest * course.width):
         gain = median(scaled[:size]) - course.best
         noise = math.hypot(course.noise / math.sqrt(size), course.scatter, left)
-        # a few first values may be outliers
+        # the first few values may be outliers
         sigmas = thresholds.learned_sigmas if size >= thresholds.few_points else thresholds.quick_sigmas
         if gain > max(sigmas * noise, drift) and gain > 0:
             return True
@@ -175,7 +176,7 @@ def _leaves_start(course: Outline, thresholds: Thresholds) -> bool:
 def find_plateau(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Plateau | None:
-    """Return the plateau if a series that had improved gained almost nothing since. `costs` must be finite."""
+    """Return the plateau at the end of a series that had improved before, or `None`. `costs` must be finite."""
     if len(costs) < thresholds.flat_points:
         return None
     scaled = to_scale(costs, thresholds)
@@ -198,7 +199,7 @@ def find_plateau(
 def _find_few_worsening(
     steps: Sequence[int], costs: Sequence[float], scaled: Sequence[float], thresholds: Thresholds
 ) -> Worsening | None:
-    """Judge 5 to 11 points by their order only: worse again and again after the best, at 1 % by Mann-Kendall."""
+    """Find a worsening in 5 to 11 points by their order only, with an exact Mann-Kendall test at 1 %."""
     best = min(range(len(scaled)), key=lambda place: scaled[place])
     after = scaled[best:]
     rise = scaled[-1] - scaled[best]
@@ -216,7 +217,7 @@ def _find_few_worsening(
 
 
 def _count_orders(values: Sequence[float]) -> int:
-    """Return how many permutations have at most as many falling pairs as these values (exact Mann-Kendall)."""
+    """Count the permutations with at most as many falling pairs as these values (exact Mann-Kendall)."""
     size = len(values)
     falls = sum(later <= value for place, value in enumerate(values) for later in values[place + 1 :])
     counts = [1]
@@ -231,14 +232,14 @@ def _count_orders(values: Sequence[float]) -> int:
 def _find_evidence(
     course: Outline, rise: float, doubt: float, left: float, thresholds: Thresholds
 ) -> WorseningRule | None:
-    """Return the rule by which the rise from the best level to the last is more than noise, even if that lasts."""
+    """Return the rule that shows the rise from the best level to the last to be more than autocorrelated noise."""
     steps = measure_steps(course.medians)
     is_sure = _rises_surely(course.medians, course.lowest, doubt, thresholds)
     stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
-    # the order of the levels already speaks against noise that does not last
+    # a significant order of the levels already rules out short noise
     lasting = exclude_short_noise(steps) if is_sure else steps
     if rise <= doubt * thresholds.worse_drift * compute_drift(lasting, len(course.medians) - course.lowest):
-        # if the rise was quick, noise could only drift for that time
+        # if the rise was quick, noise had only that time to drift
         drift = compute_drift(steps, _measure_rise(course), thresholds.smoothing - 1)
         return "quick" if stands_out and rise > thresholds.quick_drift * drift else None
     if stands_out:
@@ -249,7 +250,7 @@ def _find_evidence(
 
 
 def _measure_rise(course: Outline) -> int:
-    """Return how many levels the rise from the best level to the last took, without its first and last tenth."""
+    """Return the length, in levels, of the rise from the best level to the last, without its first and last tenth."""
     rise = course.final - course.best
     after = course.levels[course.lowest :]
     end = next(place for place, level in enumerate(after) if level >= course.final - rise / 10)
@@ -258,7 +259,7 @@ def _measure_rise(course: Outline) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series, after a calm fall, never returns to its best: a step or a blow-up of any shape."""
+    """Return whether a series never returns to its best after a calm fall, whatever the shape of the rise."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]
@@ -270,7 +271,7 @@ def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
 
 
 def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether the last quarter is above the best window and the rest rises, both beyond doubt."""
+    """Return whether the last quarter clearly lies above the best window and the values after it clearly rise."""
     half = thresholds.smoothing // 2
     window = medians[max(0, lowest - half) : lowest + half + 1]
     rest = medians[lowest + half + 1 :]
@@ -282,7 +283,7 @@ def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, threshold
 
 
 def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None) -> float:
-    """Return the standard deviation of the values around the nearest rising curve."""
+    """Return the robust standard deviation of the values around a rising fit."""
     fitted = fitted or fit_rising(values)
     free = max(1, len(values) - len(set(fitted)))
     off = median([abs(value - fit) for value, fit in zip(values, fitted, strict=True)])
@@ -290,16 +291,16 @@ def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None)
 
 
 def measure_drift(values: Sequence[float], length: int) -> float:
-    """Return the possible noise drift over `length` values: the standard deviation of a random walk.
+    """Return how far noise could drift over `length` values, as the standard deviation of a random walk.
 
-    Its steps are estimated from second differences over 1, 2, 4, … values, which a trend hardly affects. Noise that
-    does not last is equal over all distances, so larger distances show that it drifts less.
+    The steps of the walk are estimated from second differences over 1, 2, 4, … values, because a trend hardly affects
+    these. Independent noise does not grow with the distance, so larger distances give smaller steps for it.
     """
     return compute_drift(measure_steps(values), length)
 
 
 def measure_steps(values: Sequence[float]) -> list[tuple[int, float]]:
-    """Return pairs of a distance (1, 2, 4, …) and the step of a random walk, estimated over this distance."""
+    """Estimate the step of a random walk over distances of 1, 2, 4, … values; return pairs of distance and step."""
     found: list[tuple[int, float]] = []
     lag = 1
     while len(values) - 2 * lag >= 3:
@@ -313,7 +314,7 @@ def measure_steps(values: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def exclude_short_noise(steps: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the steps without noise that does not last: that noise adds the same over all distances."""
+    """Return the steps without independent noise, which contributes the same amount over every distance."""
     return [
         (lag, math.sqrt(max(0.0, lag * step**2 - steps[0][1] ** 2) / (lag - 1)) if lag > 1 else step)
         for lag, step in steps
@@ -321,12 +322,15 @@ def exclude_short_noise(steps: Sequence[tuple[int, float]]) -> list[tuple[int, f
 
 
 def compute_drift(steps: Sequence[tuple[int, float]], length: int, nearest: int = 1) -> float:
-    """Return the drift over `length` values by the smallest step up to a quarter of the length, or up to `nearest`."""
+    """Return the drift over `length` values from the smallest step.
+
+    Only steps over at most a quarter of the length count, or over at most `nearest` values if that is more.
+    """
     return min((step for lag, step in steps if lag <= max(nearest, length // 4)), default=0.0) * math.sqrt(length)
 
 
 def _measure_lasting(left: Sequence[float]) -> float:
-    """Return the persistence of the noise of a series: 1 if the values are independent."""
+    """Return by how much autocorrelation inflates the variance of a series: 1 for independent values."""
     size = len(left)
     mean = sum(left) / size
     moved = [value - mean for value in left]

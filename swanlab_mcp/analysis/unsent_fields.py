@@ -1,4 +1,4 @@
-"""Conditions on the fields by which SwanLab filters, although it never sends their values."""
+"""Handle conditions on fields that SwanLab can filter by but never sends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ UNSENT_FIELDS = ("baseline", "pin", "updated")
 
 
 def normalise_unsent(condition: Filter) -> Filter:
-    """Return a condition on a field that SwanLab never sends in the form that it can answer.
+    """Convert a condition on a field that SwanLab never sends into a form that SwanLab can answer.
 
-    SwanLab has no strict order and answers with ids only, so it can decide truths and an order of whole seconds. Raises
-    UnsentField for other conditions, and BadTime.
+    SwanLab only returns ids and has no strict comparison, so only booleans and times in whole seconds are possible.
+    Raises UnsentField for other conditions, and BadTime for an invalid time.
     """
     field, op, value = condition.field, condition.op, condition.value
     if field == "updated":
@@ -36,5 +36,5 @@ def normalise_unsent(condition: Filter) -> Filter:
 
 
 def name_answer(condition: Filter) -> str:
-    """Return the name of SwanLab's answer to a condition on a field that it never sends."""
+    """Return the key under which the answer to a condition on an unsent field is stored."""
     return f"{condition.field} {condition.op} {condition.value}"

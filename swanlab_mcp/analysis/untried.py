@@ -1,4 +1,4 @@
-"""Find what the settings of a project leave untried: gaps between numbers, pairs of values never combined."""
+"""Find what a project's settings leave untried: gaps between numbers, and pairs of values that were never combined."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from swanlab_mcp.analysis.differences import freeze, is_number
 
 __all__ = ["Coverage", "Uncombined", "find_uncombined", "measure_coverage"]
 
-_OUTSTANDING = 2 - 1e-9  # a gap is this many times as wide as the next narrower one
+_OUTSTANDING = 2 - 1e-9  # a gap is at least this many times as wide as the next narrower interval
 _MOST_GAPS = 2
 _MOST_KEYS = 20
-_REPEATED = 2  # on average, each value of a key with levels occurs at least so often
+_REPEATED = 2  # only combine keys whose values occur at least this often on average
 
 
 class Coverage(NamedTuple):
-    """The tried values of a key, or of many numbers the smallest and largest, and the gaps between them."""
+    """The tried values of a key (only the smallest and largest if there are many), and the gaps between them."""
 
     values: Sequence[Any]
     is_range: bool
@@ -28,7 +28,7 @@ class Coverage(NamedTuple):
 
 
 class Uncombined(NamedTuple):
-    """Two values that no setting combines, although by their frequencies `expected` settings would."""
+    """Two values that no setting combines, although their frequencies imply `expected` such settings."""
 
     first: tuple[str, Any]
     second: tuple[str, Any]
@@ -36,7 +36,7 @@ class Uncombined(NamedTuple):
 
 
 def measure_coverage(values: Sequence[Any], most: int) -> Coverage:
-    """Return the tried values: the most frequent first, or numbers in order, or the range of more than `most`."""
+    """Return the tried values, most frequent first; numbers are sorted, and more than `most` become a range."""
     counts = Counter(freeze(value) for value in values)
     examples = {freeze(value): value for value in values}
     if not all(map(is_number, values)):
@@ -47,9 +47,9 @@ def measure_coverage(values: Sequence[Any], most: int) -> Coverage:
 
 
 def _find_gaps(numbers: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the gaps that are at least twice as wide as all others; between two values, the only gap.
+    """Return the gaps that are at least twice as wide as all others, or the only gap between two values.
 
-    Positive numbers that span a decade are compared by their logarithms, without zeros.
+    Positive numbers that span a decade are compared by their logarithms; zeros are then ignored.
     """
     positive = [one for one in numbers if one > 0]
     is_log = numbers[0] >= 0 and len(positive) > 1 and positive[-1] >= DECADE * positive[0]
@@ -73,7 +73,10 @@ def _are_neighbours(low: float, high: float) -> bool:
 
 
 def find_uncombined(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Uncombined]:
-    """Return pairs of values that occur, but never together, the most expected first; at least one is expected."""
+    """Return pairs of values that never occur together although at least one setting should have both.
+
+    The pairs with the most expected settings come first.
+    """
     columns: dict[str, tuple[Counter[str], Mapping[str, Any]]] = {}
     for key in keys[:_MOST_KEYS]:
         values = [row[key] for row in rows if key in row]
